@@ -1,0 +1,401 @@
+package p4rt
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// fields walks the fields of a message in wire form.
+type fields struct {
+	rest []byte
+	num  protowire.Number
+	u    uint64 // value of a varint field
+	b    []byte // value of a length-delimited field; nil for others
+	err  error
+}
+
+// next advances; it is false at the end and on an error.
+func (f *fields) next() bool {
+	if len(f.rest) == 0 || f.err != nil {
+		return false
+	}
+	num, typ, n := protowire.ConsumeTag(f.rest)
+	if n < 0 {
+		f.err = fmt.Errorf("%w: %w", ErrMalformed, protowire.ParseError(n))
+		return false
+	}
+	f.rest = f.rest[n:]
+	f.num, f.u, f.b = num, 0, nil
+	switch typ {
+	case protowire.VarintType:
+		f.u, n = protowire.ConsumeVarint(f.rest)
+	case protowire.BytesType:
+		f.b, n = protowire.ConsumeBytes(f.rest)
+		if n >= 0 && f.b == nil {
+			f.b = []byte{}
+		}
+	default:
+		n = protowire.ConsumeFieldValue(num, typ, f.rest)
+		f.num = 0 // fixed-size fields: no message here has one
+	}
+	if n < 0 {
+		f.err = fmt.Errorf("%w: %w", ErrMalformed, protowire.ParseError(n))
+		return false
+	}
+	f.rest = f.rest[n:]
+	return true
+}
+
+// Counter is what a target counted for an entry or for one index of a counter array.
+type Counter struct {
+	Packets, Bytes int64
+	Counted        bool          // Packets and Bytes are valid
+	SinceHit       time.Duration // since a packet last matched
+	HitKnown       bool          // SinceHit is valid
+}
+
+// decoder turns read-back entities into typed ones. Small objects come from slabs, so that
+// reading 100k entries costs a few hundred allocations. Not safe for concurrent use.
+type decoder struct {
+	schema  *Schema
+	entries []Entry
+	matches []Match
+	values  []Value
+}
+
+const slab = 256
+
+func take[T any](pool *[]T, n int) []T {
+	if n == 0 {
+		return nil
+	}
+	if len(*pool) < n {
+		*pool = make([]T, max(slab, n))
+	}
+	got := (*pool)[:n:n]
+	*pool = (*pool)[n:]
+	return got
+}
+
+// entry decodes a TableEntry, accepting padded values.
+func (d *decoder) entry(b []byte) (*Entry, Counter, error) {
+	var c Counter
+	id, err := tableID(b)
+	if err != nil {
+		return nil, c, err
+	}
+	t := d.schema.tableByID[id]
+	if t == nil {
+		return nil, c, fmt.Errorf("%w: id %d", ErrNoSuchTable, id)
+	}
+	e := &take(&d.entries, 1)[0]
+	e.Table, e.Match = t, take(&d.matches, len(t.Keys))
+	for i := range t.Keys {
+		e.Match[i] = t.Keys[i].any()
+	}
+	var given uint64
+	f := fields{rest: b}
+	for f.next() {
+		switch f.num {
+		case 2:
+			err = d.match(e, f.b, &given)
+		case 3:
+			err = d.tableAction(e, f.b)
+		case 4:
+			e.Priority = int32(f.u)
+		case 7:
+			c.Counted = true
+			c.Bytes, c.Packets, err = counterData(f.b)
+		case 8:
+			e.Default = f.u != 0
+		case 9:
+			e.IdleTimeout = time.Duration(f.u)
+		case 10:
+			c.HitKnown = true
+			c.SinceHit, err = sinceHit(f.b)
+		case 11:
+			e.Cookie = cookieOf(f.b)
+		}
+		if err != nil {
+			return nil, c, fmt.Errorf("table %s: %w", t.Alias, err)
+		}
+	}
+	if f.err != nil {
+		return nil, c, fmt.Errorf("table %s: %w", t.Alias, f.err)
+	}
+	if e.Default {
+		e.Match = nil
+		return e, c, nil
+	}
+	for i := range t.Keys {
+		if t.Keys[i].Kind == MatchExact && given&(1<<i) == 0 {
+			return nil, c, fmt.Errorf("table %s: %w: field %s", t.Alias, ErrMissing, t.Keys[i].Name)
+		}
+	}
+	return e, c, nil
+}
+
+// tableID finds the table first: fields may come in any order.
+func tableID(b []byte) (uint32, error) {
+	var id uint32
+	f := fields{rest: b}
+	for f.next() {
+		if f.num == 1 {
+			id = uint32(f.u)
+			break
+		}
+	}
+	return id, f.err
+}
+
+func (d *decoder) match(e *Entry, b []byte, given *uint64) error {
+	var id uint32
+	var kind protowire.Number
+	var body []byte
+	f := fields{rest: b}
+	for f.next() {
+		if f.num == 1 {
+			id = uint32(f.u)
+		} else if f.b != nil {
+			kind, body = f.num, f.b
+		}
+	}
+	if f.err != nil {
+		return f.err
+	}
+	i := 0
+	for i < len(e.Table.Keys) && e.Table.Keys[i].ID != id {
+		i++
+	}
+	if i == len(e.Table.Keys) {
+		return fmt.Errorf("%w: id %d", ErrNoSuchField, id)
+	}
+	if *given&(1<<i) != 0 {
+		return fmt.Errorf("%w: field %s given twice", ErrMalformed, e.Table.Keys[i].Name)
+	}
+	*given |= 1 << i
+	m, err := decodeMatch(&e.Table.Keys[i], kind, body)
+	if err != nil {
+		return fmt.Errorf("field %s: %w", e.Table.Keys[i].Name, err)
+	}
+	e.Match[i] = m
+	return nil
+}
+
+// wireKind is the oneof's field number for a match kind.
+func wireKind(k MatchKind) protowire.Number {
+	return [...]protowire.Number{0, 2, 4, 3, 6, 7}[k]
+}
+
+func decodeMatch(fd *Field, kind protowire.Number, body []byte) (Match, error) {
+	if kind != wireKind(fd.Kind) {
+		return Match{}, fmt.Errorf("%w: not a match of kind %s", ErrMalformed, fd.Kind)
+	}
+	var first, second []byte
+	var prefix uint64
+	f := fields{rest: body}
+	for f.next() {
+		switch f.num {
+		case 1:
+			first = f.b
+		case 2:
+			second, prefix = f.b, f.u
+		}
+	}
+	if f.err != nil {
+		return Match{}, f.err
+	}
+	v, err := ParseValue(first)
+	if err != nil {
+		return Match{}, err
+	}
+	m := Match{Value: v, Mask: Ones(fd.Width)}
+	switch fd.Kind {
+	case MatchTernary, MatchRange:
+		if m.Mask, err = ParseValue(second); err != nil {
+			return Match{}, err
+		}
+	case MatchLPM:
+		if prefix > uint64(fd.Width) {
+			return Match{}, fmt.Errorf("%w: prefix of %d bits", ErrMask, prefix)
+		}
+		m.Mask = PrefixMask(int(prefix), fd.Width)
+	}
+	if err := fd.checkMatch(m); err != nil {
+		return Match{}, err
+	}
+	return fd.canon(m), nil
+}
+
+func (d *decoder) tableAction(e *Entry, b []byte) error {
+	f := fields{rest: b}
+	for f.next() {
+		switch f.num {
+		case 1:
+			if err := d.action(e, f.b); err != nil {
+				return err
+			}
+		case 2, 3, 4:
+			return fmt.Errorf("%w: entry of an action profile", ErrUnsupported)
+		}
+	}
+	return f.err
+}
+
+func (d *decoder) action(e *Entry, b []byte) error {
+	e.Action = nil
+	f := fields{rest: b}
+	for f.next() {
+		if f.num == 1 {
+			e.Action = e.Table.actions[uint32(f.u)]
+			if e.Action == nil {
+				return fmt.Errorf("%w: id %d", ErrNoSuchAction, f.u)
+			}
+		}
+	}
+	if f.err != nil {
+		return f.err
+	}
+	if e.Action == nil {
+		return fmt.Errorf("%w: id 0", ErrNoSuchAction)
+	}
+	e.Params = take(&d.values, len(e.Action.Params))
+	var given uint64
+	f = fields{rest: b}
+	for f.next() {
+		if f.num != 4 {
+			continue
+		}
+		if err := decodeParam(e, f.b, &given); err != nil {
+			return fmt.Errorf("action %s: %w", e.Action.Alias, err)
+		}
+	}
+	for i := range e.Params {
+		if given&(1<<i) == 0 {
+			return fmt.Errorf("action %s: %w: parameter %s", e.Action.Alias, ErrMissing, e.Action.Params[i].Name)
+		}
+	}
+	return nil
+}
+
+func decodeParam(e *Entry, b []byte, given *uint64) error {
+	var id uint32
+	var value []byte
+	f := fields{rest: b}
+	for f.next() {
+		switch f.num {
+		case 2:
+			id = uint32(f.u)
+		case 3:
+			value = f.b
+		}
+	}
+	if f.err != nil {
+		return f.err
+	}
+	for i := range e.Action.Params {
+		p := &e.Action.Params[i]
+		if p.ID != id {
+			continue
+		}
+		v, err := ParseValue(value)
+		if err == nil {
+			err = p.check(v)
+		}
+		if err != nil {
+			return fmt.Errorf("parameter %s: %w", p.Name, err)
+		}
+		e.Params[i] = v
+		*given |= 1 << i
+		return nil
+	}
+	return fmt.Errorf("%w: id %d", ErrNoSuchParam, id)
+}
+
+func counterData(b []byte) (bytes, packets int64, err error) {
+	f := fields{rest: b}
+	for f.next() {
+		switch f.num {
+		case 1:
+			bytes = int64(f.u)
+		case 2:
+			packets = int64(f.u)
+		}
+	}
+	return bytes, packets, f.err
+}
+
+func sinceHit(b []byte) (time.Duration, error) {
+	var d time.Duration
+	f := fields{rest: b}
+	for f.next() {
+		if f.num == 1 {
+			d = time.Duration(f.u)
+		}
+	}
+	return d, f.err
+}
+
+// replica decodes a Replica; its port is a number or, since 1.4, bytes.
+func replica(b []byte) (Replica, error) {
+	var r Replica
+	f := fields{rest: b}
+	for f.next() {
+		switch f.num {
+		case 1:
+			r.Port = uint32(f.u)
+		case 2:
+			r.Instance = uint32(f.u)
+		case 3:
+			v, err := ParseValue(f.b)
+			if err != nil || v.Hi != 0 || v.Lo > math.MaxUint32 {
+				return r, fmt.Errorf("%w: port of a replica", ErrMalformed)
+			}
+			r.Port = uint32(v.Lo)
+		}
+	}
+	return r, f.err
+}
+
+func decodeGroup(b []byte) (*MulticastGroup, error) {
+	g := &MulticastGroup{}
+	f := fields{rest: b}
+	for f.next() {
+		switch f.num {
+		case 1:
+			g.ID = uint32(f.u)
+		case 2:
+			r, err := replica(f.b)
+			if err != nil {
+				return nil, fmt.Errorf("multicast group: %w", err)
+			}
+			g.Replicas = append(g.Replicas, r)
+		}
+	}
+	return g, f.err
+}
+
+func decodeClone(b []byte) (*CloneSession, error) {
+	c := &CloneSession{}
+	f := fields{rest: b}
+	for f.next() {
+		switch f.num {
+		case 1:
+			c.ID = uint32(f.u)
+		case 2:
+			r, err := replica(f.b)
+			if err != nil {
+				return nil, fmt.Errorf("clone session: %w", err)
+			}
+			c.Replicas = append(c.Replicas, r)
+		case 3:
+			c.Class = uint32(f.u)
+		case 4:
+			c.Truncate = int32(f.u)
+		}
+	}
+	return c, f.err
+}

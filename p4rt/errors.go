@@ -1,0 +1,94 @@
+package p4rt
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Errors of schema and codec. Every returned error says which table, field or action is meant.
+var (
+	ErrNoSuchTable    = errors.New("no such table")
+	ErrNoSuchField    = errors.New("no such match field")
+	ErrNoSuchAction   = errors.New("no such action")
+	ErrNoSuchParam    = errors.New("no such action parameter")
+	ErrNoSuchCounter  = errors.New("no such counter")
+	ErrNoSuchMetadata = errors.New("no such packet metadata")
+	ErrAmbiguous      = errors.New("name is ambiguous")
+	ErrOverflow       = errors.New("value does not fit the field")
+	ErrMissing        = errors.New("value is missing")
+	ErrPriority       = errors.New("priority is wrong")
+	ErrMask           = errors.New("mask is not allowed")
+	ErrUnsupported    = errors.New("not supported")
+	ErrMalformed      = errors.New("malformed message")
+
+	errEmptyValue = fmt.Errorf("%w: empty byte string", ErrMalformed)
+	errWideValue  = fmt.Errorf("%w: more than 128 bits", ErrOverflow)
+)
+
+// Errors of the session. They concern whole calls; the fate of each update is in its [Result].
+var (
+	// ErrNotConnected: there is no stream to the target now.
+	ErrNotConnected = errors.New("not connected to the target")
+	// ErrNotPrimary: another controller is primary for this device and role, or none is yet.
+	ErrNotPrimary = errors.New("not the primary controller")
+	// ErrNoDetails: the target refused a batch without saying which of its updates.
+	ErrNoDetails = errors.New("batch failed without details of its updates")
+	// ErrQueueFull: a bounded queue had no room; the drop is counted.
+	ErrQueueFull = errors.New("queue is full")
+	// ErrClosed: the Writer has ended.
+	ErrClosed = errors.New("writer has ended")
+)
+
+// UpdateError is the refusal of one update.
+type UpdateError struct {
+	Index  int // position among the updates given to Write
+	Update Update
+	Result Result
+}
+
+func (e *UpdateError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s: %s", e.Update.Op, e.Update.Entity, e.Result.Outcome)
+	if e.Result.Message != "" {
+		fmt.Fprintf(&b, " (%s: %s)", strings.ToLower(e.Result.Code.String()), e.Result.Message)
+	}
+	return b.String()
+}
+
+// WriteError keeps the status of each update that did not do what was asked.
+type WriteError struct{ Updates []*UpdateError }
+
+func (e *WriteError) Error() string {
+	if len(e.Updates) == 1 {
+		return e.Updates[0].Error()
+	}
+	return fmt.Sprintf("%d updates failed, the first: %s", len(e.Updates), e.Updates[0])
+}
+
+// Unwrap gives errors.As and errors.Is each update's error.
+func (e *WriteError) Unwrap() []error {
+	errs := make([]error, len(e.Updates))
+	for i, u := range e.Updates {
+		errs[i] = u
+	}
+	return errs
+}
+
+// Failures returns a *WriteError with every update whose result is not OK, or nil.
+func Failures(updates []Update, results []Result) error {
+	var we *WriteError
+	for i, r := range results {
+		if r.OK() {
+			continue
+		}
+		if we == nil {
+			we = &WriteError{}
+		}
+		we.Updates = append(we.Updates, &UpdateError{Index: i, Update: updates[i], Result: r})
+	}
+	if we == nil {
+		return nil
+	}
+	return we
+}

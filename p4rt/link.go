@@ -1,0 +1,245 @@
+package p4rt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	p4 "github.com/p4lang/p4runtime/go/p4/v1"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// link is one connection with its stream. It lives as long as the stream does.
+//
+//	receive  (1 goroutine)  stream → arbitration events, packets, notices
+//	send     (1 goroutine)  packet-out queue, arbitration → stream
+//	probe    (1 goroutine)  asks for the pipeline's cookie while the term lasts
+//	control  (Run's own)    arbitration events → terms
+type link struct {
+	s      *Session
+	conn   Conn
+	stream grpc.ClientStream
+	opts   []grpc.CallOption
+	fail   context.CancelCauseFunc // ends the link
+	ctx    context.Context
+
+	events chan arbitration // sole sender: receive
+	bids   chan ElectionID  // sole sender: control
+	out    chan *frame      // packet-out
+
+	mu  sync.Mutex
+	bid ElectionID // presented last; goes into writes
+}
+
+// arbitration is the target's answer to a bid, or news of another's.
+type arbitration struct {
+	primary bool
+	highest ElectionID
+	message string
+}
+
+var streamDesc = grpc.StreamDesc{StreamName: "StreamChannel", ServerStreams: true, ClientStreams: true}
+
+const (
+	methodStream = p4.P4Runtime_StreamChannel_FullMethodName
+	methodWrite  = p4.P4Runtime_Write_FullMethodName
+	methodRead   = p4.P4Runtime_Read_FullMethodName
+)
+
+// runLink connects, serves the stream until it breaks, and says why it did and whether the
+// target answered an arbitration.
+func (s *Session) runLink(parent context.Context) (elected bool, err error) {
+	ctx, fail := context.WithCancelCause(parent)
+	defer fail(nil)
+	l := &link{
+		s: s, ctx: ctx, fail: fail,
+		opts: []grpc.CallOption{
+			grpc.ForceCodecV2(s.codec),
+			grpc.MaxCallRecvMsgSize(s.cfg.Profile.MaxReceive),
+			grpc.MaxCallSendMsgSize(1 << 30),
+		},
+		events: make(chan arbitration, 16),
+		bids:   make(chan ElectionID, 1),
+		out:    make(chan *frame, s.cfg.PacketOutQueue),
+	}
+	dialCtx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
+	defer cancel()
+	if l.conn, err = s.cfg.Dial(dialCtx); err != nil {
+		return false, fmt.Errorf("dial: %w", err)
+	}
+	defer l.conn.Close()
+	if l.stream, err = l.conn.NewStream(ctx, &streamDesc, methodStream, l.opts...); err != nil {
+		return false, fmt.Errorf("open stream: %w", err)
+	}
+	s.stats.connects.Add(1)
+	s.setLink(l)
+	defer s.setLink(nil)
+
+	var wg sync.WaitGroup
+	wg.Go(l.receive)
+	wg.Go(l.send)
+	elected, err = l.control()
+	fail(err)
+	s.setState(Disconnected, nil, err)
+	wg.Wait()
+	l.dropQueue()
+	return elected, err
+}
+
+func (s *Session) setLink(l *link) {
+	s.mu.Lock()
+	s.link = l
+	s.mu.Unlock()
+}
+
+// control turns arbitration into terms: at most one at a time.
+func (l *link) control() (elected bool, err error) {
+	s := l.s
+	var end func() // ends the running term and waits for it; nil if none
+	defer func() {
+		if end != nil {
+			end()
+		}
+	}()
+	done := make(chan termResult, 1)
+	answer := time.NewTimer(s.cfg.CallTimeout)
+	defer answer.Stop()
+	l.present()
+	for {
+		select {
+		case <-l.ctx.Done():
+			return elected, context.Cause(l.ctx)
+		case <-answer.C:
+			return elected, errors.New("no answer to arbitration")
+		case <-s.campaign:
+			l.present()
+		case r := <-done:
+			if r.err != nil {
+				return elected, r.err
+			}
+			s.setState(Ready, r.term, nil)
+		case ev := <-l.events:
+			answer.Stop()
+			elected = true
+			l.saw(ev.highest)
+			switch {
+			case ev.primary && end == nil:
+				s.setState(Primary, nil, nil)
+				end = l.startTerm(done)
+			case !ev.primary:
+				if end != nil {
+					end()
+					end = nil
+					drain(done)
+				}
+				s.setState(Backup, nil, fmt.Errorf("%w: highest election id is %s", ErrNotPrimary, ev.highest))
+			}
+		}
+	}
+}
+
+// drain forgets the result of a term that was ended.
+func drain(done chan termResult) {
+	select {
+	case <-done:
+	default:
+	}
+}
+
+// present bids for primary with a fresh election id.
+func (l *link) present() {
+	l.s.mu.Lock()
+	seen := l.s.seen
+	l.s.mu.Unlock()
+	id := l.s.cfg.Election(seen)
+	l.mu.Lock()
+	l.bid = id
+	l.mu.Unlock()
+	select {
+	case <-l.bids: // replaced before it was sent
+	default:
+	}
+	l.bids <- id
+}
+
+func (l *link) saw(id ElectionID) {
+	l.s.mu.Lock()
+	defer l.s.mu.Unlock()
+	if l.s.seen.Less(id) {
+		l.s.seen = id
+	}
+}
+
+// electionID is what writes carry.
+func (l *link) electionID() ElectionID {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.bid
+}
+
+// send is the only sender on the stream.
+func (l *link) send() {
+	for {
+		var err error
+		select {
+		case <-l.ctx.Done():
+			return
+		case id := <-l.bids:
+			err = l.stream.SendMsg(l.arbitrationRequest(id))
+		case f := <-l.out:
+			if err = l.stream.SendMsg(f); err == nil {
+				l.s.stats.packetsOut.Add(1)
+			}
+		}
+		if err != nil {
+			// The reason is with the receiver; io.EOF says no more than that the stream is over.
+			return
+		}
+	}
+}
+
+func (l *link) arbitrationRequest(id ElectionID) *p4.StreamMessageRequest {
+	m := &p4.MasterArbitrationUpdate{DeviceId: l.s.cfg.DeviceID}
+	if l.s.cfg.Role != "" {
+		m.Role = &p4.Role{Name: l.s.cfg.Role}
+	}
+	if id != (ElectionID{}) {
+		m.ElectionId = &p4.Uint128{High: id.High, Low: id.Low}
+	}
+	return &p4.StreamMessageRequest{Update: &p4.StreamMessageRequest_Arbitration{Arbitration: m}}
+}
+
+// dropQueue counts packets that the link took but never sent.
+func (l *link) dropQueue() {
+	for {
+		select {
+		case f := <-l.out:
+			f.out.Free()
+			l.s.stats.packetsOutDropped.Add(1)
+		default:
+			return
+		}
+	}
+}
+
+// receive is the only receiver; its end ends the link.
+func (l *link) receive() {
+	r := receiver{l: l, dec: decoder{schema: l.s.cfg.Schema}}
+	r.packet.values = make([]Value, len(l.s.cfg.Schema.packetIn.Fields))
+	for {
+		var f frame
+		if err := l.stream.RecvMsg(&f); err != nil {
+			if status.Code(err) == codes.InvalidArgument {
+				err = fmt.Errorf("election id refused: %w", err)
+			}
+			l.fail(fmt.Errorf("stream: %w", err))
+			return
+		}
+		r.message(f.in.ReadOnlyData())
+		f.free()
+	}
+}

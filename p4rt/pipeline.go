@@ -1,0 +1,68 @@
+package p4rt
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+
+	p4config "github.com/p4lang/p4runtime/go/p4/config/v1"
+	p4 "github.com/p4lang/p4runtime/go/p4/v1"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+)
+
+// pipelineCookie is the same for the same pipeline, in every process.
+func pipelineCookie(info *p4config.P4Info, device []byte) (uint64, error) {
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(info)
+	if err != nil {
+		return 0, fmt.Errorf("p4info: %w", err)
+	}
+	h := sha256.New()
+	h.Write(b)
+	h.Write(device)
+	return binary.BigEndian.Uint64(h.Sum(nil)) | 1, nil // never 0
+}
+
+// hasPipeline asks whether the target runs this session's pipeline.
+func (l *link) hasPipeline(ctx context.Context) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.s.cfg.CallTimeout)
+	defer cancel()
+	r, err := p4.NewP4RuntimeClient(l.conn).GetForwardingPipelineConfig(ctx, &p4.GetForwardingPipelineConfigRequest{
+		DeviceId:     l.s.cfg.DeviceID,
+		ResponseType: p4.GetForwardingPipelineConfigRequest_COOKIE_ONLY,
+	}, l.opts...)
+	switch status.Code(err) {
+	case codes.OK:
+	case codes.FailedPrecondition, codes.NotFound:
+		return false, nil // none yet (Spec 7.3)
+	default:
+		return false, fmt.Errorf("read pipeline cookie: %w", err)
+	}
+	c := r.GetConfig().GetCookie()
+	return c != nil && c.GetCookie() == l.s.cfg.Cookie, nil
+}
+
+// pushPipeline replaces the target's pipeline. That clears its forwarding state (Spec 7.2).
+func (l *link) pushPipeline(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, l.s.cfg.PipelineTimeout)
+	defer cancel()
+	id := l.electionID()
+	_, err := p4.NewP4RuntimeClient(l.conn).SetForwardingPipelineConfig(ctx, &p4.SetForwardingPipelineConfigRequest{
+		DeviceId:   l.s.cfg.DeviceID,
+		Role:       l.s.cfg.Role,
+		ElectionId: &p4.Uint128{High: id.High, Low: id.Low},
+		Action:     p4.SetForwardingPipelineConfigRequest_VERIFY_AND_COMMIT,
+		Config: &p4.ForwardingPipelineConfig{
+			P4Info:         l.s.cfg.Schema.info,
+			P4DeviceConfig: l.s.cfg.DeviceConfig,
+			Cookie:         &p4.ForwardingPipelineConfig_Cookie{Cookie: l.s.cfg.Cookie},
+		},
+	}, l.opts...)
+	if err != nil {
+		return fmt.Errorf("push pipeline: %w", err)
+	}
+	l.s.stats.pushes.Add(1)
+	return nil
+}
