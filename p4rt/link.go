@@ -31,15 +31,15 @@ type link struct {
 	bids   chan ElectionID  // sole sender: control
 	out    chan *frame      // packet-out
 
-	mu  sync.Mutex
-	bid ElectionID // presented last; goes into writes
+	mu       sync.Mutex
+	bid      ElectionID // presented last
+	accepted ElectionID // of the running term; goes into writes
 }
 
 // arbitration is the target's answer to a bid, or news of another's.
 type arbitration struct {
 	primary bool
 	highest ElectionID
-	message string
 }
 
 var streamDesc = grpc.StreamDesc{StreamName: "StreamChannel", ServerStreams: true, ClientStreams: true}
@@ -51,8 +51,8 @@ const (
 )
 
 // runLink connects, serves the stream until it breaks, and says why it did and whether the
-// target answered an arbitration.
-func (s *Session) runLink(parent context.Context) (elected bool, err error) {
+// session had settled, as Backup or Ready.
+func (s *Session) runLink(parent context.Context) (settled bool, err error) {
 	ctx, fail := context.WithCancelCause(parent)
 	defer fail(nil)
 	l := &link{
@@ -82,12 +82,12 @@ func (s *Session) runLink(parent context.Context) (elected bool, err error) {
 	var wg sync.WaitGroup
 	wg.Go(l.receive)
 	wg.Go(l.send)
-	elected, err = l.control()
+	settled, err = l.control()
 	fail(err)
 	s.setState(Disconnected, nil, err)
 	wg.Wait()
 	l.dropQueue()
-	return elected, err
+	return settled, err
 }
 
 func (s *Session) setLink(l *link) {
@@ -97,7 +97,7 @@ func (s *Session) setLink(l *link) {
 }
 
 // control turns arbitration into terms: at most one at a time.
-func (l *link) control() (elected bool, err error) {
+func (l *link) control() (settled bool, err error) {
 	s := l.s
 	var end func() // ends the running term and waits for it; nil if none
 	defer func() {
@@ -112,25 +112,29 @@ func (l *link) control() (elected bool, err error) {
 	for {
 		select {
 		case <-l.ctx.Done():
-			return elected, context.Cause(l.ctx)
+			return settled, context.Cause(l.ctx)
 		case <-answer.C:
-			return elected, errors.New("no answer to arbitration")
+			return settled, errors.New("no answer to arbitration")
 		case <-s.campaign:
 			l.present()
 		case r := <-done:
 			if r.err != nil {
-				return elected, r.err
+				return settled, r.err
 			}
+			settled = true
 			s.setState(Ready, r.term, nil)
 		case ev := <-l.events:
 			answer.Stop()
-			elected = true
 			l.saw(ev.highest)
 			switch {
-			case ev.primary && end == nil:
-				s.setState(Primary, nil, nil)
-				end = l.startTerm(done)
-			case !ev.primary:
+			case ev.primary:
+				l.accept(ev.highest)
+				if end == nil {
+					s.setState(Primary, nil, nil)
+					end = l.startTerm(done)
+				}
+			default:
+				settled = true
 				if end != nil {
 					end()
 					end = nil
@@ -174,11 +178,21 @@ func (l *link) saw(id ElectionID) {
 	}
 }
 
+// accept notes the id under which the target takes writes: the primary's, which is ours.
+func (l *link) accept(id ElectionID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if id == (ElectionID{}) {
+		id = l.bid // some targets don't repeat it
+	}
+	l.accepted = id
+}
+
 // electionID is what writes carry.
 func (l *link) electionID() ElectionID {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.bid
+	return l.accepted
 }
 
 // send is the only sender on the stream.

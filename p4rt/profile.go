@@ -15,8 +15,8 @@ type Profile struct {
 	FullCode codes.Code
 	// MulticastMax is the largest multicast group id.
 	MulticastMax uint32
-	// NoGroupReads: groups and clone sessions can't be read back; reconcile writes them anew.
-	NoGroupReads bool
+	// NoRoles: the target knows the default role only.
+	NoRoles bool
 }
 
 // Strict is a target that follows the specification.
@@ -30,9 +30,9 @@ func Softswitch() Profile {
 }
 
 // BMv2 is simple_switch_grpc 1.15: a full table is UNKNOWN, group ids end at 32767,
-// a whole read comes as one message.
+// there are no roles, a whole read comes as one message.
 func BMv2() Profile {
-	return Profile{Name: "bmv2", FullCode: codes.Unknown, MulticastMax: 1<<15 - 1}.withDefaults()
+	return Profile{Name: "bmv2", FullCode: codes.Unknown, MulticastMax: 1<<15 - 1, NoRoles: true}.withDefaults()
 }
 
 func (p Profile) withDefaults() Profile {

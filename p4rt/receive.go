@@ -54,7 +54,6 @@ func (r *receiver) arbitration(b []byte) {
 	ev := arbitration{
 		primary: codes.Code(m.GetStatus().GetCode()) == codes.OK,
 		highest: ElectionID{m.GetElectionId().GetHigh(), m.GetElectionId().GetLow()},
-		message: m.GetStatus().GetMessage(),
 	}
 	select {
 	case r.l.events <- ev:

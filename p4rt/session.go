@@ -131,6 +131,9 @@ func NewSession(cfg Config) (*Session, error) {
 		return nil, errors.New("p4rt: Config wants Dial and Schema")
 	}
 	cfg.Profile = cfg.Profile.withDefaults()
+	if cfg.Role != "" && cfg.Profile.NoRoles {
+		return nil, fmt.Errorf("p4rt: %w: role %q on target profile %s", ErrUnsupported, cfg.Role, cfg.Profile.Name)
+	}
 	if cfg.Election == nil {
 		cfg.Election = func(ElectionID) ElectionID { return ElectionID{Low: 1} }
 	}
@@ -175,12 +178,12 @@ func (s *Session) Run(ctx context.Context) error {
 	backoff := s.cfg.BackoffMin
 	for {
 		s.setState(Connecting, nil, nil)
-		elected, err := s.runLink(ctx)
+		settled, err := s.runLink(ctx)
 		s.setState(Disconnected, nil, err)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if elected {
+		if settled {
 			backoff = s.cfg.BackoffMin
 		}
 		wait := backoff/2 + rand.N(backoff/2+1)

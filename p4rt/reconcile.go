@@ -1,0 +1,255 @@
+package p4rt
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+)
+
+// Stage is what a reconcile owns at one step of the dependency order. Entries of its tables that
+// are not wanted are removed; tables in no stage are left alone, as are const tables and default
+// entries.
+type Stage struct {
+	Tables []*Table
+	Groups bool             // owns the multicast groups
+	Clones bool             // owns the clone sessions
+	Want   iter.Seq[Entity] // everything that the stage should hold; walked once a round
+}
+
+// owns reports whether an entity belongs to the stage.
+func (st *Stage) owns(e Entity) bool {
+	switch x := e.(type) {
+	case *Entry:
+		return !x.Default && slices.Contains(st.Tables, x.Table)
+	case *MulticastGroup:
+		return st.Groups
+	case *CloneSession:
+		return st.Clones
+	}
+	return false
+}
+
+// Plan is the difference between wanted and installed: per stage, in dependency order.
+type Plan struct{ Stages []StagePlan }
+
+// StagePlan is the difference within one stage.
+type StagePlan struct {
+	Set    []Update // inserts and modifies
+	Delete []Update
+	Kept   int // already right, untouched
+}
+
+// Size is the number of updates in the plan.
+func (p *Plan) Size() int {
+	n := 0
+	for i := range p.Stages {
+		n += len(p.Stages[i].Set) + len(p.Stages[i].Delete)
+	}
+	return n
+}
+
+// planner compares what is wanted with what is read back, entity by entity.
+type planner struct {
+	stages []Stage
+	want   []wanted
+	index  map[Key]int // into want
+	plan   Plan
+}
+
+type wanted struct {
+	entity Entity
+	stage  int
+	found  bool
+}
+
+// newPlanner refuses what belongs to no stage, and keys wanted twice.
+func newPlanner(stages []Stage) (*planner, error) {
+	p := &planner{stages: stages, index: map[Key]int{}, plan: Plan{Stages: make([]StagePlan, len(stages))}}
+	for i := range stages {
+		if stages[i].Want == nil {
+			continue
+		}
+		for e := range stages[i].Want {
+			if err := e.validate(Insert); err != nil {
+				return nil, fmt.Errorf("reconcile: %s: %w", e, err)
+			}
+			if !stages[i].owns(e) {
+				return nil, fmt.Errorf("reconcile: stage %d does not own %s", i, e)
+			}
+			k := e.Key()
+			if have, dup := p.index[k]; dup {
+				return nil, fmt.Errorf("reconcile: %w: wanted twice: %s; %s", ErrAmbiguous, p.want[have].entity, e)
+			}
+			p.index[k] = len(p.want)
+			p.want = append(p.want, wanted{entity: e, stage: i})
+		}
+	}
+	return p, nil
+}
+
+// installed takes an entity that the target holds.
+func (p *planner) installed(e Entity) {
+	if at, ok := p.index[e.Key()]; ok {
+		w := &p.want[at]
+		w.found = true
+		st := &p.plan.Stages[w.stage]
+		if w.entity.same(e) {
+			st.Kept++
+		} else {
+			st.Set = append(st.Set, Update{Modify, w.entity})
+		}
+		return
+	}
+	for i := range p.stages {
+		if p.stages[i].owns(e) {
+			st := &p.plan.Stages[i]
+			st.Delete = append(st.Delete, Update{Delete, e})
+			return
+		}
+	}
+}
+
+// finish adds what the target lacks.
+func (p *planner) finish() *Plan {
+	for _, w := range p.want {
+		if w.found {
+			continue
+		}
+		st := &p.plan.Stages[w.stage]
+		st.Set = append(st.Set, Update{Insert, w.entity})
+	}
+	return &p.plan
+}
+
+// Diff computes the plan that turns installed into what the stages want. It depends on the two
+// sets alone, not on their order.
+func Diff(stages []Stage, installed iter.Seq[Entity]) (*Plan, error) {
+	p, err := newPlanner(stages)
+	if err != nil {
+		return nil, err
+	}
+	for e := range installed {
+		p.installed(e)
+	}
+	return p.finish(), nil
+}
+
+// Report is what a reconcile did.
+type Report struct {
+	Kept, Inserted, Modified, Deleted int
+	Failed                            []*UpdateError // still wrong at the end
+	Rounds                            int
+}
+
+// Reconcile reads the target back and applies the difference to what the stages want: first what
+// is missing or differs, stage by stage, so that references resolve; then deletes, last stage
+// first. What is right is not touched. Updates that found no room, or whose fate is unknown, are
+// tried once more after the deletes. See [Term.Reconcile].
+func (s *Session) Reconcile(ctx context.Context, stages ...Stage) (Report, error) {
+	t, err := s.readyTerm()
+	if err != nil {
+		return Report{}, err
+	}
+	return t.Reconcile(ctx, stages...)
+}
+
+// maxRounds bounds a reconcile: one to do it, one for what had no room before the deletes.
+const maxRounds = 2
+
+// Reconcile is [Session.Reconcile] within the term, before others may write. Nobody else should
+// write to the stages' tables meanwhile: what is not wanted is removed. The error is that of a
+// call; refused updates are in the report.
+func (t *Term) Reconcile(ctx context.Context, stages ...Stage) (Report, error) {
+	var rep Report
+	for rep.Rounds < maxRounds {
+		plan, err := t.plan(ctx, stages)
+		if err != nil {
+			return rep, err
+		}
+		rep.Failed = nil
+		for i := range plan.Stages {
+			if rep.Rounds == 0 {
+				rep.Kept += plan.Stages[i].Kept
+			}
+		}
+		rep.Rounds++
+		if err := t.apply(ctx, plan, &rep); err != nil {
+			return rep, err
+		}
+		if !slices.ContainsFunc(rep.Failed, func(e *UpdateError) bool { return retryable(e.Result.Outcome) }) {
+			break
+		}
+	}
+	return rep, nil
+}
+
+func retryable(o Outcome) bool {
+	return o == Full || o == Unknown || o == NotSent || o == Duplicate || o == NotFound
+}
+
+// plan reads back what the stages own.
+func (t *Term) plan(ctx context.Context, stages []Stage) (*Plan, error) {
+	p, err := newPlanner(stages)
+	if err != nil {
+		return nil, err
+	}
+	var tables []*Table
+	groups, clones := false, false
+	for i := range stages {
+		tables = append(tables, stages[i].Tables...)
+		groups, clones = groups || stages[i].Groups, clones || stages[i].Clones
+	}
+	if tables != nil {
+		err = t.l.readEntries(ctx, ReadOptions{Tables: tables}, func(e *Entry, _ Counter) error { p.installed(e); return nil })
+	}
+	if err == nil && groups {
+		err = t.l.readGroups(ctx, func(g *MulticastGroup) error { p.installed(g); return nil })
+	}
+	if err == nil && clones {
+		err = t.l.readClones(ctx, func(c *CloneSession) error { p.installed(c); return nil })
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reconcile: %w", err)
+	}
+	return p.finish(), nil
+}
+
+func (t *Term) apply(ctx context.Context, plan *Plan, rep *Report) error {
+	for i := range plan.Stages {
+		if err := t.applyAll(ctx, plan.Stages[i].Set, rep); err != nil {
+			return err
+		}
+	}
+	for i := range slices.Backward(plan.Stages) {
+		if err := t.applyAll(ctx, plan.Stages[i].Delete, rep); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *Term) applyAll(ctx context.Context, updates []Update, rep *Report) error {
+	if len(updates) == 0 {
+		return nil
+	}
+	results, err := t.Write(ctx, updates)
+	if err != nil {
+		return fmt.Errorf("reconcile: %w", err)
+	}
+	for i, r := range results {
+		if !r.OK() {
+			rep.Failed = append(rep.Failed, &UpdateError{Index: i, Update: updates[i], Result: r})
+			continue
+		}
+		switch updates[i].Op {
+		case Insert:
+			rep.Inserted++
+		case Modify:
+			rep.Modified++
+		case Delete:
+			rep.Deleted++
+		}
+	}
+	return nil
+}
