@@ -1,0 +1,234 @@
+package pipeline
+
+import (
+	"math/big"
+	"math/bits"
+)
+
+// ctx is the state of one packet on its way through the program. Contexts are
+// pooled; a running context belongs to one goroutine.
+type ctx struct {
+	m    *Machine
+	prog *Program
+	f    []uint64  // slots, see layout
+	vb   []byte    // contents of variable-length fields
+	p    []uint64  // parameters of the running action
+	key  []uint64  // key of the table being applied, parser keys
+	mkey []uint64  // the key under a mask
+	big  []big.Int // scratch of wide arithmetic
+
+	frame  []byte // the packet as it entered the parser
+	parsed int    // bytes of frame that the parser consumed
+	length int    // packet length register: frame plus added less removed headers
+	arrive int    // length on arrival, for meters and counters
+	limit  int    // truncate: largest frame on output
+	trim   int    // bytes cut off the payload's end (truncated clones)
+	now    int64  // nanoseconds since the machine's start
+
+	perr   uint64 // parser error code
+	failed bool   // a parser operation failed
+	exit   bool   // exit statement
+	pc     int    // next operation of the running action
+	rng    uint64
+
+	// what the primitives asked for; ids of field lists, 0 is none
+	clone, cloneList    uint64
+	cloneSet            bool
+	resubmit, recirc    uint64
+	digest              uint64
+	recircSet, resubSet bool
+
+	out  []byte // deparsed frame
+	calc bitWriter
+	args [][]byte // digest fields
+	pass int      // resubmits, recirculations and clones that led here
+
+	made   int  // copies that the frame received in this context caused
+	copies *int // made of the context that received the frame
+}
+
+func newCtx(m *Machine) *ctx {
+	p := m.prog
+	return &ctx{m: m, prog: p,
+		f: make([]uint64, p.slots), vb: make([]byte, p.varBytes),
+		key: make([]uint64, max(8, p.maxKey)), mkey: make([]uint64, max(8, p.maxKey)),
+		big: make([]big.Int, p.nbig),
+		out: make([]byte, p.maxHeaders+2048),
+		rng: m.seed.Add(0x9e3779b97f4a7c15),
+	}
+}
+
+// start makes c ready for a frame that enters the parser: no metadata, no
+// valid header.
+func (c *ctx) start(frame []byte) {
+	clear(c.f)
+	c.frame, c.parsed, c.trim = frame, 0, 0
+	c.length, c.arrive = len(frame), len(frame)
+	c.limit = maxFrame
+	c.request()
+}
+
+// request forgets what primitives asked for.
+func (c *ctx) request() {
+	c.exit, c.cloneSet, c.resubSet, c.recircSet = false, false, false, false
+	c.digest = 0
+}
+
+// maxFrame is the largest frame; truncation beyond it means none.
+const maxFrame = 1 << 30
+
+// copyFrom makes c the same packet as o.
+func (c *ctx) copyFrom(o *ctx) {
+	copy(c.f, o.f)
+	copy(c.vb, o.vb)
+	c.frame, c.parsed, c.trim = o.frame, o.parsed, o.trim
+	c.length, c.arrive, c.limit, c.now = o.length, o.arrive, o.limit, o.now
+	c.request()
+}
+
+// set writes a standard metadata field.
+func (c *ctx) set(f *field, v uint64) { c.f[f.slot] = v & f.mask() }
+
+// rand is xorshift64*; not for secrets.
+func (c *ctx) rand() uint64 {
+	x := c.rng
+	x ^= x >> 12
+	x ^= x << 25
+	x ^= x >> 27
+	c.rng = x
+	return x * 0x2545f4914f6cdd1d
+}
+
+func (c *ctx) isValid(h *header) bool { return c.f[h.valid.slot] != 0 }
+
+// validMember is the index of the union's valid header, -1 if there is none.
+func (c *ctx) validMember(u *union) int {
+	for i, h := range u.members {
+		if c.isValid(h) {
+			return i
+		}
+	}
+	return -1
+}
+
+// setValid makes h valid; the other headers of its union become invalid.
+func (c *ctx) setValid(h *header) {
+	if h.union != nil {
+		for _, o := range h.union.members {
+			c.f[o.valid.slot] = 0
+		}
+	}
+	c.f[h.valid.slot] = 1
+}
+
+// size is the header's length in bytes.
+func (c *ctx) size(h *header) int {
+	n := h.preLen + h.postLen
+	if h.vl != nil {
+		n += int(c.f[h.vl.slot])
+	}
+	return n
+}
+
+func (c *ctx) varBytes(f *field) []byte { return c.vb[f.off : f.off+int(c.f[f.slot])] }
+
+func (c *ctx) sameVar(a, b *field) bool { return string(c.varBytes(a)) == string(c.varBytes(b)) }
+
+// copyVar copies a variable-length field, cut to what the destination holds.
+func (c *ctx) copyVar(dst, src *field) {
+	n := min(int(c.f[src.slot]), dst.max)
+	c.f[dst.slot] = uint64(n)
+	copy(c.vb[dst.off:dst.off+n], c.vb[src.off:])
+}
+
+// zero resets a header's fields.
+func (c *ctx) zero(h *header) {
+	for _, f := range h.fields {
+		clear(c.f[f.slot : f.slot+f.n])
+	}
+}
+
+// copyHeader copies the fields of src; both are of one type.
+func (c *ctx) copyFields(dst, src *header) {
+	for i, f := range dst.fields {
+		s := src.fields[i]
+		if f.varlen {
+			c.copyVar(f, s)
+			continue
+		}
+		copy(c.f[f.slot:f.slot+f.n], c.f[s.slot:s.slot+s.n])
+	}
+}
+
+// assignHeader is the assignment of headers: validity, then fields.
+func (c *ctx) assignHeader(dst, src *header) {
+	if dst == src {
+		return
+	}
+	if !c.isValid(src) {
+		c.f[dst.valid.slot] = 0
+		return
+	}
+	c.setValid(dst)
+	c.copyFields(dst, src)
+}
+
+// swap exchanges two headers of one type, validity included. Unions stay as
+// they are: their members swap together.
+func (c *ctx) swap(a, b *header) {
+	va, vb := a.valid.slot, b.valid.slot
+	c.f[va], c.f[vb] = c.f[vb], c.f[va]
+	for i, f := range a.fields {
+		g := b.fields[i]
+		for k := range f.n {
+			c.f[f.slot+k], c.f[g.slot+k] = c.f[g.slot+k], c.f[f.slot+k]
+		}
+		if f.varlen {
+			for k := range min(f.max, g.max) {
+				c.vb[f.off+k], c.vb[g.off+k] = c.vb[g.off+k], c.vb[f.off+k]
+			}
+		}
+	}
+}
+
+// sameHeader: both valid and every field equal.
+func (c *ctx) sameHeader(a, b int) bool {
+	if a < 0 || b < 0 {
+		return false
+	}
+	x, y := c.prog.headers[a], c.prog.headers[b]
+	if x.typ != y.typ || !c.isValid(x) || !c.isValid(y) {
+		return false
+	}
+	for i, f := range x.fields {
+		g := y.fields[i]
+		if f.varlen {
+			if !c.sameVar(f, g) {
+				return false
+			}
+			continue
+		}
+		if !sameLimbs(c.f[f.slot:f.slot+f.n], c.f[g.slot:g.slot+g.n]) {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *ctx) sameUnion(a, b *union) bool {
+	if a == nil || b == nil {
+		return false
+	}
+	i := c.validMember(a)
+	return i >= 0 && i == c.validMember(b) && c.sameHeader(a.members[i].index, b.members[i].index)
+}
+
+// uniform draws from [lo,hi].
+func (c *ctx) uniform(lo, hi uint64) uint64 {
+	n := hi - lo + 1
+	if n == 0 {
+		return c.rand()
+	}
+	h, _ := bits.Mul64(c.rand(), n)
+	return lo + h
+}

@@ -1,0 +1,170 @@
+package pipeline
+
+import (
+	"math/bits"
+	"sync/atomic"
+)
+
+// index is an open-addressing hash table from packed keys to entries. One
+// writer at a time (the table's lock); readers take no lock and see every entry
+// that was there throughout their search. Entries never move: growing builds
+// a new slot array and publishes it.
+type index struct {
+	cur  atomic.Pointer[slotArray]
+	live int // entries
+	used int // slots that are not free: entries and tombstones
+}
+
+type slotArray struct {
+	mask  uint64
+	slots []hashSlot
+}
+
+// hashSlot: the hash is stored after the entry on insertion, so that a reader
+// that sees the hash sees the entry or a later one.
+type hashSlot struct {
+	hash  atomic.Uint64 // 0 free, 1 tombstone
+	entry atomic.Pointer[entry]
+}
+
+const minHash = 2
+
+// hashWords mixes a key; seed differs per machine.
+func hashWords(key []uint64, seed uint64) uint64 {
+	h := seed
+	for _, w := range key {
+		hi, lo := bits.Mul64(h^w, 0x9e3779b97f4a7c15)
+		h = hi ^ lo ^ 0xd6e8feb86659fd93
+	}
+	hi, lo := bits.Mul64(h, 0xa0761d6478bd642f)
+	if h = hi ^ lo; h < minHash {
+		h += minHash
+	}
+	return h
+}
+
+func sameKey(a, b []uint64) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i, v := range a {
+		if v != b[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// find returns the entry with the key, nil if there is none.
+func (x *index) find(key []uint64, h uint64) *entry {
+	a := x.cur.Load()
+	if a == nil {
+		return nil
+	}
+	for i := h & a.mask; ; i = (i + 1) & a.mask {
+		s := &a.slots[i]
+		switch s.hash.Load() {
+		case h:
+			if e := s.entry.Load(); e != nil && sameKey(e.key, key) {
+				return e
+			}
+		case 0:
+			return nil
+		}
+	}
+}
+
+// put stores e under its key, replacing what is there.
+func (x *index) put(e *entry, h uint64) {
+	a := x.cur.Load()
+	if a == nil || x.used+1 > len(a.slots)*5/8 {
+		a = x.rebuild()
+	}
+	free := -1
+	for i := h & a.mask; ; i = (i + 1) & a.mask {
+		s := &a.slots[i]
+		switch s.hash.Load() {
+		case h:
+			if o := s.entry.Load(); o != nil && sameKey(o.key, e.key) {
+				s.entry.Store(e)
+				return
+			}
+		case 1:
+			if free < 0 {
+				free = int(i)
+			}
+		case 0:
+			if free < 0 {
+				free = int(i)
+				x.used++
+			}
+			s = &a.slots[free]
+			s.entry.Store(e)
+			s.hash.Store(h)
+			x.live++
+			return
+		}
+	}
+}
+
+// remove deletes the key; it reports whether it was there.
+func (x *index) remove(key []uint64, h uint64) bool {
+	a := x.cur.Load()
+	if a == nil {
+		return false
+	}
+	for i := h & a.mask; ; i = (i + 1) & a.mask {
+		s := &a.slots[i]
+		switch s.hash.Load() {
+		case h:
+			if o := s.entry.Load(); o != nil && sameKey(o.key, key) {
+				s.hash.Store(1)
+				s.entry.Store(nil)
+				x.live--
+				return true
+			}
+		case 0:
+			return false
+		}
+	}
+}
+
+// rebuild makes a slot array with room for twice the live entries.
+func (x *index) rebuild() *slotArray {
+	size := 8
+	for size*5/16 < x.live+1 {
+		size *= 2
+	}
+	a := &slotArray{mask: uint64(size - 1), slots: make([]hashSlot, size)}
+	if old := x.cur.Load(); old != nil {
+		for i := range old.slots {
+			s := &old.slots[i]
+			h := s.hash.Load()
+			if h < minHash {
+				continue
+			}
+			j := h & a.mask
+			for a.slots[j].hash.Load() != 0 {
+				j = (j + 1) & a.mask
+			}
+			a.slots[j].entry.Store(s.entry.Load())
+			a.slots[j].hash.Store(h)
+		}
+	}
+	x.used = x.live
+	x.cur.Store(a)
+	return a
+}
+
+// each visits the entries that are the heads of their chains.
+func (x *index) each(f func(*entry)) {
+	a := x.cur.Load()
+	if a == nil {
+		return
+	}
+	for i := range a.slots {
+		if e := a.slots[i].entry.Load(); e != nil {
+			f(e)
+		}
+	}
+}

@@ -1,0 +1,307 @@
+package pipeline
+
+import (
+	"encoding/json"
+)
+
+// stop ends parsing with an error of the core library.
+func (c *ctx) stop(code uint64) { c.failed, c.perr = true, code }
+
+func (l *loader) parserOp(j *jParserOp) op {
+	param := func(i int) jValue {
+		var v jValue
+		if i >= len(j.Parameters) {
+			l.fail("%d parameters", len(j.Parameters))
+		}
+		l.decode(j.Parameters[i], &v)
+		return v
+	}
+	switch j.Op {
+	case "extract":
+		return l.extractOp(param(0), nil)
+	case "extract_VL":
+		return l.extractOp(param(0), l.data(param(1)))
+	case "set":
+		return l.parserSet(param(0), param(1))
+	case "verify":
+		code := l.number(l.data(param(1)))
+		cond := l.truth(l.boolean(j.Parameters[0]))
+		return func(c *ctx) {
+			if !cond(c) {
+				c.stop(code(c))
+			}
+		}
+	case "advance":
+		return l.advance(l.index(l.data(param(0))))
+	case "shift":
+		var n uint64
+		if len(j.Parameters) == 0 || json.Unmarshal(j.Parameters[0], &n) != nil || n > maxWidth {
+			l.fail("want a number of bytes")
+		}
+		return l.advance(func(*ctx) uint64 { return 8 * n })
+	case "primitive":
+		var p jPrimitive
+		if len(j.Parameters) != 1 {
+			l.fail("%d parameters", len(j.Parameters))
+		}
+		l.decode(j.Parameters[0], &p)
+		if p.Op == "_jump" || p.Op == "_jump_if_zero" {
+			l.unsupported("primitive %q in a parser", p.Op)
+		}
+		return l.primitive(&p)
+	}
+	l.unsupported("parser operation %q", j.Op)
+	return nil
+}
+
+func (l *loader) advance(bits evalU) op {
+	short, bad := l.p.errors["PacketTooShort"], l.p.errors["ParserInvalidArgument"]
+	return func(c *ctx) {
+		n := bits(c)
+		switch {
+		case n%8 != 0:
+			c.stop(bad)
+		case n/8 > uint64(len(c.frame)-c.parsed):
+			c.stop(short)
+		default:
+			c.parsed += int(n / 8)
+		}
+	}
+}
+
+// parserSet assigns a field, expression, constant or lookahead.
+func (l *loader) parserSet(dst, src jValue) op {
+	if src.Type != "lookahead" {
+		return l.assign(l.data(dst), l.data(src))
+	}
+	off, width := l.lookahead(src.Value)
+	e := l.data(dst)
+	l.lvalue(e)
+	if e.op != opField || e.f.varlen {
+		l.unsupported("lookahead into this destination")
+	}
+	f, short := e.f, l.p.errors["PacketTooShort"]
+	return func(c *ctx) {
+		d := c.f[f.slot : f.slot+f.n]
+		if !c.peek(d, off, width) {
+			c.stop(short)
+			return
+		}
+		d[f.n-1] &= f.mask()
+	}
+}
+
+// peek reads width bits at bit offset off of what is not yet parsed, as limbs
+// (modulo the length of dst).
+func (c *ctx) peek(dst []uint64, off, width int) bool {
+	data := c.frame[c.parsed:]
+	if off+width > 8*len(data) {
+		return false
+	}
+	clear(dst)
+	for i := 0; i < len(dst) && width > 0; i++ {
+		n := min(64, width)
+		dst[i] = bitsAt(data, off+width-n, n)
+		width -= n
+	}
+	return true
+}
+
+// extractOp compiles extract (bits nil) and extract_VL.
+func (l *loader) extractOp(dst jValue, bits *expr) op {
+	switch dst.Type {
+	case "regular":
+		h := l.headerRef(l.str(dst.Value))
+		l.extractable(h, bits)
+		if bits == nil {
+			return l.extractFixed(h)
+		}
+		vl := l.index(bits)
+		return func(c *ctx) { c.extract(h, vl(c)) }
+	case "stack":
+		st := l.stackRef(l.str(dst.Value))
+		return l.extractNext(len(st.elems), st.next, func(i int) *header { return st.elems[i] }, bits)
+	case "union_stack":
+		var ref []string
+		l.decode(dst.Value, &ref)
+		if len(ref) != 2 {
+			l.fail("want [union stack, member]")
+		}
+		us, m := l.unionMember(ref[0], ref[1])
+		return l.extractNext(len(us.elems), us.next, func(i int) *header { return us.elems[i].members[m] }, bits)
+	}
+	l.unsupported("extract of type %q", dst.Type)
+	return nil
+}
+
+func (l *loader) extractable(h *header, bits *expr) {
+	if h.metadata {
+		l.fail("extract to metadata %s", h.name)
+	}
+	if bits != nil && h.vl == nil {
+		l.fail("extract_VL to %s, which has no variable-length field", h.name)
+	}
+}
+
+// extractFixed is the common case.
+func (l *loader) extractFixed(h *header) op {
+	if h.vl != nil || h.union != nil {
+		return func(c *ctx) { c.extract(h, 0) }
+	}
+	short, n, valid, chunks := l.p.errors["PacketTooShort"], h.preLen, h.valid.slot, h.pre
+	return func(c *ctx) {
+		data := c.frame[c.parsed:]
+		if len(data) < n {
+			c.stop(short)
+			return
+		}
+		extract(chunks, c.f, data)
+		c.f[valid] = 1
+		c.parsed += n
+	}
+}
+
+func (l *loader) extractNext(size, next int, elem func(int) *header, bits *expr) op {
+	l.extractable(elem(0), bits)
+	full := l.p.errors["StackOutOfBounds"]
+	vl := evalU(func(*ctx) uint64 { return 0 })
+	if bits != nil {
+		vl = l.index(bits)
+	}
+	return func(c *ctx) {
+		i := c.f[next]
+		if i >= uint64(size) {
+			c.stop(full)
+			return
+		}
+		if c.extract(elem(int(i)), vl(c)); !c.failed {
+			c.f[next]++
+		}
+	}
+}
+
+// extract reads h with a variable-length field of the given bits.
+func (c *ctx) extract(h *header, bits uint64) {
+	e := &c.m.perr
+	data := c.frame[c.parsed:]
+	if bits%8 != 0 {
+		c.stop(e.badArgument)
+		return
+	}
+	fixed := h.preLen + h.postLen
+	n := bits / 8
+	switch {
+	case n > maxWidth || fixed+int(n) > len(data):
+		c.stop(e.tooShort)
+		return
+	case h.vl != nil && int(n) > h.vl.max:
+		c.stop(e.headerTooShort)
+		return
+	}
+	extract(h.pre, c.f, data)
+	if h.vl != nil {
+		copy(c.vb[h.vl.off:], data[h.preLen:h.preLen+int(n)])
+		c.f[h.vl.slot] = n
+		extract(h.post, c.f, data[h.preLen+int(n):])
+	}
+	c.parsed += fixed + int(n)
+	c.setValid(h)
+}
+
+// emitHeader writes h to out, which has eight bytes to spare, and returns its length.
+func (c *ctx) emitHeader(h *header, out []byte) int {
+	deposit(h.pre, c.f, out)
+	if h.vl == nil {
+		return h.preLen
+	}
+	n := h.preLen + copy(out[h.preLen:], c.varBytes(h.vl))
+	deposit(h.post, c.f, out[n:])
+	return n + h.postLen
+}
+
+// parse runs the parser over the frame and verifies checksums.
+func (c *ctx) parse() {
+	c.failed, c.perr = false, c.m.perr.none
+	s := c.prog.parser
+	for n := 0; s != nil; n++ {
+		for _, r := range s.regs {
+			c.m.registers[r].mu.Lock()
+		}
+		for _, o := range s.ops {
+			if o(c); c.failed {
+				break
+			}
+		}
+		for _, r := range s.regs {
+			c.m.registers[r].mu.Unlock()
+		}
+		if !c.failed && n >= maxParseSteps {
+			c.stop(c.m.perr.timeout)
+		}
+		if c.failed {
+			break
+		}
+		s = c.nextState(s)
+	}
+	if c.failed {
+		c.m.parserErrors.Add(1)
+	}
+	std := &c.prog.std
+	c.set(&std.parserError, c.perr)
+	c.set(&std.checksumError, 0)
+	for _, k := range c.prog.verify {
+		if !k.ok(c) {
+			c.set(&std.checksumError, 1)
+		}
+	}
+}
+
+// nextState selects the transition.
+func (c *ctx) nextState(s *parseState) *parseState {
+	if s.fast {
+		v := c.f[s.key[0].field.slot]
+		for i := range s.cases {
+			if s.cases[i].value[0] == v {
+				return s.cases[i].next
+			}
+		}
+		return s.other
+	}
+	if len(s.key) == 0 {
+		return s.other
+	}
+	for i := range s.key {
+		k := &s.key[i]
+		dst := c.key[k.at : k.at+k.n]
+		switch {
+		case k.field != nil:
+			copy(dst, c.f[k.field.slot:k.field.slot+k.n])
+		case k.dyn != nil:
+			clear(dst)
+			if h := k.h(c); h >= 0 {
+				copy(dst, c.f[k.slots[h]:k.slots[h]+k.n])
+			}
+		case !c.peek(dst, k.look, k.width):
+			c.stop(c.m.perr.tooShort)
+			return nil
+		}
+	}
+	for i := range s.cases {
+		if k := &s.cases[i]; k.matches(c, s.words) {
+			return k.next
+		}
+	}
+	return s.other
+}
+
+func (k *parseCase) matches(c *ctx, words int) bool {
+	if k.vset != nil {
+		return c.m.vsets[k.vset.index].contains(c.key[:words], k.mask)
+	}
+	for i, v := range k.value {
+		if c.key[i]&k.mask[i] != v {
+			return false
+		}
+	}
+	return true
+}

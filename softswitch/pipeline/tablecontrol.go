@@ -1,0 +1,394 @@
+package pipeline
+
+import (
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+)
+
+// Name is the fully qualified P4 name.
+func (t *Table) Name() string { return t.d.name }
+
+// Size is the capacity in entries.
+func (t *Table) Size() int { return t.d.size }
+
+// Len is the number of entries, the default entry not counted.
+func (t *Table) Len() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.all)
+}
+
+// Keys describes the key fields in order.
+func (t *Table) Keys() []KeyInfo {
+	out := make([]KeyInfo, len(t.d.keys))
+	for i, k := range t.d.keys {
+		out[i] = KeyInfo{Name: k.name, Kind: k.kind, Width: k.width}
+	}
+	return out
+}
+
+// Actions are the names of the table's actions.
+func (t *Table) Actions() []string {
+	out := make([]string, len(t.d.actions))
+	for i, a := range t.d.actions {
+		out[i] = a.name
+	}
+	return out
+}
+
+// HasPriority reports whether entries need a priority.
+func (t *Table) HasPriority() bool { return t.d.class == classTernary }
+
+// HasCounter reports whether the table has a direct counter.
+func (t *Table) HasCounter() bool { return t.d.counters }
+
+// HasMeter reports whether the table has a direct meter.
+func (t *Table) HasMeter() bool { return t.d.meter != nil }
+
+// HasTimeout reports whether entries may have an idle timeout.
+func (t *Table) HasTimeout() bool { return t.d.timeout }
+
+// IsConst reports whether the program fixes the entries.
+func (t *Table) IsConst() bool { return t.d.konst }
+
+// Profile is the name of the table's action profile, "" if it has none.
+func (t *Table) Profile() string {
+	if t.d.profile < 0 {
+		return ""
+	}
+	return t.m.prog.profiles[t.d.profile].name
+}
+
+// Insert adds an entry: ErrExists, ErrFull, ErrInvalid, ErrNotFound (member or
+// group), ErrConst.
+func (t *Table) Insert(e Entry) error {
+	if t.d.konst {
+		return fmt.Errorf("table %s: %w", t.d.name, ErrConst)
+	}
+	m, n, err := t.prepare(&e)
+	if err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.locateLocked(&m, n.prio) != nil {
+		return fmt.Errorf("table %s: entry %w", t.d.name, ErrExists)
+	}
+	if len(t.all) >= t.d.size {
+		return fmt.Errorf("table %s: %w, capacity %d", t.d.name, ErrFull, t.d.size)
+	}
+	if err := t.bindLocked(n, &e); err != nil {
+		return err
+	}
+	if n.stats = t.entry(nil, nil).stats; n.stats != nil {
+		n.stats.idle.Store(int64(e.IdleTimeout))
+	}
+	t.addLocked(n, m.mask)
+	return nil
+}
+
+// Modify replaces action, parameters, timeout and metadata of an entry; its
+// counters and meter stay. ErrNotFound, ErrInvalid, ErrConst.
+func (t *Table) Modify(e Entry) error {
+	if t.d.konst {
+		return fmt.Errorf("table %s: %w", t.d.name, ErrConst)
+	}
+	m, n, err := t.prepare(&e)
+	if err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	old := t.locateLocked(&m, n.prio)
+	if old == nil {
+		return fmt.Errorf("table %s: entry %w", t.d.name, ErrNotFound)
+	}
+	if err := t.bindLocked(n, &e); err != nil {
+		return err
+	}
+	t.releaseLocked(old)
+	if n.stats = old.stats; n.stats != nil {
+		n.stats.idle.Store(int64(e.IdleTimeout))
+		n.stats.lastHit.Store(t.m.clock())
+	}
+	t.replaceLocked(old, n)
+	return nil
+}
+
+// Delete removes an entry. ErrNotFound, ErrInvalid, ErrConst.
+func (t *Table) Delete(match []FieldMatch, priority int32) error {
+	if t.d.konst {
+		return fmt.Errorf("table %s: %w", t.d.name, ErrConst)
+	}
+	e, err := t.at(match, priority, func(e *entry) {
+		t.releaseLocked(e)
+		t.dropLocked(e)
+	})
+	if err == nil && e == nil {
+		err = fmt.Errorf("table %s: entry %w", t.d.name, ErrNotFound)
+	}
+	return err
+}
+
+// at finds an entry and runs f on it with the table locked.
+func (t *Table) at(match []FieldMatch, priority int32, f func(*entry)) (*entry, error) {
+	m, err := t.d.parseMatch(match)
+	if err != nil {
+		return nil, err
+	}
+	prio, err := t.priority(&m, priority)
+	if err != nil {
+		return nil, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.locateLocked(&m, prio)
+	if e != nil && f != nil {
+		f(e)
+	}
+	return e, nil
+}
+
+// prepare checks an entry and packs it, all but its member or group.
+func (t *Table) prepare(e *Entry) (parsedMatch, *entry, error) {
+	m, err := t.d.parseMatch(e.Match)
+	if err != nil {
+		return m, nil, err
+	}
+	prio, err := t.priority(&m, e.Priority)
+	if err != nil {
+		return m, nil, err
+	}
+	if len(t.d.keys) == 0 {
+		return m, nil, fmt.Errorf("table %s: %w: has no key", t.d.name, ErrInvalid)
+	}
+	if e.IdleTimeout < 0 || e.IdleTimeout > 0 && !t.d.timeout {
+		return m, nil, fmt.Errorf("table %s: %w: idle timeout %v", t.d.name, ErrInvalid, e.IdleTimeout)
+	}
+	n := &entry{key: m.key, ranges: m.ranges, prio: prio, meta: slices.Clone(e.Metadata)}
+	indirect := e.Member != 0 || e.Group != 0
+	switch {
+	case indirect != (t.d.profile >= 0), indirect && e.Action != "", e.Member != 0 && e.Group != 0:
+		return m, nil, fmt.Errorf("table %s: %w: want %s", t.d.name, ErrInvalid, t.wants())
+	case indirect:
+		return m, n, nil
+	}
+	b, err := bind(t.d.name, t.d.actions, e.Action, e.Params)
+	if err != nil {
+		return m, nil, err
+	}
+	n.act, n.params = b.act, b.params
+	return m, n, nil
+}
+
+func (t *Table) wants() string {
+	if t.d.profile >= 0 {
+		return "a member or a group of its action profile, and no action"
+	}
+	return "an action, and neither member nor group"
+}
+
+// bind resolves an action of a table or profile and packs its parameters.
+func bind(owner string, actions []*action, name string, params [][]byte) (*binding, error) {
+	i := slices.IndexFunc(actions, func(a *action) bool { return a.name == name })
+	if i < 0 {
+		return nil, fmt.Errorf("%s: %w: no action %q", owner, ErrInvalid, name)
+	}
+	a := actions[i]
+	if len(params) != len(a.params) {
+		return nil, fmt.Errorf("%s: action %s: %w: %d parameters, want %d", owner, name, ErrInvalid, len(params), len(a.params))
+	}
+	b := &binding{act: a, params: make([]uint64, a.words)}
+	for k, p := range a.params {
+		v, err := parseValue(params[k], p.width)
+		if err != nil {
+			return nil, fmt.Errorf("%s: action %s, parameter %s: %w", owner, name, p.name, err)
+		}
+		copy(b.params[p.off:], v)
+	}
+	return b, nil
+}
+
+func unbind(a *action, words []uint64) [][]byte {
+	out := make([][]byte, len(a.params))
+	for i, p := range a.params {
+		out[i] = formatValue(words[p.off:p.off+limbs(p.width)], p.width)
+	}
+	return out
+}
+
+// bindLocked resolves the member or group of an entry and counts the reference.
+func (t *Table) bindLocked(n *entry, e *Entry) error {
+	if e.Member == 0 && e.Group == 0 {
+		return nil
+	}
+	var err error
+	n.member, n.group, err = t.m.profiles[t.d.profile].refer(e.Member, e.Group)
+	return err
+}
+
+func (t *Table) releaseLocked(e *entry) {
+	if e.member != nil || e.group != nil {
+		t.m.profiles[t.d.profile].release(e.member, e.group)
+	}
+}
+
+// state is an entry as the control plane reads it.
+func (t *Table) state(e *entry) EntryState {
+	s := EntryState{}
+	if e.tuple != nil {
+		s.Match = t.d.match(e)
+		if t.d.class == classTernary {
+			s.Priority = e.prio
+		}
+	}
+	if e.act != nil {
+		s.Action, s.Params = e.act.name, unbind(e.act, e.params)
+	}
+	if e.member != nil {
+		s.Member = e.member.id
+	}
+	if e.group != nil {
+		s.Group = e.group.id
+	}
+	s.Metadata = slices.Clone(e.meta)
+	if e.stats != nil {
+		s.Count = Count{Packets: e.stats.packets.Load(), Bytes: e.stats.bytes.Load()}
+		s.LastHit = t.m.wall(e.stats.lastHit.Load())
+		s.IdleTimeout = time.Duration(e.stats.idle.Load())
+		if c := e.stats.meter.Load(); c != nil {
+			s.Meter = c.config()
+		}
+	}
+	return s
+}
+
+// Read returns one entry.
+func (t *Table) Read(match []FieldMatch, priority int32) (EntryState, bool) {
+	e, err := t.at(match, priority, nil)
+	if e == nil || err != nil {
+		return EntryState{}, false
+	}
+	return t.state(e), true
+}
+
+// All yields the entries, in no particular order, as they were when the
+// iteration began; the table may be changed meanwhile.
+func (t *Table) All() iter.Seq[EntryState] {
+	return func(yield func(EntryState) bool) {
+		t.mu.Lock()
+		all := slices.Clone(t.all)
+		t.mu.Unlock()
+		for _, e := range all {
+			if !yield(t.state(e)) {
+				return
+			}
+		}
+	}
+}
+
+// Clear deletes all entries that are not const.
+func (t *Table) Clear() {
+	if t.d.konst {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, e := range t.all {
+		t.releaseLocked(e)
+	}
+	t.all, t.byMask = nil, map[string]*tuple{}
+	t.tuples.Store(&[]tupleRef{})
+}
+
+// SetDefault replaces the default entry; its counter and meter stay.
+func (t *Table) SetDefault(action string, params [][]byte) error {
+	b, err := bind("table "+t.d.name, t.d.actions, action, params)
+	if err != nil {
+		return err
+	}
+	if t.d.fixedDef || t.d.fixedAct != nil && t.d.fixedAct != b.act {
+		return fmt.Errorf("table %s: default entry is %w", t.d.name, ErrConst)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.def.Store(t.entry(b, t.def.Load().stats))
+	return nil
+}
+
+// ResetDefault brings back the program's default entry.
+func (t *Table) ResetDefault() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.def.Store(t.entry(t.d.def, t.def.Load().stats))
+	return nil
+}
+
+// Default returns the default entry; its Action is "" if there is none.
+func (t *Table) Default() EntryState {
+	s := t.state(t.def.Load())
+	s.Default = true
+	return s
+}
+
+// SetCounter sets the direct counter of an entry.
+func (t *Table) SetCounter(match []FieldMatch, priority int32, n Count) error {
+	return t.tune(match, priority, t.d.counters, func(s *stats) { s.setCount(n) })
+}
+
+// SetMeter configures the direct meter of an entry.
+func (t *Table) SetMeter(match []FieldMatch, priority int32, c MeterConfig) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	return t.tune(match, priority, t.d.meter != nil, func(s *stats) { s.setMeter(t, c) })
+}
+
+func (t *Table) tune(match []FieldMatch, priority int32, can bool, f func(*stats)) error {
+	if !can {
+		return fmt.Errorf("table %s: %w: no such direct resource", t.d.name, ErrInvalid)
+	}
+	e, err := t.at(match, priority, func(e *entry) { f(e.stats) })
+	if err == nil && e == nil {
+		err = fmt.Errorf("table %s: entry %w", t.d.name, ErrNotFound)
+	}
+	return err
+}
+
+// SetDefaultCounter sets the direct counter of the default entry.
+func (t *Table) SetDefaultCounter(n Count) error {
+	if !t.d.counters {
+		return fmt.Errorf("table %s: %w: no direct counter", t.d.name, ErrInvalid)
+	}
+	t.def.Load().stats.setCount(n)
+	return nil
+}
+
+// SetDefaultMeter configures the direct meter of the default entry.
+func (t *Table) SetDefaultMeter(c MeterConfig) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	if t.d.meter == nil {
+		return fmt.Errorf("table %s: %w: no direct meter", t.d.name, ErrInvalid)
+	}
+	t.def.Load().stats.setMeter(t, c)
+	return nil
+}
+
+func (s *stats) setCount(n Count) {
+	s.packets.Store(n.Packets)
+	s.bytes.Store(n.Bytes)
+}
+
+func (s *stats) setMeter(t *Table, c MeterConfig) {
+	if c == (MeterConfig{}) {
+		s.meter.Store(nil)
+		return
+	}
+	m := &meterCell{}
+	m.configure(c, t.m.clock())
+	s.meter.Store(m)
+}
