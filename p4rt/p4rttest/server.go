@@ -29,6 +29,7 @@ type Quirks struct {
 	AutoPromote bool       // when the primary leaves, the next highest id takes over
 	NoCookie    bool       // the pipeline's cookie is not kept
 	DeafStream  bool       // arbitration gets no answer
+	AckOnly     bool       // acknowledge writes unseen: for benchmarks
 	// BeforeUpdate, if set, runs before each update is applied, with its number since the
 	// start. An error ends the whole Write with it, the earlier updates applied.
 	BeforeUpdate func(n int) error
@@ -48,6 +49,7 @@ type Server struct {
 	info    *p4config.P4Info // nil: no pipeline
 	cookie  uint64
 	entries map[string]*p4.TableEntry
+	used    map[uint32]int64 // entries by table
 	groups  map[uint32]*p4.MulticastGroupEntry
 	clones  map[uint32]*p4.CloneSessionEntry
 	cells   map[cell]*p4.CounterData
@@ -77,6 +79,7 @@ func NewServer() *Server {
 
 func (s *Server) clearLocked() {
 	s.entries = map[string]*p4.TableEntry{}
+	s.used = map[uint32]int64{}
 	s.groups = map[uint32]*p4.MulticastGroupEntry{}
 	s.clones = map[uint32]*p4.CloneSessionEntry{}
 }

@@ -27,6 +27,10 @@ func (s *Server) Write(_ context.Context, r *p4.WriteRequest) (*p4.WriteResponse
 	if s.info == nil {
 		return nil, errNoPipeline
 	}
+	if s.quirks.AckOnly {
+		s.updates += len(r.GetUpdates())
+		return &p4.WriteResponse{}, nil
+	}
 	s.log = append(s.log, r)
 	failed := false
 	var details []*anypb.Any
@@ -102,14 +106,21 @@ func (s *Server) entryLocked(op p4.Update_Type, e *p4.TableEntry) error {
 		return err
 	}
 	key := entryKey(e)
-	if op == p4.Update_INSERT && s.entries[key] == nil && s.sizeLocked(t) >= t.GetSize() {
+	if op == p4.Update_INSERT && s.entries[key] == nil && s.used[e.GetTableId()] >= t.GetSize() {
 		code := s.quirks.FullCode
 		if code == codes.OK {
 			code = codes.ResourceExhausted
 		}
 		return status.Error(code, "table is full")
 	}
-	return put(s.entries, key, e, op)
+	err := put(s.entries, key, e, op)
+	switch {
+	case err == nil && op == p4.Update_INSERT:
+		s.used[e.GetTableId()]++
+	case err == nil && op == p4.Update_DELETE:
+		s.used[e.GetTableId()]--
+	}
+	return err
 }
 
 func (s *Server) tableLocked(id uint32) *p4config.Table {
@@ -119,15 +130,6 @@ func (s *Server) tableLocked(id uint32) *p4config.Table {
 		}
 	}
 	return nil
-}
-
-func (s *Server) sizeLocked(t *p4config.Table) (n int64) {
-	for _, e := range s.entries {
-		if e.GetTableId() == t.GetPreamble().GetId() {
-			n++
-		}
-	}
-	return n
 }
 
 // checkEntry is as strict as the specification is about form.

@@ -1,0 +1,88 @@
+package p4rt_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/weft-sdn/weft/p4rt"
+	"github.com/weft-sdn/weft/p4rt/p4rttest"
+)
+
+func TestReadEntries(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		quirks p4rttest.Quirks
+	}{
+		{"strict", p4rttest.Quirks{}},
+		{"padded values", p4rttest.Quirks{Pad: true}},
+		{"one message", p4rttest.Quirks{OneMessage: true}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			l := newLab(t, nil)
+			l.ready()
+			const n = 300
+			l.write(l.flows(p4rt.Insert, 0, n))
+			l.write([]p4rt.Update{{Op: p4rt.Insert, Entity: l.rewrite(1)}})
+			l.srv.Count(5, 500, time.Minute)
+			l.srv.SetQuirks(tc.quirks)
+			want := map[p4rt.Key]*p4rt.Entry{l.rewrite(1).Key(): l.rewrite(1)}
+			for i := range n {
+				e := l.flow(i, 7)
+				want[e.Key()] = e
+			}
+			counted := 0
+			err := l.session.ReadEntries(l.ctx, p4rt.ReadOptions{Counters: true, LastHit: true}, func(e *p4rt.Entry, c p4rt.Counter) error {
+				w := want[e.Key()]
+				if w == nil || !w.SameEffect(e) {
+					t.Errorf("read %s, want %s", e, w)
+				}
+				delete(want, e.Key())
+				if c.Counted {
+					counted++
+					if c.Packets != 5 || c.Bytes != 500 || !c.HitKnown || c.SinceHit != time.Minute {
+						t.Errorf("counter is %+v", c)
+					}
+				}
+				return nil
+			})
+			if err != nil || len(want) > 0 || counted != n {
+				t.Errorf("%v; %d not read, %d of %d counted", err, len(want), counted, n)
+			}
+		})
+	}
+}
+
+func TestReadStops(t *testing.T) {
+	l := newLab(t, nil)
+	l.ready()
+	l.write(l.flows(p4rt.Insert, 0, 300))
+	enough, n := errors.New("enough"), 0
+	err := l.session.ReadEntries(l.ctx, p4rt.ReadOptions{}, func(*p4rt.Entry, p4rt.Counter) error {
+		n++
+		return enough
+	})
+	if !errors.Is(err, enough) || n != 1 {
+		t.Errorf("%d entries, %v", n, err)
+	}
+}
+
+func TestReadCounter(t *testing.T) {
+	l := newLab(t, nil)
+	l.ready()
+	c, err := l.schema.Counter("vport")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.srv.SetCell(c.ID, 0, 1, 10)
+	l.srv.SetCell(c.ID, 7, 2, 20)
+	got := map[int64]p4rt.Counter{}
+	all := func(i int64, v p4rt.Counter) error { got[i] = v; return nil }
+	if err := l.session.ReadCounter(l.ctx, c, -1, all); err != nil || len(got) != 2 || got[7].Bytes != 20 || got[0].Packets != 1 {
+		t.Errorf("all: %v, %v", got, err)
+	}
+	clear(got)
+	if err := l.session.ReadCounter(l.ctx, c, 7, all); err != nil || len(got) != 1 || got[7].Packets != 2 {
+		t.Errorf("one: %v, %v", got, err)
+	}
+}
