@@ -1,0 +1,44 @@
+// Why a packet left the fast path: one 8-bit code, shared with package flow (flow/reason.go; a test compares the two).
+// 0: it did not. 1–63: punted to the engine. 64–255: dropped. Every code is counted in ingress.reasons or egress.reasons.
+#ifndef WEFT_REASONS
+#define WEFT_REASONS
+
+typedef bit<8> reason_t;
+
+const reason_t REASON_NONE            = 0;
+
+const reason_t REASON_MISS_SOURCE     = 1;   // source MAC not known at this vport: learning (B2)
+const reason_t REASON_MISS_SCOPE      = 2;   // destination MAC not yet classified for this vport
+const reason_t REASON_MISS_FLOW       = 3;   // no flow entry: first packet
+const reason_t REASON_ARP             = 4;
+const reason_t REASON_ND              = 5;
+const reason_t REASON_DHCP            = 6;
+const reason_t REASON_GROUP_CONTROL   = 7;   // IGMP, MLD
+const reason_t REASON_ICMP_ERROR      = 8;
+const reason_t REASON_TTL             = 9;   // guard: TTL or hop limit would reach zero
+const reason_t REASON_LENGTH          = 10;  // guard: longer than the smallest MTU on the path
+const reason_t REASON_FRAGMENT        = 11;
+const reason_t REASON_NO_LOCATION     = 12;  // destination vport or group not in table location
+const reason_t REASON_NO_PEER         = 13;
+const reason_t REASON_NO_REWRITE      = 14;
+const reason_t REASON_UNDERLAY        = 15;  // underlay frame that is no tunnel packet: ARP, ND, ping of a VTEP
+const reason_t REASON_REJECT          = 16;  // flow entry that asks for an answer to the sender
+
+const reason_t REASON_PARSER_ERROR    = 64;  // truncated or malformed headers
+const reason_t REASON_UNKNOWN_PORT    = 65;  // no vport on this port and VLAN
+const reason_t REASON_UNKNOWN_VTEP    = 66;  // tunnel packet to an address that is not ours
+const reason_t REASON_UNKNOWN_PEER    = 67;  // tunnel packet from an address that is no peer's
+const reason_t REASON_TUNNEL_LOOP     = 68;  // already forwarded once after a move
+const reason_t REASON_FLOW_DROP       = 69;  // flow entry that drops
+const reason_t REASON_CLASS_DROP      = 70;
+const reason_t REASON_PRUNED          = 71;  // group copy towards the vport that the frame came from
+const reason_t REASON_UNDERLAY_LENGTH = 72;  // longer than the underlay's MTU once encapsulated
+const reason_t REASON_ECN             = 73;  // outer CE on a not-ECT inner packet (RFC 6040 section 4.2)
+const reason_t REASON_NO_PATH         = 74;  // egress: path not in table underlay
+const reason_t REASON_NO_REPLICA      = 75;  // egress: replica id not in table replica
+const reason_t REASON_LOCATION_DROP   = 76;  // destination known to be bound nowhere (E14)
+const reason_t REASON_BAD_PACKET_OUT  = 77;  // packet-out with an unknown mode, or whose destination does not resolve
+
+#define REASON_IS_DROP(r) ((r) >= 64)
+
+#endif

@@ -1,0 +1,171 @@
+control egress(inout headers_t hdr, inout metadata_t meta, inout standard_metadata_t standard_metadata) {
+    @id(0x12000002) counter(256, CounterType.packets_and_bytes) reasons;
+
+    // --- group copies: replica id -> member vport of this edge, or path to a peer
+    @id(0x01000020) action local_copy(@id(1) vport_t vport, @id(2) bit<1> tagged, @id(3) bit<12> vid) {
+        meta.out_vport = vport;
+        meta.out_tagged = tagged;
+        meta.out_vid = vid;
+    }
+    @id(0x01000021) action peer_copy(@id(1) path_t path) { meta.path = path; }
+    @id(0x01000022) action no_replica() { meta.egress_reason = REASON_NO_REPLICA; }
+    @id(0x02000020) table replica {
+        key = { standard_metadata.egress_rid: exact @name("rid") @id(1); }
+        actions = { local_copy; peer_copy; @defaultonly no_replica; }
+        const default_action = no_replica();
+        size = SIZE_REPLICA;
+    }
+
+    @id(0x01000023) action set_macs(@id(1) bit<48> src, @id(2) bit<48> dst) {
+        hdr.ethernet.src = src;
+        hdr.ethernet.dst = dst;
+    }
+    @id(0x01000024) action leave_macs() { }
+    @id(0x02000021) table l2_rewrite {
+        key = { meta.l2_rewrite: exact @name("l2_rewrite") @id(1); }
+        actions = { set_macs; @defaultonly leave_macs; }
+        const default_action = leave_macs();        // not reached: ingress.l2_guard has the same keys and punts
+        size = SIZE_L2_REWRITE;
+    }
+
+    // --- encapsulation. mtu: of the underlay, in bytes of outer IP packet.
+    @id(0x01000025) action encap_v4(@id(1) bit<2> kind, @id(2) bit<32> src, @id(3) bit<32> dst, @id(4) bit<48> src_mac, @id(5) bit<48> dst_mac, @id(6) bit<16> mtu) {
+        meta.encap_kind = kind;
+        meta.outer_mtu = mtu;
+        meta.new_outer_ipv4 = 1;
+        hdr.outer_ethernet.setValid();
+        hdr.outer_ethernet.src = src_mac;
+        hdr.outer_ethernet.dst = dst_mac;
+        hdr.outer_ethernet.ether_type = ETHERTYPE_IPV4;
+        hdr.outer_ipv4.setValid();
+        hdr.outer_ipv4.version = 4;
+        hdr.outer_ipv4.ihl = 5;
+        hdr.outer_ipv4.tos = meta.inner_tos;
+        hdr.outer_ipv4.total_len = meta.frame_len + 20;
+        hdr.outer_ipv4.id = 0;
+        hdr.outer_ipv4.reserved = 0;
+        hdr.outer_ipv4.dont_fragment = 1;
+        hdr.outer_ipv4.more_fragments = 0;
+        hdr.outer_ipv4.frag_offset = 0;
+        hdr.outer_ipv4.ttl = 64;
+        hdr.outer_ipv4.protocol = PROTO_UDP;
+        hdr.outer_ipv4.checksum = 0;
+        hdr.outer_ipv4.src = src;
+        hdr.outer_ipv4.dst = dst;
+    }
+    @id(0x01000026) action encap_v6(@id(1) bit<2> kind, @id(2) bit<128> src, @id(3) bit<128> dst, @id(4) bit<48> src_mac, @id(5) bit<48> dst_mac, @id(6) bit<16> mtu) {
+        meta.encap_kind = kind;
+        meta.outer_mtu = mtu;
+        hdr.outer_ethernet.setValid();
+        hdr.outer_ethernet.src = src_mac;
+        hdr.outer_ethernet.dst = dst_mac;
+        hdr.outer_ethernet.ether_type = ETHERTYPE_IPV6;
+        hdr.outer_ipv6.setValid();
+        hdr.outer_ipv6.version = 6;
+        hdr.outer_ipv6.traffic_class = meta.inner_tos;
+        hdr.outer_ipv6.flow_label = (bit<20>)meta.hash;
+        hdr.outer_ipv6.payload_len = meta.frame_len;
+        hdr.outer_ipv6.next_header = PROTO_UDP;
+        hdr.outer_ipv6.hop_limit = 64;
+        hdr.outer_ipv6.src = src;
+        hdr.outer_ipv6.dst = dst;
+    }
+    @id(0x01000027) action no_path() { meta.egress_reason = REASON_NO_PATH; }
+    @id(0x02000022) table underlay {
+        key = { meta.path: exact @name("path") @id(1); }
+        actions = { encap_v4; encap_v6; @defaultonly no_path; }
+        const default_action = no_path();
+        size = SIZE_UNDERLAY;
+    }
+
+    action outer_length(bit<16> n) {
+        if (hdr.outer_ipv4.isValid()) { hdr.outer_ipv4.total_len = hdr.outer_ipv4.total_len + n; }
+        if (hdr.outer_ipv6.isValid()) { hdr.outer_ipv6.payload_len = hdr.outer_ipv6.payload_len + n; }
+    }
+
+    // UDP checksum 0: the payload is out of a switch's reach (RFC 7348 section 4, RFC 6935, RFC 6936).
+    action outer_udp(bit<16> port) {
+        outer_length(16);
+        hdr.outer_udp.setValid();
+        hdr.outer_udp.src = 0xc000 | (meta.hash & 0x3fff);
+        hdr.outer_udp.dst = port;
+        hdr.outer_udp.length = meta.frame_len + 16;
+        hdr.outer_udp.checksum = 0;
+    }
+    action push_vxlan() {
+        outer_udp(UDP_VXLAN);
+        hdr.vxlan.setValid();
+        hdr.vxlan.flags = 0x08;
+        hdr.vxlan.reserved = 0;
+        hdr.vxlan.vni = meta.dest;
+        hdr.vxlan.weft_flags = meta.out_tunnel_flags;
+    }
+    action push_geneve() {
+        outer_udp(UDP_GENEVE);
+        hdr.geneve.setValid();
+        hdr.geneve.version = 0;
+        hdr.geneve.opt_len = 0;
+        hdr.geneve.flags = 0;
+        hdr.geneve.ether_type = ETHERTYPE_TEB;
+        hdr.geneve.vni = meta.dest;
+        hdr.geneve.weft_flags = meta.out_tunnel_flags;
+    }
+    action push_gre() {
+        outer_length(8);
+        if (hdr.outer_ipv4.isValid()) { hdr.outer_ipv4.protocol = PROTO_GRE; }
+        if (hdr.outer_ipv6.isValid()) { hdr.outer_ipv6.next_header = PROTO_GRE; }
+        hdr.gre.setValid();
+        hdr.gre.flags = 0x2000;
+        hdr.gre.protocol = ETHERTYPE_TEB;
+        hdr.gre.weft_flags = meta.out_tunnel_flags;
+        hdr.gre.key = meta.dest;
+    }
+
+    apply {
+        if (standard_metadata.egress_port == PORT_CPU) {
+            hdr.packet_in.setValid();
+            hdr.packet_in.ingress_port = (bit<16>)standard_metadata.ingress_port;
+            hdr.packet_in.vport = meta.vport;
+            hdr.packet_in.reason = meta.reason;
+            hdr.packet_in.flags = (bit<8>)meta.by_tunnel | (meta.tunnel_flags << 1);
+            hdr.packet_in.tunnel_key = (bit<32>)meta.tunnel_key;
+            hdr.packet_in.tag = meta.tag;
+        } else if (meta.raw == 0) {
+            if (meta.to_group == 1) {
+                replica.apply();
+                if (meta.path == 0 && meta.out_vport == meta.vport && meta.vport != 0) {
+                    meta.egress_reason = REASON_PRUNED;
+                }
+            }
+            if (meta.l2_rewrite != 0) {
+                l2_rewrite.apply();
+            }
+            if (meta.path != 0) {
+                if (hdr.ipv4.isValid()) { meta.inner_tos = hdr.ipv4.tos; }
+                if (hdr.ipv6.isValid()) { meta.inner_tos = hdr.ipv6.traffic_class; }
+                if (underlay.apply().hit) {
+                    if (meta.encap_kind == TUNNEL_VXLAN) { push_vxlan(); }
+                    else if (meta.encap_kind == TUNNEL_GENEVE) { push_geneve(); }
+                    else { push_gre(); }
+                    if (hdr.outer_ipv4.isValid() && hdr.outer_ipv4.total_len > meta.outer_mtu) {
+                        meta.egress_reason = REASON_UNDERLAY_LENGTH;
+                    }
+                    if (hdr.outer_ipv6.isValid() && (bit<17>)hdr.outer_ipv6.payload_len + 40 > (bit<17>)meta.outer_mtu) {
+                        meta.egress_reason = REASON_UNDERLAY_LENGTH;
+                    }
+                }
+            } else if (meta.out_tagged == 1) {
+                hdr.vlan.setValid();
+                hdr.vlan.pcp = 0;
+                hdr.vlan.dei = 0;
+                hdr.vlan.vid = meta.out_vid;
+                hdr.vlan.ether_type = hdr.ethernet.ether_type;
+                hdr.ethernet.ether_type = ETHERTYPE_VLAN;
+            }
+            if (meta.egress_reason != 0) {
+                reasons.count((bit<32>)meta.egress_reason);
+                mark_to_drop(standard_metadata);
+            }
+        }
+    }
+}

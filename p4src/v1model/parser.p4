@@ -1,0 +1,217 @@
+// Parser: tunnel headers on underlay ports only, so that a tenant's forged VXLAN is ordinary payload (E13, isolation).
+
+parser WeftParser(packet_in pkt, out headers_t hdr, inout metadata_t meta, inout standard_metadata_t standard_metadata) {
+    state start {
+        transition select(standard_metadata.ingress_port) {
+            PORT_CPU: parse_packet_out;
+            PORT_UNDERLAY &&& PORT_UNDERLAY_BIT: parse_outer_ethernet;
+            default: parse_ethernet;
+        }
+    }
+
+    state parse_packet_out {
+        pkt.extract(hdr.packet_out);
+        transition parse_ethernet;
+    }
+
+    // Underlay. What is no tunnel packet ends here, with only the outer headers.
+    state parse_outer_ethernet {
+        pkt.extract(hdr.outer_ethernet);
+        transition select(hdr.outer_ethernet.ether_type) {
+            ETHERTYPE_IPV4: parse_outer_ipv4;
+            ETHERTYPE_IPV6: parse_outer_ipv6;
+            default: accept;
+        }
+    }
+    state parse_outer_ipv4 {
+        pkt.extract(hdr.outer_ipv4);
+        transition select(hdr.outer_ipv4.version, hdr.outer_ipv4.ihl, hdr.outer_ipv4.more_fragments, hdr.outer_ipv4.frag_offset, hdr.outer_ipv4.protocol) {
+            (4, 5, 0, 0, PROTO_UDP): parse_outer_udp;
+            (4, 5, 0, 0, PROTO_GRE): parse_gre;
+            default: accept;
+        }
+    }
+    state parse_outer_ipv6 {
+        pkt.extract(hdr.outer_ipv6);
+        transition select(hdr.outer_ipv6.next_header) {
+            PROTO_UDP: parse_outer_udp;
+            PROTO_GRE: parse_gre;
+            default: accept;
+        }
+    }
+    state parse_outer_udp {
+        pkt.extract(hdr.outer_udp);
+        transition select(hdr.outer_udp.dst) {
+            UDP_VXLAN: parse_vxlan;
+            UDP_GENEVE: parse_geneve;
+            default: accept;
+        }
+    }
+    state parse_vxlan {
+        pkt.extract(hdr.vxlan);
+        meta.tunnel_kind = TUNNEL_VXLAN;
+        meta.tunnel_key = hdr.vxlan.vni;
+        meta.tunnel_flags = hdr.vxlan.weft_flags;
+        transition parse_ethernet;
+    }
+    state parse_geneve {
+        pkt.extract(hdr.geneve);
+        meta.tunnel_kind = TUNNEL_GENEVE;
+        meta.tunnel_key = hdr.geneve.vni;
+        meta.tunnel_flags = hdr.geneve.weft_flags;
+        transition select(hdr.geneve.opt_len) {
+            0: parse_ethernet;
+            default: parse_geneve_options;
+        }
+    }
+    state parse_geneve_options {
+        pkt.extract(hdr.geneve_options, (bit<32>)hdr.geneve.opt_len << 5);
+        transition parse_ethernet;
+    }
+    state parse_gre {
+        pkt.extract(hdr.gre);
+        meta.tunnel_kind = TUNNEL_GRE;
+        meta.tunnel_key = hdr.gre.key;
+        meta.tunnel_flags = hdr.gre.weft_flags;
+        transition parse_ethernet;
+    }
+
+    // The tenant's frame.
+    state parse_ethernet {
+        pkt.extract(hdr.ethernet);
+        meta.ether_type = hdr.ethernet.ether_type;
+        transition select(hdr.ethernet.ether_type) {
+            ETHERTYPE_VLAN: parse_vlan;
+            ETHERTYPE_IPV4: parse_ipv4;
+            ETHERTYPE_IPV6: parse_ipv6;
+            default: accept;
+        }
+    }
+    // One tag may select the vport. What is behind a second one is opaque.
+    state parse_vlan {
+        pkt.extract(hdr.vlan);
+        meta.ether_type = hdr.vlan.ether_type;
+        transition select(hdr.vlan.ether_type) {
+            ETHERTYPE_IPV4: parse_ipv4;
+            ETHERTYPE_IPV6: parse_ipv6;
+            default: accept;
+        }
+    }
+    state parse_ipv4 {
+        pkt.extract(hdr.ipv4);
+        verify(hdr.ipv4.version == 4 && hdr.ipv4.ihl >= 5, error.HeaderTooShort);
+        meta.ip_proto = hdr.ipv4.protocol;
+        transition select(hdr.ipv4.ihl) {
+            5: parse_ipv4_fragment;
+            default: parse_ipv4_options;
+        }
+    }
+    state parse_ipv4_options {
+        pkt.extract(hdr.ipv4_options, ((bit<32>)hdr.ipv4.ihl - 5) << 5);
+        transition parse_ipv4_fragment;
+    }
+    state parse_ipv4_fragment {
+        transition select(hdr.ipv4.frag_offset, hdr.ipv4.more_fragments) {
+            (0, 0): parse_l4;
+            (0, 1): parse_first_fragment;
+            default: parse_later_fragment;
+        }
+    }
+    state parse_ipv6 {
+        pkt.extract(hdr.ipv6);
+        verify(hdr.ipv6.version == 6, error.HeaderTooShort);
+        meta.ip_proto = hdr.ipv6.next_header;
+        transition select(hdr.ipv6.next_header) {
+            PROTO_FRAG: parse_ipv6_fragment;
+            default: parse_l4;
+        }
+    }
+    state parse_ipv6_fragment {
+        pkt.extract(hdr.ipv6_fragment);
+        meta.ip_proto = hdr.ipv6_fragment.next_header;
+        transition select(hdr.ipv6_fragment.offset, hdr.ipv6_fragment.more) {
+            (0, 0): parse_l4;
+            (0, 1): parse_first_fragment;
+            default: parse_later_fragment;
+        }
+    }
+    state parse_first_fragment {
+        meta.frag = FRAG_FIRST;
+        transition parse_l4;
+    }
+    state parse_later_fragment {
+        meta.frag = FRAG_LATER;
+        transition accept;
+    }
+    state parse_l4 {
+        transition select(meta.ip_proto) {
+            PROTO_TCP: parse_tcp;
+            PROTO_UDP: parse_udp;
+            PROTO_SCTP: parse_sctp;
+            PROTO_ICMP: parse_icmp;
+            PROTO_ICMPV6: parse_icmp;
+            default: accept;
+        }
+    }
+    state parse_tcp {
+        pkt.extract(hdr.ports);
+        pkt.extract(hdr.tcp_rest);
+        meta.sport = hdr.ports.src;
+        meta.dport = hdr.ports.dst;
+        meta.tcp_flags = hdr.tcp_rest.flags;
+        transition accept;
+    }
+    state parse_udp {
+        pkt.extract(hdr.ports);
+        pkt.extract(hdr.udp_rest);
+        meta.sport = hdr.ports.src;
+        meta.dport = hdr.ports.dst;
+        transition accept;
+    }
+    state parse_sctp {
+        pkt.extract(hdr.ports);
+        meta.sport = hdr.ports.src;
+        meta.dport = hdr.ports.dst;
+        transition accept;
+    }
+    // Flow key of ICMP: type and code in place of the source port, the identifier of an echo or echo reply in place of the destination port.
+    state parse_icmp {
+        pkt.extract(hdr.icmp);
+        meta.sport = hdr.icmp.type ++ hdr.icmp.code;
+        transition select(hdr.icmp.type) {
+            0: parse_icmp_id;
+            8: parse_icmp_id;
+            128: parse_icmp_id;
+            129: parse_icmp_id;
+            default: accept;
+        }
+    }
+    state parse_icmp_id {
+        meta.dport = hdr.icmp.id;
+        transition accept;
+    }
+}
+
+control WeftDeparser(packet_out pkt, in headers_t hdr) {
+    apply {
+        pkt.emit(hdr.packet_in);
+        pkt.emit(hdr.outer_ethernet);
+        pkt.emit(hdr.outer_ipv4);
+        pkt.emit(hdr.outer_ipv6);
+        pkt.emit(hdr.outer_udp);
+        pkt.emit(hdr.vxlan);
+        pkt.emit(hdr.geneve);
+        pkt.emit(hdr.geneve_options);
+        pkt.emit(hdr.gre);
+        pkt.emit(hdr.ethernet);
+        pkt.emit(hdr.vlan);
+        pkt.emit(hdr.ipv4);
+        pkt.emit(hdr.ipv4_options);
+        pkt.emit(hdr.ipv6);
+        pkt.emit(hdr.ipv6_fragment);
+        pkt.emit(hdr.ports);
+        pkt.emit(hdr.tcp_rest);
+        pkt.emit(hdr.udp_rest);
+        pkt.emit(hdr.icmp);
+    }
+}

@@ -1,0 +1,33 @@
+// The pipeline of a weft edge for v1model: bmv2 simple_switch_grpc and the softswitch.
+//
+// A frame of a vport: port_map -> src_class, dst_class, punt_class -> flow_exact_* -> flow_wild_* -> l2_guard -> location -> peer, then
+// in egress: l2_rewrite -> underlay. A frame from a tunnel goes straight from tunnel_term_* and peer_list_* to location.
+// A flow names its destination (a vport or a group), never a port or a tunnel: location and peer resolve it (O1).
+// Nothing in a frame is changed before it is certain that it is not punted, so that the engine sees what came in.
+#include <core.p4>
+#include <v1model.p4>
+
+#include "../shared/ids.p4"
+#include "../shared/sizes.p4"
+#include "../shared/reasons.p4"
+#include "../shared/headers.p4"
+#include "metadata.p4"
+#include "parser.p4"
+#include "ingress.p4"
+#include "egress.p4"
+
+control WeftVerifyChecksum(inout headers_t hdr, inout metadata_t meta) {
+    apply { }
+}
+
+control WeftComputeChecksum(inout headers_t hdr, inout metadata_t meta) {
+    apply {
+        update_checksum(meta.new_outer_ipv4 == 1,
+            { hdr.outer_ipv4.version, hdr.outer_ipv4.ihl, hdr.outer_ipv4.tos, hdr.outer_ipv4.total_len, hdr.outer_ipv4.id,
+              hdr.outer_ipv4.reserved, hdr.outer_ipv4.dont_fragment, hdr.outer_ipv4.more_fragments, hdr.outer_ipv4.frag_offset,
+              hdr.outer_ipv4.ttl, hdr.outer_ipv4.protocol, hdr.outer_ipv4.src, hdr.outer_ipv4.dst },
+            hdr.outer_ipv4.checksum, HashAlgorithm.csum16);
+    }
+}
+
+V1Switch(WeftParser(), WeftVerifyChecksum(), ingress(), egress(), WeftComputeChecksum(), WeftDeparser()) main;
