@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
 )
 
 // Errors of schema and codec. Every returned error says which table, field or action is meant.
@@ -51,7 +52,19 @@ func (e *UpdateError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s: %s", e.Update.Op, e.Update.Entity, e.Result.Outcome)
 	if e.Result.Message != "" {
-		fmt.Fprintf(&b, " (%s: %s)", strings.ToLower(e.Result.Code.String()), e.Result.Message)
+		fmt.Fprintf(&b, " (%s: %s)", words(e.Result.Code.String()), e.Result.Message)
+	}
+	return b.String()
+}
+
+// words turns AlreadyExists into "already exists".
+func words(name string) string {
+	var b strings.Builder
+	for i, r := range name {
+		if i > 0 && unicode.IsUpper(r) {
+			b.WriteByte(' ')
+		}
+		b.WriteRune(unicode.ToLower(r))
 	}
 	return b.String()
 }

@@ -17,7 +17,7 @@ import (
 //
 //	receive  (1 goroutine)  stream → arbitration events, packets, notices
 //	send     (1 goroutine)  packet-out queue, arbitration → stream
-//	probe    (1 goroutine)  asks for the pipeline's cookie while the term lasts
+//	probe    (1 goroutine)  asks for the pipeline's cookie now and then
 //	control  (Run's own)    arbitration events → terms
 type link struct {
 	s      *Session
@@ -39,6 +39,7 @@ type link struct {
 // arbitration is the target's answer to a bid, or news of another's.
 type arbitration struct {
 	primary bool
+	vacant  bool // nobody is
 	highest ElectionID
 }
 
@@ -82,6 +83,7 @@ func (s *Session) runLink(parent context.Context) (settled bool, err error) {
 	var wg sync.WaitGroup
 	wg.Go(l.receive)
 	wg.Go(l.send)
+	wg.Go(l.probe)
 	settled, err = l.control()
 	fail(err)
 	s.setState(Disconnected, nil, err)
@@ -141,6 +143,9 @@ func (l *link) control() (settled bool, err error) {
 					drain(done)
 				}
 				s.setState(Backup, nil, fmt.Errorf("%w: highest election id is %s", ErrNotPrimary, ev.highest))
+				if ev.vacant {
+					l.succeed()
+				}
 			}
 		}
 	}
@@ -155,11 +160,26 @@ func drain(done chan termResult) {
 }
 
 // present bids for primary with a fresh election id.
-func (l *link) present() {
+func (l *link) present() { l.offer(l.ask()) }
+
+// succeed bids anew when there is no primary, if Config.Election now has another id to offer.
+func (l *link) succeed() {
+	l.mu.Lock()
+	last := l.bid
+	l.mu.Unlock()
+	if id := l.ask(); id != last {
+		l.offer(id)
+	}
+}
+
+func (l *link) ask() ElectionID {
 	l.s.mu.Lock()
 	seen := l.s.seen
 	l.s.mu.Unlock()
-	id := l.s.cfg.Election(seen)
+	return l.s.cfg.Election(seen)
+}
+
+func (l *link) offer(id ElectionID) {
 	l.mu.Lock()
 	l.bid = id
 	l.mu.Unlock()

@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"time"
 
 	p4config "github.com/p4lang/p4runtime/go/p4/config/v1"
 	p4 "github.com/p4lang/p4runtime/go/p4/v1"
@@ -65,4 +67,27 @@ func (l *link) pushPipeline(ctx context.Context) error {
 	}
 	l.s.stats.pushes.Add(1)
 	return nil
+}
+
+// probe finds out about a dead peer, and about a target that lost the pipeline it was ready with.
+func (l *link) probe() {
+	tick := time.NewTicker(l.s.cfg.ProbeInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-l.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		before, _ := l.s.readyTerm()
+		ok, err := l.hasPipeline(l.ctx)
+		after, _ := l.s.readyTerm()
+		if err == nil && !ok && before != nil && before == after {
+			err = errors.New("the target has lost its pipeline")
+		}
+		if err != nil {
+			l.fail(fmt.Errorf("probe: %w", err))
+			return
+		}
+	}
 }

@@ -53,6 +53,7 @@ func (r *receiver) arbitration(b []byte) {
 	}
 	ev := arbitration{
 		primary: codes.Code(m.GetStatus().GetCode()) == codes.OK,
+		vacant:  codes.Code(m.GetStatus().GetCode()) == codes.NotFound,
 		highest: ElectionID{m.GetElectionId().GetHigh(), m.GetElectionId().GetLow()},
 	}
 	select {

@@ -38,8 +38,9 @@ type Config struct {
 	Dial     func(context.Context) (Conn, error)
 	DeviceID uint64
 	Role     string // "" is the role with full access
-	// Election gives the id to compete with. It is asked on every connection and by
-	// [Session.Campaign], with the highest id that the target has shown. Default: always {0, 1}.
+	// Election gives the id to compete with. It is asked on every connection, by
+	// [Session.Campaign], and when the primary has gone, with the highest id that the target has
+	// shown: an answer below that stays a backup. Default: always {0, 1}.
 	Election func(seen ElectionID) ElectionID
 
 	Schema *Schema

@@ -151,10 +151,44 @@ func TestElectionSeesHighest(t *testing.T) {
 		l := newLabOn(t, srv, func(c *p4rt.Config) {
 			c.Election = func(seen p4rt.ElectionID) p4rt.ElectionID { return p4rt.ElectionID{Low: seen.Low + 1} }
 		})
-		l.awaitState(p4rt.Backup, 1)
-		l.session.Campaign()
-		l.ready()
+		l.ready() // a backup at first, of nobody
 	})
+}
+
+// When the primary leaves, a backup takes over: by a higher bid where the specification wants one,
+// at once where the target promotes by itself.
+func TestSuccession(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		quirks p4rttest.Quirks
+		raise  uint64
+	}{
+		{"by a new bid", p4rttest.Quirks{}, 1},
+		{"by the target", p4rttest.Quirks{AutoPromote: true}, 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			srv := p4rttest.NewServer()
+			defer srv.Close()
+			srv.SetQuirks(tc.quirks)
+			var b *lab
+			t.Run("primary", func(inner *testing.T) {
+				a := newLabOn(inner, srv, func(c *p4rt.Config) {
+					c.Election = func(p4rt.ElectionID) p4rt.ElectionID { return p4rt.ElectionID{High: 1} }
+				})
+				a.ready()
+				b = newLabOn(t, srv, func(c *p4rt.Config) {
+					c.Election = func(seen p4rt.ElectionID) p4rt.ElectionID {
+						return p4rt.ElectionID{High: seen.High, Low: max(1, tc.raise*(seen.Low+1))}
+					}
+				})
+				if tc.raise == 0 {
+					b.awaitState(p4rt.Backup, 1)
+				}
+			})
+			b.ready()
+			b.write(b.flows(p4rt.Insert, 0, 1))
+		})
+	}
 }
 
 // The term's context ends with the primaryship, so that a slow reconcile stops.

@@ -2,10 +2,8 @@ package p4rt
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
-	"time"
 )
 
 // Term is one span of being primary on one connection. Writes through it fail once it is over.
@@ -25,8 +23,8 @@ type termResult struct {
 	err  error
 }
 
-// startTerm prepares the target in the background and reports once it is ready or failed;
-// from then on it probes the link. The returned function ends the term and waits.
+// startTerm prepares the target in the background and reports once it is ready or failed.
+// The returned function ends the term and waits.
 func (l *link) startTerm(done chan<- termResult) func() {
 	s := l.s
 	s.stats.terms.Add(1)
@@ -39,9 +37,6 @@ func (l *link) startTerm(done chan<- termResult) func() {
 			return
 		}
 		done <- termResult{t, err}
-		if err == nil {
-			t.probe()
-		}
 	})
 	return func() {
 		cancel()
@@ -67,25 +62,4 @@ func (t *Term) prepare() error {
 		}
 	}
 	return nil
-}
-
-// probe finds out about a dead peer, and about a target that lost its pipeline.
-func (t *Term) probe() {
-	tick := time.NewTicker(t.s.cfg.ProbeInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-t.ctx.Done():
-			return
-		case <-tick.C:
-		}
-		ok, err := t.l.hasPipeline(t.ctx)
-		if err == nil && !ok {
-			err = errors.New("the target has lost its pipeline")
-		}
-		if err != nil && t.ctx.Err() == nil {
-			t.l.fail(fmt.Errorf("probe: %w", err))
-			return
-		}
-	}
 }
