@@ -1,13 +1,13 @@
 // Actions of a flow table, one set a table: hardware counts per table. ttl_dec: number of routers passed.
 #define FLOW_ACTIONS(t, n) \
-    @id(0x01000100 + n) action forward_##t(@id(1) dest_t dest, @id(2) l2_rewrite_t l2_rewrite, @id(3) bit<4> ttl_dec) { \
+    @id(0x0100010##n) action forward_##t(@id(1) dest_t dest, @id(2) l2_rewrite_t l2_rewrite, @id(3) bit<4> ttl_dec) { \
         meta.resolve = 1; \
         meta.dest = dest; \
         meta.l2_rewrite = l2_rewrite; \
         meta.ttl_dec = ttl_dec; \
     } \
-    @id(0x01000200 + n) action drop_##t() { meta.flow_reason = REASON_FLOW_DROP; } \
-    @id(0x01000300 + n) action punt_##t(@id(1) reason_t reason, @id(2) bit<32> tag) { meta.flow_reason = reason; meta.tag = tag; }
+    @id(0x0100020##n) action drop_##t() { meta.flow_reason = REASON_FLOW_DROP; } \
+    @id(0x0100030##n) action punt_##t(@id(1) reason_t reason, @id(2) bit<32> tag) { meta.flow_reason = reason; meta.tag = tag; }
 
 control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metadata_t standard_metadata) {
     @id(0x12000001) counter(256, CounterType.packets_and_bytes) reasons;
@@ -70,7 +70,7 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
     @id(0x01000009) action set_scope(@id(1) scope_t scope) { meta.scope = scope; }
     @id(0x0100000a) action unknown_scope() { meta.dst_reason = REASON_MISS_SCOPE; }
     FLOW_ACTIONS(dst_class, 0)
-    @id(0x14000001) direct_counter(CounterType.packets_and_bytes) dst_class_counter;
+    @id(0x13000001) direct_counter(CounterType.packets_and_bytes) dst_class_counter;
     @id(0x02000007) table dst_class {
         key = { meta.vport: exact @name("vport") @id(1); hdr.ethernet.dst: exact @name("dst_mac") @id(2); }
         actions = { set_scope; forward_dst_class; drop_dst_class; punt_dst_class; @defaultonly unknown_scope; }
@@ -102,7 +102,7 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
     // --- flows
     @id(0x0100000e) action flow_miss() { }
     FLOW_ACTIONS(flow_exact_v4, 1)
-    @id(0x14000002) direct_counter(CounterType.packets_and_bytes) flow_exact_v4_counter;
+    @id(0x13000002) direct_counter(CounterType.packets_and_bytes) flow_exact_v4_counter;
     @id(0x02000009) table flow_exact_v4 {
         key = {
             meta.scope: exact @name("scope") @id(1);
@@ -120,7 +120,7 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
         counters = flow_exact_v4_counter;
     }
     FLOW_ACTIONS(flow_exact_v6, 2)
-    @id(0x14000003) direct_counter(CounterType.packets_and_bytes) flow_exact_v6_counter;
+    @id(0x13000003) direct_counter(CounterType.packets_and_bytes) flow_exact_v6_counter;
     @id(0x0200000a) table flow_exact_v6 {
         key = {
             meta.scope: exact @name("scope") @id(1);
@@ -139,7 +139,7 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
     }
     @id(0x0100000f) action wild_miss() { meta.flow_reason = REASON_MISS_FLOW; }
     FLOW_ACTIONS(flow_wild_v4, 3)
-    @id(0x14000004) direct_counter(CounterType.packets_and_bytes) flow_wild_v4_counter;
+    @id(0x13000004) direct_counter(CounterType.packets_and_bytes) flow_wild_v4_counter;
     @id(0x0200000b) table flow_wild_v4 {
         key = {
             meta.scope: ternary @name("scope") @id(1);
@@ -157,7 +157,7 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
         counters = flow_wild_v4_counter;
     }
     FLOW_ACTIONS(flow_wild_v6, 4)
-    @id(0x14000005) direct_counter(CounterType.packets_and_bytes) flow_wild_v6_counter;
+    @id(0x13000005) direct_counter(CounterType.packets_and_bytes) flow_wild_v6_counter;
     @id(0x0200000c) table flow_wild_v6 {
         key = {
             meta.scope: ternary @name("scope") @id(1);
@@ -176,7 +176,7 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
     }
     // Frames that are neither IPv4 nor IPv6, or whose fate needs the source MAC.
     FLOW_ACTIONS(flow_wild_l2, 5)
-    @id(0x14000006) direct_counter(CounterType.packets_and_bytes) flow_wild_l2_counter;
+    @id(0x13000006) direct_counter(CounterType.packets_and_bytes) flow_wild_l2_counter;
     @id(0x0200000d) table flow_wild_l2 {
         key = {
             meta.scope: ternary @name("scope") @id(1);

@@ -1,0 +1,79 @@
+package p4src
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestArtefactsMatchSources fails when a .p4 file, the program or the p4info was changed without `make p4`.
+func TestArtefactsMatchSources(t *testing.T) {
+	compiler := compilerOf(Record())
+	if compiler == "" {
+		t.Fatalf("%s names no compiler: run `make p4`", RecordFile)
+	}
+	want, err := NewRecord(os.DirFS("."), compiler, program, info)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, Record()); diff != "" {
+		t.Errorf("sources and artefacts have drifted apart: run `make p4` (-found +recorded):\n%s", diff)
+	}
+}
+
+// TestIDsAreExplicit: ids and names are a contract with controllers and with the other architectures' programs.
+func TestIDsAreExplicit(t *testing.T) {
+	m, err := Info()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]uint32{}
+	for _, table := range m.Tables {
+		got[table.Preamble.Name] = table.Preamble.Id
+	}
+	want := map[string]uint32{
+		"ingress.port_map": 0x02000001, "ingress.tunnel_term_v4": 0x02000002, "ingress.tunnel_term_v6": 0x02000003,
+		"ingress.peer_list_v4": 0x02000004, "ingress.peer_list_v6": 0x02000005, "ingress.src_class": 0x02000006,
+		"ingress.dst_class": 0x02000007, "ingress.punt_class": 0x02000008, "ingress.flow_exact_v4": 0x02000009,
+		"ingress.flow_exact_v6": 0x0200000a, "ingress.flow_wild_v4": 0x0200000b, "ingress.flow_wild_v6": 0x0200000c,
+		"ingress.flow_wild_l2": 0x0200000d, "ingress.l2_guard": 0x0200000e, "ingress.location": 0x0200000f, "ingress.peer": 0x02000010,
+		"egress.replica": 0x02000020, "egress.l2_rewrite": 0x02000021, "egress.underlay": 0x02000022,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("tables (-want +got):\n%s", diff)
+	}
+	for _, header := range m.ControllerPacketMetadata {
+		bits := int32(0)
+		for _, f := range header.Metadata {
+			bits += f.Bitwidth
+		}
+		if bits%8 != 0 {
+			t.Errorf("controller header %s has %d bits: not whole bytes", header.Preamble.Name, bits)
+		}
+	}
+}
+
+// TestExactKeyWidths: the keys that fit a Tofino stage budget, in bits; a wider key costs stages.
+func TestExactKeyWidths(t *testing.T) {
+	m, err := Info()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]int32{"flow_exact_v4": 122, "flow_exact_v6": 314}
+	for _, table := range m.Tables {
+		short := strings.TrimPrefix(table.Preamble.Name, "ingress.")
+		limit, ok := want[short]
+		if !ok {
+			continue
+		}
+		bits := int32(0)
+		for _, f := range table.MatchFields {
+			bits += f.Bitwidth
+		}
+		if bits != limit {
+			t.Errorf("%s: key of %d bits, want %d", short, bits, limit)
+		}
+	}
+}
