@@ -1,0 +1,156 @@
+package softswitch
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/weft-sdn/weft/softswitch/port"
+)
+
+// attachment is a port in its place.
+type attachment struct {
+	number   uint16
+	port     port.Port
+	counters port.Counters
+	up       atomic.Bool // as last seen by watchPorts
+
+	sendMu sync.Mutex // orders senders and guards one
+	one    [1][]byte
+}
+
+// receive is a port's goroutine: it takes frames, runs the pipeline on them, and sends
+// what comes out, all before the next frame.
+func (s *Server) receive(a *attachment) error {
+	batch := port.NewBatch(port.BatchSize)
+	for {
+		n, err := a.port.Recv(batch.Frames, batch.Sizes)
+		if errors.Is(err, port.ErrClosed) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("softswitch: port %d (%s): %w", a.number, a.port.Name(), err)
+		}
+		s.process(a, batch, n)
+	}
+}
+
+// process runs n received frames through the pipeline.
+func (s *Server) process(a *attachment, batch *port.Batch, n int) {
+	s.gate.RLock()
+	defer s.gate.RUnlock()
+	t := s.running.Load()
+	var bytes uint64
+	for i := range n {
+		size := batch.Sizes[i]
+		bytes += uint64(size)
+		switch {
+		case size == 0: // longer than MaxFrame
+			a.counters.DroppedRx(1)
+		case t == nil:
+			a.counters.DroppedRx(1)
+			s.counts.noPipeline.Add(1)
+		default:
+			t.machine.Process(a.number, batch.Frames[i][:size])
+		}
+	}
+	a.counters.Received(uint64(n), bytes)
+}
+
+// emit takes a frame that the pipeline of t let out. The frame is the pipeline's.
+func (s *Server) emit(t *target, number uint16, frame []byte) {
+	if number == s.options.CPUPort && number != 0 {
+		s.packetIn(t, frame)
+		return
+	}
+	if int(number) >= len(s.ports) || s.ports[number] == nil {
+		s.counts.noPort.Add(1)
+		return
+	}
+	s.ports[number].send(frame)
+}
+
+func (a *attachment) send(frame []byte) {
+	a.sendMu.Lock()
+	defer a.sendMu.Unlock()
+	a.one[0] = frame
+	n, _ := a.port.Send(a.one[:]) // a lost port shows in Recv
+	a.one[0] = nil
+	if n == 1 {
+		a.counters.Sent(1, uint64(len(frame)))
+	} else {
+		a.counters.DroppedTx(1)
+	}
+}
+
+// watchPorts notices links that went up or down; replicas and group members depend on it.
+func (s *Server) watchPorts() {
+	changed := false
+	for _, a := range s.ports {
+		if a == nil {
+			continue
+		}
+		if up := a.port.Up(); a.up.Swap(up) != up {
+			changed = true
+			s.log.Info("link changed", "port", a.number, "name", a.port.Name(), "up", up)
+		}
+	}
+	if !changed {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range []*target{s.running.Load(), s.saved} {
+		if t != nil {
+			t.portsChanged()
+		}
+	}
+}
+
+// portUp tells whether replicas to a port should be made. Ports that aren't there, and
+// the CPU port, count as up: what is sent to them has its own fate.
+func (s *Server) portUp(number uint16) bool {
+	if int(number) >= len(s.ports) || s.ports[number] == nil {
+		return true
+	}
+	return s.ports[number].up.Load()
+}
+
+// hasPort tells whether a port of this number is there.
+func (s *Server) hasPort(number uint16) bool {
+	if s.options.CPUPort != 0 && number == s.options.CPUPort {
+		return true
+	}
+	return int(number) < len(s.ports) && s.ports[number] != nil
+}
+
+func (s *Server) closePorts() {
+	for _, a := range s.ports {
+		if a == nil {
+			continue
+		}
+		if err := a.port.Close(); err != nil {
+			s.log.Warn("port does not close", "port", a.number, "name", a.port.Name(), "err", err)
+		}
+	}
+}
+
+// PortStatus is what a port is and has done.
+type PortStatus struct {
+	Number uint16
+	Name   string
+	Up     bool
+	port.Stats
+}
+
+// PortStatus reads all ports, by ascending number.
+func (s *Server) PortStatus() []PortStatus {
+	var out []PortStatus
+	for _, a := range s.ports {
+		if a != nil {
+			out = append(out, PortStatus{Number: a.number, Name: a.port.Name(), Up: a.port.Up(), Stats: a.counters.Stats()})
+		}
+	}
+	return out
+}
