@@ -70,13 +70,24 @@ func (l *loader) loadActions() {
 // primitives compiles a list of primitive calls.
 func (l *loader) primitives(list []jPrimitive) (ops []op, jumps bool, regs []int) {
 	l.regs = map[int]bool{}
+	for _, j := range list {
+		jumps = jumps || j.Op == "_jump" || j.Op == "_jump_if_zero"
+	}
+	var moves []move
 	for i := range list {
 		j := &list[i]
 		l.at(fmt.Sprintf("primitives[%d](%s)", i, j.Op), func() {
-			ops = append(ops, l.primitive(j))
-			jumps = jumps || j.Op == "_jump" || j.Op == "_jump_if_zero"
+			l.last = nil
+			o := l.primitive(j)
+			if l.last != nil && !jumps {
+				moves = append(moves, *l.last)
+				return
+			}
+			ops = append(appendMoves(ops, moves), o)
+			moves = nil
 		})
 	}
+	ops = appendMoves(ops, moves)
 	for r := range l.regs {
 		regs = append(regs, r)
 	}

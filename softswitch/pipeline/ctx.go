@@ -143,20 +143,14 @@ func (c *ctx) copyVar(dst, src *field) {
 
 // zero resets a header's fields.
 func (c *ctx) zero(h *header) {
-	for _, f := range h.fields {
-		clear(c.f[f.slot : f.slot+f.n])
-	}
+	clear(c.f[h.first:h.valid.slot])
 }
 
-// copyHeader copies the fields of src; both are of one type.
+// copyFields copies the fields of src; both are of one type, and so laid out alike.
 func (c *ctx) copyFields(dst, src *header) {
-	for i, f := range dst.fields {
-		s := src.fields[i]
-		if f.varlen {
-			c.copyVar(f, s)
-			continue
-		}
-		copy(c.f[f.slot:f.slot+f.n], c.f[s.slot:s.slot+s.n])
+	copy(c.f[dst.first:dst.valid.slot], c.f[src.first:src.valid.slot])
+	if dst.vl != nil {
+		c.copyVar(dst.vl, src.vl)
 	}
 }
 
@@ -176,17 +170,13 @@ func (c *ctx) assignHeader(dst, src *header) {
 // swap exchanges two headers of one type, validity included. Unions stay as
 // they are: their members swap together.
 func (c *ctx) swap(a, b *header) {
-	va, vb := a.valid.slot, b.valid.slot
-	c.f[va], c.f[vb] = c.f[vb], c.f[va]
-	for i, f := range a.fields {
-		g := b.fields[i]
-		for k := range f.n {
-			c.f[f.slot+k], c.f[g.slot+k] = c.f[g.slot+k], c.f[f.slot+k]
-		}
-		if f.varlen {
-			for k := range min(f.max, g.max) {
-				c.vb[f.off+k], c.vb[g.off+k] = c.vb[g.off+k], c.vb[f.off+k]
-			}
+	x, y := c.f[a.first:a.valid.slot+1], c.f[b.first:b.valid.slot+1]
+	for i := range x {
+		x[i], y[i] = y[i], x[i]
+	}
+	if f, g := a.vl, b.vl; f != nil {
+		for k := range f.max {
+			c.vb[f.off+k], c.vb[g.off+k] = c.vb[g.off+k], c.vb[f.off+k]
 		}
 	}
 }
@@ -200,19 +190,10 @@ func (c *ctx) sameHeader(a, b int) bool {
 	if x.typ != y.typ || !c.isValid(x) || !c.isValid(y) {
 		return false
 	}
-	for i, f := range x.fields {
-		g := y.fields[i]
-		if f.varlen {
-			if !c.sameVar(f, g) {
-				return false
-			}
-			continue
-		}
-		if !sameLimbs(c.f[f.slot:f.slot+f.n], c.f[g.slot:g.slot+g.n]) {
-			return false
-		}
+	if x.vl != nil && !c.sameVar(x.vl, y.vl) {
+		return false
 	}
-	return true
+	return sameLimbs(c.f[x.first:x.valid.slot], c.f[y.first:y.valid.slot])
 }
 
 func (c *ctx) sameUnion(a, b *union) bool {

@@ -47,6 +47,9 @@ func sameKey(a, b []uint64) bool {
 	if len(a) != len(b) {
 		return false
 	}
+	if len(a) == 2 {
+		return a[0] == b[0] && a[1] == b[1]
+	}
 	for i, v := range a {
 		if v != b[i] {
 			return false

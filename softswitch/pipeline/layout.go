@@ -59,6 +59,7 @@ type header struct {
 	index    int
 	typ      *headerType
 	fields   []*field
+	first    int // slot of the first field; the fields lie before the slot of valid
 	valid    *field
 	metadata bool
 	union    *union
@@ -212,7 +213,7 @@ func (l *loader) placeHeader(j jHeader, types map[string]*headerType) *header {
 	if t == nil {
 		l.fail("no header type named %q", j.HeaderType)
 	}
-	h := &header{name: j.Name, index: len(p.headers), typ: t, metadata: j.Metadata}
+	h := &header{name: j.Name, index: len(p.headers), typ: t, metadata: j.Metadata, first: p.slots}
 	for i, d := range t.fields {
 		f := &field{name: j.Name + "." + d.name, slot: p.slots, width: d.width, n: max(1, limbs(d.width)),
 			signed: d.signed, sat: d.sat, header: h}

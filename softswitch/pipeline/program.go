@@ -74,6 +74,7 @@ type loader struct {
 	// action being compiled, nil outside actions
 	params []paramDef
 	regs   map[int]bool
+	last   *move // set if the assignment just compiled is no more than a move
 }
 
 // at runs f with path extended, for error messages.
