@@ -18,7 +18,7 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
     @id(0x02000001) table port_map {
         key = {
             standard_metadata.ingress_port: exact @name("port") @id(1);
-            hdr.vlan.vid: exact @name("vid") @id(2);                  // 0 when untagged
+            meta.vid: exact @name("vid") @id(2);
             hdr.vlan.isValid(): exact @name("tagged") @id(3);
         }
         actions = { set_vport; @defaultonly unknown_port; }

@@ -1,6 +1,7 @@
 struct metadata_t {
     // Parsed: the flow key (the class fields too), and the tunnel that the frame came in.
     bit<16> ether_type;
+    bit<12> vid;             // 0 when untagged
     bit<8>  ip_proto;
     bit<16> sport;
     bit<16> dport;

@@ -91,6 +91,7 @@ parser WeftParser(packet_in pkt, out headers_t hdr, inout metadata_t meta, inout
     state parse_vlan {
         pkt.extract(hdr.vlan);
         meta.ether_type = hdr.vlan.ether_type;
+        meta.vid = hdr.vlan.vid;
         transition select(hdr.vlan.ether_type) {
             ETHERTYPE_IPV4: parse_ipv4;
             ETHERTYPE_IPV6: parse_ipv6;
