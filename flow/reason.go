@@ -1,0 +1,118 @@
+package flow
+
+import "strconv"
+
+// Reason tells why a packet left the fast path: the codes of p4src/shared/reasons.p4. 0: it did not; 1–63: punted to the engine; 64–255: dropped.
+type Reason uint8
+
+// Reasons.
+const (
+	ReasonNone Reason = 0
+
+	ReasonMissSource   Reason = 1 // source MAC not known at this vport: learning (B2)
+	ReasonMissScope    Reason = 2 // destination MAC not yet classified for this vport
+	ReasonMissFlow     Reason = 3 // no flow entry: first packet
+	ReasonARP          Reason = 4
+	ReasonND           Reason = 5
+	ReasonDHCP         Reason = 6
+	ReasonGroupControl Reason = 7 // IGMP, MLD
+	ReasonICMPError    Reason = 8
+	ReasonTTL          Reason = 9  // guard: TTL or hop limit would reach zero
+	ReasonLength       Reason = 10 // guard: longer than the smallest MTU on the path
+	ReasonFragment     Reason = 11
+	ReasonNoLocation   Reason = 12 // destination vport or group not in table location
+	ReasonNoPeer       Reason = 13
+	ReasonNoRewrite    Reason = 14
+	ReasonUnderlay     Reason = 15 // underlay frame that is no tunnel packet
+	ReasonReject       Reason = 16 // flow entry that asks for an answer to the sender
+
+	ReasonParserError    Reason = 64 // truncated or malformed headers
+	ReasonUnknownPort    Reason = 65 // no vport on this port and VLAN
+	ReasonUnknownVTEP    Reason = 66 // tunnel packet to an address that is not ours
+	ReasonUnknownPeer    Reason = 67 // tunnel packet from an address that is no peer's
+	ReasonTunnelLoop     Reason = 68 // already forwarded once after a move
+	ReasonFlowDrop       Reason = 69 // flow entry that drops
+	ReasonClassDrop      Reason = 70
+	ReasonPruned         Reason = 71 // group copy towards the vport that the frame came from
+	ReasonUnderlayLength Reason = 72 // longer than the underlay's MTU once encapsulated
+	ReasonECN            Reason = 73 // outer CE on a not-ECT inner packet (RFC 6040 section 4.2)
+	ReasonNoPath         Reason = 74 // egress: path not in table underlay
+	ReasonNoReplica      Reason = 75 // egress: replica id not in table replica
+	ReasonLocationDrop   Reason = 76 // destination known to be bound nowhere (E14)
+	ReasonBadPacketOut   Reason = 77 // packet-out with an unknown mode, or whose destination does not resolve
+)
+
+// IsDrop reports whether the packet was dropped by the pipeline (REASON_IS_DROP).
+func (r Reason) IsDrop() bool { return r >= 64 }
+
+// IsPunt reports whether the packet was sent to the engine.
+func (r Reason) IsPunt() bool { return r != ReasonNone && r < 64 }
+
+// String returns the name in p4src in lower case, without REASON_; the number if there is none.
+func (r Reason) String() string {
+	switch r {
+	case ReasonNone:
+		return "none"
+	case ReasonMissSource:
+		return "miss_source"
+	case ReasonMissScope:
+		return "miss_scope"
+	case ReasonMissFlow:
+		return "miss_flow"
+	case ReasonARP:
+		return "arp"
+	case ReasonND:
+		return "nd"
+	case ReasonDHCP:
+		return "dhcp"
+	case ReasonGroupControl:
+		return "group_control"
+	case ReasonICMPError:
+		return "icmp_error"
+	case ReasonTTL:
+		return "ttl"
+	case ReasonLength:
+		return "length"
+	case ReasonFragment:
+		return "fragment"
+	case ReasonNoLocation:
+		return "no_location"
+	case ReasonNoPeer:
+		return "no_peer"
+	case ReasonNoRewrite:
+		return "no_rewrite"
+	case ReasonUnderlay:
+		return "underlay"
+	case ReasonReject:
+		return "reject"
+	case ReasonParserError:
+		return "parser_error"
+	case ReasonUnknownPort:
+		return "unknown_port"
+	case ReasonUnknownVTEP:
+		return "unknown_vtep"
+	case ReasonUnknownPeer:
+		return "unknown_peer"
+	case ReasonTunnelLoop:
+		return "tunnel_loop"
+	case ReasonFlowDrop:
+		return "flow_drop"
+	case ReasonClassDrop:
+		return "class_drop"
+	case ReasonPruned:
+		return "pruned"
+	case ReasonUnderlayLength:
+		return "underlay_length"
+	case ReasonECN:
+		return "ecn"
+	case ReasonNoPath:
+		return "no_path"
+	case ReasonNoReplica:
+		return "no_replica"
+	case ReasonLocationDrop:
+		return "location_drop"
+	case ReasonBadPacketOut:
+		return "bad_packet_out"
+	}
+	return strconv.Itoa(int(r))
+}

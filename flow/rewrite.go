@@ -1,0 +1,77 @@
+package flow
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/weft-sdn/weft/packet"
+)
+
+// MaxTTLDec is the most routers that an installable flow can pass: ttl_dec has 4 bits in the pipeline.
+const MaxTTLDec = 15
+
+// Guards are per-packet conditions that are not in the mask: a packet that meets a flow's mask but fails a guard is punted and simulated by itself.
+type Guards struct {
+	MinTTL      uint8  // TTL or hop limit must be greater; 0 = none. Number of routers passed: the rewrite's TTLDec
+	MaxLen      uint16 // largest length of the IP packet in bytes, the smallest MTU on the path; 0 = none
+	KnownSource bool   // source MAC must be known at the ingress vport (table src_class)
+}
+
+// Check returns the reason why the pipeline would punt f, ReasonNone if it would not. As there, TTL goes before length.
+// KnownSource is not checked: src_class decides it ahead of the flow tables.
+func (g Guards) Check(f *packet.Frame) Reason {
+	if f.L3 == 0 {
+		return ReasonNone
+	}
+	if g.MinTTL != 0 && f.TTL() <= g.MinTTL {
+		return ReasonTTL
+	}
+	if g.MaxLen != 0 && f.IPLen() > int(g.MaxLen) {
+		return ReasonLength
+	}
+	return ReasonNone
+}
+
+// Rewrite is what a flow changes in a frame. The zero value changes nothing.
+type Rewrite struct {
+	SetMACs        bool
+	SrcMAC, DstMAC packet.MAC // valid iff SetMACs
+	TTLDec         uint8      // number of routers passed
+}
+
+// IsZero reports whether r changes nothing.
+func (r Rewrite) IsZero() bool { return !r.SetMACs && r.TTLDec == 0 }
+
+// Apply changes frame in place, bit for bit as the pipeline does: MACs, TTL or hop limit, and the IPv4 checksum by RFC 1624.
+// frame has the layout that f was parsed from; f's offsets stay valid, its fields too. A tag stays: see packet.Frame.Untag.
+// The flow hash is that of the frame as it came in: take it first.
+func (r Rewrite) Apply(frame []byte, f *packet.Frame) {
+	if r.SetMACs {
+		copy(frame[0:6], r.DstMAC[:])
+		copy(frame[6:12], r.SrcMAC[:])
+	}
+	if r.TTLDec == 0 {
+		return
+	}
+	switch {
+	case f.Is4():
+		h := frame[f.L3 : f.L3+packet.IPv4Len]
+		m := binary.BigEndian.Uint16(h[8:])
+		h[8] -= r.TTLDec
+		c := packet.UpdateChecksum(binary.BigEndian.Uint16(h[10:]), m, binary.BigEndian.Uint16(h[8:]))
+		binary.BigEndian.PutUint16(h[10:], c)
+	case f.Is6():
+		frame[f.L3+7] -= r.TTLDec
+	}
+}
+
+// String returns the rewrite in one line.
+func (r Rewrite) String() string {
+	switch {
+	case r.IsZero():
+		return "none"
+	case !r.SetMACs:
+		return fmt.Sprintf("ttl_dec=%d", r.TTLDec)
+	}
+	return fmt.Sprintf("src_mac=%v dst_mac=%v ttl_dec=%d", r.SrcMAC, r.DstMAC, r.TTLDec)
+}

@@ -1,0 +1,25 @@
+package packet
+
+import "errors"
+
+// Parse errors: exactly the frames for which the pipeline reports a parser error.
+var (
+	ErrTruncated = errors.New("truncated header")
+	ErrVersion   = errors.New("IP version or header length does not fit")
+)
+
+// Errors of the checked views. They wrap what was found.
+var (
+	ErrNotARP   = errors.New("not ARP for IPv4 over Ethernet")
+	ErrNotND    = errors.New("not a neighbour discovery message")
+	ErrInvalid  = errors.New("invalid message")
+	ErrChecksum = errors.New("wrong checksum")
+)
+
+// Errors of the builders that answer or cut a frame.
+var (
+	ErrNotEcho      = errors.New("not an answerable echo request")
+	ErrNotIP        = errors.New("not an IP packet of that family")
+	ErrNoFragment   = errors.New("packet must not be fragmented")
+	ErrFragmentSize = errors.New("MTU leaves no room for a fragment")
+)
