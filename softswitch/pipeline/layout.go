@@ -175,10 +175,10 @@ func (l *loader) headerType(j *jHeaderType) *headerType {
 		}
 		d := fieldDef{name: l.str(raw[0])}
 		if len(raw) > 2 {
-			l.decode(raw[2], &d.signed)
+			d.signed = l.flag(raw[2])
 		}
 		if len(raw) > 3 {
-			l.decode(raw[3], &d.sat)
+			d.sat = l.flag(raw[3])
 		}
 		if string(raw[1]) == `"*"` {
 			if t.vl >= 0 {
@@ -205,6 +205,18 @@ func (l *loader) headerType(j *jHeaderType) *headerType {
 		}
 	}
 	return t
+}
+
+// flag reads a boolean, which p4c writes as 0 or 1 for fields of type bool.
+func (l *loader) flag(raw json.RawMessage) bool {
+	switch string(raw) {
+	case "true", "1":
+		return true
+	case "false", "0":
+		return false
+	}
+	l.fail("want a boolean, have %s", raw)
+	return false
 }
 
 func (l *loader) placeHeader(j jHeader, types map[string]*headerType) *header {
@@ -307,9 +319,6 @@ func (l *loader) slot() int {
 
 // layHeader cuts the header into chunks for extracting and emitting.
 func (l *loader) layHeader(h *header) {
-	if h.metadata {
-		return
-	}
 	pre, post := h.fields, []*field(nil)
 	if h.vl != nil {
 		pre, post = h.fields[:h.typ.vl], h.fields[h.typ.vl+1:]
@@ -321,6 +330,9 @@ func (l *loader) layHeader(h *header) {
 	for _, f := range post {
 		postBits += f.width
 	}
+	if h.metadata {
+		preBits, postBits = 0, 0 // never on the wire
+	}
 	if preBits%8 != 0 || postBits%8 != 0 {
 		if h.vl != nil {
 			l.unsupported("header %s: variable-length field %s not on a byte boundary", h.name, h.vl.name)
@@ -328,7 +340,9 @@ func (l *loader) layHeader(h *header) {
 		l.fail("header %s: %d bits, not a multiple of 8", h.name, preBits)
 	}
 	h.preLen, h.postLen = preBits/8, postBits/8
-	h.pre, h.post = chunksOf(pre), chunksOf(post)
+	if !h.metadata {
+		h.pre, h.post = chunksOf(pre), chunksOf(post)
+	}
 	if h.vl != nil {
 		h.vl.max = max(0, h.typ.maxLen-h.preLen-h.postLen)
 		h.vl.width = 8 * h.vl.max

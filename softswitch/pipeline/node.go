@@ -8,7 +8,8 @@ type node struct {
 	table *tableDef
 	cond  evalB
 	act   *action
-	yes   *node // next if the condition holds, or after the action
+	args  []uint64 // parameters of act
+	yes   *node    // next if the condition holds, or after the action
 	no    *node
 }
 
@@ -25,7 +26,7 @@ func (c *ctx) control(n *node) {
 				n = n.no
 			}
 		default:
-			n.act.run(c, nil)
+			n.act.run(c, n.args)
 			n = n.yes
 		}
 	}
@@ -136,7 +137,9 @@ func (l *loader) link(j *jPipeline) {
 	for i := range j.Tables {
 		jt := &j.Tables[i]
 		l.at(fmt.Sprintf("tables[%d](%s).next_tables", i, jt.Name), func() {
-			t := l.nodes[jt.Name].table
+			n := l.nodes[jt.Name]
+			t := n.table
+			defer n.flatten()
 			hit, isHit := jt.NextTables["__HIT__"]
 			miss, isMiss := jt.NextTables["__MISS__"]
 			t.hitMiss = isHit || isMiss
@@ -160,6 +163,19 @@ func (l *loader) link(j *jPipeline) {
 	}
 	for _, c := range j.ActionCalls {
 		l.nodes[c.Name].yes = l.node(c.NextNode)
+	}
+}
+
+// flatten makes a table that p4c made for an action called directly, with no
+// key and a constant default, the action itself.
+func (n *node) flatten() {
+	t := n.table
+	if len(t.keys) > 0 || t.def == nil || !t.fixedDef || t.counters || t.meter != nil {
+		return
+	}
+	n.table, n.act, n.args, n.yes = nil, t.def.act, t.def.params, t.miss
+	if !t.hitMiss {
+		n.yes = t.byIndex[n.act.index]
 	}
 }
 
