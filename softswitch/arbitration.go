@@ -263,3 +263,14 @@ func (r *role) notification(deviceID uint64, s *session) *p4v1.MasterArbitration
 	}
 	return msg
 }
+
+// endAll ends all streams.
+func (a *arbiter) endAll(err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, r := range a.roles {
+		for _, s := range r.sessions {
+			s.end(err)
+		}
+	}
+}

@@ -97,6 +97,16 @@ func allOnes(b []byte, width int) bool {
 	return true
 }
 
+// ones is the largest bit<width> value.
+func ones(width int) []byte {
+	b := make([]byte, (width+7)/8)
+	for i := range b {
+		b[i] = 0xff
+	}
+	b[0] >>= len(b)*8 - width
+	return b
+}
+
 // uint64Of is the value of b, and whether it fits 64 bits.
 func uint64Of(b []byte) (uint64, bool) {
 	b = trim(b)

@@ -49,7 +49,7 @@ func decodeField(out *pipeline.FieldMatch, f *fieldSchema, m *p4v1.FieldMatch) e
 		if f.kind != pipeline.Optional {
 			return wrongKind(f)
 		}
-		out.Value = x.Optional.GetValue()
+		out.Value, out.Mask = x.Optional.GetValue(), f.mask
 		return checkWidth(out.Value, f.width)
 	case *p4v1.FieldMatch_Lpm:
 		if f.kind != pipeline.LPM {

@@ -45,7 +45,8 @@ type fieldSchema struct {
 	id    uint32
 	name  string
 	kind  pipeline.MatchKind
-	width int // bits
+	width int    // bits
+	mask  []byte // all ones, if the program has an optional field as a ternary one
 }
 
 // actionRef is an action as one table may use it.

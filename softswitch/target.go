@@ -127,18 +127,23 @@ func (t *target) bind() error {
 	return nil
 }
 
-// sameKeys compares a table's key in the P4Info with the program's.
+// sameKeys compares a table's key in the P4Info with the program's, and notes how the
+// program has its optional fields.
 func sameKeys(fields []fieldSchema, keys []pipeline.KeyInfo) error {
 	if len(fields) != len(keys) {
 		return fmt.Errorf("%d key fields in the p4info, %d in the program", len(fields), len(keys))
 	}
-	for i, f := range fields {
-		k := keys[i]
-		if k.Kind == pipeline.Valid {
+	for i := range fields {
+		f, k := &fields[i], keys[i]
+		switch {
+		case k.Kind == pipeline.Valid:
 			k.Kind = pipeline.Exact
+		case f.kind == pipeline.Optional && k.Kind == pipeline.Ternary:
+			k.Kind, f.mask = pipeline.Optional, ones(f.width) // as p4c compiles it
 		}
 		if f.width != k.Width || f.kind != k.Kind {
-			return fmt.Errorf("key field %s: bit<%d> in the p4info, bit<%d> in the program, or another match kind", f.name, f.width, k.Width)
+			return fmt.Errorf("key field %s: %s bit<%d> in the p4info, %s bit<%d> in the program",
+				f.name, kindName(f.kind), f.width, kindName(k.Kind), k.Width)
 		}
 	}
 	return nil
