@@ -23,3 +23,6 @@ var (
 	ErrNoFragment   = errors.New("packet must not be fragmented")
 	ErrFragmentSize = errors.New("MTU leaves no room for a fragment")
 )
+
+// ErrNoAnswer: an ICMP error about this packet is forbidden (RFC 1812 section 4.3.2.7, RFC 4443 section 2.4 (e)).
+var ErrNoAnswer = errors.New("packet must not be answered by an ICMP error")
