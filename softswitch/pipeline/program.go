@@ -57,7 +57,7 @@ type meterDef struct {
 const (
 	maxWidth   = 1 << 15 // bits of a field
 	maxSlots   = 1 << 20
-	maxCells   = 1 << 26 // cells of one array
+	maxCells   = 1 << 23 // cells of all arrays together, registers in words
 	maxScratch = 1 << 16
 )
 
@@ -148,26 +148,27 @@ func (l *loader) loadErrors() {
 }
 
 func (l *loader) loadArrays() {
+	left := maxCells
 	check := func(what string, i, size int) {
-		if size < 0 || size > maxCells {
-			l.fail("%s[%d].size: %d not in 0…%d", what, i, size, maxCells)
+		if size < 0 || size > left {
+			l.fail("%s[%d].size: %d not in 0…%d", what, i, size, left)
 		}
+		left -= size
 	}
 	for i, a := range l.j.CounterArrays {
-		check("counter_arrays", i, a.Size)
-		if !a.IsDirect {
+		if !a.IsDirect { // direct ones have no size
+			check("counter_arrays", i, a.Size)
 			l.p.counters = append(l.p.counters, arrayDef{name: a.Name, size: a.Size})
 		}
 	}
 	for i, a := range l.j.RegisterArrays {
-		check("register_arrays", i, a.Size)
-		if a.Bitwidth < 1 || a.Bitwidth > maxWidth || a.Size*limbs(a.Bitwidth) > maxCells {
-			l.fail("register_arrays[%d].bitwidth: %d bits × %d cells", i, a.Bitwidth, a.Size)
+		if a.Bitwidth < 1 || a.Bitwidth > maxWidth {
+			l.fail("register_arrays[%d].bitwidth: %d", i, a.Bitwidth)
 		}
+		check("register_arrays", i, min(a.Size, maxCells+1)*limbs(a.Bitwidth))
 		l.p.registers = append(l.p.registers, arrayDef{name: a.Name, size: a.Size, width: a.Bitwidth})
 	}
 	for i, a := range l.j.MeterArrays {
-		check("meter_arrays", i, a.Size)
 		if a.RateCount != 2 {
 			l.unsupported("meter_arrays[%d].rate_count %d, want 2", i, a.RateCount)
 		}
@@ -176,6 +177,7 @@ func (l *loader) loadArrays() {
 		}
 		l.p.needsTime = true
 		if !a.IsDirect {
+			check("meter_arrays", i, a.Size)
 			l.p.meters = append(l.p.meters, meterDef{name: a.Name, size: a.Size, bytes: a.Type == "bytes"})
 		}
 	}
