@@ -1,0 +1,101 @@
+package host
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"time"
+)
+
+// maxHTTPBytes bounds one answer of the HTTP service: 1 TB.
+const maxHTTPBytes = 1 << 40
+
+// ServeHTTP serves HTTP on port, until the host closes. GET /bytes?n=N&seed=S answers with N
+// bytes that follow from S.
+func (h *Host) ServeHTTP(port uint16) error {
+	listener, err := h.ListenTCP(port)
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /bytes", serveBytes)
+	server := &http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: 30 * time.Second,
+		BaseContext:       func(net.Listener) context.Context { return h.ctx },
+	}
+	if err := h.start(server, func() { server.Serve(listener) }); err != nil {
+		listener.Close()
+		return err
+	}
+	return nil
+}
+
+func serveBytes(w http.ResponseWriter, r *http.Request) {
+	n, err := strconv.ParseInt(r.FormValue("n"), 10, 64)
+	if err != nil || n < 0 || n > maxHTTPBytes {
+		http.Error(w, fmt.Sprintf("n must be a number of bytes up to %d", int64(maxHTTPBytes)), http.StatusBadRequest)
+		return
+	}
+	seed, err := strconv.ParseUint(r.FormValue("seed"), 10, 64)
+	if err != nil {
+		http.Error(w, "seed must be a number", http.StatusBadRequest)
+		return
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Content-Length", strconv.FormatInt(n, 10))
+	if _, err := io.Copy(w, pattern(seed, n)); err != nil {
+		return // the client sees a short body
+	}
+}
+
+// Fetch gets n bytes by HTTP from a host that serves HTTP, and checks their hash against
+// that of what the server must have sent.
+func (h *Host) Fetch(ctx context.Context, from netip.AddrPort, n int64) (Transfer, error) {
+	fail := func(err error) (Transfer, error) {
+		return Transfer{}, fmt.Errorf("host %s: fetch from %s: %w", h.cfg.Name, from, err)
+	}
+	client := http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return h.DialTCP(ctx, from) },
+	}}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := context.AfterFunc(h.ctx, cancel)
+	defer stop()
+	seed := rand.Uint64()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet,
+		fmt.Sprintf("http://%s/bytes?n=%d&seed=%d", from, n, seed), nil)
+	if err != nil {
+		return fail(err)
+	}
+	begin := time.Now()
+	response, err := client.Do(request)
+	if err != nil {
+		return fail(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fail(fmt.Errorf("status %s", response.Status))
+	}
+	hash := sha256.New()
+	got, err := io.Copy(hash, response.Body)
+	if err != nil {
+		return fail(err)
+	}
+	result := Transfer{Bytes: got, Duration: time.Since(begin), SHA256: [sha256.Size]byte(hash.Sum(nil))}
+	want, err := patternSum(seed, n)
+	if err != nil {
+		return fail(err)
+	}
+	if got != n || result.SHA256 != want {
+		return fail(fmt.Errorf("%w: %d of %d bytes arrived", ErrCorrupt, got, n))
+	}
+	return result, nil
+}
