@@ -180,7 +180,7 @@ func TestRolesAreIndependent(t *testing.T) {
 		t.Fatal(err)
 	}
 	mac := l.connect("mac")
-	mac.id = 1 // the same election id in another role
+	mac.elect = 1 // the same election id in another role
 	mac.offer(&p4v1.MasterArbitrationUpdate{DeviceId: labDevice, Role: &p4v1.Role{Name: "mac", Config: config}, ElectionId: &p4v1.Uint128{Low: 1}})
 	got := mac.want(ok)
 	want := &p4v1.Role{Name: "mac", Config: config}

@@ -122,7 +122,7 @@ func probeConfig(t testing.TB) *p4v1.ForwardingPipelineConfig {
 type controller struct {
 	*lab
 	role   string
-	id     uint64 // election id last sent
+	elect  uint64 // election id last sent
 	stream p4v1.P4Runtime_StreamChannelClient
 	cancel context.CancelFunc
 }
@@ -156,7 +156,7 @@ func (c *controller) recv() *p4v1.StreamMessageResponse {
 
 func (c *controller) arbitrate(id uint64) {
 	c.t.Helper()
-	c.id = id
+	c.elect = id
 	c.offer(&p4v1.MasterArbitrationUpdate{DeviceId: labDevice, ElectionId: &p4v1.Uint128{Low: id}})
 }
 
@@ -190,13 +190,13 @@ func (c *controller) push(action p4v1.SetForwardingPipelineConfigRequest_Action,
 
 func (c *controller) tryPush(action p4v1.SetForwardingPipelineConfigRequest_Action, config *p4v1.ForwardingPipelineConfig) error {
 	_, err := c.client.SetForwardingPipelineConfig(context.Background(), &p4v1.SetForwardingPipelineConfigRequest{
-		DeviceId: labDevice, Role: c.role, ElectionId: &p4v1.Uint128{Low: c.id}, Action: action, Config: config})
+		DeviceId: labDevice, Role: c.role, ElectionId: &p4v1.Uint128{Low: c.elect}, Action: action, Config: config})
 	return err
 }
 
 func (c *controller) tryWrite(atomicity p4v1.WriteRequest_Atomicity, updates ...*p4v1.Update) error {
 	_, err := c.client.Write(context.Background(), &p4v1.WriteRequest{
-		DeviceId: labDevice, Role: c.role, ElectionId: &p4v1.Uint128{Low: c.id}, Updates: updates, Atomicity: atomicity})
+		DeviceId: labDevice, Role: c.role, ElectionId: &p4v1.Uint128{Low: c.elect}, Updates: updates, Atomicity: atomicity})
 	return err
 }
 

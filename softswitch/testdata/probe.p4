@@ -90,7 +90,7 @@ control ingress(inout headers h, inout meta_t m, inout standard_metadata_t s) {
     counter(16, CounterType.packets_and_bytes) port_counter;
     meter(8, MeterType.bytes) port_meter;
     register<bit<20>>(8) last;
-    action_selector(HashAlgorithm.crc16, 64, 16) ecmp_selector;
+    @max_group_size(16) action_selector(HashAlgorithm.crc16, 64, 16) ecmp_selector;
     action_profile(16) profile;
 
     action drop() { mark_to_drop(s); }
