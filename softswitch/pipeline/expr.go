@@ -172,6 +172,9 @@ func (l *loader) value(v jValue, depth int) *expr {
 	}
 	switch v.Type {
 	case "field":
+		if e := l.dynValid(v.Value, depth); e != nil {
+			return e
+		}
 		return fieldExpr(l.fieldRef(v.Value).use())
 	case "hexstr":
 		return constExpr(l.hex(l.str(v.Value)))
@@ -247,8 +250,24 @@ func (l *loader) lastField(raw json.RawMessage) *expr {
 			return l.dynField(&expr{op: opLast, kind: kHeader, st: st}, i)
 		}
 	}
+	if ref[1] == "last" { // the header itself
+		return &expr{op: opLast, kind: kHeader, st: st}
+	}
 	l.fail("no field %q in stack %s", ref[1], ref[0])
 	return nil
+}
+
+// dynValid is the validity of a header reached through an index, which p4c
+// writes as a field of an operator; nil if raw is an ordinary field.
+func (l *loader) dynValid(raw json.RawMessage, depth int) *expr {
+	var ref []json.RawMessage
+	if json.Unmarshal(raw, &ref) != nil || len(ref) != 2 || string(ref[1]) != `"$valid$"` || ref[0][0] != '{' {
+		return nil
+	}
+	h := l.expression(ref[0], depth+1)
+	l.want(h, kHeader)
+	valid := &expr{op: opValid, kind: kBool, r: h}
+	return (&expr{op: opB2D, r: valid}).unsigned(1)
 }
 
 // dynField is field number i of header expression h.

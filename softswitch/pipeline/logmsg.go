@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"encoding/json"
 	"math/big"
 	"strings"
 )
@@ -13,7 +14,10 @@ func (l *loader) logMessage(j *jPrimitive) op {
 		l.fail("arguments of type %q", j.Parameters[1].Type)
 	}
 	var args []jValue
-	l.decode(j.Parameters[1].Value, &args)
+	var empty struct{} // p4c writes an empty list as {}
+	if v := j.Parameters[1].Value; len(v) == 0 || v[0] != '{' || json.Unmarshal(v, &empty) != nil {
+		l.decode(v, &args)
+	}
 	var evals []evalBig
 	for _, a := range args {
 		evals = append(evals, l.big(l.data(a)))

@@ -117,6 +117,7 @@ func (s *parseState) addKey(l *loader, v jValue) {
 		}
 	case "stack_field":
 		e := l.lastField(v.Value)
+		l.want(e, kData)
 		k.dyn, k.width, k.slots, k.h = e, e.f.width, l.dynSlots(e), l.header(e.l)
 	case "union_stack_field":
 		e := l.lastUnionField(v.Value)

@@ -155,6 +155,8 @@ func (l *loader) keyField(j *jKey) keyField {
 		l.unsupported("match type %q", j.MatchType)
 	case k.kind == Valid:
 		k.field = l.validTarget(j.Target)
+	case len(j.Target) > 0 && j.Target[0] == '{':
+		l.unsupported("computed key")
 	default:
 		k.field = l.fieldRef(j.Target).use()
 	}
