@@ -1,0 +1,46 @@
+package offload
+
+import (
+	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/p4rt"
+	"github.com/weft-sdn/weft/packet"
+)
+
+// AlwaysPunted are the entries of punt_class that every edge has: ARP, ND, group control and ICMP errors go to the engine ahead of the flow tables.
+func (t *Tables) AlwaysPunted() []*p4rt.Entry {
+	var es []*p4rt.Entry
+	add := func(reason flow.Reason, set func(e *p4rt.Entry)) {
+		e := t.puntClass.NewEntry()
+		set(e)
+		e.Priority = int32(len(es) + 1)
+		e.Do(t.puntClass.actions["ingress.class_punt"], u(uint64(reason)))
+		es = append(es, e)
+	}
+	etherType := func(e *p4rt.Entry, v uint64) { e.SetMasked(1, u(v), u(0xffff)) }
+	icmpType := func(e *p4rt.Entry, v4 bool, value, mask uint64) {
+		etherType(e, packet.EtherTypeIPv6)
+		e.SetMasked(2, u(packet.ProtoICMPv6), u(0xff))
+		if v4 {
+			etherType(e, packet.EtherTypeIPv4)
+			e.SetMasked(2, u(packet.ProtoICMP), u(0xff))
+		}
+		e.SetMasked(3, u(value<<8), u(mask<<8)) // the key has type and code in place of the source port
+		e.SetMasked(6, u(0), u(3))              // whole packets; what is a fragment has no place here (RFC 6980)
+	}
+	add(flow.ReasonARP, func(e *p4rt.Entry) { etherType(e, packet.EtherTypeARP) })
+	add(flow.ReasonGroupControl, func(e *p4rt.Entry) { // IGMP
+		etherType(e, packet.EtherTypeIPv4)
+		e.SetMasked(2, u(2), u(0xff))
+	})
+	for _, ty := range []uint64{3, 4, 5, 11, 12} { // unreachable, quench, redirect, time exceeded, parameter problem
+		add(flow.ReasonICMPError, func(e *p4rt.Entry) { icmpType(e, true, ty, 0xff) })
+	}
+	add(flow.ReasonICMPError, func(e *p4rt.Entry) { icmpType(e, false, 0, 0x80) }) // RFC 4443 section 2.1: errors have the high bit zero
+	for _, ty := range []uint64{133, 134, 135, 136, 137} {
+		add(flow.ReasonND, func(e *p4rt.Entry) { icmpType(e, false, ty, 0xff) })
+	}
+	for _, ty := range []uint64{130, 131, 132, 143} { // MLD
+		add(flow.ReasonGroupControl, func(e *p4rt.Entry) { icmpType(e, false, ty, 0xff) })
+	}
+	return es
+}

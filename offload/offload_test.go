@@ -1,0 +1,536 @@
+package offload_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	p4configv1 "github.com/p4lang/p4runtime/go/p4/config/v1"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/offload"
+	"github.com/weft-sdn/weft/p4rt"
+	"github.com/weft-sdn/weft/p4src"
+	"github.com/weft-sdn/weft/packet"
+	"github.com/weft-sdn/weft/softswitch/pipeline"
+)
+
+var program = sync.OnceValues(func() (*pipeline.Program, error) { return pipeline.Load(p4src.Program()) })
+
+func newTables(t testing.TB) *offload.Tables {
+	t.Helper()
+	info, err := p4src.Info()
+	if err != nil {
+		t.Fatal(err)
+	}
+	schema, err := p4rt.NewSchema(info)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tables, err := offload.NewTables(schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tables
+}
+
+// sent is a frame that left a port of the machine.
+type sent struct {
+	port  uint16
+	frame []byte
+}
+
+// machine runs the compiled pipeline and takes the updates that offload makes.
+type machine struct {
+	t testing.TB
+	*pipeline.Machine
+	out []sent
+}
+
+func newMachine(t testing.TB) *machine {
+	t.Helper()
+	prog, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &machine{t: t}
+	m.Machine = pipeline.New(prog, pipeline.Options{CPUPort: offload.CPUPort, Emit: func(port uint16, frame []byte) {
+		m.out = append(m.out, sent{port, bytes.Clone(frame)})
+	}})
+	return m
+}
+
+func (m *machine) send(port uint16, frame []byte) []sent {
+	m.out = nil
+	m.Process(port, frame)
+	return m.out
+}
+
+func canonical(v p4rt.Value) []byte { return v.AppendCanonical(nil) }
+
+func (m *machine) apply(stages ...[]p4rt.Update) {
+	m.t.Helper()
+	for _, stage := range stages {
+		for _, u := range stage {
+			if err := m.one(u); err != nil {
+				m.t.Fatalf("%v %v: %v", u.Op, u.Entity, err)
+			}
+		}
+	}
+}
+
+func (m *machine) one(u p4rt.Update) error {
+	e, ok := u.Entity.(*p4rt.Entry)
+	if !ok {
+		return fmt.Errorf("unexpected %T", u.Entity)
+	}
+	t, ok := m.Table(e.Table.Name)
+	if !ok {
+		return fmt.Errorf("no table %s", e.Table.Name)
+	}
+	entry := pipeline.Entry{Priority: e.Priority, Action: e.Action.Name, IdleTimeout: e.IdleTimeout}
+	for _, match := range e.Match {
+		f := pipeline.FieldMatch{Value: canonical(match.Value)}
+		if e.Table.NeedsPriority {
+			f.Mask = canonical(match.Mask)
+			f.Any = match.Mask.IsZero()
+		}
+		entry.Match = append(entry.Match, f)
+	}
+	for _, p := range e.Params {
+		entry.Params = append(entry.Params, canonical(p))
+	}
+	if u.Op == p4rt.Delete {
+		return t.Delete(entry.Match, entry.Priority)
+	}
+	return t.Insert(entry)
+}
+
+func inserts(es ...*p4rt.Entry) []p4rt.Update {
+	var us []p4rt.Update
+	for _, e := range es {
+		us = append(us, p4rt.Update{Op: p4rt.Insert, Entity: e})
+	}
+	return us
+}
+
+// TestForeignPipeline: an unknown p4info is refused with the name of what it lacks.
+func TestForeignPipeline(t *testing.T) {
+	info, err := p4src.Info()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, table := range info.Tables {
+		broken := proto.CloneOf(info)
+		broken.Tables[i].Preamble.Name = "ingress.other"
+		broken.Tables[i].Preamble.Alias = "other"
+		refused(t, broken, table.Preamble.Name)
+		for j, field := range table.MatchFields {
+			broken := proto.CloneOf(info)
+			broken.Tables[i].MatchFields[j].Name = "other"
+			refused(t, broken, field.Name)
+		}
+	}
+	for i, action := range info.Actions {
+		for j, param := range action.Params {
+			broken := proto.CloneOf(info)
+			broken.Actions[i].Params[j].Name = "other"
+			refused(t, broken, param.Name)
+		}
+	}
+}
+
+func refused(t *testing.T, info *p4configv1.P4Info, name string) {
+	t.Helper()
+	schema, err := p4rt.NewSchema(info)
+	if err == nil {
+		_, err = offload.NewTables(schema)
+	}
+	if err == nil || !strings.Contains(err.Error(), name) {
+		t.Errorf("without %s: error %v", name, err)
+	}
+}
+
+// Frames.
+
+type random struct{ *rand.Rand }
+
+func (r random) bytes(n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(r.Uint32())
+	}
+	return b
+}
+
+// frame makes an Ethernet frame with IPv4 (options, fragments) or IPv6 (fragment header) and TCP, UDP, ICMP or something else; checksums are arbitrary.
+func (r random) frame(src, dst packet.MAC) []byte {
+	f := append(append(append([]byte{}, dst[:]...), src[:]...), 0, 0)
+	protos := []byte{packet.ProtoTCP, packet.ProtoUDP, packet.ProtoICMP, packet.ProtoICMPv6, 132, 47, 89}
+	proto := protos[r.IntN(len(protos))]
+	l4 := r.bytes(20 + r.IntN(60))
+	frag := uint16(0)
+	if r.IntN(4) == 0 {
+		frag = []uint16{0x2000, 0x2001, 0x0001, 0x4000}[r.IntN(4)]
+	}
+	if r.IntN(2) == 0 {
+		binary.BigEndian.PutUint16(f[12:], packet.EtherTypeIPv4)
+		options := r.bytes(4 * r.IntN(4))
+		h := r.bytes(20)
+		h[0] = 0x45 + byte(len(options)/4)
+		binary.BigEndian.PutUint16(h[2:], uint16(20+len(options)+len(l4)))
+		binary.BigEndian.PutUint16(h[6:], frag)
+		h[9] = proto
+		return append(append(append(f, h...), options...), l4...)
+	}
+	binary.BigEndian.PutUint16(f[12:], packet.EtherTypeIPv6)
+	h := r.bytes(40)
+	h[0] = 0x60 | h[0]&0xf
+	h[6] = proto
+	ext := []byte{}
+	if frag != 0 {
+		h[6] = packet.ProtoFragment
+		ext = append([]byte{proto, 0}, binary.BigEndian.AppendUint16(nil, frag<<3|frag>>13&1)...)
+		ext = append(ext, r.bytes(4)...)
+	}
+	binary.BigEndian.PutUint16(h[4:], uint16(len(ext)+len(l4)))
+	return append(append(append(f, h...), ext...), l4...)
+}
+
+func (r random) mac() packet.MAC {
+	m := packet.MAC(r.bytes(6))
+	m[0] = m[0]&^1 | 2
+	return m
+}
+
+// megaflow decides something about a frame that reads random fields.
+func (r random) megaflow(f *packet.Frame, ingress flow.VPortID) offload.Megaflow {
+	k := flow.KeyOf(f, ingress)
+	m := offload.Megaflow{Key: k, Act: offload.Forward, Dest: flow.Dest(1 + r.IntN(flow.MaxID)), Prio: 1 + r.Int32N(1000)}
+	m.Mask = flow.Mask{Ingress: flow.MaxID, DstMAC: packet.Broadcast()}
+	m.Guards.KnownSource = r.IntN(2) == 0
+	if m.Guards.KnownSource {
+		m.Mask.SrcMAC = packet.Broadcast()
+	}
+	if r.IntN(4) != 0 {
+		m.Mask.EtherType = 0xffff
+		m.Mask.Dst = flow.AddrMask(r.IntN(129), k.EtherType)
+		if r.IntN(2) == 0 {
+			m.Mask.Src = flow.AddrMask(r.IntN(129), k.EtherType)
+		}
+		if r.IntN(2) == 0 {
+			m.Mask.Proto, m.Mask.Frag = 0xff, 3
+			m.Mask.DstPort = uint16(0xffff << r.IntN(17))
+		}
+		m.Rewrite = flow.Rewrite{SetMACs: true, SrcMAC: r.mac(), DstMAC: r.mac(), TTLDec: uint8(r.IntN(4))}
+		m.Guards.MinTTL = m.Rewrite.TTLDec
+		m.Guards.MaxLen = uint16(f.IPLen() + r.IntN(3) - 1)
+	}
+	return m
+}
+
+// cases is how often a property is tried: settable for long runs.
+func cases(t *testing.T, n int) int {
+	if s := os.Getenv("WEFT_CASES"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil {
+			t.Fatalf("WEFT_CASES: %v", err)
+		}
+		return n
+	}
+	return n
+}
+
+// TestSoftwareEqualsPipeline: what the software path sends for a first packet (rewritten here, sent by packet-out to the destination) is byte for
+// byte what the installed entries make of the next one: to a local vport with and without tag, and over each tunnel. Guards punt alike.
+func TestSoftwareEqualsPipeline(t *testing.T) {
+	r := random{rand.New(rand.NewPCG(1, 2))}
+	tables := newTables(t)
+	kinds := []offload.Tunnel{0, offload.VXLAN, offload.GRE, offload.Geneve}
+	wild, punts := 0, 0
+	n := cases(t, 20000)
+	for i := range n {
+		m := newMachine(t)
+		const ingress, vport = 77, 5
+		m.apply(inserts(tables.PortMap(offload.Attachment{Port: 1}, vport)...), inserts(tables.KnownSource(9, packet.MAC{2})))
+		src := r.mac()
+		data := r.frame(src, r.mac())
+		var f packet.Frame
+		if err := packet.Parse(data, &f); err != nil {
+			t.Fatalf("case %d: %v: %x", i, err, data)
+		}
+		mega := r.megaflow(&f, ingress)
+		route(m, tables, r, kinds[r.IntN(len(kinds))], mega.Dest)
+		placer := offload.NewPlacer(tables)
+		placed, stages, err := placer.Place(mega, vport)
+		if err != nil {
+			t.Fatalf("case %d: %v", i, err)
+		}
+		m.apply(stages...)
+		if !mega.Guards.KnownSource {
+			m.apply(inserts(tables.KnownSource(vport, src)))
+		}
+		wild += mega.Mask.Wild()
+
+		got := m.send(1, data)
+		if reason := mega.Guards.Check(&f); reason != flow.ReasonNone {
+			punts++
+			if len(got) != 1 || got[0].port != offload.CPUPort || flow.Reason(got[0].frame[4]) != reason {
+				t.Fatalf("case %d: want a punt for %v, got %v", i, reason, got)
+			}
+			continue
+		}
+		first := bytes.Clone(data)
+		mega.Rewrite.Apply(first, &f)
+		header := []byte{1, 0, 0, 0, 0, vport}
+		header = binary.BigEndian.AppendUint16(header, flow.Hash(&f))
+		header = binary.BigEndian.AppendUint32(header, uint32(mega.Dest))
+		want := m.send(offload.CPUPort, append(header, first...))
+		if len(want) != 1 || len(got) != 1 || want[0].port != got[0].port || !bytes.Equal(want[0].frame, got[0].frame) {
+			t.Fatalf("case %d: lane %v, %s, %v\nframe    %x\nsoftware %v\npipeline %v", i, placed.Lane, mega.Key.And(mega.Mask), mega.Rewrite, data, want, got)
+		}
+	}
+	if punts == 0 || punts > n/2 {
+		t.Errorf("%d of %d cases were punts", punts, n)
+	}
+	t.Logf("%d cases, %d by guards, %.1f wild bits a case", n, punts, float64(wild)/float64(n))
+}
+
+// route makes a destination reachable: at a local port, or through a tunnel of a kind over IPv4 or IPv6 with two paths.
+func route(m *machine, t *offload.Tables, r random, kind offload.Tunnel, dest flow.Dest) {
+	if kind == 0 {
+		at := offload.Attachment{Port: 2}
+		if r.IntN(2) == 0 {
+			at.VLAN = uint16(1 + r.IntN(4094))
+		}
+		m.apply(inserts(t.Local(dest, at, 8)...))
+		return
+	}
+	own, peer := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+	if r.IntN(2) == 0 {
+		own, peer = netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8::2")
+	}
+	p := offload.Path{Tunnel: kind, Src: own, Dst: peer, SrcMAC: r.mac(), DstMAC: r.mac(), MTU: 1600}
+	m.apply(inserts(t.Underlay(1, p), t.Underlay(2, p)),
+		inserts(t.Peer(3, []offload.PathTo{{Path: 1, Port: 256}, {Path: 2, Port: 257}})...), inserts(t.Remote(dest, 3, false)...))
+}
+
+// TestPlaceAndRemove: placing and removing in any order leaves the tables as if only what remains had ever been placed, and numbers do not leak.
+func TestPlaceAndRemove(t *testing.T) {
+	r := random{rand.New(rand.NewPCG(3, 4))}
+	tables := newTables(t)
+	m := newMachine(t)
+	p := offload.NewPlacer(tables)
+	var live []*offload.Placed
+	macs := []packet.MAC{r.mac(), r.mac(), r.mac()}
+	for range cases(t, 4000) {
+		if len(live) > 0 && r.IntN(5) < 2 {
+			i := r.IntN(len(live))
+			stages, confirm := p.Remove(live[i])
+			m.apply(stages...)
+			confirm()
+			live = append(live[:i], live[i+1:]...)
+			continue
+		}
+		var f packet.Frame
+		if err := packet.Parse(r.frame(macs[r.IntN(3)], macs[r.IntN(3)]), &f); err != nil {
+			t.Fatal(err)
+		}
+		mega := r.megaflow(&f, 1)
+		mega.Rewrite.DstMAC, mega.Rewrite.SrcMAC = macs[r.IntN(3)], macs[r.IntN(3)]
+		placed, stages, err := p.Place(mega, uint16(1+r.IntN(3)))
+		if errors.Is(err, offload.ErrOccupied) {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if dup(live, placed) { // the same pattern twice: the engine asks only once
+			_, confirm := p.Remove(placed)
+			confirm()
+			continue
+		}
+		m.apply(stages...)
+		live = append(live, placed)
+	}
+	if len(live) < 100 {
+		t.Fatalf("only %d flows lived at the end: the test tries too little", len(live))
+	}
+	for _, placed := range live {
+		stages, confirm := p.Remove(placed)
+		m.apply(stages...)
+		confirm()
+	}
+	for table := range m.Tables() {
+		if table.Len() != 0 {
+			t.Errorf("%s still has %d entries", table.Name(), table.Len())
+		}
+	}
+	if used := p.Used(offload.LaneWild, true) + p.Used(offload.LaneExact, true) + p.Used(offload.LaneClass, true); used != 0 {
+		t.Errorf("%d entries in use", used)
+	}
+}
+
+func dup(live []*offload.Placed, placed *offload.Placed) bool {
+	for _, l := range live {
+		if l.Entry.Key() == placed.Entry.Key() {
+			return true
+		}
+	}
+	return false
+}
+
+// TestLanes: what was read decides the lane.
+func TestLanes(t *testing.T) {
+	all := packet.Broadcast()
+	ip := flow.Key{Ingress: 1, SrcMAC: packet.MAC{2, 1}, DstMAC: packet.MAC{2, 2}, EtherType: packet.EtherTypeIPv4}
+	arp := ip
+	arp.EtherType = packet.EtherTypeARP
+	macs := flow.Mask{Ingress: flow.MaxID, DstMAC: all}
+	with := func(f func(*flow.Mask)) flow.Mask { m := macs; f(&m); return m }
+	for _, c := range []struct {
+		name  string
+		key   flow.Key
+		mask  flow.Mask
+		known bool
+		want  offload.Lane
+		err   error
+	}{
+		{"bridged", ip, macs, false, offload.LaneClass, nil},
+		{"bridged, learnt", ip, with(func(m *flow.Mask) { m.SrcMAC = all }), true, offload.LaneClass, nil},
+		{"routed", ip, with(func(m *flow.Mask) { m.EtherType, m.Dst = 0xffff, flow.AddrMask(24, packet.EtherTypeIPv4) }), false, offload.LaneWild, nil},
+		{"everything", ip, with(func(m *flow.Mask) { *m = flow.ExactMask(packet.EtherTypeIPv4) }), true, offload.LaneExact, nil},
+		{"source MAC beside IP", ip, with(func(m *flow.Mask) { m.SrcMAC, m.Proto = all, 0xff }), false, 0, offload.ErrNotCovered},
+		{"EtherType", arp, with(func(m *flow.Mask) { m.EtherType = 0xffff }), false, offload.LaneWildL2, nil},
+		{"source MAC", arp, with(func(m *flow.Mask) { m.EtherType, m.SrcMAC = 0xffff, all }), false, offload.LaneWildL2, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := offload.Megaflow{Key: c.key, Mask: c.mask, Act: offload.Drop, Prio: 1, Guards: flow.Guards{KnownSource: c.known}}
+			placed, _, err := offload.NewPlacer(newTables(t)).Place(m, 1)
+			if !errors.Is(err, c.err) {
+				t.Fatalf("error %v, want %v", err, c.err)
+			}
+			if err == nil && placed.Lane != c.want {
+				t.Errorf("lane %v, want %v", placed.Lane, c.want)
+			}
+		})
+	}
+}
+
+// TestWildLaneFull: when the wild lane has no room the flow becomes exact; when that is full too, the error says so.
+func TestWildLaneFull(t *testing.T) {
+	info, err := p4src.Info()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range info.Tables {
+		if strings.Contains(table.Preamble.Name, "flow_") {
+			table.Size = 2
+		}
+	}
+	schema, err := p4rt.NewSchema(info)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tables, err := offload.NewTables(schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := offload.NewPlacer(tables)
+	want := []offload.Lane{offload.LaneWild, offload.LaneWild, offload.LaneExact, offload.LaneExact}
+	m := offload.Megaflow{Key: flow.Key{Ingress: 1, DstMAC: packet.MAC{2}, EtherType: packet.EtherTypeIPv6}, Act: offload.Drop, Prio: 1}
+	m.Mask = flow.Mask{Ingress: flow.MaxID, DstMAC: packet.Broadcast(), EtherType: 0xffff, Dst: flow.AddrMask(64, packet.EtherTypeIPv6)}
+	for i, lane := range want {
+		m.Key.Dst[7] = byte(i)
+		placed, _, err := p.Place(m, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if placed.Lane != lane {
+			t.Errorf("flow %d: lane %v, want %v", i, placed.Lane, lane)
+		}
+	}
+	m.Key.Dst[7] = 9
+	if _, _, err := p.Place(m, 1); !errors.Is(err, offload.ErrFull) {
+		t.Errorf("fifth flow: %v, want %v", err, offload.ErrFull)
+	}
+}
+
+// TestAlwaysPunted runs control frames through the pipeline beside entries that would forward them.
+func TestAlwaysPunted(t *testing.T) {
+	tables := newTables(t)
+	m := newMachine(t)
+	src, dst := packet.MAC{2, 1}, packet.MAC{2, 2}
+	m.apply(inserts(tables.PortMap(offload.Attachment{Port: 1}, 1)...), inserts(tables.KnownSource(1, src)), inserts(tables.AlwaysPunted()...))
+	key := flow.Key{Ingress: 1, DstMAC: dst, EtherType: packet.EtherTypeIPv4}
+	_, stages, err := offload.NewPlacer(tables).Place(offload.Megaflow{Key: key, Mask: flow.Mask{Ingress: flow.MaxID, DstMAC: packet.Broadcast()}, Act: offload.Forward, Dest: 5}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.apply(stages...)
+	m.apply(inserts(tables.Local(5, offload.Attachment{Port: 2}, 2)...))
+	eth := func(etherType uint16, payload ...byte) []byte {
+		f := append(append(append([]byte{}, dst[:]...), src[:]...), byte(etherType>>8), byte(etherType))
+		return append(append(f, payload...), make([]byte, 40)...)
+	}
+	v4 := func(proto, icmpType byte) []byte {
+		h := []byte{0x45, 0, 0, 60, 0, 0, 0, 0, 64, proto, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, icmpType}
+		return eth(packet.EtherTypeIPv4, h...)
+	}
+	v6 := func(icmpType byte) []byte {
+		h := append([]byte{0x60, 0, 0, 0, 0, 40, packet.ProtoICMPv6, 255}, make([]byte, 32)...)
+		return eth(packet.EtherTypeIPv6, append(h, icmpType)...)
+	}
+	for _, c := range []struct {
+		name  string
+		frame []byte
+		want  flow.Reason
+	}{
+		{"ARP", eth(packet.EtherTypeARP, make([]byte, 28)...), flow.ReasonARP},
+		{"IGMP", v4(packet.ProtoIGMP, 0x16), flow.ReasonGroupControl},
+		{"unreachable", v4(packet.ProtoICMP, 3), flow.ReasonICMPError},
+		{"time exceeded", v4(packet.ProtoICMP, 11), flow.ReasonICMPError},
+		{"echo request", v4(packet.ProtoICMP, 8), flow.ReasonNone},
+		{"packet too big", v6(2), flow.ReasonICMPError},
+		{"neighbour solicitation", v6(135), flow.ReasonND},
+		{"router advertisement", v6(134), flow.ReasonND},
+		{"MLD report", v6(143), flow.ReasonGroupControl},
+		{"echo request, v6", v6(128), flow.ReasonNone},
+	} {
+		out := m.send(1, c.frame)
+		got := flow.ReasonNone
+		if len(out) == 1 && out[0].port == offload.CPUPort {
+			got = flow.Reason(out[0].frame[4])
+		}
+		if len(out) != 1 || got != c.want {
+			t.Errorf("%s: %d frames, reason %v, want %v", c.name, len(out), got, c.want)
+		}
+	}
+}
+
+func BenchmarkPlace(b *testing.B) {
+	tables := newTables(b)
+	p := offload.NewPlacer(tables)
+	m := offload.Megaflow{Key: flow.Key{Ingress: 1, DstMAC: packet.MAC{2}, EtherType: packet.EtherTypeIPv4}, Act: offload.Forward, Dest: 9, Prio: 1}
+	m.Mask = flow.Mask{Ingress: flow.MaxID, DstMAC: packet.Broadcast(), EtherType: 0xffff, Dst: flow.AddrMask(24, packet.EtherTypeIPv4)}
+	m.Rewrite = flow.Rewrite{SetMACs: true, SrcMAC: packet.MAC{2, 3}, DstMAC: packet.MAC{2, 4}, TTLDec: 1}
+	b.ReportAllocs()
+	for i := range b.N {
+		binary.BigEndian.PutUint32(m.Key.Dst[12:], uint32(i)<<8)
+		placed, _, err := p.Place(m, 1)
+		if err != nil {
+			b.Fatal(err)
+		}
+		_, confirm := p.Remove(placed)
+		confirm()
+	}
+}

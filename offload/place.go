@@ -1,0 +1,196 @@
+package offload
+
+import (
+	"fmt"
+
+	"github.com/weft-sdn/weft/p4rt"
+	"github.com/weft-sdn/weft/packet"
+)
+
+type macAt struct {
+	vport uint16
+	mac   packet.MAC
+}
+
+type rewriteKey struct {
+	src, dst packet.MAC
+	mtu      uint16
+}
+
+// Placer keeps what megaflows need at one edge: room in the lanes, scopes, rewrites and known sources, with references. It sends nothing: it
+// returns updates in stages, each to be acknowledged before the next is sent, as p4rt.Writer does. Not safe for concurrent use.
+type Placer struct {
+	t        *Tables
+	scopes   *ids[macAt]
+	sources  *ids[macAt] // ids are not used, references are
+	rewrites *ids[rewriteKey]
+	classes  map[macAt]*Placed // megaflows that are a dst_class entry
+	used     map[*p4rt.Table]int64
+}
+
+// Placed is a megaflow with its place. It is a handle for Remove.
+type Placed struct {
+	Megaflow
+	Lane    Lane
+	Entry   *p4rt.Entry
+	vport   uint16
+	rewrite rewriteKey
+	rewrote bool
+}
+
+// NewPlacer returns a Placer for an edge whose tables hold no flows.
+func NewPlacer(t *Tables) *Placer {
+	return &Placer{
+		t: t, scopes: newIDs[macAt](65535), sources: newIDs[macAt](65535), rewrites: newIDs[rewriteKey](65535),
+		classes: make(map[macAt]*Placed), used: make(map[*p4rt.Table]int64),
+	}
+}
+
+// maxMTU stands for "no limit" in a rewrite: more than any IP packet's length field can say.
+const maxMTU = 65535
+
+// Place finds a lane for a megaflow of a local vport and returns the updates that install it: first what the flow entry refers to, then the
+// entry, then what lets packets reach it. An error leaves the Placer as it was.
+func (p *Placer) Place(m Megaflow, vport uint16) (*Placed, [][]p4rt.Update, error) {
+	candidates, err := lanes(&m)
+	if err != nil {
+		return nil, nil, err
+	}
+	at := macAt{vport, m.Key.DstMAC}
+	lane, err := p.choose(candidates, &m, at)
+	if err != nil {
+		return nil, nil, err
+	}
+	placed := &Placed{Megaflow: m, Lane: lane, vport: vport}
+	var undo []func()
+	fail := func(what string) (*Placed, [][]p4rt.Update, error) {
+		for _, f := range undo {
+			f()
+		}
+		return nil, nil, fmt.Errorf("%w: %s", ErrNoID, what)
+	}
+	refer, reach := []p4rt.Update(nil), []p4rt.Update(nil)
+
+	rewrite := uint16(0)
+	if m.Act == Forward && m.Rewrite.SetMACs {
+		placed.rewrote = true
+		placed.rewrite = rewriteKey{m.Rewrite.SrcMAC, m.Rewrite.DstMAC, m.Guards.MaxLen}
+		if placed.rewrite.mtu == 0 {
+			placed.rewrite.mtu = maxMTU
+		}
+		id, fresh, ok := p.rewrites.acquire(placed.rewrite)
+		if !ok {
+			return fail("rewrites")
+		}
+		undo = append(undo, func() { unacquire(p.rewrites, placed.rewrite) })
+		if rewrite = id; fresh {
+			refer = inserts(refer, p.t.Rewrite(id, placed.rewrite.src, placed.rewrite.dst, placed.rewrite.mtu)...)
+		}
+	}
+	scope := uint16(0)
+	if lane != LaneClass {
+		id, fresh, ok := p.scopes.acquire(at)
+		if !ok {
+			return fail("scopes")
+		}
+		undo = append(undo, func() { unacquire(p.scopes, at) })
+		if scope = id; fresh {
+			reach = inserts(reach, p.t.Scope(vport, m.Key.DstMAC, id))
+		}
+	}
+	if m.Guards.KnownSource {
+		_, fresh, ok := p.sources.acquire(macAt{vport, m.Key.SrcMAC})
+		if !ok {
+			return fail("known sources")
+		}
+		if fresh {
+			reach = inserts(reach, p.t.KnownSource(vport, m.Key.SrcMAC))
+		}
+	}
+	placed.Entry = p.t.lower(&m, lane, vport, scope, rewrite)
+	p.used[placed.Entry.Table]++
+	if lane == LaneClass {
+		p.classes[at] = placed
+	}
+	return placed, [][]p4rt.Update{refer, inserts(nil, placed.Entry), reach}, nil
+}
+
+// choose takes the first lane with room. dst_class can hold a megaflow or a scope for one MAC at one vport, not both.
+func (p *Placer) choose(candidates []Lane, m *Megaflow, at macAt) (Lane, error) {
+	_, scoped := p.scopes.lookup(at)
+	for _, lane := range candidates {
+		if lane == LaneClass && scoped {
+			continue
+		}
+		if p.classes[at] != nil {
+			return 0, fmt.Errorf("%w: table dst_class has a flow for %v at local vport %d", ErrOccupied, at.mac, at.vport)
+		}
+		var name string
+		if t := p.t.flowTable(lane, m.Key.Is4(), &name); t.Size == 0 || p.used[t.Table] < t.Size {
+			return lane, nil
+		}
+	}
+	return 0, ErrFull
+}
+
+// Remove returns the updates that take a megaflow away, in the reverse order of Place, and confirm, to be called when the target has
+// acknowledged them: from then on the local ids can be used again.
+func (p *Placer) Remove(placed *Placed) (stages [][]p4rt.Update, confirm func()) {
+	at := macAt{placed.vport, placed.Key.DstMAC}
+	var before, after []p4rt.Update
+	var freed []func()
+	if placed.Guards.KnownSource {
+		source := macAt{placed.vport, placed.Key.SrcMAC}
+		if id, last := p.sources.release(source); last {
+			before = deletes(before, p.t.KnownSource(source.vport, source.mac))
+			freed = append(freed, func() { p.sources.confirm(id) })
+		}
+	}
+	if placed.Lane != LaneClass {
+		if id, last := p.scopes.release(at); last {
+			before = deletes(before, p.t.Scope(at.vport, at.mac, id))
+			freed = append(freed, func() { p.scopes.confirm(id) })
+		}
+	} else {
+		delete(p.classes, at)
+	}
+	if placed.rewrote {
+		if id, last := p.rewrites.release(placed.rewrite); last {
+			after = deletes(after, p.t.Rewrite(id, placed.rewrite.src, placed.rewrite.dst, placed.rewrite.mtu)...)
+			freed = append(freed, func() { p.rewrites.confirm(id) })
+		}
+	}
+	p.used[placed.Entry.Table]--
+	return [][]p4rt.Update{before, deletes(nil, placed.Entry), after}, func() {
+		for _, f := range freed {
+			f()
+		}
+	}
+}
+
+// Used returns the flows in a lane's table.
+func (p *Placer) Used(lane Lane, v4 bool) int64 {
+	var name string
+	return p.used[p.t.flowTable(lane, v4, &name).Table]
+}
+
+// unacquire takes back an acquire whose entry was never written.
+func unacquire[K comparable](a *ids[K], k K) {
+	if id, last := a.release(k); last {
+		a.confirm(id)
+	}
+}
+
+func inserts(us []p4rt.Update, entries ...*p4rt.Entry) []p4rt.Update {
+	for _, e := range entries {
+		us = append(us, p4rt.Update{Op: p4rt.Insert, Entity: e})
+	}
+	return us
+}
+
+func deletes(us []p4rt.Update, entries ...*p4rt.Entry) []p4rt.Update {
+	for _, e := range entries {
+		us = append(us, p4rt.Update{Op: p4rt.Delete, Entity: e})
+	}
+	return us
+}
