@@ -1,0 +1,280 @@
+package state
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// EdgeInfo is what the others need to know of a live edge: it is stored under a lease, so that it goes when the edge does.
+type EdgeInfo struct {
+	ID      string       `json:"id"`
+	VTEPs   []netip.Addr `json:"vteps"`  // underlay addresses; the identity is ID (E12)
+	Encaps  []string     `json:"encaps"` // in order of preference: vxlan, geneve, gre
+	MTU     int          `json:"mtu"`    // of the underlay, bytes of IP
+	Version string       `json:"version,omitempty"`
+	Level   int          `json:"level,omitempty"` // highest cluster feature level that it can do
+}
+
+// Edge is a live edge as the database knows it.
+type Edge struct {
+	EdgeInfo
+	Applied int64 // revision of /conf and /bind that it has acknowledged
+}
+
+func (i EdgeInfo) check() error {
+	if i.ID == "" || strings.ContainsAny(i.ID, "/ ") {
+		return fmt.Errorf("state: edge id %q: a name without slash or space would do", i.ID)
+	}
+	for _, a := range i.VTEPs {
+		if !a.IsValid() || a.IsMulticast() || a.IsUnspecified() || a.Is4In6() {
+			return fmt.Errorf("state: edge %s: vtep %v: a unicast address would do", i.ID, a)
+		}
+	}
+	return nil
+}
+
+const (
+	defaultEdgeTTL = 10 * time.Second
+	ackInterval    = 100 * time.Millisecond
+	registerRetry  = 200 * time.Millisecond
+	leaveTimeout   = 2 * time.Second
+)
+
+// EdgeConfig tunes a Registration. The callbacks may be nil; they are called from Run's goroutine, in order, and must return soon.
+type EdgeConfig struct {
+	TTL  time.Duration // of the liveness lease, whole seconds; 10 s
+	Live func()        // registered, at first and again
+	// Lost: the lease ran out, or may have as far as this side can tell: the VPN stops, BGP routes are withdrawn, NAT blocks freeze.
+	Lost func(error)
+	Log  *slog.Logger
+}
+
+// Registration keeps an edge in the database while Run does.
+//
+//	            grant + put                 lease gone, key deleted, no answer for TTL·5/6
+//	absent ───────────────────▶ live (Live) ──────────────────────────────────────────▶ absent (Lost), and again
+//	                             │ another process put the key                 ctx ends: lease revoked
+//	                             └────────────────────────▶ ErrEdgeTaken (Lost)
+type Registration struct {
+	client *clientv3.Client
+	info   EdgeInfo
+	cfg    EdgeConfig
+
+	mu      sync.Mutex
+	live    bool
+	applied int64
+	acks    chan struct{} // applied grew
+}
+
+// NewRegistration returns the registration of an edge; it works while Run does.
+func NewRegistration(client *clientv3.Client, info EdgeInfo, cfg EdgeConfig) (*Registration, error) {
+	if err := info.check(); err != nil {
+		return nil, err
+	}
+	if cfg.TTL < time.Second {
+		cfg.TTL = defaultEdgeTTL
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Registration{client: client, info: info, cfg: cfg, acks: make(chan struct{}, 1)}, nil
+}
+
+// IsLive reports whether the lease holds, as far as this side can tell.
+func (r *Registration) IsLive() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.live
+}
+
+// Ack says that this edge has applied all of /conf and /bind up to revision. It is stored within 100 ms.
+func (r *Registration) Ack(revision int64) {
+	r.mu.Lock()
+	grew := revision > r.applied
+	r.applied = max(r.applied, revision)
+	r.mu.Unlock()
+	if !grew {
+		return
+	}
+	select {
+	case r.acks <- struct{}{}:
+	default:
+	}
+}
+
+func (r *Registration) acked() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.applied
+}
+
+// Run registers, renews and registers anew until ctx ends (nil) or another process takes the edge (ErrEdgeTaken).
+func (r *Registration) Run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		lease, rev, err := r.register(ctx)
+		if err == nil {
+			r.setLive(true)
+			if r.cfg.Live != nil {
+				r.cfg.Live()
+			}
+			err = r.hold(ctx, lease, rev)
+			r.setLive(false)
+			r.leave(ctx, lease)
+			if ctx.Err() != nil {
+				return nil
+			}
+			if r.cfg.Lost != nil {
+				r.cfg.Lost(err)
+			}
+			if errors.Is(err, ErrEdgeTaken) {
+				return err
+			}
+		}
+		r.cfg.Log.Warn("edge is not registered", "edge", r.info.ID, "err", err)
+		t := time.NewTimer(registerRetry)
+		select {
+		case <-ctx.Done():
+		case <-t.C:
+		}
+		t.Stop()
+	}
+	return nil
+}
+
+func (r *Registration) setLive(live bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.live = live
+}
+
+// register writes the edge's keys under a new lease. The newest registration of an id wins: a restarted agent doesn't wait for its old lease.
+func (r *Registration) register(ctx context.Context) (clientv3.LeaseID, int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.TTL)
+	defer cancel()
+	value, err := json.Marshal(r.info)
+	if err != nil {
+		return 0, 0, fmt.Errorf("state: register edge %s: %w", r.info.ID, err)
+	}
+	grant, err := r.client.Grant(ctx, int64(r.cfg.TTL/time.Second))
+	if err != nil {
+		return 0, 0, fmt.Errorf("state: register edge %s: lease: %w", r.info.ID, err)
+	}
+	resp, err := r.client.Txn(ctx).Then(
+		clientv3.OpPut(edgeKey(r.info.ID), string(value), clientv3.WithLease(grant.ID)),
+		clientv3.OpPut(ackKey(r.info.ID), strconv.FormatInt(r.acked(), 10), clientv3.WithLease(grant.ID)),
+	).Commit()
+	if err != nil {
+		r.leave(ctx, grant.ID)
+		return 0, 0, fmt.Errorf("state: register edge %s: %w", r.info.ID, err)
+	}
+	return grant.ID, resp.Header.Revision, nil
+}
+
+// leave gives the lease back, so that nobody waits for it to run out.
+func (r *Registration) leave(ctx context.Context, lease clientv3.LeaseID) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
+	defer cancel()
+	_, _ = r.client.Revoke(ctx, lease) // it runs out by itself otherwise
+}
+
+// hold renews the lease and writes acknowledgements until the edge is no longer ours.
+func (r *Registration) hold(ctx context.Context, lease clientv3.LeaseID, rev int64) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	renewals, err := r.client.KeepAlive(ctx, lease)
+	if err != nil {
+		return fmt.Errorf("state: renew edge %s: %w", r.info.ID, err)
+	}
+	own := r.client.Watch(ctx, edgeKey(r.info.ID), clientv3.WithRev(rev+1))
+	margin := r.cfg.TTL * 5 / 6 // stop before etcd lets others begin
+	dead := time.NewTimer(margin)
+	defer dead.Stop()
+	pause := time.NewTimer(0) // of acknowledgements
+	defer pause.Stop()
+	stored, ready := int64(-1), false
+	for {
+		if a := r.acked(); ready && a > stored {
+			if err := r.storeAck(ctx, lease, a); err != nil {
+				if errors.Is(err, ErrEdgeTaken) {
+					return err
+				}
+				r.cfg.Log.Warn("acknowledgement is not stored", "edge", r.info.ID, "err", err)
+			} else {
+				stored = a
+			}
+			ready = false
+			pause.Reset(ackInterval)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case _, ok := <-renewals:
+			if !ok {
+				return fmt.Errorf("state: lease of edge %s ended", r.info.ID)
+			}
+			dead.Reset(margin)
+		case <-dead.C:
+			return fmt.Errorf("state: lease of edge %s: etcd hasn't answered for %v", r.info.ID, margin)
+		case resp, ok := <-own:
+			if err := r.displaced(resp, ok, lease); err != nil {
+				return err
+			}
+		case <-pause.C:
+			ready = true
+		case <-r.acks:
+		}
+	}
+}
+
+// displaced says what became of our key, nil if it is still ours.
+func (r *Registration) displaced(resp clientv3.WatchResponse, ok bool, lease clientv3.LeaseID) error {
+	if err := resp.Err(); err != nil || !ok {
+		return fmt.Errorf("state: watch edge %s: %w", r.info.ID, errors.Join(errWatchClosed, err))
+	}
+	for _, e := range resp.Events {
+		if e.Type == clientv3.EventTypeDelete {
+			return fmt.Errorf("state: edge %s was removed from the database, or its lease ran out", r.info.ID)
+		}
+		if clientv3.LeaseID(e.Kv.Lease) != lease {
+			return fmt.Errorf("%w: %s", ErrEdgeTaken, r.info.ID)
+		}
+	}
+	return nil
+}
+
+func (r *Registration) storeAck(ctx context.Context, lease clientv3.LeaseID, revision int64) error {
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.TTL/3)
+	defer cancel()
+	resp, err := r.client.Txn(ctx).
+		If(clientv3.Compare(clientv3.LeaseValue(edgeKey(r.info.ID)), "=", lease)).
+		Then(clientv3.OpPut(ackKey(r.info.ID), strconv.FormatInt(revision, 10), clientv3.WithLease(lease))).
+		Else(clientv3.OpGet(edgeKey(r.info.ID))).Commit()
+	if err != nil {
+		return err
+	}
+	if !resp.Succeeded && len(resp.Responses[0].GetResponseRange().Kvs) > 0 {
+		return fmt.Errorf("%w: %s", ErrEdgeTaken, r.info.ID)
+	}
+	return nil
+}
+
+func decodeEdge(key string, value []byte) (EdgeInfo, error) {
+	var i EdgeInfo
+	if err := json.Unmarshal(value, &i); err != nil {
+		return i, fmt.Errorf("%w: key %s: %w", ErrCodec, key, err)
+	}
+	if edgeKey(i.ID) != key {
+		return i, fmt.Errorf("%w: key %s holds edge %q", ErrCodec, key, i.ID)
+	}
+	return i, i.check()
+}

@@ -1,0 +1,178 @@
+package state
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"go.etcd.io/etcd/client/pkg/v3/transport"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/server/v3/embed"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	maxTxnOps       = 20_000  // operations per transaction; bounds one Apply
+	maxRequestBytes = 8 << 20 // bytes per request
+	backendQuota    = 8 << 30 // bytes of the database file
+	maxSocketPath   = 100     // sun_path has 108 bytes, with the terminating zero
+)
+
+// EmbeddedConfig says how to run etcd inside this process: one member, no peer listener.
+type EmbeddedConfig struct {
+	Dir string // data directory, created with mode 0700; one process at a time
+
+	// Listen are client URLs (unix:///path, http://127.0.0.1:2379, https://…). None: a unix socket in Dir, or a free
+	// loopback port if the path of Dir is too long for a socket.
+	Listen []string
+	// CertFile, KeyFile and CAFile serve https URLs; with CAFile, clients must show a certificate of that CA.
+	CertFile, KeyFile, CAFile string
+
+	FastTimers    bool // 10 ms ticks, 100 ms elections: tests
+	UnsafeNoFsync bool // don't sync to disk: tests; a crash of the machine loses data
+
+	CompactAfter time.Duration // history kept for watchers; 0 = 10 minutes
+	Log          *slog.Logger  // nil: silent
+}
+
+// Embedded is an etcd server in this process.
+type Embedded struct {
+	etcd *embed.Etcd
+	lock *os.File
+}
+
+// StartEmbedded starts the server and returns when it serves. The caller must Run or Close it.
+func StartEmbedded(ctx context.Context, cfg EmbeddedConfig) (*Embedded, error) {
+	if cfg.Dir == "" {
+		return nil, errors.New("state: embedded etcd needs a directory")
+	}
+	dir, err := filepath.Abs(cfg.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("state: data directory: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("state: data directory: %w", err)
+	}
+	lock, err := lockDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	ecfg, err := cfg.server(dir)
+	if err != nil {
+		lock.Close()
+		return nil, err
+	}
+	etcd, err := embed.StartEtcd(ecfg)
+	if err != nil {
+		lock.Close()
+		return nil, fmt.Errorf("state: start embedded etcd: %w", err)
+	}
+	e := &Embedded{etcd: etcd, lock: lock}
+	select {
+	case <-etcd.Server.ReadyNotify():
+		return e, nil
+	case err = <-etcd.Err():
+	case <-etcd.Server.StopNotify():
+		err = errors.New("stopped while starting")
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	e.Close()
+	return nil, fmt.Errorf("state: start embedded etcd: %w", err)
+}
+
+// server maps the configuration to etcd's.
+func (cfg EmbeddedConfig) server(dir string) (*embed.Config, error) {
+	c := embed.NewConfig()
+	c.Name = "weft"
+	c.Dir = filepath.Join(dir, "etcd")
+	c.ListenPeerUrls = nil // a single member has no peers to listen to
+	c.InitialCluster = c.Name + "=" + c.AdvertisePeerUrls[0].String()
+	c.MaxTxnOps, c.MaxRequestBytes, c.QuotaBackendBytes = maxTxnOps, maxRequestBytes, backendQuota
+	c.EnableGRPCGateway = false
+	c.UnsafeNoFsync = cfg.UnsafeNoFsync
+	if cfg.FastTimers {
+		c.TickMs, c.ElectionMs = 10, 100
+	}
+	c.AutoCompactionMode = embed.CompactorModePeriodic
+	c.AutoCompactionRetention = "10m"
+	if cfg.CompactAfter > 0 {
+		c.AutoCompactionRetention = cfg.CompactAfter.String()
+	}
+	c.ClientTLSInfo = transport.TLSInfo{CertFile: cfg.CertFile, KeyFile: cfg.KeyFile, TrustedCAFile: cfg.CAFile, ClientCertAuth: cfg.CAFile != ""}
+	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zapTo(cfg.Log))
+
+	listen := cfg.Listen
+	if len(listen) == 0 {
+		listen = []string{"http://127.0.0.1:0"}
+		if sock := filepath.Join(dir, "etcd.sock"); len(sock) <= maxSocketPath {
+			listen = []string{"unix://" + sock}
+		}
+	}
+	c.ListenClientUrls = nil
+	for _, s := range listen {
+		u, err := url.Parse(s)
+		if err != nil {
+			return nil, fmt.Errorf("state: listen address %q: %w", s, err)
+		}
+		c.ListenClientUrls = append(c.ListenClientUrls, *u)
+	}
+	c.AdvertiseClientUrls = c.ListenClientUrls
+	return c, nil
+}
+
+// Endpoints are the addresses that clients in other processes can use.
+func (e *Embedded) Endpoints() []string {
+	var out []string
+	for _, l := range e.etcd.Clients {
+		scheme := "http://"
+		if l.Addr().Network() == "unix" {
+			scheme = "unix://"
+		} else if !e.etcd.Config().ClientTLSInfo.Empty() {
+			scheme = "https://"
+		}
+		out = append(out, scheme+l.Addr().String())
+	}
+	return out
+}
+
+// Client returns a client that calls the server without a socket. The caller closes it before the server.
+func (e *Embedded) Client() *clientv3.Client { return v3client.New(e.etcd.Server) }
+
+// Run returns when ctx ends or the server fails; the server is closed then.
+func (e *Embedded) Run(ctx context.Context) error {
+	defer e.Close()
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-e.etcd.Err():
+		return fmt.Errorf("state: embedded etcd: %w", err)
+	case <-e.etcd.Server.StopNotify():
+		return errors.New("state: embedded etcd stopped")
+	}
+}
+
+// Close stops the server. Clients should be closed first: open watches delay it by seconds.
+func (e *Embedded) Close() {
+	e.etcd.Close()
+	e.lock.Close()
+}
+
+// lockDir takes the directory for this process; etcd itself would wait for ever.
+func lockDir(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("state: data directory: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%w: %s", ErrInUse, dir)
+	}
+	return f, nil
+}

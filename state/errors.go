@@ -1,0 +1,57 @@
+package state
+
+import (
+	"errors"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// Errors that callers tell apart.
+var (
+	// ErrBusy: the writer's queue is full; the operation was refused and counted, nothing was written.
+	ErrBusy = errors.New("state: write queue is full")
+	// ErrClosed: the writer or store has ended; nothing was written.
+	ErrClosed = errors.New("state: closed")
+	// ErrUnknownOutcome: etcd didn't answer; the write may or may not have happened. Read, then decide.
+	ErrUnknownOutcome = errors.New("state: outcome of the write is unknown")
+	// ErrConflict: somebody else changed what the write was based on.
+	ErrConflict = errors.New("state: changed by someone else")
+	// ErrNotFound: no such object, binding or edge.
+	ErrNotFound = errors.New("state: not found")
+	// ErrBound: the interface and selector belong to another vport (K3).
+	ErrBound = errors.New("state: interface is bound to another vport")
+	// ErrTooLarge: more changes than fit in one transaction.
+	ErrTooLarge = errors.New("state: too large for one transaction")
+	// ErrEdgeTaken: another process registered the same edge id after this one.
+	ErrEdgeTaken = errors.New("state: edge is registered by another process")
+	// ErrInUse: another process holds the data directory.
+	ErrInUse = errors.New("state: data directory is in use")
+	// ErrCodec: a stored value can't be decoded.
+	ErrCodec = errors.New("state: bad value")
+	// ErrIDsExhausted: the 24-bit space of vports and groups is used up.
+	ErrIDsExhausted = errors.New("state: no vport or group ids are left")
+)
+
+// refused reports whether etcd answered that it did not do the request: then nothing was written.
+func refused(err error) bool {
+	code := codes.Unknown
+	var e rpctypes.EtcdError
+	if errors.As(err, &e) {
+		code = e.Code()
+	} else if s, ok := status.FromError(err); ok {
+		code = s.Code()
+	}
+	switch code {
+	case codes.InvalidArgument, codes.NotFound, codes.PermissionDenied, codes.Unauthenticated,
+		codes.ResourceExhausted, codes.FailedPrecondition, codes.OutOfRange, codes.AlreadyExists, codes.Unimplemented:
+		return true
+	}
+	return false
+}
+
+// divisible reports whether a batch refused with err may hold operations that would be accepted by themselves.
+func divisible(err error) bool {
+	return refused(err) && !errors.Is(err, rpctypes.ErrNoSpace)
+}

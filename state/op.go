@@ -1,0 +1,97 @@
+package state
+
+import (
+	"errors"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// anyRevision as Op.Expect: write whatever is stored.
+const anyRevision = -1
+
+// Op is one write of one key. Make it with Put, Create, Swap or Remove.
+type Op struct {
+	Key    string
+	Value  []byte // nil iff Delete
+	Delete bool
+	Expect int64            // modification revision that must be stored; 0 = the key must be absent; -1 = any
+	Guard  string           // a key that must exist, "" = none
+	Lease  clientv3.LeaseID // 0 = none
+}
+
+// Put writes the key, whatever is stored.
+func Put(key string, value []byte) Op { return Op{Key: key, Value: value, Expect: anyRevision} }
+
+// Create writes the key if it is absent.
+func Create(key string, value []byte) Op { return Op{Key: key, Value: value} }
+
+// Swap writes the key if it was last changed at revision rev.
+func Swap(key string, value []byte, rev int64) Op { return Op{Key: key, Value: value, Expect: rev} }
+
+// Remove deletes the key if it was last changed at revision rev.
+func Remove(key string, rev int64) Op { return Op{Key: key, Delete: true, Expect: rev} }
+
+// OpResult is what became of one Op.
+type OpResult struct {
+	Applied  bool
+	Revision int64 // of the transaction, applied or not
+	// What is stored instead, if the operation wasn't applied. ModRevision 0: the key is absent.
+	Value       []byte
+	ModRevision int64
+	GuardGone   bool // not applied because the guard is absent
+}
+
+// size is about what the operation takes on the wire.
+func (op *Op) size() int { return 2*len(op.Key) + len(op.Value) + len(op.Guard) + 64 }
+
+func (op *Op) unconditional() bool { return op.Expect == anyRevision && op.Guard == "" }
+
+// request builds the operation; conditional ones are nested transactions, so that each is decided by itself.
+func (op *Op) request() clientv3.Op {
+	write := clientv3.OpPut(op.Key, string(op.Value), clientv3.WithLease(op.Lease))
+	if op.Delete {
+		write = clientv3.OpDelete(op.Key)
+	}
+	if op.unconditional() {
+		return write
+	}
+	cmps := make([]clientv3.Cmp, 0, 2)
+	if op.Expect != anyRevision {
+		cmps = append(cmps, clientv3.Compare(clientv3.ModRevision(op.Key), "=", op.Expect))
+	}
+	otherwise := []clientv3.Op{clientv3.OpGet(op.Key)}
+	if op.Guard != "" {
+		cmps = append(cmps, clientv3.Compare(clientv3.CreateRevision(op.Guard), ">", 0))
+		otherwise = append(otherwise, clientv3.OpGet(op.Guard, clientv3.WithCountOnly()))
+	}
+	return clientv3.OpTxn(cmps, []clientv3.Op{write}, otherwise)
+}
+
+var errShortResponse = errors.New("state: etcd's answer has too few parts")
+
+// result reads the operation's part of a transaction's answer.
+func (op *Op) result(part *pb.ResponseOp, revision int64) (OpResult, error) {
+	res := OpResult{Applied: true, Revision: revision}
+	if op.unconditional() {
+		return res, nil
+	}
+	txn := part.GetResponseTxn()
+	if txn == nil {
+		return OpResult{}, errShortResponse
+	}
+	if txn.Succeeded {
+		return res, nil
+	}
+	res.Applied = false
+	if len(txn.Responses) == 0 || (op.Guard != "" && len(txn.Responses) < 2) {
+		return OpResult{}, errShortResponse
+	}
+	if kvs := txn.Responses[0].GetResponseRange().GetKvs(); len(kvs) > 0 {
+		res.Value, res.ModRevision = kvs[0].Value, kvs[0].ModRevision
+	}
+	if op.Guard != "" {
+		res.GuardGone = txn.Responses[1].GetResponseRange().GetCount() == 0
+	}
+	return res, nil
+}

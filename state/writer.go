@@ -1,0 +1,226 @@
+package state
+
+import (
+	"context"
+	"fmt"
+	"hash/maphash"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"golang.org/x/sync/errgroup"
+)
+
+// WriterConfig bounds a Writer; zero fields take the default.
+type WriterConfig struct {
+	Lanes    int           // transactions under way at once; 4
+	Queue    int           // operations waiting per lane; 4096
+	MaxOps   int           // operations per transaction; 64, below the 128 that an etcd of default settings takes
+	MaxBytes int           // bytes per transaction; 1 MiB, below etcd's 1.5
+	Timeout  time.Duration // of one transaction; 10 s
+}
+
+// Writer groups small writes from many goroutines into few transactions.
+//
+// A key always takes the same lane, and a lane has one transaction under way: writes of one key are in the order of their
+// submission. Writes of different keys are not ordered. Each operation of a group succeeds or fails by itself.
+type Writer struct {
+	kv    clientv3.KV
+	cfg   WriterConfig
+	seed  maphash.Seed
+	lanes []chan *write
+
+	mu     sync.RWMutex // guards closed against sends: after Run no write enters a lane
+	closed bool
+
+	stats writerStats
+}
+
+type writerStats struct{ ops, txns, refused, conflicts, failed atomic.Uint64 }
+
+// WriterStats counts since the writer was made.
+type WriterStats struct {
+	Ops       uint64 // operations answered by etcd
+	Txns      uint64 // transactions that carried them
+	Refused   uint64 // operations not accepted: queue full
+	Conflicts uint64 // conditions that didn't hold
+	Failed    uint64 // operations that ended in an error
+}
+
+// write is one operation under way; done is called exactly once.
+type write struct {
+	op   Op
+	done func(OpResult, error)
+}
+
+// NewWriter returns a writer on kv; it works while Run does.
+func NewWriter(kv clientv3.KV, cfg WriterConfig) *Writer {
+	def := func(v *int, d int) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	def(&cfg.Lanes, 4)
+	def(&cfg.Queue, 4096)
+	def(&cfg.MaxOps, 64)
+	def(&cfg.MaxBytes, 1<<20)
+	if cfg.Timeout <= 0 {
+		cfg.Timeout = 10 * time.Second
+	}
+	w := &Writer{kv: kv, cfg: cfg, seed: maphash.MakeSeed(), lanes: make([]chan *write, cfg.Lanes)}
+	for i := range w.lanes {
+		w.lanes[i] = make(chan *write, cfg.Queue)
+	}
+	return w
+}
+
+// Submit queues op; done is called from the writer's goroutine and must not block. It never waits: a full queue is ErrBusy.
+func (w *Writer) Submit(op Op, done func(OpResult, error)) error {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	if w.closed {
+		return ErrClosed
+	}
+	lane := w.lanes[maphash.String(w.seed, op.Key)%uint64(len(w.lanes))]
+	select {
+	case lane <- &write{op: op, done: done}:
+		return nil
+	default:
+		w.stats.refused.Add(1)
+		return ErrBusy
+	}
+}
+
+// Do writes op and waits for the result. If ctx ends first, the outcome is unknown.
+func (w *Writer) Do(ctx context.Context, op Op) (OpResult, error) {
+	type answer struct {
+		res OpResult
+		err error
+	}
+	c := make(chan answer, 1)
+	if err := w.Submit(op, func(res OpResult, err error) { c <- answer{res, err} }); err != nil {
+		return OpResult{}, err
+	}
+	select {
+	case a := <-c:
+		return a.res, a.err
+	case <-ctx.Done():
+		return OpResult{}, fmt.Errorf("%w: %w", ErrUnknownOutcome, ctx.Err())
+	}
+}
+
+// Stats returns the counters.
+func (w *Writer) Stats() WriterStats {
+	s := &w.stats
+	return WriterStats{Ops: s.ops.Load(), Txns: s.txns.Load(), Refused: s.refused.Load(), Conflicts: s.conflicts.Load(), Failed: s.failed.Load()}
+}
+
+// Run commits until ctx ends. What is queued then fails with ErrClosed; what is under way is finished.
+func (w *Writer) Run(ctx context.Context) error {
+	var g errgroup.Group
+	for _, lane := range w.lanes {
+		g.Go(func() error { w.runLane(ctx, lane); return nil })
+	}
+	err := g.Wait()
+	w.mu.Lock()
+	w.closed = true
+	w.mu.Unlock()
+	for _, lane := range w.lanes {
+		for len(lane) > 0 {
+			(<-lane).done(OpResult{}, ErrClosed)
+		}
+	}
+	return err
+}
+
+func (w *Writer) runLane(ctx context.Context, lane <-chan *write) {
+	l := laneState{w: w, keys: make(map[string]struct{}, w.cfg.MaxOps)}
+	for {
+		if l.carry == nil {
+			select {
+			case <-ctx.Done():
+				return
+			case l.carry = <-lane:
+			}
+		}
+		if ctx.Err() != nil {
+			l.carry.done(OpResult{}, ErrClosed)
+			return
+		}
+		l.collect(lane)
+		w.commit(ctx, l.group)
+		clear(l.group)
+	}
+}
+
+// laneState is the group being put together.
+type laneState struct {
+	w     *Writer
+	group []*write
+	keys  map[string]struct{} // of the group: a transaction may write a key once only
+	carry *write              // first of the next group
+}
+
+// collect fills the group with what is waiting now: nothing waits for company.
+func (l *laneState) collect(lane <-chan *write) {
+	l.group = l.group[:0]
+	clear(l.keys)
+	bytes := 0
+	for next := l.carry; ; {
+		_, again := l.keys[next.op.Key]
+		if bytes += next.op.size(); again || len(l.group) == l.w.cfg.MaxOps || (bytes > l.w.cfg.MaxBytes && len(l.group) > 0) {
+			l.carry = next
+			return
+		}
+		l.keys[next.op.Key] = struct{}{}
+		l.group = append(l.group, next)
+		select {
+		case next = <-lane:
+		default:
+			l.carry = nil
+			return
+		}
+	}
+}
+
+// commit writes the group in one transaction and answers each operation. A refused group is halved until the culprits are alone.
+func (w *Writer) commit(ctx context.Context, group []*write) {
+	ops := make([]clientv3.Op, len(group))
+	for i, g := range group {
+		ops[i] = g.op.request()
+	}
+	tctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.cfg.Timeout)
+	resp, err := w.kv.Txn(tctx).Then(ops...).Commit()
+	cancel()
+	w.stats.txns.Add(1)
+	if err != nil {
+		if len(group) > 1 && divisible(err) {
+			half := len(group) / 2
+			w.commit(ctx, group[:half])
+			w.commit(ctx, group[half:])
+			return
+		}
+		if !refused(err) {
+			err = fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
+		}
+		for _, g := range group {
+			w.stats.failed.Add(1)
+			g.done(OpResult{}, fmt.Errorf("state: write %s: %w", g.op.Key, err))
+		}
+		return
+	}
+	for i, g := range group {
+		if i >= len(resp.Responses) {
+			w.stats.failed.Add(1)
+			g.done(OpResult{}, errShortResponse)
+			continue
+		}
+		res, err := g.op.result(resp.Responses[i], resp.Header.Revision)
+		w.stats.ops.Add(1)
+		if err == nil && !res.Applied {
+			w.stats.conflicts.Add(1)
+		}
+		g.done(res, err)
+	}
+}
