@@ -3,9 +3,12 @@ package softswitch
 import (
 	"bytes"
 	"context"
+	"fmt"
 
+	configv1 "github.com/p4lang/p4runtime/go/p4/config/v1"
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/encoding/prototext"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/weft-sdn/weft/softswitch/pipeline"
@@ -176,4 +179,13 @@ func (s *Server) LoadConfig(config *p4v1.ForwardingPipelineConfig) error {
 	defer s.mu.Unlock()
 	s.commitLocked(t)
 	return nil
+}
+
+// LoadText is LoadConfig for a P4Info in text format and a bmv2 JSON program.
+func (s *Server) LoadText(p4info, bmv2JSON []byte) error {
+	info := &configv1.P4Info{}
+	if err := prototext.Unmarshal(p4info, info); err != nil {
+		return fmt.Errorf("p4info: %w", err)
+	}
+	return s.LoadConfig(&p4v1.ForwardingPipelineConfig{P4Info: info, P4DeviceConfig: bmv2JSON})
 }
