@@ -1,0 +1,170 @@
+package topology
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/packet"
+)
+
+// Changes is what happens from one snapshot to the next, in this order.
+type Changes struct {
+	Delete           []Ref
+	Put              []*Object // Status.ID is set; in any order
+	FDB              []FDBEntry
+	BridgeNeighbours []BridgeNeighbour
+	Neighbours       []Neighbour
+	Routes           []LearnedRoute
+}
+
+// FDBEntry is a learnt MAC.
+type FDBEntry struct {
+	Bridge DeviceID
+	MAC    packet.MAC
+	Port   flow.VPortID // 0: forget it
+}
+
+// BridgeNeighbour is a learnt entry of a bridge's ARP cache.
+type BridgeNeighbour struct {
+	Bridge DeviceID
+	Addr   netip.Addr
+	MAC    packet.MAC // unset: forget it
+}
+
+// Neighbour is an entry of a router port's ARP or ND cache.
+type Neighbour struct {
+	Port  flow.VPortID
+	Addr  netip.Addr
+	MAC   packet.MAC
+	State NeighbourState // NeighbourAbsent: forget it
+}
+
+// LearnedRoute is a route that a protocol brought.
+type LearnedRoute struct {
+	Router DeviceID
+	Route  Route // Origin is OriginLearned
+	Delete bool
+}
+
+// With returns the next snapshot and what changed. An object whose references are not there yet waits for them.
+// Cost: that of the changed devices; a device with n ports and static routes costs O(n).
+func (s *Snapshot) With(c Changes) (*Snapshot, []Dep) {
+	next := *s
+	e := &edit{
+		s: &next, before: s, dirty: map[DeviceID]struct{}{}, groups: map[DeviceID]struct{}{}, changed: map[Dep]struct{}{},
+		vports: tableEdit[VPort]{target: &next.vports}, bridges: tableEdit[Bridge]{target: &next.bridges},
+		routers: tableEdit[Router]{target: &next.routers}, names: shardEdit[Ref, uint32]{target: &next.names},
+		bound: shardEdit[Ref, Ref]{target: &next.bound},
+	}
+	for _, r := range c.Delete {
+		e.remove(r)
+	}
+	for _, k := range Kinds() {
+		for _, o := range c.Put {
+			if o.Kind == k {
+				e.put(o)
+			}
+		}
+	}
+	e.resolve()
+	e.learn(c)
+	for id := range e.dirty {
+		e.rebuild(id)
+	}
+	e.announceGroups()
+	deps := make([]Dep, 0, len(e.changed))
+	for d := range e.changed {
+		deps = append(deps, d)
+	}
+	slices.SortFunc(deps, compareDeps)
+	return e.s, deps
+}
+
+// learn applies what was learnt.
+func (e *edit) learn(c Changes) {
+	e.learnBridges(c)
+	edits := map[flow.VPortID]*shardEdit[netip.Addr, neighbourEntry]{}
+	table := tableEdit[neighbours]{target: &e.s.neigh}
+	for _, n := range c.Neighbours {
+		ed := edits[n.Port]
+		if ed == nil {
+			fresh := new(neighbours)
+			if old := e.s.neigh.get(uint32(n.Port)); old != nil {
+				*fresh = *old
+			}
+			table.set(uint32(n.Port), fresh)
+			ed = &shardEdit[netip.Addr, neighbourEntry]{target: &fresh.entries}
+			edits[n.Port] = ed
+		}
+		if n.State == NeighbourAbsent {
+			ed.remove(n.Addr)
+		} else {
+			ed.set(n.Addr, neighbourEntry{n.MAC, n.State})
+		}
+		e.changed[NeighbourDep(n.Port, n.Addr)] = struct{}{}
+	}
+	add, del := map[DeviceID][]Route{}, map[DeviceID][]Route{}
+	for _, r := range c.Routes {
+		m := add
+		if r.Delete {
+			m = del
+		}
+		m[r.Router] = append(m[r.Router], r.Route)
+	}
+	for _, id := range []map[DeviceID][]Route{add, del} {
+		for router := range id {
+			if r := e.s.Router(router); r != nil {
+				fresh := *r
+				fresh.Routes = r.Routes.With(add[router], del[router])
+				e.routers.set(uint32(router), &fresh)
+				e.routesChanged(router, add[router], del[router])
+			}
+		}
+		clear(add)
+		clear(del)
+	}
+}
+
+func (e *edit) learnBridges(c Changes) {
+	type edits struct {
+		macs  shardEdit[packet.MAC, flow.VPortID]
+		neigh shardEdit[netip.Addr, packet.MAC]
+	}
+	all := map[DeviceID]*edits{}
+	table := tableEdit[learned]{target: &e.s.learned}
+	of := func(id DeviceID) *edits {
+		ed := all[id]
+		if ed == nil {
+			fresh := new(learned)
+			if old := e.s.learned.get(uint32(id)); old != nil {
+				*fresh = *old
+			}
+			table.set(uint32(id), fresh)
+			ed = &edits{macs: shardEdit[packet.MAC, flow.VPortID]{target: &fresh.macs}, neigh: shardEdit[netip.Addr, packet.MAC]{target: &fresh.neigh}}
+			all[id] = ed
+			if b := e.s.Bridge(id); b != nil {
+				next := *b
+				next.learned = fresh
+				e.bridges.set(uint32(id), &next)
+			}
+		}
+		return ed
+	}
+	for _, f := range c.FDB {
+		if f.Port == 0 {
+			of(f.Bridge).macs.remove(f.MAC)
+		} else {
+			of(f.Bridge).macs.set(f.MAC, f.Port)
+		}
+		e.changed[FDBDep(f.Bridge, f.MAC)] = struct{}{}
+	}
+	for _, n := range c.BridgeNeighbours {
+		if n.MAC.IsZero() {
+			of(n.Bridge).neigh.remove(n.Addr)
+		} else {
+			of(n.Bridge).neigh.set(n.Addr, n.MAC)
+		}
+		e.changed[BridgeNeighbourDep(n.Bridge, n.Addr)] = struct{}{}
+	}
+}

@@ -1,0 +1,250 @@
+package topology
+
+import (
+	"encoding"
+	"errors"
+	"fmt"
+	"net/netip"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+
+	"github.com/weft-sdn/weft/packet"
+)
+
+// Decode reads objects from a YAML or JSON stream. Unknown and repeated fields are errors; all errors are reported (Errors).
+// It checks form only; Set.Apply checks meaning.
+func Decode(file string, data []byte) ([]*Object, error) {
+	f, err := parser.ParseBytes(data, 0)
+	if err != nil {
+		e := &FieldError{File: file, Problem: err.Error()}
+		var se *yaml.SyntaxError
+		if errors.As(err, &se) {
+			e.Problem = se.Message
+			if se.Token != nil {
+				e.Line = se.Token.Position.Line
+			}
+		}
+		return nil, Errors{e}
+	}
+	var objects []*Object
+	var errs Errors
+	for _, doc := range f.Docs {
+		if doc.Body == nil || doc.Body.Type() == ast.CommentType || doc.Body.Type() == ast.NullType {
+			continue
+		}
+		d := decoder{file: file, lines: map[string]int{}}
+		o := d.object(doc.Body)
+		errs = append(errs, d.errs...)
+		objects = append(objects, o)
+	}
+	if err := errs.orNil(); err != nil {
+		return nil, err
+	}
+	return objects, nil
+}
+
+// decoder fills one object and notes the line of every field.
+type decoder struct {
+	file    string
+	subject string
+	lines   map[string]int
+	errs    Errors
+}
+
+func (d *decoder) fail(n ast.Node, path, value, problem, hint string) {
+	e := &FieldError{File: d.file, Object: d.subject, Field: path, Value: value, Problem: problem, Hint: hint}
+	if n != nil {
+		e.Line = n.GetToken().Position.Line
+	}
+	d.errs = append(d.errs, e)
+}
+
+// object decodes a document. The kind goes first, since it decides what spec is.
+func (d *decoder) object(n ast.Node) *Object {
+	o := &Object{Source: &Source{File: d.file, Lines: d.lines}}
+	d.lines[""] = n.GetToken().Position.Line
+	for _, v := range d.fields(n, "") {
+		if key(v) == "kind" {
+			o.Kind = Kind(text(v.Value))
+		}
+		if key(v) == "metadata" {
+			for _, m := range mapping(v.Value) {
+				switch key(m) {
+				case "name":
+					o.Metadata.Name = text(m.Value)
+				case "tenant":
+					o.Metadata.Tenant = text(m.Value)
+				}
+			}
+		}
+	}
+	spec := newSpec(o.Kind)
+	if spec == nil {
+		names := make([]string, 0, 5)
+		for _, k := range Kinds() {
+			names = append(names, string(k))
+		}
+		d.fail(n, "kind", string(o.Kind), "is no kind of object", "use one of "+strings.Join(names, ", "))
+		return o
+	}
+	o.Spec = spec
+	d.subject = o.Ref().String()
+	var form struct {
+		APIVersion string   `json:"apiVersion"`
+		Kind       string   `json:"kind"`
+		Metadata   Metadata `json:"metadata"`
+		Spec       Spec     `json:"spec"`
+		Status     Status   `json:"status"`
+	}
+	form.Spec = spec
+	d.value(n, reflect.ValueOf(&form).Elem(), "")
+	o.APIVersion, o.Metadata, o.Status = form.APIVersion, form.Metadata, form.Status
+	return o
+}
+
+// mapping returns the fields of a mapping, nil if n is none.
+func mapping(n ast.Node) []*ast.MappingValueNode {
+	switch n := n.(type) {
+	case *ast.MappingNode:
+		return n.Values
+	case *ast.MappingValueNode:
+		return []*ast.MappingValueNode{n}
+	}
+	return nil
+}
+
+func (d *decoder) fields(n ast.Node, path string) []*ast.MappingValueNode {
+	f := mapping(n)
+	if m, ok := n.(*ast.MappingNode); f == nil && !(ok && len(m.Values) == 0) {
+		d.fail(n, path, text(n), "is not a mapping", "write fields as name: value")
+	}
+	return f
+}
+
+func key(v *ast.MappingValueNode) string { return v.Key.GetToken().Value }
+
+func text(n ast.Node) string {
+	if n == nil || mapping(n) != nil || n.Type() == ast.SequenceType {
+		return ""
+	}
+	if s, ok := n.(*ast.LiteralNode); ok {
+		return s.Value.Value
+	}
+	return n.GetToken().Value
+}
+
+func join(path, field string) string {
+	if path == "" {
+		return field
+	}
+	return path + "." + field
+}
+
+// value decodes n into v.
+func (d *decoder) value(n ast.Node, v reflect.Value, path string) {
+	d.lines[path] = n.GetToken().Position.Line
+	if n.Type() == ast.NullType {
+		return // as if left out
+	}
+	switch n.Type() {
+	case ast.AnchorType, ast.AliasType, ast.TagType, ast.MergeKeyType:
+		d.fail(n, path, "", "uses a YAML anchor, alias or tag", "write the value itself")
+		return
+	}
+	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
+		if s := text(n); s == "" || u.UnmarshalText([]byte(s)) != nil {
+			d.fail(n, path, s, "is not "+article(v.Interface()), "")
+		}
+		return
+	}
+	switch v.Kind() {
+	case reflect.Interface, reflect.Pointer:
+		d.value(n, reflect.Indirect(reflect.ValueOf(v.Interface())), path)
+	case reflect.Struct:
+		d.structure(n, v, path)
+	case reflect.Slice:
+		d.sequence(n, v, path)
+	case reflect.Map:
+		m := map[string]string{}
+		for _, f := range d.fields(n, path) {
+			m[key(f)] = text(f.Value)
+		}
+		v.Set(reflect.ValueOf(m))
+	default:
+		d.scalar(n, v, path)
+	}
+}
+
+func (d *decoder) structure(n ast.Node, v reflect.Value, path string) {
+	t := v.Type()
+	for _, f := range d.fields(n, path) {
+		i, known := 0, make([]string, 0, t.NumField())
+		for ; i < t.NumField(); i++ {
+			name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
+			if name == key(f) {
+				break
+			}
+			known = append(known, name)
+		}
+		if i == t.NumField() {
+			d.fail(f.Key, join(path, key(f)), "", "is not a known field", "use one of "+strings.Join(known, ", "))
+			continue
+		}
+		d.value(f.Value, v.Field(i), join(path, key(f)))
+	}
+}
+
+func (d *decoder) sequence(n ast.Node, v reflect.Value, path string) {
+	s, ok := n.(*ast.SequenceNode)
+	if !ok {
+		d.fail(n, path, text(n), "is not a list", "write items as - item, or [item, item]")
+		return
+	}
+	v.Set(reflect.MakeSlice(v.Type(), len(s.Values), len(s.Values)))
+	for i, item := range s.Values {
+		d.value(item, v.Index(i), fmt.Sprintf("%s[%d]", path, i))
+	}
+}
+
+func (d *decoder) scalar(n ast.Node, v reflect.Value, path string) {
+	s := text(n)
+	if mapping(n) != nil || n.Type() == ast.SequenceType || n.Type() == ast.MappingType {
+		d.fail(n, path, "", "is a mapping or a list", "write one value")
+		return
+	}
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(s)
+	case reflect.Bool:
+		if s != "true" && s != "false" {
+			d.fail(n, path, s, "is neither true nor false", "")
+		}
+		v.SetBool(s == "true")
+	case reflect.Uint8, reflect.Uint16, reflect.Uint32:
+		x, err := strconv.ParseUint(s, 10, v.Type().Bits())
+		if err != nil {
+			d.fail(n, path, s, "is not a number in range", fmt.Sprintf("use 0 to %d", uint64(1)<<v.Type().Bits()-1))
+		}
+		v.SetUint(x)
+	default:
+		d.fail(n, path, s, "has a type that can't be read", "")
+	}
+}
+
+// article names a type of value for an error.
+func article(v any) string {
+	switch v.(type) {
+	case netip.Prefix:
+		return "an IP prefix such as 10.0.0.0/24 or 2001:db8::/64"
+	case netip.Addr:
+		return "an IP address such as 10.0.0.1 or 2001:db8::1"
+	case packet.MAC:
+		return "a MAC such as 02:00:00:00:00:01"
+	}
+	return fmt.Sprintf("a %T", v)
+}

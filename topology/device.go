@@ -1,0 +1,118 @@
+package topology
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/packet"
+)
+
+// Bridge is a virtual bridge. Read-only.
+type Bridge struct {
+	ID          DeviceID
+	Name        string
+	Tenant      string
+	Ports       []flow.VPortID // in order of id
+	DropUnknown bool           // unknown unicast is dropped, not flooded (B1)
+	Subnets     []netip.Prefix // of the router ports linked to it
+
+	ref     Ref
+	spec    *BridgeSpec
+	macs    map[packet.MAC]flow.VPortID // seeded (B4)
+	neigh   map[netip.Addr]packet.MAC   // seeded (B5)
+	learned *learned
+}
+
+// learned is what a bridge learnt: in /weft/tbl.
+type learned struct {
+	macs  shardMap[packet.MAC, flow.VPortID]
+	neigh shardMap[netip.Addr, packet.MAC]
+}
+
+// Group returns the id of the bridge's flood domain.
+func (b *Bridge) Group() flow.Dest { return flow.Dest(b.ID) }
+
+// FDB returns the port behind which a MAC is.
+func (b *Bridge) FDB(m packet.MAC) (flow.VPortID, bool) {
+	if p, ok := b.macs[m]; ok {
+		return p, true
+	}
+	if b.learned == nil {
+		return 0, false
+	}
+	return b.learned.macs.get(m)
+}
+
+// SeededMAC reports whether the configuration tells where a MAC is: learning never moves it.
+func (b *Bridge) SeededMAC(m packet.MAC) bool {
+	_, ok := b.macs[m]
+	return ok
+}
+
+// Neighbour returns the MAC of an address by the bridge's ARP cache.
+func (b *Bridge) Neighbour(a netip.Addr) (packet.MAC, bool) {
+	if m, ok := b.neigh[a]; ok {
+		return m, true
+	}
+	if b.learned == nil {
+		return packet.MAC{}, false
+	}
+	return b.learned.neigh.get(a)
+}
+
+// SeededNeighbour reports whether the configuration tells the MAC of an address: learning never changes it.
+func (b *Bridge) SeededNeighbour(a netip.Addr) bool {
+	_, ok := b.neigh[a]
+	return ok
+}
+
+// Router is a virtual router. Read-only.
+type Router struct {
+	ID     DeviceID
+	Name   string
+	Tenant string
+	Ports  []flow.VPortID // in order of id
+	Routes *LPM
+
+	ref    Ref
+	spec   *RouterSpec
+	static []Route // those of Routes that follow from the configuration, sorted
+}
+
+// NeighbourState is what is known of a router port's neighbour (R4).
+type NeighbourState uint8
+
+// Neighbour states.
+const (
+	NeighbourAbsent NeighbourState = iota // not known, nobody asked
+	NeighbourAsked                        // a request was sent
+	NeighbourOK                           // the MAC is known
+)
+
+// neighbourEntry is an entry of a router port's ARP and ND cache.
+type neighbourEntry struct {
+	mac   packet.MAC
+	state NeighbourState
+}
+
+// neighbours is the ARP and ND cache of one router port.
+type neighbours struct {
+	entries shardMap[netip.Addr, neighbourEntry]
+}
+
+func insertPort(ports []flow.VPortID, id flow.VPortID) []flow.VPortID {
+	i, found := slices.BinarySearch(ports, id)
+	if found {
+		return ports
+	}
+	return slices.Insert(slices.Clone(ports), i, id)
+}
+
+func removePort(ports []flow.VPortID, id flow.VPortID) []flow.VPortID {
+	i, found := slices.BinarySearch(ports, id)
+	if !found {
+		return ports
+	}
+	return slices.Delete(slices.Clone(ports), i, i+1)
+}

@@ -1,0 +1,221 @@
+package topology
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/weft-sdn/weft/packet"
+)
+
+// APIVersion is the version of the objects in this package.
+const APIVersion = "weft/v1"
+
+// DefaultTenant owns objects that name no tenant.
+const DefaultTenant = "default"
+
+// Kind is the kind of an object.
+type Kind string
+
+// Kinds.
+const (
+	KindBridge  Kind = "Bridge"
+	KindRouter  Kind = "Router"
+	KindVPort   Kind = "VPort"
+	KindBinding Kind = "Binding"
+	KindFabric  Kind = "Fabric"
+)
+
+// Kinds returns all kinds, those that others refer to first.
+func Kinds() []Kind { return []Kind{KindFabric, KindBridge, KindRouter, KindVPort, KindBinding} }
+
+// Ref names an object. Comparable.
+type Ref struct {
+	Kind         Kind
+	Tenant, Name string
+}
+
+// String returns the form "bridge acme/web".
+func (r Ref) String() string {
+	return strings.ToLower(string(r.Kind)) + " " + r.Tenant + "/" + r.Name
+}
+
+// Object is one desired object, as written in a manifest and stored in /weft/conf.
+type Object struct {
+	APIVersion string   `json:"apiVersion"`
+	Kind       Kind     `json:"kind"`
+	Metadata   Metadata `json:"metadata"`
+	Spec       Spec     `json:"spec"`
+	Status     Status   `json:"status,omitzero"`
+	Source     *Source  `json:"-"` // where it was written; nil if not in a file
+}
+
+// Metadata is what all objects have.
+type Metadata struct {
+	Name   string            `json:"name"`
+	Tenant string            `json:"tenant,omitempty"` // owner; DefaultTenant if empty
+	Labels map[string]string `json:"labels,omitempty"`
+}
+
+// Status is what the system adds.
+type Status struct {
+	ID uint32 `json:"id,omitempty"` // bridges (also their group), routers and vports share one 24-bit space; from a counter that never decreases
+}
+
+// Source tells where an object was written.
+type Source struct {
+	File  string
+	Lines map[string]int // by path of a field, such as spec.routes[1].dst; "" is the object
+}
+
+// Spec is the part of an object that its kind defines: *BridgeSpec, *RouterSpec, *VPortSpec, *BindingSpec or *FabricSpec.
+type Spec interface{ kind() Kind }
+
+// BridgeSpec is a virtual bridge (B1–B5).
+type BridgeSpec struct {
+	UnknownUnicast string          `json:"unknownUnicast,omitempty"` // flood (default) or drop
+	MACs           []MACSpec       `json:"macs,omitempty"`           // seeds of the FDB
+	Neighbours     []NeighbourSpec `json:"neighbours,omitempty"`     // seeds of the ARP cache
+}
+
+// MACSpec tells where a bridge finds a MAC.
+type MACSpec struct {
+	MAC  packet.MAC `json:"mac"`
+	Port string     `json:"port"`
+}
+
+// NeighbourSpec is an entry of a bridge's ARP cache.
+type NeighbourSpec struct {
+	IP  netip.Addr `json:"ip"`
+	MAC packet.MAC `json:"mac"`
+}
+
+// RouterSpec is a virtual router.
+type RouterSpec struct {
+	Routes []RouteSpec `json:"routes,omitempty"`
+}
+
+// RouteSpec is a static route (R1).
+type RouteSpec struct {
+	Dst    netip.Prefix `json:"dst"`
+	Src    netip.Prefix `json:"src,omitzero"`
+	Via    netip.Addr   `json:"via,omitzero"`
+	Port   string       `json:"port,omitempty"`
+	Kind   string       `json:"kind,omitempty"` // port (default), reject, blackhole
+	Weight uint8        `json:"weight,omitempty"`
+}
+
+// VPortSpec is a port of a device.
+type VPortSpec struct {
+	Device    string         `json:"device"`             // bridge/NAME or router/NAME
+	Peer      string         `json:"peer,omitempty"`     // the vport at the other end of an interior link; empty or "exterior" if there is none
+	Exterior  bool           `json:"exterior,omitempty"` // says the same as no peer
+	MAC       packet.MAC     `json:"mac,omitzero"`       // of the router port, or of the one host at a bridge port; a router port without gets one from its id
+	Addresses []netip.Prefix `json:"addresses,omitempty"`
+	MTU       uint16         `json:"mtu,omitempty"` // bytes of IP packet; 0: what the fabric leaves
+	AdminDown bool           `json:"adminDown,omitempty"`
+}
+
+// IsExterior reports whether the port has no peer.
+func (s *VPortSpec) IsExterior() bool { return s.Peer == "" || s.Peer == "exterior" }
+
+// BindingSpec says at which interface of which edge an exterior vport is.
+type BindingSpec struct {
+	VPort     string `json:"vport"`
+	Edge      string `json:"edge"`
+	Interface string `json:"interface"`
+	VLAN      uint16 `json:"vlan,omitempty"` // 0: untagged
+}
+
+// FabricSpec describes the underlay. There is one at most.
+type FabricSpec struct {
+	MTU         uint16 `json:"mtu,omitempty"`         // bytes of outer IP packet; default 1500
+	EncapFamily string `json:"encapFamily,omitempty"` // v6 (default) or v4
+}
+
+func (*BridgeSpec) kind() Kind  { return KindBridge }
+func (*RouterSpec) kind() Kind  { return KindRouter }
+func (*VPortSpec) kind() Kind   { return KindVPort }
+func (*BindingSpec) kind() Kind { return KindBinding }
+func (*FabricSpec) kind() Kind  { return KindFabric }
+
+// newSpec returns an empty spec of the kind, nil if there is no such kind.
+func newSpec(k Kind) Spec {
+	switch k {
+	case KindBridge:
+		return new(BridgeSpec)
+	case KindRouter:
+		return new(RouterSpec)
+	case KindVPort:
+		return new(VPortSpec)
+	case KindBinding:
+		return new(BindingSpec)
+	case KindFabric:
+		return new(FabricSpec)
+	}
+	return nil
+}
+
+// Tenant returns the object's owner.
+func (o *Object) Tenant() string {
+	if o.Metadata.Tenant == "" {
+		return DefaultTenant
+	}
+	return o.Metadata.Tenant
+}
+
+// Ref returns the object's name.
+func (o *Object) Ref() Ref { return Ref{o.Kind, o.Tenant(), o.Metadata.Name} }
+
+// VPortRef returns what a field of this object that names a vport refers to: NAME in the same tenant, or TENANT/NAME.
+func (o *Object) VPortRef(s string) Ref {
+	tenant, name, found := strings.Cut(s, "/")
+	if !found {
+		tenant, name = o.Tenant(), s
+	}
+	return Ref{KindVPort, tenant, name}
+}
+
+// DeviceRef returns what a vport's device field refers to: bridge/NAME, router/NAME, or the same with TENANT/NAME.
+func (o *Object) DeviceRef() (Ref, bool) {
+	spec, ok := o.Spec.(*VPortSpec)
+	if !ok {
+		return Ref{}, false
+	}
+	kind, rest, _ := strings.Cut(spec.Device, "/")
+	tenant, name, found := strings.Cut(rest, "/")
+	if !found {
+		tenant, name = o.Tenant(), rest
+	}
+	switch kind {
+	case "bridge":
+		return Ref{KindBridge, tenant, name}, name != ""
+	case "router":
+		return Ref{KindRouter, tenant, name}, name != ""
+	}
+	return Ref{}, false
+}
+
+// UnmarshalJSON decodes the form that json.Marshal writes.
+func (o *Object) UnmarshalJSON(b []byte) error {
+	type plain Object
+	raw := struct {
+		*plain
+		Spec json.RawMessage `json:"spec"`
+	}{plain: (*plain)(o)}
+	if err := json.Unmarshal(b, &raw); err != nil {
+		return err
+	}
+	spec := newSpec(o.Kind)
+	if spec == nil {
+		return fmt.Errorf("object of unknown kind %q", o.Kind)
+	}
+	if len(raw.Spec) > 0 {
+		if err := json.Unmarshal(raw.Spec, spec); err != nil {
+			return fmt.Errorf("%v: spec: %w", o.Ref(), err)
+		}
+	}
+	o.Spec = spec
+	return nil
+}

@@ -1,0 +1,94 @@
+package topology
+
+import (
+	"iter"
+	"net/netip"
+	"slices"
+
+	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/packet"
+)
+
+// Snapshot is the virtual topology at one moment: what a simulation reads. Immutable; the zero value is the empty network.
+// It does not say where a vport lives: a move needs no new simulation.
+type Snapshot struct {
+	vports  table[VPort]
+	bridges table[Bridge]
+	routers table[Router]
+	learned table[learned]    // by bridge
+	neigh   table[neighbours] // by router port
+	names   shardMap[Ref, uint32]
+	bound   shardMap[Ref, Ref]        // binding → vport, to name the dependency when it goes
+	pending map[flow.VPortID]struct{} // vports whose device or peer is not known
+	fabric  fabric
+	fabRef  Ref
+}
+
+// VPort returns a vport, nil if there is none.
+func (s *Snapshot) VPort(id flow.VPortID) *VPort { return s.vports.get(uint32(id)) }
+
+// Bridge returns a bridge, nil if there is none.
+func (s *Snapshot) Bridge(id DeviceID) *Bridge { return s.bridges.get(uint32(id)) }
+
+// Router returns a router, nil if there is none.
+func (s *Snapshot) Router(id DeviceID) *Router { return s.routers.get(uint32(id)) }
+
+// ID returns the id of an object.
+func (s *Snapshot) ID(r Ref) (uint32, bool) { return s.names.get(r) }
+
+// VPorts returns all vports in order of id.
+func (s *Snapshot) VPorts() iter.Seq[*VPort] { return s.vports.all() }
+
+// Bridges returns all bridges in order of id.
+func (s *Snapshot) Bridges() iter.Seq[*Bridge] { return s.bridges.all() }
+
+// Routers returns all routers in order of id.
+func (s *Snapshot) Routers() iter.Seq[*Router] { return s.routers.all() }
+
+// Neighbour returns an entry of a router port's ARP or ND cache. The MAC is valid iff the state is NeighbourOK.
+func (s *Snapshot) Neighbour(port flow.VPortID, a netip.Addr) (packet.MAC, NeighbourState) {
+	n := s.neigh.get(uint32(port))
+	if n == nil {
+		return packet.MAC{}, NeighbourAbsent
+	}
+	e, _ := n.entries.get(a)
+	return e.mac, e.state
+}
+
+// IsGroup reports whether d is a group, not a vport.
+func (s *Snapshot) IsGroup(d flow.Dest) bool { return s.Bridge(DeviceID(d)) != nil }
+
+// GroupMembers returns the exterior vports of a bridge's flood domain in order of id: those of the bridge and of all bridges linked to it (E10).
+func (s *Snapshot) GroupMembers(d flow.Dest) []flow.VPortID {
+	var members []flow.VPortID
+	for _, id := range s.Domain(DeviceID(d)) {
+		for _, p := range s.Bridge(id).Ports {
+			if v := s.VPort(p); v != nil && v.Exterior && !v.AdminDown {
+				members = append(members, p)
+			}
+		}
+	}
+	slices.Sort(members)
+	return members
+}
+
+// Domain returns the bridge and all bridges linked to it, directly or by others, in the order in which a flood reaches them; none if there is no such bridge.
+func (s *Snapshot) Domain(id DeviceID) []DeviceID {
+	if s.Bridge(id) == nil {
+		return nil
+	}
+	found := []DeviceID{id}
+	for i := 0; i < len(found); i++ {
+		for _, p := range s.Bridge(found[i]).Ports {
+			v := s.VPort(p)
+			if v == nil || v.AdminDown || v.Peer == 0 {
+				continue
+			}
+			q := s.VPort(v.Peer)
+			if q != nil && q.Kind == DeviceBridge && !q.AdminDown && s.Bridge(q.Device) != nil && !slices.Contains(found, q.Device) {
+				found = append(found, q.Device)
+			}
+		}
+	}
+	return found
+}

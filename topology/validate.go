@@ -1,0 +1,247 @@
+package topology
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+
+	"github.com/weft-sdn/weft/packet"
+)
+
+// Limits of an MTU in bytes of IP packet: the least that IPv4 hosts must take (RFC 791) and IPv6 links must have (RFC 8200), and jumbo frames.
+const (
+	minMTU4 = 576
+	minMTU6 = 1280
+	maxMTU  = 9216
+)
+
+func (v *validator) fabric(o *Object, s *FabricSpec, l *linkCheck) {
+	if l.fabric != nil {
+		v.fail(o, "", "", "is a second fabric, beside "+l.fabric.Ref().String(), "describe the underlay once")
+	}
+	l.fabric = o
+	if s.MTU != 0 && (s.MTU < minMTU6+overheadV6 || s.MTU > maxMTU+overheadV6) {
+		v.fail(o, "spec.mtu", strconv.Itoa(int(s.MTU)), "is out of range", fmt.Sprintf("use %d to %d bytes of outer IP packet", minMTU6+overheadV6, maxMTU+overheadV6))
+	}
+	if s.EncapFamily != "" && s.EncapFamily != "v4" && s.EncapFamily != "v6" {
+		v.fail(o, "spec.encapFamily", s.EncapFamily, "is no IP family", "use v6 or v4")
+	}
+}
+
+// deviceOf returns the device object of a vport, nil if it has none.
+func (v *validator) deviceOf(o *Object) *Object {
+	r, ok := o.DeviceRef()
+	if !ok {
+		return nil
+	}
+	return v.set.Get(r)
+}
+
+// portOf checks that name is a vport of device o.
+func (v *validator) portOf(o *Object, field, name string) {
+	ref := o.VPortRef(name)
+	p := v.set.Get(ref)
+	if p == nil {
+		v.fail(o, field, name, "is no vport", "define "+ref.String()+" or name an existing one")
+		return
+	}
+	if r, _ := p.DeviceRef(); r != o.Ref() {
+		v.fail(o, field, name, "is a port of "+r.String(), "name a port of "+o.Ref().String())
+	}
+}
+
+func (v *validator) mac(o *Object, field string, m packet.MAC) {
+	if !m.IsUnicast() {
+		v.fail(o, field, m.String(), "is not the MAC of one station", "use one with an even first byte, such as 02:00:00:00:00:01")
+	}
+}
+
+func isHost(a netip.Addr) bool {
+	return a.IsValid() && a.Zone() == "" && !a.Is4In6() && !a.IsMulticast() && !a.IsUnspecified() && !a.IsLoopback() && a != netip.AddrFrom4([4]byte{255, 255, 255, 255})
+}
+
+func (v *validator) bridge(o *Object, s *BridgeSpec) {
+	if u := s.UnknownUnicast; u != "" && u != "flood" && u != "drop" {
+		v.fail(o, "spec.unknownUnicast", u, "is no mode", "use flood or drop")
+	}
+	macs := map[packet.MAC]bool{}
+	for i, m := range s.MACs {
+		field := fmt.Sprintf("spec.macs[%d]", i)
+		v.mac(o, field+".mac", m.MAC)
+		if macs[m.MAC] {
+			v.fail(o, field+".mac", m.MAC.String(), "is listed twice", "a MAC is behind one port")
+		}
+		macs[m.MAC] = true
+		v.portOf(o, field+".port", m.Port)
+	}
+	ips := map[netip.Addr]bool{}
+	for i, n := range s.Neighbours {
+		field := fmt.Sprintf("spec.neighbours[%d]", i)
+		v.mac(o, field+".mac", n.MAC)
+		if !isHost(n.IP) {
+			v.fail(o, field+".ip", addrText(n.IP), "is not the address of one host", "use one such as 10.0.0.1 or 2001:db8::1")
+		}
+		if ips[n.IP] {
+			v.fail(o, field+".ip", n.IP.String(), "is listed twice", "an address has one MAC")
+		}
+		ips[n.IP] = true
+	}
+}
+
+func addrText(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
+}
+
+func (v *validator) router(o *Object, s *RouterSpec) {
+	for i := range s.Routes {
+		v.route(o, &s.Routes[i], fmt.Sprintf("spec.routes[%d]", i))
+	}
+}
+
+func (v *validator) route(o *Object, r *RouteSpec, field string) {
+	v.prefix(o, field+".dst", r.Dst)
+	if !r.Dst.IsValid() {
+		return
+	}
+	is4 := r.Dst.Addr().Is4()
+	if r.Src.IsValid() {
+		v.prefix(o, field+".src", r.Src)
+		if r.Src.Addr().Is4() != is4 {
+			v.fail(o, field+".src", r.Src.String(), "is of another IP family than dst "+r.Dst.String(), "use the same family")
+		}
+	}
+	switch r.Kind {
+	case "", "port":
+		if r.Port == "" {
+			v.fail(o, field+".port", "", "is missing", "name the port that packets leave by, or use kind reject or blackhole")
+		} else {
+			v.portOf(o, field+".port", r.Port)
+		}
+		if r.Via.IsValid() && (!isHost(r.Via) || r.Via.Is4() != is4) {
+			v.fail(o, field+".via", r.Via.String(), "is not the address of a gateway for "+r.Dst.String(), "use a host address of the same family")
+		}
+	case "reject", "blackhole":
+		if r.Port != "" || r.Via.IsValid() {
+			v.fail(o, field+".kind", r.Kind, "takes neither port nor via", "leave them out")
+		}
+	default:
+		v.fail(o, field+".kind", r.Kind, "is no kind of route", "use port, reject or blackhole")
+	}
+}
+
+func (v *validator) prefix(o *Object, field string, p netip.Prefix) {
+	switch {
+	case !p.IsValid():
+		v.fail(o, field, "", "is missing", "give a prefix such as 10.0.0.0/24")
+	case p.Addr().Is4In6():
+		v.fail(o, field, p.String(), "is an IPv4 prefix in IPv6 form", "write it as IPv4")
+	case p != p.Masked():
+		v.fail(o, field, p.String(), "has bits set behind its length", "use "+p.Masked().String())
+	}
+}
+
+func (v *validator) vport(o *Object, s *VPortSpec, l *linkCheck) {
+	dev := v.deviceOf(o)
+	if dev == nil {
+		v.fail(o, "spec.device", s.Device, "is no device", "use bridge/NAME or router/NAME of one that exists")
+		return
+	}
+	if !s.MAC.IsZero() {
+		v.mac(o, "spec.mac", s.MAC)
+	}
+	if s.Exterior && !s.IsExterior() {
+		v.fail(o, "spec.exterior", "true", "contradicts peer "+s.Peer, "leave one of them out")
+	}
+	if !s.IsExterior() {
+		v.peer(o, s, dev, l)
+	}
+	least := uint16(minMTU4)
+	for i, a := range s.Addresses {
+		field := fmt.Sprintf("spec.addresses[%d]", i)
+		if !isHost(a.Addr()) {
+			v.fail(o, field, a.String(), "is not the address of one host", "use an address with prefix length such as 10.0.0.1/24")
+			continue
+		}
+		if a.Addr().Is6() {
+			least = minMTU6
+		}
+		if dev.Kind != KindRouter {
+			continue
+		}
+		k := addrKey{dev.Ref(), a.Addr()}
+		if other := l.addrs[k]; other != nil {
+			v.fail(o, field, a.String(), "is the address of "+other.Ref().String()+" too", "give each port of "+dev.Ref().String()+" its own")
+		}
+		l.addrs[k] = o
+	}
+	if s.MTU != 0 && (s.MTU < least || s.MTU > maxMTU) {
+		v.fail(o, "spec.mtu", strconv.Itoa(int(s.MTU)), "is out of range", fmt.Sprintf("use %d to %d bytes of IP packet", least, maxMTU))
+	}
+}
+
+// peer checks an interior link: both ends name each other, and bridges are not linked in a loop.
+func (v *validator) peer(o *Object, s *VPortSpec, dev *Object, l *linkCheck) {
+	ref := o.VPortRef(s.Peer)
+	p := v.set.Get(ref)
+	if p == nil {
+		v.fail(o, "spec.peer", s.Peer, "is no vport", "define "+ref.String()+" or name an existing one; a port without peer is exterior")
+		return
+	}
+	if ref == o.Ref() {
+		v.fail(o, "spec.peer", s.Peer, "is the port itself", "name a port of another device")
+		return
+	}
+	ps := p.Spec.(*VPortSpec)
+	if ps.IsExterior() || p.VPortRef(ps.Peer) != o.Ref() {
+		v.fail(o, "spec.peer", s.Peer, "does not name this port as its peer", fmt.Sprintf("set spec.peer of %v to %s/%s", ref, o.Tenant(), o.Metadata.Name))
+		return
+	}
+	other := v.deviceOf(p)
+	if other == nil {
+		return // reported at p
+	}
+	if other == dev {
+		v.fail(o, "spec.peer", s.Peer, "is a port of the same device", "link two devices")
+		return
+	}
+	if dev.Kind == KindBridge && other.Kind == KindBridge && compareRefs(o.Ref(), ref) < 0 {
+		a, b := l.find(dev.Ref()), l.find(other.Ref())
+		if a == b {
+			v.fail(o, "spec.peer", s.Peer, "closes a loop of bridges, in which floods would never end", "remove one link")
+			return
+		}
+		l.root[a] = b
+	}
+}
+
+func (v *validator) binding(o *Object, s *BindingSpec, l *linkCheck) {
+	ref := o.VPortRef(s.VPort)
+	p := v.set.Get(ref)
+	switch {
+	case s.VPort == "" || p == nil:
+		v.fail(o, "spec.vport", s.VPort, "is no vport", "name an existing exterior vport")
+	case !p.Spec.(*VPortSpec).IsExterior():
+		v.fail(o, "spec.vport", s.VPort, "is an interior port", "bind an exterior one")
+	case l.bound[ref] != nil:
+		v.fail(o, "spec.vport", s.VPort, "is bound by "+l.bound[ref].Ref().String()+" already", "a vport is at one interface")
+	default:
+		l.bound[ref] = o
+	}
+	if s.Edge == "" {
+		v.fail(o, "spec.edge", "", "is missing", "name the edge")
+	}
+	if s.Interface == "" {
+		v.fail(o, "spec.interface", "", "is missing", "name the interface of edge "+s.Edge)
+	}
+	if s.VLAN > 4094 {
+		v.fail(o, "spec.vlan", strconv.Itoa(int(s.VLAN)), "is out of range", "use 1 to 4094, or leave it out for untagged frames")
+	}
+	at := place{s.Edge, s.Interface, s.VLAN}
+	if other := l.places[at]; other != nil && s.Edge != "" {
+		v.fail(o, "spec.interface", s.Interface, "is taken by "+other.Ref().String(), "one vport per interface and VLAN")
+	}
+	l.places[at] = o
+}

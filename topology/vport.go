@@ -1,0 +1,123 @@
+package topology
+
+import (
+	"net/netip"
+
+	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/packet"
+)
+
+// DeviceID is the id of a bridge or router; a bridge's is also its group.
+type DeviceID uint32
+
+// DeviceKind is the kind of a device.
+type DeviceKind uint8
+
+// Device kinds. DeviceNone: the device is not there (yet).
+const (
+	DeviceNone DeviceKind = iota
+	DeviceBridge
+	DeviceRouter
+)
+
+// VPort is a port of a device. Read-only.
+type VPort struct {
+	ID        flow.VPortID
+	Name      string
+	Tenant    string
+	Kind      DeviceKind // of Device
+	Device    DeviceID   // 0 while the device is not known
+	Peer      flow.VPortID
+	MAC       packet.MAC // router port: its own; bridge port: the host's, may be unset
+	LinkLocal netip.Addr // router port: IPv6 link-local address by its MAC
+	Addrs     []netip.Prefix
+	MTU       uint16 // bytes of IP packet
+	AdminDown bool
+	Exterior  bool
+
+	spec      *VPortSpec
+	deviceRef Ref
+	peerRef   Ref
+}
+
+// HasAddr reports whether a is one of the port's own addresses.
+func (p *VPort) HasAddr(a netip.Addr) bool {
+	for _, x := range p.Addrs {
+		if x.Addr() == a {
+			return true
+		}
+	}
+	return a == p.LinkLocal
+}
+
+// AddrFor returns the port's address to speak from to a: one of its family, on the same link if there is one.
+// Valid iff the port has any. An IPv6 port always has its link-local address, which serves link-local neighbours and is the last resort for others.
+func (p *VPort) AddrFor(a netip.Addr) netip.Addr {
+	var best netip.Addr
+	for _, x := range p.Addrs {
+		if x.Addr().Is4() != a.Is4() {
+			continue
+		}
+		if x.Contains(a) {
+			return x.Addr()
+		}
+		if !best.IsValid() {
+			best = x.Addr()
+		}
+	}
+	if a.Is6() && (a.IsLinkLocalUnicast() || !best.IsValid()) {
+		return p.LinkLocal
+	}
+	return best
+}
+
+// GeneratedMAC returns the locally administered MAC of a router port that was given none.
+func GeneratedMAC(id flow.VPortID) packet.MAC {
+	return packet.MAC{0x02, 0x77, 0x66, byte(id >> 16), byte(id >> 8), byte(id)}
+}
+
+// Overhead of VXLAN, Geneve without options and (4 less) GRE with key, in bytes of outer IP packet around an inner IP packet: outer IP, UDP, tunnel, inner Ethernet.
+const (
+	overheadV4 = 20 + 8 + 8 + 14
+	overheadV6 = 40 + 8 + 8 + 14
+)
+
+const defaultFabricMTU = 1500
+
+// fabric is the underlay as far as vports are concerned.
+type fabric struct {
+	mtu    uint16
+	overV4 bool
+}
+
+func (f fabric) vportMTU() uint16 {
+	mtu := f.mtu
+	if mtu == 0 {
+		mtu = defaultFabricMTU
+	}
+	if f.overV4 {
+		return mtu - overheadV4
+	}
+	return mtu - overheadV6
+}
+
+func newVPort(o *Object, s *VPortSpec, f fabric) *VPort {
+	p := &VPort{
+		ID: flow.VPortID(o.Status.ID), Name: o.Metadata.Name, Tenant: o.Tenant(), MAC: s.MAC, Addrs: s.Addresses,
+		MTU: s.MTU, AdminDown: s.AdminDown, Exterior: s.IsExterior(), spec: s,
+	}
+	p.deviceRef, _ = o.DeviceRef()
+	if !p.Exterior {
+		p.peerRef = o.VPortRef(s.Peer)
+	}
+	if p.MTU == 0 {
+		p.MTU = f.vportMTU()
+	}
+	if p.deviceRef.Kind == KindRouter {
+		if p.MAC.IsZero() {
+			p.MAC = GeneratedMAC(p.ID)
+		}
+		p.LinkLocal = LinkLocal(p.MAC)
+	}
+	return p
+}
