@@ -12,8 +12,8 @@ type action struct {
 	params []paramDef
 	words  int // of the parameters
 	ops    []op
-	jumps  bool  // ops set ctx.pc
 	regs   []int // registers that it touches, ascending: locked while it runs
+	plain  bool  // neither jumps nor registers
 }
 
 // maxSteps bounds the operations of one action, against endless loops.
@@ -22,22 +22,20 @@ const maxSteps = 1 << 16
 // run executes the action with parameters p.
 func (a *action) run(c *ctx, p []uint64) {
 	c.p = p
-	if a.regs != nil {
-		for _, r := range a.regs {
-			c.m.registers[r].mu.Lock()
-		}
-	}
-	if !a.jumps {
+	if a.plain {
 		for _, o := range a.ops {
 			o(c)
 		}
-	} else {
-		c.pc = 0
-		for n := 0; c.pc < len(a.ops) && n < maxSteps; n++ {
-			o := a.ops[c.pc]
-			c.pc++
-			o(c)
-		}
+		return
+	}
+	for _, r := range a.regs {
+		c.m.registers[r].mu.Lock()
+	}
+	c.pc = 0
+	for n := 0; c.pc < len(a.ops) && n < maxSteps; n++ {
+		o := a.ops[c.pc]
+		c.pc++
+		o(c)
 	}
 	for _, r := range a.regs {
 		c.m.registers[r].mu.Unlock()
@@ -56,7 +54,9 @@ func (l *loader) loadActions() {
 				a.words += limbs(d.Bitwidth)
 			}
 			l.params = a.params
-			a.ops, a.jumps, a.regs = l.primitives(j.Primitives)
+			var jumps bool
+			a.ops, jumps, a.regs = l.primitives(j.Primitives)
+			a.plain = !jumps && len(a.regs) == 0
 			l.params = nil
 			if l.actByID[j.ID] != nil {
 				l.fail("id %d used twice", j.ID)

@@ -41,7 +41,10 @@ func (l *loader) equalData(e *expr, ne bool) evalB {
 			}
 			return func(c *ctx) bool { return (x(c) == k) != ne }
 		}
-		return func(c *ctx) bool { return (x(c) == y(c)) != ne }
+		if ne {
+			return func(c *ctx) bool { return x(c) != y(c) }
+		}
+		return func(c *ctx) bool { return x(c) == y(c) }
 	}
 	if a, ok := wideOf(e.l); ok {
 		if b, ok := wideOf(e.r); ok {

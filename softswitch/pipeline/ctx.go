@@ -99,7 +99,7 @@ func (c *ctx) rand() uint64 {
 	return x * 0x2545f4914f6cdd1d
 }
 
-func (c *ctx) isValid(h *header) bool { return c.f[h.valid.slot] != 0 }
+func (c *ctx) isValid(h *header) bool { return c.f[h.vslot] != 0 }
 
 // validMember is the index of the union's valid header, -1 if there is none.
 func (c *ctx) validMember(u *union) int {
@@ -115,10 +115,10 @@ func (c *ctx) validMember(u *union) int {
 func (c *ctx) setValid(h *header) {
 	if h.union != nil {
 		for _, o := range h.union.members {
-			c.f[o.valid.slot] = 0
+			c.f[o.vslot] = 0
 		}
 	}
-	c.f[h.valid.slot] = 1
+	c.f[h.vslot] = 1
 }
 
 // size is the header's length in bytes.
@@ -143,12 +143,12 @@ func (c *ctx) copyVar(dst, src *field) {
 
 // zero resets a header's fields.
 func (c *ctx) zero(h *header) {
-	clear(c.f[h.first:h.valid.slot])
+	clear(c.f[h.first:h.vslot])
 }
 
 // copyFields copies the fields of src; both are of one type, and so laid out alike.
 func (c *ctx) copyFields(dst, src *header) {
-	copy(c.f[dst.first:dst.valid.slot], c.f[src.first:src.valid.slot])
+	copy(c.f[dst.first:dst.vslot], c.f[src.first:src.vslot])
 	if dst.vl != nil {
 		c.copyVar(dst.vl, src.vl)
 	}
@@ -160,7 +160,7 @@ func (c *ctx) assignHeader(dst, src *header) {
 		return
 	}
 	if !c.isValid(src) {
-		c.f[dst.valid.slot] = 0
+		c.f[dst.vslot] = 0
 		return
 	}
 	c.setValid(dst)
@@ -170,7 +170,7 @@ func (c *ctx) assignHeader(dst, src *header) {
 // swap exchanges two headers of one type, validity included. Unions stay as
 // they are: their members swap together.
 func (c *ctx) swap(a, b *header) {
-	x, y := c.f[a.first:a.valid.slot+1], c.f[b.first:b.valid.slot+1]
+	x, y := c.f[a.first:a.vslot+1], c.f[b.first:b.vslot+1]
 	for i := range x {
 		x[i], y[i] = y[i], x[i]
 	}
@@ -193,7 +193,7 @@ func (c *ctx) sameHeader(a, b int) bool {
 	if x.vl != nil && !c.sameVar(x.vl, y.vl) {
 		return false
 	}
-	return sameLimbs(c.f[x.first:x.valid.slot], c.f[y.first:y.valid.slot])
+	return sameLimbs(c.f[x.first:x.vslot], c.f[y.first:y.vslot])
 }
 
 func (c *ctx) sameUnion(a, b *union) bool {

@@ -262,6 +262,13 @@ func (l *loader) truth(e *expr) evalB {
 		b := e.b
 		return func(*ctx) bool { return b }
 	case opD2B:
+		if e.r.op == opB2D {
+			return l.truth(e.r.r)
+		}
+		if e.r.op == opField && e.r.f.n == 1 && !e.r.f.varlen {
+			s := e.r.f.slot
+			return func(c *ctx) bool { return c.f[s] != 0 }
+		}
 		if e.r.fitsU() || e.r.fitsS() {
 			x := l.number(e.r)
 			return func(c *ctx) bool { return x(c) != 0 }
@@ -287,7 +294,7 @@ func (l *loader) truth(e *expr) evalB {
 		}
 	case opValid:
 		if e.r.op == opHeader {
-			s := e.r.h.valid.slot
+			s := e.r.h.vslot
 			return func(c *ctx) bool { return c.f[s] != 0 }
 		}
 		h := l.header(e.r)

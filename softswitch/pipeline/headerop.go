@@ -87,7 +87,7 @@ func (l *loader) validity(name string, e *expr) op {
 			c.length += c.size(h)
 		case !add && c.isValid(h):
 			c.length -= c.size(h)
-			c.f[h.valid.slot] = 0
+			c.f[h.vslot] = 0
 		}
 	}
 	if e.op == opHeader {
@@ -107,7 +107,7 @@ func (c *ctx) assignUnion(dst, src *union) {
 		return
 	}
 	for _, d := range dst.members {
-		c.f[d.valid.slot] = 0
+		c.f[d.vslot] = 0
 	}
 	for i, s := range src.members {
 		if c.isValid(s) {
@@ -133,7 +133,7 @@ func (l *loader) shiftStack(push bool, a []jValue) op {
 		}
 		drop = func(c *ctx, i int) {
 			for _, h := range e.us.elems[i].members {
-				c.f[h.valid.slot] = 0
+				c.f[h.vslot] = 0
 			}
 		}
 	}

@@ -64,6 +64,10 @@ func (x *index) find(key []uint64, h uint64) *entry {
 	if a == nil {
 		return nil
 	}
+	return a.find(key, h)
+}
+
+func (a *slotArray) find(key []uint64, h uint64) *entry {
 	for i := h & a.mask; ; i = (i + 1) & a.mask {
 		s := &a.slots[i]
 		switch s.hash.Load() {
@@ -75,6 +79,12 @@ func (x *index) find(key []uint64, h uint64) *entry {
 			return nil
 		}
 	}
+}
+
+// reset forgets all entries.
+func (x *index) reset() {
+	x.live, x.used = 0, 0
+	x.cur.Store(nil)
 }
 
 // put stores e under its key, replacing what is there.

@@ -61,6 +61,7 @@ type header struct {
 	fields   []*field
 	first    int // slot of the first field; the fields lie before the slot of valid
 	valid    *field
+	vslot    int // slot of valid
 	metadata bool
 	union    *union
 	pre      []chunk // before the variable-length field, or everything
@@ -240,6 +241,7 @@ func (l *loader) placeHeader(j jHeader, types map[string]*headerType) *header {
 		h.fields = append(h.fields, f)
 	}
 	h.valid = &field{name: j.Name + ".$valid$", slot: p.slots, width: 1, n: 1, valid: true, header: h}
+	h.vslot = p.slots
 	p.slots++
 	p.headers = append(p.headers, h)
 	p.byName[j.Name] = h

@@ -148,7 +148,7 @@ func (l *loader) extractFixed(h *header) op {
 	if h.vl != nil || h.union != nil {
 		return func(c *ctx) { c.extract(h, 0) }
 	}
-	short, n, valid, chunks := l.p.errors["PacketTooShort"], h.preLen, h.valid.slot, h.pre
+	short, n, valid, chunks := l.p.errors["PacketTooShort"], h.preLen, h.vslot, h.pre
 	return func(c *ctx) {
 		data := c.frame[c.parsed:]
 		if len(data) < n {

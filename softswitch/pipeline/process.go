@@ -276,6 +276,12 @@ func (c *ctx) afterEgress(port uint16) {
 	c.m.o.Emit(port, frame)
 }
 
+// emitted is a header in the deparser's order.
+type emitted struct {
+	valid int // slot
+	h     *header
+}
+
 // deparseFrame updates checksums and puts the packet together.
 func (c *ctx) deparseFrame() []byte {
 	for _, k := range c.prog.update {
@@ -288,9 +294,10 @@ func (c *ctx) deparseFrame() []byte {
 		c.out = make([]byte, need)
 	}
 	out := c.out[:cap(c.out)]
-	for _, h := range c.prog.deparse {
-		if c.f[h.valid.slot] != 0 {
-			n += c.emitHeader(h, out[n:])
+	f := c.f
+	for i := range c.prog.deparse {
+		if e := &c.prog.deparse[i]; f[e.valid] != 0 {
+			n += c.emitHeader(e.h, out[n:])
 		}
 	}
 	n += copy(out[n:], payload)

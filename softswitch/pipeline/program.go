@@ -26,8 +26,7 @@ type Program struct {
 	parser     *parseState // nil: nothing is parsed
 	ingress    *node
 	egress     *node
-	deparse    []*header
-	deparseOps []op
+	deparse    []emitted
 	verify     []*checksum
 	update     []*checksum
 	nbig       int  // scratch big integers per context

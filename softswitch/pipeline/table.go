@@ -14,6 +14,7 @@ type Table struct {
 	m      *Machine
 	d      *tableDef
 	tuples atomic.Pointer[[]tupleRef] // by descending priority
+	only   *tuple                     // all that an exact table has, else nil
 	def    atomic.Pointer[entry]      // default entry; its act is nil if there is none
 
 	mu     sync.Mutex
@@ -25,7 +26,6 @@ type Table struct {
 // lookup per distinct mask, not one comparison per entry.
 type tuple struct {
 	mask  []uint64
-	full  bool // no bit is masked out
 	index index
 	prios map[int32]int // entries per priority
 	max   int32         // no entry's priority is larger
@@ -42,6 +42,9 @@ func newTable(m *Machine, d *tableDef) *Table {
 	t := &Table{m: m, d: d, byMask: map[string]*tuple{}}
 	t.tuples.Store(&[]tupleRef{})
 	t.def.Store(t.entry(d.def, nil))
+	if d.class == classExact {
+		t.only = &tuple{mask: slices.Repeat([]uint64{^uint64(0)}, d.words)}
+	}
 	return t
 }
 
@@ -60,20 +63,20 @@ func (t *Table) entry(b *binding, s *stats) *entry {
 
 // lookup finds the entry for the packet in c; nil on a miss.
 func (t *Table) lookup(c *ctx) *entry {
+	d := t.d
+	if t.only != nil {
+		a := t.only.index.cur.Load()
+		if a == nil {
+			return nil
+		}
+		key := d.pack(c)
+		return a.find(key, hashWords(key, t.m.hashSeed))
+	}
 	refs := *t.tuples.Load()
 	if len(refs) == 0 {
 		return nil
 	}
-	d := t.d
-	key := c.key[:d.words]
-	clear(key)
-	for i := range d.packs {
-		p := &d.packs[i]
-		key[p.word] |= c.f[p.slot] & p.mask << p.shift
-	}
-	if d.class == classExact {
-		return refs[0].t.index.find(key, hashWords(key, t.m.hashSeed))
-	}
+	key := d.pack(c)
 	var best *entry
 	masked := c.mkey[:d.words]
 	for i := range refs {
@@ -95,6 +98,18 @@ func (t *Table) lookup(c *ctx) *entry {
 	return best
 }
 
+// pack builds the table's key in c.
+func (d *tableDef) pack(c *ctx) []uint64 {
+	key := c.key[:d.words]
+	clear(key)
+	f := c.f
+	for i := range d.packs {
+		p := &d.packs[i]
+		key[p.word] |= f[p.slot] & p.mask << p.shift
+	}
+	return key
+}
+
 // inRange walks a chain to the first entry whose ranges hold the key.
 func (d *tableDef) inRange(e *entry, key []uint64) *entry {
 next:
@@ -113,7 +128,10 @@ next:
 
 // locateLocked finds an entry by its match and priority.
 func (t *Table) locateLocked(m *parsedMatch, prio int32) *entry {
-	tp := t.byMask[t.maskName(m.mask)]
+	tp := t.only
+	if tp == nil {
+		tp = t.byMask[maskName(m.mask)]
+	}
 	if tp == nil {
 		return nil
 	}
@@ -125,11 +143,8 @@ func (t *Table) locateLocked(m *parsedMatch, prio int32) *entry {
 	return nil
 }
 
-// maskName is a map key for a mask. An exact table has only one.
-func (t *Table) maskName(mask []uint64) string {
-	if t.d.class == classExact {
-		return ""
-	}
+// maskName is a map key for a mask.
+func maskName(mask []uint64) string {
 	b := make([]byte, 0, 64)
 	for _, w := range mask {
 		for s := 0; s < 64; s += 8 {
@@ -162,19 +177,11 @@ func (t *Table) priority(m *parsedMatch, prio int32) (int32, error) {
 
 // addLocked publishes an entry that is not there yet.
 func (t *Table) addLocked(e *entry, mask []uint64) {
-	name := t.maskName(mask)
-	tp := t.byMask[name]
-	if tp == nil {
-		tp = &tuple{mask: slices.Clone(mask), prios: map[int32]int{}, max: e.prio, name: name}
-		t.byMask[name] = tp
-		t.publishLocked()
+	e.tuple = t.only
+	if e.tuple == nil {
+		e.tuple = t.tupleLocked(e.prio, mask)
 	}
-	e.tuple = tp
-	tp.prios[e.prio]++
-	if e.prio > tp.max {
-		tp.max = e.prio
-		t.publishLocked()
-	}
+	tp := e.tuple
 	e.pos = int32(len(t.all))
 	t.all = append(t.all, e)
 	h := hashWords(e.key, t.m.hashSeed)
@@ -192,6 +199,24 @@ func (t *Table) addLocked(e *entry, mask []uint64) {
 	at.next.Store(e)
 }
 
+// tupleLocked finds or makes the tuple for an entry and publishes it, and the
+// entry's priority, ahead of the entry.
+func (t *Table) tupleLocked(prio int32, mask []uint64) *tuple {
+	name := maskName(mask)
+	tp := t.byMask[name]
+	if tp == nil {
+		tp = &tuple{mask: slices.Clone(mask), prios: map[int32]int{}, max: prio, name: name}
+		t.byMask[name] = tp
+		t.publishLocked()
+	}
+	tp.prios[prio]++
+	if prio > tp.max {
+		tp.max = prio
+		t.publishLocked()
+	}
+	return tp
+}
+
 // dropLocked removes an entry.
 func (t *Table) dropLocked(e *entry) {
 	tp := e.tuple
@@ -202,6 +227,9 @@ func (t *Table) dropLocked(e *entry) {
 	last.pos = e.pos
 	t.all[len(t.all)-1] = nil
 	t.all = t.all[:len(t.all)-1]
+	if tp == t.only {
+		return
+	}
 	if tp.prios[e.prio]--; tp.prios[e.prio] > 0 {
 		return
 	}

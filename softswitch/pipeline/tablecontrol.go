@@ -300,6 +300,9 @@ func (t *Table) Clear() {
 		t.releaseLocked(e)
 	}
 	t.all, t.byMask = nil, map[string]*tuple{}
+	if t.only != nil {
+		t.only.index.reset()
+	}
 	t.tuples.Store(&[]tupleRef{})
 }
 

@@ -1,0 +1,132 @@
+package pipeline
+
+import (
+	"encoding/binary"
+	"os"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// weft runs the project's own program as the compiler left it.
+func weft(t testing.TB, o Options) *harness {
+	t.Helper()
+	b, err := os.ReadFile("../../p4src/build/weft.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := Load(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &harness{}
+	o.Emit = func(port uint16, frame []byte) { h.out = append(h.out, emission{port, string(frame)}) }
+	h.Machine = New(p, o)
+	return h
+}
+
+const (
+	cpuPort      = 510
+	underlayPort = 256
+	tenantFlow   = 500 // destination of the flows, a vport of the other edge
+)
+
+// forwardFlows teaches an edge to send flows of vport 7 on port 1 to another
+// edge by VXLAN.
+func forwardFlows(t testing.TB, h *harness, flows int) {
+	in := func(table string, match []FieldMatch, action string, params ...[]byte) {
+		t.Helper()
+		insert(t, h, table, Entry{Match: match, Action: action, Params: params})
+	}
+	in("ingress.port_map", exact(be(2, 1), be(2, 0), be(1, 0)), "ingress.set_vport", be(2, 7))
+	in("ingress.src_class", exact(be(2, 7), be(6, 0x0a0000000001)), "ingress.known_source")
+	in("ingress.dst_class", exact(be(2, 7), be(6, 0x0a0000000002)), "ingress.set_scope", be(2, 9))
+	for i := range flows {
+		in("ingress.flow_exact_v4", exact(be(2, 9), be(4, 10<<24+1), be(4, uint64(10<<24+1000+i)), be(1, 17), be(2, 4000), be(2, 53), be(1, 0)),
+			"ingress.forward_flow_exact_v4", be(3, tenantFlow), be(2, 5), be(1, 1))
+	}
+	in("ingress.l2_guard", exact(be(2, 5)), "ingress.set_mtu", be(2, 1500))
+	in("egress.l2_rewrite", exact(be(2, 5)), "egress.set_macs", be(6, 0xaabbccddee01), be(6, 0xaabbccddee02))
+	in("ingress.location", exact(be(3, tenantFlow), be(1, 0)), "ingress.to_peer", be(2, 3))
+	for b := range 16 {
+		in("ingress.peer", exact(be(2, 3), be(1, uint64(b))), "ingress.set_path", be(2, 11), be(2, underlayPort))
+	}
+	in("egress.underlay", exact(be(2, 11)), "egress.encap_v4", be(1, 1), be(4, 0xc0a80001), be(4, 0xc0a80002), be(6, 0x020000000001), be(6, 0x020000000002), be(2, 1550))
+}
+
+// onesSum folds 16-bit words; 0xffff over a header with a right checksum.
+func onesSum(b string) uint32 {
+	var s uint32
+	for i := 0; i+1 < len(b); i += 2 {
+		s += uint32(b[i])<<8 | uint32(b[i+1])
+	}
+	for s > 0xffff {
+		s = s>>16 + s&0xffff
+	}
+	return s
+}
+
+// TestWeftTunnel sends a tenant's frame through two edges.
+func TestWeftTunnel(t *testing.T) {
+	a, b := weft(t, Options{CPUPort: cpuPort}), weft(t, Options{CPUPort: cpuPort})
+	forwardFlows(t, a, 10)
+	insert(t, b, "ingress.tunnel_term_v4", Entry{Match: exact(be(1, 1), be(4, 0xc0a80002)), Action: "ingress.terminate"})
+	insert(t, b, "ingress.peer_list_v4", Entry{Match: exact(be(4, 0xc0a80001)), Action: "ingress.known_peer"})
+	insert(t, b, "ingress.location", Entry{Match: exact(be(3, tenantFlow), be(1, 1)), Action: "ingress.to_port", Params: [][]byte{be(2, 4), be(2, 12), {1}, be(2, 33)}})
+
+	frame := udpFrame(10<<24+1, 10<<24+1005, 4000, 53, 30)
+	binary.BigEndian.PutUint16(frame[24:], ^uint16(onesSum(string(frame[14:34]))))
+	out := a.send(1, frame)
+	if len(out) != 1 || out[0].Port != underlayPort {
+		t.Fatalf("first edge: %v", frames(out))
+	}
+	outer := out[0].Frame
+	if len(outer) != len(frame)+50 || onesSum(outer[14:34]) != 0xffff {
+		t.Errorf("outer header of %d bytes, sum %x", len(outer)-len(frame), onesSum(outer[14:34]))
+	}
+	if got, want := binary.BigEndian.Uint16([]byte(outer[16:])), uint16(len(outer)-14); got != want {
+		t.Errorf("outer total length %d, want %d", got, want)
+	}
+	if got := outer[42:50]; got != "\x08\x00\x00\x00\x00\x01\xf4\x00" {
+		t.Errorf("VXLAN header %x", got)
+	}
+	want := append([]byte(nil), frame...)
+	copy(want, append(be(6, 0xaabbccddee02), be(6, 0xaabbccddee01)...))
+	want[22]-- // one router passed
+	want[24], want[25] = 0, 0
+	binary.BigEndian.PutUint16(want[24:], ^uint16(onesSum(string(want[14:34]))))
+	if d := cmp.Diff(string(want), outer[50:]); d != "" {
+		t.Errorf("inner frame: %s", d)
+	}
+	back := b.send(underlayPort, []byte(outer))
+	tagged := append(append(append([]byte(nil), want[:12]...), 0x81, 0, 0, 33), want[12:]...)
+	check(t, "second edge", back, frames([]emission{{4, string(tagged)}})...)
+
+	// what no entry matches goes to the engine, with the packet-in header
+	frame[11]++
+	out = a.send(1, frame)
+	if len(out) != 1 || out[0].Port != cpuPort || len(out[0].Frame) <= len(frame) || out[0].Frame[len(out[0].Frame)-len(frame):] != string(frame) {
+		t.Errorf("unknown source: %v", frames(out))
+	}
+}
+
+// BenchmarkWeft is the project's program: a flow table hit among 10k, VXLAN out.
+func BenchmarkWeft(b *testing.B) {
+	h := weft(b, Options{CPUPort: cpuPort})
+	forwardFlows(b, h, 10000)
+	bytes := 0
+	h.Machine.o.Emit = func(port uint16, f []byte) { bytes += len(f) * int(port/underlayPort) }
+	frames := make([][]byte, 1024)
+	for i := range frames {
+		frames[i] = udpFrame(10<<24+1, uint32(10<<24+1000+i*9), 4000, 53, 22)
+	}
+	h.Process(1, frames[0])
+	if bytes != 64+50 {
+		b.Fatalf("%d bytes out", bytes)
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := range b.N {
+		h.Process(1, frames[i&1023])
+	}
+}
