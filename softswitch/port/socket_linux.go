@@ -118,7 +118,7 @@ func (s *socket) transmit(frames [][]byte) (int, error) {
 	for sent < len(frames) {
 		m.want = 0
 		for _, frame := range frames[sent:] {
-			if m.want == BatchSize || len(frame) == 0 {
+			if m.want == BatchSize || len(frame) == 0 || len(frame) > MaxFrame {
 				break
 			}
 			m.iovecs[m.want].Base = &frame[0]

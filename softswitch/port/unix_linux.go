@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -84,9 +85,9 @@ func (p *Unix) Recv(frames [][]byte, sizes []int) (int, error) {
 			continue
 		}
 		n, err := s.receive(frames, sizes, false)
-		if err == nil && n > 0 && sizes[n-1] == 0 {
-			n-- // an empty message is the end of the stream; frames are never empty
-			err = io.EOF
+		if end := slices.Index(sizes[:n], 0); end >= 0 {
+			// An empty message is the end of the stream: frames are never empty.
+			n, err = end, io.EOF
 		}
 		if n > 0 {
 			return n, nil
