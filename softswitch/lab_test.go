@@ -2,6 +2,7 @@ package softswitch
 
 import (
 	"context"
+	"encoding/json"
 	"net"
 	"os"
 	"sync"
@@ -253,4 +254,25 @@ func (l *lab) inject(number uint16, frames ...[]byte) {
 	if n, err := l.ends[number].Send(frames); err != nil || n != len(frames) {
 		l.t.Fatalf("sent %d of %d frames: %v", n, len(frames), err)
 	}
+}
+
+// enlarge gives the table ingress.mac of a program room for 2M entries.
+func enlarge(t testing.TB, program []byte) []byte {
+	t.Helper()
+	var root map[string]any
+	if err := json.Unmarshal(program, &root); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range root["pipelines"].([]any) {
+		for _, table := range p.(map[string]any)["tables"].([]any) {
+			if table := table.(map[string]any); table["name"] == "ingress.mac" {
+				table["max_size"] = 1 << 21
+			}
+		}
+	}
+	out, err := json.Marshal(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
 }
