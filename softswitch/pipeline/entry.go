@@ -11,12 +11,12 @@ import (
 // the entry, which keeps its stats.
 type entry struct {
 	key    []uint64 // packed, masked
-	ranges []uint64 // low and high per range key
 	params []uint64
 	act    *action
+	stats  *stats  // nil if the table keeps none
 	member *member // of the action profile, or
 	group  *group
-	stats  *stats // nil if the table keeps none
+	ranges []uint64 // low and high per range key
 	tuple  *tuple
 	next   atomic.Pointer[entry] // same masked key, lower or equal priority
 	prio   int32                 // or prefix length

@@ -179,7 +179,9 @@ func (t *Table) prepare(e *Entry) (parsedMatch, *entry, error) {
 	if err != nil {
 		return m, nil, err
 	}
-	n.act, n.params = b.act, b.params
+	// key and parameters side by side: a hit reads both
+	words := append(append(make([]uint64, 0, len(m.key)+len(b.params)), m.key...), b.params...)
+	n.key, n.params, n.act = words[:len(m.key):len(m.key)], words[len(m.key):], b.act
 	return m, n, nil
 }
 
