@@ -28,6 +28,9 @@ func NewFragmenter(f *Frame, mtu int) (Fragmenter, error) {
 	}
 	field := binary.BigEndian.Uint16(p[6:])
 	g := Fragmenter{frame: f, payload: p[f.IPHeaderLen():], offset: 8 * int(field&0x1fff), more: field&flagMF != 0, first: true, mtu: mtu}
+	if g.offset+len(g.payload) > 0xffff {
+		return Fragmenter{}, fmt.Errorf("fragment ends behind the largest datagram: %w", ErrInvalid)
+	}
 	if len(p) <= mtu {
 		return g, nil
 	}
