@@ -1,0 +1,123 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weft-sdn/weft/topology"
+)
+
+func newValidate() *cobra.Command {
+	var files []string
+	cmd := &cobra.Command{
+		Use:   "validate -f FILE [FILE]...",
+		Short: "Check a network's objects and list them",
+		Long: `Check a network's objects: their form, their values and what they refer to.
+
+All files together are one network: an object in one may refer to an object in
+another. If all is well, the objects are listed and the exit status is 0.
+Otherwise every error is printed, one a line, with file, line, object, field, the
+value that was found and what would do; the exit status is 1. Nothing is stored or sent.`,
+		Example: `  weft validate -f examples/reference.yaml
+
+  # One network from several files, one of them from standard input
+  generate-tenants | weft validate -f provider.yaml -f -
+  weft validate -f network/*.yaml
+
+  # What an error looks like
+  #   net.yaml:12: vport acme/app1: spec.device: "bridge/ap" is no device; use bridge/NAME or router/NAME of one that exists`,
+		RunE: func(cmd *cobra.Command, more []string) error {
+			set, err := loadNetwork(cmd.InOrStdin(), append(files, more...))
+			if err := report(cmd, err); err != nil {
+				return err
+			}
+			return printObjects(cmd.OutOrStdout(), set)
+		},
+	}
+	networkFlags(cmd, &files)
+	return cmd
+}
+
+// report prints the errors of a network as they are, without a prefix, so that editors find file and line.
+func report(cmd *cobra.Command, err error) error {
+	var list topology.Errors
+	if !errors.As(err, &list) {
+		return err
+	}
+	fmt.Fprintln(cmd.ErrOrStderr(), list)
+	return errReported
+}
+
+func printObjects(w io.Writer, set *topology.Set) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "KIND\tNAME\tWHAT")
+	for _, o := range set.All() {
+		name := o.Tenant() + "/" + o.Metadata.Name
+		fmt.Fprintf(t, "%s\t%s\t%s\n", o.Kind, name, describe(o))
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "%d objects, all valid\n", set.Len())
+	return err
+}
+
+// describe returns an object's spec in a few words.
+func describe(o *topology.Object) string {
+	switch s := o.Spec.(type) {
+	case *topology.FabricSpec:
+		return describeFabric(s)
+	case *topology.BridgeSpec:
+		mode := s.UnknownUnicast
+		if mode == "" {
+			mode = "flood"
+		}
+		return fmt.Sprintf("unknown unicast: %s, %d MACs and %d neighbours seeded", mode, len(s.MACs), len(s.Neighbours))
+	case *topology.RouterSpec:
+		return fmt.Sprintf("%d routes", len(s.Routes))
+	case *topology.VPortSpec:
+		return describeVPort(s)
+	case *topology.BindingSpec:
+		at := s.VPort + " at " + s.Edge + ", interface " + s.Interface
+		if s.VLAN != 0 {
+			at += fmt.Sprintf(", VLAN %d", s.VLAN)
+		}
+		return at
+	}
+	return ""
+}
+
+func describeFabric(s *topology.FabricSpec) string {
+	mtu, family := "default", "v6"
+	if s.MTU != 0 {
+		mtu = fmt.Sprint(s.MTU)
+	}
+	if s.EncapFamily != "" {
+		family = s.EncapFamily
+	}
+	return "mtu " + mtu + ", encapsulation over IP" + family
+}
+
+func describeVPort(s *topology.VPortSpec) string {
+	words := []string{s.Device}
+	if s.IsExterior() {
+		words = append(words, "exterior")
+	} else {
+		words = append(words, "to "+s.Peer)
+	}
+	if !s.MAC.IsZero() {
+		words = append(words, s.MAC.String())
+	}
+	for _, a := range s.Addresses {
+		words = append(words, a.String())
+	}
+	if s.AdminDown {
+		words = append(words, "down")
+	}
+	return strings.Join(words, " ")
+}

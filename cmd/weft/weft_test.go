@@ -1,0 +1,47 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"weft": main})
+}
+
+// TestScripts runs command lines and compares what they print; -update is `UPDATE=1 go test`.
+func TestScripts(t *testing.T) {
+	examples, err := filepath.Abs("../../examples")
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		UpdateScripts:       os.Getenv("UPDATE") != "",
+		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("EXAMPLES", examples)
+			return nil
+		},
+	})
+}
+
+func TestPrintVersion(t *testing.T) {
+	info := &debug.BuildInfo{GoVersion: "go1.26.3"}
+	info.Main.Version = "v0.1.0"
+	info.Settings = []debug.BuildSetting{{Key: "vcs.revision", Value: "abc"}, {Key: "GOOS", Value: "linux"}, {Key: "vcs.modified", Value: "true"}}
+	var out bytes.Buffer
+	if err := printVersion(&out, info); err != nil {
+		t.Fatal(err)
+	}
+	want := "weft      v0.1.0\ngo        go1.26.3\nrevision  abc\nmodified  true\ncookie    0x"
+	if got, _, _ := bytes.Cut(out.Bytes(), []byte("cookie    0x")); cmp.Diff(want, string(got)+"cookie    0x") != "" {
+		t.Errorf("printVersion:\n%s\nwant it to begin\n%s", out.String(), want)
+	}
+}
