@@ -1,15 +1,20 @@
 # weft: build, test, measure. `make` lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
 GO ?= go
 BIN := bin/weft
 
-.PHONY: help test check p4 fuzz bench
+.PHONY: help build test check p4 bench fuzz
 help: ## this list
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-6s %s\n", $$1, $$2}'
 
-test: ## all tests (under 15 minutes)
-	$(GO) test ./...
+build: ## bin/weft
+	$(GO) build -o $(BIN) ./cmd/weft
 
-check: test ## tests, vet, staticcheck, race detector
+test: ## all tests (under 15 minutes); ends with what was skipped, and why
+	@$(GO) test -v -timeout 15m ./... 2>&1 | awk -f .ci/test.awk; status=$$?; .ci/missing; exit $$status
+
+check: test ## test, vet, staticcheck, race detector
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 	$(GO) test -race -short ./...
@@ -17,8 +22,8 @@ check: test ## tests, vet, staticcheck, race detector
 p4: ## recompile p4src with p4c (needs p4c-bm2-ss on PATH)
 	$(GO) run ./p4src/gen
 
-bench: ## benchmarks
-	$(GO) test -run '^$$' -bench . -benchmem ./...
+bench: ## benchmarks; FIGURE lines repeat what they measured besides time
+	$(GO) test -run '^$$' -bench . -benchmem ./... | tee /dev/stderr | awk -f .ci/figures.awk
 
 fuzz: ## each fuzz target for a minute
 	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep ^Fuzz); do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime 60s $$p || exit 1; done; done
