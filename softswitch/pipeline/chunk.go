@@ -7,6 +7,7 @@ import "encoding/binary"
 type chunk struct {
 	off    int  // bytes from the start
 	n      uint // bytes, 1…8
+	whole  bool // every piece is all that is in its slot
 	pieces []piece
 }
 
@@ -37,7 +38,7 @@ func chunksOf(fields []*field) []chunk {
 				break
 			}
 		}
-		c := chunk{off: start / 8, n: uint(end-start) / 8}
+		c := chunk{off: start / 8, n: uint(end-start) / 8, whole: true}
 		pos := 0
 		for _, f := range fields {
 			c.add(f, pos, start, end)
@@ -59,6 +60,7 @@ func (c *chunk) add(f *field, pos, start, end int) {
 		if a >= b {
 			continue
 		}
+		c.whole = c.whole && a == hi && b == lo
 		c.pieces = append(c.pieces, piece{slot: f.slot + limb, mask: topMask(b - a),
 			cshift: uint8(end - b), lshift: uint8(lo - b), or: a > hi})
 	}
@@ -83,11 +85,11 @@ func extract(chunks []chunk, f []uint64, data []byte) {
 		w := c.load(data)
 		for j := range c.pieces {
 			p := &c.pieces[j]
-			v := w >> p.cshift & p.mask
+			v := w >> (p.cshift & 63) & p.mask // &63: shifts are smaller, the compiler need not check
 			if p.or {
-				f[p.slot] |= v << p.lshift
+				f[p.slot] |= v << (p.lshift & 63)
 			} else {
-				f[p.slot] = v << p.lshift
+				f[p.slot] = v << (p.lshift & 63)
 			}
 		}
 	}
@@ -99,11 +101,17 @@ func deposit(chunks []chunk, f []uint64, out []byte) {
 	for i := range chunks {
 		c := &chunks[i]
 		var w uint64
-		for j := range c.pieces {
-			p := &c.pieces[j]
-			w |= f[p.slot] >> p.lshift & p.mask << p.cshift
+		if c.whole {
+			for _, p := range c.pieces {
+				w |= f[p.slot] << (p.cshift & 63)
+			}
+		} else {
+			for j := range c.pieces {
+				p := &c.pieces[j]
+				w |= f[p.slot] >> (p.lshift & 63) & p.mask << (p.cshift & 63)
+			}
 		}
-		binary.BigEndian.PutUint64(out[c.off:], w<<(64-8*c.n))
+		binary.BigEndian.PutUint64(out[c.off:], w<<((64-8*c.n)&63))
 	}
 }
 

@@ -105,7 +105,7 @@ func (d *tableDef) pack(c *ctx) []uint64 {
 	f := c.f
 	for i := range d.packs {
 		p := &d.packs[i]
-		key[p.word] |= f[p.slot] & p.mask << p.shift
+		key[p.word] |= f[p.slot] & p.mask << (p.shift & 63)
 	}
 	return key
 }
