@@ -97,26 +97,11 @@ func (k *Key) Is6() bool { return k.EtherType == packet.EtherTypeIPv6 }
 
 // And returns the key with the bits outside m cleared: the pattern of a megaflow.
 func (k Key) And(m Mask) Key {
-	return Key{
-		Ingress:   k.Ingress & m.Ingress,
-		SrcMAC:    andMAC(k.SrcMAC, m.SrcMAC),
-		DstMAC:    andMAC(k.DstMAC, m.DstMAC),
-		EtherType: k.EtherType & m.EtherType,
-		Src:       k.Src.And(m.Src),
-		Dst:       k.Dst.And(m.Dst),
-		Proto:     k.Proto & m.Proto,
-		Frag:      k.Frag & m.Frag,
-		SrcPort:   k.SrcPort & m.SrcPort,
-		DstPort:   k.DstPort & m.DstPort,
+	a, b := k.words(), m.words()
+	for i := range a {
+		a[i] &= b[i]
 	}
-}
-
-func andMAC(a, b packet.MAC) packet.MAC {
-	return packet.MAC{a[0] & b[0], a[1] & b[1], a[2] & b[2], a[3] & b[3], a[4] & b[4], a[5] & b[5]}
-}
-
-func orMAC(a, b packet.MAC) packet.MAC {
-	return packet.MAC{a[0] | b[0], a[1] | b[1], a[2] | b[2], a[3] | b[3], a[4] | b[4], a[5] | b[5]}
+	return k
 }
 
 // String returns the key in one line, fields separated by spaces.

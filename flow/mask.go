@@ -48,25 +48,35 @@ func AddrMask(n int, etherType uint16) Addr {
 
 // Or returns the mask of the bits in m or o.
 func (m Mask) Or(o Mask) Mask {
-	return Mask{
-		Ingress:   m.Ingress | o.Ingress,
-		SrcMAC:    orMAC(m.SrcMAC, o.SrcMAC),
-		DstMAC:    orMAC(m.DstMAC, o.DstMAC),
-		EtherType: m.EtherType | o.EtherType,
-		Src:       m.Src.Or(o.Src),
-		Dst:       m.Dst.Or(o.Dst),
-		Proto:     m.Proto | o.Proto,
-		Frag:      m.Frag | o.Frag,
-		SrcPort:   m.SrcPort | o.SrcPort,
-		DstPort:   m.DstPort | o.DstPort,
+	a, b := m.words(), o.words()
+	for i := range a {
+		a[i] |= b[i]
 	}
+	return m
 }
 
 // Covers reports whether m has every bit that o has.
-func (m Mask) Covers(o Mask) bool { return Key(o).And(m) == Key(o) }
+func (m Mask) Covers(o Mask) bool {
+	a, b := m.words(), o.words()
+	var missing uint32
+	for i := range a {
+		missing |= b[i] &^ a[i]
+	}
+	return missing == 0
+}
 
 // Matches reports whether k agrees with pattern in the bits of m. The pattern may have bits outside m.
-func (m Mask) Matches(pattern, k Key) bool { return pattern.And(m) == k.And(m) }
+func (m Mask) Matches(pattern, k Key) bool { return m.agree(&pattern, &k) }
+
+// agree is Matches without copies.
+func (m *Mask) agree(p, k *Key) bool {
+	a, b, c := m.words(), p.words(), k.words()
+	var differ uint32
+	for i := range a {
+		differ |= (b[i] ^ c[i]) & a[i]
+	}
+	return differ == 0
+}
 
 // Bits returns the number of bits that were read.
 func (m Mask) Bits() int {

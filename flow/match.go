@@ -18,7 +18,7 @@ type Match struct {
 func MatchOf(k Key, m Mask) Match { return Match{Key: k.And(m), Mask: m} }
 
 // Contains reports whether k is in the set.
-func (m Match) Contains(k Key) bool { return k.And(m.Mask) == m.Key }
+func (m Match) Contains(k Key) bool { return m.Mask.agree(&m.Key, &k) }
 
 // Overlaps reports whether some key is in both sets.
 func (m Match) Overlaps(o Match) bool { return m.Key.And(o.Mask) == o.Key.And(m.Mask) }
