@@ -1,0 +1,208 @@
+package flow
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/rand/v2"
+	"os"
+	"testing"
+
+	"github.com/weft-sdn/weft/packet"
+	"github.com/weft-sdn/weft/softswitch/pipeline"
+)
+
+// edge runs the compiled p4src/v1model as an edge that sends flows of vport 7, on port 1, through VXLAN.
+type edge struct {
+	*pipeline.Machine
+	out   [][]byte
+	ports []uint16
+}
+
+const (
+	portCPU, portTenant, portUnderlay = 510, 1, 256
+	vport, scope, rewriteID, peer     = 7, 9, 5, 3
+	dest                              = 0x123456
+	vid                               = 9 // of the tagged frames in these tests
+	mtu                               = 60
+)
+
+func be(width int, v uint64) []byte { return binary.BigEndian.AppendUint64(nil, v)[8-width:] }
+
+// exact makes exact matches, any ternary ones of all bits.
+func exact(vs ...[]byte) (m []pipeline.FieldMatch) {
+	for _, v := range vs {
+		m = append(m, pipeline.FieldMatch{Value: v})
+	}
+	return m
+}
+
+func ternary(vs ...[]byte) (m []pipeline.FieldMatch) {
+	for _, v := range vs {
+		m = append(m, pipeline.FieldMatch{Value: v, Mask: bytes.Repeat([]byte{0xff}, len(v))})
+	}
+	return m
+}
+
+func (e *edge) insert(t testing.TB, table string, match []pipeline.FieldMatch, priority int32, action string, params ...[]byte) {
+	t.Helper()
+	tbl, ok := e.Table(table)
+	if !ok {
+		t.Fatalf("no table %s", table)
+	}
+	if err := tbl.Insert(pipeline.Entry{Match: match, Priority: priority, Action: action, Params: params}); err != nil {
+		t.Fatalf("%s: %v", table, err)
+	}
+}
+
+func newEdge(t testing.TB) *edge {
+	t.Helper()
+	b, err := os.ReadFile("../p4src/build/weft.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := pipeline.Load(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &edge{}
+	e.Machine = pipeline.New(p, pipeline.Options{CPUPort: portCPU, Emit: func(port uint16, frame []byte) {
+		e.out, e.ports = append(e.out, bytes.Clone(frame)), append(e.ports, port)
+	}})
+	e.insert(t, "ingress.port_map", exact(be(2, portTenant), be(2, 0), be(1, 0)), 0, "ingress.set_vport", be(2, vport))
+	e.insert(t, "ingress.port_map", exact(be(2, portTenant), be(2, vid), be(1, 1)), 0, "ingress.set_vport", be(2, vport))
+	e.insert(t, "ingress.l2_guard", exact(be(2, rewriteID)), 0, "ingress.set_mtu", be(2, mtu))
+	e.insert(t, "egress.l2_rewrite", exact(be(2, rewriteID)), 0, "egress.set_macs", macR[:], macA[:])
+	e.insert(t, "ingress.location", exact(be(3, dest), be(1, 0)), 0, "ingress.to_peer", be(2, peer))
+	for b := range uint64(16) { // the outer source address tells the bucket: the upper bits of the hash
+		e.insert(t, "ingress.peer", exact(be(2, peer), be(1, b)), 0, "ingress.set_path", be(2, 100+b), be(2, portUnderlay))
+		e.insert(t, "egress.underlay", exact(be(2, 100+b)), 0, "egress.encap_v4", be(1, 1), be(4, b), be(4, 99), macA[:], macB[:], be(2, 65535))
+	}
+	return e
+}
+
+// learn installs the one flow of which k is the key, as exact as its table allows.
+func (e *edge) learn(t testing.TB, k Key, dec uint8) {
+	t.Helper()
+	for _, name := range []string{"ingress.src_class", "ingress.dst_class", "ingress.flow_exact_v4", "ingress.flow_exact_v6", "ingress.flow_wild_l2"} {
+		tbl, _ := e.Table(name)
+		tbl.Clear()
+	}
+	e.insert(t, "ingress.src_class", exact(be(2, vport), k.SrcMAC[:]), 0, "ingress.known_source")
+	e.insert(t, "ingress.dst_class", exact(be(2, vport), k.DstMAC[:]), 0, "ingress.set_scope", be(2, scope))
+	action := [][]byte{be(3, dest), be(2, rewriteID), be(1, uint64(dec))}
+	tail := [][]byte{be(1, uint64(k.Proto)), be(2, uint64(k.SrcPort)), be(2, uint64(k.DstPort)), be(1, uint64(k.Frag))}
+	switch {
+	case k.Is4():
+		e.insert(t, "ingress.flow_exact_v4", exact(append([][]byte{be(2, scope), k.Src[12:], k.Dst[12:]}, tail...)...), 0, "ingress.forward_flow_exact_v4", action...)
+	case k.Is6():
+		e.insert(t, "ingress.flow_exact_v6", exact(append([][]byte{be(2, scope), k.Src[:], k.Dst[:]}, tail...)...), 0, "ingress.forward_flow_exact_v6", action...)
+	default:
+		e.insert(t, "ingress.flow_wild_l2", ternary(be(2, scope), k.SrcMAC[:], k.DstMAC[:], be(2, uint64(k.EtherType))), 1, "ingress.forward_flow_wild_l2", action...)
+	}
+}
+
+// compare sends b through the pipeline with a flow entry for its key, and tells whether it was forwarded. The pipeline must report a parser error iff
+// Parse does, hit by KeyOf, punt by Guards.Check, rewrite by Rewrite.Apply and hash by Hash.
+func (e *edge) compare(t testing.TB, b []byte, dec uint8) (forwarded bool) {
+	t.Helper()
+	e.out, e.ports = e.out[:0], e.ports[:0]
+	var f packet.Frame
+	if err := packet.Parse(b, &f); err != nil || f.Tagged && f.VLAN != vid {
+		e.Process(portTenant, bytes.Clone(b))
+		if len(e.out) != 0 {
+			t.Fatalf("%x, error %v: the pipeline emits %x", b, err, e.out)
+		}
+		return false
+	}
+	e.learn(t, KeyOf(&f, vport), dec)
+	e.Process(portTenant, bytes.Clone(b))
+	if len(e.out) != 1 {
+		t.Fatalf("%x: the pipeline emits %x", b, e.out)
+	}
+	out := e.out[0]
+	if reason := (Guards{MinTTL: dec, MaxLen: mtu}).Check(&f); reason != ReasonNone {
+		if e.ports[0] != portCPU || Reason(out[4]) != reason || !bytes.HasSuffix(out, b) {
+			t.Fatalf("%x: port %d, reason %v, want %v: %x", b, e.ports[0], Reason(out[4]), reason, out)
+		}
+		return false
+	}
+	if e.ports[0] != portUnderlay || len(out) < 50 {
+		t.Fatalf("%x, key %v: port %d, reason %v", b, KeyOf(&f, vport), e.ports[0], Reason(out[4]))
+	}
+	hash := Hash(&f)
+	if src := binary.BigEndian.Uint16(out[34:]); src != 0xc000|hash&0x3fff || out[29] != byte(hash>>12) {
+		t.Fatalf("%x: outer source port %#x and bucket %d, hash %#x", b, src, out[29], hash)
+	}
+	want := frame(t, bytes.Clone(b))
+	want.Untag()
+	Rewrite{SetMACs: true, SrcMAC: macR, DstMAC: macA, TTLDec: dec}.Apply(want.Data, want)
+	if !bytes.Equal(out[50:], want.Data) {
+		t.Fatalf("%x:\nemits %x\nwant  %x", b, out[50:], want.Data)
+	}
+	return true
+}
+
+// seeds are frames of all kinds, short ones too.
+func seeds(t testing.TB) [][]byte {
+	set := func(b []byte, at int, v ...byte) []byte {
+		b = bytes.Clone(b)
+		copy(b[at:], v)
+		return b
+	}
+	v4, v6 := udp(a4, b4), udp(a6, b6)
+	ping4, err := packet.AppendICMPError(nil, frame(t, v4), &packet.ICMPError{Kind: packet.NoRoute, Src: b4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ping6 := packet.AppendNS(nil, macA, a6, b6)
+	later := append(set(v6[:54], 20, packet.ProtoFragment), append([]byte{packet.ProtoUDP, 0, 0, 8, 1, 2, 3, 4}, v6[54:]...)...)
+	all := [][]byte{
+		v4, v6, arp(), ping4, ping6, set(ping4, 34, 8), set(ping4, 34, 0), set(ping6, 54, 128), set(ping6, 54, 129),
+		set(v4, 20, 0x20), set(v4, 21, 1), set(v4, 23, packet.ProtoSCTP), set(v4, 23, packet.ProtoGRE), set(v4, 14, 0x46), set(v4, 14, 0x44), set(v4, 14, 0x55), set(v6, 14, 0x50),
+		set(append(v4, make([]byte, 20)...), 23, packet.ProtoTCP), set(append(v6, make([]byte, 20)...), 20, packet.ProtoTCP), set(v6, 20, 0), later, set(later, 57, 1), set(later, 57, 0),
+		tagged(v4), tagged(v6), tagged(arp()), tagged(tagged(v4)), set(v4, 12, 0x88, 0xa8), set(v4, 22, 1), set(v6, 21, 1), set(v4, 17, 200), set(v6, 19, 200), set(v4, 24, 0, 0),
+	}
+	return all
+}
+
+// TestPipeline compares this package and package packet with the compiled pipeline, on frames of all kinds, cut at every length and with bytes changed.
+func TestPipeline(t *testing.T) {
+	e := newEdge(t)
+	rng := rand.New(rand.NewPCG(5, 6))
+	forwarded, n := 0, 0
+	run := func(b []byte, dec uint8) {
+		n++
+		if e.compare(t, b, dec) {
+			forwarded++
+		}
+	}
+	for _, s := range seeds(t) {
+		for cut := range len(s) + 1 {
+			run(s[:cut:cut], 1)
+		}
+		for range 150 {
+			b := bytes.Clone(s)
+			for range 1 + rng.IntN(4) {
+				b[12+rng.IntN(len(b)-12)] = byte(rng.Uint32())
+			}
+			run(b, uint8(rng.IntN(MaxTTLDec+1)))
+		}
+	}
+	if forwarded < n/4 {
+		t.Errorf("only %d of %d frames went the whole way", forwarded, n)
+	}
+	t.Logf("%d of %d frames forwarded", forwarded, n)
+}
+
+// FuzzPipeline is TestPipeline on frames that the fuzzer finds.
+func FuzzPipeline(f *testing.F) {
+	for _, s := range seeds(f) {
+		f.Add(s, uint8(1))
+	}
+	e := newEdge(f)
+	f.Fuzz(func(t *testing.T, b []byte, dec uint8) {
+		if len(b) <= 9000 {
+			e.compare(t, b, dec%(MaxTTLDec+1))
+		}
+	})
+}
