@@ -136,6 +136,7 @@ func TestNeighbourDiscoveryErrors(t *testing.T) {
 		"short router":              {short(ra, 15), ErrTruncated},
 		"half option":               {short(ns, 25), ErrInvalid},
 		"option of 0":               {resum(with(ns, 79, 0)), ErrInvalid},
+		"other option of 0":         {resum(with(ns, 78, 14, 0)), ErrInvalid},
 		"option of 2":               {resum(with(ns, 79, 2)), ErrInvalid},
 		"group link":                {resum(with(ns, 80, 3)), ErrInvalid},
 		"group target":              {resum(with(ns, 62, multi...)), ErrInvalid},
