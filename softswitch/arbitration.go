@@ -40,6 +40,7 @@ const maxRoles = 256
 type arbiter struct {
 	deviceID   uint64
 	maxStreams int // per role
+	quirks     Quirks
 
 	turn sync.Mutex // one change of primary at a time, waiting for writes included
 
@@ -67,8 +68,8 @@ type receiver struct {
 	scope   *scope
 }
 
-func newArbiter(deviceID uint64, maxStreams int) *arbiter {
-	a := &arbiter{deviceID: deviceID, maxStreams: maxStreams, roles: map[string]*role{"": {}}}
+func newArbiter(deviceID uint64, maxStreams int, quirks Quirks) *arbiter {
+	a := &arbiter{deviceID: deviceID, maxStreams: maxStreams, quirks: quirks, roles: map[string]*role{"": {}}}
 	a.drained.L = &a.mu
 	a.primaries.Store(new([]receiver))
 	return a
@@ -123,7 +124,7 @@ func (a *arbiter) promoteLocked(r *role, s *session, config *anypb.Any, sc *scop
 
 // admitLocked checks a message against the stream's state and those of other controllers.
 func (a *arbiter) admitLocked(s *session, msg *p4v1.MasterArbitrationUpdate) (*role, *scope, error) {
-	name := msg.GetRole().GetName()
+	name := a.roleName(msg.GetRole().GetName())
 	if s.role == nil && msg.DeviceId != a.deviceID {
 		return nil, nil, faultf(codes.NotFound, "no device has id %d", msg.DeviceId)
 	}
@@ -133,9 +134,12 @@ func (a *arbiter) admitLocked(s *session, msg *p4v1.MasterArbitrationUpdate) (*r
 	if s.role != nil && s.role.name != name {
 		return nil, nil, faultf(codes.FailedPrecondition, "this stream has role %q, not %q", s.role.name, name)
 	}
-	sc, err := parseScope(msg.GetRole().GetConfig())
-	if err != nil {
-		return nil, nil, err
+	var sc *scope
+	if !a.quirks.IgnoresRoles {
+		var err error
+		if sc, err = parseScope(msg.GetRole().GetConfig()); err != nil {
+			return nil, nil, err
+		}
 	}
 	r := a.roles[name]
 	if r == nil {
@@ -170,10 +174,14 @@ func (a *arbiter) leave(s *session) {
 	}
 	r.sessions = slices.DeleteFunc(r.sessions, func(other *session) bool { return other == s })
 	s.hasID = false
-	if r.primary == s {
-		a.setPrimaryLocked(r, nil)
-		r.notifyAll(a.deviceID)
+	if r.primary != s {
+		return
 	}
+	a.setPrimaryLocked(r, nil)
+	if next := r.next(); next != nil && a.quirks.PromotesNext {
+		a.setPrimaryLocked(r, next)
+	}
+	r.notifyAll(a.deviceID)
 }
 
 // setPrimaryLocked also publishes the primaries to the packet path.
@@ -196,9 +204,13 @@ func (a *arbiter) begin(deviceID uint64, name string, id *p4v1.Uint128) (*role, 
 	if deviceID != a.deviceID {
 		return nil, nil, faultf(codes.NotFound, "no device has id %d", deviceID)
 	}
-	r := a.roles[name]
+	r := a.roles[a.roleName(name)]
 	if r == nil {
 		return nil, nil, faultf(codes.NotFound, "no controller has role %q", name)
+	}
+	if id == nil && a.quirks.OpenWrites {
+		r.inflight++
+		return r, r.scope, nil
 	}
 	if r.primary == nil || id == nil || r.primary.id != electionIDOf(id) {
 		return nil, nil, faultf(codes.PermissionDenied, "not the primary of role %q", name)
@@ -229,10 +241,29 @@ func (a *arbiter) isPrimary(s *session) (*scope, bool) {
 func (a *arbiter) scopeOf(name string) (*scope, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if r := a.roles[name]; r != nil {
+	if r := a.roles[a.roleName(name)]; r != nil {
 		return r.scope, nil
 	}
 	return nil, faultf(codes.NotFound, "no controller has role %q", name)
+}
+
+// roleName is the role that a request's role stands for.
+func (a *arbiter) roleName(name string) string {
+	if a.quirks.IgnoresRoles {
+		return ""
+	}
+	return name
+}
+
+// next is the live controller with the highest election id, or nil.
+func (r *role) next() *session {
+	var best *session
+	for _, s := range r.sessions {
+		if s.hasID && (best == nil || s.id.compare(best.id) > 0) {
+			best = s
+		}
+	}
+	return best
 }
 
 func (r *role) notifyAll(deviceID uint64) {

@@ -47,6 +47,9 @@ func (s *Server) SetForwardingPipelineConfig(_ context.Context, req *p4v1.SetFor
 		}
 		s.commitLocked(s.saved)
 	case p4v1.SetForwardingPipelineConfigRequest_RECONCILE_AND_COMMIT:
+		if s.options.Quirks.NoReconcile {
+			return nil, faultf(codes.Unimplemented, "%v is not supported", action)
+		}
 		if err := s.reconcileLocked(req.GetConfig()); err != nil {
 			return nil, err
 		}

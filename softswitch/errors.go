@@ -69,6 +69,8 @@ func faultOf(err error) *fault {
 type batchErrors struct {
 	faults []*fault // nil, or one per element with nil for success
 	size   int
+	// fullIsUnknown is the quirk of that name.
+	fullIsUnknown bool
 }
 
 func (b *batchErrors) record(i int, err error) {
@@ -78,7 +80,11 @@ func (b *batchErrors) record(i int, err error) {
 	if b.faults == nil {
 		b.faults = make([]*fault, b.size)
 	}
-	b.faults[i] = faultOf(err)
+	f := faultOf(err)
+	if b.fullIsUnknown && f.code == codes.ResourceExhausted {
+		f = &fault{code: codes.Unknown, text: f.text}
+	}
+	b.faults[i] = f
 }
 
 func (b *batchErrors) failed() bool { return b.faults != nil }

@@ -50,6 +50,11 @@ func (l *lab) advance(d time.Duration) {
 
 func newLab(t testing.TB) *lab {
 	t.Helper()
+	return newQuirkyLab(t, Quirks{})
+}
+
+func newQuirkyLab(t testing.TB, quirks Quirks) *lab {
+	t.Helper()
 	l := &lab{t: t, ends: map[uint16]*port.End{}, now: time.Unix(1_000_000, 0)}
 	ports := map[uint16]port.Port{}
 	for n := uint16(1); n <= 4; n++ {
@@ -57,7 +62,7 @@ func newLab(t testing.TB) *lab {
 		ports[n], l.ends[n] = inner, outer
 	}
 	var err error
-	l.server, err = New(Options{DeviceID: labDevice, CPUPort: labCPU, Ports: ports, Now: l.clock, SweepInterval: time.Hour})
+	l.server, err = New(Options{DeviceID: labDevice, CPUPort: labCPU, Ports: ports, Now: l.clock, SweepInterval: time.Hour, Quirks: quirks})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,10 @@ func (s *Server) Read(req *p4v1.ReadRequest, stream p4v1.P4Runtime_ReadServer) e
 	if err != nil {
 		return err
 	}
-	var pages pages
+	pages := pages{limit: pageSize}
+	if s.options.Quirks.WholeReads {
+		pages.limit = maxMessage
+	}
 	errs := batchErrors{size: len(req.GetEntities())}
 	if err := s.collect(sc, req, &pages, &errs); err != nil {
 		return err
@@ -56,7 +59,10 @@ func (s *Server) collect(sc *scope, req *p4v1.ReadRequest, out *pages, errs *bat
 const pageSize = 128 << 10
 
 // pages are encoded ReadResponses.
-type pages struct{ list [][]byte }
+type pages struct {
+	limit int // bytes per page
+	list  [][]byte
+}
 
 // entitiesField is the number of ReadResponse.entities.
 const entitiesField = 1
@@ -64,7 +70,7 @@ const entitiesField = 1
 func (p *pages) add(e *p4v1.Entity) error {
 	size := proto.Size(e)
 	last := len(p.list) - 1
-	if last < 0 || len(p.list[last])+size > pageSize && len(p.list[last]) > 0 {
+	if last < 0 || len(p.list[last])+size > p.limit && len(p.list[last]) > 0 {
 		p.list = append(p.list, make([]byte, 0, 1024))
 		last++
 	}

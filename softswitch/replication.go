@@ -41,8 +41,8 @@ func checkPresence(kind p4v1.Update_Type, there bool, what string, id uint32) er
 
 func (t *target) writeMulticast(kind p4v1.Update_Type, g *p4v1.MulticastGroupEntry) error {
 	id := g.GetMulticastGroupId()
-	if id == 0 || id > maxGroupID {
-		return invalidf("multicast group id %d is not in 1…%d", id, maxGroupID)
+	if limit := t.server.options.Quirks.MaxGroupID; id == 0 || id > limit {
+		return invalidf("multicast group id %d is not in 1…%d", id, limit)
 	}
 	if err := checkPresence(kind, t.multicast[id] != nil, "multicast group", id); err != nil {
 		return err

@@ -22,7 +22,7 @@ const graceTime = time.Second
 
 // NewGRPCServer makes a gRPC server with this switch on it and limits that suit large
 // batches.
-func (s *Server) NewGRPCServer(options ...grpc.ServerOption) *grpc.Server {
+func (s *Server) NewGRPCServer() *grpc.Server {
 	defaults := []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.MaxSendMsgSize(maxMessage),
@@ -31,7 +31,7 @@ func (s *Server) NewGRPCServer(options ...grpc.ServerOption) *grpc.Server {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
 	}
-	server := grpc.NewServer(append(defaults, options...)...)
+	server := grpc.NewServer(append(defaults, s.options.GRPC...)...)
 	s.Register(server)
 	return server
 }

@@ -34,6 +34,10 @@ type Options struct {
 	SweepInterval time.Duration
 	// MaxStreams is the largest number of controllers per role; 0 means 64.
 	MaxStreams int
+	// Quirks are deviations from the specification to imitate.
+	Quirks Quirks
+	// GRPC are further options of the gRPC server that Serve makes: TLS, interceptors.
+	GRPC []grpc.ServerOption
 }
 
 // Server is one switch: ports, the pipeline between them, and P4Runtime to program it.
@@ -84,7 +88,10 @@ func New(o Options) (*Server, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{options: o, log: o.Logger.With("device", o.DeviceID), arbiter: newArbiter(o.DeviceID, o.MaxStreams)}
+	if o.Quirks.MaxGroupID == 0 || o.Quirks.MaxGroupID > maxGroupID {
+		o.Quirks.MaxGroupID = maxGroupID
+	}
+	s := &Server{options: o, log: o.Logger.With("device", o.DeviceID), arbiter: newArbiter(o.DeviceID, o.MaxStreams, o.Quirks)}
 	if o.CPUPort != 0 && o.CPUPort == o.DropPort {
 		return nil, fmt.Errorf("softswitch: port %d cannot be both CPU port and drop port", o.CPUPort)
 	}

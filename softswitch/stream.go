@@ -63,6 +63,9 @@ func (s *Server) handleStream(peer *session, msg *p4v1.StreamMessageRequest) err
 	case *p4v1.StreamMessageRequest_Packet:
 		if err := s.packetOut(peer, update.Packet); err != nil {
 			s.counts.packetOutRefused.Add(1)
+			if s.options.Quirks.SilentPacketOut {
+				return nil
+			}
 			s.streamError(peer, err, &p4v1.StreamError{Details: &p4v1.StreamError_PacketOut{
 				PacketOut: &p4v1.PacketOutError{PacketOut: update.Packet}}})
 		}

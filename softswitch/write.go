@@ -25,7 +25,10 @@ func (s *Server) Write(_ context.Context, req *p4v1.WriteRequest) (*p4v1.WriteRe
 	if err != nil {
 		return nil, err
 	}
-	errs := batchErrors{size: len(req.GetUpdates())}
+	if s.options.Quirks.NoAtomicBatches && req.GetAtomicity() != p4v1.WriteRequest_CONTINUE_ON_ERROR {
+		return nil, faultf(codes.Unimplemented, "atomicity %v is not supported", req.GetAtomicity())
+	}
+	errs := batchErrors{size: len(req.GetUpdates()), fullIsUnknown: s.options.Quirks.FullIsUnknown}
 	switch req.GetAtomicity() {
 	case p4v1.WriteRequest_CONTINUE_ON_ERROR:
 		for i, u := range req.GetUpdates() {

@@ -59,6 +59,13 @@ func (e *End) SetUp(up bool) { e.up.Store(up) }
 // Overflow is the number of frames sent by this end that found the queue full.
 func (e *End) Overflow() uint64 { return e.overflow.Load() }
 
+// Queued is the number of frames that wait to be received at this end.
+func (e *End) Queued() int {
+	e.in.mu.Lock()
+	defer e.in.mu.Unlock()
+	return e.in.count
+}
+
 // Close implements Port. The other end stays open: what it sends is dropped.
 func (e *End) Close() error {
 	e.in.close()
