@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -55,7 +56,7 @@ func newFabric(t testing.TB, cfg fabric.Config) *fabric.Fabric {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() { done <- f.Run(ctx) }()
-	t.Cleanup(func() { cancel(); <-done; f.Close() })
+	t.Cleanup(func() { cancel(); <-done })
 	return f
 }
 
@@ -95,8 +96,11 @@ func TestFabricRoutes(t *testing.T) {
 	if got := f.Counters().TTLExceeded; got != 4 {
 		t.Errorf("%d exceeded TTLs counted, want 4", got)
 	}
-	if c := portB.NIC(); c.FramesSent == 0 || c.FramesReceived == 0 {
+	if c := portB.Gateway().Counters(); c.Sent == 0 || c.Received == 0 {
 		t.Errorf("counters of link 200: %+v", c)
+	}
+	if c := f.Counters(); c.Forwarded < 16 || c.Malformed+c.Foreign+c.NoRoute+c.TooBig != 0 {
+		t.Errorf("counters %+v", c)
 	}
 }
 
@@ -106,7 +110,7 @@ func TestNoRoute(t *testing.T) {
 	for _, to := range []string{"172.16.9.9", "fd01::9:9"} {
 		_, err := a.Ping(soon(t), netip.MustParseAddr(to), 1)
 		var icmpErr *host.ICMPError
-		if !errors.As(err, &icmpErr) || icmpErr.Kind != host.NetUnreachable && icmpErr.Kind != host.HostUnreachable {
+		if !errors.As(err, &icmpErr) || icmpErr.Kind != host.NetUnreachable {
 			t.Errorf("%s: %v", to, err)
 			continue
 		}
@@ -139,11 +143,17 @@ func TestMTU(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	if _, err := a.EchoUDP(soon(t), netip.AddrPortFrom(netip.MustParseAddr("10.0.1.1"), 9), []byte("x"), 5*time.Second); err == nil {
+		t.Error("the router runs a UDP service")
+	}
 	if got := f.Counters().TooBig; got < 2 {
 		t.Errorf("%d packets too big counted, want 2 or more", got)
 	}
 	if _, err := a.PingWith(soon(t), b.Addr4(), host.PingConfig{Size: 3000}); err != nil {
 		t.Errorf("fragmented by the router: %v", err)
+	}
+	if f.Counters().Fragmented == 0 {
+		t.Error("the router fragmented nothing")
 	}
 }
 
@@ -208,8 +218,71 @@ func TestLinkDownUpLossCapture(t *testing.T) {
 	if result, err := a.PingWith(soon(t), b.Addr4(), short); err == nil || result.Received() != 0 {
 		t.Errorf("over a link that loses everything: %+v", result)
 	}
-	if c := portA.Edge().Counters(); c.Down != 2 || c.Lost < 2 {
-		t.Errorf("counters %+v, want 2 frames while down and 2 or more lost", c)
+	if c := portA.Edge().Counters(); c.Down < 2 || c.Lost < 2 {
+		t.Errorf("counters %+v, want 2 or more frames while down and 2 or more lost", c)
+	}
+}
+
+func TestUnresolvedNeighbourIsRefusedInTheEnd(t *testing.T) {
+	var elapsed atomic.Int64
+	begin := time.Now()
+	f := newFabric(t, fabric.Config{Now: func() time.Time { return begin.Add(time.Duration(elapsed.Load())) }})
+	a, portA := edge(t, f, 1, 0, 0)
+	silent, err := f.Plug(2, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, to := range []netip.Addr{silent.Edge4.Addr(), silent.Edge6.Addr()} {
+		elapsed.Store(0)
+		if _, err := a.PingWith(soon(t), to, host.PingConfig{Timeout: 20 * time.Millisecond}); !errors.Is(err, host.ErrTimeout) {
+			t.Errorf("%s, asked first: %v", to, err)
+		}
+		elapsed.Store(int64(5 * time.Second))
+		_, err := a.Ping(soon(t), to, 1)
+		var icmpErr *host.ICMPError
+		if !errors.As(err, &icmpErr) || icmpErr.Kind != host.HostUnreachable || icmpErr.From != portA.Gateway4 && icmpErr.From != portA.Gateway6 {
+			t.Errorf("%s, asked in vain: %v", to, err)
+		}
+	}
+	if c := f.Counters(); c.HostUnreachable != 2 {
+		t.Errorf("counters %+v, want 2 unreachable", c)
+	}
+	if asked := silent.Gateway().Counters().Sent; asked != 4 {
+		t.Errorf("%d requests on the silent link, want 4", asked)
+	}
+}
+
+func TestRouteMoves(t *testing.T) {
+	f := newFabric(t, fabric.Config{})
+	a, _ := edge(t, f, 1, 0, 0)
+	b, portB := edge(t, f, 2, 0, 0)
+	v4, v6 := loopbacks(2)
+	f.Unroute(v4)
+	if _, err := a.Ping(soon(t), v4.Addr(), 1); err == nil {
+		t.Error("reached without a route")
+	}
+	if err := f.Route(v4, 2); err != nil {
+		t.Fatal(err)
+	}
+	b.Close()
+	portB.SetUp(false)
+	moved, err := f.Plug(3, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := host.New(host.Config{Name: "c", MAC: [6]byte{2, 0, 0, 0, 1, 3}, Addrs: []netip.Prefix{moved.Edge4, moved.Edge6, v4, v6},
+		Gateways: []netip.Addr{moved.Gateway4, moved.Gateway6}}, moved.Edge())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	if err := errors.Join(f.Route(v4, 3), f.Route(v6, 3)); err != nil {
+		t.Fatal(err)
+	}
+	for _, to := range []netip.Addr{v4.Addr(), v6.Addr()} {
+		if _, err := a.Ping(soon(t), to, 1); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
@@ -242,7 +315,7 @@ func runTwice(t *testing.T, f *fabric.Fabric) error {
 	return f.Run(t.Context())
 }
 
-func BenchmarkForward(b *testing.B) {
+func BenchmarkTransfer(b *testing.B) {
 	f := newFabric(b, fabric.Config{})
 	sender, _ := edge(b, f, 1, 0, 0)
 	receiver, _ := edge(b, f, 2, 0, 0)

@@ -50,7 +50,7 @@ func (h *Host) DialTCP(ctx context.Context, to netip.AddrPort) (net.Conn, error)
 	defer cancel(nil)
 	stop := context.AfterFunc(h.ctx, func() { cancel(ErrClosed) })
 	defer stop()
-	conn, err := gonet.DialContextTCP(dialing, h.stack, fullAddress(to), Protocol(to.Addr()))
+	conn, err := gonet.DialContextTCP(dialing, h.stack, fullAddress(to), protocol(to.Addr()))
 	if err == nil {
 		return conn, nil
 	}
@@ -90,7 +90,7 @@ func (h *Host) dialUDP(to netip.AddrPort) (net.Conn, uint16, error) {
 	fail := func(err tcpip.Error) (net.Conn, uint16, error) {
 		return nil, 0, fmt.Errorf("host %s: UDP to %s: %w", h.cfg.Name, to, stackError(err))
 	}
-	endpoint, err := h.stack.NewEndpoint(udp.ProtocolNumber, Protocol(to.Addr()), &queue)
+	endpoint, err := h.stack.NewEndpoint(udp.ProtocolNumber, protocol(to.Addr()), &queue)
 	if err != nil {
 		return fail(err)
 	}

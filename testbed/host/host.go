@@ -135,21 +135,37 @@ func (h *Host) buildStack() error {
 		},
 		HandleLocal: true,
 	})
-	sack, moderate := tcpip.TCPSACKEnabled(true), tcpip.TCPModerateReceiveBufferOption(true)
-	for _, option := range []tcpip.SettableTransportProtocolOption{&sack, &moderate} {
-		if err := h.stack.SetTransportProtocolOption(tcp.ProtocolNumber, option); err != nil {
-			return fmt.Errorf("set TCP option: %w", stackError(err))
-		}
+	if err := h.tuneTCP(); err != nil {
+		return err
 	}
 	if err := h.stack.CreateNIC(nicID, h.nic); err != nil {
 		return fmt.Errorf("create interface: %w", stackError(err))
 	}
 	for _, prefix := range h.cfg.Addrs {
-		if err := h.stack.AddProtocolAddress(nicID, ProtocolAddress(prefix), stack.AddressProperties{}); err != nil {
+		if err := h.stack.AddProtocolAddress(nicID, protocolAddress(prefix), stack.AddressProperties{}); err != nil {
 			return fmt.Errorf("add address %s: %w", prefix, stackError(err))
 		}
 	}
 	h.stack.SetRouteTable(h.routes())
+	return nil
+}
+
+// tcpBuffer bounds the window of a connection, in bytes. Links in memory have almost no
+// delay, so a larger one gains nothing: it only overflows the links' queues, which then lose
+// a thousand segments at a time.
+const tcpBuffer = 256 << 10
+
+func (h *Host) tuneTCP() error {
+	sack, moderate := tcpip.TCPSACKEnabled(true), tcpip.TCPModerateReceiveBufferOption(true)
+	for _, option := range []tcpip.SettableTransportProtocolOption{
+		&sack, &moderate,
+		&tcpip.TCPReceiveBufferSizeRangeOption{Min: tcp.MinBufferSize, Default: tcpBuffer / 2, Max: tcpBuffer},
+		&tcpip.TCPSendBufferSizeRangeOption{Min: tcp.MinBufferSize, Default: tcpBuffer / 2, Max: tcpBuffer},
+	} {
+		if err := h.stack.SetTransportProtocolOption(tcp.ProtocolNumber, option); err != nil {
+			return fmt.Errorf("set TCP option %T: %w", option, stackError(err))
+		}
+	}
 	return nil
 }
 
@@ -158,18 +174,18 @@ func (h *Host) buildStack() error {
 func (h *Host) routes() []tcpip.Route {
 	var table []tcpip.Route
 	for _, prefix := range h.cfg.Addrs {
-		table = append(table, tcpip.Route{Destination: Subnet(prefix), NIC: nicID})
+		table = append(table, tcpip.Route{Destination: subnet(prefix), NIC: nicID})
 	}
-	table = append(table, tcpip.Route{Destination: Subnet(netip.MustParsePrefix("fe80::/64")), NIC: nicID})
+	table = append(table, tcpip.Route{Destination: subnet(netip.MustParsePrefix("fe80::/64")), NIC: nicID})
 	for _, route := range h.cfg.Routes {
-		table = append(table, tcpip.Route{Destination: Subnet(route.Dst), Gateway: Address(route.Via), NIC: nicID})
+		table = append(table, tcpip.Route{Destination: subnet(route.Dst), Gateway: address(route.Via), NIC: nicID})
 	}
 	for _, gateway := range h.cfg.Gateways {
 		any := netip.PrefixFrom(netip.IPv4Unspecified(), 0)
 		if gateway.Is6() {
 			any = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
 		}
-		table = append(table, tcpip.Route{Destination: Subnet(any), Gateway: Address(gateway), NIC: nicID})
+		table = append(table, tcpip.Route{Destination: subnet(any), Gateway: address(gateway), NIC: nicID})
 	}
 	return table
 }

@@ -115,7 +115,7 @@ func TestPingUnanswered(t *testing.T) {
 
 func TestTransfers(t *testing.T) {
 	const size = 4 << 20
-	a, b, _ := pair(t, nil)
+	a, b, cable := pair(t, nil)
 	if err := errors.Join(b.ServeSink(9), b.ServeHTTP(80)); err != nil {
 		t.Fatal(err)
 	}
@@ -132,6 +132,9 @@ func TestTransfers(t *testing.T) {
 			t.Error("two transfers carried the same bytes")
 		}
 		t.Logf("%s: push %.0f Mbit/s, fetch %.0f Mbit/s", to, pushed.Mbps(), fetched.Mbps())
+	}
+	if overflow := cable.A().Counters().Overflow + cable.B().Counters().Overflow; overflow != 0 {
+		t.Errorf("one connection overflowed the cable's queues by %d frames", overflow)
 	}
 }
 

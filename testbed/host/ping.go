@@ -158,7 +158,7 @@ func (h *Host) newPinger(to netip.Addr, cfg PingConfig) (*pinger, error) {
 	if to.Is6() {
 		transport, proto = icmp.ProtocolNumber6, protoICMP6
 	}
-	endpoint, err := h.stack.NewEndpoint(transport, Protocol(to), &p.queue)
+	endpoint, err := h.stack.NewEndpoint(transport, protocol(to), &p.queue)
 	if err != nil {
 		return nil, stackError(err)
 	}

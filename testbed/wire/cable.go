@@ -116,7 +116,7 @@ func (e *End) send(frame []byte) bool {
 }
 
 // SetReceiver sets who gets the frames that arrive at this end, one at a time. The frame is
-// valid until the receiver returns. Frames wait (in the bounded queue) while there is no
+// valid until the receiver returns, and the receiver's to change. Frames wait (in the bounded queue) while there is no
 // receiver. A receiver that was replaced may still be busy with one batch of frames.
 func (e *End) SetReceiver(receive func(frame []byte)) { e.in.setReceiver(receive) }
 

@@ -14,7 +14,8 @@ const batchSize = 32
 // to a full queue drops; nobody closes it: a pump ends with its context, a port by Close.
 type queue struct {
 	mu       sync.Mutex
-	changed  sync.Cond
+	pumpable sync.Cond // frames and a receiver
+	pullable sync.Cond // frames for a port; apart, lest a signal wake the one that can't use it
 	ring     [][]byte
 	head     int
 	count    int
@@ -32,7 +33,7 @@ type queueCounters struct {
 
 func newQueue(depth int, seed, direction uint64) *queue {
 	q := &queue{ring: make([][]byte, depth), random: rand.New(rand.NewPCG(seed, direction))}
-	q.changed.L = &q.mu
+	q.pumpable.L, q.pullable.L = &q.mu, &q.mu
 	return q
 }
 
@@ -56,7 +57,11 @@ func (q *queue) push(frame []byte, record *capture) bool {
 	q.counters.pushed++
 	q.counters.pushedBytes += uint64(len(frame))
 	record.frame(frame)
-	q.changed.Signal()
+	if q.receive != nil {
+		q.pumpable.Signal()
+	} else {
+		q.pullable.Signal()
+	}
 	return true
 }
 
@@ -78,14 +83,14 @@ func (q *queue) pump(ctx context.Context) {
 	stop := context.AfterFunc(ctx, func() {
 		q.mu.Lock()
 		defer q.mu.Unlock()
-		q.changed.Broadcast()
+		q.pumpable.Broadcast()
 	})
 	defer stop()
 	var batch [batchSize][]byte
 	for {
 		q.mu.Lock()
 		for ctx.Err() == nil && (q.count == 0 || q.receive == nil) {
-			q.changed.Wait()
+			q.pumpable.Wait()
 		}
 		if ctx.Err() != nil {
 			q.mu.Unlock()
@@ -108,7 +113,7 @@ func (q *queue) pull(frames [][]byte, sizes []int) (int, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for q.count == 0 && !q.unplug {
-		q.changed.Wait()
+		q.pullable.Wait()
 	}
 	if q.unplug {
 		return 0, false
@@ -126,7 +131,7 @@ func (q *queue) setReceiver(receive func([]byte)) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.receive = receive
-	q.changed.Broadcast()
+	q.pumpable.Broadcast()
 }
 
 func (q *queue) setLoss(share float64) {
@@ -139,7 +144,7 @@ func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.unplug = true
-	q.changed.Broadcast()
+	q.pullable.Broadcast()
 }
 
 func (q *queue) closed() bool {
