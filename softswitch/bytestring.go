@@ -38,9 +38,6 @@ func bitLen(b []byte) int {
 	return (len(b)-1)*8 + bits.Len8(b[0])
 }
 
-// fits tells whether b is a valid byte string for a bit<width> value.
-func fits(b []byte, width int) bool { return len(b) > 0 && bitLen(b) <= width }
-
 // compare orders two byte strings by value.
 func compare(a, b []byte) int {
 	a, b = trim(a), trim(b)

@@ -87,8 +87,6 @@ func (b *batchErrors) record(i int, err error) {
 	b.faults[i] = f
 }
 
-func (b *batchErrors) failed() bool { return b.faults != nil }
-
 // err is the status of the whole batch: UNKNOWN with one p4.v1.Error per element
 // (P4Runtime spec, "Error Reporting Messages").
 func (b *batchErrors) err(what string) error {

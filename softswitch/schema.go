@@ -295,9 +295,7 @@ func (s *schema) addValueSets() error {
 	return nil
 }
 
-// field finds a match field; hint is its likely position.
-func (t *tableSchema) field(id uint32, hint int) (int, bool) { return fieldIndex(t.fields, id, hint) }
-
+// fieldIndex finds a match field; hint is its likely position.
 func fieldIndex(fields []fieldSchema, id uint32, hint int) (int, bool) {
 	if hint < len(fields) && fields[hint].id == id {
 		return hint, true
@@ -320,14 +318,7 @@ func findAction(refs []actionRef, id uint32, name string) (actionRef, bool) {
 	return actionRef{}, false
 }
 
-// table finds a table that a request names.
-func (s *schema) table(id uint32) (*tableSchema, error) {
-	if t := s.tables[id]; t != nil {
-		return t, nil
-	}
-	return nil, unknownID("table", id)
-}
-
+// unknownID is the fault of a request that names an object wrongly, or not at all.
 func unknownID(kind string, id uint32) error {
 	if id == 0 {
 		return invalidf("%s id is missing", kind)

@@ -33,6 +33,7 @@ type Config struct {
 	P4Info     string // P4Info file in text format
 	PcapDir    string
 	Verbose    bool
+	TLS        TLS
 }
 
 const (
@@ -87,6 +88,7 @@ func NewCommand() *cobra.Command {
 	flags.BoolVar(&c.NoP4, "no-p4", false, "start without a program")
 	flags.StringVar(&c.P4Info, "p4info", "", "P4Info `file` (text format) of the program")
 	flags.StringVar(&c.PcapDir, "pcap", "", "write a capture of each port to `directory`")
+	c.TLS.flags(flags)
 	flags.BoolVarP(&c.Verbose, "verbose", "v", false, "log also what the program logs")
 	return cmd
 }
@@ -126,13 +128,17 @@ func Run(ctx context.Context, c Config, log io.Writer) (err error) {
 		level = slog.LevelDebug
 	}
 	logger := slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: level}))
+	security, err := c.TLS.options()
+	if err != nil {
+		return err
+	}
 	ports, closeAll, err := c.open()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeAll()) }()
 	server, err := softswitch.New(softswitch.Options{
-		DeviceID: c.DeviceID, CPUPort: c.CPUPort, DropPort: c.DropPort, Ports: ports, Logger: logger,
+		DeviceID: c.DeviceID, CPUPort: c.CPUPort, DropPort: c.DropPort, Ports: ports, Logger: logger, GRPC: security,
 	})
 	if err != nil {
 		return err
