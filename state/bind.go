@@ -1,44 +1,29 @@
 package state
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"strconv"
-	"strings"
-
-	clientv3 "go.etcd.io/etcd/client/v3"
+	"iter"
+	"maps"
+	"slices"
 
 	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/topology"
 )
 
 // Binding says where an exterior vport lives (K2, K3): an interface of an edge, and the VLAN on it; 0 is untagged.
+// It is derived from a Binding object, in the transaction that stores the object, with the vport by id.
 type Binding struct {
 	VPort     flow.VPortID `json:"vport"`
 	Edge      string       `json:"edge"`
 	Interface string       `json:"interface"`
 	VLAN      uint16       `json:"vlan,omitempty"`
-	Tenant    string       `json:"tenant,omitempty"` // of the object that asked for it, with Name
-	Name      string       `json:"name,omitempty"`
+	Tenant    string       `json:"tenant"` // of the object, with Name
+	Name      string       `json:"name"`
 }
 
 func (b Binding) key() string   { return bindKey(uint32(b.VPort)) }
 func (b Binding) iface() string { return ifaceKey(b.Edge, b.Interface, b.VLAN) }
-
-func (b Binding) check() error {
-	switch {
-	case !b.VPort.IsValid():
-		return fmt.Errorf("state: bind: vport %d: an id of 1 to %d would do", b.VPort, maxID)
-	case b.Edge == "" || strings.Contains(b.Edge, "/"):
-		return fmt.Errorf("state: bind vport %d: edge %q: a name without a slash would do", b.VPort, b.Edge)
-	case b.Interface == "" || strings.Contains(b.Interface, "/"):
-		return fmt.Errorf("state: bind vport %d: interface %q: a name without a slash would do", b.VPort, b.Interface)
-	case b.VLAN > 4094:
-		return fmt.Errorf("state: bind vport %d: vlan %d: 1 to 4094, or 0 for untagged, would do", b.VPort, b.VLAN)
-	}
-	return nil
-}
 
 func decodeBinding(key string, value []byte) (Binding, error) {
 	id, err := parseBindKey(key)
@@ -49,97 +34,117 @@ func decodeBinding(key string, value []byte) (Binding, error) {
 	if err := json.Unmarshal(value, &b); err != nil {
 		return Binding{}, fmt.Errorf("%w: key %s: %w", ErrCodec, key, err)
 	}
-	if uint32(b.VPort) != id {
-		return Binding{}, fmt.Errorf("%w: key %s holds a binding of vport %d", ErrCodec, key, b.VPort)
+	if uint32(b.VPort) != id || b.Edge == "" || b.Interface == "" {
+		return Binding{}, fmt.Errorf("%w: key %s holds %+v", ErrCodec, key, b)
 	}
-	return b, b.check()
+	return b, nil
 }
 
-const casAttempts = 32 // of a read and a conditional write, before giving up with ErrConflict
-
-// bind makes b the place of its vport. An earlier place of the vport is given up in the same transaction; a place that
-// another vport has is refused with ErrBound.
-func bind(ctx context.Context, kv clientv3.KV, b Binding) (int64, error) {
-	if err := b.check(); err != nil {
-		return 0, err
+// bindingOf returns what a Binding object of the set means; false if it is no binding, or absent.
+func bindingOf(set *topology.Set, ref topology.Ref) (Binding, bool) {
+	o := set.Get(ref)
+	if o == nil {
+		return Binding{}, false
 	}
-	for range casAttempts {
-		var t txn
-		same, rev, err := planBind(ctx, kv, b, &t)
-		if err != nil || same {
-			return rev, err
-		}
-		rev, err = t.commit(ctx, kv)
-		if !errors.Is(err, ErrConflict) {
-			return rev, err
-		}
+	spec, ok := o.Spec.(*topology.BindingSpec)
+	if !ok {
+		return Binding{}, false
 	}
-	return 0, fmt.Errorf("state: bind vport %d: %w", b.VPort, ErrConflict)
+	vport := set.Get(o.VPortRef(spec.VPort))
+	if vport == nil {
+		return Binding{}, false
+	}
+	return Binding{
+		VPort: flow.VPortID(vport.Status.ID), Edge: spec.Edge, Interface: spec.Interface, VLAN: spec.VLAN,
+		Tenant: o.Tenant(), Name: o.Metadata.Name,
+	}, true
 }
 
-// planBind adds to t what makes b so; same reports that it is so already, as of rev.
-func planBind(ctx context.Context, kv clientv3.KV, b Binding, t *txn) (same bool, rev int64, err error) {
-	resp, err := kv.Txn(ctx).Then(clientv3.OpGet(b.key()), clientv3.OpGet(b.iface())).Commit()
-	if err != nil {
-		return false, 0, fmt.Errorf("state: bind vport %d: %w", b.VPort, err)
-	}
-	rev = resp.Header.Revision
-	held, holder := resp.Responses[0].GetResponseRange().Kvs, resp.Responses[1].GetResponseRange().Kvs
-	var heldRev, holderRev int64
-	if len(holder) > 0 {
-		holderRev = holder[0].ModRevision
-		if string(holder[0].Value) != b.VPort.String() {
-			return false, rev, fmt.Errorf("%w: interface %s vlan %d of edge %s is bound to vport %s; unbind that, or name another interface or vlan, for vport %d",
-				ErrBound, b.Interface, b.VLAN, b.Edge, holder[0].Value, b.VPort)
+// moveBindings writes both directions of the bindings that differ between two valid sets: what is left first, then what is
+// taken, so that one transaction moves a vport, or swaps two.
+func moveBindings(before, after *topology.Set, refs []topology.Ref, w writes) error {
+	for _, r := range refs {
+		if b, ok := bindingOf(before, r); ok {
+			w[b.key()], w[b.iface()] = nil, nil
 		}
 	}
-	if len(held) > 0 {
-		heldRev = held[0].ModRevision
-		prev, err := decodeBinding(string(held[0].Key), held[0].Value)
+	for _, r := range refs {
+		b, ok := bindingOf(after, r)
+		if !ok {
+			continue
+		}
+		value, err := json.Marshal(b)
 		if err != nil {
-			return false, rev, err
+			return fmt.Errorf("state: %v: %w", r, err)
 		}
-		if prev == b {
-			return true, rev, nil
-		}
-		if prev.iface() != b.iface() {
-			t.delete(prev.iface())
-		}
+		w[b.key()], w[b.iface()] = value, []byte(b.VPort.String())
 	}
-	value, err := json.Marshal(b)
-	if err != nil {
-		return false, rev, fmt.Errorf("state: bind vport %d: %w", b.VPort, err)
-	}
-	t.unchanged(b.key(), heldRev)
-	t.unchanged(b.iface(), holderRev)
-	t.put(b.key(), value)
-	t.put(b.iface(), []byte(strconv.FormatUint(uint64(b.VPort), 10)))
-	return false, rev, nil
+	return nil
 }
 
-// unbind gives up the place of a vport; ErrNotFound if it has none.
-func unbind(ctx context.Context, kv clientv3.KV, vport flow.VPortID) (int64, error) {
-	key := bindKey(uint32(vport))
-	for range casAttempts {
-		resp, err := kv.Get(ctx, key)
-		if err != nil {
-			return 0, fmt.Errorf("state: unbind vport %d: %w", vport, err)
-		}
-		if len(resp.Kvs) == 0 {
-			return resp.Header.Revision, fmt.Errorf("state: unbind vport %d: %w", vport, ErrNotFound)
-		}
-		prev, err := decodeBinding(key, resp.Kvs[0].Value)
-		if err != nil {
-			return 0, err
-		}
-		var t txn
-		t.unchanged(key, resp.Kvs[0].ModRevision)
-		t.delete(key)
-		t.delete(prev.iface())
-		rev, err := t.commit(ctx, kv)
-		if !errors.Is(err, ErrConflict) {
-			return rev, err
+// Bindings is where the vports live: immutable, in shards, so that a change copies little.
+type Bindings struct {
+	shards map[flow.VPortID]map[flow.VPortID]Binding // by id >> 8
+	n      int
+}
+
+// Get returns the place of a vport; false if it is bound nowhere.
+func (b *Bindings) Get(v flow.VPortID) (Binding, bool) {
+	r, ok := b.shards[v>>8][v]
+	return r, ok
+}
+
+// Len returns the number of bound vports.
+func (b *Bindings) Len() int { return b.n }
+
+// All returns all bindings, in no order.
+func (b *Bindings) All() iter.Seq[Binding] {
+	return func(yield func(Binding) bool) {
+		for _, s := range b.shards {
+			for _, r := range s {
+				if !yield(r) {
+					return
+				}
+			}
 		}
 	}
-	return 0, fmt.Errorf("state: unbind vport %d: %w", vport, ErrConflict)
+}
+
+// Edge returns the bindings of one edge in order of vport.
+func (b *Bindings) Edge(edge string) []Binding {
+	var out []Binding
+	for r := range b.All() {
+		if r.Edge == edge {
+			out = append(out, r)
+		}
+	}
+	slices.SortFunc(out, func(a, b Binding) int { return int(a.VPort) - int(b.VPort) })
+	return out
+}
+
+// with returns the bindings after changes; a nil Binding removes.
+func (b *Bindings) with(changes map[flow.VPortID]*Binding) *Bindings {
+	if len(changes) == 0 {
+		return b
+	}
+	next := &Bindings{shards: make(map[flow.VPortID]map[flow.VPortID]Binding, len(b.shards)+1), n: b.n}
+	maps.Copy(next.shards, b.shards)
+	copied := map[flow.VPortID]bool{}
+	for v, c := range changes {
+		shard := next.shards[v>>8]
+		if !copied[v>>8] {
+			copied[v>>8] = true
+			fresh := make(map[flow.VPortID]Binding, len(shard)+1)
+			maps.Copy(fresh, shard)
+			next.shards[v>>8], shard = fresh, fresh
+		}
+		next.n -= len(shard)
+		if c == nil {
+			delete(shard, v)
+		} else {
+			shard[v] = *c
+		}
+		next.n += len(shard)
+	}
+	return next
 }

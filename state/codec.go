@@ -3,6 +3,9 @@ package state
 import (
 	"encoding/binary"
 	"fmt"
+
+	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/packet"
 )
 
 // Hot values. The first byte is the version; a reader refuses versions and flags that it doesn't know, and every value has
@@ -18,7 +21,7 @@ const (
 //
 //	version 1: u8 version | u8 flags | u32 vport
 type fdbValue struct {
-	vport  uint32
+	vport  flow.VPortID
 	pinned bool // moved too often; stays where it is until removed
 }
 
@@ -28,15 +31,15 @@ func appendFDB(b []byte, v fdbValue) []byte {
 		flags |= fdbFlagPinned
 	}
 	b = append(b, fdbVersion, flags)
-	return binary.BigEndian.AppendUint32(b, v.vport)
+	return binary.BigEndian.AppendUint32(b, uint32(v.vport))
 }
 
 func decodeFDB(b []byte) (fdbValue, error) {
 	if len(b) != 6 || b[0] != fdbVersion || b[1]&^fdbFlagPinned != 0 {
 		return fdbValue{}, fmt.Errorf("%w: fdb entry % x", ErrCodec, b)
 	}
-	v := fdbValue{vport: binary.BigEndian.Uint32(b[2:]), pinned: b[1]&fdbFlagPinned != 0}
-	if v.vport == 0 || v.vport > maxID {
+	v := fdbValue{vport: flow.VPortID(binary.BigEndian.Uint32(b[2:])), pinned: b[1]&fdbFlagPinned != 0}
+	if !v.vport.IsValid() {
 		return fdbValue{}, fmt.Errorf("%w: fdb entry with vport %d", ErrCodec, v.vport)
 	}
 	return v, nil
@@ -46,7 +49,7 @@ func decodeFDB(b []byte) (fdbValue, error) {
 //
 //	version 1: u8 version | u8 state (1 asked, 2 known) | u8 attempts | 6 bytes MAC (zero iff asked)
 type neighValue struct {
-	mac      [6]byte
+	mac      packet.MAC
 	known    bool
 	attempts uint8 // requests sent so far; 0 iff known
 }
@@ -69,11 +72,10 @@ func decodeNeigh(b []byte) (neighValue, error) {
 	if len(b) != 9 || b[0] != neighVersion {
 		return neighValue{}, fmt.Errorf("%w: neighbour % x", ErrCodec, b)
 	}
-	v := neighValue{mac: [6]byte(b[3:]), attempts: b[2], known: b[1] == neighKnown}
-	zero := v.mac == [6]byte{}
+	v := neighValue{mac: packet.MAC(b[3:]), attempts: b[2], known: b[1] == neighKnown}
 	switch {
-	case b[1] == neighAsked && zero && v.attempts > 0:
-	case b[1] == neighKnown && !zero && v.attempts == 0 && v.mac[0]&1 == 0:
+	case b[1] == neighAsked && v.mac.IsZero() && v.attempts > 0:
+	case b[1] == neighKnown && v.mac.IsUnicast() && v.attempts == 0:
 	default:
 		return neighValue{}, fmt.Errorf("%w: neighbour % x", ErrCodec, b)
 	}

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"net/netip"
 	"testing"
+
+	"github.com/weft-sdn/weft/packet"
+	"github.com/weft-sdn/weft/topology"
 )
 
 func TestKeysRoundTrip(t *testing.T) {
-	mac := [6]byte{0x02, 0, 0xab, 0xcd, 0xef, 1}
+	mac := packet.MAC{0x02, 0, 0xab, 0xcd, 0xef, 1}
 	k := fdbKey(77, mac)
 	if k != "/weft/tbl/fdb/77/0200abcdef01" {
 		t.Errorf("fdb key %s", k)
@@ -67,7 +70,7 @@ func FuzzHotCodec(f *testing.F) {
 	f.Add(appendFDB(nil, fdbValue{vport: 7}))
 	f.Add(appendFDB(nil, fdbValue{vport: maxID, pinned: true}))
 	f.Add(appendNeigh(nil, neighValue{attempts: 3}))
-	f.Add(appendNeigh(nil, neighValue{known: true, mac: [6]byte{2, 0, 0, 0, 0, 1}}))
+	f.Add(appendNeigh(nil, neighValue{known: true, mac: packet.MAC{2, 0, 0, 0, 0, 1}}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		v, err := decodeFDB(b)
 		if err == nil && !bytes.Equal(appendFDB(nil, v), b) {
@@ -88,6 +91,7 @@ func FuzzTableKeys(f *testing.F) {
 	f.Add(addrKey(neighPrefix, 9, netip.MustParseAddr("10.0.0.1")))
 	f.Add(addrKey(arpPrefix, 9, netip.MustParseAddr("fe80::1")))
 	f.Add(bindKey(12))
+	f.Add(confKey(topology.Ref{Kind: topology.KindVPort, Tenant: "acme", Name: "vm1"}))
 	f.Fuzz(func(t *testing.T, key string) {
 		if b, m, err := parseFDBKey(key); err == nil && fdbKey(b, m) != key {
 			t.Errorf("fdb key %q has another spelling %q", key, fdbKey(b, m))
@@ -96,6 +100,9 @@ func FuzzTableKeys(f *testing.F) {
 			if o, a, err := parseAddrKey(key, p); err == nil && addrKey(p, o, a) != key {
 				t.Errorf("key %q has another spelling %q", key, addrKey(p, o, a))
 			}
+		}
+		if r, err := parseConfKey(key); err == nil && confKey(r) != key {
+			t.Errorf("conf key %q has another spelling %q", key, confKey(r))
 		}
 		if v, err := parseBindKey(key); err == nil && bindKey(v) != key {
 			t.Errorf("bind key %q has another spelling %q", key, bindKey(v))

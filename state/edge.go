@@ -129,12 +129,13 @@ func (r *Registration) Run(ctx context.Context) error {
 			}
 			err = r.hold(ctx, lease, rev)
 			r.setLive(false)
-			r.leave(ctx, lease)
-			if ctx.Err() != nil {
-				return nil
+			ended := ctx.Err() != nil
+			if !ended && r.cfg.Lost != nil {
+				r.cfg.Lost(err) // first of all: etcd may not answer for a while
 			}
-			if r.cfg.Lost != nil {
-				r.cfg.Lost(err)
+			r.leave(ctx, lease)
+			if ended {
+				return nil
 			}
 			if errors.Is(err, ErrEdgeTaken) {
 				return err

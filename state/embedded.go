@@ -18,10 +18,10 @@ import (
 )
 
 const (
-	maxTxnOps       = 20_000  // operations per transaction; bounds one Apply
-	maxRequestBytes = 8 << 20 // bytes per request
-	backendQuota    = 8 << 30 // bytes of the database file
-	maxSocketPath   = 100     // sun_path has 108 bytes, with the terminating zero
+	maxTxnOps       = 20_000   // operations per transaction; bounds one Apply
+	maxRequestBytes = 16 << 20 // bytes per request
+	backendQuota    = 8 << 30  // bytes of the database file
+	maxSocketPath   = 100      // sun_path has 108 bytes, with the terminating zero
 )
 
 // EmbeddedConfig says how to run etcd inside this process: one member, no peer listener.
@@ -148,6 +148,11 @@ func (e *Embedded) Client() *clientv3.Client { return v3client.New(e.etcd.Server
 // Run returns when ctx ends or the server fails; the server is closed then.
 func (e *Embedded) Run(ctx context.Context) error {
 	defer e.Close()
+	return e.wait(ctx)
+}
+
+// wait returns when ctx ends, or with an error when the server fails.
+func (e *Embedded) wait(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		return nil

@@ -20,8 +20,6 @@ var (
 	ErrConflict = errors.New("state: changed by someone else")
 	// ErrNotFound: no such object, binding or edge.
 	ErrNotFound = errors.New("state: not found")
-	// ErrBound: the interface and selector belong to another vport (K3).
-	ErrBound = errors.New("state: interface is bound to another vport")
 	// ErrTooLarge: more changes than fit in one transaction.
 	ErrTooLarge = errors.New("state: too large for one transaction")
 	// ErrEdgeTaken: another process registered the same edge id after this one.

@@ -4,8 +4,13 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/netip"
+	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/packet"
+	"github.com/weft-sdn/weft/topology"
 )
 
 // Key layout (architecture §5). Every prefix ends in a slash, so that no prefix is a prefix of another's keys.
@@ -14,7 +19,7 @@ import (
 //	/weft/meta/conf                           generation: written by every change of /weft/conf; appliers compare it
 //	/weft/meta/ids                            last id given to a vport or group; never decreases
 //	/weft/bind/<vport>                        where an exterior vport lives, JSON
-//	/weft/iface/<edge>/<interface>/<vlan>     the vport bound there, decimal: makes a second bind impossible
+//	/weft/iface/<edge>/<interface>/<vlan>     the vport bound there, decimal; names are escaped as in a URL path
 //	/weft/tbl/fdb/<bridge>/<mac>              learnt MAC, binary
 //	/weft/tbl/neigh/<device port>/<addr>      neighbour of a router port, binary
 //	/weft/tbl/arp/<bridge>/<addr>             neighbour seen by a bridge (B5), binary
@@ -30,28 +35,43 @@ const (
 	edgePrefix  = "/weft/edge/"
 	ackPrefix   = "/weft/ack/"
 
-	generationKey = "/weft/meta/conf"
-	idsKey        = "/weft/meta/ids"
+	metaPrefix = "/weft/meta/"
+
+	generationKey = metaPrefix + "conf"
+	idsKey        = metaPrefix + "ids"
 )
 
-// maxID is the largest vport or group id: 24 bits, the width of a VNI (E9).
-const maxID = 1<<24 - 1
+// maxID is the largest id of a vport or device: 24 bits, the width of a VNI (E9).
+const maxID = flow.MaxID
 
-func confKey(kind, tenant, name string) string {
-	return confPrefix + strings.ToLower(kind) + "/" + tenant + "/" + name
+func confKey(r topology.Ref) string {
+	return confPrefix + strings.ToLower(string(r.Kind)) + "/" + r.Tenant + "/" + r.Name
+}
+
+func parseConfKey(key string) (topology.Ref, error) {
+	rest, _ := strings.CutPrefix(key, confPrefix)
+	parts := strings.Split(rest, "/")
+	if len(parts) == 3 {
+		for _, k := range topology.Kinds() {
+			if r := (topology.Ref{Kind: k, Tenant: parts[1], Name: parts[2]}); confKey(r) == key {
+				return r, nil
+			}
+		}
+	}
+	return topology.Ref{}, fmt.Errorf("%w: key %q", ErrCodec, key)
 }
 
 func bindKey(vport uint32) string { return bindPrefix + strconv.FormatUint(uint64(vport), 10) }
 
 func ifaceKey(edge, iface string, vlan uint16) string {
-	return ifacePrefix + edge + "/" + iface + "/" + strconv.FormatUint(uint64(vlan), 10)
+	return ifacePrefix + url.PathEscape(edge) + "/" + url.PathEscape(iface) + "/" + strconv.FormatUint(uint64(vlan), 10)
 }
 
 func edgeKey(edge string) string { return edgePrefix + edge }
 func ackKey(edge string) string  { return ackPrefix + edge }
 
 // fdbKey names the entry of mac in the table of a bridge.
-func fdbKey(bridge uint32, mac [6]byte) string {
+func fdbKey(bridge uint32, mac packet.MAC) string {
 	b := make([]byte, 0, len(fdbPrefix)+10+1+12)
 	b = append(b, fdbPrefix...)
 	b = strconv.AppendUint(b, uint64(bridge), 10)
@@ -85,7 +105,7 @@ func parseBindKey(key string) (uint32, error) {
 	return parseID(rest)
 }
 
-func parseFDBKey(key string) (bridge uint32, mac [6]byte, err error) {
+func parseFDBKey(key string) (bridge uint32, mac packet.MAC, err error) {
 	owner, rest, err := splitTableKey(key, fdbPrefix)
 	if err != nil {
 		return 0, mac, err
@@ -94,7 +114,7 @@ func parseFDBKey(key string) (bridge uint32, mac [6]byte, err error) {
 	if err != nil || len(raw) != len(mac) {
 		return 0, mac, fmt.Errorf("%w: key %q: no MAC", ErrCodec, key)
 	}
-	return owner, [6]byte(raw), nil
+	return owner, packet.MAC(raw), nil
 }
 
 func parseAddrKey(key, prefix string) (owner uint32, addr netip.Addr, err error) {

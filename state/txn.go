@@ -2,9 +2,13 @@ package state
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -15,17 +19,6 @@ type idBlock struct {
 	stored uint32 // counter in etcd: last id given; 0 = none yet
 	rev    int64  // its modification revision; 0 = absent
 	last   uint32 // last id taken from this block
-}
-
-func readIDs(ctx context.Context, kv clientv3.KV) (idBlock, error) {
-	resp, err := kv.Get(ctx, idsKey)
-	if err != nil {
-		return idBlock{}, fmt.Errorf("state: read id counter: %w", err)
-	}
-	if len(resp.Kvs) == 0 {
-		return idBlock{}, nil
-	}
-	return parseIDs(resp.Kvs[0].Value, resp.Kvs[0].ModRevision)
 }
 
 func parseIDs(value []byte, rev int64) (idBlock, error) {
@@ -54,6 +47,9 @@ func (b *idBlock) commit(t *txn) {
 	t.put(idsKey, []byte(strconv.FormatUint(uint64(b.last), 10)))
 }
 
+// writes is the last word on each key of a transaction; nil deletes.
+type writes map[string][]byte
+
 // txn collects the conditions and writes of one transaction.
 type txn struct {
 	cmps []clientv3.Cmp
@@ -69,19 +65,26 @@ func (t *txn) put(key string, value []byte) {
 	t.ops = append(t.ops, clientv3.OpPut(key, string(value)))
 }
 
-func (t *txn) delete(key string) { t.ops = append(t.ops, clientv3.OpDelete(key)) }
-
 func (t *txn) deletePrefix(prefix string) {
 	t.ops = append(t.ops, clientv3.OpDelete(prefix, clientv3.WithPrefix()))
 }
 
+func (t *txn) write(w writes) {
+	for _, key := range slices.Sorted(maps.Keys(w)) {
+		if v := w[key]; v != nil {
+			t.put(key, v)
+		} else {
+			t.ops = append(t.ops, clientv3.OpDelete(key))
+		}
+	}
+}
+
 // commit writes all or nothing; ErrConflict if a condition doesn't hold.
 func (t *txn) commit(ctx context.Context, kv clientv3.KV) (int64, error) {
-	if n := max(len(t.ops), len(t.cmps)); n > maxTxnOps {
-		return 0, fmt.Errorf("%w: %d operations, %d would do", ErrTooLarge, n, maxTxnOps)
-	}
 	resp, err := kv.Txn(ctx).If(t.cmps...).Then(t.ops...).Commit()
 	switch {
+	case errors.Is(err, rpctypes.ErrTooManyOps) || errors.Is(err, rpctypes.ErrRequestTooLarge):
+		return 0, fmt.Errorf("%w: %d operations; apply in parts, or raise etcd's max-txn-ops and max-request-bytes: %w", ErrTooLarge, len(t.ops), err)
 	case err != nil && refused(err):
 		return 0, fmt.Errorf("state: transaction of %d operations: %w", len(t.ops), err)
 	case err != nil:

@@ -1,0 +1,153 @@
+package state
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func edgeInfo(id string) EdgeInfo {
+	return EdgeInfo{ID: id, VTEPs: []netip.Addr{addr("192.0.2.1"), addr("2001:db8::1")}, Encaps: []string{"vxlan"}, MTU: 1500}
+}
+
+// untilView waits for a view with a property.
+func untilView(t *testing.T, s *Store, what string, ok func(*View) bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	found := false
+	if err := s.Watch(ctx, func(c Change) {
+		if ok(c.View) {
+			found = true
+			cancel()
+		}
+	}); err != nil || !found {
+		t.Fatalf("no view with %s: %v", what, err)
+	}
+}
+
+func hasEdge(id string) func(*View) bool {
+	return func(v *View) bool { _, ok := v.Edges[id]; return ok }
+}
+
+func lacksEdge(id string) func(*View) bool {
+	return func(v *View) bool { _, ok := v.Edges[id]; return !ok }
+}
+
+func TestEdgeComesAndGoes(t *testing.T) {
+	s := embeddedStore(t)
+	r, err := s.RegisterEdge(edgeInfo("e1"), EdgeConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := running(t, r.Run)
+	untilView(t, s, "e1", hasEdge("e1"))
+	if d := cmp.Diff(edgeInfo("e1"), s.View().Edges["e1"].EdgeInfo, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); d != "" {
+		t.Error(d)
+	}
+	stop() // gives the lease back: gone at once, not after its 10 s
+	untilView(t, s, "no e1", lacksEdge("e1"))
+	for _, bad := range []EdgeInfo{{}, {ID: "a/b"}, {ID: "x", VTEPs: []netip.Addr{addr("224.0.0.1")}}} {
+		if _, err := s.RegisterEdge(bad, EdgeConfig{}); err == nil {
+			t.Errorf("registers %+v", bad)
+		}
+	}
+}
+
+func TestWaitApplied(t *testing.T) {
+	s := embeddedStore(t)
+	var regs []*Registration
+	for _, id := range []string{"e1", "e2"} {
+		r, err := s.RegisterEdge(edgeInfo(id), EdgeConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		running(t, r.Run)
+		untilView(t, s, id, hasEdge(id))
+		regs = append(regs, r)
+	}
+	rev := apply(t, s, network)
+	regs[0].Ack(rev)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if err := s.WaitApplied(ctx, rev); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "by e2:") {
+		t.Errorf("e2 hasn't acknowledged: %v", err)
+	}
+	regs[1].Ack(rev)
+	regs[1].Ack(1) // late news changes nothing
+	if err := s.WaitApplied(t.Context(), rev); err != nil {
+		t.Error(err)
+	}
+}
+
+// The edge's network fails: it is told before others see it go, and it registers again when the network is back.
+func TestEdgeLeaseRunsOut(t *testing.T) {
+	s := embeddedStore(t)
+	g := newGate(t, s.embedded.etcd.Clients[0].Addr().String())
+	remote, err := Dial(t.Context(), ClientConfig{Endpoints: []string{"http://" + g.l.Addr().String()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { remote.Close() })
+	live, lost := make(chan struct{}, 8), make(chan error, 8)
+	r, err := NewRegistration(remote, edgeInfo("e1"), EdgeConfig{TTL: 2 * time.Second, Live: func() { live <- struct{}{} }, Lost: func(err error) { lost <- err }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	running(t, r.Run)
+	within(t, live)
+	r.Ack(7)
+	untilView(t, s, "e1 at 7", func(v *View) bool { return v.Edges["e1"].Applied == 7 })
+	g.set(true)
+	if err := within(t, lost); err == nil || r.IsLive() {
+		t.Errorf("lost with %v, live %v", err, r.IsLive())
+	}
+	if !hasEdge("e1")(s.View()) {
+		t.Error("others saw the edge go before it knew")
+	}
+	untilView(t, s, "no e1", lacksEdge("e1"))
+	g.set(false)
+	within(t, live)
+	untilView(t, s, "e1 at 7 again", func(v *View) bool { return v.Edges["e1"].Applied == 7 })
+}
+
+func TestEdgeIsTakenOrRemoved(t *testing.T) {
+	s := embeddedStore(t)
+	live, lost := make(chan struct{}, 8), make(chan error, 8)
+	first, err := s.RegisterEdge(edgeInfo("e1"), EdgeConfig{Live: func() { live <- struct{}{} }, Lost: func(err error) { lost <- err }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() { ended <- first.Run(ctx) }()
+	within(t, live)
+	if _, err := s.client.Delete(t.Context(), edgeKey("e1")); err != nil { // an operator's hand
+		t.Fatal(err)
+	}
+	if err := within(t, lost); errors.Is(err, ErrEdgeTaken) {
+		t.Errorf("removed, not taken: %v", err)
+	}
+	within(t, live)
+	next, err := s.RegisterEdge(edgeInfo("e1"), EdgeConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	running(t, next.Run)
+	if err := within(t, lost); !errors.Is(err, ErrEdgeTaken) {
+		t.Errorf("taken by the next process: %v", err)
+	}
+	if err := within(t, ended); !errors.Is(err, ErrEdgeTaken) {
+		t.Errorf("run ended with %v", err)
+	}
+	untilView(t, s, "e1", hasEdge("e1"))
+	if !next.IsLive() {
+		t.Error("the next registration is not live")
+	}
+}

@@ -1,0 +1,344 @@
+package state
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/packet"
+	"github.com/weft-sdn/weft/topology"
+)
+
+const (
+	pinMoves  = 5                // a MAC that moves more often …
+	pinWindow = 10 * time.Second // … in this time is pinned
+)
+
+// Learnt says what came of learning something.
+type Learnt uint8
+
+// Outcomes of learning. In all of them the entry's present contents are returned too.
+const (
+	LearntNothing  Learnt = iota // it was so already
+	LearntNew                    // the entry is new, or was waiting for the answer
+	LearntMove                   // the entry was another's
+	RefusedSeed                  // the configuration says otherwise, and wins (B4, B5)
+	RefusedPinned                // the MAC moved too often and stays where it is
+	RefusedFull                  // too many MACs behind that port
+	RefusedUnasked               // nobody asked for that neighbour (R4)
+	RefusedGone                  // the device or port is not in the configuration any more
+)
+
+// String returns the name used in traces and metrics.
+func (l Learnt) String() string {
+	names := [...]string{"nothing", "new", "move", "seed", "pinned", "full", "unasked", "gone"}
+	if int(l) < len(names) {
+		return names[l]
+	}
+	return fmt.Sprintf("learnt(%d)", uint8(l))
+}
+
+// LearnMAC tells where a bridge saw a MAC as source (K8, B2), by compare-and-set: all edges get the same answer.
+// It returns the port where the MAC is now, and the revision from which views show that.
+func (s *Store) LearnMAC(ctx context.Context, bridge topology.DeviceID, mac packet.MAC, port flow.VPortID) (Learnt, flow.VPortID, int64, error) {
+	if !mac.IsUnicast() {
+		return 0, 0, 0, fmt.Errorf("state: learn %v: not the address of one station", mac)
+	}
+	v := s.View()
+	b, p := v.Topology.Bridge(bridge), v.Topology.VPort(port)
+	if b == nil || p == nil {
+		return RefusedGone, 0, v.Revision, nil
+	}
+	known, has := b.FDB(mac)
+	if has && (known == port || b.SeededMAC(mac)) {
+		if known == port {
+			return LearntNothing, port, v.Revision, nil
+		}
+		return RefusedSeed, known, v.Revision, nil
+	}
+	id := fdbID{uint32(bridge), mac}
+	if s.learnt.count(port) >= s.cfg.MaxMACsPerPort {
+		return RefusedFull, known, v.Revision, nil
+	}
+	key, guard := fdbKey(id.bridge, mac), confKey(topology.Ref{Kind: topology.KindVPort, Tenant: p.Tenant, Name: p.Name})
+	at, outcome := port, LearntNew
+	res, err := s.settle(ctx, Op{Key: key, Guard: guard, Value: appendFDB(nil, fdbValue{vport: port})}, func(res OpResult) (Op, bool) {
+		stored, err := decodeFDB(res.Value)
+		next := fdbValue{vport: port}
+		switch {
+		case err != nil: // not ours to understand: replaced
+			outcome, at = LearntNew, port
+		case stored.vport == port:
+			outcome, at = LearntNothing, port
+			return Op{}, false
+		case stored.pinned:
+			outcome, at = RefusedPinned, stored.vport
+			return Op{}, false
+		case s.learnt.restless(id):
+			s.log.Warn("MAC moves too often and is pinned", "bridge", b.Name, "mac", mac, "vport", stored.vport)
+			outcome, at = RefusedPinned, stored.vport
+			next = fdbValue{vport: stored.vport, pinned: true}
+		default:
+			outcome, at = LearntMove, port
+		}
+		return Op{Key: key, Guard: guard, Value: appendFDB(nil, next), Expect: res.ModRevision}, true
+	})
+	if res.GuardGone {
+		return RefusedGone, 0, res.Revision, err
+	}
+	return outcome, at, res.Revision, err
+}
+
+// ForgetMAC removes a learnt MAC if it is still behind port (B3: no flow backs it any more).
+func (s *Store) ForgetMAC(ctx context.Context, bridge topology.DeviceID, mac packet.MAC, port flow.VPortID) (int64, error) {
+	key := fdbKey(uint32(bridge), mac)
+	return s.forget(ctx, key, func(value []byte) bool {
+		v, err := decodeFDB(value)
+		return err == nil && v.vport == port
+	})
+}
+
+// LearnBridgeNeighbour tells a bridge the MAC of an address that it saw as source (K9, B5).
+func (s *Store) LearnBridgeNeighbour(ctx context.Context, bridge topology.DeviceID, addr netip.Addr, mac packet.MAC) (Learnt, int64, error) {
+	if !mac.IsUnicast() || !learnable(addr) {
+		return 0, 0, fmt.Errorf("state: learn %v at %v: not the addresses of one station", addr, mac)
+	}
+	v := s.View()
+	b := v.Topology.Bridge(bridge)
+	if b == nil {
+		return RefusedGone, v.Revision, nil
+	}
+	known, has := b.Neighbour(addr)
+	if has && (known == mac || b.SeededNeighbour(addr)) {
+		if known == mac {
+			return LearntNothing, v.Revision, nil
+		}
+		return RefusedSeed, v.Revision, nil
+	}
+	key, guard := addrKey(arpPrefix, uint32(bridge), addr), confKey(topology.Ref{Kind: topology.KindBridge, Tenant: b.Tenant, Name: b.Name})
+	value := appendNeigh(nil, neighValue{known: true, mac: mac})
+	outcome := LearntNew
+	res, err := s.settle(ctx, Op{Key: key, Guard: guard, Value: value}, func(res OpResult) (Op, bool) {
+		outcome = LearntMove
+		if string(res.Value) == string(value) {
+			outcome = LearntNothing
+			return Op{}, false
+		}
+		return Op{Key: key, Guard: guard, Value: value, Expect: res.ModRevision}, true
+	})
+	if res.GuardGone {
+		outcome = RefusedGone
+	}
+	return outcome, res.Revision, err
+}
+
+// ForgetBridgeNeighbour removes a learnt entry of a bridge's ARP cache if it still says mac.
+func (s *Store) ForgetBridgeNeighbour(ctx context.Context, bridge topology.DeviceID, addr netip.Addr, mac packet.MAC) (int64, error) {
+	return s.forget(ctx, addrKey(arpPrefix, uint32(bridge), addr), isNeigh(neighValue{known: true, mac: mac}))
+}
+
+// AskNeighbour notes that a router port is about to ask for an address, for the attempt-th time, counted from 1 (R4).
+// ask tells the caller to send the request: of all edges that call with the same attempt one is told so. If the neighbour is
+// known already, its MAC is returned.
+func (s *Store) AskNeighbour(ctx context.Context, port flow.VPortID, addr netip.Addr, attempt uint8) (ask bool, mac packet.MAC, revision int64, err error) {
+	if attempt == 0 || !learnable(addr) {
+		return false, mac, 0, fmt.Errorf("state: ask for %v, attempt %d: not something to ask for", addr, attempt)
+	}
+	v := s.View()
+	p := v.Topology.VPort(port)
+	if p == nil {
+		return false, mac, v.Revision, nil
+	}
+	key, guard := addrKey(neighPrefix, uint32(port), addr), confKey(topology.Ref{Kind: topology.KindVPort, Tenant: p.Tenant, Name: p.Name})
+	value := appendNeigh(nil, neighValue{attempts: attempt})
+	ask = true
+	res, err := s.settle(ctx, Op{Key: key, Guard: guard, Value: value}, func(res OpResult) (Op, bool) {
+		stored, err := decodeNeigh(res.Value)
+		if err == nil && (stored.known || stored.attempts >= attempt) {
+			ask, mac = false, stored.mac
+			return Op{}, false
+		}
+		ask, mac = true, packet.MAC{}
+		return Op{Key: key, Guard: guard, Value: value, Expect: res.ModRevision}, true
+	})
+	return ask && res.Applied && err == nil, mac, res.Revision, err
+}
+
+// LearnNeighbour tells a router port the MAC of a neighbour that answered. Without a request it creates nothing; it replaces
+// another MAC only if the caller says that the old one no longer answers.
+func (s *Store) LearnNeighbour(ctx context.Context, port flow.VPortID, addr netip.Addr, mac packet.MAC, replace bool) (Learnt, int64, error) {
+	if !mac.IsUnicast() || !learnable(addr) {
+		return 0, 0, fmt.Errorf("state: learn %v at %v: not the addresses of one station", addr, mac)
+	}
+	key := addrKey(neighPrefix, uint32(port), addr)
+	value := appendNeigh(nil, neighValue{known: true, mac: mac})
+	outcome := LearntNew
+	// The view may not show yet that somebody asked: begin with the revision that says "read it".
+	res, err := s.settle(ctx, Op{Key: key, Value: value, Expect: neverRevision}, func(res OpResult) (Op, bool) {
+		stored, err := decodeNeigh(res.Value)
+		switch {
+		case res.ModRevision == 0:
+			outcome = RefusedUnasked
+			return Op{}, false
+		case err == nil && stored.known && stored.mac == mac:
+			outcome = LearntNothing
+			return Op{}, false
+		case err == nil && stored.known && !replace:
+			outcome = RefusedPinned
+			return Op{}, false
+		case err == nil && stored.known:
+			outcome = LearntMove
+		default:
+			outcome = LearntNew
+		}
+		return Op{Key: key, Value: value, Expect: res.ModRevision}, true
+	})
+	return outcome, res.Revision, err
+}
+
+// ForgetNeighbour removes an entry of a router port if it still says mac; the zero MAC: if it still waits for an answer.
+func (s *Store) ForgetNeighbour(ctx context.Context, port flow.VPortID, addr netip.Addr, mac packet.MAC) (int64, error) {
+	return s.forget(ctx, addrKey(neighPrefix, uint32(port), addr), func(value []byte) bool {
+		v, err := decodeNeigh(value)
+		return err == nil && v.mac == mac
+	})
+}
+
+// neverRevision is no key's modification revision: an operation that expects it reads.
+const neverRevision = 1<<63 - 1
+
+func isNeigh(want neighValue) func([]byte) bool {
+	return func(value []byte) bool {
+		v, err := decodeNeigh(value)
+		return err == nil && v == want
+	}
+}
+
+// learnable reports whether addr can be the address of one station.
+func learnable(addr netip.Addr) bool {
+	return addr.IsValid() && addr.Zone() == "" && !addr.Is4In6() && !addr.IsMulticast() && !addr.IsUnspecified() && !addr.IsLoopback()
+}
+
+// settle writes op, and as long as something else is stored, what again makes of that.
+func (s *Store) settle(ctx context.Context, op Op, again func(OpResult) (Op, bool)) (OpResult, error) {
+	for range casAttempts {
+		res, err := s.writer.Do(ctx, op)
+		if err != nil || res.Applied || res.GuardGone {
+			return res, err
+		}
+		next, more := again(res)
+		if !more {
+			return res, nil
+		}
+		op = next
+	}
+	return OpResult{}, fmt.Errorf("state: %s: %w", op.Key, ErrConflict)
+}
+
+// forget removes a key while its value is as wanted.
+func (s *Store) forget(ctx context.Context, key string, wanted func([]byte) bool) (int64, error) {
+	res, err := s.settle(ctx, Op{Key: key, Delete: true, Expect: neverRevision}, func(res OpResult) (Op, bool) {
+		return Remove(key, res.ModRevision), res.ModRevision != 0 && wanted(res.Value)
+	})
+	return res.Revision, err
+}
+
+type neighEvent struct {
+	addr netip.Addr
+	v    neighValue
+}
+
+// decodeNeighEvent reads an entry of a neighbour table; the zero value if it was deleted.
+func decodeNeighEvent(e Event, prefix string) (uint32, neighEvent, error) {
+	owner, addr, err := parseAddrKey(e.Key, prefix)
+	n := neighEvent{addr: addr}
+	if err == nil && !e.Deleted {
+		n.v, err = decodeNeigh(e.Value)
+	}
+	return owner, n, err
+}
+
+// fdbID names an entry of a bridge's table.
+type fdbID struct {
+	bridge uint32
+	mac    packet.MAC
+}
+
+// fdbChange is an entry as read; vport 0: removed.
+type fdbChange struct {
+	id fdbID
+	v  fdbValue
+}
+
+// learnt counts what is in the tables: MACs per port, and moves, as this process sees them come by (no two clocks are compared).
+type learnt struct {
+	mu    sync.Mutex
+	now   func() time.Time
+	ports map[flow.VPortID]map[fdbID]struct{}
+	at    map[fdbID]flow.VPortID
+	moves map[fdbID][]time.Time // the last pinMoves ones
+}
+
+func (l *learnt) init(now func() time.Time) {
+	l.now, l.ports, l.at, l.moves = now, map[flow.VPortID]map[fdbID]struct{}{}, map[fdbID]flow.VPortID{}, map[fdbID][]time.Time{}
+}
+
+// observe takes note of changes in the database, by whichever edge.
+func (l *learnt) observe(changes []fdbChange) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range changes {
+		old, had := l.at[c.id]
+		if had && old == c.v.vport {
+			continue
+		}
+		if had {
+			delete(l.ports[old], c.id)
+			if len(l.ports[old]) == 0 {
+				delete(l.ports, old)
+			}
+		}
+		if c.v.vport == 0 {
+			delete(l.at, c.id)
+			delete(l.moves, c.id)
+			continue
+		}
+		if had {
+			m := append(l.moves[c.id], l.now())
+			l.moves[c.id] = m[max(0, len(m)-pinMoves):]
+		}
+		l.at[c.id] = c.v.vport
+		if l.ports[c.v.vport] == nil {
+			l.ports[c.v.vport] = map[fdbID]struct{}{}
+		}
+		l.ports[c.v.vport][c.id] = struct{}{}
+	}
+}
+
+// restless reports whether one more move would be too many.
+func (l *learnt) restless(id fdbID) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m := l.moves[id]
+	return len(m) >= pinMoves && l.now().Sub(m[0]) < pinWindow
+}
+
+func (l *learnt) count(port flow.VPortID) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.ports[port])
+}
+
+// behind returns the MACs learnt behind a port.
+func (l *learnt) behind(port flow.VPortID) []fdbID {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	out := make([]fdbID, 0, len(l.ports[port]))
+	for id := range l.ports[port] {
+		out = append(out, id)
+	}
+	return out
+}

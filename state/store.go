@@ -1,0 +1,133 @@
+package state
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/weft-sdn/weft/topology"
+)
+
+// Config says which database to use: Embedded, or Client; not both.
+type Config struct {
+	Client   ClientConfig
+	Embedded *EmbeddedConfig
+
+	Writer         WriterConfig
+	MaxMACsPerPort int              // learnt MACs behind one vport; 1024
+	Now            func() time.Time // nil: time.Now. Only differences matter
+	Log            *slog.Logger     // nil: silent
+}
+
+// Store is the shared database, as one process sees it.
+type Store struct {
+	cfg      Config
+	client   *clientv3.Client
+	embedded *Embedded
+	writer   *Writer
+	watcher  *Watcher
+	log      *slog.Logger
+
+	applyMu sync.Mutex
+	desired desired // by applyMu
+
+	reader reader // owned by the watcher's goroutine
+	view   atomic.Pointer[View]
+	learnt learnt
+
+	mu          sync.Mutex
+	published   chan struct{} // closed and replaced at each view
+	subscribers map[*subscriber]struct{}
+}
+
+// Open starts the embedded server, if there is one, and connects. Reading, Apply and Delete work from then on; views, learning
+// and edges while Run does.
+func Open(ctx context.Context, cfg Config) (*Store, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.MaxMACsPerPort <= 0 {
+		cfg.MaxMACsPerPort = 1024
+	}
+	s := &Store{cfg: cfg, log: cfg.Log, published: make(chan struct{}), subscribers: map[*subscriber]struct{}{}}
+	switch {
+	case cfg.Embedded != nil && len(cfg.Client.Endpoints) > 0:
+		return nil, errors.New("state: both an embedded etcd and endpoints are configured")
+	case cfg.Embedded != nil:
+		e, err := StartEmbedded(ctx, *cfg.Embedded)
+		if err != nil {
+			return nil, err
+		}
+		s.embedded, s.client = e, e.Client()
+		if cfg.Writer.MaxOps <= 0 {
+			s.cfg.Writer.MaxOps = 512 // the embedded server takes it
+		}
+	default:
+		c, err := Dial(ctx, cfg.Client)
+		if err != nil {
+			return nil, err
+		}
+		s.client = c
+	}
+	s.writer = NewWriter(s.client, s.cfg.Writer)
+	s.watcher = NewWatcher(s.client, metaPrefix, confPrefix, bindPrefix, fdbPrefix, neighPrefix, arpPrefix, edgePrefix, ackPrefix)
+	s.reader.known = map[string]int64{}
+	s.learnt.init(cfg.Now)
+	s.view.Store(&View{Topology: new(topology.Snapshot), Bindings: new(Bindings), Edges: map[string]Edge{}})
+	return s, nil
+}
+
+// Close ends the connection and the embedded server. Call it after Run has returned.
+func (s *Store) Close() error {
+	err := s.client.Close()
+	if s.embedded != nil {
+		s.embedded.Close()
+	}
+	if err != nil && !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("state: close: %w", err)
+	}
+	return nil
+}
+
+// Run writes and watches until ctx ends (nil) or the embedded server fails.
+func (s *Store) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.writer.Run(ctx) })
+	g.Go(func() error { return s.watcher.Run(ctx, s.deliver) })
+	if s.embedded != nil {
+		g.Go(func() error { return s.embedded.wait(ctx) })
+	}
+	return g.Wait()
+}
+
+// Endpoints are the addresses where other processes find the database.
+func (s *Store) Endpoints() []string {
+	if s.embedded != nil {
+		return s.embedded.Endpoints()
+	}
+	return s.client.Endpoints()
+}
+
+// Writer returns the group-committing writer, for other hot data than this package knows.
+func (s *Store) Writer() *Writer { return s.writer }
+
+// Client returns the etcd client.
+func (s *Store) Client() *clientv3.Client { return s.client }
+
+// RegisterEdge returns the registration of an edge; it is in the database while the registration's Run does.
+func (s *Store) RegisterEdge(info EdgeInfo, cfg EdgeConfig) (*Registration, error) {
+	if cfg.Log == nil {
+		cfg.Log = s.log
+	}
+	return NewRegistration(s.client, info, cfg)
+}
