@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"testing"
 
+	configv1 "github.com/p4lang/p4runtime/go/p4/config/v1"
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 
 	"github.com/weft-sdn/weft/softswitch/port"
@@ -109,4 +110,40 @@ func TestForwardingDoesNotAllocate(t *testing.T) {
 	if n := testing.AllocsPerRun(500, once); n >= 1 {
 		t.Errorf("%v allocations per frame, want none", n)
 	}
+}
+
+// BenchmarkWriteFlows inserts IPv4 flows into the project's own program; one operation
+// is one entry.
+func BenchmarkWriteFlows(b *testing.B) {
+	l := newLab(b)
+	c := l.primary()
+	config := weftConfig(b)
+	c.push(commitNow, config)
+	g := newGenerator(config.GetP4Info())
+	var flows *configv1.Table
+	for _, t := range config.GetP4Info().GetTables() {
+		if t.GetPreamble().GetAlias() == "flow_exact_v4" {
+			flows = t
+		}
+	}
+	const size = 1024
+	capacity := int(flows.GetSize())
+	b.ReportAllocs()
+	b.ResetTimer()
+	present := 0
+	for written := 0; written < b.N; written += size {
+		b.StopTimer()
+		if present+size > capacity {
+			c.push(commitNow, config)
+			present = 0
+		}
+		updates := make([]*p4v1.Update, size)
+		for i := range updates {
+			updates[i] = insert(g.entry(flows))
+		}
+		b.StartTimer()
+		c.write(updates...)
+		present += size
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "entries/s")
 }
