@@ -354,11 +354,6 @@ func TestPlaceAndRemove(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if dup(live, placed) { // the same pattern twice: the engine asks only once
-			_, confirm := p.Remove(placed)
-			confirm()
-			continue
-		}
 		m.apply(stages...)
 		live = append(live, placed)
 	}
@@ -380,13 +375,37 @@ func TestPlaceAndRemove(t *testing.T) {
 	}
 }
 
-func dup(live []*offload.Placed, placed *offload.Placed) bool {
-	for _, l := range live {
-		if l.Entry.Key() == placed.Entry.Key() {
-			return true
+// TestSharedEntry: two stations at one vport share the entry of a flow that both use, and it goes with the last of them.
+func TestSharedEntry(t *testing.T) {
+	p := offload.NewPlacer(newTables(t))
+	m := offload.Megaflow{Key: flow.Key{Ingress: 1, SrcMAC: packet.MAC{2, 1}, DstMAC: packet.MAC{2, 9}, EtherType: packet.EtherTypeIPv4}, Act: offload.Forward, Dest: 5}
+	m.Mask = flow.Mask{Ingress: flow.MaxID, SrcMAC: packet.Broadcast(), DstMAC: packet.Broadcast()}
+	m.Guards.KnownSource = true
+	count := func(stages [][]p4rt.Update) (n int) {
+		for _, s := range stages {
+			n += len(s)
 		}
+		return n
 	}
-	return false
+	first, stages, err := p.Place(m, 1)
+	if err != nil || count(stages) != 2 {
+		t.Fatalf("first: %d updates, %v; want the entry and the source", count(stages), err)
+	}
+	m.Key.SrcMAC = packet.MAC{2, 2}
+	second, stages, err := p.Place(m, 1)
+	if err != nil || count(stages) != 1 {
+		t.Fatalf("second: %d updates, %v; want the source alone", count(stages), err)
+	}
+	m.Dest, m.Key.SrcMAC = 6, packet.MAC{2, 3}
+	if _, _, err := p.Place(m, 1); !errors.Is(err, offload.ErrOccupied) {
+		t.Errorf("another decision for the same frames: %v, want %v", err, offload.ErrOccupied)
+	}
+	if stages, _ := p.Remove(first); count(stages) != 1 {
+		t.Errorf("first removed: %d updates, want the source alone", count(stages))
+	}
+	if stages, _ := p.Remove(second); count(stages) != 2 {
+		t.Errorf("last removed: %d updates, want entry and source", count(stages))
+	}
 }
 
 // TestLanes: what was read decides the lane.

@@ -24,8 +24,15 @@ type Placer struct {
 	scopes   *ids[macAt]
 	sources  *ids[macAt] // ids are not used, references are
 	rewrites *ids[rewriteKey]
-	classes  map[macAt]*Placed // megaflows that are a dst_class entry
+	classes  map[macAt]int // megaflows that are a dst_class entry
+	entries  map[p4rt.Key]*sharedEntry
 	used     map[*p4rt.Table]int64
+}
+
+// sharedEntry is a flow entry with the megaflows that need it: those that differ only in a source MAC, which src_class checks, share one.
+type sharedEntry struct {
+	entry *p4rt.Entry
+	refs  int
 }
 
 // Placed is a megaflow with its place. It is a handle for Remove.
@@ -42,7 +49,7 @@ type Placed struct {
 func NewPlacer(t *Tables) *Placer {
 	return &Placer{
 		t: t, scopes: newIDs[macAt](65535), sources: newIDs[macAt](65535), rewrites: newIDs[rewriteKey](65535),
-		classes: make(map[macAt]*Placed), used: make(map[*p4rt.Table]int64),
+		classes: make(map[macAt]int), entries: make(map[p4rt.Key]*sharedEntry), used: make(map[*p4rt.Table]int64),
 	}
 }
 
@@ -63,13 +70,13 @@ func (p *Placer) Place(m Megaflow, vport uint16) (*Placed, [][]p4rt.Update, erro
 	}
 	placed := &Placed{Megaflow: m, Lane: lane, vport: vport}
 	var undo []func()
-	fail := func(what string) (*Placed, [][]p4rt.Update, error) {
+	fail := func(why error, what string) (*Placed, [][]p4rt.Update, error) {
 		for _, f := range undo {
 			f()
 		}
-		return nil, nil, fmt.Errorf("%w: %s", ErrNoID, what)
+		return nil, nil, fmt.Errorf("%w: %s", why, what)
 	}
-	refer, reach := []p4rt.Update(nil), []p4rt.Update(nil)
+	var refer, entry, reach []p4rt.Update
 
 	rewrite := uint16(0)
 	if m.Act == Forward && m.Rewrite.SetMACs {
@@ -80,7 +87,7 @@ func (p *Placer) Place(m Megaflow, vport uint16) (*Placed, [][]p4rt.Update, erro
 		}
 		id, fresh, ok := p.rewrites.acquire(placed.rewrite)
 		if !ok {
-			return fail("rewrites")
+			return fail(ErrNoID, "rewrites")
 		}
 		undo = append(undo, func() { unacquire(p.rewrites, placed.rewrite) })
 		if rewrite = id; fresh {
@@ -91,7 +98,7 @@ func (p *Placer) Place(m Megaflow, vport uint16) (*Placed, [][]p4rt.Update, erro
 	if lane != LaneClass {
 		id, fresh, ok := p.scopes.acquire(at)
 		if !ok {
-			return fail("scopes")
+			return fail(ErrNoID, "scopes")
 		}
 		undo = append(undo, func() { unacquire(p.scopes, at) })
 		if scope = id; fresh {
@@ -99,20 +106,32 @@ func (p *Placer) Place(m Megaflow, vport uint16) (*Placed, [][]p4rt.Update, erro
 		}
 	}
 	if m.Guards.KnownSource {
-		_, fresh, ok := p.sources.acquire(macAt{vport, m.Key.SrcMAC})
+		source := macAt{vport, m.Key.SrcMAC}
+		_, fresh, ok := p.sources.acquire(source)
 		if !ok {
-			return fail("known sources")
+			return fail(ErrNoID, "known sources")
 		}
+		undo = append(undo, func() { unacquire(p.sources, source) })
 		if fresh {
 			reach = inserts(reach, p.t.KnownSource(vport, m.Key.SrcMAC))
 		}
 	}
 	placed.Entry = p.t.lower(&m, lane, vport, scope, rewrite)
-	p.used[placed.Entry.Table]++
-	if lane == LaneClass {
-		p.classes[at] = placed
+	shared := p.entries[placed.Entry.Key()]
+	switch {
+	case shared == nil:
+		shared = &sharedEntry{entry: placed.Entry}
+		p.entries[placed.Entry.Key()] = shared
+		p.used[placed.Entry.Table]++
+		entry = inserts(nil, placed.Entry)
+	case !shared.entry.SameEffect(placed.Entry):
+		return fail(ErrOccupied, placed.Entry.String())
 	}
-	return placed, [][]p4rt.Update{refer, inserts(nil, placed.Entry), reach}, nil
+	shared.refs++
+	if lane == LaneClass {
+		p.classes[at]++
+	}
+	return placed, [][]p4rt.Update{refer, entry, reach}, nil
 }
 
 // choose takes the first lane with room. dst_class can hold a megaflow or a scope for one MAC at one vport, not both.
@@ -122,7 +141,7 @@ func (p *Placer) choose(candidates []Lane, m *Megaflow, at macAt) (Lane, error) 
 		if lane == LaneClass && scoped {
 			continue
 		}
-		if p.classes[at] != nil {
+		if lane != LaneClass && p.classes[at] > 0 {
 			return 0, fmt.Errorf("%w: table dst_class has a flow for %v at local vport %d", ErrOccupied, at.mac, at.vport)
 		}
 		var name string
@@ -151,7 +170,7 @@ func (p *Placer) Remove(placed *Placed) (stages [][]p4rt.Update, confirm func())
 			before = deletes(before, p.t.Scope(at.vport, at.mac, id))
 			freed = append(freed, func() { p.scopes.confirm(id) })
 		}
-	} else {
+	} else if p.classes[at]--; p.classes[at] == 0 {
 		delete(p.classes, at)
 	}
 	if placed.rewrote {
@@ -160,8 +179,16 @@ func (p *Placer) Remove(placed *Placed) (stages [][]p4rt.Update, confirm func())
 			freed = append(freed, func() { p.rewrites.confirm(id) })
 		}
 	}
-	p.used[placed.Entry.Table]--
-	return [][]p4rt.Update{before, deletes(nil, placed.Entry), after}, func() {
+	var entry []p4rt.Update
+	key := placed.Entry.Key()
+	if shared := p.entries[key]; shared.refs == 1 {
+		delete(p.entries, key)
+		p.used[placed.Entry.Table]--
+		entry = deletes(nil, placed.Entry)
+	} else {
+		shared.refs--
+	}
+	return [][]p4rt.Update{before, entry, after}, func() {
 		for _, f := range freed {
 			f()
 		}

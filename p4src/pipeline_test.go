@@ -357,6 +357,54 @@ func TestPacketOut(t *testing.T) {
 	e.dropped(cpuPort, append(header(9, 0, 0), frame...), "ingress", 77)
 }
 
+// TestTenantTag: the tag behind the one that selects a vport is the tenant's and crosses a tunnel, with the right lengths.
+func TestTenantTag(t *testing.T) {
+	e := bridged(t)
+	e.tunnels(vxlan, false, 1600)
+	e.add("ingress.location", exact(num(destB), num(0)), "ingress.to_peer", num(3))
+	e.add("ingress.location", exact(num(destB), num(1)), "ingress.to_port", num(2), num(2), num(1), num(7))
+	e.add("ingress.dst_class", exact(num(2), macA), "ingress.forward_dst_class", num(destB), num(0), num(0))
+	own := build(t, frameOptions{src: macB, dst: macA, vid: 99})
+	in := append(append(bytes.Clone(own[:12]), 0x81, 0, 0, 7), own[12:]...)
+	tunneled := e.one(2, in).frame
+	if !bytes.Equal(tunneled[50:], own) || int(binary.BigEndian.Uint16(tunneled[16:])) != len(tunneled)-14 {
+		t.Fatalf("tunneled %x, want %x inside", tunneled, own)
+	}
+	if got := e.one(underlay, tunneled); !bytes.Equal(got.frame, in) {
+		t.Errorf("decapsulated\n got %x\nwant %x", got.frame, in)
+	}
+}
+
+// TestForeignTunnels: headers that do not carry an Ethernet frame with a key are no tunnel packets of ours.
+func TestForeignTunnels(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		kind   uint64
+		offset int
+		value  byte
+	}{
+		{"VXLAN without a VNI", vxlan, 42, 0},
+		{"Geneve version 1", geneve, 42, 0x40},
+		{"Geneve control", geneve, 43, 0x80},
+		{"Geneve critical option", geneve, 43, 0x40},
+		{"Geneve with IPv4", geneve, 44, 0x08},
+		{"GRE without key", gre, 34, 0},
+		{"GRE with checksum", gre, 34, 0xa0},
+		{"GRE with IPv4", gre, 36, 0x08},
+	} {
+		e := bridged(t)
+		e.tunnels(c.kind, false, 1600)
+		e.add("ingress.location", exact(num(destB), num(0)), "ingress.to_peer", num(3))
+		e.add("ingress.location", exact(num(destB), num(1)), "ingress.to_port", num(2), num(2), num(0), num(0))
+		tunneled := e.one(1, build(t, frameOptions{src: macA, dst: macB})).frame
+		if got := e.one(underlay, tunneled); got.port != 2 {
+			t.Fatalf("%s: unchanged, it left on port %d", c.name, got.port)
+		}
+		tunneled[c.offset] = c.value
+		e.punted(underlay, tunneled, 15)
+	}
+}
+
 // TestGenevePeerOptions: options of a Geneve peer are skipped (RFC 8926 section 3.5).
 func TestGenevePeerOptions(t *testing.T) {
 	e := bridged(t)

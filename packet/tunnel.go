@@ -35,6 +35,14 @@ const (
 	PortGeneve = 6081
 )
 
+// What a tunnel header must say to carry an Ethernet frame with a key; anything else is no tunnel packet of ours.
+const (
+	etherTypeTEB          = 0x6558              // transparent Ethernet bridging
+	vxlanHasVNI           = 0x08                // flag I
+	geneveControlCritical = 0xc0                // flags O and C: a control packet, critical options
+	greKeyTEB             = 0x2000<<16 | 0x6558 // flag K alone, and the protocol
+)
+
 // TunnelMoved is the tunnel flag of a frame that its vport's former edge forwarded.
 const TunnelMoved = 0x01
 
@@ -72,6 +80,9 @@ func ParseTunnel(data []byte) (Tunnel, error) {
 		if len(b) < IPv6Len {
 			return Tunnel{}, ErrTruncated
 		}
+		if b[0]>>4 != 6 {
+			return Tunnel{}, nil
+		}
 		t.TOS, proto = b[0]<<4|b[1]>>4, b[6]
 		t.Src, t.Dst = netip.AddrFrom16([16]byte(b[8:])), netip.AddrFrom16([16]byte(b[24:]))
 		b = b[IPv6Len:]
@@ -84,6 +95,9 @@ func ParseTunnel(data []byte) (Tunnel, error) {
 	case ProtoGRE:
 		if len(b) < 8 {
 			return Tunnel{}, ErrTruncated
+		}
+		if binary.BigEndian.Uint32(b) != greKeyTEB {
+			return Tunnel{}, nil
 		}
 		t.Kind, t.Flags, t.Key, t.Inner = TunnelGRE, b[4], binary.BigEndian.Uint32(b[4:])&0xffffff, b[8:]
 		return t, nil
@@ -105,8 +119,14 @@ func (t Tunnel) parseUDP(b []byte) (Tunnel, error) {
 	}
 	t.Key, t.Flags = binary.BigEndian.Uint32(b[4:])>>8, b[7]
 	if port == PortVXLAN {
+		if b[0]&vxlanHasVNI == 0 {
+			return Tunnel{}, nil
+		}
 		t.Kind, t.Inner = TunnelVXLAN, b[8:]
 		return t, nil
+	}
+	if b[0]>>6 != 0 || b[1]&geneveControlCritical != 0 || binary.BigEndian.Uint16(b[2:]) != etherTypeTEB {
+		return Tunnel{}, nil
 	}
 	n := 8 + 4*int(b[0]&0x3f)
 	if len(b) < n {

@@ -33,9 +33,9 @@ parser WeftParser(packet_in pkt, out headers_t hdr, inout metadata_t meta, inout
     }
     state parse_outer_ipv6 {
         pkt.extract(hdr.outer_ipv6);
-        transition select(hdr.outer_ipv6.next_header) {
-            PROTO_UDP: parse_outer_udp;
-            PROTO_GRE: parse_gre;
+        transition select(hdr.outer_ipv6.version, hdr.outer_ipv6.next_header) {
+            (6, PROTO_UDP): parse_outer_udp;
+            (6, PROTO_GRE): parse_gre;
             default: accept;
         }
     }
@@ -47,8 +47,15 @@ parser WeftParser(packet_in pkt, out headers_t hdr, inout metadata_t meta, inout
             default: accept;
         }
     }
+    // A tunnel header that says anything but "an Ethernet frame with a key" is no tunnel packet of ours.
     state parse_vxlan {
         pkt.extract(hdr.vxlan);
+        transition select(hdr.vxlan.flags) {
+            0x08 &&& 0x08: vxlan_tunnel;
+            default: accept;
+        }
+    }
+    state vxlan_tunnel {
         meta.tunnel_kind = TUNNEL_VXLAN;
         meta.tunnel_key = hdr.vxlan.vni;
         meta.tunnel_flags = hdr.vxlan.weft_flags;
@@ -56,6 +63,12 @@ parser WeftParser(packet_in pkt, out headers_t hdr, inout metadata_t meta, inout
     }
     state parse_geneve {
         pkt.extract(hdr.geneve);
+        transition select(hdr.geneve.version, hdr.geneve.flags, hdr.geneve.ether_type) {
+            (0, 0x00 &&& 0xc0, ETHERTYPE_TEB): geneve_tunnel;   // neither a control packet nor critical options
+            default: accept;
+        }
+    }
+    state geneve_tunnel {
         meta.tunnel_kind = TUNNEL_GENEVE;
         meta.tunnel_key = hdr.geneve.vni;
         meta.tunnel_flags = hdr.geneve.weft_flags;
@@ -70,6 +83,12 @@ parser WeftParser(packet_in pkt, out headers_t hdr, inout metadata_t meta, inout
     }
     state parse_gre {
         pkt.extract(hdr.gre);
+        transition select(hdr.gre.flags, hdr.gre.protocol) {
+            (0x2000, ETHERTYPE_TEB): gre_tunnel;
+            default: accept;
+        }
+    }
+    state gre_tunnel {
         meta.tunnel_kind = TUNNEL_GRE;
         meta.tunnel_key = hdr.gre.key;
         meta.tunnel_flags = hdr.gre.weft_flags;
@@ -80,14 +99,14 @@ parser WeftParser(packet_in pkt, out headers_t hdr, inout metadata_t meta, inout
     state parse_ethernet {
         pkt.extract(hdr.ethernet);
         meta.ether_type = hdr.ethernet.ether_type;
-        transition select(hdr.ethernet.ether_type) {
-            ETHERTYPE_VLAN: parse_vlan;
-            ETHERTYPE_IPV4: parse_ipv4;
-            ETHERTYPE_IPV6: parse_ipv6;
+        transition select(hdr.ethernet.ether_type, standard_metadata.ingress_port) {
+            (ETHERTYPE_VLAN, 0 &&& PORT_UNDERLAY_BIT): parse_vlan;
+            (ETHERTYPE_IPV4, _): parse_ipv4;
+            (ETHERTYPE_IPV6, _): parse_ipv6;
             default: accept;
         }
     }
-    // One tag may select the vport. What is behind a second one is opaque.
+    // On an access port one tag may select the vport. Any other tag is the tenant's own: opaque.
     state parse_vlan {
         pkt.extract(hdr.vlan);
         meta.ether_type = hdr.vlan.ether_type;
