@@ -81,6 +81,9 @@ func (a *arbiter) update(s *session, msg *p4v1.MasterArbitrationUpdate) error {
 	defer a.turn.Unlock()
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if s.gone {
+		return faultf(codes.Unavailable, "the stream has ended")
+	}
 	r, sc, err := a.admitLocked(s, msg)
 	if err != nil {
 		return err
@@ -168,6 +171,7 @@ func (a *arbiter) leave(s *session) {
 	defer a.turn.Unlock()
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	s.gone = true
 	r := s.role
 	if r == nil {
 		return

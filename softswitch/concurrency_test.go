@@ -2,6 +2,8 @@ package softswitch
 
 import (
 	"context"
+	"errors"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -191,4 +193,56 @@ func TestEverythingAtOnce(t *testing.T) {
 		}
 	})
 	wg.Wait()
+}
+
+// brokenPort fails at once.
+type brokenPort struct{ *port.End }
+
+func (brokenPort) Recv([][]byte, []int) (int, error) { return 0, errors.New("cable cut") }
+
+func TestALostPortLeavesTheOthersRunning(t *testing.T) {
+	near, far := port.NewLink("switch", "host", 0)
+	broken, _ := port.NewLink("switch", "nobody", 0)
+	s, err := New(Options{CPUPort: labCPU, Ports: map[uint16]port.Port{1: near, 2: brokenPort{broken}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.LoadConfig(probeConfig(t)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	for s.PortStatus()[1].Up {
+		runtime.Gosched()
+	}
+	if _, err := far.Send([][]byte{frame(9, 1)}); err != nil {
+		t.Fatal(err)
+	}
+	for s.PortStatus()[0].RxPackets == 0 {
+		runtime.Gosched()
+	}
+	if !s.PortStatus()[0].Up {
+		t.Error("port 1 went down too")
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAnEndedStreamCannotBecomePrimary(t *testing.T) {
+	a := newArbiter(1, 8, Quirks{})
+	s := newSession()
+	msg := &p4v1.MasterArbitrationUpdate{DeviceId: 1, ElectionId: &p4v1.Uint128{Low: 1}}
+	if err := a.update(s, msg); err != nil {
+		t.Fatal(err)
+	}
+	a.leave(s)
+	if err := a.update(s, msg); err == nil {
+		t.Error("arbitration of an ended stream was accepted")
+	}
+	if len(*a.primaries.Load()) != 0 {
+		t.Error("an ended stream is primary")
+	}
 }

@@ -2,7 +2,6 @@ package softswitch
 
 import (
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 
@@ -15,6 +14,7 @@ type attachment struct {
 	port     port.Port
 	counters port.Counters
 	up       atomic.Bool // as last seen by watchPorts
+	lost     atomic.Bool // it failed, for good
 
 	sendMu sync.Mutex // orders senders and guards one
 	one    [1][]byte
@@ -22,15 +22,19 @@ type attachment struct {
 
 // receive is a port's goroutine: it takes frames, runs the pipeline on them, and sends
 // what comes out, all before the next frame.
-func (s *Server) receive(a *attachment) error {
+//
+// A port that fails stays down while the others go on.
+func (s *Server) receive(a *attachment) {
 	batch := port.NewBatch(port.BatchSize)
 	for {
 		n, err := a.port.Recv(batch.Frames, batch.Sizes)
 		if errors.Is(err, port.ErrClosed) {
-			return nil
+			return
 		}
 		if err != nil {
-			return fmt.Errorf("softswitch: port %d (%s): %w", a.number, a.port.Name(), err)
+			a.lost.Store(true)
+			s.log.Error("port is lost", "port", a.number, "name", a.port.Name(), "err", err)
+			return
 		}
 		s.process(a, batch, n)
 	}
@@ -71,6 +75,8 @@ func (s *Server) emit(t *target, number uint16, frame []byte) {
 	s.ports[number].send(frame)
 }
 
+func (a *attachment) isUp() bool { return !a.lost.Load() && a.port.Up() }
+
 func (a *attachment) send(frame []byte) {
 	a.sendMu.Lock()
 	defer a.sendMu.Unlock()
@@ -91,7 +97,7 @@ func (s *Server) watchPorts() {
 		if a == nil {
 			continue
 		}
-		if up := a.port.Up(); a.up.Swap(up) != up {
+		if up := a.isUp(); a.up.Swap(up) != up {
 			changed = true
 			s.log.Info("link changed", "port", a.number, "name", a.port.Name(), "up", up)
 		}
@@ -149,7 +155,7 @@ func (s *Server) PortStatus() []PortStatus {
 	var out []PortStatus
 	for _, a := range s.ports {
 		if a != nil {
-			out = append(out, PortStatus{Number: a.number, Name: a.port.Name(), Up: a.port.Up(), Stats: a.counters.Stats()})
+			out = append(out, PortStatus{Number: a.number, Name: a.port.Name(), Up: a.isUp(), Stats: a.counters.Stats()})
 		}
 	}
 	return out

@@ -113,16 +113,19 @@ func New(o Options) (*Server, error) {
 // Register adds the P4Runtime service to a gRPC server.
 func (s *Server) Register(r grpc.ServiceRegistrar) { p4v1.RegisterP4RuntimeServer(r, s) }
 
-// Run moves packets and watches timeouts until ctx ends or a port is lost, then closes
-// the ports. P4Runtime requests are served independently of it.
+// Run moves packets and watches timeouts until ctx ends, then closes the ports.
+// P4Runtime requests are served independently of it.
 func (s *Server) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, a := range s.ports {
 		if a == nil {
 			continue
 		}
-		a.up.Store(a.port.Up())
-		group.Go(func() error { return s.receive(a) })
+		a.up.Store(a.isUp())
+		group.Go(func() error {
+			s.receive(a)
+			return nil
+		})
 	}
 	group.Go(func() error {
 		<-ctx.Done()

@@ -19,6 +19,7 @@ type session struct {
 	role  *role      // nil before the first arbitration; set once, under arbiter.mu
 	hasID bool       // under arbiter.mu
 	id    electionID // valid iff hasID
+	gone  bool       // the stream has ended; under arbiter.mu
 
 	control chan *p4v1.StreamMessageResponse
 	events  chan *p4v1.StreamMessageResponse
