@@ -5,10 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/weft-sdn/weft/p4src"
 )
 
 const module = "github.com/weft-sdn/weft/"
@@ -109,6 +113,34 @@ func TestViolations(t *testing.T) {
 	}
 	if rule, ok := ruleOf("util"); ok {
 		t.Errorf("package util is under rule %q", rule)
+	}
+}
+
+// TestDocument: docs/architecture.md has a row for every package and every table of the pipeline, and the files that it names exist.
+func TestDocument(t *testing.T) {
+	b, err := os.ReadFile("docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc := string(b)
+	for rule := range mayImport {
+		if name := strings.TrimSuffix(rule, "/..."); !strings.Contains(doc, "\n| `"+name+"`") {
+			t.Errorf("docs/architecture.md has no row for package %s", name)
+		}
+	}
+	for _, m := range regexp.MustCompile("`([a-z0-9_]+(?:/[a-z0-9_]+)+\\.(?:go|p4))`").FindAllStringSubmatch(doc, -1) {
+		if _, err := os.Stat(m[1]); err != nil {
+			t.Errorf("docs/architecture.md names a file that is not there: %v", err)
+		}
+	}
+	info, err := p4src.Info()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range info.Tables {
+		if !strings.Contains(doc, "`"+table.Preamble.Name+"`") {
+			t.Errorf("docs/architecture.md does not name table %s", table.Preamble.Name)
+		}
 	}
 }
 
