@@ -1,0 +1,115 @@
+package scenario
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/rogpeppe/go-internal/txtar"
+)
+
+// ParseFile reads a scenario from a file.
+func ParseFile(path string) (*Scenario, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("scenario: %w", err)
+	}
+	return Parse(path, data)
+}
+
+// Parse reads a scenario; name is the file's in errors. The error is ParseErrors.
+func Parse(name string, data []byte) (*Scenario, error) {
+	p := &parser{
+		scenario: &Scenario{Name: name, Files: map[string][]byte{}},
+		begins:   map[string]int{}, hosts: map[string]bool{}, vports: map[string]bool{}, edges: map[string]bool{},
+	}
+	archive := txtar.Parse(data)
+	line := 1 + bytes.Count(archive.Comment, []byte("\n"))
+	for _, file := range archive.Files {
+		if p.begins[file.Name] != 0 {
+			p.fail(line, problem{text: fmt.Sprintf("file %q appears twice", file.Name)})
+		}
+		p.begins[file.Name] = line + 1
+		p.scenario.Files[file.Name] = file.Data
+		line += 1 + bytes.Count(file.Data, []byte("\n"))
+	}
+	if network, ok := p.scenario.Files[NetworkFile]; ok {
+		p.scenario.Network = network
+	} else {
+		p.fail(line, problem{text: "file " + NetworkFile + " is missing", hint: `add it behind a line "-- ` + NetworkFile + ` --"`})
+	}
+	p.eachLine(p.scenario.Files[EdgesFile], p.begins[EdgesFile], p.edge)
+	p.eachLine(p.scenario.Files[HostsFile], p.begins[HostsFile], p.host)
+	p.eachLine(archive.Comment, 1, p.step)
+	if len(p.errors) == 0 {
+		return p.scenario, nil
+	}
+	slices.SortStableFunc(p.errors, func(a, b *ParseError) int { return cmp.Compare(a.Line, b.Line) })
+	return nil, p.errors
+}
+
+type parser struct {
+	scenario             *Scenario
+	begins               map[string]int // first line of each file
+	hosts, vports, edges map[string]bool
+	errors               ParseErrors
+}
+
+func (p *parser) fail(line int, problems ...problem) {
+	for _, one := range problems {
+		p.errors = append(p.errors, &ParseError{File: p.scenario.Name, Line: line, Problem: one.text, Hint: one.hint})
+	}
+}
+
+// eachLine calls parse for each line that holds more than a comment.
+func (p *parser) eachLine(data []byte, first int, parse func(line int, text string, all []string)) {
+	for i, text := range strings.Split(string(data), "\n") {
+		all, err := split(text)
+		switch {
+		case err != nil:
+			p.fail(first+i, problem{text: err.Error(), hint: "write '' for a quote within quotes"})
+		case len(all) > 0:
+			parse(first+i, strings.TrimSpace(text), all)
+		}
+	}
+}
+
+func (p *parser) edge(line int, _ string, all []string) {
+	w := newWords(all)
+	edge := Edge{
+		Name:   w.next("name of the edge"),
+		Encap:  w.oneOf("encap", "", "vxlan", "geneve", "gre"),
+		Family: w.number("family", 0, 4, 6),
+		MTU:    w.number("mtu", 0, 1280, 65535),
+		Line:   line,
+	}
+	if edge.Family == 5 {
+		w.failHint("it is 4 or 6", "family=5")
+	}
+	if p.edges[edge.Name] {
+		w.fail("edge %s appears twice", edge.Name)
+	}
+	w.end()
+	p.edges[edge.Name] = true
+	p.scenario.Edges = append(p.scenario.Edges, edge)
+	p.fail(line, w.problems...)
+}
+
+// checkEdge complains of an edge that the edges file, if there is one, does not have.
+func (p *parser) checkEdge(w *words, name string) {
+	if name != "" && len(p.edges) > 0 && !p.edges[name] {
+		w.failHint("edges are "+names(p.edges), "unknown edge %q", name)
+	}
+}
+
+func names(set map[string]bool) string {
+	all := make([]string, 0, len(set))
+	for name := range set {
+		all = append(all, name)
+	}
+	slices.Sort(all)
+	return strings.Join(all, ", ")
+}
