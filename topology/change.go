@@ -112,17 +112,17 @@ func (e *edit) learn(c Changes) {
 		}
 		m[r.Router] = append(m[r.Router], r.Route)
 	}
-	for _, id := range []map[DeviceID][]Route{add, del} {
-		for router := range id {
-			if r := e.s.Router(router); r != nil {
-				fresh := *r
-				fresh.Routes = r.Routes.With(add[router], del[router])
-				e.routers.set(uint32(router), &fresh)
-				e.routesChanged(router, add[router], del[router])
-			}
+	touched := map[DeviceID]struct{}{}
+	for _, r := range c.Routes {
+		touched[r.Router] = struct{}{}
+	}
+	for id := range touched {
+		if r := e.s.Router(id); r != nil {
+			fresh := *r
+			fresh.Routes = r.Routes.With(add[id], del[id])
+			e.routers.set(uint32(id), &fresh)
+			e.routesChanged(id, add[id], del[id])
 		}
-		clear(add)
-		clear(del)
 	}
 }
 

@@ -3,7 +3,6 @@ package topology
 import (
 	"cmp"
 	"net/netip"
-	"reflect"
 	"slices"
 
 	"github.com/weft-sdn/weft/flow"
@@ -187,6 +186,8 @@ func (e *edit) remove(ref Ref) {
 	if r := e.s.Router(DeviceID(id)); r != nil {
 		ports = r.Ports
 		e.routers.set(id, nil)
+		e.note(RouteDep(r.ID, new(flow.Addr), false, 0))
+		e.note(RouteDep(r.ID, new(flow.Addr), true, 0))
 	}
 	e.note(DeviceDep(DeviceID(id)))
 	delete(e.dirty, DeviceID(id))
@@ -235,9 +236,10 @@ func (e *edit) resolve() {
 			}
 		}
 		if !p.Exterior && p.Peer == 0 {
-			if peer, ok := e.s.names.get(p.peerRef); ok {
+			peer, _ := e.s.names.get(p.peerRef)
+			if q := e.s.VPort(flow.VPortID(peer)); q != nil && q.peerRef == p.ref { // both ends say so
 				found = true
-				p.Peer = flow.VPortID(peer)
+				p.Peer = q.ID
 			}
 		}
 		if found {
@@ -304,25 +306,31 @@ func (e *edit) rebuildBridge(old *Bridge) {
 		}
 	}
 	for _, m := range b.spec.MACs {
-		if port, ok := e.s.names.get(specVPort(b.ref, m.Port)); ok {
-			b.macs[m.MAC] = flow.VPortID(port)
+		if port, ok := e.ownPort(b.ref, b.ID, m.Port); ok {
+			b.macs[m.MAC] = port
 		}
 	}
 	for _, n := range b.spec.Neighbours {
 		b.neigh[n.IP] = n.MAC
 	}
-	diffMaps(old.macs, b.macs, func(m packet.MAC) { e.note(FDBDep(b.ID, m)) })
-	diffMaps(old.neigh, b.neigh, func(a netip.Addr) { e.note(BridgeNeighbourDep(b.ID, a)) })
-	if !reflect.DeepEqual(old.Subnets, b.Subnets) {
+	was := e.before.Bridge(b.ID)
+	if was == nil {
+		was = new(Bridge)
+	}
+	diffMaps(was.macs, b.macs, func(m packet.MAC) { e.note(FDBDep(b.ID, m)) })
+	diffMaps(was.neigh, b.neigh, func(a netip.Addr) { e.note(BridgeNeighbourDep(b.ID, a)) })
+	if !slices.Equal(was.Subnets, b.Subnets) {
 		e.note(DeviceDep(b.ID))
 	}
 	e.bridges.set(uint32(b.ID), &b)
 }
 
-// specVPort returns what a device's field that names a vport refers to.
-func specVPort(device Ref, name string) Ref {
+// ownPort returns the port of a device that a field of its spec names.
+func (e *edit) ownPort(device Ref, id DeviceID, name string) (flow.VPortID, bool) {
 	o := Object{Metadata: Metadata{Tenant: device.Tenant}}
-	return o.VPortRef(name)
+	port, ok := e.s.names.get(o.VPortRef(name))
+	p := e.s.VPort(flow.VPortID(port))
+	return flow.VPortID(port), ok && p != nil && p.Device == id
 }
 
 func diffMaps[K, V comparable](a, b map[K]V, changed func(K)) {
@@ -384,11 +392,11 @@ func (e *edit) staticRoute(r *Router, s *RouteSpec) (Route, bool) {
 	case "blackhole":
 		route.Kind = RouteBlackhole
 	default:
-		id, ok := e.s.names.get(specVPort(r.ref, s.Port))
+		id, ok := e.ownPort(r.ref, r.ID, s.Port)
 		if !ok {
 			return Route{}, false
 		}
-		route.Port = flow.VPortID(id)
+		route.Port = id
 	}
 	return route, true
 }

@@ -35,6 +35,7 @@ type VPort struct {
 	AdminDown bool
 	Exterior  bool
 
+	ref       Ref
 	spec      *VPortSpec
 	deviceRef Ref
 	peerRef   Ref
@@ -103,7 +104,7 @@ func (f fabric) vportMTU() uint16 {
 
 func newVPort(o *Object, s *VPortSpec, f fabric) *VPort {
 	p := &VPort{
-		ID: flow.VPortID(o.Status.ID), Name: o.Metadata.Name, Tenant: o.Tenant(), MAC: s.MAC, Addrs: s.Addresses,
+		ref: o.Ref(), ID: flow.VPortID(o.Status.ID), Name: o.Metadata.Name, Tenant: o.Tenant(), MAC: s.MAC, Addrs: s.Addresses,
 		MTU: s.MTU, AdminDown: s.AdminDown, Exterior: s.IsExterior(), spec: s,
 	}
 	p.deviceRef, _ = o.DeviceRef()

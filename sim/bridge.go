@@ -1,0 +1,143 @@
+package sim
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/weft-sdn/weft/packet"
+	"github.com/weft-sdn/weft/topology"
+)
+
+// bridge: a copy enters a bridge by port p (B1–B5).
+//  1. learn the source
+//  2. answer ARP and ND from the cache
+//  3. known unicast to its port, the rest is flooded
+func (s *Simulator) bridge(b *topology.Bridge, p *topology.VPort, h *hop) {
+	s.learn(b, p, h)
+	if s.suppress(b, p, h) {
+		return
+	}
+	if s.readMulticast(h) {
+		s.floodFrom(b, p, h, false)
+		return
+	}
+	m := s.readDstMAC(h)
+	s.dep(topology.FDBDep(b.ID, m))
+	if port, ok := b.FDB(m); ok {
+		if s.res.Trace != nil {
+			s.res.Trace.add(s, h, m.String()+" is behind "+s.portName(port))
+		}
+		if port == p.ID {
+			s.drop(h, DropSamePort, false)
+			return
+		}
+		s.send(h, port)
+		return
+	}
+	s.dep(topology.DeviceDep(b.ID))
+	if b.DropUnknown {
+		s.drop(h, DropUnknownMAC, false)
+		return
+	}
+	s.floodFrom(b, p, h, true)
+}
+
+// learn notes where the source is, if that is new (B2). At the ingress vport the guard KnownSource stands for the source MAC; a further bridge reads it.
+// A frame that a router sent has the MAC of a port, which is seeded.
+func (s *Simulator) learn(b *topology.Bridge, p *topology.VPort, h *hop) {
+	if h.rewritten || s.origin != nil {
+		return
+	}
+	if p.ID != s.ingress {
+		s.readSrcMAC(h)
+	}
+	s.dep(topology.FDBDep(b.ID, h.src))
+	at, known := b.FDB(h.src)
+	if (!known || at != p.ID) && !b.SeededMAC(h.src) {
+		s.effect(Effect{Kind: Learn, Device: b.ID, MAC: h.src, Port: p.ID})
+	}
+	// K9. Not a part of the mask: it changes no outcome. Addresses beyond the linked subnets are somebody else's, behind a router.
+	if s.f.L3 != 0 && !s.f.IsND() {
+		s.learnNeighbour(b, s.f.SrcAddr(), h.src)
+	}
+}
+
+// learnNeighbour notes the MAC of an address in the bridge's ARP cache, if that is new.
+func (s *Simulator) learnNeighbour(b *topology.Bridge, a netip.Addr, m packet.MAC) {
+	if a.IsUnspecified() || a.IsMulticast() || a.IsLoopback() || !m.IsUnicast() || s.origin != nil || b.SeededNeighbour(a) {
+		return
+	}
+	inside := len(b.Subnets) == 0 || a.IsLinkLocalUnicast() && a.Is6()
+	if !inside {
+		inside = slices.ContainsFunc(b.Subnets, func(p netip.Prefix) bool { return p.Contains(a) })
+	}
+	if !inside {
+		return
+	}
+	if old, ok := b.Neighbour(a); !ok || old != m {
+		s.effect(Effect{Kind: LearnBridgeNeighbour, Device: b.ID, Addr: a, MAC: m})
+	}
+}
+
+// suppress answers a request for an address that the bridge knows, out of the port that it came in by (B5). It reports whether that ended the walk.
+func (s *Simulator) suppress(b *topology.Bridge, p *topology.VPort, h *hop) bool {
+	switch {
+	case s.f.IsARP():
+		return s.suppressARP(b, p, h)
+	case s.f.IsND():
+		return s.suppressND(b, p, h)
+	}
+	return false
+}
+
+func (s *Simulator) suppressARP(b *topology.Bridge, p *topology.VPort, h *hop) bool {
+	s.notInstallable("ARP")
+	a, err := s.f.ARP()
+	if err != nil {
+		return false
+	}
+	s.learnNeighbour(b, a.SenderIP, a.SenderMAC)
+	if a.Op != packet.ARPRequest || a.Gratuitous() {
+		return false
+	}
+	s.dep(topology.BridgeNeighbourDep(b.ID, a.TargetIP))
+	m, ok := b.Neighbour(a.TargetIP)
+	if !ok || m == a.SenderMAC {
+		return false
+	}
+	n := len(s.res.arena)
+	s.originate(s.built(packet.AppendARPReply(s.res.arena, &a, m), n), p.ID, OriginARP)
+	s.consume(h, "ARP request answered by the bridge")
+	return true
+}
+
+func (s *Simulator) suppressND(b *topology.Bridge, p *topology.VPort, h *hop) bool {
+	s.notInstallable("neighbour discovery")
+	q, err := s.f.ND()
+	if err != nil {
+		return false
+	}
+	switch {
+	case q.Type == packet.ICMPv6NeighAdv && !q.LinkAddr.IsZero():
+		s.learnNeighbour(b, q.Target, q.LinkAddr)
+	case q.Type != packet.ICMPv6NeighAdv && !q.LinkAddr.IsZero():
+		s.learnNeighbour(b, q.Src, q.LinkAddr)
+	}
+	if q.Type != packet.ICMPv6NeighSol {
+		return false
+	}
+	s.dep(topology.BridgeNeighbourDep(b.ID, q.Target))
+	m, ok := b.Neighbour(q.Target)
+	if !ok || m == h.src {
+		return false
+	}
+	router := false
+	if port, known := b.FDB(m); known {
+		v := s.snap.VPort(port)
+		router = v != nil && !v.Exterior
+	}
+	n := len(s.res.arena)
+	s.originate(s.built(packet.AppendNA(s.res.arena, &q, h.src, m, router), n), p.ID, OriginARP)
+	s.consume(h, "neighbour solicitation answered by the bridge")
+	return true
+}

@@ -1,0 +1,111 @@
+package sim
+
+import (
+	"slices"
+
+	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/topology"
+)
+
+// floodStep is a bridge that a flood reaches, and the port by which it does.
+type floodStep struct {
+	bridge *topology.Bridge
+	in     *topology.VPort
+}
+
+// floodFrom sends a copy to all ports of the bridge but the one that it came in by, over linked bridges too (B1, E10). Exterior members get it as one
+// group; routers are simulated. An unknown unicast may be known, or not wanted, at a linked bridge: then members are told apart.
+func (s *Simulator) floodFrom(b *topology.Bridge, p *topology.VPort, h *hop, unknown bool) {
+	if s.res.Trace != nil {
+		s.res.Trace.add(s, h, "floods "+h.dst.String())
+	}
+	s.flood = append(s.flood[:0], floodStep{b, p})
+	s.members, s.routers = s.members[:0], s.routers[:0]
+	whole := true
+	for i := 0; i < len(s.flood); i++ {
+		whole = s.floodBridge(i, h, unknown) && whole
+	}
+	sent := s.floodMembers(b, p, h, whole)
+	for _, r := range s.routers {
+		s.work = append(s.work, r)
+		sent = true
+	}
+	if !sent {
+		s.drop(h, DropNoMembers, false)
+	}
+}
+
+// floodBridge finds the members at step i and the bridges behind it. It reports whether all ports get a copy.
+func (s *Simulator) floodBridge(i int, h *hop, unknown bool) bool {
+	b, in := s.flood[i].bridge, s.flood[i].in
+	s.dep(topology.GroupDep(b.ID))
+	if i > 0 {
+		s.learn(b, in, h)
+		if unknown {
+			s.dep(topology.FDBDep(b.ID, h.dst))
+			s.dep(topology.DeviceDep(b.ID))
+			if at, ok := b.FDB(h.dst); ok {
+				if at != in.ID {
+					s.floodPort(at, h)
+				}
+				return false
+			}
+			if b.DropUnknown {
+				return false
+			}
+		}
+	}
+	for _, id := range b.Ports {
+		if id != in.ID {
+			s.floodPort(id, h)
+		}
+	}
+	return true
+}
+
+func (s *Simulator) floodPort(id flow.VPortID, h *hop) {
+	v := s.snap.VPort(id)
+	if v == nil || v.AdminDown {
+		return
+	}
+	if v.Exterior {
+		s.members = append(s.members, id)
+		return
+	}
+	s.dep(topology.VPortDep(id))
+	peer := s.vport(v.Peer)
+	if peer == nil || peer.AdminDown {
+		return
+	}
+	if peer.Kind == topology.DeviceBridge {
+		if x := s.snap.Bridge(peer.Device); x != nil && !slices.ContainsFunc(s.flood, func(f floodStep) bool { return f.bridge == x }) {
+			s.flood = append(s.flood, floodStep{x, peer})
+		}
+		return
+	}
+	r := *h
+	r.port, r.branch = v.Peer, true
+	s.routers = append(s.routers, r)
+}
+
+// floodMembers delivers to exterior members. A group's copy to the ingress vport is pruned, so if the frame came back to its bridge through a router, that
+// vport gets a copy of its own.
+func (s *Simulator) floodMembers(b *topology.Bridge, p *topology.VPort, h *hop, whole bool) bool {
+	if len(s.members) == 0 {
+		return false
+	}
+	if !whole {
+		for _, m := range s.members {
+			s.deliver(h, m.Dest())
+		}
+		return true
+	}
+	back := s.origin == nil && p.ID != s.ingress && slices.Contains(s.members, s.ingress)
+	if back {
+		s.deliver(h, s.ingress.Dest())
+	}
+	if !back || len(s.members) > 1 {
+		s.deliver(h, b.Group())
+	}
+	return true
+}

@@ -1,0 +1,114 @@
+package sim
+
+import (
+	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/packet"
+	"github.com/weft-sdn/weft/topology"
+)
+
+// Recording accessors: the only way to a header field that decides. Each widens the mask by the bits that it gives away (K5). While an originated packet
+// is simulated nothing is recorded: it is built anew each time.
+
+func (s *Simulator) readSrcMAC(h *hop) packet.MAC {
+	if s.origin == nil && !h.rewritten {
+		s.res.Mask.SrcMAC = packet.Broadcast()
+	}
+	return h.src
+}
+
+func (s *Simulator) readDstMAC(h *hop) packet.MAC {
+	if s.origin == nil && !h.rewritten {
+		s.res.Mask.DstMAC = packet.Broadcast()
+	}
+	return h.dst
+}
+
+// readMulticast reads the group bit of the destination MAC alone.
+func (s *Simulator) readMulticast(h *hop) bool {
+	if s.origin == nil && !h.rewritten {
+		s.res.Mask.DstMAC[0] |= 1
+	}
+	return h.dst.IsMulticast()
+}
+
+// readFamily reads the EtherType: IPv4, IPv6 or neither.
+func (s *Simulator) readFamily() (v6, ip bool) {
+	if s.origin == nil {
+		s.res.Mask.EtherType = 0xffff
+	}
+	return s.key.Is6(), s.key.Is4() || s.key.Is6()
+}
+
+// readDst reads the first n bits of the IP destination.
+func (s *Simulator) readDst(n uint8) {
+	if s.origin == nil {
+		s.res.Mask.Dst = s.res.Mask.Dst.Or(flow.AddrMask(int(n), s.key.EtherType))
+	}
+}
+
+// readSrc reads the first n bits of the IP source.
+func (s *Simulator) readSrc(n uint8) {
+	if s.origin == nil && n > 0 {
+		s.res.Mask.Src = s.res.Mask.Src.Or(flow.AddrMask(int(n), s.key.EtherType))
+	}
+}
+
+func (s *Simulator) readProto() uint8 {
+	if s.origin == nil {
+		s.res.Mask.Proto = 0xff
+	}
+	return s.key.Proto
+}
+
+// readHash reads all that the flow hash covers. Ports are zero in later fragments, so the fragment class goes with them.
+func (s *Simulator) readHash() uint16 {
+	if s.origin == nil {
+		m := &s.res.Mask
+		m.Src, m.Dst = flow.AddrMask(128, s.key.EtherType), flow.AddrMask(128, s.key.EtherType)
+		m.Proto, m.Frag, m.SrcPort, m.DstPort = 0xff, 3, 0xffff, 0xffff
+	}
+	return flow.Hash(s.f)
+}
+
+// limit notes an MTU that the packet must fit: a guard, never a part of the mask (E4).
+func (s *Simulator) limit(mtu uint16) {
+	if g := &s.res.Guards; s.origin == nil && (g.MaxLen == 0 || mtu < g.MaxLen) {
+		g.MaxLen = mtu
+	}
+}
+
+// outlive notes that the TTL must be greater than n: a guard, as limit.
+func (s *Simulator) outlive(n uint8) {
+	if s.origin == nil {
+		s.res.Guards.MinTTL = max(s.res.Guards.MinTTL, n)
+	}
+}
+
+// dep records a dependency. Those of one hop are close together, so repetitions are looked for among the last few only.
+func (s *Simulator) dep(d topology.Dep) {
+	if s.origin != nil {
+		return
+	}
+	deps := s.res.Deps
+	for i := len(deps) - 1; i >= max(0, len(deps)-4); i-- {
+		if deps[i] == d {
+			return
+		}
+	}
+	s.res.Deps = append(deps, d)
+}
+
+// vport reads a vport. Its absence is recorded too.
+func (s *Simulator) vport(id flow.VPortID) *topology.VPort {
+	s.dep(topology.VPortDep(id))
+	return s.snap.VPort(id)
+}
+
+func (s *Simulator) effect(e Effect) {
+	for i := range s.res.Effects {
+		if s.res.Effects[i] == e {
+			return
+		}
+	}
+	s.res.Effects = append(s.res.Effects, e)
+}

@@ -1,0 +1,154 @@
+package sim
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/packet"
+	"github.com/weft-sdn/weft/topology"
+)
+
+// Result is what a simulation gives. It is reused: the next Simulate with it overwrites everything, frames too.
+type Result struct {
+	Outcomes       []Outcome // one at least
+	Mask           flow.Mask // bits of the key that were read
+	Guards         flow.Guards
+	Deps           []topology.Dep // what the walk of the packet relied on, absences too
+	Effects        []Effect
+	Originated     []Originated
+	Installable    bool
+	NotInstallable string // why not; empty iff Installable
+	Trace          *Trace // nil: off. Set by the caller
+
+	arena []byte // holds originated frames
+}
+
+// reset empties the result and keeps its memory.
+func (r *Result) reset() {
+	*r = Result{Outcomes: r.Outcomes[:0], Deps: r.Deps[:0], Effects: r.Effects[:0], Originated: r.Originated[:0], arena: r.arena[:0], Trace: r.Trace}
+	if r.Trace != nil {
+		r.Trace.Steps = r.Trace.Steps[:0]
+	}
+}
+
+// Verdict is what becomes of a packet (E2).
+type Verdict uint8
+
+// Verdicts.
+const (
+	Forward    Verdict = iota + 1 // to a vport or group
+	Drop                          // see DropReason
+	Consumed                      // answered or taken in by a device
+	Incomplete                    // a neighbour must be asked first: hold the packet, see AskNeighbour
+)
+
+// String returns the verdict's name.
+func (v Verdict) String() string {
+	switch v {
+	case Forward:
+		return "forward"
+	case Drop:
+		return "drop"
+	case Consumed:
+		return "consumed"
+	case Incomplete:
+		return "incomplete"
+	}
+	return fmt.Sprintf("verdict %d", uint8(v))
+}
+
+// Outcome is one end of a packet's walk. Comparable.
+type Outcome struct {
+	Verdict  Verdict
+	Dest     flow.Dest    // Forward: vport or group. A group's copy to the ingress vport is pruned
+	Rewrite  flow.Rewrite // Forward
+	Fragment uint16       // Forward: cut into fragments for this MTU first, in software; 0: as it is
+	Drop     DropReason   // Drop
+	Reject   bool         // Drop: each sender is to get an answer, so install a metered punt, not a drop (E3)
+}
+
+// DropReason tells why a packet was dropped. A drop is a result, not an error.
+type DropReason uint8
+
+// Drop reasons.
+const (
+	DropNone          DropReason = iota
+	DropNoVPort                  // ingress vport does not exist
+	DropPortDown                 // a port on the way is administratively down
+	DropUnlinked                 // an interior port on the way has no device or no peer
+	DropTooFar                   // more than MaxDevices devices
+	DropInvalidSource            // source MAC that is not one station's
+	DropSamePort                 // bridge: the destination is behind the port that the frame came in by
+	DropUnknownMAC               // bridge: unknown unicast, and its mode is drop
+	DropNoMembers                // bridge: flooded to nobody
+	DropNotOurMAC                // router: not addressed to the port
+	DropMulticast                // router: multicast and broadcast are not forwarded
+	DropNotIP                    // router
+	DropMalformed                // ARP or ND that fails its checks
+	DropNotOurAddress            // router: request for an address that is not the port's (R4)
+	DropUnsolicited              // router: reply to a question that nobody asked (R4)
+	DropLocal                    // router: no service for this protocol on its own address (R2)
+	DropUnforwardable            // router: address that is never forwarded to
+	DropNoRoute                  // router (R3)
+	DropRejectRoute              // router (R1)
+	DropBlackhole                // router (R1)
+	DropTTL                      // router: TTL or hop limit expired (R3)
+	DropTooBig                   // router: longer than the MTU and must not be fragmented (R3)
+	DropNoNeighbour              // router: nobody on the link can have the next hop's address
+	DropNoAddress                // router: the port has no address to ask from
+)
+
+// String returns the reason in words.
+func (d DropReason) String() string {
+	names := [...]string{
+		"none", "no such vport", "port down", "unlinked port", "too many devices", "invalid source mac", "same port", "unknown mac", "no members",
+		"not our mac", "multicast", "not ip", "malformed", "not our address", "unsolicited", "local address", "unforwardable address", "no route",
+		"reject route", "blackhole", "ttl expired", "too big", "no neighbour", "no address",
+	}
+	if int(d) < len(names) {
+		return names[d]
+	}
+	return fmt.Sprintf("drop %d", uint8(d))
+}
+
+// EffectKind is a kind of effect.
+type EffectKind uint8
+
+// Effects.
+const (
+	Learn                EffectKind = iota + 1 // bridge Device: MAC is behind Port (B2)
+	LearnBridgeNeighbour                       // bridge Device: Addr is at MAC (K9)
+	LearnNeighbour                             // router port Port: Addr is at MAC (R4)
+	AskNeighbour                               // router port Port: Addr is wanted; the request is among Originated, unless it was Asked already
+)
+
+// Effect is a change that the engine carries out, by compare-and-set. Comparable.
+type Effect struct {
+	Kind      EffectKind
+	Device    topology.DeviceID
+	Port      flow.VPortID
+	MAC       packet.MAC
+	Addr      netip.Addr
+	Solicited bool // LearnNeighbour: answers a question. If not, it contradicts an entry, whose MAC is to be probed first
+	Asked     bool // AskNeighbour: the database says that it was asked; retry at intervals with Simulator.Ask
+	Hold      bool // AskNeighbour: the packet itself waits, not one that was originated
+}
+
+// OriginKind tells what an originated packet is.
+type OriginKind uint8
+
+// Kinds of originated packets.
+const (
+	OriginARP OriginKind = iota + 1 // ARP or ND, request or reply
+	OriginEcho
+	OriginError // ICMP error: rate limited
+)
+
+// Originated is one copy of a packet that the virtual network sends of itself, simulated from the port where it entered (E2).
+type Originated struct {
+	Frame []byte       // as it leaves, untagged; valid until the result is used again
+	Dest  flow.Dest    // vport or group where it leaves
+	From  flow.VPortID // the port that emitted it: an exterior vport if it leaves right there
+	Kind  OriginKind
+}

@@ -1,0 +1,201 @@
+package sim
+
+import (
+	"net/netip"
+
+	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/packet"
+	"github.com/weft-sdn/weft/topology"
+)
+
+// router: a copy enters a router by port p.
+//  1. ARP and ND; the port's MAC
+//  2. longest prefix match (R1), own addresses (R2), errors (R3)
+//  3. TTL, MTU, next hop (R3, R4)
+//  4. rewrite and out (R6)
+func (s *Simulator) router(r *topology.Router, p *topology.VPort, h *hop) {
+	switch {
+	case s.f.IsARP():
+		s.routerARP(p, h)
+		return
+	case s.f.IsND():
+		s.routerND(p, h)
+		return
+	case s.readMulticast(h):
+		s.drop(h, DropMulticast, false)
+		return
+	case s.readDstMAC(h) != p.MAC:
+		s.drop(h, DropNotOurMAC, false)
+		return
+	}
+	v6, ip := s.readFamily()
+	if !ip {
+		s.drop(h, DropNotIP, false)
+		return
+	}
+	m := r.Routes.Lookup(&s.key.Dst, &s.key.Src, v6)
+	s.readDst(m.DstBits)
+	s.readSrc(m.SrcBits)
+	s.dep(topology.RouteDep(r.ID, &s.key.Dst, v6, m.DstBits))
+	if len(m.Routes) == 0 {
+		s.reject(r, p, h, DropNoRoute, packet.NoRoute)
+		return
+	}
+	route := &m.Routes[0]
+	if len(m.Routes) > 1 && route.Kind == topology.RoutePort {
+		route = spread(m.Routes, s.readHash())
+	}
+	if s.res.Trace != nil {
+		s.res.Trace.add(s, h, "route "+s.routeText(route))
+	}
+	switch route.Kind {
+	case topology.RouteLocal:
+		s.local(p, h, v6)
+	case topology.RouteReject:
+		s.reject(r, p, h, DropRejectRoute, packet.Prohibited)
+	case topology.RouteBlackhole:
+		s.drop(h, DropBlackhole, false)
+	case topology.RouteUnforwardable:
+		s.drop(h, DropUnforwardable, false)
+	default:
+		s.forward(r, p, h, route)
+	}
+}
+
+// spread chooses among equal routes by flow hash and weights.
+func spread(routes []topology.Route, hash uint16) *topology.Route {
+	total := uint32(0)
+	for i := range routes {
+		total += uint32(routes[i].Weight)
+	}
+	x := uint32(hash) * total >> 16
+	for i := range routes {
+		if w := uint32(routes[i].Weight); x >= w {
+			x -= w
+			continue
+		}
+		return &routes[i]
+	}
+	return &routes[0]
+}
+
+// forward takes the copy through the router by a route to a port.
+func (s *Simulator) forward(r *topology.Router, p *topology.VPort, h *hop, route *topology.Route) {
+	if s.f.TTL() <= h.ttlDec+1 {
+		s.notInstallable("TTL expired")
+		s.icmpError(r, p, h, packet.TTLExceeded, 0)
+		s.drop(h, DropTTL, false)
+		return
+	}
+	s.outlive(h.ttlDec + 1)
+	out := s.vport(route.Port)
+	switch {
+	case out == nil:
+		s.drop(h, DropUnlinked, false)
+		return
+	case out.AdminDown:
+		s.drop(h, DropPortDown, false)
+		return
+	}
+	if !s.fits(r, p, h, out.MTU) {
+		return
+	}
+	next := route.Via
+	if !next.IsValid() {
+		s.readDst(128)
+		next = s.key.Dst.Netip(s.key.EtherType)
+		if isSubnetBroadcast(route.Dst, next) {
+			s.drop(h, DropUnforwardable, false)
+			return
+		}
+	}
+	m, ok := s.resolve(r, p, h, out, next)
+	if !ok {
+		return
+	}
+	h.src, h.dst, h.rewritten = out.MAC, m, true
+	h.ttlDec++
+	if s.res.Trace != nil {
+		s.res.Trace.add(s, h, "next hop "+next.String()+" at "+m.String()+" through "+s.portName(out.ID))
+	}
+	s.send(h, out.ID)
+}
+
+// fits checks the packet's length against the MTU of the egress port (R3): a guard. What is too long goes its own way and is never installed.
+func (s *Simulator) fits(r *topology.Router, p *topology.VPort, h *hop, mtu uint16) bool {
+	s.limit(mtu)
+	switch {
+	case s.f.IPLen() <= int(mtu), h.fragment != 0 && h.fragment <= mtu:
+		return true
+	case s.f.DontFragment():
+		s.notInstallable("longer than the MTU")
+		s.icmpError(r, p, h, packet.TooBig, uint32(mtu))
+		s.drop(h, DropTooBig, false)
+		return false
+	}
+	s.notInstallable("fragmented in software")
+	h.fragment = mtu
+	return true
+}
+
+// isSubnetBroadcast reports whether a is the directed broadcast address of a connected IPv4 prefix, which is not forwarded (RFC 2644).
+func isSubnetBroadcast(p netip.Prefix, a netip.Addr) bool {
+	if !a.Is4() || p.Bits() > 30 {
+		return false
+	}
+	b := a.As4()
+	x := uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
+	return x|^uint32(0)<<(32-p.Bits()) == ^uint32(0) && p.Bits() > 0
+}
+
+// local: the packet is for the router itself (R2).
+func (s *Simulator) local(p *topology.VPort, h *hop, v6 bool) {
+	icmp := uint8(packet.ProtoICMP)
+	if v6 {
+		icmp = packet.ProtoICMPv6
+	}
+	if s.readProto() != icmp {
+		s.drop(h, DropLocal, false)
+		return
+	}
+	s.notInstallable("ICMP to a router")
+	n := len(s.res.arena)
+	b, err := packet.AppendEchoReply(s.res.arena, s.f)
+	if err != nil {
+		s.drop(h, DropLocal, false)
+		return
+	}
+	reply := s.built(b, n)
+	copy(reply[0:6], h.src[:])
+	copy(reply[6:12], p.MAC[:])
+	s.originate(reply, p.ID, OriginEcho)
+	s.consume(h, "ping answered by the router")
+}
+
+// reject drops with an answer to the sender (E3).
+func (s *Simulator) reject(r *topology.Router, p *topology.VPort, h *hop, why DropReason, kind packet.ErrorKind) {
+	s.icmpError(r, p, h, kind, 0)
+	s.drop(h, why, true)
+}
+
+// routeText is for traces.
+func (s *Simulator) routeText(r *topology.Route) string {
+	if r.Kind != topology.RoutePort {
+		return r.String()
+	}
+	t := r.Dst.String()
+	if r.Src.IsValid() {
+		t += " from " + r.Src.String()
+	}
+	if r.Via.IsValid() {
+		t += " via " + r.Via.String()
+	}
+	return t + " through " + s.portName(r.Port)
+}
+
+func (s *Simulator) portName(id flow.VPortID) string {
+	if v := s.snap.VPort(id); v != nil {
+		return v.Tenant + "/" + v.Name
+	}
+	return "vport " + id.String()
+}

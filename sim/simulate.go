@@ -1,0 +1,293 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/packet"
+	"github.com/weft-sdn/weft/topology"
+)
+
+// Bounds of one simulation.
+const (
+	MaxDevices    = 32  // on one way
+	maxVisits     = 128 // devices in all, over all branches of floods and all originated packets
+	maxOriginated = 16
+	maxDepth      = 3 // packets originated because of packets originated …
+)
+
+// Simulator holds the memory that simulations use. One per goroutine; the zero value is ready.
+//
+// A packet's way through it:
+//  1. Simulate: the ingress vport and the source MAC
+//  2. enter: a device receives a copy by a port → bridge.go, router.go
+//  3. send: a device emits a copy through a port → deliver, or enter the peer's device
+//  4. finish: what was read and decided becomes the result
+//  5. the same for each packet that was originated on the way
+type Simulator struct {
+	snap    *topology.Snapshot
+	res     *Result
+	f       *packet.Frame
+	key     flow.Key
+	ingress flow.VPortID
+	visits  int
+	origin  *origin // the originated packet that is being simulated; nil: the packet itself, whose reads and dependencies are recorded
+
+	work    []hop // copies about to enter a device
+	pending []origin
+	ofrm    packet.Frame
+	current origin
+	flood   []floodStep
+	members []flow.VPortID
+	routers []hop
+}
+
+// hop is a copy of the packet on its way, with what was rewritten so far.
+type hop struct {
+	port      flow.VPortID // by which it enters
+	src, dst  packet.MAC   // as they are now
+	rewritten bool         // MACs are no longer the packet's own: reading them is not recorded (E4)
+	ttlDec    uint8        // routers passed
+	devices   uint8        // devices passed
+	fragment  uint16       // smallest MTU that it is cut to; 0: not cut
+	branch    bool         // a copy made by a flood
+}
+
+// origin is a packet to be simulated after the one that caused it.
+type origin struct {
+	frame []byte
+	out   flow.VPortID // port that emits it
+	kind  OriginKind
+	depth uint8
+}
+
+// Simulate walks f, which came in at exterior vport ingress. res is overwritten; nothing is allocated once its slices have grown.
+// f must have parsed without error. It is not changed. now is for stages whose state has an age.
+func (s *Simulator) Simulate(snap *topology.Snapshot, f *packet.Frame, ingress flow.VPortID, now time.Duration, res *Result) {
+	s.begin(snap, f, ingress, res)
+	res.Mask.Ingress = flow.MaxID
+	h := hop{port: ingress, src: s.key.SrcMAC, dst: s.key.DstMAC}
+	if res.Trace != nil {
+		res.Trace.start(f, s.key)
+	}
+	switch p := s.vport(ingress); {
+	case p == nil:
+		s.drop(&h, DropNoVPort, false)
+	case !h.src.IsUnicast():
+		s.readSrcMAC(&h)
+		s.drop(&h, DropInvalidSource, false)
+	default:
+		res.Guards.KnownSource = true
+		s.work = append(s.work, h)
+		s.walk()
+	}
+	s.finish()
+	s.simulateOriginated()
+	s.end()
+}
+
+// Ask builds and simulates the request for a neighbour of a router port, as at its first miss: the retries of AskNeighbour (R4).
+// res has Originated, and effects of them, only.
+func (s *Simulator) Ask(snap *topology.Snapshot, port flow.VPortID, a flow.Addr, v6 bool, res *Result) {
+	s.begin(snap, &s.ofrm, 0, res)
+	et := uint16(packet.EtherTypeIPv4)
+	if v6 {
+		et = packet.EtherTypeIPv6
+	}
+	if p := snap.VPort(port); p != nil && p.Kind == topology.DeviceRouter {
+		s.ask(p, a.Netip(et))
+	}
+	s.simulateOriginated()
+	s.end()
+}
+
+func (s *Simulator) begin(snap *topology.Snapshot, f *packet.Frame, ingress flow.VPortID, res *Result) {
+	res.reset()
+	s.snap, s.f, s.ingress, s.res = snap, f, ingress, res
+	s.visits, s.origin = 0, nil
+	s.work, s.pending = s.work[:0], s.pending[:0]
+	if len(f.Data) != 0 {
+		s.key = flow.KeyOf(f, ingress)
+	}
+}
+
+// end drops references to the caller's memory.
+func (s *Simulator) end() {
+	s.snap, s.f, s.res, s.origin = nil, nil, nil, nil
+	s.ofrm = packet.Frame{}
+	s.current = origin{}
+}
+
+// walk runs until no copy is left on its way.
+func (s *Simulator) walk() {
+	for len(s.work) > 0 {
+		h := s.work[len(s.work)-1]
+		s.work = s.work[:len(s.work)-1]
+		s.enter(&h)
+	}
+}
+
+// enter: a device receives the copy by port h.port.
+func (s *Simulator) enter(h *hop) {
+	p := s.vport(h.port)
+	s.visits++
+	h.devices++
+	switch {
+	case p == nil || p.Device == 0:
+		s.drop(h, DropUnlinked, false)
+	case p.AdminDown:
+		s.drop(h, DropPortDown, false)
+	case h.devices > MaxDevices || s.visits > maxVisits:
+		s.drop(h, DropTooFar, false)
+	case p.Kind == topology.DeviceBridge:
+		s.bridge(s.snap.Bridge(p.Device), p, h)
+	default:
+		s.router(s.snap.Router(p.Device), p, h)
+	}
+}
+
+// send: a device emits the copy through a port.
+func (s *Simulator) send(h *hop, port flow.VPortID) {
+	p := s.vport(port)
+	switch {
+	case p == nil:
+		s.drop(h, DropUnlinked, false)
+	case p.AdminDown:
+		s.drop(h, DropPortDown, false)
+	case p.Exterior:
+		s.deliver(h, port.Dest())
+	case p.Peer == 0:
+		s.drop(h, DropUnlinked, false)
+	default:
+		h.port = p.Peer
+		s.work = append(s.work, *h)
+	}
+}
+
+func (h *hop) rewrite() flow.Rewrite {
+	r := flow.Rewrite{TTLDec: h.ttlDec}
+	if h.rewritten {
+		r.SetMACs, r.SrcMAC, r.DstMAC = true, h.src, h.dst
+	}
+	return r
+}
+
+// deliver ends the copy's walk at an exterior vport or group.
+func (s *Simulator) deliver(h *hop, d flow.Dest) {
+	if s.res.Trace != nil {
+		s.res.Trace.add(s, h, "→ leaves at "+s.destName(d)+", "+h.rewrite().String())
+	}
+	if s.origin == nil {
+		s.res.Outcomes = append(s.res.Outcomes, Outcome{Verdict: Forward, Dest: d, Rewrite: h.rewrite(), Fragment: h.fragment})
+		return
+	}
+	if len(s.res.Originated) == maxOriginated {
+		return
+	}
+	frame := s.origin.frame
+	if r := h.rewrite(); !r.IsZero() {
+		n := len(s.res.arena)
+		s.res.arena = append(s.res.arena, frame...)
+		frame = s.res.arena[n:len(s.res.arena):len(s.res.arena)]
+		r.Apply(frame, s.f)
+	}
+	s.res.Originated = append(s.res.Originated, Originated{Frame: frame, Dest: d, From: s.origin.out, Kind: s.origin.kind})
+}
+
+func (s *Simulator) drop(h *hop, why DropReason, reject bool) {
+	if s.res.Trace != nil {
+		s.res.Trace.add(s, h, "✗ drop: "+why.String())
+	}
+	if s.origin == nil {
+		s.res.Outcomes = append(s.res.Outcomes, Outcome{Verdict: Drop, Drop: why, Reject: reject})
+	}
+}
+
+// consume ends the copy's walk at a device that took it in.
+func (s *Simulator) consume(h *hop, what string) {
+	s.notInstallable(what)
+	if s.res.Trace != nil {
+		s.res.Trace.add(s, h, "• "+what)
+	}
+	if s.origin == nil {
+		s.res.Outcomes = append(s.res.Outcomes, Outcome{Verdict: Consumed})
+	}
+}
+
+// notInstallable notes the first reason why the result holds for this packet alone.
+func (s *Simulator) notInstallable(why string) {
+	if s.origin == nil && s.res.NotInstallable == "" {
+		s.res.NotInstallable = why
+	}
+}
+
+// finish settles the outcomes of the packet itself. A copy that was dropped while others go on is no outcome.
+func (s *Simulator) finish() {
+	r := s.res
+	forwards, others, drops := 0, 0, 0
+	for i := range r.Outcomes {
+		switch r.Outcomes[i].Verdict {
+		case Forward:
+			forwards++
+		case Drop:
+			drops++
+		default:
+			others++
+		}
+	}
+	if drops > 0 && len(r.Outcomes) > 1 {
+		keep := r.Outcomes[:0]
+		for i, o := range r.Outcomes {
+			if o.Verdict != Drop || forwards+others == 0 && i == 0 {
+				keep = append(keep, o)
+			}
+		}
+		r.Outcomes = keep
+	}
+	if forwards > 1 || forwards == 1 && others > 0 {
+		s.notInstallable("several different copies")
+	}
+	if forwards == 1 && r.Outcomes[0].Rewrite.TTLDec > flow.MaxTTLDec {
+		s.notInstallable("passes too many routers")
+	}
+	r.Installable = r.NotInstallable == ""
+	if r.Trace != nil {
+		r.Trace.finish(s)
+	}
+}
+
+// originate queues a packet that port out emits. frame was appended to the arena.
+func (s *Simulator) originate(frame []byte, out flow.VPortID, kind OriginKind) {
+	depth := uint8(1)
+	if s.origin != nil {
+		depth = s.origin.depth + 1
+	}
+	if depth > maxDepth || len(s.pending) == maxOriginated {
+		return
+	}
+	s.pending = append(s.pending, origin{frame: frame, out: out, kind: kind, depth: depth})
+}
+
+// built takes the bytes that were appended to the arena since it had n.
+func (s *Simulator) built(arena []byte, n int) []byte {
+	s.res.arena = arena
+	return arena[n:len(arena):len(arena)]
+}
+
+func (s *Simulator) simulateOriginated() {
+	for i := 0; i < len(s.pending); i++ {
+		s.current = s.pending[i]
+		s.origin = &s.current
+		if packet.Parse(s.current.frame, &s.ofrm) != nil {
+			continue
+		}
+		s.f = &s.ofrm
+		s.key = flow.KeyOf(s.f, 0)
+		h := hop{src: s.key.SrcMAC, dst: s.key.DstMAC, port: s.current.out}
+		if s.res.Trace != nil {
+			s.res.Trace.originated(s, &h)
+		}
+		s.send(&h, s.current.out)
+		s.walk()
+	}
+}

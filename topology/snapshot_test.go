@@ -1,0 +1,213 @@
+package topology
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/packet"
+)
+
+// dump tells all that a simulation can read.
+func dump(s *Snapshot) []string {
+	var out []string
+	for v := range s.VPorts() {
+		out = append(out, fmt.Sprintf("vport %d %s dev %d/%d peer %d mac %v ll %v addrs %v mtu %d down %v ext %v", v.ID, v.Name, v.Kind, v.Device, v.Peer, v.MAC, v.LinkLocal, v.Addrs, v.MTU, v.AdminDown, v.Exterior))
+	}
+	for b := range s.Bridges() {
+		out = append(out, fmt.Sprintf("bridge %d %s ports %v drop %v subnets %v members %v", b.ID, b.Name, b.Ports, b.DropUnknown, b.Subnets, s.GroupMembers(b.Group())))
+		macs := map[string]string{}
+		for m, p := range b.macs {
+			macs[m.String()] = fmt.Sprint(p)
+		}
+		for a, m := range b.neigh {
+			macs[a.String()] = m.String()
+		}
+		for _, k := range slices.Sorted(maps.Keys(macs)) {
+			out = append(out, fmt.Sprintf("bridge %d %s is %s", b.ID, k, macs[k]))
+		}
+	}
+	for r := range s.Routers() {
+		out = append(out, fmt.Sprintf("router %d %s ports %v", r.ID, r.Name, r.Ports))
+		for route := range r.Routes.All() {
+			out = append(out, fmt.Sprintf("router %d %v %d", r.ID, route, route.Origin))
+		}
+	}
+	return out
+}
+
+// randomObjects draws a network of few names, so that later draws replace and remove earlier objects, and references are often open.
+func randomObjects(rng *rand.Rand, n int) []*Object {
+	mac := func() packet.MAC { return packet.MAC{2, 0, 0, 0, 0, byte(rng.IntN(9))} }
+	prefix := func() netip.Prefix {
+		return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(rng.IntN(3)), byte(1 + rng.IntN(5))}), 24)
+	}
+	var objects []*Object
+	for range n {
+		i := rng.IntN(5)
+		o := &Object{APIVersion: APIVersion, Metadata: Metadata{Name: fmt.Sprintf("n%d", i)}}
+		switch k := rng.IntN(10); {
+		case k == 0:
+			o.Kind, o.Status.ID = KindBridge, uint32(1+i)
+			o.Spec = &BridgeSpec{UnknownUnicast: []string{"drop", ""}[rng.IntN(2)], MACs: []MACSpec{{mac(), fmt.Sprintf("n%d", rng.IntN(5))}}}
+		case k == 1:
+			o.Kind, o.Status.ID = KindRouter, uint32(11+i)
+			o.Spec = &RouterSpec{Routes: []RouteSpec{{Dst: prefix().Masked(), Port: fmt.Sprintf("n%d", rng.IntN(5))}, {Dst: netip.MustParsePrefix("0.0.0.0/0"), Kind: "reject"}}}
+		case k == 2:
+			o.Kind, o.Metadata.Name = KindFabric, "f"
+			o.Spec = &FabricSpec{MTU: uint16(1400 + rng.IntN(3)*100)}
+		default:
+			o.Kind, o.Status.ID = KindVPort, uint32(21+i)
+			s := &VPortSpec{Device: fmt.Sprintf("%s/n%d", []string{"bridge", "router"}[rng.IntN(2)], rng.IntN(5)), Addresses: []netip.Prefix{prefix()}, AdminDown: rng.IntN(5) == 0}
+			if rng.IntN(2) == 0 {
+				s.MAC = mac()
+			}
+			if p := rng.IntN(5); p != i && rng.IntN(2) == 0 {
+				s.Peer = fmt.Sprintf("n%d", p)
+			}
+			o.Spec = s
+		}
+		objects = append(objects, o)
+	}
+	return objects
+}
+
+// TestHistoryDoesNotMatter: a snapshot depends on the objects that are there, never on the order in which they came, went and were changed.
+// The changed dependencies cover every difference between one snapshot and the next.
+func TestHistoryDoesNotMatter(t *testing.T) {
+	for seed := range uint64(400) {
+		rng := rand.New(rand.NewPCG(seed, 3))
+		s, desired := new(Snapshot), map[Ref]*Object{}
+		for step := range 12 {
+			var c Changes
+			for _, o := range randomObjects(rng, 1+rng.IntN(6)) {
+				if rng.IntN(4) == 0 {
+					c.Delete = append(c.Delete, o.Ref())
+				} else if !slices.ContainsFunc(c.Put, func(p *Object) bool { return p.Ref() == o.Ref() }) {
+					c.Put = append(c.Put, o)
+				}
+			}
+			for _, r := range c.Delete {
+				delete(desired, r)
+			}
+			for _, o := range c.Put {
+				desired[o.Ref()] = o
+			}
+			before := dump(s)
+			next, deps := s.With(c)
+			if d := cmp.Diff(before, dump(s)); d != "" {
+				t.Fatalf("seed %d step %d: With changed its receiver\n%s", seed, step, d)
+			}
+			all := slices.Collect(maps.Values(desired))
+			rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+			fresh, _ := new(Snapshot).With(Changes{Put: all})
+			if d := cmp.Diff(dump(fresh), dump(next)); d != "" {
+				t.Fatalf("seed %d step %d: not as built at once (-) but (+)\n%s", seed, step, d)
+			}
+			checkDeps(t, s, next, deps)
+			s = next
+		}
+	}
+}
+
+// checkDeps checks by trial that what differs is among deps.
+func checkDeps(t *testing.T, a, b *Snapshot, deps []Dep) {
+	t.Helper()
+	has := func(want Dep) {
+		t.Helper()
+		if !slices.ContainsFunc(deps, func(d Dep) bool { return d.Affects(want) }) {
+			t.Fatalf("%v changed, but only %v are said to have", want, deps)
+		}
+	}
+	for id := range flow.VPortID(30) {
+		if x, y := a.VPort(id), b.VPort(id); (x == nil) != (y == nil) || x != nil && (x.Device != y.Device || x.Peer != y.Peer || x.MAC != y.MAC || x.MTU != y.MTU || x.AdminDown != y.AdminDown || !slices.Equal(x.Addrs, y.Addrs)) {
+			has(VPortDep(id))
+		}
+		dev := DeviceID(id)
+		if !slices.Equal(a.GroupMembers(flow.Dest(id)), b.GroupMembers(flow.Dest(id))) {
+			has(GroupDep(dev))
+		}
+		if x, y := a.Bridge(dev), b.Bridge(dev); x != nil && y != nil {
+			for i := range byte(9) {
+				m := packet.MAC{2, 0, 0, 0, 0, i}
+				p, _ := x.FDB(m)
+				if q, _ := y.FDB(m); p != q {
+					has(FDBDep(dev, m))
+				}
+			}
+		}
+		x, y := a.Router(dev), b.Router(dev)
+		for i := range byte(15) {
+			addr := netip.AddrFrom4([4]byte{10, 0, i / 5, 1 + i%5})
+			fa := flow.AddrOf(addr)
+			if x != nil && y != nil {
+				if m, n := x.Routes.Lookup(&fa, &fa, false), y.Routes.Lookup(&fa, &fa, false); !slices.Equal(m.Routes, n.Routes) {
+					has(RouteDep(dev, &fa, false, m.DstBits))
+				}
+			}
+			if p, q := a.Bridge(dev), b.Bridge(dev); p != nil && q != nil {
+				m, _ := p.Neighbour(addr)
+				if n, _ := q.Neighbour(addr); m != n {
+					has(BridgeNeighbourDep(dev, addr))
+				}
+			}
+		}
+	}
+}
+
+// TestLearnedTables: what is learnt outlives a change of configuration, never overrides a seed, and is forgotten on demand.
+func TestLearnedTables(t *testing.T) {
+	s, err := Load("net.yaml", []byte(small))
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects, _ := Decode("net.yaml", []byte(small))
+	AssignIDs(objects, 0)
+	web, vm, r := DeviceID(1), flow.VPortID(3), DeviceID(2)
+	seeded, learnt := packet.MAC{2, 0, 0, 0, 0, 1}, packet.MAC{2, 0, 0, 0, 0, 0x77}
+	addr := netip.MustParseAddr("10.0.0.77")
+	route := Route{Dst: netip.MustParsePrefix("192.0.2.0/24"), Via: netip.MustParseAddr("10.0.0.9"), Port: 5, Origin: OriginLearned, Weight: 1}
+	s, deps := s.With(Changes{
+		FDB:              []FDBEntry{{web, learnt, vm}, {web, seeded, 4}},
+		BridgeNeighbours: []BridgeNeighbour{{web, addr, learnt}},
+		Neighbours:       []Neighbour{{5, addr, learnt, NeighbourOK}},
+		Routes:           []LearnedRoute{{Router: r, Route: route}},
+	})
+	if len(deps) != 5 {
+		t.Errorf("deps %v", deps)
+	}
+	s, _ = s.With(Changes{Put: objects})
+	b := s.Bridge(web)
+	if p, ok := b.FDB(learnt); !ok || p != vm {
+		t.Errorf("learnt MAC at %v, %v", p, ok)
+	}
+	if p, _ := b.FDB(seeded); p != vm || !b.SeededMAC(seeded) {
+		t.Errorf("seeded MAC at %v", p)
+	}
+	if m, ok := b.Neighbour(addr); !ok || m != learnt {
+		t.Errorf("neighbour %v %v", m, ok)
+	}
+	if m, st := s.Neighbour(5, addr); m != learnt || st != NeighbourOK {
+		t.Errorf("neighbour of the port %v %v", m, st)
+	}
+	dst := flow.AddrOf(netip.MustParseAddr("192.0.2.1"))
+	if m := s.Router(r).Routes.Lookup(&dst, &dst, false); len(m.Routes) != 1 || m.Routes[0] != route {
+		t.Errorf("route %v", m.Routes)
+	}
+	s, _ = s.With(Changes{
+		FDB: []FDBEntry{{Bridge: web, MAC: learnt}}, BridgeNeighbours: []BridgeNeighbour{{Bridge: web, Addr: addr}},
+		Neighbours: []Neighbour{{Port: 5, Addr: addr}}, Routes: []LearnedRoute{{Router: r, Route: route, Delete: true}},
+	})
+	_, macOK := s.Bridge(web).FDB(learnt)
+	_, neighOK := s.Bridge(web).Neighbour(addr)
+	_, st := s.Neighbour(5, addr)
+	if m := s.Router(r).Routes.Lookup(&dst, &dst, false); macOK || neighOK || st != NeighbourAbsent || m.Routes[0] == route {
+		t.Errorf("not forgotten: %v %v %v %v", macOK, neighOK, st, m.Routes)
+	}
+}
