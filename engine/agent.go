@@ -55,7 +55,9 @@ type Agent struct {
 	view      View
 	asked     uint64        // how often the world was set
 	applied   uint64        // the world that the target has
-	progress  chan struct{} // closed and made anew when applied grows
+	found     uint64        // how often a gateway's MAC was found
+	routed    uint64        // the gateways that the target has
+	progress  chan struct{} // closed and made anew when applied or routed grows
 	names     *names
 	installed *layout // what was asked of the target; nil while there is no term
 	fields    metaFields
@@ -196,27 +198,50 @@ func (a *Agent) SetWorld(snap *topology.Snapshot, changed []topology.Dep, edges 
 func (a *Agent) WaitApplied(ctx context.Context) error {
 	a.mu.Lock()
 	want := a.asked
-	for a.applied < want {
-		progress := a.progress
+	a.mu.Unlock()
+	return a.wait(ctx, func() string {
+		if a.applied < want {
+			return "the target has not acknowledged the network"
+		}
+		return ""
+	})
+}
+
+// WaitReachable waits until a path to every other edge is known and the target has it.
+func (a *Agent) WaitReachable(ctx context.Context) error {
+	return a.wait(ctx, func() string {
+		if ids := unreachable(&a.view); len(ids) > 0 {
+			return fmt.Sprintf("no gateway answers on the way to edge %s", ids[0])
+		}
+		if a.routed != a.found {
+			return "the target has not acknowledged the paths to the other edges"
+		}
+		return ""
+	})
+}
+
+// wait waits until missing, called with the lock, has nothing to name.
+func (a *Agent) wait(ctx context.Context, missing func() string) error {
+	for {
+		a.mu.Lock()
+		what, progress := missing(), a.progress
 		a.mu.Unlock()
+		if what == "" {
+			return nil
+		}
 		select {
 		case <-progress:
 		case <-ctx.Done():
-			return fmt.Errorf("edge %s: the target has not acknowledged the network: %w", a.cfg.Self.ID, context.Cause(ctx))
+			return fmt.Errorf("edge %s: %s: %w", a.cfg.Self.ID, what, context.Cause(ctx))
 		}
-		a.mu.Lock()
 	}
-	a.mu.Unlock()
-	return nil
 }
 
-// reachedLocked notes that the target has a world.
-func (a *Agent) reachedLocked(world uint64) {
-	if world > a.applied {
-		a.applied = world
-		close(a.progress)
-		a.progress = make(chan struct{})
-	}
+// reachedLocked notes that the target has a world, and the paths that were known by then.
+func (a *Agent) reachedLocked(world, found uint64) {
+	a.applied, a.routed = max(a.applied, world), max(a.routed, found)
+	close(a.progress)
+	a.progress = make(chan struct{})
 }
 
 func (a *Agent) changed() {
@@ -246,6 +271,7 @@ func (a *Agent) receive(ctx context.Context) error {
 		next := maps.Clone(a.view.NextHop)
 		next[gateway] = mac
 		a.view.NextHop = next
+		a.found++
 		a.mu.Unlock()
 		a.changed()
 	})
@@ -359,7 +385,7 @@ func (a *Agent) sync(ctx context.Context) error {
 	}
 	stages := want.diff(a.installed)
 	a.installed = want
-	world := a.asked
+	world, found := a.asked, a.found
 	var updates []p4rt.Update
 	for _, s := range stages {
 		updates = append(updates, s...)
@@ -369,7 +395,7 @@ func (a *Agent) sync(ctx context.Context) error {
 			go func() { // the writer must not wait for the lock
 				a.mu.Lock()
 				defer a.mu.Unlock()
-				a.reachedLocked(world)
+				a.reachedLocked(world, found)
 			}()
 		}
 	}, stages...)
@@ -414,7 +440,7 @@ func (a *Agent) reconcile(ctx context.Context, term *p4rt.Term) error {
 	}
 	a.cfg.Logger.Info("target reconciled", "edge", a.cfg.Self.ID, "report", report)
 	a.installed = want
-	a.reachedLocked(a.asked)
+	a.reachedLocked(a.asked, a.found)
 	return nil
 }
 

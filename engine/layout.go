@@ -110,7 +110,31 @@ func (l *layout) add(stage int, entities ...*p4rt.Entry) {
 	}
 }
 
-// compute builds the layout of a view. What cannot be reached yet (no next hop) is left out: location then punts or waits.
+// unreachable returns the edges to which no path is known: no gateway answered on a link of their address family.
+func unreachable(v *View) []string {
+	var ids []string
+	for _, e := range v.Edges {
+		if !reaches(v, e) {
+			ids = append(ids, e.ID)
+		}
+	}
+	return ids
+}
+
+func reaches(v *View, e Edge) bool {
+	for _, dst := range e.VTEPs {
+		for _, src := range v.Self.VTEPs {
+			for _, link := range v.Links {
+				if _, ok := nextHop(v, link, dst); ok && src.Is4() == dst.Is4() {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// compute builds the layout of a view. What cannot be reached yet (no next hop) is left out: location then drops and counts.
 func compute(t *offload.Tables, n *names, v *View) (*layout, error) {
 	l := new(layout)
 	for i := range l {

@@ -142,10 +142,13 @@ func (l *Lab) Apply(file string, manifest []byte) error {
 	return nil
 }
 
-// Settle waits until every edge has what was applied.
+// Settle waits until every edge has what was applied and a path to every other.
 func (l *Lab) Settle(ctx context.Context) error {
 	for _, e := range l.Edges {
 		if err := e.Agent.WaitApplied(ctx); err != nil {
+			return err
+		}
+		if err := e.Agent.WaitReachable(ctx); err != nil {
 			return err
 		}
 	}
