@@ -35,6 +35,6 @@ func newRoot() *cobra.Command {
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newValidate(), newVersion(), cli.NewCommand())
+	root.AddCommand(newTrace(), newValidate(), newVersion(), cli.NewCommand())
 	return root
 }
