@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -30,6 +31,28 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 	})
+}
+
+// TestExamples runs the examples that the help of validate, trace and version gives, at the root of the project.
+func TestExamples(t *testing.T) {
+	t.Chdir("../..")
+	ran := 0
+	for _, cmd := range newRoot().Commands() {
+		for line := range strings.Lines(cmd.Example) {
+			args := strings.Fields(line)
+			if cmd.Name() == "softswitch" || len(args) == 0 || args[0] != "weft" || strings.ContainsAny(line, "|*") {
+				continue
+			}
+			var stdout, stderr bytes.Buffer
+			if code := run(t.Context(), args[1:], &stdout, &stderr); code != 0 || stdout.Len() == 0 {
+				t.Errorf("%s: status %d: %s", strings.TrimSpace(line), code, stderr.Bytes())
+			}
+			ran++
+		}
+	}
+	if ran < 8 {
+		t.Errorf("%d examples ran", ran)
+	}
 }
 
 func TestPrintVersion(t *testing.T) {
