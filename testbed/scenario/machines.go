@@ -62,7 +62,7 @@ func (m *Machines) machine(name string) *machine {
 
 // Ping implements Lab.
 func (m *Machines) Ping(ctx context.Context, p Ping) error {
-	return m.each(p.From, p.To, p.Family, p.Outcome, service{}, func(from *machine, to netip.AddrPort) error {
+	return m.each(ctx, p.From, p.To, p.Family, p.Outcome, p.Within, service{}, func(ctx context.Context, from *machine, to netip.AddrPort) error {
 		_, err := from.PingWith(ctx, to.Addr(), host.PingConfig{
 			Count: p.Count, Size: p.Size, TTL: p.TTL, DontFragment: p.DontFragment, Timeout: min(pingTimeout, p.Within),
 		})
@@ -72,7 +72,7 @@ func (m *Machines) Ping(ctx context.Context, p Ping) error {
 
 // TCP implements Lab.
 func (m *Machines) TCP(ctx context.Context, t TCP) error {
-	return m.each(t.From, t.To, t.Family, t.Outcome, service{"sink", t.To.Port}, func(from *machine, to netip.AddrPort) error {
+	return m.each(ctx, t.From, t.To, t.Family, t.Outcome, t.Within, service{"sink", t.To.Port}, func(ctx context.Context, from *machine, to netip.AddrPort) error {
 		_, err := from.Push(ctx, to, t.Bytes)
 		return err
 	})
@@ -80,7 +80,7 @@ func (m *Machines) TCP(ctx context.Context, t TCP) error {
 
 // HTTP implements Lab.
 func (m *Machines) HTTP(ctx context.Context, h HTTP) error {
-	return m.each(h.From, h.To, h.Family, h.Outcome, service{"http", h.To.Port}, func(from *machine, to netip.AddrPort) error {
+	return m.each(ctx, h.From, h.To, h.Family, h.Outcome, h.Within, service{"http", h.To.Port}, func(ctx context.Context, from *machine, to netip.AddrPort) error {
 		_, err := from.Fetch(ctx, to, h.Bytes)
 		return err
 	})
@@ -90,7 +90,7 @@ func (m *Machines) HTTP(ctx context.Context, h HTTP) error {
 func (m *Machines) UDP(ctx context.Context, u UDP) error {
 	payload := make([]byte, u.Size)
 	rand.Read(payload)
-	return m.each(u.From, u.To, u.Family, u.Outcome, service{"echo", u.To.Port}, func(from *machine, to netip.AddrPort) error {
+	return m.each(ctx, u.From, u.To, u.Family, u.Outcome, u.Within, service{"echo", u.To.Port}, func(ctx context.Context, from *machine, to netip.AddrPort) error {
 		for range u.Count {
 			if _, err := from.EchoUDP(ctx, to, payload, u.Within); err != nil {
 				return err
@@ -140,8 +140,11 @@ func (m *Machines) tap(one *machine) *host.Tap {
 	return one.tap
 }
 
-// each does an operation towards each address of the target, and checks how each ended.
-func (m *Machines) each(fromName string, to Target, family Family, outcome Outcome, need service, do func(*machine, netip.AddrPort) error) error {
+// each does an operation towards each address of the target, within the same time each, and
+// checks how each ended.
+func (m *Machines) each(ctx context.Context, fromName string, to Target, family Family, outcome Outcome, within time.Duration,
+	need service, do func(context.Context, *machine, netip.AddrPort) error,
+) error {
 	from := m.machine(fromName)
 	if from == nil {
 		return fmt.Errorf("%w: no host %s", ErrLab, fromName)
@@ -154,7 +157,10 @@ func (m *Machines) each(fromName string, to Target, family Family, outcome Outco
 		return fmt.Errorf("%w: %w", ErrLab, err)
 	}
 	for _, addr := range addrs {
-		if err := outcome.Check(do(from, netip.AddrPortFrom(addr, to.Port))); err != nil {
+		timed, cancel := context.WithTimeout(ctx, within)
+		err := do(timed, from, netip.AddrPortFrom(addr, to.Port))
+		cancel()
+		if err := outcome.Check(err); err != nil {
 			return err
 		}
 	}

@@ -1,14 +1,11 @@
 package scenario
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"os"
 	"slices"
 	"strings"
-
-	"github.com/rogpeppe/go-internal/txtar"
 )
 
 // ParseFile reads a scenario from a file.
@@ -26,24 +23,22 @@ func Parse(name string, data []byte) (*Scenario, error) {
 		scenario: &Scenario{Name: name, Files: map[string][]byte{}},
 		begins:   map[string]int{}, hosts: map[string]bool{}, vports: map[string]bool{}, edges: map[string]bool{},
 	}
-	archive := txtar.Parse(data)
-	line := 1 + bytes.Count(archive.Comment, []byte("\n"))
-	for _, file := range archive.Files {
-		if p.begins[file.Name] != 0 {
-			p.fail(line, problem{text: fmt.Sprintf("file %q appears twice", file.Name)})
+	archive := parseArchive(data)
+	for _, file := range archive.files {
+		if p.begins[file.name] != 0 {
+			p.fail(file.line-1, problem{text: fmt.Sprintf("file %q appears twice", file.name)})
 		}
-		p.begins[file.Name] = line + 1
-		p.scenario.Files[file.Name] = file.Data
-		line += 1 + bytes.Count(file.Data, []byte("\n"))
+		p.begins[file.name] = file.line
+		p.scenario.Files[file.name] = file.data
 	}
 	if network, ok := p.scenario.Files[NetworkFile]; ok {
 		p.scenario.Network = network
 	} else {
-		p.fail(line, problem{text: "file " + NetworkFile + " is missing", hint: `add it behind a line "-- ` + NetworkFile + ` --"`})
+		p.fail(1, problem{text: "file " + NetworkFile + " is missing", hint: `add it behind a line "-- ` + NetworkFile + ` --"`})
 	}
 	p.eachLine(p.scenario.Files[EdgesFile], p.begins[EdgesFile], p.edge)
 	p.eachLine(p.scenario.Files[HostsFile], p.begins[HostsFile], p.host)
-	p.eachLine(archive.Comment, 1, p.step)
+	p.eachLine(archive.comment, 1, p.step)
 	if len(p.errors) == 0 {
 		return p.scenario, nil
 	}

@@ -44,7 +44,7 @@ func TestParse(t *testing.T) {
 		mask: []byte("\xff\xff\xff\xff\xff\xff\x00\x00\x00\x00\x00\x00\xff\xff"), open: true}
 	for text, want := range map[string]Step{
 		"ping a b":                       {Op: Ping{From: "a", To: b, Count: 1, Within: 10 * time.Second}},
-		"! ping a 10.9.9.9 within=200ms": {Fail: true, Op: Ping{From: "a", To: Target{Addr: netip.MustParseAddr("10.9.9.9")}, Count: 1, Within: 200 * time.Millisecond}},
+		"! ping a 10.9.9.9 within=200ms": {Op: Ping{From: "a", To: Target{Addr: netip.MustParseAddr("10.9.9.9")}, Count: 1, Outcome: Outcome{Fail: true}, Within: 200 * time.Millisecond}},
 		"ping b a count=3 size=1400 df ttl=2 family=4 error=ttl-exceeded,too-big by=10.1.0.1": {Op: Ping{From: "b", To: a, Count: 3, Size: 1400, TTL: 2, DontFragment: true, Family: IPv4,
 			Outcome: Outcome{Errors: []host.Kind{host.TTLExceeded, host.TooBig}, By: netip.MustParseAddr("10.1.0.1")}, Within: 10 * time.Second}},
 		"tcp a b:9":                                  {Op: TCP{From: "a", To: at(b, 9), Bytes: 1e6, Within: 10 * time.Second}},
@@ -180,6 +180,16 @@ func TestAllErrorsAreTold(t *testing.T) {
 	}
 	if diff := cmp.Diff([]int{1, 2, 5}, lines); diff != "" {
 		t.Errorf("lines with errors: %s\n%v", diff, err)
+	}
+}
+
+func TestArchive(t *testing.T) {
+	got := parseArchive([]byte("c1\nc2\n-- a --\nx\n\n--  b c  --\r\n-- --\n-- d --\ny"))
+	want := archive{comment: []byte("c1\nc2\n"), files: []archiveFile{
+		{"a", 4, []byte("x\n\n")}, {"b c", 7, []byte("-- --\n")}, {"d", 9, []byte("y")},
+	}}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(archive{}, archiveFile{})); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -40,7 +40,6 @@ func (p *parser) step(line int, text string, all []string) {
 		step.Op = p.raw(w)
 	case "expect":
 		step.Op = p.expect(w, step.Fail)
-		step.Fail = false // its own affair: Absent
 	case "bind":
 		step.Op = p.bind(w)
 	case "link":
@@ -61,6 +60,7 @@ func (p *parser) step(line int, text string, all []string) {
 	if step.Fail && (verb == "raw" || verb == "link" || verb == "flows" || verb == "counters") {
 		w.failHint("state what must hold instead, without !", "%s cannot be expected to fail", verb)
 	}
+	step.Fail = step.Fail && (verb == "bind" || verb == "apply")
 	w.end()
 	p.scenario.Steps = append(p.scenario.Steps, step)
 	p.fail(line, w.problems...)
@@ -252,7 +252,7 @@ func outcome(w *words, fail bool) Outcome {
 	for i, kind := range kinds {
 		texts[i] = string(kind)
 	}
-	o := Outcome{By: w.address("by")}
+	o := Outcome{Fail: fail, By: w.address("by")}
 	if text, ok := w.option("error"); ok {
 		for one := range strings.SplitSeq(text, ",") {
 			if !slices.Contains(kinds, host.Kind(one)) {

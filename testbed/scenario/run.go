@@ -62,11 +62,20 @@ func runStep(ctx context.Context, step Step, lab Lab) error {
 	defer cancel()
 	err := step.Op.run(timed, lab)
 	switch {
-	case !step.Fail:
-		return err
+	case ctx.Err() != nil:
+		return errors.Join(context.Cause(ctx), err)
+	case step.Fail:
+		return mustFail(err)
+	}
+	return err
+}
+
+// mustFail turns failure into success, but for the lab's own.
+func mustFail(err error) error {
+	switch {
 	case err == nil:
 		return fmt.Errorf("%w: it succeeded", ErrUnexpected)
-	case errors.Is(err, ErrLab) || ctx.Err() != nil:
+	case errors.Is(err, ErrLab):
 		return err
 	}
 	return nil
@@ -74,10 +83,10 @@ func runStep(ctx context.Context, step Step, lab Lab) error {
 
 // Check compares how an operation ended with how it was to end.
 func (o Outcome) Check(err error) error {
-	if len(o.Errors) == 0 {
-		return err
-	}
-	if errors.Is(err, ErrLab) {
+	switch {
+	case o.Fail:
+		return mustFail(err)
+	case len(o.Errors) == 0 || errors.Is(err, ErrLab):
 		return err
 	}
 	want := make([]string, len(o.Errors))
@@ -103,10 +112,12 @@ func (o Outcome) Check(err error) error {
 	return fmt.Errorf("%w: %w, want %s", ErrUnexpected, err, text)
 }
 
-func (p Ping) within() time.Duration     { return p.Within }
-func (t TCP) within() time.Duration      { return t.Within }
-func (h HTTP) within() time.Duration     { return h.Within }
-func (u UDP) within() time.Duration      { return u.Within }
+// The time of a network operation is that for each of at most two addresses; the second more
+// is for the operation to end by its own time.
+func (p Ping) within() time.Duration     { return 2*p.Within + time.Second }
+func (t TCP) within() time.Duration      { return 2*t.Within + time.Second }
+func (h HTTP) within() time.Duration     { return 2*h.Within + time.Second }
+func (u UDP) within() time.Duration      { return 2*u.Within + time.Second }
 func (r Raw) within() time.Duration      { return r.Within }
 func (b Bind) within() time.Duration     { return b.Within }
 func (l Link) within() time.Duration     { return l.Within }

@@ -56,7 +56,7 @@ type Host struct {
 type Step struct {
 	Line int
 	Text string
-	Fail bool // "!": the operation must fail
+	Fail bool // "!" before bind or apply: it must be refused. Others have it in their Outcome, or in Absent
 	Op   Op
 }
 
@@ -85,8 +85,10 @@ const (
 	IPv6 Family = 6
 )
 
-// Outcome is how a network operation is to end: well, or with an ICMP error.
+// Outcome is how a network operation is to end, for each address that it is done for: well,
+// badly, or with an ICMP error.
 type Outcome struct {
+	Fail   bool        // "!": in any failure
 	Errors []host.Kind // any of these; none: it must succeed
 	By     netip.Addr  // who must have sent the error; invalid: anybody
 }
