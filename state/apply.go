@@ -22,6 +22,7 @@ type desired struct {
 	set        *topology.Set
 	generation int64 // modification revision of generationKey; 0 = never written
 	ids        idBlock
+	top        uint32 // largest id in set: the counter is never taken to be below
 }
 
 // Apply puts objects, all or nothing: the outcome is validated as a whole, together with what is stored, and if it isn't valid
@@ -114,7 +115,7 @@ func (s *Store) loadDesired(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("state: read generation: %w", err)
 	}
-	d := desired{set: s.desired.set}
+	d := desired{set: s.desired.set, top: s.desired.top}
 	if kvs := resp.Responses[0].GetResponseRange().Kvs; len(kvs) > 0 {
 		d.generation = kvs[0].ModRevision
 	}
@@ -131,7 +132,11 @@ func (s *Store) loadDesired(ctx context.Context) error {
 		if d.set, err = new(topology.Set).Apply(objects, nil); err != nil {
 			return fmt.Errorf("state: stored configuration: %w", err)
 		}
+		for _, o := range objects {
+			d.top = max(d.top, o.Status.ID)
+		}
 	}
+	d.ids.last = max(d.ids.last, d.top)
 	s.desired = d
 	return nil
 }
@@ -182,7 +187,7 @@ func (s *Store) commit(ctx context.Context, put []*topology.Object, del []topolo
 	for _, o := range fresh {
 		o.Source = nil // was for errors
 	}
-	s.desired = desired{set: after, generation: rev, ids: idBlock{stored: ids.last, last: ids.last, rev: rev}}
+	s.desired = desired{set: after, generation: rev, top: ids.last}
 	return rev, nil
 }
 

@@ -121,13 +121,14 @@ func (r *Registration) acked() int64 {
 // Run registers, renews and registers anew until ctx ends (nil) or another process takes the edge (ErrEdgeTaken).
 func (r *Registration) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
-		lease, rev, err := r.register(ctx)
+		stored := r.acked()
+		lease, rev, err := r.register(ctx, stored)
 		if err == nil {
 			r.setLive(true)
 			if r.cfg.Live != nil {
 				r.cfg.Live()
 			}
-			err = r.hold(ctx, lease, rev)
+			err = r.hold(ctx, lease, rev, stored)
 			r.setLive(false)
 			ended := ctx.Err() != nil
 			if !ended && r.cfg.Lost != nil {
@@ -159,7 +160,7 @@ func (r *Registration) setLive(live bool) {
 }
 
 // register writes the edge's keys under a new lease. The newest registration of an id wins: a restarted agent doesn't wait for its old lease.
-func (r *Registration) register(ctx context.Context) (clientv3.LeaseID, int64, error) {
+func (r *Registration) register(ctx context.Context, applied int64) (clientv3.LeaseID, int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.TTL)
 	defer cancel()
 	value, err := json.Marshal(r.info)
@@ -172,7 +173,7 @@ func (r *Registration) register(ctx context.Context) (clientv3.LeaseID, int64, e
 	}
 	resp, err := r.client.Txn(ctx).Then(
 		clientv3.OpPut(edgeKey(r.info.ID), string(value), clientv3.WithLease(grant.ID)),
-		clientv3.OpPut(ackKey(r.info.ID), strconv.FormatInt(r.acked(), 10), clientv3.WithLease(grant.ID)),
+		clientv3.OpPut(ackKey(r.info.ID), strconv.FormatInt(applied, 10), clientv3.WithLease(grant.ID)),
 	).Commit()
 	if err != nil {
 		r.leave(ctx, grant.ID)
@@ -188,8 +189,8 @@ func (r *Registration) leave(ctx context.Context, lease clientv3.LeaseID) {
 	_, _ = r.client.Revoke(ctx, lease) // it runs out by itself otherwise
 }
 
-// hold renews the lease and writes acknowledgements until the edge is no longer ours.
-func (r *Registration) hold(ctx context.Context, lease clientv3.LeaseID, rev int64) error {
+// hold renews the lease and writes acknowledgements beyond stored until the edge is no longer ours.
+func (r *Registration) hold(ctx context.Context, lease clientv3.LeaseID, rev, stored int64) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	renewals, err := r.client.KeepAlive(ctx, lease)
@@ -202,7 +203,7 @@ func (r *Registration) hold(ctx context.Context, lease clientv3.LeaseID, rev int
 	defer dead.Stop()
 	pause := time.NewTimer(0) // of acknowledgements
 	defer pause.Stop()
-	stored, ready := int64(-1), false
+	ready := false
 	for {
 		if a := r.acked(); ready && a > stored {
 			if err := r.storeAck(ctx, lease, a); err != nil {

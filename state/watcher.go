@@ -17,6 +17,7 @@ import (
 )
 
 const (
+	partsQueue    = 256
 	listPage      = 10_000                 // keys per range request
 	progressRetry = 20 * time.Millisecond  // etcd drops a progress request while a watch catches up
 	watchRetry    = 200 * time.Millisecond // between attempts when etcd is away
@@ -184,7 +185,7 @@ func (w *Watcher) follow(ctx context.Context, give func(Batch) error) error {
 	// Watches with equal metadata share a stream: the number keeps other watchers of this client out of ours.
 	ctx = metadata.AppendToOutgoingContext(clientv3.WithRequireLeader(ctx), "weft-watch", strconv.FormatUint(w.relists.Load(), 10)+fmt.Sprintf("-%p", w))
 
-	parts := make(chan part, len(w.prefixes))
+	parts := make(chan part, partsQueue) // joins what comes while a batch is delivered; etcd's client queues beyond
 	m := merge{at: make([]int64, len(w.prefixes)), revision: w.revision.Load()}
 	for i, prefix := range w.prefixes {
 		m.at[i] = m.revision
