@@ -15,6 +15,7 @@ import (
 // number of address bits that decided, and those bits are where the walk ends.
 type LPM struct {
 	root4, root6 *lpmNode
+	index        *lpmIndex // of root4; nil while the table is small
 	routes       int
 }
 
@@ -29,9 +30,10 @@ type lpmNode struct {
 
 // lpmEntry holds the routes to one destination prefix, longest source prefix first.
 type lpmEntry struct {
+	active  []Route // of the first group
+	sourced bool    // has a group with a source prefix
+	any     bool    // has a group for all sources: it is the last
 	groups  []routeGroup
-	sourced bool // has a group with a source prefix
-	any     bool // has a group for all sources: it is the last
 }
 
 // routeGroup holds the routes of one destination and source prefix. Those of the best origin are in force.
@@ -100,6 +102,10 @@ func (l *LPM) Lookup(dst, src *flow.Addr, v6 bool) Match {
 	var best *lpmEntry
 	sourced := false // an entry with source prefixes was met at best or below the last one for all sources
 	top := n
+	if !v6 && l.index != nil {
+		slot := l.index.slot(hi)
+		n, best, sourced, m.DstBits = slot.node, slot.best, slot.sourced, slot.bits
+	}
 	for n != nil {
 		if c := commonBits(hi, lo, n.hi, n.lo); c < n.bits {
 			m.DstBits = c + 1
@@ -130,7 +136,7 @@ func (l *LPM) Lookup(dst, src *flow.Addr, v6 bool) Match {
 	switch {
 	case best == nil:
 	case !sourced:
-		m.Routes = best.groups[0].active
+		m.Routes = best.active
 	default:
 		shi, slo := lpmKey(src, v6)
 		m.Routes, m.SrcBits = lookupSourced(top, hi, lo, shi, slo, m.DstBits)

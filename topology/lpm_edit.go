@@ -5,7 +5,11 @@ import (
 )
 
 // lpmEdit builds the next LPM: nodes that it made are changed in place, others copied.
-type lpmEdit struct{ lpm LPM }
+type lpmEdit struct {
+	lpm   LPM
+	dirty *[1 << 10]uint64 // slots of the index that edits touched, one bit each
+	near  [2]uint8         // lengths of the last two prefixes passed on the way down: what an edit touches is below the first
+}
 
 // With returns the table without the routes in del and with those in add.
 // Cost: O(prefix length) per route, shared with routes nearby.
@@ -17,6 +21,7 @@ func (l *LPM) With(add, del []Route) *LPM {
 	for _, r := range add {
 		e.change(r, (*lpmEntry).with)
 	}
+	e.reindex()
 	return &e.lpm
 }
 
@@ -26,11 +31,15 @@ func (e *lpmEdit) change(r Route, f func(*lpmEntry, Route) (*lpmEntry, int)) {
 	if v6 {
 		root = &e.lpm.root6
 	}
+	e.near = [2]uint8{}
 	*root = e.at(*root, hi, lo, n, func(old *lpmEntry) *lpmEntry {
 		entry, d := f(old, r)
 		e.lpm.routes += d
 		return entry
 	})
+	if !v6 {
+		e.markDirty(hi, e.near[0])
+	}
 }
 
 // own returns a node that this edit may change.
@@ -77,6 +86,7 @@ func (e *lpmEdit) at(n *lpmNode, hi, lo uint64, size uint8, f func(*lpmEntry) *l
 		n.entry = entry
 		return n.collapse()
 	}
+	e.near[0], e.near[1] = e.near[1], n.bits
 	b := keyBit(hi, lo, n.bits)
 	child := e.at(n.child[b], hi, lo, size, f)
 	if child == n.child[b] {
@@ -184,5 +194,5 @@ func newEntry(groups []routeGroup) *lpmEntry {
 		}
 		g.active = g.all[:n:n]
 	}
-	return &lpmEntry{groups: groups, sourced: groups[0].srcBits > 0, any: groups[len(groups)-1].srcBits == 0}
+	return &lpmEntry{active: groups[0].active, groups: groups, sourced: groups[0].srcBits > 0, any: groups[len(groups)-1].srcBits == 0}
 }

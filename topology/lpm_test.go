@@ -207,6 +207,63 @@ func TestLPMAgainstBart(t *testing.T) {
 	}
 }
 
+// TestLPMIndex: with the index a lookup gives what it gives without, through small and big edits, short prefixes and source prefixes.
+func TestLPMIndex(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	pool := randomRoutes(indexMin*3, rng)
+	for i := range 400 { // clusters and short ones
+		a := [4]byte{60, byte(rng.IntN(4)), byte(rng.Uint32()), 0}
+		p, _ := netip.AddrFrom4(a).Prefix(1 + rng.IntN(28))
+		r := Route{Dst: p, Port: flow.VPortID(i + 1), Weight: 1}
+		if rng.IntN(4) == 0 {
+			r.Src = netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(rng.IntN(2)) << 7}), 1)
+		}
+		pool = append(pool, r)
+	}
+	in := make([]bool, len(pool))
+	l := new(LPM)
+	withIndex := 0
+	for step := range 120 {
+		var add, del []Route
+		n := 1 + rng.IntN(8)
+		if step%40 == 0 {
+			n = len(pool) // the table grows past the threshold, and falls below it in the end
+		}
+		for range n {
+			i := rng.IntN(len(pool))
+			if step == 80 {
+				i = len(pool) - 1 - rng.IntN(500)
+			}
+			if in[i] = !in[i]; in[i] {
+				add = append(add, pool[i])
+			} else {
+				l = l.With(nil, []Route{pool[i]})
+			}
+		}
+		before := *l
+		l = l.With(add, del)
+		if l.index != nil {
+			withIndex++
+		}
+		for _, v := range []*LPM{&before, l} {
+			plain := *v
+			plain.index = nil
+			for range 400 {
+				a := pool[rng.IntN(len(pool))].Dst.Addr().As4()
+				a[rng.IntN(4)] ^= 1 << rng.IntN(8)
+				dst, src := flow.AddrOf(netip.AddrFrom4(a)), flow.AddrOf(netip.AddrFrom4([4]byte{byte(rng.Uint32())}))
+				x, y := v.Lookup(&dst, &src, false), plain.Lookup(&dst, &src, false)
+				if !slices.Equal(x.Routes, y.Routes) || x.DstBits != y.DstBits || x.SrcBits != y.SrcBits {
+					t.Fatalf("step %d %v: %+v, without index %+v", step, a, x, y)
+				}
+			}
+		}
+	}
+	if withIndex < 30 {
+		t.Errorf("index used in %d steps only", withIndex)
+	}
+}
+
 func BenchmarkLPM(b *testing.B) {
 	for _, n := range []int{1_000, 100_000, 1_000_000} {
 		rng := rand.New(rand.NewPCG(1, 2))
