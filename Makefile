@@ -9,7 +9,7 @@ help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-6s %s\n", $$1, $$2}'
 
 build: ## bin/weft
-	$(GO) build -o $(BIN) ./cmd/weft
+	$(GO) build -buildvcs=auto -o $(BIN) ./cmd/weft
 
 test: ## all tests (under 15 minutes); ends with what was skipped, and why
 	@$(GO) test -v -timeout 15m ./... 2>&1 | awk -f .ci/test.awk; status=$$?; .ci/missing; exit $$status
