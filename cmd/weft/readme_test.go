@@ -62,6 +62,11 @@ func TestREADME(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Chdir(root)
+	for _, link := range regexp.MustCompile(`\]\(([^):#]+)\)`).FindAllStringSubmatch(string(doc), -1) {
+		if _, err := os.Stat(link[1]); err != nil {
+			t.Errorf("README.md links to what is not there: %v", err)
+		}
+	}
 	commands := commandsOf(string(doc))
 	if len(commands) < 5 || strings.Join(commands[0].args, " ") != "make test" {
 		t.Fatalf("%d commands, the first one %q; want make test first", len(commands), commands[0].args)
