@@ -61,6 +61,3 @@ func (a *ids[K]) lookup(k K) (uint16, bool) {
 	}
 	return 0, false
 }
-
-// len is the number of keys in use.
-func (a *ids[K]) len() int { return len(a.slots) }

@@ -25,7 +25,7 @@ func Strict() Profile { return Profile{Name: "strict"}.withDefaults() }
 // Softswitch is weft's own target.
 func Softswitch() Profile {
 	p := Strict()
-	p.Name = "softswitch"
+	p.Name, p.MulticastMax = "softswitch", 65535 // mcast_grp of v1model has 16 bits
 	return p
 }
 

@@ -31,7 +31,6 @@ func TestOutcomes(t *testing.T) {
 		rewrite    flow.Rewrite
 		drop       DropReason
 		reject     bool
-		verdict    Verdict
 		notInst    string
 		mask       string
 		maxLen     uint16

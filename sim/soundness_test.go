@@ -22,7 +22,6 @@ type world struct {
 	objects []*topology.Object
 	ports   []flow.VPortID // exterior
 	macs    []packet.MAC
-	addrs   []netip.Addr
 	next    uint32
 }
 

@@ -101,14 +101,6 @@ type neighbours struct {
 	entries shardMap[netip.Addr, neighbourEntry]
 }
 
-func insertPort(ports []flow.VPortID, id flow.VPortID) []flow.VPortID {
-	i, found := slices.BinarySearch(ports, id)
-	if found {
-		return ports
-	}
-	return slices.Insert(slices.Clone(ports), i, id)
-}
-
 func removePort(ports []flow.VPortID, id flow.VPortID) []flow.VPortID {
 	i, found := slices.BinarySearch(ports, id)
 	if !found {

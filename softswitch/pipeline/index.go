@@ -168,16 +168,3 @@ func (x *index) rebuild() *slotArray {
 	x.cur.Store(a)
 	return a
 }
-
-// each visits the entries that are the heads of their chains.
-func (x *index) each(f func(*entry)) {
-	a := x.cur.Load()
-	if a == nil {
-		return
-	}
-	for i := range a.slots {
-		if e := a.slots[i].entry.Load(); e != nil {
-			f(e)
-		}
-	}
-}

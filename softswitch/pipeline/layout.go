@@ -69,7 +69,6 @@ type header struct {
 	preLen   int     // bytes
 	postLen  int
 	vl       *field // nil if fixed
-	vlLen    *expr  // length in bits from the header's own fields (P4_14), or nil
 }
 
 type headerType struct {
@@ -77,7 +76,6 @@ type headerType struct {
 	fields []fieldDef
 	vl     int // index of the variable-length field, -1 if none
 	maxLen int // bytes, 0 = unknown
-	lenExp json.RawMessage
 }
 
 type fieldDef struct {

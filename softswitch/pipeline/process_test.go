@@ -257,7 +257,7 @@ func TestChecksums(t *testing.T) {
 func TestHashes(t *testing.T) {
 	data := []byte("123456789")
 	for name, want := range map[string]uint64{"crc32": 0xcbf43926, "crc32_custom": 0xcbf43926, "crc16": 0xbb3d, "crcCCITT": 0x29b1,
-		"xor16": 0x3132 ^ 0x3334 ^ 0x3536 ^ 0x3738 ^ 0x3900, "identity": 0x3132333435363738, "csum16": 0x2a08 ^ 0 /* computed below */} {
+		"xor16": 0x3132 ^ 0x3334 ^ 0x3536 ^ 0x3738 ^ 0x3900, "identity": 0x3132333435363738, "csum16": 0 /* computed below */} {
 		if name == "csum16" {
 			s := 0x3132 + 0x3334 + 0x3536 + 0x3738 + 0x3900
 			want = uint64(^uint16(s + s>>16))
