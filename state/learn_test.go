@@ -88,6 +88,43 @@ func TestLearnMAC(t *testing.T) {
 	}
 }
 
+// Whatever was learnt about a network goes with it.
+func TestDeleteForgetsLearnt(t *testing.T) {
+	s := embeddedStore(t)
+	apply(t, s, network)
+	_, _, _, err1 := s.LearnMAC(t.Context(), 1, mac(1), 6)
+	_, _, err2 := s.LearnBridgeNeighbour(t.Context(), 1, addr("10.0.0.70"), mac(1))
+	_, _, rev, err3 := s.AskNeighbour(t.Context(), 4, addr("2001:db8::70"), 1)
+	if err1 != nil || err2 != nil || err3 != nil {
+		t.Fatal(err1, err2, err3)
+	}
+	wait(t, s, rev)
+	if all, _ := contents(t, s.client, "/weft/tbl/"); len(all) != 3 {
+		t.Fatalf("learnt %q", all)
+	}
+	var refs []topology.Ref
+	for _, o := range decode(t, network) {
+		refs = append(refs, o.Ref())
+	}
+	// By a process that watches nothing, such as `weft delete`.
+	other, err := Open(t.Context(), Config{Client: ClientConfig{Endpoints: s.Endpoints()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	rev, err = other.Delete(t.Context(), refs...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wait(t, s, rev)
+	if all, _ := contents(t, s.client, "/weft/tbl/", bindPrefix, ifacePrefix, confPrefix); len(all) != 0 {
+		t.Errorf("left: %q", all)
+	}
+	if left := dump(s.View().Topology); len(left) != 0 {
+		t.Errorf("view: %v", left)
+	}
+}
+
 // A device deleted at the same moment leaves no orphan: the write itself is conditional on the port.
 func TestLearnGuard(t *testing.T) {
 	s := embeddedStore(t)

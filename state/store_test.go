@@ -273,7 +273,11 @@ func TestRestart(t *testing.T) {
 	cfg := Config{Embedded: &EmbeddedConfig{Dir: dir, FastTimers: true}}
 	s, end := openStore(t, cfg)
 	apply(t, s, network)
-	_, _, rev, err := s.LearnMAC(t.Context(), topology.DeviceID(id(t, s, topology.KindBridge, "web")), mac(7), 6)
+	if _, _, _, err := s.LearnMAC(t.Context(), topology.DeviceID(id(t, s, topology.KindBridge, "web")), mac(7), 6); err != nil {
+		t.Fatal(err)
+	}
+	apply(t, s, vportYAML("vm3", "bridge/web")) // takes id 7, which is not given again
+	rev, err := s.Delete(t.Context(), ref(topology.KindVPort, "vm3"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -290,8 +294,8 @@ func TestRestart(t *testing.T) {
 		t.Errorf("after the restart: MAC at %d, conf %d (was %d), %d bindings", p, v.Conf, conf, v.Bindings.Len())
 	}
 	apply(t, s, vportYAML("vm3", "bridge/web"))
-	if n := id(t, s, topology.KindVPort, "vm3"); n != 7 {
-		t.Errorf("first id after the restart is %d, want 7", n)
+	if n := id(t, s, topology.KindVPort, "vm3"); n != 8 {
+		t.Errorf("first id after the restart is %d, want 8", n)
 	}
 }
 
@@ -346,6 +350,59 @@ func TestApplySeesOthersDeletes(t *testing.T) {
 	}
 	if _, err := b.Apply(t.Context(), decode(t, vportYAML("vm3", "bridge/other"))); err == nil {
 		t.Error("a port of a deleted bridge is accepted")
+	}
+}
+
+// Another process commits between our reading and our writing: we read again, and are refused.
+func TestApplyIsOptimistic(t *testing.T) {
+	a := embeddedStore(t)
+	b := second(t, a)
+	apply(t, a, network)
+	plans := 0
+	_, err := a.change(t.Context(), func(*topology.Set) ([]*topology.Object, []topology.Ref, error) {
+		if plans++; plans == 1 {
+			if _, err := b.Delete(t.Context(), ref(topology.KindVPort, "vm2")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return decode(t, "apiVersion: weft/v1\nkind: Binding\nmetadata: {name: b, tenant: acme}\nspec: {vport: vm2, edge: e1, interface: eth7}\n"), nil, nil
+	})
+	var errs topology.Errors
+	if !errors.As(err, &errs) || plans != 2 {
+		t.Errorf("bound a deleted vport: %v after %d plans", err, plans)
+	}
+	if p := places(t, a); len(p) != 1 {
+		t.Errorf("bindings: %v", p)
+	}
+}
+
+// Deleted and made anew between two views: the old id is gone.
+func TestViewOfRecreatedObject(t *testing.T) {
+	s, err := Open(t.Context(), Config{Embedded: &EmbeddedConfig{Dir: t.TempDir(), FastTimers: true, UnsafeNoFsync: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	object := func(id uint32) []byte {
+		o := decode(t, vportYAML("vm1", "bridge/web"))[0]
+		o.Status.ID = id
+		b, err := encodeObject(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	key := confKey(ref(topology.KindVPort, "vm1"))
+	for _, b := range []Batch{
+		{Revision: 5, Reset: true, Events: []Event{{Key: key, Value: object(7), ModRevision: 5}}},
+		{Revision: 9, Events: []Event{{Key: key, Deleted: true, ModRevision: 8}, {Key: key, Value: object(9), ModRevision: 9}}},
+	} {
+		if err := s.deliver(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := s.View().Topology; got.VPort(7) != nil || got.VPort(9) == nil {
+		t.Errorf("view: %v", dump(got))
 	}
 }
 

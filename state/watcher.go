@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -175,33 +174,24 @@ type part struct {
 
 // follow watches from the delivered revision on, until an error.
 //
-// All watches share one stream of their own. An event says how far its own prefix has got; the others learn by a
-// progress answer, which etcd gives for the whole stream when it is asked. What is complete on all prefixes is delivered.
+// An event says how far its own prefix has got; the others learn by a progress answer, for which etcd must be asked.
+// What is complete on all prefixes is delivered. Each watch has a stream of its own: on a shared one, an answer that was made
+// before the second watch existed can arrive after it was created, and then claims progress that it hasn't made.
 func (w *Watcher) follow(ctx context.Context, give func(Batch) error) error {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
-	// Watches with equal metadata share a stream: the number keeps other watchers of this client out of ours.
-	ctx = metadata.AppendToOutgoingContext(clientv3.WithRequireLeader(ctx), "weft-watch", strconv.FormatUint(w.relists.Load(), 10)+fmt.Sprintf("-%p", w))
-
 	parts := make(chan part, partsQueue) // joins what comes while a batch is delivered; etcd's client queues beyond
-	m := merge{at: make([]int64, len(w.prefixes)), revision: w.revision.Load()}
+	m := newMerge(len(w.prefixes), w.revision.Load())
+	ask := make([]chan struct{}, len(w.prefixes))
 	for i, prefix := range w.prefixes {
-		m.at[i] = m.revision
-		wg.Go(func() { w.watchPrefix(ctx, i, prefix, m.revision+1, parts) })
+		ask[i] = make(chan struct{}, 1)
+		// etcd's client gives watches of equal metadata one stream.
+		own := metadata.AppendToOutgoingContext(ctx, "weft-watch", fmt.Sprintf("%p-%s", w, prefix))
+		wg.Go(func() { w.watchPrefix(own, i, prefix, m.revision+1, parts) })
+		wg.Go(func() { w.requestProgress(own, ask[i]) })
 	}
-	ask := make(chan struct{}, 1)
-	wg.Go(func() {
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-ask:
-				_ = w.client.RequestProgress(ctx) // asked again after progressRetry if it got lost
-			}
-		}
-	})
 	retry := time.NewTimer(progressRetry)
 	defer retry.Stop()
 	for {
@@ -214,6 +204,7 @@ func (w *Watcher) follow(ctx context.Context, give func(Batch) error) error {
 			}
 		case <-w.nudge:
 		case <-retry.C:
+			clear(m.asked)
 		}
 		for more := true; more; { // what has arrived already goes in the same batch
 			select {
@@ -230,21 +221,35 @@ func (w *Watcher) follow(ctx context.Context, give func(Batch) error) error {
 				return err
 			}
 		}
-		if w.behind(&m) {
-			select {
-			case ask <- struct{}{}:
-			default:
+		if late := m.late(w.target()); len(late) > 0 {
+			for _, i := range late {
+				select {
+				case ask[i] <- struct{}{}:
+				default:
+				}
 			}
 			retry.Reset(progressRetry)
 		}
 	}
 }
 
-// behind reports whether a progress answer would help.
-func (w *Watcher) behind(m *merge) bool {
+// target is the largest revision that somebody waits for.
+func (w *Watcher) target() int64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(m.pending) > 0 || w.wanted > m.revision
+	return w.wanted
+}
+
+// requestProgress asks etcd how far the stream of ctx has got, whenever told to. An answer may fail to come: the follower tells again.
+func (w *Watcher) requestProgress(ctx context.Context, ask <-chan struct{}) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ask:
+			_ = w.client.RequestProgress(ctx)
+		}
+	}
 }
 
 // watchPrefix passes on what one prefix's watch says.
@@ -265,8 +270,32 @@ func (w *Watcher) watchPrefix(ctx context.Context, i int, prefix string, from in
 // merge puts the watches of several prefixes back in the order of revisions.
 type merge struct {
 	at       []int64 // per prefix: complete up to here
+	asked    []bool  // per prefix: a progress answer is on its way
 	revision int64   // delivered
 	pending  []Event // beyond revision, in order per prefix
+}
+
+func newMerge(prefixes int, revision int64) *merge {
+	m := &merge{at: make([]int64, prefixes), asked: make([]bool, prefixes), revision: revision}
+	for i := range m.at {
+		m.at[i] = revision
+	}
+	return m
+}
+
+// late returns the prefixes that keep us from delivering what has come and what is wanted, and haven't been asked yet.
+func (m *merge) late(wanted int64) []int {
+	if len(m.pending) > 0 {
+		wanted = max(wanted, m.pending[len(m.pending)-1].ModRevision)
+	}
+	var out []int
+	for i, at := range m.at {
+		if at < wanted && !m.asked[i] {
+			m.asked[i] = true
+			out = append(out, i)
+		}
+	}
+	return out
 }
 
 var errWatchClosed = errors.New("state: watch ended")
@@ -280,6 +309,7 @@ func (m *merge) add(p part) error {
 	}
 	if p.resp.IsProgressNotify() {
 		m.at[p.prefix] = max(m.at[p.prefix], p.resp.Header.Revision)
+		m.asked[p.prefix] = false
 	}
 	for _, e := range p.resp.Events {
 		// The header's revision is the server's, which may be ahead of the events of a watch that catches up.

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -320,7 +322,7 @@ func TestWatcherSurvivesServerRestart(t *testing.T) {
 
 func TestMergeKeepsOrder(t *testing.T) {
 	ev := func(rev int64) Event { return Event{ModRevision: rev} }
-	m := merge{at: []int64{10, 10}, revision: 10}
+	m := newMerge(2, 10)
 	if _, ok := m.take(); ok {
 		t.Error("took nothing new")
 	}
@@ -332,4 +334,63 @@ func TestMergeKeepsOrder(t *testing.T) {
 	if d := cmp.Diff([]Event{ev(13), ev(14)}, m.pending); d != "" {
 		t.Error(d)
 	}
+	if late := m.late(0); !slices.Equal(late, []int{0}) {
+		t.Errorf("late: %v, want the first", late)
+	}
+	if late := m.late(0); late != nil {
+		t.Errorf("asked already: %v", late)
+	}
+	if late := m.late(15); !slices.Equal(late, []int{1}) {
+		t.Errorf("late for 15: %v, want the second", late)
+	}
+}
+
+// The header of a watch that catches up has the server's revision: no claim that everything up to it has come.
+func TestMergeTrustsEventsNotHeaders(t *testing.T) {
+	m := newMerge(1, 10)
+	resp := clientv3.WatchResponse{Header: &pb.ResponseHeader{Revision: 99}, Events: []*clientv3.Event{{Kv: &mvccpb.KeyValue{Key: []byte("k"), ModRevision: 12}}}}
+	if err := m.add(part{resp: resp}); err != nil {
+		t.Fatal(err)
+	}
+	if b, ok := m.take(); !ok || b.Revision != 12 {
+		t.Errorf("batch up to %d, want 12", b.Revision)
+	}
+	resp.Events = nil // a progress answer
+	if err := m.add(part{resp: resp}); err != nil {
+		t.Fatal(err)
+	}
+	if b, ok := m.take(); !ok || b.Revision != 99 {
+		t.Errorf("batch up to %d, want 99", b.Revision)
+	}
+}
+
+// Watches that begin while others write must not skip what was written meanwhile.
+func TestWatcherStartsUnderLoad(t *testing.T) {
+	_, c := startEtcd(t)
+	prefixes := []string{"/p1/", "/p2/", "/q3/", "/q4/"}
+	stop := running(t, func(ctx context.Context) error {
+		for i := 0; ctx.Err() == nil; i++ {
+			v := fmt.Sprint(i)
+			if _, err := c.Txn(context.WithoutCancel(ctx)).Then(clientv3.OpPut("/p1/pair", v), clientv3.OpPut("/p2/pair", v), clientv3.OpPut(fmt.Sprintf("/q%d/%d", i%2+3, i%50), v)).Commit(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	for range 25 {
+		w := NewWatcher(c, prefixes...)
+		m := &mirror{t: t}
+		end := running(t, func(ctx context.Context) error { return w.Run(ctx, m.deliver) })
+		if err := w.Wait(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Wait(t.Context(), w.Revision()+100); err != nil {
+			t.Fatal(err)
+		}
+		end()
+		if t.Failed() {
+			break
+		}
+	}
+	stop()
 }
