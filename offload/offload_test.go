@@ -4,13 +4,11 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 
 	p4configv1 "github.com/p4lang/p4runtime/go/p4/config/v1"
@@ -21,107 +19,7 @@ import (
 	"github.com/weft-sdn/weft/p4rt"
 	"github.com/weft-sdn/weft/p4src"
 	"github.com/weft-sdn/weft/packet"
-	"github.com/weft-sdn/weft/softswitch/pipeline"
 )
-
-var program = sync.OnceValues(func() (*pipeline.Program, error) { return pipeline.Load(p4src.Program()) })
-
-func newTables(t testing.TB) *offload.Tables {
-	t.Helper()
-	info, err := p4src.Info()
-	if err != nil {
-		t.Fatal(err)
-	}
-	schema, err := p4rt.NewSchema(info)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tables, err := offload.NewTables(schema)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tables
-}
-
-// sent is a frame that left a port of the machine.
-type sent struct {
-	port  uint16
-	frame []byte
-}
-
-// machine runs the compiled pipeline and takes the updates that offload makes.
-type machine struct {
-	t testing.TB
-	*pipeline.Machine
-	out []sent
-}
-
-func newMachine(t testing.TB) *machine {
-	t.Helper()
-	prog, err := program()
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := &machine{t: t}
-	m.Machine = pipeline.New(prog, pipeline.Options{CPUPort: offload.CPUPort, Emit: func(port uint16, frame []byte) {
-		m.out = append(m.out, sent{port, bytes.Clone(frame)})
-	}})
-	return m
-}
-
-func (m *machine) send(port uint16, frame []byte) []sent {
-	m.out = nil
-	m.Process(port, frame)
-	return m.out
-}
-
-func canonical(v p4rt.Value) []byte { return v.AppendCanonical(nil) }
-
-func (m *machine) apply(stages ...[]p4rt.Update) {
-	m.t.Helper()
-	for _, stage := range stages {
-		for _, u := range stage {
-			if err := m.one(u); err != nil {
-				m.t.Fatalf("%v %v: %v", u.Op, u.Entity, err)
-			}
-		}
-	}
-}
-
-func (m *machine) one(u p4rt.Update) error {
-	e, ok := u.Entity.(*p4rt.Entry)
-	if !ok {
-		return fmt.Errorf("unexpected %T", u.Entity)
-	}
-	t, ok := m.Table(e.Table.Name)
-	if !ok {
-		return fmt.Errorf("no table %s", e.Table.Name)
-	}
-	entry := pipeline.Entry{Priority: e.Priority, Action: e.Action.Name, IdleTimeout: e.IdleTimeout}
-	for _, match := range e.Match {
-		f := pipeline.FieldMatch{Value: canonical(match.Value)}
-		if e.Table.NeedsPriority {
-			f.Mask = canonical(match.Mask)
-			f.Any = match.Mask.IsZero()
-		}
-		entry.Match = append(entry.Match, f)
-	}
-	for _, p := range e.Params {
-		entry.Params = append(entry.Params, canonical(p))
-	}
-	if u.Op == p4rt.Delete {
-		return t.Delete(entry.Match, entry.Priority)
-	}
-	return t.Insert(entry)
-}
-
-func inserts(es ...*p4rt.Entry) []p4rt.Update {
-	var us []p4rt.Update
-	for _, e := range es {
-		us = append(us, p4rt.Update{Op: p4rt.Insert, Entity: e})
-	}
-	return us
-}
 
 // TestForeignPipeline: an unknown p4info is refused with the name of what it lacks.
 func TestForeignPipeline(t *testing.T) {
@@ -158,84 +56,6 @@ func refused(t *testing.T, info *p4configv1.P4Info, name string) {
 	if err == nil || !strings.Contains(err.Error(), name) {
 		t.Errorf("without %s: error %v", name, err)
 	}
-}
-
-// Frames.
-
-type random struct{ *rand.Rand }
-
-func (r random) bytes(n int) []byte {
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = byte(r.Uint32())
-	}
-	return b
-}
-
-// frame makes an Ethernet frame with IPv4 (options, fragments) or IPv6 (fragment header) and TCP, UDP, ICMP or something else; checksums are arbitrary.
-func (r random) frame(src, dst packet.MAC) []byte {
-	f := append(append(append([]byte{}, dst[:]...), src[:]...), 0, 0)
-	protos := []byte{packet.ProtoTCP, packet.ProtoUDP, packet.ProtoICMP, packet.ProtoICMPv6, 132, 47, 89}
-	proto := protos[r.IntN(len(protos))]
-	l4 := r.bytes(20 + r.IntN(60))
-	frag := uint16(0)
-	if r.IntN(4) == 0 {
-		frag = []uint16{0x2000, 0x2001, 0x0001, 0x4000}[r.IntN(4)]
-	}
-	if r.IntN(2) == 0 {
-		binary.BigEndian.PutUint16(f[12:], packet.EtherTypeIPv4)
-		options := r.bytes(4 * r.IntN(4))
-		h := r.bytes(20)
-		h[0] = 0x45 + byte(len(options)/4)
-		binary.BigEndian.PutUint16(h[2:], uint16(20+len(options)+len(l4)))
-		binary.BigEndian.PutUint16(h[6:], frag)
-		h[9] = proto
-		return append(append(append(f, h...), options...), l4...)
-	}
-	binary.BigEndian.PutUint16(f[12:], packet.EtherTypeIPv6)
-	h := r.bytes(40)
-	h[0] = 0x60 | h[0]&0xf
-	h[6] = proto
-	ext := []byte{}
-	if frag != 0 {
-		h[6] = packet.ProtoFragment
-		ext = append([]byte{proto, 0}, binary.BigEndian.AppendUint16(nil, frag<<3|frag>>13&1)...)
-		ext = append(ext, r.bytes(4)...)
-	}
-	binary.BigEndian.PutUint16(h[4:], uint16(len(ext)+len(l4)))
-	return append(append(append(f, h...), ext...), l4...)
-}
-
-func (r random) mac() packet.MAC {
-	m := packet.MAC(r.bytes(6))
-	m[0] = m[0]&^1 | 2
-	return m
-}
-
-// megaflow decides something about a frame that reads random fields.
-func (r random) megaflow(f *packet.Frame, ingress flow.VPortID) offload.Megaflow {
-	k := flow.KeyOf(f, ingress)
-	m := offload.Megaflow{Key: k, Act: offload.Forward, Dest: flow.Dest(1 + r.IntN(flow.MaxID)), Prio: 1 + r.Int32N(1000)}
-	m.Mask = flow.Mask{Ingress: flow.MaxID, DstMAC: packet.Broadcast()}
-	m.Guards.KnownSource = r.IntN(2) == 0
-	if m.Guards.KnownSource {
-		m.Mask.SrcMAC = packet.Broadcast()
-	}
-	if r.IntN(4) != 0 {
-		m.Mask.EtherType = 0xffff
-		m.Mask.Dst = flow.AddrMask(r.IntN(129), k.EtherType)
-		if r.IntN(2) == 0 {
-			m.Mask.Src = flow.AddrMask(r.IntN(129), k.EtherType)
-		}
-		if r.IntN(2) == 0 {
-			m.Mask.Proto, m.Mask.Frag = 0xff, 3
-			m.Mask.DstPort = uint16(0xffff << r.IntN(17))
-		}
-		m.Rewrite = flow.Rewrite{SetMACs: true, SrcMAC: r.mac(), DstMAC: r.mac(), TTLDec: uint8(r.IntN(4))}
-		m.Guards.MinTTL = m.Rewrite.TTLDec
-		m.Guards.MaxLen = uint16(f.IPLen() + r.IntN(3) - 1)
-	}
-	return m
 }
 
 // cases is how often a property is tried: settable for long runs.
