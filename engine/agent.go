@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -184,17 +185,30 @@ func (a *Agent) Stats() Stats {
 func (a *Agent) SetWorld(snap *topology.Snapshot, changed []topology.Dep, edges []Edge, places map[flow.VPortID]Place) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.upcalls.world(snap, changed)
+	if a.asked > 0 && !movesGroups(changed) && maps.Equal(places, a.view.Places) && slices.EqualFunc(edges, a.view.Edges, Edge.equal) {
+		return // learning: the fixed tables stay
+	}
 	groups := make(map[flow.Dest][]flow.VPortID)
 	for b := range snap.Bridges() {
 		groups[b.Group()] = snap.GroupMembers(b.Group())
 	}
 	a.view.Edges, a.view.Places, a.view.Groups = edges, places, groups
 	a.asked++
-	a.upcalls.world(snap, changed)
 	a.changed()
 }
 
-// WaitApplied waits until the target has acknowledged all that the worlds set so far ask of the fixed tables.
+// movesGroups reports whether a change may alter the members of a flood domain.
+func movesGroups(changed []topology.Dep) bool {
+	return slices.ContainsFunc(changed, func(d topology.Dep) bool {
+		switch d.Kind {
+		case topology.DepFDB, topology.DepNeighbour, topology.DepBridgeNeighbour, topology.DepRoute:
+			return false
+		}
+		return true
+	})
+}
+
 func (a *Agent) WaitApplied(ctx context.Context) error {
 	a.mu.Lock()
 	want := a.asked
@@ -348,7 +362,8 @@ func (a *Agent) submitFlows(done func(ok bool), stages [][]p4rt.Update) {
 			updates = append(updates, u)
 		}
 	}
-	err := a.writer.TrySubmit(func(results []p4rt.Result, err error) {
+	// A full queue holds the agent up (its own queue then drops packet-ins, counted): flows and the target must not drift apart.
+	err := a.writer.Submit(context.Background(), func(results []p4rt.Result, err error) {
 		ok := a.written(updates, results, err)
 		go func() { // the writer must not wait for the lock
 			a.mu.Lock()
@@ -357,7 +372,7 @@ func (a *Agent) submitFlows(done func(ok bool), stages [][]p4rt.Update) {
 		}()
 	}, stages...)
 	if err != nil {
-		a.cfg.Logger.Debug("flow updates not sent; the next term reconciles", "edge", a.cfg.Self.ID, "err", err)
+		a.cfg.Logger.Debug("flow updates not sent: the agent ends", "edge", a.cfg.Self.ID, "err", err)
 	}
 }
 

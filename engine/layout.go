@@ -29,6 +29,10 @@ type Edge struct {
 	Tunnel offload.Tunnel
 }
 
+func (e Edge) equal(o Edge) bool {
+	return e.ID == o.ID && e.Tunnel == o.Tunnel && slices.Equal(e.VTEPs, o.VTEPs)
+}
+
 // Place is where an exterior vport lives.
 type Place struct {
 	Edge string

@@ -89,13 +89,14 @@ func TestRoutedTenants(t *testing.T) {
 	}
 	for i, tap := range quiet {
 		for _, frame := range tap.Frames() {
-			if [6]byte(frame[6:12]) != blue[i].MAC() {
-				t.Errorf("blue's VM %d saw a frame of red: %x", i+1, frame)
-			}
+			t.Errorf("blue's VM %d, to which nobody spoke, saw a frame: %x", i+1, frame)
 		}
 	}
 	if _, err := blue[0].Ping(ctx, blue[1].Addr4(), 2); err != nil {
 		t.Errorf("blue: %v", err)
+	}
+	if len(quiet[0].Frames()) == 0 || len(quiet[1].Frames()) == 0 {
+		t.Error("the taps recorded nothing of blue's own ping: their silence before meant nothing")
 	}
 	for _, e := range l.Edges {
 		t.Logf("%s: %+v", e.ID, e.Agent.Stats())
