@@ -70,6 +70,9 @@ func (w *world) changes(effects []sim.Effect) (c topology.Changes) {
 				c.BridgeNeighbours = append(c.BridgeNeighbours, topology.BridgeNeighbour{Bridge: e.Device, Addr: e.Addr, MAC: e.MAC})
 			}
 		case sim.LearnNeighbour:
+			if _, state := w.snap.Neighbour(e.Port, e.Addr); e.Unasked && state != topology.NeighbourAsked {
+				continue
+			}
 			c.Neighbours = append(c.Neighbours, topology.Neighbour{Port: e.Port, Addr: e.Addr, MAC: e.MAC, State: topology.NeighbourOK})
 		case sim.AskNeighbour:
 			if _, state := w.snap.Neighbour(e.Port, e.Addr); state == topology.NeighbourAbsent {
