@@ -148,6 +148,7 @@ func (c *core) settle() {
 // tick is called each second.
 func (c *core) tick() {
 	now := c.now()
+	c.repair()
 	c.retry(now)
 	c.errors.sweep(now)
 	c.age(now)

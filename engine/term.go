@@ -34,6 +34,7 @@ type targetState struct {
 	backlog []update                 // submitted while reconciling
 	owed    []update                 // not acknowledged when the connection went: the next reconcile does them
 	due     []update                 // done once the reconcile under way is
+	broken  bool                     // the target may not hold what it is to: reconcile within the term
 	seq     uint64                   // submissions so far
 	open    map[uint64]struct{}      // submissions that the target has not acknowledged
 }
@@ -80,11 +81,15 @@ func (c *core) submit(u update) {
 			err = p4rt.Failures(flatten(u.stages), results)
 			c.a.counts.writeFails.Add(uint64(failed))
 			c.a.cfg.Logger.Error("target refused updates", "failed", failed, "err", err)
-			c.a.mail.post(func() { c.acknowledged(u, false) })
+			c.a.mail.post(func() {
+				c.target.broken = true
+				c.acknowledged(u, false)
+			})
 			return
 		}
 		c.a.mail.post(func() {
-			if err != nil {
+			if err != nil { // nobody knows what became of it
+				c.target.broken = true
 				c.target.owed = append(c.target.owed, u)
 				return
 			}
@@ -111,6 +116,55 @@ func (c *core) acknowledged(u update, ok bool) {
 		u.done(ok)
 	}
 	c.settle()
+}
+
+// repair reconciles within the term what refused or unanswered updates may have left wrong.
+func (c *core) repair() {
+	t := &c.target
+	if !t.broken || t.term != serving {
+		return
+	}
+	ctx := c.ctx
+	stages := c.prepare()
+	c.effects.wg.Go(func() {
+		report, err := c.a.session.Reconcile(ctx, stages...)
+		c.a.mail.post(func() {
+			if t.term != reconciling {
+				return // the session was lost meanwhile: the next term does it
+			}
+			if err == nil {
+				c.reconciled(report)
+			} else {
+				t.broken = true
+				t.owed, t.due = append(t.owed, t.due...), nil
+			}
+			c.serve()
+		})
+	})
+}
+
+// prepare begins a reconcile: it returns what the target is to hold.
+func (c *core) prepare() []p4rt.Stage {
+	t := &c.target
+	t.term, t.broken = reconciling, false
+	t.due, t.owed = append(t.due, t.owed...), nil
+	return c.stages()
+}
+
+// reconciled ends a reconcile that went through.
+func (c *core) reconciled(report p4rt.Report) {
+	log := c.a.cfg.Logger
+	log.Info("target reconciled", "kept", report.Kept, "inserted", report.Inserted, "modified", report.Modified, "deleted", report.Deleted,
+		"failed", len(report.Failed))
+	if len(report.Failed) > 0 {
+		c.a.counts.writeFails.Add(uint64(len(report.Failed)))
+		log.Error("target refused updates", "failed", len(report.Failed), "err", report.Failed[0])
+	}
+	due := c.target.due
+	c.target.due = nil
+	for _, u := range due {
+		c.acknowledged(u, true)
+	}
 }
 
 // turn is the session's state callback.
@@ -143,31 +197,14 @@ func (c *core) serve() {
 func (a *Agent) reconcile(ctx context.Context, term *p4rt.Term) error {
 	c := a.core
 	var stages []p4rt.Stage
-	if err := a.mail.call(ctx, func() {
-		t := &c.target
-		t.term = reconciling
-		t.due, t.owed = append(t.due, t.owed...), nil
-		stages = c.stages()
-	}); err != nil {
+	if err := a.mail.call(ctx, func() { stages = c.prepare() }); err != nil {
 		return err
 	}
 	report, err := term.Reconcile(ctx, stages...)
 	if err != nil {
 		return err
 	}
-	a.cfg.Logger.Info("target reconciled", "kept", report.Kept, "inserted", report.Inserted, "modified", report.Modified,
-		"deleted", report.Deleted, "failed", len(report.Failed))
-	if len(report.Failed) > 0 {
-		a.counts.writeFails.Add(uint64(len(report.Failed)))
-		a.cfg.Logger.Error("target refused updates", "failed", len(report.Failed), "err", report.Failed[0])
-	}
-	return a.mail.call(ctx, func() {
-		due := c.target.due
-		c.target.due = nil
-		for _, u := range due {
-			c.acknowledged(u, true)
-		}
-	})
+	return a.mail.call(ctx, func() { c.reconciled(report) })
 }
 
 // stages lists all that the target is to hold by the tables' dependency order.
