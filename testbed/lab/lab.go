@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
@@ -34,6 +35,8 @@ type EdgeConfig struct {
 	Tunnel offload.Tunnel
 	V6     bool // tunnels over IPv6
 	Access int  // access ports, numbered from 1
+
+	IdleTimeout, AgeTime time.Duration // as in engine.Config
 }
 
 // Edge is a running edge.
@@ -132,6 +135,7 @@ func (l *Lab) edge(cfg EdgeConfig, logger *slog.Logger) (*Edge, error) {
 	l.run = append(l.run, e.store.Run)
 	e.Agent, err = engine.NewAgent(engine.Config{
 		Store: e.store, Self: e.Edge, Dial: dial, DeviceID: uint64(cfg.N), Profile: p4rt.Softswitch(), Logger: logger,
+		IdleTimeout: cfg.IdleTimeout, AgeTime: cfg.AgeTime,
 		Links: []engine.Uplink{{
 			Port: offload.FirstUnderlay, MAC: packet.MAC{2, 0xed, 0, 0, 0, byte(cfg.N)}, MTU: uint16(link.MTU),
 			Addrs: []netip.Addr{link.Edge4.Addr(), link.Edge6.Addr()}, Gateway: []netip.Addr{link.Gateway4, link.Gateway6},

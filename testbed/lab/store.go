@@ -61,3 +61,12 @@ func (l *Lab) Settle(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Delete removes objects.
+func (l *Lab) Delete(ctx context.Context, refs ...topology.Ref) error {
+	_, err := l.store.Delete(ctx, refs...)
+	return err
+}
+
+// Store is the lab's own connection to its database.
+func (l *Lab) Store() *state.Store { return l.store }
