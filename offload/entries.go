@@ -130,11 +130,6 @@ func (t *Tables) Remote(dest flow.Dest, peer uint16, moved bool) []*p4rt.Entry {
 	return es
 }
 
-// Nowhere drops what goes to a destination that is bound nowhere (E14).
-func (t *Tables) Nowhere(dest flow.Dest) []*p4rt.Entry {
-	return []*p4rt.Entry{t.location.entry("ingress.location_drop", locationKey(dest, false)), t.location.entry("ingress.location_drop", locationKey(dest, true))}
-}
-
 // Member is a member of a group at this edge.
 type Member struct {
 	Attachment

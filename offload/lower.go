@@ -73,6 +73,9 @@ func lanes(m *Megaflow) ([]Lane, error) {
 	if m.Guards.KnownSource {
 		read.SrcMAC = packet.MAC{} // src_class makes sure of it
 	}
+	if m.Guards.MinTTL > flow.MaxTTLDec {
+		return nil, fmt.Errorf("%w: it passes %d routers", ErrNotCovered, m.Guards.MinTTL)
+	}
 	macs := flow.Mask{Ingress: flow.MaxID, DstMAC: packet.Broadcast()}
 	l3 := l3Mask(m.Key.EtherType)
 	switch {
@@ -124,7 +127,7 @@ func (t *Tables) lower(m *Megaflow, lane Lane, vport, scope, rewrite uint16) *p4
 	case Forward:
 		e.Do(tab.actions["ingress.forward_"+name], u(uint64(m.Dest)), u(uint64(rewrite)), u(uint64(m.Rewrite.TTLDec)))
 	case Drop:
-		e.Do(tab.actions["ingress.drop_"+name])
+		e.Do(tab.actions["ingress.drop_"+name], u(uint64(m.Guards.MinTTL)))
 	case Punt:
 		e.Do(tab.actions["ingress.punt_"+name], u(uint64(flow.ReasonReject)), u(uint64(m.Tag)))
 	}

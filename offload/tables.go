@@ -39,7 +39,7 @@ type Tables struct {
 func flowActions(name string) []action {
 	return []action{
 		{"ingress.forward_" + name, []string{"dest", "l2_rewrite", "ttl_dec"}},
-		{"ingress.drop_" + name, nil},
+		{"ingress.drop_" + name, []string{"ttl_dec"}},
 		{"ingress.punt_" + name, []string{"reason", "tag"}},
 	}
 }
@@ -161,7 +161,14 @@ func (t *Tables) FlowTables() []*p4rt.Table {
 	return []*p4rt.Table{t.dstClass.Table, t.exact4.Table, t.exact6.Table, t.wild4.Table, t.wild6.Table, t.wildL2.Table}
 }
 
-// Reasons are the counters of packets by reason code, of ingress and of egress.
+// Sides of the ingress reasons: where a frame came from. Its index is side << 8 | reason.
+const (
+	SideAccess   = 0
+	SideUnderlay = 1
+	SideCPU      = 2
+)
+
+// Reasons are the counters of packets by reason code: of ingress, by side, every frame; of egress, what it drops.
 func (t *Tables) Reasons() (ingress, egress *p4rt.CounterArray) {
 	return t.ingressReasons, t.egressReasons
 }

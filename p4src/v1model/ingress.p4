@@ -6,11 +6,12 @@
         meta.l2_rewrite = l2_rewrite; \
         meta.ttl_dec = ttl_dec; \
     } \
-    @id(0x0100020##n) action drop_##t() { meta.flow_reason = REASON_FLOW_DROP; } \
+    @id(0x0100020##n) action drop_##t(@id(1) bit<4> ttl_dec) { meta.flow_reason = REASON_FLOW_DROP; meta.ttl_dec = ttl_dec; } \
     @id(0x0100030##n) action punt_##t(@id(1) reason_t reason, @id(2) bit<32> tag) { meta.flow_reason = reason; meta.tag = tag; }
 
 control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metadata_t standard_metadata) {
-    @id(0x12000001) counter(256, CounterType.packets_and_bytes) reasons;
+    @id(0x12000001) counter(1024, CounterType.packets_and_bytes) reasons;    // by side ++ reason
+    @id(0x14000001) meter(65536, MeterType.packets) punts;                  // by local vport
 
     // --- who speaks: a vport ...
     @id(0x01000001) action set_vport(@id(1) vport_t vport) { meta.vport = vport; }
@@ -278,6 +279,11 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
 
     apply {
         meta.frame_len = (bit<16>)standard_metadata.packet_length;
+        if (standard_metadata.ingress_port == PORT_CPU) {
+            meta.side = SIDE_CPU;
+        } else if (standard_metadata.ingress_port & PORT_UNDERLAY_BIT != 0) {
+            meta.side = SIDE_UNDERLAY;
+        }
 
         // 1. Where it came from.
         if (standard_metadata.parser_error != error.NoError) {
@@ -393,8 +399,8 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
         else if (meta.class_reason != 0) { meta.reason = meta.class_reason; }
         else if (meta.src_reason != 0) { meta.reason = meta.src_reason; }
         else if (meta.dst_reason != 0) { meta.reason = meta.dst_reason; }
+        else if (meta.guard_reason != 0) { meta.reason = meta.guard_reason; }      // ahead of an entry that drops: the TTL expired before it
         else if (meta.flow_reason != 0) { meta.reason = meta.flow_reason; }
-        else if (meta.guard_reason != 0) { meta.reason = meta.guard_reason; }
         else if (meta.location_reason != 0) { meta.reason = meta.location_reason; }
         else if (meta.peer_reason != 0) { meta.reason = meta.peer_reason; }
 
@@ -409,8 +415,17 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
             decapsulate();
         }
 
+        // 7. What vports ask of the engine is metered, so that none can keep it from the others.
+        if (meta.reason != 0 && !REASON_IS_DROP(meta.reason) && meta.vport != 0 && meta.side == SIDE_ACCESS) {
+            punts.execute_meter((bit<32>)meta.vport, meta.color);
+            if (meta.color == COLOR_RED) {
+                meta.reason = REASON_PUNT_RATE;
+            }
+        }
+
+        // 8. Every frame is counted once, by where it came from and what became of it.
+        reasons.count((bit<32>)(meta.side ++ meta.reason));
         if (meta.reason != 0) {
-            reasons.count((bit<32>)meta.reason);
             standard_metadata.mcast_grp = 0;
             if (REASON_IS_DROP(meta.reason)) {
                 drop_now();
