@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -190,6 +191,9 @@ func (h *Host) routes() []tcpip.Route {
 	return table
 }
 
+// Gateways are the default routers of the configuration.
+func (h *Host) Gateways() []netip.Addr { return h.cfg.Gateways }
+
 // Name is the name in the configuration.
 func (h *Host) Name() string { return h.cfg.Name }
 
@@ -227,6 +231,18 @@ func (h *Host) Connect(link Link) { h.nic.Connect(link) }
 func (h *Host) Inject(frame []byte) {
 	h.injected.Add(1)
 	h.nic.Send(frame)
+}
+
+// InjectAll puts frames on the link, in the host's VLAN, no faster than the link takes them.
+func (h *Host) InjectAll(ctx context.Context, frames iter.Seq[[]byte]) error {
+	return h.nic.SendAll(ctx, func(yield func([]byte) bool) {
+		for frame := range frames {
+			h.injected.Add(1)
+			if !yield(frame) {
+				return
+			}
+		}
+	})
 }
 
 // ForgetNeighbours empties the ARP and ND caches.
