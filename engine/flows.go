@@ -1,7 +1,10 @@
 package engine
 
 import (
+	"maps"
 	"math"
+	"slices"
+	"time"
 
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/offload"
@@ -13,8 +16,9 @@ import (
 // flowTable has the flows that were installed at an edge, by pattern, by entry and by what they relied on.
 type flowTable struct {
 	byPattern map[pattern]*installedFlow
-	byEntry   map[p4rt.Key]*installedFlow
-	byDep     map[depBucket]map[*installedFlow]struct{}
+	byEntry   map[p4rt.Key]map[*installedFlow]struct{}     // flows that differ in their source MAC alone share an entry
+	byDep     map[topology.Dep]map[*installedFlow]struct{} // but routes, whose dependencies overlap
+	byRoute   map[depBucket]map[*installedFlow]struct{}    // routes, by router: within a bucket Dep.Affects decides
 	gen       int32
 }
 
@@ -24,20 +28,28 @@ type pattern struct {
 	source packet.MAC // the known source is a reference of its own, even where the mask does not have it
 }
 
-// depBucket groups dependencies for the index: within a bucket Dep.Affects decides.
+func patternOf(key flow.Key, mask flow.Mask) pattern {
+	return pattern{key.And(mask), mask, key.SrcMAC}
+}
+
+// depBucket is a router and an IP version.
 type depBucket struct {
-	kind topology.DepKind
-	a    uint32
+	router uint32
+	v6     bool
 }
 
 type installedFlow struct {
 	pattern pattern
 	placed  *offload.Placed
 	deps    []topology.Dep
+	since   time.Duration
 }
 
 func newFlowTable() *flowTable {
-	return &flowTable{map[pattern]*installedFlow{}, map[p4rt.Key]*installedFlow{}, map[depBucket]map[*installedFlow]struct{}{}, 0}
+	return &flowTable{
+		byPattern: map[pattern]*installedFlow{}, byEntry: map[p4rt.Key]map[*installedFlow]struct{}{},
+		byDep: map[topology.Dep]map[*installedFlow]struct{}{}, byRoute: map[depBucket]map[*installedFlow]struct{}{},
+	}
 }
 
 // generation numbers decisions: of overlapping wild entries the newer wins.
@@ -49,22 +61,33 @@ func (t *flowTable) generation() int32 {
 	return t.gen
 }
 
-func (t *flowTable) has(key flow.Key, mask flow.Mask, source packet.MAC) bool {
-	return t.byPattern[pattern{key, mask, source}] != nil
-}
-
-func (t *flowTable) add(placed *offload.Placed, source packet.MAC, deps []topology.Dep) *installedFlow {
-	f := &installedFlow{pattern{placed.Key.And(placed.Mask), placed.Mask, source}, placed, append([]topology.Dep(nil), deps...)}
+// add notes a flow. deps is copied.
+func (t *flowTable) add(p pattern, placed *offload.Placed, deps []topology.Dep, now time.Duration) *installedFlow {
+	f := &installedFlow{p, placed, append([]topology.Dep(nil), deps...), now}
 	t.byPattern[f.pattern] = f
-	t.byEntry[placed.Entry.Key()] = f
+	index(t.byEntry, placed.Entry.Key(), f)
 	for _, d := range f.deps {
-		b := depBucket{d.Kind, d.A}
-		if t.byDep[b] == nil {
-			t.byDep[b] = make(map[*installedFlow]struct{})
+		if d.Kind == topology.DepRoute {
+			index(t.byRoute, depBucket{d.A, d.V6}, f)
+		} else {
+			index(t.byDep, d, f)
 		}
-		t.byDep[b][f] = struct{}{}
 	}
 	return f
+}
+
+func index[K comparable](m map[K]map[*installedFlow]struct{}, k K, f *installedFlow) {
+	if m[k] == nil {
+		m[k] = make(map[*installedFlow]struct{}, 1)
+	}
+	m[k][f] = struct{}{}
+}
+
+func unindex[K comparable](m map[K]map[*installedFlow]struct{}, k K, f *installedFlow) {
+	delete(m[k], f)
+	if len(m[k]) == 0 {
+		delete(m, k)
+	}
 }
 
 // remove forgets a flow; false if it was not there.
@@ -73,12 +96,12 @@ func (t *flowTable) remove(f *installedFlow) bool {
 		return false
 	}
 	delete(t.byPattern, f.pattern)
-	delete(t.byEntry, f.placed.Entry.Key())
+	unindex(t.byEntry, f.placed.Entry.Key(), f)
 	for _, d := range f.deps {
-		b := depBucket{d.Kind, d.A}
-		delete(t.byDep[b], f)
-		if len(t.byDep[b]) == 0 {
-			delete(t.byDep, b)
+		if d.Kind == topology.DepRoute {
+			unindex(t.byRoute, depBucket{d.A, d.V6}, f)
+		} else {
+			unindex(t.byDep, d, f)
 		}
 	}
 	return true
@@ -86,20 +109,29 @@ func (t *flowTable) remove(f *installedFlow) bool {
 
 // affected returns the flows that relied on something that changed.
 func (t *flowTable) affected(changed []topology.Dep) []*installedFlow {
-	var out []*installedFlow
 	seen := make(map[*installedFlow]struct{})
 	for _, c := range changed {
-		for f := range t.byDep[depBucket{c.Kind, c.A}] {
-			if _, ok := seen[f]; ok {
-				continue
+		if c.Kind != topology.DepRoute {
+			for f := range t.byDep[c] {
+				seen[f] = struct{}{}
 			}
-			for _, d := range f.deps {
-				if c.Affects(d) {
-					seen[f] = struct{}{}
-					out = append(out, f)
-					break
-				}
+			continue
+		}
+		for f := range t.byRoute[depBucket{c.A, c.V6}] {
+			if slices.ContainsFunc(f.deps, c.Affects) {
+				seen[f] = struct{}{}
 			}
+		}
+	}
+	return slices.Collect(maps.Keys(seen))
+}
+
+// from returns the flows whose packets come in by a vport: each relied on it.
+func (t *flowTable) from(v flow.VPortID) []*installedFlow {
+	var out []*installedFlow
+	for f := range t.byDep[topology.VPortDep(v)] {
+		if f.pattern.key.Ingress == v {
+			out = append(out, f)
 		}
 	}
 	return out

@@ -4,102 +4,14 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"net/netip"
 	"slices"
 
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/offload"
 	"github.com/weft-sdn/weft/p4rt"
-	"github.com/weft-sdn/weft/packet"
 )
 
-// Uplink is an underlay port of this edge: a link to one fabric router.
-type Uplink struct {
-	Port    uint16 // 256–509
-	MAC     packet.MAC
-	Addrs   []netip.Addr // own addresses on the link
-	Gateway []netip.Addr // the fabric router's, one a family
-	MTU     uint16       // bytes of IP packet; 0 = 1500
-}
-
-// Edge is an edge as all edges see it.
-type Edge struct {
-	ID     string
-	VTEPs  []netip.Addr // tunnel addresses; several spread flows (E12)
-	Tunnel offload.Tunnel
-}
-
-func (e Edge) equal(o Edge) bool {
-	return e.ID == o.ID && e.Tunnel == o.Tunnel && slices.Equal(e.VTEPs, o.VTEPs)
-}
-
-// Place is where an exterior vport lives.
-type Place struct {
-	Edge string
-	offload.Attachment
-}
-
-// View is what the fixed tables of an edge follow from: everything but flows.
-type View struct {
-	Self   Edge
-	Links  []Uplink
-	Edges  []Edge // the others
-	Places map[flow.VPortID]Place
-	Groups map[flow.Dest][]flow.VPortID // exterior members
-	// NextHop has the MACs of gateways that answered.
-	NextHop map[netip.Addr]packet.MAC
-}
-
-// names are the local numbers of an edge. A number, once given, stays while the process lives, so that a table entry never changes its meaning.
-type names struct {
-	vports map[flow.VPortID]uint16
-	global map[uint16]flow.VPortID
-	peers  map[string]uint16
-	paths  map[pathName]uint16
-	groups map[flow.Dest]uint16
-}
-
-type pathName struct {
-	peer     string
-	src, dst netip.Addr
-	port     uint16
-}
-
-func newNames() *names {
-	return &names{map[flow.VPortID]uint16{}, map[uint16]flow.VPortID{}, map[string]uint16{}, map[pathName]uint16{}, map[flow.Dest]uint16{}}
-}
-
-// limits of local numbers: replica ids share 16 bits between vports and paths, bmv2's multicast ids have 15 bits and a group needs two.
-const (
-	maxVPorts = 0x7fff
-	maxPaths  = 0x7fff
-	maxGroups = 0x3ffe
-	maxPeers  = 0xffff
-)
-
-func number[K comparable](m map[K]uint16, k K, maximum int, what string) (uint16, error) {
-	if n, ok := m[k]; ok {
-		return n, nil
-	}
-	if len(m) >= maximum {
-		return 0, fmt.Errorf("%w: more than %d %s at this edge", offload.ErrNoID, maximum, what)
-	}
-	n := uint16(len(m) + 1)
-	m[k] = n
-	return n, nil
-}
-
-func (n *names) vport(id flow.VPortID) (uint16, error) {
-	local, err := number(n.vports, id, maxVPorts, "vports")
-	if err == nil {
-		n.global[local] = id
-	}
-	return local, err
-}
-
-// layout is the set of fixed entries that a view asks for, in the stages of their dependencies.
-type layout [layoutStages]map[p4rt.Key]p4rt.Entity
-
+// Stages of the fixed tables: what is referred to comes before what refers to it.
 const (
 	stageUnderlay = iota // underlay, replica, punt_class
 	stageGroup           // multicast groups, peer, tunnel_term, peer_list
@@ -108,203 +20,267 @@ const (
 	layoutStages
 )
 
-func (l *layout) add(stage int, entities ...*p4rt.Entry) {
-	for _, e := range entities {
-		l[stage][e.Key()] = e
+// subject is what fixed entries are for. Cost is by subject: a change rebuilds those that it concerns and no others.
+type subject struct {
+	kind subjectKind
+	id   uint32 // vport or group
+	edge string
+}
+
+type subjectKind uint8
+
+// Subjects, in the order in which they are built: a later one may use what an earlier one found.
+const (
+	subjectSelf  subjectKind = iota + 1 // what every edge has
+	subjectPeer                         // another edge and the paths to it
+	subjectVPort                        // where a vport is
+	subjectGroup                        // a flood domain
+)
+
+func peerSubject(edge string) subject      { return subject{kind: subjectPeer, edge: edge} }
+func vportSubject(id flow.VPortID) subject { return subject{kind: subjectVPort, id: uint32(id)} }
+func groupSubject(d flow.Dest) subject     { return subject{kind: subjectGroup, id: uint32(d)} }
+func compareSubjects(a, b subject) int {
+	return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.id, b.id), cmp.Compare(a.edge, b.edge))
+}
+
+// part is what the fixed tables hold for one subject.
+type part struct {
+	stages [layoutStages][]p4rt.Entity
+	references
+	peer  uint16 // subjectPeer: its number
+	paths []offload.PathTo
+	names []pathName // of paths
+}
+
+func (p *part) add(stage int, entries ...*p4rt.Entry) {
+	for _, e := range entries {
+		p.stages[stage] = append(p.stages[stage], e)
 	}
 }
 
-// unreachable returns the edges to which no path is known: no gateway answered on a link of their address family.
-func unreachable(v *View) []string {
-	var ids []string
-	for _, e := range v.Edges {
-		if !reaches(v, e) {
-			ids = append(ids, e.ID)
+// layout is what the fixed tables of an edge are to hold. It depends on the view alone, whatever the history.
+type layout struct {
+	t     *offload.Tables
+	n     *locals
+	parts map[subject]*part
+}
+
+func newLayout(t *offload.Tables, n *locals) *layout {
+	return &layout{t: t, n: n, parts: map[subject]*part{}}
+}
+
+// all names every subject of the view and of the layout.
+func (l *layout) all(v *view) map[subject]struct{} {
+	out := make(map[subject]struct{}, len(l.parts)+len(v.places))
+	for s := range l.parts {
+		out[s] = struct{}{}
+	}
+	out[subject{kind: subjectSelf}] = struct{}{}
+	for id := range v.edges {
+		out[peerSubject(id)] = struct{}{}
+	}
+	for id := range v.places {
+		out[vportSubject(id)] = struct{}{}
+	}
+	for d := range v.groups {
+		out[groupSubject(d)] = struct{}{}
+	}
+	return out
+}
+
+// rebuild builds the touched subjects anew. It returns the updates that bring the target there, in stages, and what to call when it has
+// acknowledged them. A subject that can not be built is left out, with an error each.
+func (l *layout) rebuild(v *view, touched map[subject]struct{}) (stages [][]p4rt.Update, confirm []func(), errs []error) {
+	if l.movesPaths(v, touched) {
+		touched = l.all(v)
+	}
+	before, after := entitySet{}, entitySet{}
+	for _, s := range slices.SortedFunc(maps.Keys(touched), compareSubjects) {
+		old := l.parts[s]
+		next, err := l.build(v, s)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", s, err))
 		}
+		if old != nil {
+			before.add(old)
+			confirm = append(confirm, old.release()...)
+		}
+		if next == nil {
+			delete(l.parts, s)
+			continue
+		}
+		after.add(next)
+		l.parts[s] = next
 	}
-	return ids
+	return diff(before, after), confirm, errs
 }
 
-func reaches(v *View, e Edge) bool {
-	for _, dst := range e.VTEPs {
-		for _, src := range v.Self.VTEPs {
-			for _, link := range v.Links {
-				if _, ok := nextHop(v, link, dst); ok && src.Is4() == dst.Is4() {
-					return true
-				}
-			}
+// movesPaths reports whether the ways to a peer differ from what vports and groups were built with.
+func (l *layout) movesPaths(v *view, touched map[subject]struct{}) bool {
+	for s := range touched {
+		if s.kind != subjectPeer {
+			continue
+		}
+		old := l.parts[s]
+		e, ok := v.edges[s.edge]
+		if old == nil || !ok || !slices.Equal(old.names, pathNames(&e, v.routes(&e))) {
+			return true
 		}
 	}
 	return false
 }
 
-// compute builds the layout of a view. What cannot be reached yet (no next hop) is left out: location then drops and counts.
-func compute(t *offload.Tables, n *names, v *View) (*layout, error) {
-	l := new(layout)
-	for i := range l {
-		l[i] = make(map[p4rt.Key]p4rt.Entity)
+func pathNames(e *Edge, routes []route) []pathName {
+	names := make([]pathName, len(routes))
+	for i, r := range routes {
+		names[i] = pathName{e.ID, r.src, r.dst, r.link.Port}
 	}
-	l.add(stageUnderlay, t.AlwaysPunted()...)
-	for _, vtep := range v.Self.VTEPs {
-		for _, kind := range []offload.Tunnel{offload.VXLAN, offload.GRE, offload.Geneve} {
-			l.add(stageGroup, t.Terminate(kind, vtep))
-		}
-	}
-	paths := make(map[string][]offload.PathTo)
-	for _, e := range v.Edges {
-		found, err := l.peer(t, n, v, e)
-		if err != nil {
-			return nil, err
-		}
-		paths[e.ID] = found
-	}
-	for _, id := range slices.Sorted(maps.Keys(v.Places)) {
-		if err := l.place(t, n, v, id, paths); err != nil {
-			return nil, err
-		}
-	}
-	for _, dest := range slices.Sorted(maps.Keys(v.Groups)) {
-		if err := l.group(t, n, v, dest, paths); err != nil {
-			return nil, err
-		}
-	}
-	return l, nil
+	return names
 }
 
-// peer adds a peer, its paths over every uplink and pair of addresses of one family, and what may come from it.
-func (l *layout) peer(t *offload.Tables, n *names, v *View, e Edge) ([]offload.PathTo, error) {
-	var paths []offload.PathTo
-	for _, dst := range e.VTEPs {
-		l.add(stageGroup, t.KnownPeer(dst))
-		for _, src := range v.Self.VTEPs {
-			for _, link := range v.Links {
-				mac, ok := nextHop(v, link, dst)
-				if !ok || src.Is4() != dst.Is4() {
-					continue
-				}
-				id, err := number(n.paths, pathName{e.ID, src, dst, link.Port}, maxPaths, "paths to peers")
-				if err != nil {
-					return nil, err
-				}
-				p := offload.Path{Tunnel: e.Tunnel, Src: src, Dst: dst, SrcMAC: link.MAC, DstMAC: mac, MTU: cmp.Or(link.MTU, 1500)}
-				l.add(stageUnderlay, t.Underlay(id, p), t.PeerCopy(id))
-				paths = append(paths, offload.PathTo{Path: id, Port: link.Port})
-			}
+func (s subject) String() string {
+	switch s.kind {
+	case subjectPeer:
+		return "edge " + s.edge
+	case subjectVPort:
+		return fmt.Sprintf("vport %d", s.id)
+	case subjectGroup:
+		return fmt.Sprintf("group %d", s.id)
+	}
+	return "this edge"
+}
+
+// build returns the part of a subject, nil if the view has no such subject. On an error nothing is held.
+func (l *layout) build(v *view, s subject) (*part, error) {
+	p := new(part)
+	var err error
+	there := true
+	switch s.kind {
+	case subjectSelf:
+		l.self(p, v)
+	case subjectPeer:
+		var e Edge
+		if e, there = v.edges[s.edge]; there {
+			err = l.peer(p, v, &e)
+		}
+	case subjectVPort:
+		var at place
+		if at, there = v.places[flow.VPortID(s.id)]; there {
+			err = l.place(p, v, flow.VPortID(s.id), at)
+		}
+	case subjectGroup:
+		var members []flow.VPortID
+		if members, there = v.groups[flow.Dest(s.id)]; there {
+			err = l.group(p, v, flow.Dest(s.id), members)
 		}
 	}
-	id, err := number(n.peers, e.ID, maxPeers, "peers")
-	if err != nil {
+	if err != nil || !there {
+		for _, confirm := range p.release() {
+			confirm() // never written
+		}
 		return nil, err
 	}
-	l.add(stageGroup, t.Peer(id, paths)...)
-	return paths, nil
+	return p, nil
 }
 
-// nextHop returns the MAC of the link's gateway of dst's family, if it answered.
-func nextHop(v *View, link Uplink, dst netip.Addr) (packet.MAC, bool) {
-	for _, g := range link.Gateway {
-		if g.Is4() == dst.Is4() {
-			mac, ok := v.NextHop[g]
-			return mac, ok
+func (l *layout) self(p *part, v *view) {
+	p.add(stageUnderlay, l.t.AlwaysPunted()...)
+	for _, vtep := range v.self.VTEPs {
+		for _, kind := range tunnels {
+			p.add(stageGroup, l.t.Terminate(kind, vtep))
 		}
 	}
-	return packet.MAC{}, false
 }
 
-// place adds a vport: here, at a peer, or (its edge unknown) nowhere.
-func (l *layout) place(t *offload.Tables, n *names, v *View, id flow.VPortID, paths map[string][]offload.PathTo) error {
-	at := v.Places[id]
-	if at.Edge == v.Self.ID {
-		local, err := n.vport(id)
+// peer adds another edge, the paths to it, and what may come from it.
+func (l *layout) peer(p *part, v *view, e *Edge) error {
+	var err error
+	if p.peer, err = acquire(&p.references, l.n.peers, e.ID, "peers"); err != nil {
+		return err
+	}
+	for _, dst := range e.VTEPs {
+		p.add(stageGroup, l.t.KnownPeer(dst))
+	}
+	routes := v.routes(e)
+	p.names = pathNames(e, routes)
+	for i, r := range routes {
+		id, err := acquire(&p.references, l.n.paths, p.names[i], "paths to peers")
 		if err != nil {
 			return err
 		}
-		l.add(stageUnderlay, t.LocalCopy(at.Attachment, local))
-		l.add(stageLocation, t.Local(id.Dest(), at.Attachment, local)...)
-		l.add(stagePort, t.PortMap(at.Attachment, local)...)
+		path := offload.Path{Tunnel: e.Tunnel, Src: r.src, Dst: r.dst, SrcMAC: r.link.MAC, DstMAC: r.mac, MTU: r.link.mtu()}
+		p.add(stageUnderlay, l.t.Underlay(id, path), l.t.PeerCopy(id))
+		p.paths = append(p.paths, offload.PathTo{Path: id, Port: r.link.Port})
+	}
+	p.add(stageGroup, l.t.Peer(p.peer, p.paths)...)
+	return nil
+}
+
+// place adds a vport: here, or at a peer. What can not be reached has no location: its packets are punted with that reason (E14).
+func (l *layout) place(p *part, v *view, id flow.VPortID, at place) error {
+	if at.edge == v.self.ID {
+		local, err := l.n.vport(&p.references, id)
+		if err != nil {
+			return err
+		}
+		p.add(stageUnderlay, l.t.LocalCopy(at.at, local))
+		p.add(stageLocation, l.t.Local(id.Dest(), at.at, local)...)
+		p.add(stagePort, l.t.PortMap(at.at, local)...)
 		return nil
 	}
-	if len(paths[at.Edge]) == 0 {
-		l.add(stageLocation, t.Nowhere(id.Dest())...)
+	peer := l.parts[peerSubject(at.edge)]
+	if peer == nil || len(peer.paths) == 0 {
 		return nil
 	}
-	// Moved is always on: a tunnel packet for a vport that lives elsewhere follows it once, whenever it moved.
-	l.add(stageLocation, t.Remote(id.Dest(), n.peers[at.Edge], true)...)
+	// What comes by tunnel for a vport that lives elsewhere follows it, once: it moved, and the sender does not know yet.
+	p.add(stageLocation, l.t.Remote(id.Dest(), peer.peer, true)...)
 	return nil
 }
 
 // group adds a flood domain: local members, and one copy to each peer that hosts a member, over a path chosen by the group's id.
-func (l *layout) group(t *offload.Tables, n *names, v *View, dest flow.Dest, paths map[string][]offload.PathTo) error {
-	id, err := number(n.groups, dest, maxGroups, "groups")
+func (l *layout) group(p *part, v *view, dest flow.Dest, domain []flow.VPortID) error {
+	id, err := acquire(&p.references, l.n.groups, dest, "groups")
 	if err != nil {
 		return err
 	}
 	var members []offload.Member
-	remote := make(map[string]bool)
-	for _, m := range v.Groups[dest] {
-		at, ok := v.Places[m]
+	remote := make(map[string]struct{})
+	for _, m := range domain {
+		at, ok := v.places[m]
 		switch {
 		case !ok:
-		case at.Edge == v.Self.ID:
-			local, err := n.vport(m)
+		case at.edge == v.self.ID:
+			local, err := l.n.vport(&p.references, m)
 			if err != nil {
 				return err
 			}
-			members = append(members, offload.Member{Attachment: at.Attachment, VPort: local})
+			members = append(members, offload.Member{Attachment: at.at, VPort: local})
 		default:
-			remote[at.Edge] = true
+			remote[at.edge] = struct{}{}
 		}
 	}
 	var copies []offload.PathTo
 	for _, edge := range slices.Sorted(maps.Keys(remote)) {
-		if p := paths[edge]; len(p) > 0 {
-			copies = append(copies, p[int(dest)%len(p)])
+		if peer := l.parts[peerSubject(edge)]; peer != nil && len(peer.paths) > 0 {
+			copies = append(copies, peer.paths[int(dest)%len(peer.paths)])
 		}
 	}
-	groups, entries := t.Group(dest, 2*id, 2*id+1, members, copies)
+	groups, entries := l.t.Group(dest, 2*id, 2*id+1, members, copies)
 	for _, g := range groups {
-		l[stageGroup][g.Key()] = g
+		p.stages[stageGroup] = append(p.stages[stageGroup], g)
 	}
-	l.add(stageLocation, entries...)
+	p.add(stageLocation, entries...)
 	return nil
 }
 
-// diff returns the updates that turn installed into l: what is referred to first, deletes last and in reverse.
-func (l *layout) diff(installed *layout) [][]p4rt.Update {
-	stages := make([][]p4rt.Update, 2*layoutStages)
-	for i := range l {
-		for key, want := range l[i] {
-			switch have, ok := installed[i][key]; {
-			case !ok:
-				stages[i] = append(stages[i], p4rt.Update{Op: p4rt.Insert, Entity: want})
-			case !same(have, want):
-				stages[i] = append(stages[i], p4rt.Update{Op: p4rt.Modify, Entity: want})
-			}
-		}
-		for key, have := range installed[i] {
-			if _, ok := l[i][key]; !ok {
-				at := 2*layoutStages - 1 - i
-				stages[at] = append(stages[at], p4rt.Update{Op: p4rt.Delete, Entity: have})
+// entities yields everything that the fixed tables are to hold.
+func (l *layout) entities(yield func(p4rt.Entity)) {
+	for _, p := range l.parts {
+		for _, stage := range p.stages {
+			for _, e := range stage {
+				yield(e)
 			}
 		}
 	}
-	return stages
-}
-
-func same(a, b p4rt.Entity) bool {
-	switch a := a.(type) {
-	case *p4rt.Entry:
-		b, ok := b.(*p4rt.Entry)
-		return ok && a.SameEffect(b)
-	case *p4rt.MulticastGroup:
-		b, ok := b.(*p4rt.MulticastGroup)
-		return ok && slices.Equal(sorted(a.Replicas), sorted(b.Replicas))
-	}
-	return false
-}
-
-func sorted(r []p4rt.Replica) []p4rt.Replica {
-	return slices.SortedFunc(slices.Values(r), func(a, b p4rt.Replica) int {
-		return cmp.Or(cmp.Compare(a.Port, b.Port), cmp.Compare(a.Instance, b.Instance))
-	})
 }

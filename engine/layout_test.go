@@ -3,7 +3,10 @@ package engine
 import (
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/offload"
@@ -37,80 +40,138 @@ var (
 	}
 )
 
-func baseView() *View {
-	return &View{
-		Self: Edge{ID: "e1", VTEPs: vtep(1)},
-		Links: []Uplink{{Port: 256, MAC: packet.MAC{2, 1}, Addrs: []netip.Addr{netip.MustParseAddr("10.0.1.2"), netip.MustParseAddr("fd00:1::2")},
-			Gateway: []netip.Addr{gateway4, gateway6}}},
-		NextHop: map[netip.Addr]packet.MAC{gateway4: {2, 9}, gateway6: {2, 9}},
-		Places:  map[flow.VPortID]Place{}, Groups: map[flow.Dest][]flow.VPortID{},
-	}
-}
-
-// randomView binds some of 12 vports at three edges, two of which this edge may know, and floods among them.
-func randomView(r *rand.Rand) *View {
-	v := baseView()
-	for _, e := range []Edge{{ID: "e2", VTEPs: vtep(2)[:1], Tunnel: offload.VXLAN}, {ID: "e3", VTEPs: vtep(3), Tunnel: offload.GRE}} {
-		if r.IntN(3) > 0 {
-			v.Edges = append(v.Edges, e)
-		}
-	}
-	if r.IntN(4) == 0 {
-		delete(v.NextHop, gateway6)
-	}
-	for id := flow.VPortID(1); id <= 12; id++ {
-		if r.IntN(3) > 0 {
-			v.Places[id] = Place{Edge: []string{"e1", "e2", "e3"}[r.IntN(3)], Attachment: offload.Attachment{Port: uint16(id), VLAN: uint16(r.IntN(2) * 5)}}
-		}
-	}
-	for g := flow.Dest(100); g < 103; g++ {
-		if r.IntN(3) > 0 {
-			for id := flow.VPortID(1); id <= 12; id++ {
-				if r.IntN(2) == 0 {
-					v.Groups[g] = append(v.Groups[g], id)
-				}
-			}
-		}
-	}
+func baseView() *view {
+	v := newView(Edge{ID: "e1", VTEPs: vtep(1)}, []Uplink{{
+		Port: 256, MAC: packet.MAC{2, 1}, Addrs: []netip.Addr{netip.MustParseAddr("10.0.1.2"), netip.MustParseAddr("fd00:1::2")},
+		Gateway: []netip.Addr{gateway4, gateway6},
+	}})
+	v.nextHop[gateway4], v.nextHop[gateway6] = packet.MAC{2, 9}, packet.MAC{2, 9}
 	return v
 }
 
-// TestDiffDependsOnStateAlone: applying diffs along any history gives what the last view asks for; a second diff is empty; inserts of one key come once.
-func TestDiffDependsOnStateAlone(t *testing.T) {
-	ts := tables(t)
-	r := rand.New(rand.NewPCG(5, 6))
-	for range 200 {
-		n := newNames()
-		installed := new(layout)
-		for i := range installed {
-			installed[i] = map[p4rt.Key]p4rt.Entity{}
+// change makes one random change of a view of 12 vports at three edges, and returns the subjects that it concerns.
+func change(r *rand.Rand, v *view) map[subject]struct{} {
+	touched := map[subject]struct{}{}
+	groups := func(of flow.VPortID) {
+		for g, members := range v.groups {
+			if slices.Contains(members, of) {
+				touched[groupSubject(g)] = struct{}{}
+			}
 		}
-		held := map[p4rt.Key]p4rt.Entity{}
-		for range 6 {
-			want, err := compute(ts, n, randomView(r))
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, stage := range want.diff(installed) {
-				apply(t, held, stage)
-			}
-			installed = want
-			total := 0
-			for i := range want {
-				for key, e := range want[i] {
-					total++
-					if have, ok := held[key]; !ok || !same(have, e) {
-						t.Fatalf("%v: installed %v, want %v", key, have, e)
-					}
+	}
+	switch r.IntN(4) {
+	case 0: // an edge comes, or changes its addresses
+		e := []Edge{{ID: "e2", VTEPs: vtep(2)[:1], Tunnel: offload.VXLAN}, {ID: "e3", VTEPs: vtep(3), Tunnel: offload.GRE}}[r.IntN(2)]
+		if r.IntN(3) == 0 {
+			e.VTEPs = e.VTEPs[:1]
+		}
+		v.edges[e.ID] = e
+		touched[peerSubject(e.ID)] = struct{}{}
+	case 1: // a gateway answers, or its MAC changes
+		v.nextHop[gateway6] = packet.MAC{2, byte(r.IntN(3))}
+		for id := range v.edges {
+			touched[peerSubject(id)] = struct{}{}
+		}
+	case 2: // a flood domain
+		g := flow.Dest(100 + r.IntN(3))
+		delete(v.groups, g)
+		if r.IntN(3) > 0 {
+			v.groups[g] = nil
+			for id := flow.VPortID(1); id <= 12; id++ {
+				if r.IntN(2) == 0 {
+					v.groups[g] = append(v.groups[g], id)
 				}
 			}
+		}
+		touched[groupSubject(g)] = struct{}{}
+	default: // a vport comes, moves or goes; sometimes two swap
+		for range 1 + r.IntN(2) {
+			id := flow.VPortID(1 + r.IntN(12))
+			delete(v.places, id)
+			if r.IntN(3) > 0 {
+				at := place{edge: []string{"e1", "e2", "e3"}[r.IntN(3)]}
+				if at.edge == "e1" {
+					at.at = offload.Attachment{Port: uint16(id), VLAN: uint16(r.IntN(2) * 5)}
+				}
+				v.places[id] = at
+			}
+			touched[vportSubject(id)] = struct{}{}
+			groups(id)
+		}
+	}
+	return touched
+}
+
+// census reduces entities to what does not depend on which local numbers were given: how many there are of each table.
+func census(l *layout) map[string]int {
+	n := map[string]int{}
+	l.entities(func(e p4rt.Entity) {
+		if entry, ok := e.(*p4rt.Entry); ok {
+			n[entry.Table.Name]++
+		} else {
+			n["groups"]++
+		}
+	})
+	return n
+}
+
+// TestLayoutDependsOnStateAlone: by changes in any order, the target comes to hold what the last view asks for: no more, no less, nothing inserted
+// twice; and numbers are given back.
+func TestLayoutDependsOnStateAlone(t *testing.T) {
+	ts := tables(t)
+	r := rand.New(rand.NewPCG(5, 6))
+	for range 100 {
+		l := newLayout(ts, newLocals())
+		v := baseView()
+		held := map[p4rt.Key]p4rt.Entity{}
+		update := func(touched map[subject]struct{}) {
+			t.Helper()
+			stages, confirm, errs := l.rebuild(v, touched)
+			if len(errs) > 0 {
+				t.Fatal(errs)
+			}
+			for _, stage := range stages {
+				apply(t, held, stage)
+			}
+			for _, f := range confirm {
+				f()
+			}
+		}
+		update(map[subject]struct{}{{kind: subjectSelf}: {}})
+		for range 40 {
+			update(change(r, v))
+			total := 0
+			l.entities(func(e p4rt.Entity) {
+				total++
+				if have, ok := held[e.Key()]; !ok || !same(have, e) {
+					t.Fatalf("%v: installed %v, want %v", e.Key(), have, e)
+				}
+			})
 			if len(held) != total {
 				t.Fatalf("%d entries installed, want %d", len(held), total)
 			}
-			for _, stage := range want.diff(want) {
+			fresh := newLayout(ts, newLocals())
+			fresh.rebuild(v, fresh.all(v))
+			if d := cmp.Diff(census(fresh), census(l)); d != "" {
+				t.Fatalf("what is held differs from what a fresh start holds (-fresh +held):\n%s", d)
+			}
+			stages, _, _ := l.rebuild(v, l.all(v))
+			for _, stage := range stages {
 				if len(stage) != 0 {
 					t.Fatalf("a layout differs from itself: %v", stage[0])
 				}
+			}
+		}
+		clear(v.places)
+		clear(v.groups)
+		clear(v.edges)
+		update(l.all(v))
+		if n := l.n.vports.References(1) + l.n.peers.References("e2"); n != 0 {
+			t.Errorf("%d references are left of what is gone", n)
+		}
+		for i, id := range l.n.global {
+			if id != 0 {
+				t.Errorf("local number %d still stands for vport %d", i, id)
 			}
 		}
 	}
@@ -134,24 +195,20 @@ func apply(t *testing.T, held map[p4rt.Key]p4rt.Entity, stage []p4rt.Update) {
 
 // TestMoveCostsOneDestination: a vport that moves changes its own location, port map and replicas, not those of others (O1).
 func TestMoveCostsOneDestination(t *testing.T) {
-	ts := tables(t)
-	n := newNames()
+	l := newLayout(tables(t), newLocals())
 	v := baseView()
-	v.Edges = []Edge{{ID: "e2", VTEPs: vtep(2)[:1], Tunnel: offload.VXLAN}}
+	v.edges["e2"] = Edge{ID: "e2", VTEPs: vtep(2)[:1], Tunnel: offload.VXLAN}
 	for id := flow.VPortID(1); id <= 1000; id++ {
-		v.Places[id] = Place{Edge: "e2", Attachment: offload.Attachment{Port: 1, VLAN: uint16(id)}}
+		v.places[id] = place{edge: "e2"}
 	}
-	before, err := compute(ts, n, v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	v.Places[7] = Place{Edge: "e1", Attachment: offload.Attachment{Port: 3}}
-	after, err := compute(ts, n, v)
-	if err != nil {
-		t.Fatal(err)
+	l.rebuild(v, l.all(v))
+	v.places[7] = place{edge: "e1", at: offload.Attachment{Port: 3}}
+	stages, _, errs := l.rebuild(v, map[subject]struct{}{vportSubject(7): {}})
+	if len(errs) > 0 {
+		t.Fatal(errs)
 	}
 	changed := 0
-	for _, stage := range after.diff(before) {
+	for _, stage := range stages {
 		changed += len(stage)
 	}
 	// Two locations (from vports, from tunnels), its replica, and port_map for untagged and priority-tagged frames.
@@ -165,7 +222,7 @@ func TestUnderlayAnswers(t *testing.T) {
 	v := baseView()
 	var sent [][]byte
 	learnt := map[netip.Addr]packet.MAC{}
-	u := newUnderlay(v.Self, v.Links, func(_ uint16, f []byte) { sent = append(sent, append([]byte{}, f...)) },
+	u := newUnderlay(v.self, v.links, func(_ uint16, f []byte) { sent = append(sent, append([]byte{}, f...)) },
 		func(a netip.Addr, m packet.MAC) { learnt[a] = m })
 	gw := packet.MAC{2, 9}
 	receive := func(frame []byte) int {
@@ -184,9 +241,9 @@ func TestUnderlayAnswers(t *testing.T) {
 		want  int
 	}{
 		{"ARP for the link address", packet.AppendARPRequest(nil, gw, gateway4, netip.MustParseAddr("10.0.1.2")), 1},
-		{"ARP for the VTEP", packet.AppendARPRequest(nil, gw, gateway4, v.Self.VTEPs[0]), 1},
+		{"ARP for the VTEP", packet.AppendARPRequest(nil, gw, gateway4, v.self.VTEPs[0]), 1},
 		{"ARP for another", packet.AppendARPRequest(nil, gw, gateway4, netip.MustParseAddr("10.0.1.9")), 0},
-		{"NS for the VTEP", packet.AppendNS(nil, gw, gateway6, v.Self.VTEPs[1]), 1},
+		{"NS for the VTEP", packet.AppendNS(nil, gw, gateway6, v.self.VTEPs[1]), 1},
 		{"NS for another", packet.AppendNS(nil, gw, gateway6, netip.MustParseAddr("fd00:1::9")), 0},
 	} {
 		if got := receive(c.frame); got != c.want {

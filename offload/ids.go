@@ -1,8 +1,8 @@
 package offload
 
-// ids hands out local numbers for keys and counts the references to them. A number whose last reference went is free again only when
+// IDs hands out local numbers for keys and counts the references to them. A number whose last reference went is free again only when
 // the caller says that the target has confirmed the delete: until then it could still be met by packets.
-type ids[K comparable] struct {
+type IDs[K comparable] struct {
 	slots map[K]*slot
 	free  []uint16
 	next  uint16 // numbers from next up were never used
@@ -14,12 +14,13 @@ type slot struct {
 	refs int
 }
 
-func newIDs[K comparable](maximum uint16) *ids[K] {
-	return &ids[K]{slots: make(map[K]*slot), next: 1, max: maximum}
+// NewIDs returns numbers from 1 to maximum.
+func NewIDs[K comparable](maximum uint16) *IDs[K] {
+	return &IDs[K]{slots: make(map[K]*slot), next: 1, max: maximum}
 }
 
-// acquire adds a reference to k's number. Fresh: k had none, and its entry must be written. Not ok: no number is left.
-func (a *ids[K]) acquire(k K) (id uint16, fresh, ok bool) {
+// Acquire adds a reference to k's number. Fresh: k had none, and its entry must be written. Not ok: no number is left.
+func (a *IDs[K]) Acquire(k K) (id uint16, fresh, ok bool) {
 	if s := a.slots[k]; s != nil {
 		s.refs++
 		return s.id, false, true
@@ -38,8 +39,8 @@ func (a *ids[K]) acquire(k K) (id uint16, fresh, ok bool) {
 	return id, true, true
 }
 
-// release drops a reference. Last: the entry must be deleted, and the number given back with confirm.
-func (a *ids[K]) release(k K) (id uint16, last bool) {
+// Release drops a reference. Last: the entry must be deleted, and the number given back with Confirm.
+func (a *IDs[K]) Release(k K) (id uint16, last bool) {
 	s := a.slots[k]
 	if s == nil || s.refs == 0 {
 		panic("offload: reference released twice")
@@ -52,12 +53,21 @@ func (a *ids[K]) release(k K) (id uint16, last bool) {
 	return s.id, true
 }
 
-// confirm makes a number free again.
-func (a *ids[K]) confirm(id uint16) { a.free = append(a.free, id) }
+// Confirm makes a number free again.
+func (a *IDs[K]) Confirm(id uint16) { a.free = append(a.free, id) }
 
-func (a *ids[K]) lookup(k K) (uint16, bool) {
+// Lookup returns k's number, if it has one.
+func (a *IDs[K]) Lookup(k K) (uint16, bool) {
 	if s := a.slots[k]; s != nil {
 		return s.id, true
 	}
 	return 0, false
+}
+
+// References returns how many references there are to k's number.
+func (a *IDs[K]) References(k K) int {
+	if s := a.slots[k]; s != nil {
+		return s.refs
+	}
+	return 0
 }

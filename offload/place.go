@@ -21,9 +21,9 @@ type rewriteKey struct {
 // returns updates in stages, each to be acknowledged before the next is sent, as p4rt.Writer does. Not safe for concurrent use.
 type Placer struct {
 	t        *Tables
-	scopes   *ids[macAt]
-	sources  *ids[macAt] // ids are not used, references are
-	rewrites *ids[rewriteKey]
+	scopes   *IDs[macAt]
+	sources  *IDs[macAt] // ids are not used, references are
+	rewrites *IDs[rewriteKey]
 	classes  map[macAt]int // megaflows that are a dst_class entry
 	entries  map[p4rt.Key]*sharedEntry
 	used     map[*p4rt.Table]int64
@@ -48,7 +48,7 @@ type Placed struct {
 // NewPlacer returns a Placer for an edge whose tables hold no flows.
 func NewPlacer(t *Tables) *Placer {
 	return &Placer{
-		t: t, scopes: newIDs[macAt](65535), sources: newIDs[macAt](65535), rewrites: newIDs[rewriteKey](65535),
+		t: t, scopes: NewIDs[macAt](65535), sources: NewIDs[macAt](65535), rewrites: NewIDs[rewriteKey](65535),
 		classes: make(map[macAt]int), entries: make(map[p4rt.Key]*sharedEntry), used: make(map[*p4rt.Table]int64),
 	}
 }
@@ -85,7 +85,7 @@ func (p *Placer) Place(m Megaflow, vport uint16) (*Placed, [][]p4rt.Update, erro
 		if placed.rewrite.mtu == 0 {
 			placed.rewrite.mtu = maxMTU
 		}
-		id, fresh, ok := p.rewrites.acquire(placed.rewrite)
+		id, fresh, ok := p.rewrites.Acquire(placed.rewrite)
 		if !ok {
 			return fail(ErrNoID, "rewrites")
 		}
@@ -96,7 +96,7 @@ func (p *Placer) Place(m Megaflow, vport uint16) (*Placed, [][]p4rt.Update, erro
 	}
 	scope := uint16(0)
 	if lane != LaneClass {
-		id, fresh, ok := p.scopes.acquire(at)
+		id, fresh, ok := p.scopes.Acquire(at)
 		if !ok {
 			return fail(ErrNoID, "scopes")
 		}
@@ -107,7 +107,7 @@ func (p *Placer) Place(m Megaflow, vport uint16) (*Placed, [][]p4rt.Update, erro
 	}
 	if m.Guards.KnownSource {
 		source := macAt{vport, m.Key.SrcMAC}
-		_, fresh, ok := p.sources.acquire(source)
+		_, fresh, ok := p.sources.Acquire(source)
 		if !ok {
 			return fail(ErrNoID, "known sources")
 		}
@@ -136,7 +136,7 @@ func (p *Placer) Place(m Megaflow, vport uint16) (*Placed, [][]p4rt.Update, erro
 
 // choose takes the first lane with room. dst_class can hold a megaflow or a scope for one MAC at one vport, not both.
 func (p *Placer) choose(candidates []Lane, m *Megaflow, at macAt) (Lane, error) {
-	_, scoped := p.scopes.lookup(at)
+	_, scoped := p.scopes.Lookup(at)
 	for _, lane := range candidates {
 		if lane == LaneClass && scoped {
 			continue
@@ -160,23 +160,23 @@ func (p *Placer) Remove(placed *Placed) (stages [][]p4rt.Update, confirm func())
 	var freed []func()
 	if placed.Guards.KnownSource {
 		source := macAt{placed.vport, placed.Key.SrcMAC}
-		if id, last := p.sources.release(source); last {
+		if id, last := p.sources.Release(source); last {
 			before = deletes(before, p.t.KnownSource(source.vport, source.mac))
-			freed = append(freed, func() { p.sources.confirm(id) })
+			freed = append(freed, func() { p.sources.Confirm(id) })
 		}
 	}
 	if placed.Lane != LaneClass {
-		if id, last := p.scopes.release(at); last {
+		if id, last := p.scopes.Release(at); last {
 			before = deletes(before, p.t.Scope(at.vport, at.mac, id))
-			freed = append(freed, func() { p.scopes.confirm(id) })
+			freed = append(freed, func() { p.scopes.Confirm(id) })
 		}
 	} else if p.classes[at]--; p.classes[at] == 0 {
 		delete(p.classes, at)
 	}
 	if placed.rewrote {
-		if id, last := p.rewrites.release(placed.rewrite); last {
+		if id, last := p.rewrites.Release(placed.rewrite); last {
 			after = deletes(after, p.t.Rewrite(id, placed.rewrite.src, placed.rewrite.dst, placed.rewrite.mtu)...)
-			freed = append(freed, func() { p.rewrites.confirm(id) })
+			freed = append(freed, func() { p.rewrites.Confirm(id) })
 		}
 	}
 	var entry []p4rt.Update
@@ -202,9 +202,9 @@ func (p *Placer) Used(lane Lane, v4 bool) int64 {
 }
 
 // unacquire takes back an acquire whose entry was never written.
-func unacquire[K comparable](a *ids[K], k K) {
-	if id, last := a.release(k); last {
-		a.confirm(id)
+func unacquire[K comparable](a *IDs[K], k K) {
+	if id, last := a.Release(k); last {
+		a.Confirm(id)
 	}
 }
 

@@ -18,9 +18,9 @@ type WriterConfig struct {
 //
 //	Submit ─▶ queue (bounded) ─▶ dispatch: fill batch ─▶ InFlight workers: RPC ─▶ dispatch: done
 //
-// Updates of one key take effect in the order of submission: a key is in one unanswered batch at
-// most. Of one submission, a stage is sent once every update of the stage before is acknowledged.
-// Otherwise there is no order.
+// Submissions that have a key in common take effect one after the other, in order: the later one
+// begins when the earlier one has ended, with all its stages. Of one submission, a stage is sent
+// once every update of the stage before is acknowledged. Otherwise there is no order.
 type Writer struct {
 	s   *Session
 	cfg WriterConfig
@@ -40,6 +40,10 @@ type job struct {
 	done    func([]Result, error)
 	results []Result // of all stages, in order
 	err     error
+
+	hashes  []uint64 // of the updates' keys, as results
+	blocked int      // claims of earlier jobs on its keys
+	waiters []*job   // whom it blocks; one with several keys in common more than once
 
 	stage       int // being sent
 	base        int // index in results of the stage's first update
@@ -165,7 +169,7 @@ type slot struct {
 // Run sends until the context ends; what is queued then gets ErrClosed, what is under way its fate.
 func (w *Writer) Run(ctx context.Context) error {
 	d := &dispatcher{
-		w: w, busy: map[uint64]struct{}{},
+		w: w, busy: map[uint64]struct{}{}, claims: map[uint64]*job{}, waits: map[*job]struct{}{}, hasher: w.s.newBatch(),
 		send: make(chan *flight), back: make(chan *flight, w.cfg.InFlight),
 	}
 	var wg sync.WaitGroup
@@ -201,6 +205,10 @@ type dispatcher struct {
 	ready  []*job              // with updates to send, oldest first
 	head   int                 // of ready
 	busy   map[uint64]struct{} // hashes of keys under way
+	claims map[uint64]*job     // by hash of a key: the last job that has it and has not ended
+	waits  map[*job]struct{}   // blocked jobs
+	hasher *batch
+	ended  bool
 	free   []*flight
 	flying int
 	fill   *flight // being filled; nil if all are flying
@@ -249,8 +257,50 @@ func (d *dispatcher) accept() {
 	d.w.inbox = nil
 	d.w.mu.Unlock()
 	for _, j := range in {
-		d.enter(j)
+		d.claim(j)
+		if j.blocked > 0 {
+			d.waits[j] = struct{}{}
+		} else {
+			d.enter(j)
+		}
 	}
+}
+
+// claim has the job wait for every earlier one that has a key of its. Invalid updates get their result.
+func (d *dispatcher) claim(j *job) {
+	j.hashes = make([]uint64, 0, len(j.results))
+	for _, st := range j.stages {
+		for _, u := range st {
+			if err := d.w.s.check(u); err != nil {
+				j.results[len(j.hashes)] = Result{Outcome: Invalid, Code: codes.InvalidArgument, Message: err.Error()}
+				j.hashes = append(j.hashes, 0)
+				continue
+			}
+			h := d.hasher.hash(u.Entity)
+			j.hashes = append(j.hashes, h)
+			if before := d.claims[h]; before != nil && before != j {
+				before.waiters = append(before.waiters, j)
+				j.blocked++
+			}
+			d.claims[h] = j
+		}
+	}
+}
+
+// unclaim lets those go on that waited for the job.
+func (d *dispatcher) unclaim(j *job) {
+	for _, h := range j.hashes {
+		if d.claims[h] == j {
+			delete(d.claims, h)
+		}
+	}
+	for _, w := range j.waiters {
+		if w.blocked--; w.blocked == 0 {
+			delete(d.waits, w)
+			d.enter(w)
+		}
+	}
+	j.waiters = nil
 }
 
 // enter readies the job's next stage that has updates, or finishes it.
@@ -277,12 +327,12 @@ func (d *dispatcher) pack() (full bool) {
 		st := j.stages[j.stage]
 		for j.next < len(st) {
 			u := st[j.next]
-			if err := d.w.s.check(u); err != nil {
-				d.answer(j, j.base+j.next, u.Op, Result{Outcome: Invalid, Code: codes.InvalidArgument, Message: err.Error()})
+			if r := j.results[j.base+j.next]; r.Outcome == Invalid {
+				d.answer(j, j.base+j.next, u.Op, r)
 				j.next++
 				continue
 			}
-			h := f.batch.hash(u.Entity)
+			h := j.hashes[j.base+j.next]
 			if _, busy := d.busy[h]; busy || !f.batch.add(u, h) {
 				return true
 			}
@@ -360,6 +410,9 @@ func (d *dispatcher) finish(j *job) {
 	if j.done != nil {
 		j.done(j.results, j.err)
 	}
+	if !d.ended {
+		d.unclaim(j)
+	}
 }
 
 // abandon answers what was never sent.
@@ -369,6 +422,7 @@ func (d *dispatcher) abandon() {
 	in := d.w.inbox
 	d.w.inbox = nil
 	d.w.mu.Unlock()
+	d.ended = true
 	seen := map[*job]bool{}
 	end := func(j *job) {
 		if j == nil || seen[j] {
@@ -386,6 +440,9 @@ func (d *dispatcher) abandon() {
 		}
 	}
 	for _, j := range d.ready[d.head:] {
+		end(j)
+	}
+	for j := range d.waits {
 		end(j)
 	}
 	for _, j := range in {

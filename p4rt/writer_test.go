@@ -85,6 +85,34 @@ func TestWriterStageFails(t *testing.T) {
 	}
 }
 
+// What undoes a submission begins when that has ended, also where the key in common is in its last stage.
+func TestWriterUndo(t *testing.T) {
+	l := newLab(t, nil)
+	l.ready()
+	w := l.writer(p4rt.WriterConfig{InFlight: 4})
+	l.srv.ForgetLog()
+	one := func(op p4rt.Op, e p4rt.Entity) []p4rt.Update { return []p4rt.Update{{Op: op, Entity: e}} }
+	var wg sync.WaitGroup
+	for i := range 50 {
+		stages := [][]p4rt.Update{one(p4rt.Insert, l.rewrite(1)), one(p4rt.Insert, l.flow(1, 1)), one(p4rt.Insert, l.flow(2, 1))}
+		if i%2 == 1 {
+			stages = [][]p4rt.Update{one(p4rt.Delete, l.flow(2, 1)), one(p4rt.Delete, l.flow(1, 1)), one(p4rt.Delete, l.rewrite(1))}
+		}
+		wg.Add(1)
+		if err := w.Submit(l.ctx, func(r []p4rt.Result, err error) {
+			defer wg.Done()
+			for _, r := range r {
+				if err != nil || r.Outcome != p4rt.Applied {
+					t.Errorf("submission %d: %v, %v", i, r, err)
+				}
+			}
+		}, stages...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wg.Wait()
+}
+
 // Many goroutines on few keys: every key sees its updates in the order of its one submitter.
 func TestWriterKeyOrder(t *testing.T) {
 	l := newLab(t, func(c *p4rt.Config) { c.Profile.MaxBatch = 16 })

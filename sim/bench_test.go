@@ -98,5 +98,10 @@ func TestNoAllocations(t *testing.T) {
 		if n := testing.AllocsPerRun(100, func() { s.Simulate(l.snap, f, in, 0, &r) }); n != 0 {
 			t.Errorf("%s: %v allocations", name, n)
 		}
+		for _, lost := range []Lost{{Dest: l.port("a2").Dest()}, {Dest: l.port("uplink").Dest()}, {Port: l.port("edge-web"), Addr: ip("2001:db8:1::77")}} {
+			if n := testing.AllocsPerRun(100, func() { s.SimulateLost(l.snap, f, in, 0, lost, &r) }); n != 0 {
+				t.Errorf("%s, %+v: %v allocations", name, lost, n)
+			}
+		}
 	}
 }

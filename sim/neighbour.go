@@ -2,6 +2,7 @@ package sim
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/weft-sdn/weft/packet"
 	"github.com/weft-sdn/weft/topology"
@@ -33,6 +34,14 @@ func (s *Simulator) resolve(r *topology.Router, p *topology.VPort, h *hop, out *
 	m, state := s.snap.Neighbour(out.ID, next)
 	if state == topology.NeighbourOK {
 		return m, true
+	}
+	if s.lost.Port == out.ID && s.lost.Addr == next {
+		s.notInstallable("neighbour does not answer")
+		if s.res.Trace != nil {
+			s.res.Trace.add(s, h, next.String()+" on "+s.portName(out.ID)+" does not answer")
+		}
+		s.reject(r, p, h, DropUnreachable, packet.HostUnreachable)
+		return packet.MAC{}, false
 	}
 	asked := state == topology.NeighbourAsked
 	if !asked && !s.ask(out, next) {
@@ -73,8 +82,10 @@ func (s *Simulator) routerARP(p *topology.VPort, h *hop) {
 		s.drop(h, DropMalformed, false)
 		return
 	}
-	known := s.hear(p, a.SenderIP, a.SenderMAC)
+	known := s.hear(p, a.SenderIP, a.SenderMAC, a.Op == packet.ARPReply)
 	switch {
+	case known && a.Gratuitous():
+		s.consume(h, "ARP announcement heard")
 	case a.Op == packet.ARPRequest && p.HasAddr(a.TargetIP) && !a.Gratuitous():
 		n := len(s.res.arena)
 		s.originate(s.built(packet.AppendARPReply(s.res.arena, &a, p.MAC), n), p.ID, OriginARP)
@@ -100,7 +111,7 @@ func (s *Simulator) routerND(p *topology.VPort, h *hop) {
 	switch {
 	case q.Type == packet.ICMPv6NeighSol && p.HasAddr(q.Target):
 		if !q.LinkAddr.IsZero() {
-			s.hear(p, q.Src, q.LinkAddr)
+			s.hear(p, q.Src, q.LinkAddr, false)
 		}
 		s.originate(s.built(packet.AppendNA(s.res.arena, &q, h.src, p.MAC, true), n), p.ID, OriginARP)
 		s.consume(h, "neighbour solicitation answered by the router")
@@ -109,7 +120,7 @@ func (s *Simulator) routerND(p *topology.VPort, h *hop) {
 		if m.IsZero() {
 			m = h.src
 		}
-		if s.hear(p, q.Target, m) {
+		if s.hear(p, q.Target, m, true) {
 			s.consume(h, "neighbour advertisement heard")
 			return
 		}
@@ -120,15 +131,36 @@ func (s *Simulator) routerND(p *topology.VPort, h *hop) {
 }
 
 // hear takes in what a station says of itself: an answer fills the entry that was asked for; a contradiction is to be probed; the unasked creates nothing
-// (R4). It reports whether there was an entry.
-func (s *Simulator) hear(p *topology.VPort, a netip.Addr, m packet.MAC) bool {
+// (R4). Whether anybody asked is for the database to say, since the request may be newer than the snapshot. It reports whether there was an entry.
+// answer: in an ARP reply or neighbour advertisement.
+func (s *Simulator) hear(p *topology.VPort, a netip.Addr, m packet.MAC, answer bool) bool {
 	s.dep(topology.NeighbourDep(p.ID, a))
 	old, state := s.snap.Neighbour(p.ID, a)
-	if state == topology.NeighbourAbsent || !m.IsUnicast() {
+	e := Effect{Kind: LearnNeighbour, Device: p.Device, Port: p.ID, Addr: a, MAC: m}
+	switch {
+	case !m.IsUnicast():
+		return false
+	case state == topology.NeighbourAbsent:
+		if e.Unasked = answer && onLink(p, a); e.Unasked {
+			s.effect(e)
+		}
+		return false
+	case state == topology.NeighbourAsked:
+		e.Solicited = true
+	case old == m:
+		if !answer {
+			return true
+		}
+		e.Kind = ConfirmNeighbour
+	}
+	s.effect(e)
+	return true
+}
+
+// onLink reports whether a can be a neighbour of router port p: in a connected prefix or link-local, and not the port itself.
+func onLink(p *topology.VPort, a netip.Addr) bool {
+	if p.HasAddr(a) {
 		return false
 	}
-	if state == topology.NeighbourAsked || old != m {
-		s.effect(Effect{Kind: LearnNeighbour, Device: p.Device, Port: p.ID, Addr: a, MAC: m, Solicited: state == topology.NeighbourAsked})
-	}
-	return true
+	return a.Is6() && a.IsLinkLocalUnicast() || slices.ContainsFunc(p.Addrs, func(x netip.Prefix) bool { return x.Contains(a) })
 }

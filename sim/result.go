@@ -97,6 +97,7 @@ const (
 	DropTooBig                   // router: longer than the MTU and must not be fragmented (R3)
 	DropNoNeighbour              // router: nobody on the link can have the next hop's address
 	DropNoAddress                // router: the port has no address to ask from
+	DropUnreachable              // the destination is bound nowhere (E14), or the neighbour does not answer (R4): see Lost
 )
 
 // String returns the reason in words.
@@ -104,7 +105,7 @@ func (d DropReason) String() string {
 	names := [...]string{
 		"none", "no such vport", "port down", "unlinked port", "too many devices", "invalid source mac", "same port", "unknown mac", "no members",
 		"not our mac", "multicast", "not ip", "malformed", "not our address", "unsolicited", "local address", "unforwardable address", "no route",
-		"reject route", "blackhole", "ttl expired", "too big", "no neighbour", "no address",
+		"reject route", "blackhole", "ttl expired", "too big", "no neighbour", "no address", "unreachable",
 	}
 	if int(d) < len(names) {
 		return names[d]
@@ -121,6 +122,7 @@ const (
 	LearnBridgeNeighbour                       // bridge Device: Addr is at MAC (K9)
 	LearnNeighbour                             // router port Port: Addr is at MAC (R4)
 	AskNeighbour                               // router port Port: Addr is wanted; the request is among Originated, unless it was Asked already
+	ConfirmNeighbour                           // router port Port: the station at MAC says that it still has Addr, as is known. An answer to a probe
 )
 
 // Effect is a change that the engine carries out, by compare-and-set. Comparable.
@@ -130,7 +132,8 @@ type Effect struct {
 	Port      flow.VPortID
 	MAC       packet.MAC
 	Addr      netip.Addr
-	Solicited bool // LearnNeighbour: answers a question. If not, it contradicts an entry, whose MAC is to be probed first
+	Solicited bool // LearnNeighbour: answers a question. If neither this nor Unasked, it contradicts an entry, whose MAC is to be probed first
+	Unasked   bool // LearnNeighbour: there is no entry in this snapshot. To be refused unless the database says that somebody asked
 	Asked     bool // AskNeighbour: the database says that it was asked; retry at intervals with Simulator.Ask
 	Hold      bool // AskNeighbour: the packet itself waits, not one that was originated
 }

@@ -113,6 +113,7 @@ func (s *Simulator) forward(r *topology.Router, p *topology.VPort, h *hop, route
 	if !ok {
 		return
 	}
+	h.lastIn, h.lastSrc = p.ID, h.src
 	h.src, h.dst, h.rewritten = out.MAC, m, true
 	h.ttlDec++
 	if s.res.Trace != nil {

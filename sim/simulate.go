@@ -37,6 +37,7 @@ type Simulator struct {
 	pending []origin
 	ofrm    packet.Frame
 	current origin
+	lost    Lost
 	flood   []floodStep
 	members []flow.VPortID
 	routers []hop
@@ -51,6 +52,8 @@ type hop struct {
 	devices   uint8        // devices passed
 	fragment  uint16       // smallest MTU that it is cut to; 0: not cut
 	branch    bool         // a copy made by a flood
+	lastIn    flow.VPortID // by which the last router that forwarded it got it; 0: none did
+	lastSrc   packet.MAC   // its source there
 }
 
 // origin is a packet to be simulated after the one that caused it.
@@ -64,7 +67,13 @@ type origin struct {
 // Simulate walks f, which came in at exterior vport ingress. res is overwritten; nothing is allocated once its slices have grown.
 // f must have parsed without error. It is not changed. now is for stages whose state has an age.
 func (s *Simulator) Simulate(snap *topology.Snapshot, f *packet.Frame, ingress flow.VPortID, now time.Duration, res *Result) {
+	s.SimulateLost(snap, f, ingress, now, Lost{}, res)
+}
+
+// SimulateLost is Simulate when something that a snapshot does not tell is known to be out of reach.
+func (s *Simulator) SimulateLost(snap *topology.Snapshot, f *packet.Frame, ingress flow.VPortID, now time.Duration, lost Lost, res *Result) {
 	s.begin(snap, f, ingress, res)
+	s.lost = lost
 	res.Mask.Ingress = flow.MaxID
 	h := hop{port: ingress, src: s.key.SrcMAC, dst: s.key.DstMAC}
 	if res.Trace != nil {
@@ -115,7 +124,7 @@ func (s *Simulator) begin(snap *topology.Snapshot, f *packet.Frame, ingress flow
 func (s *Simulator) end() {
 	s.snap, s.f, s.res, s.origin = nil, nil, nil, nil
 	s.ofrm = packet.Frame{}
-	s.current = origin{}
+	s.current, s.lost = origin{}, Lost{}
 }
 
 // walk runs until no copy is left on its way.
@@ -154,6 +163,8 @@ func (s *Simulator) send(h *hop, port flow.VPortID) {
 		s.drop(h, DropUnlinked, false)
 	case p.AdminDown:
 		s.drop(h, DropPortDown, false)
+	case p.Exterior && s.origin == nil && s.lost.Dest == port.Dest():
+		s.unreachable(h, port)
 	case p.Exterior:
 		s.deliver(h, port.Dest())
 	case p.Peer == 0:

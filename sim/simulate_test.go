@@ -259,51 +259,6 @@ func echo(from, to packet.MAC, src, dst netip.Addr) []byte {
 	return b
 }
 
-// TestNeighbour: a miss asks and holds; asked already asks no more; the reply is learnt if solicited, and nothing is created otherwise (R4).
-func TestNeighbour(t *testing.T) {
-	for _, tt := range []struct{ src, dst, next string }{{"10.1.0.11", "203.0.113.9", "198.51.100.1"}, {"2001:db8:1::11", "2001:db8:113::9", "2001:db8:51::1"}} {
-		l := newLab(t, twoTiers)
-		up := l.port("uplink")
-		reply := func() *Result {
-			if ip(tt.next).Is4() {
-				return l.run("uplink", packet.AppendARP(nil, mac("cc:02"), &packet.ARP{Op: packet.ARPReply, SenderMAC: mac("ff:01"), SenderIP: ip(tt.next), TargetMAC: mac("cc:02"), TargetIP: ip("198.51.100.2")}))
-			}
-			q := packet.ND{Type: packet.ICMPv6NeighSol, Src: ip("2001:db8:51::2"), Target: ip(tt.next), LinkAddr: mac("cc:02")}
-			return l.run("uplink", packet.AppendNA(nil, &q, mac("cc:02"), mac("ff:01"), true))
-		}
-		if r := reply(); r.Outcomes[0].Drop != DropUnsolicited || len(r.Effects) != 0 {
-			t.Errorf("unsolicited: %+v %+v", r.Outcomes, r.Effects)
-		}
-		data := udp{from: mac("0a:01"), to: mac("ee:01"), src: tt.src, dst: tt.dst, ttl: 64}.frame()
-		r := l.run("a1", data)
-		ask := Effect{Kind: AskNeighbour, Device: topology.DeviceID(l.id(topology.KindRouter, "isp", "core")), Port: up, Addr: ip(tt.next), Hold: true}
-		if d := cmp.Diff([]Effect{ask}, r.Effects, cmpAddr); d != "" || r.Outcomes[0].Verdict != Incomplete || r.Installable {
-			t.Errorf("miss: %+v\n%s", r.Outcomes, d)
-		}
-		if len(r.Originated) != 1 || r.Originated[0].Dest != up.Dest() || r.Originated[0].Kind != OriginARP {
-			t.Errorf("miss: originated %+v", r.Originated)
-		}
-		l.change(topology.Changes{Neighbours: []topology.Neighbour{{Port: up, Addr: ip(tt.next), State: topology.NeighbourAsked}}})
-		r = l.run("a1", data)
-		if len(r.Effects) != 1 || !r.Effects[0].Asked || len(r.Originated) != 0 || r.Outcomes[0].Verdict != Incomplete {
-			t.Errorf("asked: %+v, %d originated", r.Effects, len(r.Originated))
-		}
-		l.sim.Ask(l.snap, up, flow.AddrOf(ip(tt.next)), ip(tt.next).Is6(), &l.res)
-		if len(l.res.Originated) != 1 || l.res.Originated[0].Dest != up.Dest() {
-			t.Errorf("retry: originated %+v", l.res.Originated)
-		}
-		want := Effect{Kind: LearnNeighbour, Device: ask.Device, Port: up, Addr: ip(tt.next), MAC: mac("ff:01"), Solicited: true}
-		if r = reply(); len(r.Effects) != 1 || r.Effects[0] != want || r.Outcomes[0].Verdict != Consumed {
-			t.Errorf("reply: %+v %+v", r.Outcomes, r.Effects)
-		}
-		l.change(topology.Changes{Neighbours: []topology.Neighbour{{Port: up, Addr: ip(tt.next), MAC: mac("ff:09"), State: topology.NeighbourOK}}})
-		want.Solicited = false
-		if r = reply(); len(r.Effects) != 1 || r.Effects[0] != want {
-			t.Errorf("contradiction: %+v", r.Effects)
-		}
-	}
-}
-
 // TestAskOnBridge: a neighbour behind an interior link is asked by a flood.
 func TestAskOnBridge(t *testing.T) {
 	l := newLab(t, twoTiers)

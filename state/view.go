@@ -117,24 +117,51 @@ func (s *Store) WaitApplied(ctx context.Context, revision int64) error {
 	if err := s.WaitRevision(ctx, revision); err != nil {
 		return err
 	}
-	for {
-		s.mu.Lock()
-		published := s.published
-		s.mu.Unlock()
+	return s.waitView(ctx, func(v *View) string {
 		var behind []string
-		for id, e := range s.View().Edges {
+		for id, e := range v.Edges {
 			if e.Applied < revision {
 				behind = append(behind, id)
 			}
 		}
 		if len(behind) == 0 {
+			return ""
+		}
+		slices.Sort(behind)
+		return fmt.Sprintf("revision %d is not applied by %s", revision, strings.Join(behind, ", "))
+	})
+}
+
+// WaitEdges returns when all of these edges are alive. If ctx ends first, the error names those that are not.
+func (s *Store) WaitEdges(ctx context.Context, ids ...string) error {
+	return s.waitView(ctx, func(v *View) string {
+		var missing []string
+		for _, id := range ids {
+			if _, ok := v.Edges[id]; !ok {
+				missing = append(missing, id)
+			}
+		}
+		if len(missing) == 0 {
+			return ""
+		}
+		return "not alive: " + strings.Join(missing, ", ")
+	})
+}
+
+// waitView returns when lacks, asked of each view, names nothing.
+func (s *Store) waitView(ctx context.Context, lacks func(*View) string) error {
+	for {
+		s.mu.Lock()
+		published := s.published
+		s.mu.Unlock()
+		what := lacks(s.View())
+		if what == "" {
 			return nil
 		}
 		select {
 		case <-published:
 		case <-ctx.Done():
-			slices.Sort(behind)
-			return fmt.Errorf("state: revision %d is not applied by %s: %w", revision, strings.Join(behind, ", "), ctx.Err())
+			return fmt.Errorf("state: %s: %w", what, ctx.Err())
 		}
 	}
 }

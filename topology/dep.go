@@ -92,6 +92,9 @@ func (d Dep) Addr() netip.Addr {
 	return d.B.Netip(packet.EtherTypeIPv4)
 }
 
+// MAC returns the MAC of a FDB dependency.
+func (d Dep) MAC() packet.MAC { return packet.MAC(d.B[10:]) }
+
 // String returns the dependency in one line.
 func (d Dep) String() string {
 	switch d.Kind {
@@ -102,7 +105,7 @@ func (d Dep) String() string {
 	case DepRoute:
 		return fmt.Sprintf("router %d route %v/%d", d.A, d.Addr(), d.Bits)
 	case DepFDB:
-		return fmt.Sprintf("bridge %d fdb %v", d.A, packet.MAC(d.B[10:]))
+		return fmt.Sprintf("bridge %d fdb %v", d.A, d.MAC())
 	case DepBridgeNeighbour:
 		return fmt.Sprintf("bridge %d neighbour %v", d.A, d.Addr())
 	case DepNeighbour:

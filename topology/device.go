@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"iter"
 	"net/netip"
 	"slices"
 
@@ -48,6 +49,34 @@ func (b *Bridge) FDB(m packet.MAC) (flow.VPortID, bool) {
 func (b *Bridge) SeededMAC(m packet.MAC) bool {
 	_, ok := b.macs[m]
 	return ok
+}
+
+// LearntMACs returns the MACs that the bridge learnt behind a port, in no order.
+func (b *Bridge) LearntMACs(port flow.VPortID) iter.Seq[packet.MAC] {
+	return func(yield func(packet.MAC) bool) {
+		if b.learned == nil {
+			return
+		}
+		for m, p := range b.learned.macs.all() {
+			if p == port && !yield(m) {
+				return
+			}
+		}
+	}
+}
+
+// LearntAddrs returns the addresses that the bridge learnt at a MAC, in no order.
+func (b *Bridge) LearntAddrs(mac packet.MAC) iter.Seq[netip.Addr] {
+	return func(yield func(netip.Addr) bool) {
+		if b.learned == nil {
+			return
+		}
+		for a, m := range b.learned.neigh.all() {
+			if m == mac && !yield(a) {
+				return
+			}
+		}
+	}
 }
 
 // Neighbour returns the MAC of an address by the bridge's ARP cache.

@@ -77,6 +77,21 @@ func (m *shardMap[K, V]) get(k K) (v V, ok bool) {
 	return v, ok
 }
 
+func (m *shardMap[K, V]) all() iter.Seq2[K, V] {
+	return func(yield func(K, V) bool) {
+		if m.shard == nil {
+			return
+		}
+		for _, s := range m.shard {
+			for k, v := range s {
+				if !yield(k, v) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // shardEdit changes its target to a new map, one copy per shard.
 type shardEdit[K comparable, V any] struct {
 	target *shardMap[K, V]

@@ -164,7 +164,12 @@ func effect(snap *topology.Snapshot, e sim.Effect) string {
 	case sim.LearnBridgeNeighbour:
 		return fmt.Sprintf("%s learns that %v is at %v", deviceName(snap, e.Device), e.Addr, e.MAC)
 	case sim.LearnNeighbour:
+		if e.Unasked {
+			return fmt.Sprintf("router port %s learns that %v is at %v, if any edge asked", portName(snap, e.Port), e.Addr, e.MAC)
+		}
 		return fmt.Sprintf("router port %s learns that %v is at %v", portName(snap, e.Port), e.Addr, e.MAC)
+	case sim.ConfirmNeighbour:
+		return fmt.Sprintf("router port %s hears again that %v is at %v", portName(snap, e.Port), e.Addr, e.MAC)
 	case sim.AskNeighbour:
 		return fmt.Sprintf("router port %s asks who has %v", portName(snap, e.Port), e.Addr)
 	}

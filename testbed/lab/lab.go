@@ -4,10 +4,12 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
@@ -20,6 +22,7 @@ import (
 	"github.com/weft-sdn/weft/packet"
 	"github.com/weft-sdn/weft/softswitch"
 	"github.com/weft-sdn/weft/softswitch/port"
+	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/testbed/fabric"
 	"github.com/weft-sdn/weft/testbed/wire"
 )
@@ -40,6 +43,7 @@ type Edge struct {
 	Switch *softswitch.Server
 	Uplink *fabric.Port
 	cables []*wire.Cable
+	store  *state.Store
 }
 
 // Access returns the host's end of the cable at access port n (from 1).
@@ -49,7 +53,8 @@ func (e *Edge) Access(n int) *wire.End { return e.cables[n-1].B() }
 type Lab struct {
 	Fabric *fabric.Fabric
 	Edges  []*Edge
-	world  *world
+	store  *state.Store
+	dir    string
 	run    []func(context.Context) error
 }
 
@@ -59,8 +64,10 @@ func New(logger *slog.Logger, edges ...EdgeConfig) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := newWorld()
-	l := &Lab{Fabric: f, world: w, run: []func(context.Context) error{f.Run, w.run}}
+	l := &Lab{Fabric: f, run: []func(context.Context) error{f.Run}}
+	if err := l.openStore(); err != nil {
+		return nil, err
+	}
 	for _, cfg := range edges {
 		e, err := l.edge(cfg, logger)
 		if err != nil {
@@ -68,17 +75,27 @@ func New(logger *slog.Logger, edges ...EdgeConfig) (*Lab, error) {
 		}
 		l.Edges = append(l.Edges, e)
 	}
-	w.edges = l.Edges
 	return l, nil
 }
 
 // Run runs everything until ctx ends.
 func (l *Lab) Run(ctx context.Context) error {
+	defer os.RemoveAll(l.dir)
+	defer l.store.Close()
+	for _, e := range l.Edges {
+		defer e.store.Close()
+	}
+	base, cancel := context.WithCancel(context.WithoutCancel(ctx)) // etcd goes last
+	defer cancel()
+	etcd := make(chan error, 1)
+	go func() { etcd <- l.store.Run(base) }()
 	g, ctx := errgroup.WithContext(ctx)
 	for _, run := range l.run {
 		g.Go(func() error { return run(ctx) })
 	}
-	return g.Wait()
+	err := g.Wait()
+	cancel()
+	return errors.Join(err, <-etcd)
 }
 
 func (l *Lab) edge(cfg EdgeConfig, logger *slog.Logger) (*Edge, error) {
@@ -109,8 +126,12 @@ func (l *Lab) edge(cfg EdgeConfig, logger *slog.Logger) (*Edge, error) {
 	l.run = append(l.run, func(ctx context.Context) error { return e.Switch.Serve(ctx, listener) })
 	dial := p4rt.Dialer("passthrough:///"+cfg.ID, append(p4rt.DialOptions(), grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))...)
+	if e.store, err = l.connect(); err != nil {
+		return nil, err
+	}
+	l.run = append(l.run, e.store.Run)
 	e.Agent, err = engine.NewAgent(engine.Config{
-		Self: e.Edge, Dial: dial, DeviceID: uint64(cfg.N), Profile: p4rt.Softswitch(), Logger: logger, Effects: l.world.take,
+		Store: e.store, Self: e.Edge, Dial: dial, DeviceID: uint64(cfg.N), Profile: p4rt.Softswitch(), Logger: logger,
 		Links: []engine.Uplink{{
 			Port: offload.FirstUnderlay, MAC: packet.MAC{2, 0xed, 0, 0, 0, byte(cfg.N)}, MTU: uint16(link.MTU),
 			Addrs: []netip.Addr{link.Edge4.Addr(), link.Edge6.Addr()}, Gateway: []netip.Addr{link.Gateway4, link.Gateway6},

@@ -96,7 +96,9 @@ spec: {vport: vm2, edge: e2, interface: "1"}
 // TestBridgeAcrossEdges: two hosts with real TCP/IP stacks on one bridge, at two edges: ping and a transfer, IPv4 and IPv6, by flow entries after the first packets.
 func TestBridgeAcrossEdges(t *testing.T) {
 	l := start(t, lab.EdgeConfig{ID: "e1", N: 1, Tunnel: offload.VXLAN, Access: 1}, lab.EdgeConfig{ID: "e2", N: 2, Tunnel: offload.VXLAN, Access: 1})
-	if err := l.Apply("network.yaml", []byte(bridgeNetwork)); err != nil {
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := l.Apply(ctx, "network.yaml", []byte(bridgeNetwork)); err != nil {
 		t.Fatal(err)
 	}
 	var hosts []*host.Host
@@ -113,8 +115,6 @@ func TestBridgeAcrossEdges(t *testing.T) {
 	if err := hosts[1].ServeHTTP(80); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
 	if err := l.Settle(ctx); err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,7 @@ func TestMove(t *testing.T) {
 		defer cancel()
 		apply := func(manifest string) {
 			t.Helper()
-			if err := l.Apply("network.yaml", []byte(manifest)); err != nil {
+			if err := l.Apply(ctx, "network.yaml", []byte(manifest)); err != nil {
 				t.Fatal(err)
 			}
 			if err := l.Settle(ctx); err != nil {

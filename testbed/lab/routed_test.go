@@ -49,11 +49,11 @@ func vm(t *testing.T, e *lab.Edge, n, port int) *host.Host {
 // over GRE on an IPv6 underlay; ping of the router; TTL; and neither tenant sees a frame of the other.
 func TestRoutedTenants(t *testing.T) {
 	l := start(t, lab.EdgeConfig{ID: "e1", N: 1, Tunnel: offload.GRE, V6: true, Access: 2}, lab.EdgeConfig{ID: "e2", N: 2, Tunnel: offload.GRE, V6: true, Access: 2})
-	if err := l.Apply("network.yaml", []byte(tenant("red", 1)+tenant("blue", 2))); err != nil {
-		t.Fatal(err)
-	}
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
+	if err := l.Apply(ctx, "network.yaml", []byte(tenant("red", 1)+tenant("blue", 2))); err != nil {
+		t.Fatal(err)
+	}
 	if err := l.Settle(ctx); err != nil {
 		t.Fatal(err)
 	}

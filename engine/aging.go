@@ -1,0 +1,129 @@
+package engine
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/packet"
+	"github.com/weft-sdn/weft/topology"
+)
+
+// aging counts the flows that back each MAC learnt at a vport of this edge. One that none backs any more is forgotten after a while (B3), with the
+// addresses that were learnt at it. A host that moved is learnt again where it speaks.
+type aging struct {
+	time    time.Duration
+	entries map[learntMAC]*backed
+}
+
+type learntMAC struct {
+	bridge topology.DeviceID
+	mac    packet.MAC
+}
+
+type backed struct {
+	flows int
+	idle  time.Duration // since when flows is 0
+}
+
+func newAging(age time.Duration) aging { return aging{age, map[learntMAC]*backed{}} }
+
+// back counts a flow, by the bridges where its source was learnt.
+func (a *aging) back(f *installedFlow, n int) {
+	for _, d := range f.deps {
+		if d.Kind != topology.DepFDB || d.MAC() != f.pattern.source {
+			continue
+		}
+		k := learntMAC{topology.DeviceID(d.A), f.pattern.source}
+		e := a.entries[k]
+		if e == nil {
+			e = new(backed)
+			a.entries[k] = e
+		}
+		e.flows += n
+	}
+}
+
+// observe takes note of a FDB entry that changed.
+func (a *aging) observe(c *core, bridge topology.DeviceID, mac packet.MAC) {
+	k := learntMAC{bridge, mac}
+	if e := a.entries[k]; e != nil {
+		e.idle = c.now()
+		return
+	}
+	if _, ok := c.agesHere(k); ok {
+		a.entries[k] = &backed{idle: c.now()}
+	}
+}
+
+// agesHere returns where a MAC was learnt, if this edge may forget it: behind a vport that lives here, or behind a linked bridge, where every edge
+// with flows from it watches.
+func (c *core) agesHere(k learntMAC) (flow.VPortID, bool) {
+	b := c.snap.Bridge(k.bridge)
+	if b == nil || b.SeededMAC(k.mac) {
+		return 0, false
+	}
+	port, ok := b.FDB(k.mac)
+	if !ok {
+		return 0, false
+	}
+	p := c.snap.VPort(port)
+	return port, c.hosts(port) || p != nil && !p.Exterior
+}
+
+// hosts reports whether an exterior port lives here.
+func (c *core) hosts(port flow.VPortID) bool {
+	p, ok := c.view.places[port]
+	return ok && p.edge == c.view.self.ID
+}
+
+// adopt takes note of what was learnt behind a vport before it came here.
+func (c *core) adopt(id flow.VPortID) {
+	p := c.snap.VPort(id)
+	if p == nil || p.Kind != topology.DeviceBridge {
+		return
+	}
+	b := c.snap.Bridge(p.Device)
+	for mac := range b.LearntMACs(id) {
+		c.aging.observe(c, b.ID, mac)
+	}
+}
+
+// age forgets what nothing backs.
+func (c *core) age(now time.Duration) {
+	for k, e := range c.aging.entries {
+		switch {
+		case e.flows > 0:
+			e.idle = now
+		case now-e.idle >= c.aging.time:
+			delete(c.aging.entries, k)
+			c.forget(k)
+		}
+	}
+}
+
+func (c *core) forget(k learntMAC) {
+	port, ok := c.agesHere(k)
+	if !ok {
+		return
+	}
+	b := c.snap.Bridge(k.bridge)
+	var addrs []netip.Addr
+	for a := range b.LearntAddrs(k.mac) {
+		addrs = append(addrs, a)
+	}
+	c.a.counts.aged.Add(1)
+	ctx, s := c.ctx, c.a.cfg.Store
+	c.effects.wg.Go(func() {
+		_, err := s.ForgetMAC(ctx, k.bridge, k.mac, port)
+		for _, a := range addrs {
+			if err == nil {
+				_, err = s.ForgetBridgeNeighbour(ctx, k.bridge, a, k.mac)
+			}
+		}
+		if err != nil && ctx.Err() == nil {
+			c.a.cfg.Logger.Warn("learnt MAC is not forgotten", "bridge", b.Name, "mac", k.mac, "err", err)
+			c.a.mail.post(func() { c.aging.observe(c, k.bridge, k.mac) })
+		}
+	})
+}

@@ -1,0 +1,156 @@
+package engine
+
+import (
+	"context"
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/weft-sdn/weft/offload"
+	"github.com/weft-sdn/weft/p4rt"
+	"github.com/weft-sdn/weft/packet"
+	"github.com/weft-sdn/weft/sim"
+	"github.com/weft-sdn/weft/topology"
+)
+
+// core is all state of an agent that changes. The agent's own goroutine alone touches it.
+//
+//   - world.go: the database's view → layout → fixed tables; flows whose dependencies changed go
+//   - upcall.go: a first packet → decision → effect.go, install.go, packet-out
+//   - hold.go: packets that wait for a neighbour
+//   - aging.go: learnt MACs without flows
+//   - term.go: updates and the target
+type core struct {
+	a     *Agent
+	ctx   context.Context
+	ack   func(revision int64) // tells the database
+	begin time.Time
+
+	snap   *topology.Snapshot
+	view   *view
+	locals *locals
+	layout *layout
+	target targetState
+	low    uint64 // every submission before it is acknowledged
+	marks  []mark
+	routed uint64 // submission that brought the last change of the ways to other edges
+	astray string // an edge to which there is no way
+	others []string
+	conf   int64 // last revision of the configuration that the target has
+
+	sim      sim.Simulator
+	res      sim.Result
+	asks     sim.Result
+	placer   *offload.Placer
+	flows    *flowTable
+	holds    holds
+	effects  *effects
+	aging    aging
+	errors   *limiter
+	buf, cut []byte
+}
+
+// mark is a configuration whose updates are under way.
+type mark struct {
+	conf int64
+	seq  uint64 // last submission that belongs to it
+}
+
+func newCore(a *Agent) *core {
+	c := &core{
+		a: a, ctx: context.Background(), ack: func(int64) {}, begin: time.Now(), snap: new(topology.Snapshot), view: newView(a.cfg.Self, a.cfg.Links),
+		locals: newLocals(), placer: offload.NewPlacer(a.tables), flows: newFlowTable(), errors: newLimiter(errorRate, errorBurst),
+		holds: newHolds(), aging: newAging(a.cfg.AgeTime), low: 1,
+		target: targetState{flows: map[p4rt.Key]p4rt.Entity{}, open: map[uint64]struct{}{}},
+	}
+	c.layout = newLayout(a.tables, c.locals)
+	c.effects = newEffects(c)
+	c.rebuild(map[subject]struct{}{{kind: subjectSelf}: {}})
+	return c
+}
+
+// start gives the core what only a running agent has.
+func (c *core) start(ctx context.Context, ack func(int64)) { c.ctx, c.ack = ctx, ack }
+
+// now is the time since the agent was made: monotonic.
+func (c *core) now() time.Duration { return time.Since(c.begin) }
+
+// rebuild brings the fixed tables to the view for the touched subjects.
+func (c *core) rebuild(touched map[subject]struct{}) {
+	stages, confirm, errs := c.layout.rebuild(c.view, touched)
+	for _, err := range errs {
+		c.a.cfg.Logger.Error("edge can not hold it", "err", err)
+	}
+	empty := true
+	for _, s := range stages {
+		empty = empty && len(s) == 0
+	}
+	if empty {
+		for _, f := range confirm {
+			f()
+		}
+		return
+	}
+	c.write(stages, func(ok bool) {
+		if !ok {
+			return // the numbers stay taken: the target may still use them
+		}
+		for _, f := range confirm {
+			f()
+		}
+	})
+}
+
+// gateway is told of a fabric router's MAC.
+func (c *core) gateway(g netip.Addr, mac packet.MAC) {
+	c.view.nextHop[g] = mac
+	c.moveWays()
+	c.settle()
+}
+
+// moveWays rebuilds all peers.
+func (c *core) moveWays() {
+	peers := make(map[subject]struct{}, len(c.view.edges))
+	for id := range c.view.edges {
+		peers[peerSubject(id)] = struct{}{}
+	}
+	c.rebuild(peers)
+	c.routing()
+}
+
+// routing notes that the ways to other edges changed with the last submission.
+func (c *core) routing() {
+	c.routed, c.astray, c.others = c.target.seq, "", slices.Sorted(maps.Keys(c.view.edges))
+	if ids := c.view.unreachable(); len(ids) > 0 {
+		c.astray = ids[0]
+	}
+}
+
+// settle notes what the target has by now, and tells.
+func (c *core) settle() {
+	for c.low <= c.target.seq {
+		if _, open := c.target.open[c.low]; open {
+			break
+		}
+		c.low++
+	}
+	for len(c.marks) > 0 && c.marks[0].seq < c.low {
+		c.conf = max(c.conf, c.marks[0].conf)
+		c.marks = c.marks[1:]
+		if len(c.marks) == 0 || c.marks[0].seq >= c.low {
+			c.ack(c.conf)
+		}
+	}
+	c.a.tell(reached{applied: c.conf, routed: c.routed < c.low, away: c.astray, edges: c.others})
+}
+
+// tick is called each second.
+func (c *core) tick() {
+	now := c.now()
+	c.repair()
+	c.retry(now)
+	c.errors.sweep(now)
+	c.age(now)
+	c.effects.sweep(now)
+}

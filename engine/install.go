@@ -1,0 +1,93 @@
+package engine
+
+import (
+	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/offload"
+	"github.com/weft-sdn/weft/p4rt"
+	"github.com/weft-sdn/weft/sim"
+)
+
+// decision reduces the outcomes to what one entry can do: forward to one destination, drop, or punt for answers.
+func decision(outcomes []sim.Outcome) (m offload.Megaflow, ok bool) {
+	m.Act = offload.Drop
+	for i := range outcomes {
+		o := &outcomes[i]
+		switch {
+		case o.Verdict == sim.Forward && o.Fragment == 0 && m.Act == offload.Drop:
+			m.Act, m.Dest, m.Rewrite = offload.Forward, o.Dest, o.Rewrite
+		case o.Verdict == sim.Drop && o.Reject && len(outcomes) == 1:
+			m.Act = offload.Punt
+		case o.Verdict == sim.Drop && !o.Reject:
+		default:
+			return m, false // several copies that differ, or something that only software does
+		}
+	}
+	return m, true
+}
+
+// install puts a decision into the target's tables.
+func (c *core) install(res *sim.Result, key flow.Key, local uint16) {
+	m, ok := decision(res.Outcomes)
+	if !ok {
+		c.a.counts.notInstalled.Add(1)
+		return
+	}
+	p := patternOf(key, res.Mask)
+	if c.flows.byPattern[p] != nil {
+		return // the entry is on its way: this packet was faster
+	}
+	m.Key, m.Mask, m.Guards, m.Idle, m.Prio = key, res.Mask, res.Guards, c.a.cfg.IdleTimeout, c.flows.generation()
+	placed, stages, err := c.placer.Place(m, local)
+	if err != nil {
+		c.a.counts.notInstalled.Add(1)
+		c.a.cfg.Logger.Debug("flow stays on the slow path", "flow", p.key.String(), "err", err)
+		return
+	}
+	f := c.flows.add(p, placed, res.Deps, c.now())
+	c.aging.back(f, 1)
+	c.a.counts.installed.Add(1)
+	c.target.want(stages)
+	c.write(stages, func(ok bool) {
+		if !ok {
+			c.remove(f)
+		}
+	})
+}
+
+// forgetFlow removes the flow of a pattern, if there is one.
+func (c *core) forgetFlow(key flow.Key, mask flow.Mask) {
+	if f := c.flows.byPattern[patternOf(key, mask)]; f != nil {
+		c.remove(f)
+	}
+}
+
+// remove takes a flow away; what it referred to goes with the last reference.
+func (c *core) remove(f *installedFlow) {
+	if !c.flows.remove(f) {
+		return
+	}
+	c.aging.back(f, -1)
+	stages, confirm := c.placer.Remove(f.placed)
+	c.a.counts.removed.Add(1)
+	c.target.want(stages)
+	c.write(stages, func(ok bool) {
+		if ok {
+			confirm()
+		}
+	})
+}
+
+// idle is the session's idle notice callback.
+func (a *Agent) idle(entries []*p4rt.Entry) {
+	keys := make([]p4rt.Key, len(entries))
+	for i, e := range entries {
+		keys[i] = e.Key()
+	}
+	a.mail.post(func() {
+		for _, k := range keys {
+			for f := range a.core.flows.byEntry[k] {
+				a.core.remove(f)
+			}
+		}
+	})
+}

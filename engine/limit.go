@@ -1,0 +1,53 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/weft-sdn/weft/flow"
+)
+
+// Rates of what the engine sends of itself because of packets of one vport (RFC 1812 section 4.3.2.8, RFC 4443 section 2.4 (f)).
+const (
+	errorRate  = 100 // ICMP errors a second
+	errorBurst = 50
+)
+
+// limiter is a token bucket for each vport.
+type limiter struct {
+	rate, burst float64
+	buckets     map[flow.VPortID]bucket
+}
+
+type bucket struct {
+	tokens float64
+	at     time.Duration
+}
+
+func newLimiter(rate, burst float64) *limiter {
+	return &limiter{rate, burst, map[flow.VPortID]bucket{}}
+}
+
+// allow takes a token, if there is one.
+func (l *limiter) allow(v flow.VPortID, now time.Duration) bool {
+	b, ok := l.buckets[v]
+	if !ok {
+		b = bucket{l.burst, now}
+	}
+	b.tokens = min(l.burst, b.tokens+l.rate*(now-b.at).Seconds())
+	b.at = now
+	ok = b.tokens >= 1
+	if ok {
+		b.tokens--
+	}
+	l.buckets[v] = b
+	return ok
+}
+
+// sweep forgets the buckets that are full again.
+func (l *limiter) sweep(now time.Duration) {
+	for v, b := range l.buckets {
+		if b.tokens+l.rate*(now-b.at).Seconds() >= l.burst {
+			delete(l.buckets, v)
+		}
+	}
+}

@@ -1,0 +1,55 @@
+package engine
+
+import (
+	"sync/atomic"
+
+	"github.com/weft-sdn/weft/flow"
+)
+
+// Stats count what an agent saw and did since it started.
+type Stats struct {
+	PacketIns  uint64 `json:"packet_ins"`  // taken from the queue
+	QueueDrops uint64 `json:"queue_drops"` // packet-ins for which the queue had no room
+	Malformed  uint64 `json:"malformed"`   // packet-ins that could not be parsed
+	Underlay   uint64 `json:"underlay"`    // underlay frames answered or learnt from
+	Unhandled  uint64 `json:"unhandled"`   // packet-ins that nobody wanted
+	OutDrops   uint64 `json:"out_drops"`   // packet-outs that the session did not take
+
+	Upcalls      uint64 `json:"upcalls"`        // packets of vports that were simulated
+	Drops        uint64 `json:"drops"`          // outcomes of simulations that were drops
+	Held         uint64 `json:"held"`           // packets that waited for a neighbour
+	HeldDrops    uint64 `json:"held_drops"`     // of these, in vain
+	Errors       uint64 `json:"errors"`         // ICMP errors sent
+	ErrorsUnsent uint64 `json:"errors_unsent"`  // ICMP errors over the rate
+	Learnt       uint64 `json:"learnt"`         // MACs and neighbours that went to the database
+	EffectFails  uint64 `json:"effect_fails"`   // what could not be stored: too much at once, or the database refused
+	Aged         uint64 `json:"aged"`           // learnt MACs forgotten
+	Installed    uint64 `json:"installed"`      // flows
+	Removed      uint64 `json:"removed"`        // flows: invalidated or idle
+	NotInstalled uint64 `json:"not_installed"`  // decisions that stay on the slow path for want of an entry that can do it, or of room
+	WriteFails   uint64 `json:"write_failures"` // updates that the target did not accept
+	Flows        uint64 `json:"flows"`          // installed now
+}
+
+type counts struct {
+	packetIns, malformed, underlay, unhandled, outDrops   atomic.Uint64
+	upcalls, drops, held, heldDrops, errors, errorsUnsent atomic.Uint64
+	learnt, effectFails, aged                             atomic.Uint64
+	installed, removed, notInstalled, writeFails          atomic.Uint64
+}
+
+// Stats returns a copy of the counts.
+func (a *Agent) Stats() Stats {
+	c := &a.counts
+	s := Stats{
+		PacketIns: c.packetIns.Load(), QueueDrops: a.queue.dropped(), Malformed: c.malformed.Load(), Underlay: c.underlay.Load(),
+		Unhandled: c.unhandled.Load(), OutDrops: c.outDrops.Load(), Upcalls: c.upcalls.Load(), Drops: c.drops.Load(), Held: c.held.Load(),
+		HeldDrops: c.heldDrops.Load(), Errors: c.errors.Load(), ErrorsUnsent: c.errorsUnsent.Load(), Learnt: c.learnt.Load(),
+		EffectFails: c.effectFails.Load(), Aged: c.aged.Load(), Removed: c.removed.Load(), Installed: c.installed.Load(),
+		NotInstalled: c.notInstalled.Load(), WriteFails: c.writeFails.Load(),
+	}
+	s.Flows = s.Installed - s.Removed
+	return s
+}
+
+func reasonOf(meta uint64) flow.Reason { return flow.Reason(meta) }

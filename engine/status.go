@@ -1,0 +1,62 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/offload"
+	"github.com/weft-sdn/weft/p4rt"
+	"github.com/weft-sdn/weft/packet"
+)
+
+// Flow is an installed flow, as operators see it.
+type Flow struct {
+	Ingress   flow.VPortID
+	Key       flow.Key // under Mask
+	Mask      flow.Mask
+	SourceMAC packet.MAC // must be known at the ingress vport, unless it is zero
+	Guards    flow.Guards
+	Act       offload.Act
+	Dest      flow.Dest // valid iff Act is Forward
+	Rewrite   flow.Rewrite
+	Lane      offload.Lane
+	Age       time.Duration
+	// Packets and Bytes are those of the entry, as the target counts them. Flows that differ in their source MAC alone share an entry.
+	Packets, Bytes uint64
+	Depends        []string // what the decision relied on
+}
+
+// Flows returns the installed flows with the counters that the target has for them.
+func (a *Agent) Flows(ctx context.Context) ([]Flow, error) {
+	var flows []Flow
+	entries := map[p4rt.Key][]int{}
+	err := a.mail.call(ctx, func() {
+		now := a.core.now()
+		for _, f := range a.core.flows.byPattern {
+			one := Flow{
+				Ingress: f.pattern.key.Ingress, Key: f.pattern.key, Mask: f.pattern.mask, Guards: f.placed.Guards, Act: f.placed.Act, Dest: f.placed.Dest,
+				Rewrite: f.placed.Rewrite, Lane: f.placed.Lane, Age: now - f.since,
+			}
+			if f.placed.Guards.KnownSource {
+				one.SourceMAC = f.pattern.source
+			}
+			for _, d := range f.deps {
+				one.Depends = append(one.Depends, d.String())
+			}
+			k := f.placed.Entry.Key()
+			entries[k] = append(entries[k], len(flows))
+			flows = append(flows, one)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = a.session.ReadEntries(ctx, p4rt.ReadOptions{Tables: a.tables.FlowTables(), Counters: true}, func(e *p4rt.Entry, n p4rt.Counter) error {
+		for _, i := range entries[e.Key()] {
+			flows[i].Packets, flows[i].Bytes = uint64(n.Packets), uint64(n.Bytes)
+		}
+		return nil
+	})
+	return flows, err
+}

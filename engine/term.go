@@ -1,0 +1,248 @@
+package engine
+
+import (
+	"context"
+	"iter"
+
+	"github.com/weft-sdn/weft/p4rt"
+)
+
+// term is whether updates can go to the target now.
+//
+//	away ──OnPrimary──▶ reconciling ──Ready──▶ serving
+//	  ▲                      │ lost                │ lost
+//	  └──────────────────────┴─────────────────────┘
+type term uint8
+
+const (
+	away        term = iota // not the primary: what is wanted changes, and the next term brings the target there
+	reconciling             // updates wait: they differ from what the reconcile was given
+	serving
+)
+
+// update is a submission: updates in stages, and what to do when the target has them (ok), or refused some.
+type update struct {
+	stages [][]p4rt.Update
+	done   func(ok bool)
+	seq    uint64
+}
+
+// targetState is what the core knows of the target, and what it owes it.
+type targetState struct {
+	term    term
+	flows   map[p4rt.Key]p4rt.Entity // entries of flows that the target is to hold; the fixed ones are the layout's
+	backlog []update                 // submitted while reconciling
+	owed    []update                 // not acknowledged when the connection went: the next reconcile does them
+	due     []update                 // done once the reconcile under way is
+	broken  bool                     // the target may not hold what it is to: reconcile within the term
+	seq     uint64                   // submissions so far
+	open    map[uint64]struct{}      // submissions that the target has not acknowledged
+}
+
+// want notes what flow entries a submission is to leave.
+func (t *targetState) want(stages [][]p4rt.Update) {
+	for _, stage := range stages {
+		for _, u := range stage {
+			if u.Op == p4rt.Delete {
+				delete(t.flows, u.Entity.Key())
+			} else {
+				t.flows[u.Entity.Key()] = u.Entity
+			}
+		}
+	}
+}
+
+// write submits updates to the target. done is called by the agent's goroutine, ok if the target holds them all.
+func (c *core) write(stages [][]p4rt.Update, done func(ok bool)) {
+	t := &c.target
+	t.seq++
+	u := update{stages, done, t.seq}
+	t.open[u.seq] = struct{}{}
+	switch t.term {
+	case away:
+		t.owed = append(t.owed, u)
+	case reconciling:
+		t.backlog = append(t.backlog, u)
+	case serving:
+		c.submit(u)
+	}
+}
+
+func (c *core) submit(u update) {
+	// A full queue holds the agent up, and its own queue then drops packet-ins, counted: flows and the target must not drift apart.
+	err := c.a.writer.Submit(c.ctx, func(results []p4rt.Result, err error) {
+		failed := 0
+		for _, r := range results {
+			if !r.OK() {
+				failed++
+			}
+		}
+		if failed > 0 && err == nil {
+			err = p4rt.Failures(flatten(u.stages), results)
+			c.a.counts.writeFails.Add(uint64(failed))
+			c.a.cfg.Logger.Error("target refused updates", "failed", failed, "err", err)
+			c.a.mail.post(func() {
+				c.target.broken = true
+				c.acknowledged(u, false)
+			})
+			return
+		}
+		c.a.mail.post(func() {
+			if err != nil { // nobody knows what became of it
+				c.target.broken = true
+				c.target.owed = append(c.target.owed, u)
+				return
+			}
+			c.acknowledged(u, true)
+		})
+	}, u.stages...)
+	if err != nil {
+		c.target.owed = append(c.target.owed, u) // the agent ends
+	}
+}
+
+func flatten(stages [][]p4rt.Update) []p4rt.Update {
+	var all []p4rt.Update
+	for _, s := range stages {
+		all = append(all, s...)
+	}
+	return all
+}
+
+// acknowledged: the target has answered a submission.
+func (c *core) acknowledged(u update, ok bool) {
+	delete(c.target.open, u.seq)
+	if u.done != nil {
+		u.done(ok)
+	}
+	c.settle()
+}
+
+// repair reconciles within the term what refused or unanswered updates may have left wrong.
+func (c *core) repair() {
+	t := &c.target
+	if !t.broken || t.term != serving {
+		return
+	}
+	ctx := c.ctx
+	stages := c.prepare()
+	c.effects.wg.Go(func() {
+		report, err := c.a.session.Reconcile(ctx, stages...)
+		c.a.mail.post(func() {
+			if t.term != reconciling {
+				return // the session was lost meanwhile: the next term does it
+			}
+			if err == nil {
+				c.reconciled(report)
+			} else {
+				t.broken = true
+				t.owed, t.due = append(t.owed, t.due...), nil
+			}
+			c.serve()
+		})
+	})
+}
+
+// prepare begins a reconcile: it returns what the target is to hold.
+func (c *core) prepare() []p4rt.Stage {
+	t := &c.target
+	t.term, t.broken = reconciling, false
+	t.due, t.owed = append(t.due, t.owed...), nil
+	return c.stages()
+}
+
+// reconciled ends a reconcile that went through.
+func (c *core) reconciled(report p4rt.Report) {
+	log := c.a.cfg.Logger
+	log.Info("target reconciled", "kept", report.Kept, "inserted", report.Inserted, "modified", report.Modified, "deleted", report.Deleted,
+		"failed", len(report.Failed))
+	if len(report.Failed) > 0 {
+		c.a.counts.writeFails.Add(uint64(len(report.Failed)))
+		log.Error("target refused updates", "failed", len(report.Failed), "err", report.Failed[0])
+	}
+	due := c.target.due
+	c.target.due = nil
+	for _, u := range due {
+		c.acknowledged(u, true)
+	}
+}
+
+// turn is the session's state callback.
+func (a *Agent) turn(s p4rt.State, _ error) {
+	switch s {
+	case p4rt.Ready:
+		a.mail.post(a.core.serve)
+	case p4rt.Disconnected, p4rt.Backup:
+		a.mail.post(func() {
+			t := &a.core.target
+			t.term = away
+			t.owed = append(append(t.owed, t.due...), t.backlog...)
+			t.due, t.backlog = nil, nil
+		})
+	}
+}
+
+// serve begins when the session takes updates.
+func (c *core) serve() {
+	t := &c.target
+	t.term = serving
+	backlog := t.backlog
+	t.backlog = nil
+	for _, u := range backlog {
+		c.submit(u)
+	}
+}
+
+// reconcile runs at the begin of each term: it makes the target hold what is wanted and nothing else, and leaves alone what is right.
+func (a *Agent) reconcile(ctx context.Context, term *p4rt.Term) error {
+	c := a.core
+	var stages []p4rt.Stage
+	if err := a.mail.call(ctx, func() { stages = c.prepare() }); err != nil {
+		return err
+	}
+	report, err := term.Reconcile(ctx, stages...)
+	if err != nil {
+		return err
+	}
+	return a.mail.call(ctx, func() { c.reconciled(report) })
+}
+
+// stages lists all that the target is to hold by the tables' dependency order.
+func (c *core) stages() []p4rt.Stage {
+	byTable := make(map[*p4rt.Table][]p4rt.Entity)
+	var groups []p4rt.Entity
+	sort := func(e p4rt.Entity) {
+		if entry, ok := e.(*p4rt.Entry); ok {
+			byTable[entry.Table] = append(byTable[entry.Table], e)
+		} else {
+			groups = append(groups, e)
+		}
+	}
+	c.layout.entities(sort)
+	for _, e := range c.target.flows {
+		sort(e)
+	}
+	order := c.a.tables.Stages()
+	stages := make([]p4rt.Stage, 0, len(order)+1)
+	for i, ts := range order {
+		if i == 1 {
+			stages = append(stages, p4rt.Stage{Groups: true, Want: each(groups)})
+		}
+		var all []p4rt.Entity
+		for _, t := range ts {
+			all = append(all, byTable[t]...)
+		}
+		stages = append(stages, p4rt.Stage{Tables: ts, Want: each(all)})
+	}
+	return stages
+}
+
+func each(es []p4rt.Entity) iter.Seq[p4rt.Entity] {
+	return func(yield func(p4rt.Entity) bool) {
+		for _, e := range es {
+			if !yield(e) {
+				return
+			}
+		}
+	}
+}

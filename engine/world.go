@@ -1,0 +1,157 @@
+package engine
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/offload"
+	"github.com/weft-sdn/weft/state"
+	"github.com/weft-sdn/weft/topology"
+)
+
+// world takes the database's next view.
+//  1. the snapshot; flows that relied on what changed go (their next packet is decided anew)
+//  2. places, groups, edges: the subjects of the fixed tables that changed are rebuilt
+//  3. what waited for this goes on
+//  4. once the target has it all, the revision is acknowledged
+func (c *core) world(change state.Change) {
+	v := change.View
+	c.snap = v.Topology
+	touched := map[subject]struct{}{}
+	if change.All {
+		c.everything(v, touched)
+	} else {
+		for _, f := range c.flows.affected(change.Deps) {
+			c.remove(f)
+		}
+		c.changed(v, change.Deps, touched)
+	}
+	moved := (change.Edges || change.All) && c.meet(v.Edges)
+	if moved {
+		touched = c.layout.all(c.view)
+	}
+	c.rebuild(touched)
+	if moved {
+		c.routing()
+	}
+	c.resume(change.Deps, change.All)
+	if n := len(c.marks); n == 0 && v.Conf > c.conf || n > 0 && c.marks[n-1].conf < v.Conf {
+		c.marks = append(c.marks, mark{v.Conf, c.target.seq})
+	}
+	c.settle()
+}
+
+// everything takes a view of which nothing is known to be as it was.
+func (c *core) everything(v *state.View, touched map[subject]struct{}) {
+	for _, f := range slices.Collect(maps.Values(c.flows.byPattern)) {
+		c.remove(f)
+	}
+	clear(c.view.places)
+	for b := range v.Bindings.All() {
+		c.settleAt(b)
+	}
+	clear(c.view.groups)
+	for b := range c.snap.Bridges() {
+		c.view.groups[b.Group()] = c.snap.GroupMembers(b.Group())
+	}
+	maps.Copy(touched, c.layout.all(c.view))
+	for id, p := range c.view.places {
+		if p.edge == c.view.self.ID {
+			c.adopt(id)
+		}
+	}
+}
+
+// changed finds the subjects that a change concerns.
+func (c *core) changed(v *state.View, deps []topology.Dep, touched map[subject]struct{}) {
+	for _, d := range deps {
+		switch d.Kind {
+		case topology.DepBinding:
+			c.bound(v, flow.VPortID(d.A), touched)
+		case topology.DepGroup, topology.DepDevice:
+			c.regroup(topology.DeviceID(d.A), touched)
+		case topology.DepFDB:
+			c.aging.observe(c, topology.DeviceID(d.A), d.MAC())
+		}
+	}
+}
+
+// bound: a vport was bound, moved or released.
+func (c *core) bound(v *state.View, id flow.VPortID, touched map[subject]struct{}) {
+	before, had := c.view.places[id]
+	delete(c.view.places, id)
+	if b, ok := v.Bindings.Get(id); ok {
+		c.settleAt(b)
+	}
+	after, has := c.view.places[id]
+	touched[vportSubject(id)] = struct{}{}
+	if p := c.snap.VPort(id); p != nil && p.Kind == topology.DeviceBridge {
+		for _, d := range c.snap.Domain(p.Device) {
+			touched[groupSubject(flow.Dest(d))] = struct{}{}
+		}
+	}
+	here := c.view.self.ID
+	if had && before.edge == here && (!has || after != before) {
+		for _, f := range c.flows.from(id) {
+			c.remove(f)
+		}
+	}
+	if has && after.edge == here {
+		c.adopt(id)
+	}
+}
+
+// settleAt notes where a vport lives. A binding to an interface that this edge does not have is told, and ignored.
+func (c *core) settleAt(b state.Binding) {
+	p := place{edge: b.Edge}
+	if b.Edge == c.view.self.ID {
+		port, ok := c.a.port(b.Interface)
+		if !ok {
+			c.a.cfg.Logger.Error("binding names an interface that this edge does not have", "vport", b.Tenant+"/"+b.Name, "interface", b.Interface)
+			return
+		}
+		p.at = offload.Attachment{Port: port, VLAN: b.VLAN}
+	}
+	c.view.places[b.VPort] = p
+}
+
+// port finds the access port of an interface.
+func (a *Agent) port(name string) (uint16, bool) {
+	if n, ok := a.cfg.Interfaces[name]; ok {
+		return n, true
+	}
+	n, err := strconv.ParseUint(name, 10, 16)
+	return uint16(n), err == nil && n < offload.FirstUnderlay
+}
+
+// regroup: the members of a flood domain changed.
+func (c *core) regroup(id topology.DeviceID, touched map[subject]struct{}) {
+	b := c.snap.Bridge(id)
+	if b == nil {
+		if _, was := c.view.groups[flow.Dest(id)]; !was {
+			return // a router
+		}
+		delete(c.view.groups, flow.Dest(id))
+	} else {
+		c.view.groups[b.Group()] = c.snap.GroupMembers(b.Group())
+	}
+	touched[groupSubject(flow.Dest(id))] = struct{}{}
+}
+
+// meet takes the edges that are alive. One that is gone stays known as it was: its agent may be restarting while its target forwards. It reports
+// whether anything is new.
+func (c *core) meet(live map[string]state.Edge) (moved bool) {
+	for id, e := range live {
+		if id == c.view.self.ID {
+			continue
+		}
+		next := edgeOf(&e.EdgeInfo)
+		if was, ok := c.view.edges[id]; !ok || !was.equal(next) {
+			c.view.edges[id] = next
+			moved = true
+		}
+	}
+	return moved
+}
