@@ -22,6 +22,9 @@ func NewPatch(end *End, p port.Port) *Patch { return &Patch{end: end, port: p} }
 // Dropped counts frames that the port did not take.
 func (p *Patch) Dropped() uint64 { return p.dropped.Load() }
 
+// Close closes the port of a patch that will not run.
+func (p *Patch) Close() error { return p.port.Close() }
+
 // Run carries frames both ways until ctx ends (nil) or the port is lost, then closes the port. The cable must run too.
 func (p *Patch) Run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = p.port.Close() })

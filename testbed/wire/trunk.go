@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"context"
 	"encoding/binary"
 	"sync"
 	"sync/atomic"
@@ -108,6 +109,9 @@ func (m *Member) SetReceiver(receive func(frame []byte)) {
 	}
 	m.receive.Store(&receive)
 }
+
+// WaitRoom waits as End.WaitRoom does.
+func (m *Member) WaitRoom(ctx context.Context) error { return m.trunk.end.WaitRoom(ctx) }
 
 // Send puts a copy of frame on the cable, with the member's tag outside whatever tag it has.
 func (m *Member) Send(frame []byte) {
