@@ -24,12 +24,12 @@ type inMemory struct {
 	listener *bufconn.Listener
 }
 
-func newInMemory(cfg targetConfig) (target, error) {
+func newInMemory(cfg targetConfig, options []grpc.ServerOption) (target, error) {
 	ports := make(map[uint16]port.Port, len(cfg.ports))
 	for n, end := range cfg.ports {
 		ports[n] = end.Port()
 	}
-	server, err := softswitch.New(softswitch.Options{DeviceID: cfg.deviceID, CPUPort: offload.CPUPort, Ports: ports, Logger: cfg.logger})
+	server, err := softswitch.New(softswitch.Options{DeviceID: cfg.deviceID, CPUPort: offload.CPUPort, Ports: ports, Logger: cfg.logger, GRPC: options})
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/testbed/fabric"
 	"github.com/weft-sdn/weft/testbed/scenario"
@@ -46,6 +48,8 @@ type Config struct {
 	Trace func(snap *topology.Snapshot, flags []string) ([]string, error)
 	// Logger gets the logs of what runs in this process; nil: nobody.
 	Logger *slog.Logger
+
+	server []grpc.ServerOption // of targets in this process: for benchmarks
 }
 
 // Lab is one installation. Run brings it up; from then on it does what steps of a scenario say.
