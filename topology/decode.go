@@ -244,7 +244,7 @@ func (d *decoder) sequence(n ast.Node, v reflect.Value, path string) {
 func (d *decoder) scalar(n ast.Node, v reflect.Value, path string) {
 	s := text(n)
 	if mapping(n) != nil || n.Type() == ast.SequenceType || n.Type() == ast.MappingType {
-		d.fail(n, path, "", "is a mapping or a list", "write one value")
+		d.fail(n, path, "", "is a mapping or a list", "write one value, in quotes if it has a colon")
 		return
 	}
 	switch v.Kind() {
