@@ -33,6 +33,7 @@ var mayImport = map[string][]string{
 	"state":       {"topology", "flow", "packet"},
 	"engine":      {"sim", "offload", "state", "topology", "flow", "packet", "p4rt", "p4src"},
 	"softswitch":  {"softswitch/pipeline", "softswitch/port"},
+	"examples":    {},
 	"cmd/weft":    anything,
 	"testbed/...": anything,
 
