@@ -34,6 +34,7 @@ var mayImport = map[string][]string{
 	"engine":      {"sim", "offload", "state", "topology", "flow", "packet", "p4rt", "p4src"},
 	"agent":       {"engine", "state", "topology", "flow", "packet", "offload", "p4rt"},
 	"softswitch":  {"softswitch/pipeline", "softswitch/port"},
+	"examples":    {},
 	"cmd/weft":    anything,
 	"testbed/...": anything,
 
