@@ -148,6 +148,16 @@ func (s *Store) WaitEdges(ctx context.Context, ids ...string) error {
 	})
 }
 
+// Wait returns when the topology of a view is as is says.
+func (s *Store) Wait(ctx context.Context, is func(*topology.Snapshot) bool) error {
+	return s.waitView(ctx, func(v *View) string {
+		if is(v.Topology) {
+			return ""
+		}
+		return fmt.Sprintf("revision %d is not as awaited", v.Revision)
+	})
+}
+
 // waitView returns when lacks, asked of each view, names nothing.
 func (s *Store) waitView(ctx context.Context, lacks func(*View) string) error {
 	for {

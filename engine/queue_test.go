@@ -1,0 +1,67 @@
+package engine
+
+import (
+	"testing"
+
+	"github.com/weft-sdn/weft/flow"
+)
+
+// TestQueueIsFair: a vport that floods loses its own packets, and another's are taken in turn.
+func TestQueueIsFair(t *testing.T) {
+	q := newPacketQueue()
+	for range queueLimit {
+		q.push(1, 1, flow.ReasonMissFlow, []byte("flood"))
+	}
+	for range 10 {
+		q.push(2, 2, flow.ReasonMissFlow, []byte("quiet"))
+	}
+	if n := q.dropped(); n != 10 {
+		t.Errorf("%d packets dropped, want 10", n)
+	}
+	q.push(1, 1, flow.ReasonMissFlow, []byte("flood"))
+	if n := q.dropped(); n != 11 {
+		t.Errorf("%d packets dropped, want 11: the queue is full", n)
+	}
+	seen := map[uint16]int{}
+	for _, p := range q.take(nil) {
+		seen[p.vport]++
+		if want := map[uint16]string{1: "flood", 2: "quiet"}[p.vport]; string(p.data) != want {
+			t.Errorf("vport %d: %q, want %q", p.vport, p.data, want)
+		}
+		q.free(p)
+	}
+	if seen[2] != 10 || seen[1] != queueBatch-10 {
+		t.Errorf("the first batch has %v, want all 10 of vport 2", seen)
+	}
+	total := queueBatch
+	for {
+		batch := q.take(nil)
+		if len(batch) == 0 {
+			break
+		}
+		total += len(batch)
+	}
+	if total != queueLimit {
+		t.Errorf("%d packets taken, want %d", total, queueLimit)
+	}
+	if len(q.lanes) != 0 || len(q.turn) != 0 {
+		t.Errorf("%d lanes, %d in turn are left of an empty queue", len(q.lanes), len(q.turn))
+	}
+}
+
+// TestQueueKeepsOrder: packets of one vport are taken in the order in which they came.
+func TestQueueKeepsOrder(t *testing.T) {
+	q := newPacketQueue()
+	for i := range byte(200) {
+		q.push(1, uint16(i%3), flow.ReasonNone, []byte{i})
+	}
+	next := map[uint16]byte{0: 0, 1: 1, 2: 2}
+	for range 4 {
+		for _, p := range q.take(nil) {
+			if p.data[0] != next[p.vport] {
+				t.Fatalf("vport %d: packet %d, want %d", p.vport, p.data[0], next[p.vport])
+			}
+			next[p.vport] += 3
+		}
+	}
+}
