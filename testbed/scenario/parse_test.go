@@ -257,6 +257,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("ping a b count=3 error=too-big by=10.0.0.1\n! expect b seen.hex\nflows e1 'like=x y'\n" + files))
 	f.Add([]byte("tcp a [fd01::9]:9 bytes=2MiB\nlink e1 loss=0.5\ncounters e1 x <= 3\nbind acme/x e1:y\n" + files))
 	f.Add([]byte("raw a arp.hex\napply more.yaml\nudp a b:7 size=0\nhttp a b\n" + files))
+	f.Add([]byte("leg x fast=0.5 family=6\nstart y http a b rate=1KB\nsweep a to=b\nforge a vtep=e1 key=b kind=gre\nquiet a b\nfinish y\nmark\ntrace a dst=b df\nend\n" + files))
 	f.Add([]byte("-- hosts --\n'\n-- hosts --\nx vport=/\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, err := Parse("f", data)

@@ -7,12 +7,16 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
 	"github.com/weft-sdn/weft/testbed/host"
 	"github.com/weft-sdn/weft/testbed/scenario"
 )
+
+// waitTime bounds what comes at once.
+const waitTime = 10 * time.Second
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
