@@ -32,7 +32,9 @@ var mayImport = map[string][]string{
 	"offload":     {"flow", "p4rt", "packet"},
 	"state":       {"topology", "flow", "packet"},
 	"engine":      {"sim", "offload", "state", "topology", "flow", "packet", "p4rt", "p4src"},
+	"agent":       {"engine", "state", "topology", "flow", "packet", "offload", "p4rt"},
 	"softswitch":  {"softswitch/pipeline", "softswitch/port"},
+	"examples":    {},
 	"cmd/weft":    anything,
 	"testbed/...": anything,
 

@@ -12,6 +12,8 @@ import (
 type frame struct {
 	out mem.Buffer // to send; gRPC frees it
 	in  mem.Buffer // received; the receiver frees it
+	// control: not a packet, so not counted as one.
+	control bool
 }
 
 func (f *frame) free() {

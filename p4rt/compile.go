@@ -1,7 +1,10 @@
 package p4rt
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
+	"strings"
 
 	p4config "github.com/p4lang/p4runtime/go/p4/config/v1"
 )
@@ -9,9 +12,10 @@ import (
 // maxFields bounds key fields and parameters: the decoder keeps which it saw in one word.
 const maxFields = 64
 
-// compiler holds what tables refer to.
+// compiler builds a schema.
 type compiler struct {
 	info    *p4config.P4Info
+	schema  *Schema
 	actions map[uint32]*Action
 }
 
@@ -30,47 +34,112 @@ func addName[T comparable](names map[string]T, kind, name, alias string, v T) er
 	return nil
 }
 
-// compileField refuses widths that a Value can't hold. Translated string types have width 0.
-func compileField(owner string, id uint32, name string, width int32) (Field, error) {
-	if width <= 0 || width > MaxWidth {
-		return Field{}, fmt.Errorf("%s: field %q: %w: %d bits (1 to %d are)", owner, name, ErrUnsupported, width, MaxWidth)
-	}
-	return Field{ID: id, Name: name, Width: int(width)}, nil
+// described is what match fields, parameters and metadata have in common.
+type described interface {
+	GetId() uint32
+	GetName() string
+	GetBitwidth() int32
+	GetAnnotations() []string
+	GetTypeName() *p4config.P4NamedType
 }
 
-func compileActions(in []*p4config.Action) (map[uint32]*Action, error) {
-	actions := make(map[uint32]*Action, len(in))
-	for _, m := range in {
+// field compiles a field, refusing widths that a Value can't hold.
+func (c *compiler) field(owner string, q described) (Field, error) {
+	f := Field{ID: q.GetId(), Name: q.GetName(), Width: int(q.GetBitwidth()), RefersTo: references(q.GetAnnotations())}
+	if name := q.GetTypeName().GetName(); name != "" {
+		t := c.info.GetTypeInfo().GetNewTypes()[name].GetTranslatedType()
+		f.Translation = t.GetUri()
+		if t.GetSdnString() != nil {
+			f.names, f.Width = c.schema.names, MaxWidth
+		}
+		if w := t.GetSdnBitwidth(); w > 0 {
+			f.Width = int(w)
+		}
+	}
+	if f.Width <= 0 || f.Width > MaxWidth {
+		return f, fmt.Errorf("%s: field %q: %w: %d bits (1 to %d are)", owner, f.Name, ErrUnsupported, f.Width, MaxWidth)
+	}
+	return f, nil
+}
+
+// references reads annotations of the form @refers_to(table, field).
+func references(annotations []string) []Reference {
+	var out []Reference
+	for _, a := range annotations {
+		body, ok := strings.CutPrefix(strings.TrimSpace(a), "@refers_to(")
+		if !ok {
+			continue
+		}
+		table, field, ok := strings.Cut(strings.TrimSuffix(body, ")"), ",")
+		if ok {
+			unquote := func(s string) string { return strings.Trim(strings.TrimSpace(s), `"`) }
+			out = append(out, Reference{unquote(table), unquote(field)})
+		}
+	}
+	return out
+}
+
+func (c *compiler) compileActions() error {
+	c.actions = make(map[uint32]*Action, len(c.info.GetActions()))
+	for _, m := range c.info.GetActions() {
 		p := m.GetPreamble()
 		a := &Action{ID: p.GetId(), Name: p.GetName(), Alias: p.GetAlias()}
 		if a.Alias == "" {
 			a.Alias = a.Name
 		}
 		for _, q := range m.GetParams() {
-			f, err := compileField("action "+a.Name, q.GetId(), q.GetName(), q.GetBitwidth())
-			if err != nil {
-				return nil, err
+			f, err := c.field("action "+a.Name, q)
+			if err != nil && a.err == nil {
+				a.err = err
 			}
 			a.Params = append(a.Params, f)
 		}
 		if len(a.Params) > maxFields {
-			return nil, fmt.Errorf("action %s: %w: more than %d parameters", a.Name, ErrUnsupported, maxFields)
+			a.err = fmt.Errorf("action %s: %w: more than %d parameters", a.Name, ErrUnsupported, maxFields)
 		}
-		actions[a.ID] = a
+		c.actions[a.ID] = a
 	}
-	return actions, nil
+	return nil
 }
 
-func compileHeader(m *p4config.ControllerPacketMetadata) (Header, error) {
-	var h Header
-	for _, q := range m.GetMetadata() {
-		f, err := compileField("packet header "+m.GetPreamble().GetName(), q.GetId(), q.GetName(), q.GetBitwidth())
-		if err != nil {
-			return Header{}, err
+func (c *compiler) compileHeaders() error {
+	for _, m := range c.info.GetControllerPacketMetadata() {
+		var h Header
+		for _, q := range m.GetMetadata() {
+			f, err := c.field("packet header "+m.GetPreamble().GetName(), q)
+			if err != nil {
+				return err
+			}
+			h.Fields = append(h.Fields, f)
 		}
-		h.Fields = append(h.Fields, f)
+		switch m.GetPreamble().GetName() {
+		case "packet_in":
+			c.schema.packetIn = h
+		case "packet_out":
+			c.schema.packetOut = h
+		}
 	}
-	return h, nil
+	return nil
+}
+
+func (c *compiler) compileTables() error {
+	s := c.schema
+	for _, m := range c.info.GetTables() {
+		t, err := c.table(m)
+		if err != nil {
+			return err
+		}
+		if s.tableByID[t.ID] != nil {
+			return fmt.Errorf("table %s: %w: id %d", t.Name, ErrAmbiguous, t.ID)
+		}
+		if err := addName(s.tableBy, "table", t.Name, t.Alias, t); err != nil {
+			return err
+		}
+		s.tableByID[t.ID] = t
+		s.tables = append(s.tables, t)
+	}
+	slices.SortFunc(s.tables, func(a, b *Table) int { return cmp.Compare(a.ID, b.ID) })
+	return nil
 }
 
 func (c *compiler) table(m *p4config.Table) (*Table, error) {
@@ -87,15 +156,15 @@ func (c *compiler) table(m *p4config.Table) (*Table, error) {
 		t.Alias = t.Name
 	}
 	for _, q := range m.GetMatchFields() {
-		f, err := compileMatch(t.Name, q)
-		if err != nil {
-			return nil, err
+		f, err := c.match(t.Name, q)
+		if err != nil && t.Err == nil {
+			t.Err = err
 		}
 		t.NeedsPriority = t.NeedsPriority || f.Kind >= MatchTernary
 		t.Keys = append(t.Keys, f)
 	}
-	if len(t.Keys) > maxFields {
-		return nil, fmt.Errorf("table %s: %w: more than %d match fields", t.Name, ErrUnsupported, maxFields)
+	if len(t.Keys) > maxFields && t.Err == nil {
+		t.Err = fmt.Errorf("table %s: %w: more than %d match fields", t.Name, ErrUnsupported, maxFields)
 	}
 	for _, r := range m.GetActionRefs() {
 		a := c.actions[r.GetId()]
@@ -118,13 +187,27 @@ func (c *compiler) table(m *p4config.Table) (*Table, error) {
 			t.DirectMeter = true
 		}
 	}
-	return t, nil
+	return t, c.implement(t)
 }
 
-func compileMatch(table string, q *p4config.MatchField) (Field, error) {
-	f, err := compileField("table "+table, q.GetId(), q.GetName(), q.GetBitwidth())
+// implement ties a table to its action profile.
+func (c *compiler) implement(t *Table) error {
+	if t.ActionProfile == 0 {
+		return nil
+	}
+	if t.Profile = c.schema.profiles.byID[t.ActionProfile]; t.Profile == nil {
+		return fmt.Errorf("table %s: %w: id %d", t.Name, ErrNoSuchProfile, t.ActionProfile)
+	}
+	if t.Profile.actions == nil { // tables that share a profile have the same actions (Spec 9.2.1)
+		t.Profile.actions, t.Profile.byName = t.actions, t.byName
+	}
+	return nil
+}
+
+func (c *compiler) match(table string, q *p4config.MatchField) (Field, error) {
+	f, err := c.field("table "+table, q)
 	if err != nil {
-		return Field{}, err
+		return f, err
 	}
 	switch q.GetMatchType() {
 	case p4config.MatchField_EXACT:
@@ -138,8 +221,47 @@ func compileMatch(table string, q *p4config.MatchField) (Field, error) {
 	case p4config.MatchField_OPTIONAL:
 		f.Kind = MatchOptional
 	default:
-		return Field{}, fmt.Errorf("table %s: field %q: %w: match type %s%s", table, f.Name, ErrUnsupported,
+		return f, fmt.Errorf("table %s: field %q: %w: match type %s%s", table, f.Name, ErrUnsupported,
 			q.GetMatchType(), q.GetOtherMatchType())
 	}
+	if f.names != nil && f.Kind != MatchExact && f.Kind != MatchOptional {
+		return f, fmt.Errorf("table %s: field %q: %w: %s match of a name", table, f.Name, ErrUnsupported, f.Kind)
+	}
 	return f, nil
+}
+
+// level ranks tables by their references, so that what is referred to has a lower level. Tables
+// that refer to each other in a circle share the highest level reached.
+func (c *compiler) level() error {
+	for range c.schema.tables { // a chain is no longer than there are tables
+		changed := false
+		for _, t := range c.schema.tables {
+			if n := t.levelFrom(c.schema); n > t.level && n <= len(c.schema.tables) {
+				t.level, changed = n, true
+			}
+		}
+		if !changed {
+			break
+		}
+	}
+	return nil
+}
+
+// levelFrom is one more than the highest level of a table that t refers to.
+func (t *Table) levelFrom(s *Schema) int {
+	level := 0
+	see := func(fields []Field) {
+		for i := range fields {
+			for _, r := range fields[i].RefersTo {
+				if o := s.tableBy[r.Table]; o != nil && o != t {
+					level = max(level, o.level+1)
+				}
+			}
+		}
+	}
+	see(t.Keys)
+	for _, a := range t.actions {
+		see(a.Params)
+	}
+	return level
 }

@@ -2,7 +2,6 @@ package p4rt
 
 import (
 	"fmt"
-	"math"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -61,6 +60,7 @@ type Counter struct {
 // reading 100k entries costs a few hundred allocations. Not safe for concurrent use.
 type decoder struct {
 	schema  *Schema
+	named   bool // ports of replicas have names
 	entries []Entry
 	matches []Match
 	values  []Value
@@ -83,13 +83,16 @@ func take[T any](pool *[]T, n int) []T {
 // entry decodes a TableEntry, accepting padded values.
 func (d *decoder) entry(b []byte) (*Entry, Counter, error) {
 	var c Counter
-	id, err := tableID(b)
+	id, err := idOf(b)
 	if err != nil {
 		return nil, c, err
 	}
 	t := d.schema.tableByID[id]
 	if t == nil {
 		return nil, c, fmt.Errorf("%w: id %d", ErrNoSuchTable, id)
+	}
+	if t.Err != nil {
+		return nil, c, t.Err
 	}
 	e := &take(&d.entries, 1)[0]
 	e.Table, e.Match = t, take(&d.matches, len(t.Keys))
@@ -101,11 +104,13 @@ func (d *decoder) entry(b []byte) (*Entry, Counter, error) {
 	for f.next() {
 		switch f.num {
 		case 2:
-			err = d.match(e, f.b, &given)
+			err = decodeInto(e.Match, t.Keys, f.b, &given)
 		case 3:
 			err = d.tableAction(e, f.b)
 		case 4:
 			e.Priority = int32(f.u)
+		case 6:
+			e.Meter, err = meterConfig(f.b)
 		case 7:
 			c.Counted = true
 			c.Bytes, c.Packets, err = counterData(f.b)
@@ -118,6 +123,8 @@ func (d *decoder) entry(b []byte) (*Entry, Counter, error) {
 			c.SinceHit, err = sinceHit(f.b)
 		case 11:
 			e.Cookie = cookieOf(f.b)
+		case 13:
+			e.Const = f.u != 0
 		}
 		if err != nil {
 			return nil, c, fmt.Errorf("table %s: %w", t.Alias, err)
@@ -138,8 +145,8 @@ func (d *decoder) entry(b []byte) (*Entry, Counter, error) {
 	return e, c, nil
 }
 
-// tableID finds the table first: fields may come in any order.
-func tableID(b []byte) (uint32, error) {
+// idOf finds the id in field 1 first: fields may come in any order.
+func idOf(b []byte) (uint32, error) {
 	var id uint32
 	f := fields{rest: b}
 	for f.next() {
@@ -151,7 +158,8 @@ func tableID(b []byte) (uint32, error) {
 	return id, f.err
 }
 
-func (d *decoder) match(e *Entry, b []byte, given *uint64) error {
+// decodeInto decodes a FieldMatch into its place among matches, and notes it in given.
+func decodeInto(matches []Match, keys []Field, b []byte, given *uint64) error {
 	var id uint32
 	var kind protowire.Number
 	var body []byte
@@ -167,21 +175,21 @@ func (d *decoder) match(e *Entry, b []byte, given *uint64) error {
 		return f.err
 	}
 	i := 0
-	for i < len(e.Table.Keys) && e.Table.Keys[i].ID != id {
+	for i < len(keys) && keys[i].ID != id {
 		i++
 	}
-	if i == len(e.Table.Keys) {
+	if i == len(keys) {
 		return fmt.Errorf("%w: id %d", ErrNoSuchField, id)
 	}
 	if *given&(1<<i) != 0 {
-		return fmt.Errorf("%w: field %s given twice", ErrMalformed, e.Table.Keys[i].Name)
+		return fmt.Errorf("%w: field %s given twice", ErrMalformed, keys[i].Name)
 	}
 	*given |= 1 << i
-	m, err := decodeMatch(&e.Table.Keys[i], kind, body)
+	m, err := decodeMatch(&keys[i], kind, body)
 	if err != nil {
-		return fmt.Errorf("field %s: %w", e.Table.Keys[i].Name, err)
+		return fmt.Errorf("field %s: %w", keys[i].Name, err)
 	}
-	e.Match[i] = m
+	matches[i] = m
 	return nil
 }
 
@@ -208,7 +216,7 @@ func decodeMatch(fd *Field, kind protowire.Number, body []byte) (Match, error) {
 	if f.err != nil {
 		return Match{}, f.err
 	}
-	v, err := ParseValue(first)
+	v, err := fd.parse(first)
 	if err != nil {
 		return Match{}, err
 	}
@@ -230,58 +238,101 @@ func decodeMatch(fd *Field, kind protowire.Number, body []byte) (Match, error) {
 	return fd.canon(m), nil
 }
 
-func (d *decoder) tableAction(e *Entry, b []byte) error {
+func (d *decoder) tableAction(e *Entry, b []byte) (err error) {
 	f := fields{rest: b}
 	for f.next() {
+		e.Action, e.Params, e.Member, e.Group, e.OneShot = nil, nil, 0, 0, nil // a oneof: the last counts
+		if f.num != 1 && e.Table.Profile == nil {
+			return fmt.Errorf("%w: member or group of a table without an action profile", ErrUnsupported)
+		}
 		switch f.num {
 		case 1:
-			if err := d.action(e, f.b); err != nil {
+			if e.Action, e.Params, err = d.action(e.Table.actions, f.b); err != nil {
 				return err
 			}
-		case 2, 3, 4:
-			return fmt.Errorf("%w: entry of an action profile", ErrUnsupported)
+		case 2:
+			e.Member = uint32(f.u)
+		case 3:
+			e.Group = uint32(f.u)
+		case 4:
+			if e.OneShot, err = d.oneShot(e.Table.actions, f.b); err != nil {
+				return err
+			}
 		}
 	}
 	return f.err
 }
 
-func (d *decoder) action(e *Entry, b []byte) error {
-	e.Action = nil
+// oneShot decodes an ActionProfileActionSet.
+func (d *decoder) oneShot(actions map[uint32]*Action, b []byte) ([]Weighted, error) {
+	set := []Weighted{}
 	f := fields{rest: b}
 	for f.next() {
-		if f.num == 1 {
-			e.Action = e.Table.actions[uint32(f.u)]
-			if e.Action == nil {
-				return fmt.Errorf("%w: id %d", ErrNoSuchAction, f.u)
+		if f.num != 1 {
+			continue
+		}
+		var w Weighted
+		var err error
+		m := fields{rest: f.b}
+		for m.next() && err == nil {
+			switch m.num {
+			case 1:
+				w.Action, w.Params, err = d.action(actions, m.b)
+			case 2:
+				w.Weight = int32(m.u)
+			case 3:
+				w.Watch = WatchPort(uint32(m.u))
+			case 4:
+				w.Watch = watchOf(m.b)
 			}
 		}
+		if err == nil {
+			err = m.err
+		}
+		if err != nil {
+			return nil, err
+		}
+		set = append(set, w)
 	}
-	if f.err != nil {
-		return f.err
+	return set, f.err
+}
+
+// action decodes an Action; it must be among those given.
+func (d *decoder) action(actions map[uint32]*Action, b []byte) (*Action, []Value, error) {
+	id, err := idOf(b)
+	if err != nil {
+		return nil, nil, err
 	}
-	if e.Action == nil {
-		return fmt.Errorf("%w: id 0", ErrNoSuchAction)
+	a := actions[id]
+	if a == nil {
+		return nil, nil, fmt.Errorf("%w: id %d", ErrNoSuchAction, id)
 	}
-	e.Params = take(&d.values, len(e.Action.Params))
+	if a.err != nil {
+		return nil, nil, a.err
+	}
+	params := take(&d.values, len(a.Params))
 	var given uint64
-	f = fields{rest: b}
+	f := fields{rest: b}
 	for f.next() {
 		if f.num != 4 {
 			continue
 		}
-		if err := decodeParam(e, f.b, &given); err != nil {
-			return fmt.Errorf("action %s: %w", e.Action.Alias, err)
+		if err := decodeParam(a, params, f.b, &given); err != nil {
+			return nil, nil, fmt.Errorf("action %s: %w", a.Alias, err)
 		}
 	}
-	for i := range e.Params {
+	if f.err != nil {
+		return nil, nil, f.err
+	}
+	for i := range params {
 		if given&(1<<i) == 0 {
-			return fmt.Errorf("action %s: %w: parameter %s", e.Action.Alias, ErrMissing, e.Action.Params[i].Name)
+			return nil, nil, fmt.Errorf("action %s: %w: parameter %s", a.Alias, ErrMissing, a.Params[i].Name)
 		}
 	}
-	return nil
+	return a, params, nil
 }
 
-func decodeParam(e *Entry, b []byte, given *uint64) error {
+func decodeParam(a *Action, params []Value, b []byte, given *uint64) error {
 	var id uint32
 	var value []byte
 	f := fields{rest: b}
@@ -296,19 +347,19 @@ func decodeParam(e *Entry, b []byte, given *uint64) error {
 	if f.err != nil {
 		return f.err
 	}
-	for i := range e.Action.Params {
-		p := &e.Action.Params[i]
+	for i := range a.Params {
+		p := &a.Params[i]
 		if p.ID != id {
 			continue
 		}
-		v, err := ParseValue(value)
+		v, err := p.parse(value)
 		if err == nil {
 			err = p.check(v)
 		}
 		if err != nil {
 			return fmt.Errorf("parameter %s: %w", p.Name, err)
 		}
-		e.Params[i] = v
+		params[i] = v
 		*given |= 1 << i
 		return nil
 	}
@@ -337,65 +388,4 @@ func sinceHit(b []byte) (time.Duration, error) {
 		}
 	}
 	return d, f.err
-}
-
-// replica decodes a Replica; its port is a number or, since 1.4, bytes.
-func replica(b []byte) (Replica, error) {
-	var r Replica
-	f := fields{rest: b}
-	for f.next() {
-		switch f.num {
-		case 1:
-			r.Port = uint32(f.u)
-		case 2:
-			r.Instance = uint32(f.u)
-		case 3:
-			v, err := ParseValue(f.b)
-			if err != nil || v.Hi != 0 || v.Lo > math.MaxUint32 {
-				return r, fmt.Errorf("%w: port of a replica", ErrMalformed)
-			}
-			r.Port = uint32(v.Lo)
-		}
-	}
-	return r, f.err
-}
-
-func decodeGroup(b []byte) (*MulticastGroup, error) {
-	g := &MulticastGroup{}
-	f := fields{rest: b}
-	for f.next() {
-		switch f.num {
-		case 1:
-			g.ID = uint32(f.u)
-		case 2:
-			r, err := replica(f.b)
-			if err != nil {
-				return nil, fmt.Errorf("multicast group: %w", err)
-			}
-			g.Replicas = append(g.Replicas, r)
-		}
-	}
-	return g, f.err
-}
-
-func decodeClone(b []byte) (*CloneSession, error) {
-	c := &CloneSession{}
-	f := fields{rest: b}
-	for f.next() {
-		switch f.num {
-		case 1:
-			c.ID = uint32(f.u)
-		case 2:
-			r, err := replica(f.b)
-			if err != nil {
-				return nil, fmt.Errorf("clone session: %w", err)
-			}
-			c.Replicas = append(c.Replicas, r)
-		case 3:
-			c.Class = uint32(f.u)
-		case 4:
-			c.Truncate = int32(f.u)
-		}
-	}
-	return c, f.err
 }

@@ -81,10 +81,21 @@ type Entry struct {
 	Action   *Action // nil in a Modify keeps the action
 	Params   []Value // one per Action.Params, in that order
 
+	// Instead of Action, entries of a table with an action profile have one of these; groups and
+	// one-shots only if the profile is a selector.
+	Member  uint32     // id of an [ActionMember]
+	Group   uint32     // id of an [ActionGroup]
+	OneShot []Weighted // the actions themselves
+
+	// Meter configures the entry's direct meter; nil is the default, which marks all packets green.
+	Meter *MeterConfig
+
 	IdleTimeout time.Duration // 0: never idle
 	// Cookie is the controller's own mark (TableEntry.metadata); 0 is none. Metadata of other
 	// controllers, longer than 8 bytes, reads as its FNV-1a hash, so that it differs.
 	Cookie uint64
+	// Const is set in entries that are read back and that the program has fixed: they are left alone.
+	Const bool
 	// Default marks the table's default entry: no match, Modify only, never reconciled.
 	Default bool
 }
@@ -126,7 +137,14 @@ func (e *Entry) Do(a *Action, params ...Value) {
 // Clone returns a copy that shares nothing but the schema.
 func (e *Entry) Clone() *Entry {
 	c := *e
-	c.Match, c.Params = slices.Clone(e.Match), slices.Clone(e.Params)
+	c.Match, c.Params, c.OneShot = slices.Clone(e.Match), slices.Clone(e.Params), slices.Clone(e.OneShot)
+	for i := range c.OneShot {
+		c.OneShot[i].Params = slices.Clone(c.OneShot[i].Params)
+	}
+	if e.Meter != nil {
+		m := *e.Meter
+		c.Meter = &m
+	}
 	return &c
 }
 
@@ -141,9 +159,14 @@ func (e *Entry) appendKey(b []byte) []byte {
 	if e.Default {
 		return append(b, "default"...)
 	}
-	for i := range e.Match {
-		f := &e.Table.Keys[i]
-		m, n := f.canon(e.Match[i]), (f.Width+7)/8
+	return appendMatches(b, e.Table.Keys, e.Match)
+}
+
+// appendMatches appends matches in a form of fixed length.
+func appendMatches(b []byte, keys []Field, matches []Match) []byte {
+	for i := range matches {
+		f := &keys[i]
+		m, n := f.canon(matches[i]), (f.Width+7)/8
 		b = m.Value.appendFixed(b, n)
 		if f.Kind != MatchExact {
 			b = m.Mask.appendFixed(b, n)
@@ -154,7 +177,8 @@ func (e *Entry) appendKey(b []byte) []byte {
 
 // SameEffect reports whether the entry and o, which have the same key, do the same.
 func (e *Entry) SameEffect(o *Entry) bool {
-	return e.Action == o.Action && e.IdleTimeout == o.IdleTimeout && e.Cookie == o.Cookie && slices.Equal(e.Params, o.Params)
+	return e.Action == o.Action && e.IdleTimeout == o.IdleTimeout && e.Cookie == o.Cookie && slices.Equal(e.Params, o.Params) &&
+		e.Member == o.Member && e.Group == o.Group && sameOneShot(e.OneShot, o.OneShot) && sameMeter(e.Meter, o.Meter)
 }
 
 func (e *Entry) same(o Entity) bool {
@@ -163,8 +187,11 @@ func (e *Entry) same(o Entity) bool {
 }
 
 func (e *Entry) validate(op Op) error {
-	if e.Table == nil {
+	switch {
+	case e.Table == nil:
 		return fmt.Errorf("entry: %w", ErrNoSuchTable)
+	case e.Table.Err != nil:
+		return e.Table.Err
 	}
 	if err := e.validateMatch(op); err != nil {
 		return fmt.Errorf("table %s: %w", e.Table.Alias, err)
@@ -201,26 +228,66 @@ func (e *Entry) validateMatch(op Op) error {
 }
 
 func (e *Entry) validateAction(op Op) error {
-	a := e.Action
-	if a == nil {
-		if op == Insert {
-			return fmt.Errorf("%w: action", ErrMissing)
+	if e.IdleTimeout < 0 || e.IdleTimeout > 0 && !e.Table.SupportsIdle {
+		return fmt.Errorf("%w: idle timeout %s", ErrUnsupported, e.IdleTimeout)
+	}
+	if e.Meter != nil {
+		if !e.Table.DirectMeter {
+			return fmt.Errorf("%w: the table has no direct meter", ErrUnsupported)
 		}
+		if err := e.Meter.validate(); err != nil {
+			return err
+		}
+	}
+	switch what := e.actionKinds(); {
+	case what == 0 && op == Insert:
+		return fmt.Errorf("%w: action", ErrMissing)
+	case what > 1:
+		return fmt.Errorf("%w: more than one of action, member, group and one-shot", ErrAmbiguous)
+	case e.Action != nil && (e.Table.Profile == nil || e.Default):
+		return checkAction(e.Table.actions, e.Action, e.Params)
+	case e.Table.Profile == nil && what > 0:
+		return fmt.Errorf("%w: the table takes actions, it has no action profile", ErrUnsupported)
+	case e.Action != nil:
+		return fmt.Errorf("%w: the table takes members and groups of action profile %s", ErrUnsupported, e.Table.Profile.Alias)
+	case (e.Group != 0 || e.OneShot != nil) && !e.Table.Profile.Selector:
+		return fmt.Errorf("%w: action profile %s has no groups", ErrUnsupported, e.Table.Profile.Alias)
+	}
+	if e.OneShot == nil {
 		return nil
 	}
-	if e.Table.actions[a.ID] != a {
+	return e.Table.Profile.checkOneShot(e.OneShot)
+}
+
+// actionKinds counts in how many ways the entry says what to do.
+func (e *Entry) actionKinds() int {
+	n := 0
+	for _, set := range [...]bool{e.Action != nil, e.Member != 0, e.Group != 0, e.OneShot != nil} {
+		if set {
+			n++
+		}
+	}
+	return n
+}
+
+// checkAction checks an action against those that are allowed, and its parameters.
+func checkAction(allowed map[uint32]*Action, a *Action, params []Value) error {
+	if a == nil {
+		return fmt.Errorf("%w: action", ErrMissing)
+	}
+	if allowed[a.ID] != a {
 		return fmt.Errorf("%w: %s", ErrNoSuchAction, a.Alias)
 	}
-	if len(e.Params) != len(a.Params) {
-		return fmt.Errorf("action %s: %w: %d of %d parameters given", a.Alias, ErrMissing, len(e.Params), len(a.Params))
+	if a.err != nil {
+		return a.err
 	}
-	for i, v := range e.Params {
+	if len(params) != len(a.Params) {
+		return fmt.Errorf("action %s: %w: %d of %d parameters given", a.Alias, ErrMissing, len(params), len(a.Params))
+	}
+	for i, v := range params {
 		if err := a.Params[i].check(v); err != nil {
 			return fmt.Errorf("action %s: %w", a.Alias, err)
 		}
-	}
-	if e.IdleTimeout < 0 || e.IdleTimeout > 0 && !e.Table.SupportsIdle {
-		return fmt.Errorf("%w: idle timeout %s", ErrUnsupported, e.IdleTimeout)
 	}
 	return nil
 }
@@ -244,8 +311,9 @@ func (e *Entry) String() string {
 		if f.isAny(m) {
 			continue
 		}
-		fmt.Fprintf(&b, " %s=%s", f.Name, m.Value)
+		fmt.Fprintf(&b, " %s=%s", f.Name, f.text(m.Value))
 		switch n := m.Mask.PrefixLen(f.Width); {
+		case f.IsName():
 		case f.Kind == MatchRange:
 			fmt.Fprintf(&b, "..%s", m.Mask)
 		case n >= 0 && n < f.Width:
@@ -257,20 +325,45 @@ func (e *Entry) String() string {
 	if e.Priority != 0 {
 		fmt.Fprintf(&b, " priority %d", e.Priority)
 	}
-	if e.Action == nil {
-		return b.String()
+	e.showAction(&b)
+	return b.String()
+}
+
+func (e *Entry) showAction(b *strings.Builder) {
+	switch {
+	case e.Action != nil:
+		b.WriteString(" -> ")
+		showAction(b, e.Action, e.Params)
+	case e.Member != 0:
+		fmt.Fprintf(b, " -> member %d", e.Member)
+	case e.Group != 0:
+		fmt.Fprintf(b, " -> group %d", e.Group)
+	case e.OneShot != nil:
+		b.WriteString(" -> one of")
+		for i := range e.OneShot {
+			w := &e.OneShot[i]
+			fmt.Fprintf(b, " %d×", w.Weight)
+			showAction(b, w.Action, w.Params)
+		}
 	}
-	fmt.Fprintf(&b, " -> %s(", e.Action.Alias)
-	for i, v := range e.Params {
+}
+
+func showAction(b *strings.Builder, a *Action, params []Value) {
+	if a == nil {
+		b.WriteString("no action")
+		return
+	}
+	b.WriteString(a.Alias)
+	b.WriteByte('(')
+	for i, v := range params {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		if i < len(e.Action.Params) {
-			fmt.Fprintf(&b, "%s=%s", e.Action.Params[i].Name, v)
+		if i < len(a.Params) {
+			fmt.Fprintf(b, "%s=%s", a.Params[i].Name, a.Params[i].text(v))
 		}
 	}
 	b.WriteByte(')')
-	return b.String()
 }
 
 // cookieOf reads TableEntry.metadata.

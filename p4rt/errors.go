@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"strings"
 	"unicode"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // Errors of schema and codec. Every returned error says which table, field or action is meant.
@@ -14,6 +17,11 @@ var (
 	ErrNoSuchAction   = errors.New("no such action")
 	ErrNoSuchParam    = errors.New("no such action parameter")
 	ErrNoSuchCounter  = errors.New("no such counter")
+	ErrNoSuchMeter    = errors.New("no such meter")
+	ErrNoSuchRegister = errors.New("no such register")
+	ErrNoSuchProfile  = errors.New("no such action profile")
+	ErrNoSuchValueSet = errors.New("no such value set")
+	ErrNoSuchDigest   = errors.New("no such digest")
 	ErrNoSuchMetadata = errors.New("no such packet metadata")
 	ErrAmbiguous      = errors.New("name is ambiguous")
 	ErrOverflow       = errors.New("value does not fit the field")
@@ -105,3 +113,5 @@ func Failures(updates []Update, results []Result) error {
 	}
 	return we
 }
+
+func unimplemented(err error) bool { return status.Code(err) == codes.Unimplemented }

@@ -174,8 +174,11 @@ func (l *link) succeed() {
 
 func (l *link) ask() ElectionID {
 	l.s.mu.Lock()
-	seen := l.s.seen
+	seen, abstains := l.s.seen, l.s.abstains
 	l.s.mu.Unlock()
+	if abstains {
+		return ElectionID{} // a backup for good, until Campaign
+	}
 	return l.s.cfg.Election(seen)
 }
 
@@ -225,7 +228,7 @@ func (l *link) send() {
 		case id := <-l.bids:
 			err = l.stream.SendMsg(l.arbitrationRequest(id))
 		case f := <-l.out:
-			if err = l.stream.SendMsg(f); err == nil {
+			if err = l.stream.SendMsg(f); err == nil && !f.control {
 				l.s.stats.packetsOut.Add(1)
 			}
 		}
@@ -238,8 +241,8 @@ func (l *link) send() {
 
 func (l *link) arbitrationRequest(id ElectionID) *p4.StreamMessageRequest {
 	m := &p4.MasterArbitrationUpdate{DeviceId: l.s.cfg.DeviceID}
-	if l.s.cfg.Role != "" {
-		m.Role = &p4.Role{Name: l.s.cfg.Role}
+	if l.s.cfg.Role != "" || l.s.cfg.RoleConfig != nil {
+		m.Role = &p4.Role{Name: l.s.cfg.Role, Config: l.s.cfg.RoleConfig}
 	}
 	if id != (ElectionID{}) {
 		m.ElectionId = &p4.Uint128{High: id.High, Low: id.Low}
@@ -253,7 +256,9 @@ func (l *link) dropQueue() {
 		select {
 		case f := <-l.out:
 			f.out.Free()
-			l.s.stats.packetsOutDropped.Add(1)
+			if !f.control {
+				l.s.stats.packetsOutDropped.Add(1)
+			}
 		default:
 			return
 		}
@@ -262,7 +267,8 @@ func (l *link) dropQueue() {
 
 // receive is the only receiver; its end ends the link.
 func (l *link) receive() {
-	r := receiver{l: l, dec: decoder{schema: l.s.cfg.Schema}}
+	r := receiver{l: l, dec: l.decoder()}
+	r.packet.header = &l.s.cfg.Schema.packetIn
 	r.packet.values = make([]Value, len(l.s.cfg.Schema.packetIn.Fields))
 	for {
 		var f frame

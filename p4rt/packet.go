@@ -13,6 +13,7 @@ import (
 type PacketIn struct {
 	Payload []byte
 	values  []Value
+	header  *Header
 }
 
 // Value is the metadata field at position i of Schema.PacketIn; 0 if the target left it out.
@@ -20,6 +21,15 @@ func (p *PacketIn) Value(i int) Value { return p.values[i] }
 
 // Meta is the lowest 64 bits of Value.
 func (p *PacketIn) Meta(i int) uint64 { return p.values[i].Lo }
+
+// Named is the metadata field of a name in the p4info.
+func (p *PacketIn) Named(name string) (Value, error) {
+	i, err := p.header.Field(name)
+	if err != nil {
+		return Value{}, err
+	}
+	return p.values[i], nil
+}
 
 // metadataIndex maps metadata ids to positions.
 func metadataIndex(h *Header) ([]int16, error) {
@@ -72,9 +82,10 @@ func (p *PacketIn) decodeMeta(s *Session, b []byte) error {
 		return fmt.Errorf("packet-in: %w: id %d", ErrNoSuchMetadata, id)
 	}
 	i := s.in[id]
-	v, err := ParseValue(value)
+	field := &s.cfg.Schema.packetIn.Fields[i]
+	v, err := field.parse(value)
 	if err == nil {
-		err = s.cfg.Schema.packetIn.Fields[i].check(v)
+		err = field.check(v)
 	}
 	if err != nil {
 		return fmt.Errorf("packet-in: %w", err)
@@ -110,6 +121,20 @@ func (s *Session) PacketOut(ctx context.Context, payload []byte, meta ...Value) 
 	return err
 }
 
+// PacketOutNamed is PacketOut with its metadata by name; fields that are not named are 0.
+func (s *Session) PacketOutNamed(ctx context.Context, payload []byte, meta map[string]Value) error {
+	h := s.cfg.Schema.PacketOut()
+	values := make([]Value, len(h.Fields))
+	for name, v := range meta {
+		i, err := h.Field(name)
+		if err != nil {
+			return err
+		}
+		values[i] = v
+	}
+	return s.PacketOut(ctx, payload, values...)
+}
+
 // TryPacketOut is PacketOut that never waits: a full queue drops the packet, counted.
 func (s *Session) TryPacketOut(payload []byte, meta ...Value) error {
 	l, f, err := s.packetOut(payload, meta)
@@ -142,6 +167,11 @@ func (s *Session) packetOut(payload []byte, meta []Value) (*link, *frame, error)
 	}
 	// Bounded from above: 12 bytes of tags and lengths, 24 and up to 5 of id per metadata field.
 	n := len(payload) + 16 + 32*len(meta)
+	for i := range h {
+		if h[i].IsName() {
+			n += h[i].size(meta[i])
+		}
+	}
 	pool := mem.DefaultBufferPool()
 	buf := pool.Get(n)
 	*buf = appendPacketOut((*buf)[:0], payload, h, meta)
@@ -155,7 +185,8 @@ func appendPacketOut(b, payload []byte, h []Field, meta []Value) []byte {
 		size = 1 + protowire.SizeBytes(len(payload))
 	}
 	for i, v := range meta {
-		size += 2 + 1 + protowire.SizeVarint(uint64(h[i].ID)) + 2 + v.byteLen()
+		value := h[i].size(v)
+		size += 1 + protowire.SizeBytes(metaSize(&h[i], value))
 	}
 	b = protowire.AppendVarint(append(b, 2<<3|tagBytes), uint64(size))
 	if len(payload) > 0 {
@@ -165,7 +196,12 @@ func appendPacketOut(b, payload []byte, h []Field, meta []Value) []byte {
 		var at int
 		b, at = open(b, 2)
 		b = protowire.AppendVarint(append(b, 1<<3|tagVarint), uint64(h[i].ID))
-		b = closeAt(appendValue(b, 2, v), at)
+		b = closeAt(h[i].append(b, 2, v), at)
 	}
 	return b
+}
+
+// metaSize is the length of a PacketMetadata whose value has n bytes.
+func metaSize(f *Field, n int) int {
+	return 1 + protowire.SizeVarint(uint64(f.ID)) + 1 + protowire.SizeBytes(n)
 }

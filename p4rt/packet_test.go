@@ -114,20 +114,22 @@ func TestIdleTimeout(t *testing.T) {
 	}
 }
 
-// A target's complaint about a packet is counted, and digests that nobody asked for are too.
+// A target's complaint about a packet is counted; so are messages of its own kind, and digests that
+// the p4info doesn't have.
 func TestStreamOddities(t *testing.T) {
 	got := make(chan struct{})
 	l := newLab(t, func(c *p4rt.Config) { c.PacketIn = func(*p4rt.PacketIn) { close(got) } })
 	l.ready()
 	l.srv.Send(&p4.StreamMessageResponse{Update: &p4.StreamMessageResponse_Error{Error: &p4.StreamError{CanonicalCode: 3, Message: "bad"}}})
 	l.srv.Send(&p4.StreamMessageResponse{Update: &p4.StreamMessageResponse_Digest{Digest: &p4.DigestList{DigestId: 1}}})
-	l.srv.PacketIn([]byte("x"), []byte{1}) // comes after both
+	l.srv.Send(&p4.StreamMessageResponse{Update: &p4.StreamMessageResponse_Other{}})
+	l.srv.PacketIn([]byte("x"), []byte{1}) // comes after them
 	select {
 	case <-got:
 	case <-l.ctx.Done():
 		t.Fatal("no packet")
 	}
-	if s := l.session.Stats(); s.StreamErrors != 1 || s.Unhandled != 1 || s.PacketsIn != 1 {
+	if s := l.session.Stats(); s.StreamErrors != 1 || s.Unhandled != 1 || s.MalformedIn != 1 || s.PacketsIn != 1 {
 		t.Errorf("%+v", s)
 	}
 }

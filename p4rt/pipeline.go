@@ -42,8 +42,26 @@ func (l *link) hasPipeline(ctx context.Context) (bool, error) {
 	default:
 		return false, fmt.Errorf("read pipeline cookie: %w", err)
 	}
-	c := r.GetConfig().GetCookie()
-	return c != nil && c.GetCookie() == l.s.cfg.Cookie, nil
+	if r.GetConfig() == nil {
+		return false, nil
+	}
+	if c := r.GetConfig().GetCookie(); c != nil {
+		return c.GetCookie() == l.s.cfg.Cookie, nil
+	}
+	return l.hasInfo(ctx)
+}
+
+// hasInfo compares p4infos, for targets that don't keep the cookie. It can't tell two device
+// configs of one p4info apart.
+func (l *link) hasInfo(ctx context.Context) (bool, error) {
+	r, err := p4.NewP4RuntimeClient(l.conn).GetForwardingPipelineConfig(ctx, &p4.GetForwardingPipelineConfigRequest{
+		DeviceId:     l.s.cfg.DeviceID,
+		ResponseType: p4.GetForwardingPipelineConfigRequest_P4INFO_AND_COOKIE,
+	}, l.opts...)
+	if err != nil {
+		return false, fmt.Errorf("read p4info: %w", err)
+	}
+	return proto.Equal(r.GetConfig().GetP4Info(), l.s.cfg.Schema.info), nil
 }
 
 // pushPipeline replaces the target's pipeline. That clears its forwarding state (Spec 7.2).

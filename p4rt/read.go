@@ -93,10 +93,16 @@ func (l *link) readEntries(ctx context.Context, o ReadOptions, yield func(*Entry
 	}
 	var want []*p4.Entity
 	for _, t := range tables {
-		if t.Const {
+		switch {
+		case t.Const, t.Err != nil && o.Tables == nil:
 			continue
+		case t.Err != nil:
+			return t.Err
 		}
 		e := &p4.TableEntry{TableId: t.ID}
+		if t.DirectMeter {
+			e.MeterConfig = &p4.MeterConfig{}
+		}
 		if o.Counters && t.DirectCounter {
 			e.CounterData = &p4.CounterData{}
 		}
@@ -105,10 +111,20 @@ func (l *link) readEntries(ctx context.Context, o ReadOptions, yield func(*Entry
 		}
 		want = append(want, &p4.Entity{Entity: &p4.Entity_TableEntry{TableEntry: e}})
 	}
-	dec := decoder{schema: l.s.cfg.Schema}
+	wanted := map[uint32]bool{}
+	all := l.s.cfg.Profile.ReadsAllOnly
+	if all {
+		want = widen(want, wanted)
+	}
+	dec := l.decoder()
 	return l.read(ctx, want, func(kind int, b []byte) error {
-		if kind != 2 {
+		if kind != kindTable {
 			return nil
+		}
+		if all {
+			if id, err := idOf(b); err != nil || !wanted[id] {
+				return err
+			}
 		}
 		e, c, err := dec.entry(b)
 		if err != nil {
@@ -123,106 +139,31 @@ func (l *link) readEntries(ctx context.Context, o ReadOptions, yield func(*Entry
 
 // ReadCounter yields the cells of an indirect counter: one, or all if index is negative.
 func (s *Session) ReadCounter(ctx context.Context, c *CounterArray, index int64, yield func(int64, Counter) error) error {
-	l, err := s.current()
-	if err != nil {
-		return err
-	}
-	e := &p4.CounterEntry{CounterId: c.ID}
-	if index >= 0 {
-		e.Index = &p4.Index{Index: index}
-	}
-	want := []*p4.Entity{{Entity: &p4.Entity_CounterEntry{CounterEntry: e}}}
-	return l.read(ctx, want, func(kind int, b []byte) error {
-		if kind != 7 {
+	return s.Read(ctx, func(e Entity) error {
+		x, ok := e.(*CounterCell)
+		if !ok {
 			return nil
 		}
-		i, v, err := counterCell(b)
-		if err != nil {
-			return fmt.Errorf("counter %s: %w", c.Alias, err)
-		}
-		return yield(i, v)
-	})
-}
-
-func counterCell(b []byte) (index int64, c Counter, err error) {
-	f := fields{rest: b}
-	for f.next() && err == nil {
-		switch f.num {
-		case 2:
-			i := fields{rest: f.b}
-			for i.next() {
-				if i.num == 1 {
-					index = int64(i.u)
-				}
-			}
-			err = i.err
-		case 3:
-			c.Counted = true
-			c.Bytes, c.Packets, err = counterData(f.b)
-		}
-	}
-	if err == nil {
-		err = f.err
-	}
-	return index, c, err
+		return yield(x.Index, Counter{Packets: x.Packets, Bytes: x.Bytes, Counted: true})
+	}, CounterCells(c, index))
 }
 
 // ReadGroups yields the multicast groups that the target holds.
 func (s *Session) ReadGroups(ctx context.Context, yield func(*MulticastGroup) error) error {
-	l, err := s.current()
-	if err != nil {
-		return err
-	}
-	return l.readGroups(ctx, yield)
-}
-
-func (l *link) readGroups(ctx context.Context, yield func(*MulticastGroup) error) error {
-	want := &p4.PacketReplicationEngineEntry{Type: &p4.PacketReplicationEngineEntry_MulticastGroupEntry{
-		MulticastGroupEntry: &p4.MulticastGroupEntry{}}}
-	return l.readPRE(ctx, want, 1, func(b []byte) error {
-		g, err := decodeGroup(b)
-		if err != nil {
-			return err
+	return s.Read(ctx, func(e Entity) error {
+		if g, ok := e.(*MulticastGroup); ok {
+			return yield(g)
 		}
-		return yield(g)
-	})
+		return nil
+	}, AllGroups())
 }
 
 // ReadClones yields the clone sessions that the target holds.
 func (s *Session) ReadClones(ctx context.Context, yield func(*CloneSession) error) error {
-	l, err := s.current()
-	if err != nil {
-		return err
-	}
-	return l.readClones(ctx, yield)
-}
-
-func (l *link) readClones(ctx context.Context, yield func(*CloneSession) error) error {
-	want := &p4.PacketReplicationEngineEntry{Type: &p4.PacketReplicationEngineEntry_CloneSessionEntry{
-		CloneSessionEntry: &p4.CloneSessionEntry{}}}
-	return l.readPRE(ctx, want, 2, func(b []byte) error {
-		c, err := decodeClone(b)
-		if err != nil {
-			return err
+	return s.Read(ctx, func(e Entity) error {
+		if c, ok := e.(*CloneSession); ok {
+			return yield(c)
 		}
-		return yield(c)
-	})
-}
-
-func (l *link) readPRE(ctx context.Context, want *p4.PacketReplicationEngineEntry, kind int, yield func(b []byte) error) error {
-	entities := []*p4.Entity{{Entity: &p4.Entity_PacketReplicationEngineEntry{PacketReplicationEngineEntry: want}}}
-	return l.read(ctx, entities, func(k int, b []byte) error {
-		if k != 9 {
-			return nil
-		}
-		f := fields{rest: b}
-		for f.next() {
-			if int(f.num) == kind {
-				if err := yield(f.b); err != nil {
-					return err
-				}
-			}
-		}
-		return f.err
-	})
+		return nil
+	}, AllClones())
 }

@@ -32,6 +32,8 @@ func (r *receiver) message(b []byte) {
 			if s.cfg.PacketIn != nil {
 				s.cfg.PacketIn(&r.packet)
 			}
+		case 3:
+			r.digest(f.b)
 		case 4:
 			r.idle(f.b)
 		case 6:

@@ -12,9 +12,18 @@ import (
 // entries.
 type Stage struct {
 	Tables []*Table
-	Groups bool             // owns the multicast groups
-	Clones bool             // owns the clone sessions
-	Want   iter.Seq[Entity] // everything that the stage should hold; walked once a round
+	Groups bool // owns the multicast groups
+	Clones bool // owns the clone sessions
+	// Members and ActionGroups own what action profiles hold: groups refer to members, and entries
+	// to both, so each wants a stage of its own.
+	Members, ActionGroups []*ActionProfile
+	// Meters, ValueSets and Digests: cells that are not wanted go back to the default, sets that
+	// are not wanted are emptied, digests that are not wanted are disabled.
+	Meters    []*MeterArray
+	ValueSets []*ValueSet
+	Digests   bool
+
+	Want iter.Seq[Entity] // everything that the stage should hold; walked once a round
 }
 
 // owns reports whether an entity belongs to the stage.
@@ -26,8 +35,71 @@ func (st *Stage) owns(e Entity) bool {
 		return st.Groups
 	case *CloneSession:
 		return st.Clones
+	case *ActionMember:
+		return slices.Contains(st.Members, x.Profile)
+	case *ActionGroup:
+		return slices.Contains(st.ActionGroups, x.Profile)
+	case *MeterCell:
+		return slices.Contains(st.Meters, x.Array)
+	case *ValueSetMembers:
+		return slices.Contains(st.ValueSets, x.Set)
+	case *DigestConfig:
+		return st.Digests
 	}
 	return false
+}
+
+// queries ask for all that the stage owns.
+func (st *Stage) queries() []Query {
+	var out []Query
+	for _, t := range st.Tables {
+		if !t.Const {
+			out = append(out, AllEntries(t))
+		}
+	}
+	if st.Groups {
+		out = append(out, AllGroups())
+	}
+	if st.Clones {
+		out = append(out, AllClones())
+	}
+	for _, p := range st.Members {
+		out = append(out, AllMembers(p))
+	}
+	for _, p := range st.ActionGroups {
+		out = append(out, AllActionGroups(p))
+	}
+	for _, m := range st.Meters {
+		out = append(out, MeterCells(m, AllCells))
+	}
+	for _, v := range st.ValueSets {
+		out = append(out, MembersOf(v))
+	}
+	if st.Digests {
+		out = append(out, DigestConfigs())
+	}
+	return out
+}
+
+// permanent tells whether an entity is always there, so that it is modified only.
+func permanent(e Entity) bool {
+	switch e.(type) {
+	case *MeterCell, *ValueSetMembers:
+		return true
+	}
+	return false
+}
+
+// reset is the update that takes away what is installed and not wanted; false if there is nothing
+// to take away.
+func reset(e Entity) (Update, bool) {
+	switch x := e.(type) {
+	case *MeterCell:
+		return Update{Modify, &MeterCell{Array: x.Array, Index: x.Index}}, x.Config != nil
+	case *ValueSetMembers:
+		return Update{Modify, &ValueSetMembers{Set: x.Set}}, len(x.Members) > 0
+	}
+	return Update{Delete, e}, true
 }
 
 // Plan is the difference between wanted and installed: per stage, in dependency order.
@@ -71,7 +143,11 @@ func newPlanner(stages []Stage) (*planner, error) {
 			continue
 		}
 		for e := range stages[i].Want {
-			if err := e.validate(Insert); err != nil {
+			op := Insert
+			if permanent(e) {
+				op = Modify
+			}
+			if err := e.validate(op); err != nil {
 				return nil, fmt.Errorf("reconcile: %s: %w", e, err)
 			}
 			if !stages[i].owns(e) {
@@ -101,10 +177,15 @@ func (p *planner) installed(e Entity) {
 		}
 		return
 	}
+	if x, ok := e.(*Entry); ok && x.Const {
+		return
+	}
 	for i := range p.stages {
 		if p.stages[i].owns(e) {
 			st := &p.plan.Stages[i]
-			st.Delete = append(st.Delete, Update{Delete, e})
+			if u, needed := reset(e); needed {
+				st.Delete = append(st.Delete, u)
+			}
 			return
 		}
 	}
@@ -117,7 +198,11 @@ func (p *planner) finish() *Plan {
 			continue
 		}
 		st := &p.plan.Stages[w.stage]
-		st.Set = append(st.Set, Update{Insert, w.entity})
+		op := Insert
+		if permanent(w.entity) {
+			op = Modify
+		}
+		st.Set = append(st.Set, Update{op, w.entity})
 	}
 	return &p.plan
 }
@@ -194,21 +279,11 @@ func (t *Term) plan(ctx context.Context, stages []Stage) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	var tables []*Table
-	groups, clones := false, false
+	var ask []Query
 	for i := range stages {
-		tables = append(tables, stages[i].Tables...)
-		groups, clones = groups || stages[i].Groups, clones || stages[i].Clones
+		ask = append(ask, stages[i].queries()...)
 	}
-	if tables != nil {
-		err = t.l.readEntries(ctx, ReadOptions{Tables: tables}, func(e *Entry, _ Counter) error { p.installed(e); return nil })
-	}
-	if err == nil && groups {
-		err = t.l.readGroups(ctx, func(g *MulticastGroup) error { p.installed(g); return nil })
-	}
-	if err == nil && clones {
-		err = t.l.readClones(ctx, func(c *CloneSession) error { p.installed(c); return nil })
-	}
+	err = t.l.query(ctx, ask, func(e Entity) error { p.installed(e); return nil })
 	if err != nil {
 		return nil, fmt.Errorf("reconcile: %w", err)
 	}

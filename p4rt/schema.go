@@ -31,10 +31,26 @@ type Field struct {
 	Name  string
 	Width int       // bits
 	Kind  MatchKind // match fields only
+	// Translation is the URI of the field's type if the target translates it; Width is then the
+	// controller's own. Types translated to strings have values made by [Schema.Name].
+	Translation string
+	// RefersTo are the match fields that hold the same value first: @refers_to in the program.
+	RefersTo []Reference
+
+	names *names // not nil: values are strings
 }
+
+// Reference names a match field of a table.
+type Reference struct{ Table, Field string }
 
 // check refuses a value that is wider than the field.
 func (f *Field) check(v Value) error {
+	if f.names != nil {
+		if text, ok := f.names.of(v); !ok || text == "" {
+			return fmt.Errorf("%w: %s is a name, %s is none: see Schema.Name", ErrMissing, f.Name, v)
+		}
+		return nil
+	}
 	if n := v.BitLen(); n > f.Width {
 		return fmt.Errorf("%w: %s is %d bits wide, %s needs %d", ErrOverflow, f.Name, f.Width, v, n)
 	}
@@ -47,6 +63,8 @@ type Action struct {
 	Name   string
 	Alias  string
 	Params []Field // in the order of the p4info; Entry.Params goes by it
+
+	err error // why it can't be used
 }
 
 // Param returns the position of a parameter in Entry.Params.
@@ -72,9 +90,14 @@ type Table struct {
 	DirectMeter   bool
 	// ActionProfile is the id of the table's action profile or selector; 0 for a direct table.
 	ActionProfile uint32
+	Profile       *ActionProfile // the same, compiled; nil for a direct table
+	// Err says why entries of the table can't be expressed (a field wider than [MaxWidth], a match
+	// kind of another architecture); nil for all others. Such a table is left alone.
+	Err error
 
 	actions map[uint32]*Action
 	byName  map[string]*Action
+	level   int // in the order of references: 0 refers to no table
 }
 
 // Key returns the position of a match field in Entry.Match.
@@ -88,21 +111,13 @@ func (t *Table) Key(name string) (int, error) {
 // Action returns an action that entries of the table may have, by full name or alias.
 func (t *Table) Action(name string) (*Action, error) {
 	if a := t.byName[name]; a != nil {
-		return a, nil
+		return a, a.err
 	}
 	return nil, fmt.Errorf("table %s: %w %q (has %s)", t.Alias, ErrNoSuchAction, name,
 		strings.Join(slices.Sorted(maps.Keys(t.byName)), ", "))
 }
 
 func (t *Table) String() string { return t.Alias }
-
-// CounterArray is a compiled indirect counter.
-type CounterArray struct {
-	ID    uint32
-	Name  string
-	Alias string
-	Size  int64
-}
 
 // Header is the layout of packet-in or packet-out metadata.
 type Header struct{ Fields []Field }
@@ -121,60 +136,26 @@ type Schema struct {
 	tables    []*Table // by id
 	tableByID map[uint32]*Table
 	tableBy   map[string]*Table
-	counters  map[string]*CounterArray
-	byCounter map[uint32]*CounterArray
 	packetIn  Header
 	packetOut Header
+	names     *names
+
+	counters  registry[*CounterArray]
+	meters    registry[*MeterArray]
+	registers registry[*RegisterArray]
+	profiles  registry[*ActionProfile]
+	valueSets registry[*ValueSet]
+	digests   registry[*Digest]
 }
 
 // NewSchema compiles a p4info. It fails on what it could not address without doubt:
-// names used twice, unknown references, fields wider than [MaxWidth] or without a width.
+// names used twice and unknown references. A table that can't be expressed has its Err set.
 func NewSchema(info *p4config.P4Info) (*Schema, error) {
-	s := &Schema{
-		info:      info,
-		tableByID: map[uint32]*Table{},
-		tableBy:   map[string]*Table{},
-		counters:  map[string]*CounterArray{},
-		byCounter: map[uint32]*CounterArray{},
-	}
-	actions, err := compileActions(info.GetActions())
-	if err != nil {
-		return nil, err
-	}
-	c := compiler{info: info, actions: actions}
-	for _, m := range info.GetTables() {
-		t, err := c.table(m)
-		if err != nil {
+	s := &Schema{info: info, tableByID: map[uint32]*Table{}, tableBy: map[string]*Table{}, names: newNames()}
+	c := compiler{info: info, schema: s}
+	for _, step := range []func() error{c.compileActions, c.compileProfiles, c.compileTables, c.compileArrays, c.compileHeaders, c.level} {
+		if err := step(); err != nil {
 			return nil, err
-		}
-		if s.tableByID[t.ID] != nil {
-			return nil, fmt.Errorf("table %s: %w: id %d", t.Name, ErrAmbiguous, t.ID)
-		}
-		if err := addName(s.tableBy, "table", t.Name, t.Alias, t); err != nil {
-			return nil, err
-		}
-		s.tableByID[t.ID] = t
-		s.tables = append(s.tables, t)
-	}
-	slices.SortFunc(s.tables, func(a, b *Table) int { return int(int64(a.ID) - int64(b.ID)) })
-	for _, m := range info.GetCounters() {
-		p := m.GetPreamble()
-		ctr := &CounterArray{ID: p.GetId(), Name: p.GetName(), Alias: p.GetAlias(), Size: m.GetSize()}
-		if err := addName(s.counters, "counter", ctr.Name, ctr.Alias, ctr); err != nil {
-			return nil, err
-		}
-		s.byCounter[ctr.ID] = ctr
-	}
-	for _, m := range info.GetControllerPacketMetadata() {
-		h, err := compileHeader(m)
-		if err != nil {
-			return nil, err
-		}
-		switch m.GetPreamble().GetName() {
-		case "packet_in":
-			s.packetIn = h
-		case "packet_out":
-			s.packetOut = h
 		}
 	}
 	return s, nil
@@ -189,7 +170,7 @@ func (s *Schema) Tables() []*Table { return s.tables }
 // Table returns a table by full name or alias.
 func (s *Schema) Table(name string) (*Table, error) {
 	if t := s.tableBy[name]; t != nil {
-		return t, nil
+		return t, t.Err
 	}
 	names := make([]string, len(s.tables))
 	for i, t := range s.tables {
@@ -199,12 +180,7 @@ func (s *Schema) Table(name string) (*Table, error) {
 }
 
 // Counter returns an indirect counter by full name or alias.
-func (s *Schema) Counter(name string) (*CounterArray, error) {
-	if c := s.counters[name]; c != nil {
-		return c, nil
-	}
-	return nil, fmt.Errorf("%w %q (has %s)", ErrNoSuchCounter, name, strings.Join(slices.Sorted(maps.Keys(s.counters)), ", "))
-}
+func (s *Schema) Counter(name string) (*CounterArray, error) { return s.counters.find(name) }
 
 // PacketIn is the layout of packet-in metadata; it has no fields if the program has none.
 func (s *Schema) PacketIn() *Header { return &s.packetIn }

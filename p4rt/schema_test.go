@@ -61,17 +61,46 @@ func TestSchemaRefuses(t *testing.T) {
 		{"two tables of one name", func(i *p4config.P4Info) { i.Tables[1].Preamble.Alias = "flow_v4" }, ErrAmbiguous},
 		{"two tables of one id", func(i *p4config.P4Info) { i.Tables[1].Preamble.Id = i.Tables[0].Preamble.Id }, ErrAmbiguous},
 		{"action that is not there", func(i *p4config.P4Info) { i.Tables[0].ActionRefs[0].Id = 5 }, ErrNoSuchAction},
-		{"field wider than 128", func(i *p4config.P4Info) { i.Tables[0].MatchFields[0].Bitwidth = 129 }, ErrUnsupported},
-		{"string field", func(i *p4config.P4Info) { i.Tables[0].MatchFields[0].Bitwidth = 0 }, ErrUnsupported},
-		{"other match kind", func(i *p4config.P4Info) {
-			i.Tables[0].MatchFields[0].Match = &p4config.MatchField_OtherMatchType{OtherMatchType: "hash"}
-		}, ErrUnsupported},
+		{"two counters of one id", func(i *p4config.P4Info) { i.Counters = append(i.Counters, i.Counters[0]) }, ErrAmbiguous},
+		{"action profile that is not there", func(i *p4config.P4Info) { i.Tables[0].ImplementationId = 5 }, ErrNoSuchProfile},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			info := miniInfo(t)
 			tc.change(info)
 			if _, err := NewSchema(info); !errors.Is(err, tc.want) {
 				t.Errorf("got %v, want %v", err, tc.want)
+			}
+		})
+	}
+}
+
+// TestTableThatCanNotBeExpressed is left alone; the others are not affected.
+func TestTableThatCanNotBeExpressed(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		change func(*p4config.P4Info)
+	}{
+		{"field wider than 128", func(i *p4config.P4Info) { i.Tables[0].MatchFields[0].Bitwidth = 129 }},
+		{"field without width", func(i *p4config.P4Info) { i.Tables[0].MatchFields[0].Bitwidth = 0 }},
+		{"other match kind", func(i *p4config.P4Info) {
+			i.Tables[0].MatchFields[0].Match = &p4config.MatchField_OtherMatchType{OtherMatchType: "hash"}
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			info := miniInfo(t)
+			tc.change(info)
+			s, err := NewSchema(info)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Table("flow_v4"); !errors.Is(err, ErrUnsupported) {
+				t.Errorf("flow_v4: %v", err)
+			}
+			if err := s.tables[0].NewEntry().validate(Insert); !errors.Is(err, ErrUnsupported) {
+				t.Errorf("an entry: %v", err)
+			}
+			if _, err := s.Table("route"); err != nil {
+				t.Error(err)
 			}
 		})
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/anypb"
 )
 
 // ElectionID decides who is primary: the highest wins. Zero asks to be a backup (Spec 5.2).
@@ -38,6 +39,8 @@ type Config struct {
 	Dial     func(context.Context) (Conn, error)
 	DeviceID uint64
 	Role     string // "" is the role with full access
+	// RoleConfig says what the role may do, in the target's own scheme (Spec 5.2); nil: everything.
+	RoleConfig *anypb.Any
 	// Election gives the id to compete with. It is asked on every connection, by
 	// [Session.Campaign], and when the primary has gone, with the highest id that the target has
 	// shown: an answer below that stays a backup. Default: always {0, 1}.
@@ -58,6 +61,8 @@ type Config struct {
 	OnState func(State, error)
 	// PacketIn gets packets. The packet is valid until the call returns.
 	PacketIn func(*PacketIn)
+	// Digest gets lists of digests; true acknowledges the list. See [DigestConfig].
+	Digest func(*DigestList) bool
 	// IdleTimeout gets entries that saw no packet for their idle timeout. Best effort: read the
 	// last hit back before evicting (Spec 9.1.8).
 	IdleTimeout func([]*Entry)
@@ -97,6 +102,7 @@ type Stats struct {
 	Writes, Updates                                   uint64 // RPCs and the updates in them
 	PacketsIn, PacketsOut, PacketsOutDropped          uint64
 	MalformedIn, StreamErrors, Unhandled, IdleNotices uint64
+	Digests                                           uint64 // messages in lists
 }
 
 type counters struct {
@@ -104,6 +110,7 @@ type counters struct {
 	writes, updates                                   atomic.Uint64
 	packetsIn, packetsOut, packetsOutDropped          atomic.Uint64
 	malformedIn, streamErrors, unhandled, idleNotices atomic.Uint64
+	digests                                           atomic.Uint64
 }
 
 // Session keeps one controller connected to one target, across restarts of either.
@@ -124,6 +131,8 @@ type Session struct {
 	link  *link         // nil while Disconnected
 	term  *Term         // nil unless Ready
 	seen  ElectionID    // the highest that a target showed
+	// abstains: StepDown was called, and no Campaign since.
+	abstains bool
 }
 
 // NewSession returns a session that does nothing until Run.
@@ -224,8 +233,25 @@ func (s *Session) Profile() Profile { return s.cfg.Profile }
 func (s *Session) Cookie() uint64 { return s.cfg.Cookie }
 
 // Campaign asks Config.Election again and presents its answer: to become primary, or to
-// step down in favour of a backup with a higher id.
+// stand back in favour of a backup with a higher id.
 func (s *Session) Campaign() {
+	s.mu.Lock()
+	s.abstains = false
+	s.mu.Unlock()
+	s.arbitrate()
+}
+
+// StepDown gives up being primary, and stays a backup, over reconnects too, until [Session.Campaign].
+// Writes that the target has begun are finished (Spec 5.3); later ones get ErrNotPrimary.
+func (s *Session) StepDown() {
+	s.mu.Lock()
+	s.abstains = true
+	s.mu.Unlock()
+	s.arbitrate()
+}
+
+// arbitrate makes the link send an arbitration message.
+func (s *Session) arbitrate() {
 	select {
 	case s.campaign <- struct{}{}:
 	default: // one is already due
@@ -240,7 +266,7 @@ func (s *Session) Stats() Stats {
 		Writes: c.writes.Load(), Updates: c.updates.Load(),
 		PacketsIn: c.packetsIn.Load(), PacketsOut: c.packetsOut.Load(), PacketsOutDropped: c.packetsOutDropped.Load(),
 		MalformedIn: c.malformedIn.Load(), StreamErrors: c.streamErrors.Load(), Unhandled: c.unhandled.Load(),
-		IdleNotices: c.idleNotices.Load(),
+		IdleNotices: c.idleNotices.Load(), Digests: c.digests.Load(),
 	}
 }
 

@@ -2,6 +2,8 @@ package p4rt
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"google.golang.org/grpc/codes"
 )
@@ -31,17 +33,29 @@ const (
 	KindEntry Kind = iota + 1
 	KindMulticastGroup
 	KindCloneSession
+	KindMember
+	KindActionGroup
+	KindCounterCell
+	KindMeterCell
+	KindRegisterCell
+	KindDirectCounter
+	KindDirectMeter
+	KindValueSet
+	KindDigest
 )
 
 // Key is the identity of an entity on a target. It is comparable.
 type Key struct {
 	Kind     Kind
-	ID       uint32 // table, group or session
+	ID       uint32 // table, group, session or other object
 	Priority int32
+	Index    int64 // cell, or member or group of an action profile
 	match    string
 }
 
-// Entity is something that a target holds: *[Entry], *[MulticastGroup], *[CloneSession].
+// Entity is something that a target holds: *[Entry], *[MulticastGroup], *[CloneSession],
+// *[ActionMember], *[ActionGroup], *[CounterCell], *[MeterCell], *[RegisterCell], *[DirectCounter],
+// *[DirectMeter], *[ValueSetMembers], *[DigestConfig].
 type Entity interface {
 	Key() Key
 	String() string
@@ -93,12 +107,16 @@ func (r Result) OK() bool { return r.Outcome == Applied }
 type Replica struct {
 	Port     uint32
 	Instance uint32 // egress_rid
+	Name     string // of the port, instead of Port, on targets that translate ports to strings
 }
 
 // MulticastGroup is a group of the packet replication engine.
 type MulticastGroup struct {
 	ID       uint32
 	Replicas []Replica // an unordered set
+	// Backups stand in for a replica while its port is down: the first whose port is up does.
+	Backups map[Replica][]Replica
+	Cookie  uint64 // the controller's own mark (metadata); 0 is none
 }
 
 // Key is the identity of the group.
@@ -112,27 +130,67 @@ func (g *MulticastGroup) validate(Op) error {
 	if g.ID == 0 {
 		return fmt.Errorf("multicast group: %w: id 0", ErrOverflow)
 	}
-	seen := make(map[Replica]bool, len(g.Replicas))
-	for _, r := range g.Replicas {
-		if seen[r] {
-			return fmt.Errorf("multicast group %d: %w: replica %d/%d", g.ID, ErrAmbiguous, r.Port, r.Instance)
-		}
-		seen[r] = true
+	if err := checkReplicas(g.Replicas, g.Backups); err != nil {
+		return fmt.Errorf("multicast group %d: %w", g.ID, err)
 	}
 	return nil
 }
 
 func (g *MulticastGroup) same(o Entity) bool {
 	x, ok := o.(*MulticastGroup)
-	return ok && sameReplicas(g.Replicas, x.Replicas)
+	return ok && g.Cookie == x.Cookie && sameReplicas(g.Replicas, x.Replicas) && sameBackups(g.Backups, x.Backups)
+}
+
+// checkReplicas refuses replicas and backups that are there twice, and backups of no replica.
+func checkReplicas(replicas []Replica, backups map[Replica][]Replica) error {
+	seen := make(map[Replica]bool, len(replicas))
+	note := func(r Replica) error {
+		if seen[r] {
+			return fmt.Errorf("%w: replica %s", ErrAmbiguous, r)
+		}
+		seen[r] = true
+		return nil
+	}
+	for _, r := range replicas {
+		if err := note(r); err != nil {
+			return err
+		}
+	}
+	for r, list := range backups {
+		if !seen[r] {
+			return fmt.Errorf("%w: backups of replica %s, which is not there", ErrMissing, r)
+		}
+		for _, b := range list {
+			if b.Port == r.Port && b.Name == r.Name {
+				return fmt.Errorf("%w: replica %s is its own backup", ErrAmbiguous, r)
+			}
+			if err := note(b); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func sameBackups(a, b map[Replica][]Replica) bool {
+	return maps.EqualFunc(a, b, func(x, y []Replica) bool { return slices.Equal(x, y) })
+}
+
+// String shows a replica as port/instance.
+func (r Replica) String() string {
+	if r.Name != "" {
+		return fmt.Sprintf("%s/%d", r.Name, r.Instance)
+	}
+	return fmt.Sprintf("%d/%d", r.Port, r.Instance)
 }
 
 // CloneSession is a clone (mirror) session.
 type CloneSession struct {
 	ID       uint32
 	Replicas []Replica
-	Class    uint32 // class of service
-	Truncate int32  // bytes that are kept of a packet; 0: all
+	Backups  map[Replica][]Replica // as of a [MulticastGroup]
+	Class    uint32                // class of service
+	Truncate int32                 // bytes that are kept of a packet; 0: all
 }
 
 // Key is the identity of the session.
@@ -149,12 +207,15 @@ func (c *CloneSession) validate(Op) error {
 	if c.Truncate < 0 {
 		return fmt.Errorf("clone session %d: %w: truncate to %d bytes", c.ID, ErrOverflow, c.Truncate)
 	}
+	if err := checkReplicas(c.Replicas, c.Backups); err != nil {
+		return fmt.Errorf("clone session %d: %w", c.ID, err)
+	}
 	return nil
 }
 
 func (c *CloneSession) same(o Entity) bool {
 	x, ok := o.(*CloneSession)
-	return ok && c.Class == x.Class && c.Truncate == x.Truncate && sameReplicas(c.Replicas, x.Replicas)
+	return ok && c.Class == x.Class && c.Truncate == x.Truncate && sameReplicas(c.Replicas, x.Replicas) && sameBackups(c.Backups, x.Backups)
 }
 
 // sameReplicas compares as multisets.

@@ -47,6 +47,10 @@ func appendValue(b []byte, field byte, v Value) []byte {
 	return v.AppendCanonical(append(b, field<<3|tagBytes, byte(v.byteLen())))
 }
 
+func appendText(b []byte, field byte, s string) []byte {
+	return protowire.AppendString(append(b, field<<3|tagBytes), s)
+}
+
 func appendUpdate(b []byte, u Update) []byte {
 	b, update := open(b, 4) // WriteRequest.updates
 	b = appendUint(b, 1, uint64(u.Op))
@@ -57,16 +61,24 @@ func appendUpdate(b []byte, u Update) []byte {
 
 func (e *Entry) appendWire(b []byte, op Op) []byte {
 	b, entry := open(b, 2) // Entity.table_entry
+	return closeAt(e.appendBody(b, op), entry)
+}
+
+// appendBody appends the fields of TableEntry; for a Delete, the key alone.
+func (e *Entry) appendBody(b []byte, op Op) []byte {
 	b = appendUint(b, 1, uint64(e.Table.ID))
 	if !e.Default {
 		for i := range e.Match {
-			b = appendMatch(b, &e.Table.Keys[i], e.Match[i])
+			b = appendMatch(b, 2, &e.Table.Keys[i], e.Match[i])
 		}
 	}
-	if op != Delete && e.Action != nil {
-		b = e.appendAction(b)
+	if op != Delete {
+		b = e.appendTableAction(b)
 	}
 	b = appendUint(b, 4, uint64(e.Priority))
+	if op != Delete && e.Meter != nil {
+		b = e.Meter.append(b, 6)
+	}
 	if e.Default {
 		b = appendUint(b, 8, 1)
 	}
@@ -76,21 +88,22 @@ func (e *Entry) appendWire(b []byte, op Op) []byte {
 			b = appendValue(b, 11, U64(e.Cookie))
 		}
 	}
-	return closeAt(b, entry)
+	return b
 }
 
-func appendMatch(b []byte, f *Field, m Match) []byte {
+// appendMatch appends a FieldMatch as a field of a message, unless it matches anything.
+func appendMatch(b []byte, field byte, f *Field, m Match) []byte {
 	m = f.canon(m)
 	if f.isAny(m) {
 		return b
 	}
-	b, match := open(b, 2) // TableEntry.match
+	b, match := open(b, field)
 	b = appendUint(b, 1, uint64(f.ID))
 	var kind int
 	switch f.Kind {
 	case MatchExact:
 		b, kind = open(b, 2)
-		b = appendValue(b, 1, m.Value)
+		b = f.append(b, 1, m.Value)
 	case MatchTernary:
 		b, kind = open(b, 3)
 		b = appendValue(appendValue(b, 1, m.Value), 2, m.Mask)
@@ -102,22 +115,44 @@ func appendMatch(b []byte, f *Field, m Match) []byte {
 		b = appendValue(appendValue(b, 1, m.Value), 2, m.Mask)
 	case MatchOptional:
 		b, kind = open(b, 7)
-		b = appendValue(b, 1, m.Value)
+		b = f.append(b, 1, m.Value)
 	}
 	return closeAt(closeAt(b, kind), match)
 }
 
-func (e *Entry) appendAction(b []byte) []byte {
-	b, outer := open(b, 3) // TableEntry.action
-	b, action := open(b, 1)
-	b = appendUint(b, 1, uint64(e.Action.ID))
-	for i, v := range e.Params {
+// appendTableAction appends TableEntry.action, if the entry has one.
+func (e *Entry) appendTableAction(b []byte) []byte {
+	var outer int
+	switch {
+	case e.Action != nil:
+		b, outer = open(b, 3)
+		b = appendAction(b, 1, e.Action, e.Params)
+	case e.Member != 0:
+		b, outer = open(b, 3)
+		b = appendUint(b, 2, uint64(e.Member))
+	case e.Group != 0:
+		b, outer = open(b, 3)
+		b = appendUint(b, 3, uint64(e.Group))
+	case e.OneShot != nil:
+		b, outer = open(b, 3)
+		b = appendOneShot(b, e.OneShot)
+	default:
+		return b
+	}
+	return closeAt(b, outer)
+}
+
+// appendAction appends an Action as a field of a message.
+func appendAction(b []byte, field byte, a *Action, params []Value) []byte {
+	b, action := open(b, field)
+	b = appendUint(b, 1, uint64(a.ID))
+	for i, v := range params {
 		var param int
 		b, param = open(b, 4)
-		b = appendUint(b, 2, uint64(e.Action.Params[i].ID))
-		b = closeAt(appendValue(b, 3, v), param)
+		b = appendUint(b, 2, uint64(a.Params[i].ID))
+		b = closeAt(a.Params[i].append(b, 3, v), param)
 	}
-	return closeAt(closeAt(b, action), outer)
+	return closeAt(b, action)
 }
 
 func (g *MulticastGroup) appendWire(b []byte, op Op) []byte {
@@ -125,7 +160,10 @@ func (g *MulticastGroup) appendWire(b []byte, op Op) []byte {
 	b, group := open(b, 1)
 	b = appendUint(b, 1, uint64(g.ID))
 	if op != Delete {
-		b = appendReplicas(b, g.Replicas)
+		b = appendReplicas(b, g.Replicas, g.Backups)
+		if g.Cookie != 0 {
+			b = appendValue(b, 3, U64(g.Cookie))
+		}
 	}
 	return closeAt(closeAt(b, group), pre)
 }
@@ -135,7 +173,7 @@ func (c *CloneSession) appendWire(b []byte, op Op) []byte {
 	b, session := open(b, 2)
 	b = appendUint(b, 1, uint64(c.ID))
 	if op != Delete {
-		b = appendReplicas(b, c.Replicas)
+		b = appendReplicas(b, c.Replicas, c.Backups)
 		b = appendUint(b, 3, uint64(c.Class))
 		b = appendUint(b, 4, uint64(c.Truncate))
 	}
@@ -143,14 +181,28 @@ func (c *CloneSession) appendWire(b []byte, op Op) []byte {
 }
 
 // appendReplicas uses the port number that every server knows (egress_port, deprecated since 1.4
-// in favour of bytes, which some do not).
-func appendReplicas(b []byte, rs []Replica) []byte {
+// in favour of bytes, which some do not) but for names; backups came after it.
+func appendReplicas(b []byte, rs []Replica, backups map[Replica][]Replica) []byte {
 	for _, r := range rs {
 		var at int
 		b, at = open(b, 2)
-		// A oneof is present even when 0.
-		b = protowire.AppendVarint(append(b, 1<<3|tagVarint), uint64(r.Port))
-		b = closeAt(appendUint(b, 2, uint64(r.Instance)), at)
+		if r.Name != "" {
+			b = appendText(b, 3, r.Name)
+		} else { // a oneof is present even when 0
+			b = protowire.AppendVarint(append(b, 1<<3|tagVarint), uint64(r.Port))
+		}
+		b = appendUint(b, 2, uint64(r.Instance))
+		for _, spare := range backups[r] {
+			var backup int
+			b, backup = open(b, 4)
+			if spare.Name != "" {
+				b = appendText(b, 1, spare.Name)
+			} else {
+				b = appendValue(b, 1, U64(uint64(spare.Port)))
+			}
+			b = closeAt(appendUint(b, 2, uint64(spare.Instance)), backup)
+		}
+		b = closeAt(b, at)
 	}
 	return b
 }

@@ -306,10 +306,10 @@ func TestGroupAndCloneWire(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if back, err := decodeGroup(gb); err != nil || !cmp.Equal(back, g) {
+	if back, err := decodeGroup(gb, false); err != nil || !cmp.Equal(back, g) {
 		t.Errorf("group: %v %v", err, cmp.Diff(g, back))
 	}
-	if back, err := decodeClone(cb); err != nil || !cmp.Equal(back, c) {
+	if back, err := decodeClone(cb, false); err != nil || !cmp.Equal(back, c) {
 		t.Errorf("clone: %v %v", err, cmp.Diff(c, back))
 	}
 	if pc.GetPacketLengthBytes() != 128 || pc.GetClassOfService() != 2 || len(pg.GetReplicas()) != 62 {

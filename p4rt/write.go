@@ -138,10 +138,10 @@ func (s *Session) check(u Update) error {
 	if u.Op < Insert || u.Op > Delete || u.Entity == nil {
 		return fmt.Errorf("%w: update", ErrMalformed)
 	}
-	if g, ok := u.Entity.(*MulticastGroup); ok && g.ID > s.cfg.Profile.MulticastMax {
-		return fmt.Errorf("multicast group %d: %w: %s has up to %d", g.ID, ErrOverflow, s.cfg.Profile.Name, s.cfg.Profile.MulticastMax)
+	if err := u.Entity.validate(u.Op); err != nil {
+		return err
 	}
-	return u.Entity.validate(u.Op)
+	return s.cfg.Profile.admits(u)
 }
 
 // Write applies updates in as few batches as their count, bytes and keys allow, one after
@@ -169,7 +169,7 @@ func (t *Term) Write(ctx context.Context, updates []Update) ([]Result, error) {
 		}
 		got := fates[:len(index)]
 		clear(got)
-		err := b.send(ctx, t, got)
+		err := b.deliver(ctx, t, got, func(i int) Update { return updates[index[i]] })
 		for j, i := range index {
 			results[i] = got[j]
 		}
@@ -192,4 +192,43 @@ func (t *Term) Write(ctx context.Context, updates []Update) ([]Result, error) {
 		index = append(index, i)
 	}
 	return results, flush()
+}
+
+// deliver sends the batch. From a target that stops at the first failure (Profile.FailFast) it
+// sends what was aborted again, in a batch of its own, until each update has its own fate. at
+// gives the batch's updates.
+func (b *batch) deliver(ctx context.Context, t *Term, results []Result, at func(int) Update) error {
+	err := b.send(ctx, t, results)
+	if err != nil || !b.s.cfg.Profile.FailFast {
+		return err
+	}
+	index := make([]int, 0, len(results)) // of what is left
+	for i := range results {
+		index = append(index, i)
+	}
+	for last := results; ; {
+		left := index[:0]
+		for j, i := range index {
+			if last[j].Code == codes.Aborted {
+				left = append(left, i)
+			}
+		}
+		if len(left) == 0 || len(left) == len(last) { // none, or no progress
+			return nil
+		}
+		index = left
+		again := b.s.newBatch()
+		for _, i := range index {
+			u := at(i)
+			again.add(u, again.hash(u.Entity)) // it had room and no key twice before
+		}
+		last = make([]Result, len(index))
+		err := again.send(ctx, t, last)
+		for j, i := range index {
+			results[i] = last[j]
+		}
+		if err != nil {
+			return err
+		}
+	}
 }

@@ -56,6 +56,9 @@ func NewWriter(s *Session, cfg WriterConfig) *Writer {
 	if cfg.InFlight <= 0 {
 		cfg.InFlight = 2
 	}
+	if s.cfg.Profile.Serial {
+		cfg.InFlight = 1
+	}
 	if cfg.Queue <= 0 {
 		cfg.Queue = 1 << 16
 	}
@@ -161,9 +164,9 @@ type flight struct {
 }
 
 type slot struct {
-	job   *job
-	index int // in job.results
-	op    Op
+	job    *job
+	index  int // in job.results
+	update Update
 }
 
 // Run sends until the context ends; what is queued then gets ErrClosed, what is under way its fate.
@@ -194,7 +197,7 @@ func (f *flight) fly(ctx context.Context, s *Session) {
 	f.results = append(f.results[:0], make([]Result, len(f.slots))...)
 	t, err := s.readyTerm()
 	if err == nil {
-		err = f.batch.send(ctx, t, f.results)
+		err = f.batch.deliver(ctx, t, f.results, func(i int) Update { return f.slots[i].update })
 	}
 	f.err = err
 }
@@ -337,7 +340,7 @@ func (d *dispatcher) pack() (full bool) {
 				return true
 			}
 			d.busy[h] = struct{}{}
-			f.slots = append(f.slots, slot{j, j.base + j.next, u.Op})
+			f.slots = append(f.slots, slot{j, j.base + j.next, u})
 			j.next++
 		}
 		d.ready[d.head] = nil
@@ -377,7 +380,7 @@ func (d *dispatcher) land(f *flight) {
 		if f.err != nil && sl.job.err == nil {
 			sl.job.err = f.err
 		}
-		d.answer(sl.job, sl.index, sl.op, f.results[i])
+		d.answer(sl.job, sl.index, sl.update.Op, f.results[i])
 		d.advance(sl.job)
 	}
 	clear(f.slots)

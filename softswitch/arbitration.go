@@ -92,8 +92,12 @@ func (a *arbiter) update(s *session, msg *p4v1.MasterArbitrationUpdate) error {
 		s.role = r
 		r.sessions = append(r.sessions, s)
 	}
+	if a.quirks.PromotesNext {
+		a.rankLocked(r, s, msg)
+		return nil
+	}
 	wasPrimary := r.primary == s
-	s.hasID, s.id = msg.ElectionId != nil, electionIDOf(msg.ElectionId)
+	s.hasID, s.id = msg.ElectionId != nil || a.quirks.UnsetIsZero, electionIDOf(msg.ElectionId)
 	if !s.hasID || r.seen && s.id.compare(r.highest) < 0 {
 		if wasPrimary {
 			a.setPrimaryLocked(r, nil)
@@ -151,7 +155,7 @@ func (a *arbiter) admitLocked(s *session, msg *p4v1.MasterArbitrationUpdate) (*r
 		}
 		r = &role{name: name}
 	}
-	if msg.ElectionId != nil {
+	if msg.ElectionId != nil || a.quirks.UnsetIsZero {
 		for _, other := range r.sessions {
 			if other != s && other.hasID && other.id == electionIDOf(msg.ElectionId) {
 				return nil, nil, invalidf("election id %v is used by another controller", msg.ElectionId)
@@ -181,9 +185,10 @@ func (a *arbiter) leave(s *session) {
 	if r.primary != s {
 		return
 	}
-	a.setPrimaryLocked(r, nil)
-	if next := r.next(); next != nil && a.quirks.PromotesNext {
-		a.setPrimaryLocked(r, next)
+	if a.quirks.PromotesNext {
+		a.succeedLocked(r)
+	} else {
+		a.setPrimaryLocked(r, nil)
 	}
 	r.notifyAll(a.deviceID)
 }
@@ -212,9 +217,12 @@ func (a *arbiter) begin(deviceID uint64, name string, id *p4v1.Uint128) (*role, 
 	if r == nil {
 		return nil, nil, faultf(codes.NotFound, "no controller has role %q", name)
 	}
-	if id == nil && a.quirks.OpenWrites {
+	if id == nil && a.quirks.OpenWrites && len(r.sessions) == 0 {
 		r.inflight++
 		return r, r.scope, nil
+	}
+	if id == nil && a.quirks.UnsetIsZero {
+		id = &p4v1.Uint128{}
 	}
 	if r.primary == nil || id == nil || r.primary.id != electionIDOf(id) {
 		return nil, nil, faultf(codes.PermissionDenied, "not the primary of role %q", name)
@@ -257,17 +265,6 @@ func (a *arbiter) roleName(name string) string {
 		return ""
 	}
 	return name
-}
-
-// next is the live controller with the highest election id, or nil.
-func (r *role) next() *session {
-	var best *session
-	for _, s := range r.sessions {
-		if s.hasID && (best == nil || s.id.compare(best.id) > 0) {
-			best = s
-		}
-	}
-	return best
 }
 
 func (r *role) notifyAll(deviceID uint64) {

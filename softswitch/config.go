@@ -37,6 +37,9 @@ func (s *Server) SetForwardingPipelineConfig(_ context.Context, req *p4v1.SetFor
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	action := req.GetAction()
+	if s.options.Quirks.FixedPipeline && s.differs(req.GetConfig()) {
+		return nil, faultf(codes.Unimplemented, "another P4Info cannot be set")
+	}
 	switch action {
 	case p4v1.SetForwardingPipelineConfigRequest_COMMIT:
 		if req.GetConfig() != nil {
@@ -71,6 +74,12 @@ func (s *Server) SetForwardingPipelineConfig(_ context.Context, req *p4v1.SetFor
 	}
 	s.log.Info("forwarding pipeline config", "action", action.String(), "cookie", req.GetConfig().GetCookie().GetCookie())
 	return &p4v1.SetForwardingPipelineConfigResponse{}, nil
+}
+
+// differs tells whether a config that is set has another P4Info.
+func (s *Server) differs(config *p4v1.ForwardingPipelineConfig) bool {
+	t := s.present()
+	return t != nil && t.config != nil && config != nil && !sameP4Info(t.config.GetP4Info(), config.GetP4Info())
 }
 
 // commitLocked lets packets go through t. Those on their way finish in the old pipeline.

@@ -136,8 +136,6 @@ func TestPushClearsAndReconcileKeeps(t *testing.T) {
 			modify(&p4v1.CounterEntry{CounterId: l.id("port_counter"), Index: index(3), Data: &p4v1.CounterData{PacketCount: 6}}))
 		c.write(insert(l.group(3, groupMember(1, 1, 0))))
 		c.write(insert(l.entry("ecmp", toGroup(3), exact(1, 5))), insert(l.entry("indirect", toMember(4), exact(1, 5))))
-		set := &p4v1.ActionProfileActionSet{ActionProfileActions: []*p4v1.ActionProfileAction{{Action: l.action("forward", []byte{3}), Weight: 1}}}
-		c.write(insert(l.entry("ecmp", &p4v1.TableAction{Type: &p4v1.TableAction_ActionProfileActionSet{ActionProfileActionSet: set}}, exact(1, 6))))
 		return l.read(everything()...)
 	}
 	empty := l.read(everything()...)
@@ -182,6 +180,23 @@ func TestPushClearsAndReconcileKeeps(t *testing.T) {
 		t.Errorf("re-push (-want +got):\n%s", diff)
 	}
 	fill()
+
+	c.push(commitNow, l.probe())
+	c.write(insert(l.entry("ecmp", l.oneShot(3), exact(1, 6))))
+	before = l.read(everything()...)
+	c.push(reconcile, other)
+	if diff := cmp.Diff(before, l.read(everything()...), sameSet()); diff != "" {
+		t.Errorf("reconcile of a one-shot (-want +got):\n%s", diff)
+	}
+}
+
+// oneShot is an action set that forwards to ports.
+func (l *lab) oneShot(ports ...byte) *p4v1.TableAction {
+	set := &p4v1.ActionProfileActionSet{}
+	for _, p := range ports {
+		set.ActionProfileActions = append(set.ActionProfileActions, &p4v1.ActionProfileAction{Action: l.action("forward", []byte{p}), Weight: 1})
+	}
+	return &p4v1.TableAction{Type: &p4v1.TableAction_ActionProfileActionSet{ActionProfileActionSet: set}}
 }
 
 func TestRestartForgetsEverything(t *testing.T) {

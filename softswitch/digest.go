@@ -266,7 +266,7 @@ func (s *Server) ackDigest(peer *session, ack *p4v1.DigestListAck) error {
 	streams.mu.Lock()
 	defer streams.mu.Unlock()
 	d := streams.byID[ack.GetDigestId()]
-	if d == nil {
+	if d == nil || s.options.Quirks.NoDigestAck {
 		return nil
 	}
 	for i := range d.lists {

@@ -279,6 +279,11 @@ func (t *target) writeValueSet(kind p4v1.Update_Type, e *p4v1.ValueSetEntry) err
 		if err != nil {
 			return invalidf("value set %s, member %d: %v", v.name, i, err)
 		}
+		for k := range members {
+			if sameMatch(v.fields, members[k], match) {
+				return faultf(codes.AlreadyExists, "value set %s: members %d and %d are the same", v.name, k, i)
+			}
+		}
 		members = append(members, append([]pipeline.FieldMatch(nil), match...))
 	}
 	return core.Set(members)

@@ -3,6 +3,7 @@ package softswitch
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net"
 	"os"
 	"sync"
@@ -58,7 +59,7 @@ func newQuirkyLab(t testing.TB, quirks Quirks) *lab {
 	l := &lab{t: t, ends: map[uint16]*port.End{}, now: time.Unix(1_000_000, 0)}
 	ports := map[uint16]port.Port{}
 	for n := uint16(1); n <= 4; n++ {
-		inner, outer := port.NewLink("switch", "host", 0)
+		inner, outer := port.NewLink(fmt.Sprintf("p%d", n), "host", 0)
 		ports[n], l.ends[n] = inner, outer
 	}
 	var err error

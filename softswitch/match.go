@@ -38,6 +38,9 @@ func (t *target) decodeMatch(fields []fieldSchema, match []*p4v1.FieldMatch) ([]
 
 func decodeField(out *pipeline.FieldMatch, f *fieldSchema, m *p4v1.FieldMatch) error {
 	*out = pipeline.FieldMatch{}
+	if f.tr != nil {
+		return decodeTranslated(out, f, m)
+	}
 	switch x := m.GetFieldMatchType().(type) {
 	case *p4v1.FieldMatch_Exact_:
 		if f.kind != pipeline.Exact {
@@ -68,6 +71,58 @@ func decodeField(out *pipeline.FieldMatch, f *fieldSchema, m *p4v1.FieldMatch) e
 		return decodeRange(out, f, x.Range)
 	}
 	return faultf(codes.InvalidArgument, "match type is missing or not known")
+}
+
+// decodeTranslated decodes a match of a field of a translated type. One that is not of a
+// single value has no meaning in the controller's form (P4Runtime spec, "Translation of
+// Match Fields").
+func decodeTranslated(out *pipeline.FieldMatch, f *fieldSchema, m *p4v1.FieldMatch) error {
+	var value, high []byte
+	single, kind := true, pipeline.Exact
+	switch x := m.GetFieldMatchType().(type) {
+	case *p4v1.FieldMatch_Exact_:
+		value = x.Exact.GetValue()
+	case *p4v1.FieldMatch_Optional_:
+		value, kind = x.Optional.GetValue(), pipeline.Optional
+	case *p4v1.FieldMatch_Lpm:
+		value, kind = x.Lpm.GetValue(), pipeline.LPM
+		single = !f.tr.text && int(x.Lpm.GetPrefixLen()) == f.width
+	case *p4v1.FieldMatch_Ternary_:
+		value, kind = x.Ternary.GetValue(), pipeline.Ternary
+		single = !f.tr.text && allOnes(x.Ternary.GetMask(), f.width)
+	case *p4v1.FieldMatch_Range_:
+		value, high, kind = x.Range.GetLow(), x.Range.GetHigh(), pipeline.Range
+		single = compare(value, high) == 0
+	default:
+		return faultf(codes.InvalidArgument, "match type is missing or not known")
+	}
+	if kind != f.kind {
+		return wrongKind(f)
+	}
+	if !single {
+		return faultf(codes.InvalidArgument, "a translated field is matched by single values only")
+	}
+	if !f.tr.text {
+		if err := checkWidth(value, f.width); err != nil {
+			return err
+		}
+	}
+	core, err := f.tr.toCore(value)
+	if err != nil {
+		return err
+	}
+	out.Value = core
+	switch kind {
+	case pipeline.LPM:
+		out.PrefixLen = f.tr.width
+	case pipeline.Ternary:
+		out.Mask = ones(f.tr.width)
+	case pipeline.Optional:
+		out.Mask = f.mask
+	case pipeline.Range:
+		out.High = core
+	}
+	return nil
 }
 
 func wrongKind(f *fieldSchema) error {
@@ -144,6 +199,10 @@ func encodeMatch(fields []fieldSchema, match []pipeline.FieldMatch) []*p4v1.Fiel
 		if m.Any {
 			continue
 		}
+		if f.tr != nil {
+			out = append(out, f.encodeTranslated(m))
+			continue
+		}
 		x := &p4v1.FieldMatch{FieldId: f.id}
 		switch f.kind {
 		case pipeline.LPM:
@@ -160,6 +219,24 @@ func encodeMatch(fields []fieldSchema, match []pipeline.FieldMatch) []*p4v1.Fiel
 		out = append(out, x)
 	}
 	return out
+}
+
+// encodeTranslated is the inverse of decodeTranslated.
+func (f *fieldSchema) encodeTranslated(m *pipeline.FieldMatch) *p4v1.FieldMatch {
+	x, v := &p4v1.FieldMatch{FieldId: f.id}, f.tr.toSDN(m.Value)
+	switch f.kind {
+	case pipeline.LPM:
+		x.FieldMatchType = &p4v1.FieldMatch_Lpm{Lpm: &p4v1.FieldMatch_LPM{Value: v, PrefixLen: int32(f.width)}}
+	case pipeline.Ternary:
+		x.FieldMatchType = &p4v1.FieldMatch_Ternary_{Ternary: &p4v1.FieldMatch_Ternary{Value: v, Mask: ones(f.width)}}
+	case pipeline.Range:
+		x.FieldMatchType = &p4v1.FieldMatch_Range_{Range: &p4v1.FieldMatch_Range{Low: v, High: v}}
+	case pipeline.Optional:
+		x.FieldMatchType = &p4v1.FieldMatch_Optional_{Optional: &p4v1.FieldMatch_Optional{Value: v}}
+	default:
+		x.FieldMatchType = &p4v1.FieldMatch_Exact_{Exact: &p4v1.FieldMatch_Exact{Value: v}}
+	}
+	return x
 }
 
 // sameMatch compares a decoded match with one as the pipeline reads it back.
@@ -206,10 +283,11 @@ func (t *target) decodeAction(refs []actionRef, a *p4v1.Action) (actionRef, [][]
 		if params[i] != nil {
 			return ref, nil, invalidf("action %s: parameter %d is there twice", ref.name, p.GetParamId())
 		}
-		if err := checkWidth(p.GetValue(), ref.params[i].width); err != nil {
+		value, err := ref.params[i].decode(p.GetValue())
+		if err != nil {
 			return ref, nil, invalidf("action %s: parameter %d: %v", ref.name, p.GetParamId(), err)
 		}
-		params[i] = p.GetValue()
+		params[i] = value
 	}
 	for i := range params {
 		if params[i] == nil {
@@ -217,6 +295,27 @@ func (t *target) decodeAction(refs []actionRef, a *p4v1.Action) (actionRef, [][]
 		}
 	}
 	return ref, params, nil
+}
+
+// decode checks a parameter's value and translates it.
+func (p *paramSchema) decode(b []byte) ([]byte, error) {
+	if p.tr == nil {
+		return b, checkWidth(b, p.width)
+	}
+	if !p.tr.text {
+		if err := checkWidth(b, p.width); err != nil {
+			return nil, err
+		}
+	}
+	return p.tr.toCore(b)
+}
+
+// encode is the inverse of decode.
+func (p *paramSchema) encode(b []byte) []byte {
+	if p.tr == nil {
+		return canonical(b)
+	}
+	return p.tr.toSDN(b)
 }
 
 func (a *actionSchema) paramIndex(id uint32) int {
@@ -236,7 +335,7 @@ func encodeAction(refs []actionRef, name string, params [][]byte) *p4v1.Action {
 	}
 	a := &p4v1.Action{ActionId: ref.id}
 	for i := range min(len(params), len(ref.params)) {
-		a.Params = append(a.Params, &p4v1.Action_Param{ParamId: ref.params[i].id, Value: canonical(params[i])})
+		a.Params = append(a.Params, &p4v1.Action_Param{ParamId: ref.params[i].id, Value: ref.params[i].encode(params[i])})
 	}
 	return a
 }

@@ -16,24 +16,28 @@ type headerSchema struct {
 
 type headerField struct {
 	id     uint32
+	name   string
 	offset int // bits from the start
 	width  int // bits
+	tr     *translation
 }
 
 // addHeaders reads the ControllerPacketMetadata.
 func (s *schema) addHeaders() error {
 	for _, m := range s.info.GetControllerPacketMetadata() {
 		h := &headerSchema{}
-		bits := 0
+		bits, translated := 0, false
 		for _, f := range m.GetMetadata() {
-			if f.GetId() == 0 || f.GetBitwidth() <= 0 {
+			tr := s.translationOf(f.GetTypeName())
+			translated = translated || tr != nil
+			if f.GetId() == 0 || f.GetBitwidth() <= 0 && (tr == nil || !tr.text) {
 				return invalidf("controller header %s: field %s: id %d, %d bits: not supported",
 					m.GetPreamble().GetName(), f.GetName(), f.GetId(), f.GetBitwidth())
 			}
-			h.fields = append(h.fields, headerField{id: f.GetId(), offset: bits, width: int(f.GetBitwidth())})
+			h.fields = append(h.fields, headerField{id: f.GetId(), name: f.GetName(), offset: bits, width: int(f.GetBitwidth()), tr: tr})
 			bits += int(f.GetBitwidth())
 		}
-		if bits%8 != 0 {
+		if bits%8 != 0 && !translated { // the program tells the width of a translated field
 			return invalidf("controller header %s has %d bits: not a multiple of 8", m.GetPreamble().GetName(), bits)
 		}
 		h.size = bits / 8
@@ -98,10 +102,11 @@ func (h *headerSchema) encode(out []byte, metadata []*p4v1.PacketMetadata) ([]by
 			if found {
 				return nil, invalidf("metadata id %d is there twice", f.id)
 			}
-			if err := checkWidth(m.GetValue(), f.width); err != nil {
+			value, err := f.decode(m.GetValue())
+			if err != nil {
 				return nil, invalidf("metadata id %d: %v", f.id, err)
 			}
-			f.put(header, m.GetValue())
+			f.put(header, value)
 			found = true
 		}
 		if !found {
@@ -118,9 +123,21 @@ func (h *headerSchema) encode(out []byte, metadata []*p4v1.PacketMetadata) ([]by
 func (h *headerSchema) decode(header []byte) []*p4v1.PacketMetadata {
 	out := make([]*p4v1.PacketMetadata, len(h.fields))
 	for i, f := range h.fields {
-		out[i] = &p4v1.PacketMetadata{MetadataId: f.id, Value: f.get(header)}
+		value := f.get(header)
+		if f.tr != nil {
+			value = f.tr.toSDN(value)
+		}
+		out[i] = &p4v1.PacketMetadata{MetadataId: f.id, Value: value}
 	}
 	return out
+}
+
+// decode checks the value of a field and translates it.
+func (f headerField) decode(b []byte) ([]byte, error) {
+	if f.tr != nil {
+		return f.tr.toCore(b)
+	}
+	return b, checkWidth(b, f.width)
 }
 
 // packetIn takes a frame that left by the CPU port to the primaries. frame is the

@@ -43,7 +43,11 @@ func (t *target) writeMember(kind p4v1.Update_Type, m *p4v1.ActionProfileMember)
 		return err
 	}
 	if kind == p4v1.Update_DELETE {
-		return p.core.DeleteMember(m.GetMemberId())
+		err := p.core.DeleteMember(m.GetMemberId())
+		if err == nil {
+			p.members--
+		}
+		return err
 	}
 	if m.GetAction() == nil {
 		return invalidf("action is missing")
@@ -52,12 +56,28 @@ func (t *target) writeMember(kind p4v1.Update_Type, m *p4v1.ActionProfileMember)
 	if err != nil {
 		return err
 	}
+	if len(p.oneShots) > 0 && kind == p4v1.Update_INSERT {
+		return errMixed(p)
+	}
 	member := pipeline.Member{ID: m.GetMemberId(), Action: ref.name, Params: params}
 	if kind == p4v1.Update_MODIFY {
 		return p.core.ModifyMember(member)
 	}
-	return p.core.InsertMember(member)
+	if err := p.core.InsertMember(member); err != nil {
+		return err
+	}
+	p.members++
+	return nil
 }
+
+// errMixed refuses to program a selector in both styles (P4Runtime spec, "One Shot Action
+// Selector Programming").
+func errMixed(p *boundProfile) error {
+	return invalidf("action profile %s: one-shots don't go with members and groups", p.name)
+}
+
+// hasMembers tells whether a client has made members or groups.
+func (p *boundProfile) hasMembers() bool { return p.members > 0 || len(p.groups) > 0 }
 
 func checkMemberID(what string, id uint32) error {
 	switch {
@@ -91,6 +111,8 @@ func (t *target) writeGroup(kind p4v1.Update_Type, g *p4v1.ActionProfileGroup) e
 	}
 	old := p.groups[id]
 	switch {
+	case kind == p4v1.Update_INSERT && len(p.oneShots) > 0:
+		return errMixed(p)
 	case kind == p4v1.Update_INSERT && old != nil:
 		return faultf(codes.AlreadyExists, "group %d already exists", id)
 	case kind == p4v1.Update_MODIFY && old == nil:
@@ -173,7 +195,7 @@ func (p *profileSchema) share(weight int32) int64 {
 func (t *target) watchPort(b []byte, number int32) (watched bool, n uint16, err error) {
 	switch {
 	case len(b) > 0:
-		if n, err = portOf(b); err != nil {
+		if n, err = t.portOf(b); err != nil {
 			return false, 0, err
 		}
 	case number == 0:
@@ -248,6 +270,9 @@ func (t *target) makeOneShot(p *boundProfile, set *p4v1.ActionProfileActionSet) 
 	}
 	if err := p.checkSetSize(set); err != nil {
 		return nil, err
+	}
+	if p.hasMembers() {
+		return nil, errMixed(p)
 	}
 	x := &oneShot{set: proto.CloneOf(set)}
 	for _, a := range set.GetActionProfileActions() {

@@ -49,7 +49,11 @@ func (s *Server) collect(sc *scope, req *p4v1.ReadRequest, out *pages, errs *bat
 	reader := *t // scratch memory of its own: readers run side by side
 	reader.scratch = scratch{}
 	for i, query := range req.GetEntities() {
-		errs.record(i, reader.read(sc, query, out.add))
+		query, err := s.options.Quirks.filter(query)
+		if err == nil {
+			err = reader.read(sc, query, out.add)
+		}
+		errs.record(i, err)
 	}
 	return nil
 }

@@ -62,8 +62,8 @@ func (t *target) writeMulticast(kind p4v1.Update_Type, g *p4v1.MulticastGroupEnt
 
 func (t *target) writeClone(kind p4v1.Update_Type, c *p4v1.CloneSessionEntry) error {
 	id := c.GetSessionId()
-	if id == 0 || id > maxGroupID {
-		return invalidf("clone session id %d is not in 1…%d", id, maxGroupID)
+	if limit := t.server.options.Quirks.MaxCloneID; id == 0 || id > limit {
+		return invalidf("clone session id %d is not in 1…%d", id, limit)
 	}
 	if err := checkPresence(kind, t.clones[id] != nil, "clone session", id); err != nil {
 		return err
@@ -114,7 +114,7 @@ func (t *target) checkReplicas(list []*p4v1.Replica) error {
 		return nil
 	}
 	for _, r := range list {
-		main, err := replicaPort(r)
+		main, err := t.replicaPort(r)
 		if err != nil {
 			return err
 		}
@@ -122,7 +122,7 @@ func (t *target) checkReplicas(list []*p4v1.Replica) error {
 			return err
 		}
 		for _, b := range r.GetBackupReplicas() {
-			backup, err := portOf(b.GetPort())
+			backup, err := t.portOf(b.GetPort())
 			if err != nil {
 				return err
 			}
@@ -138,10 +138,13 @@ func (t *target) checkReplicas(list []*p4v1.Replica) error {
 }
 
 // replicaPort reads a replica's port in either encoding.
-func replicaPort(r *p4v1.Replica) (uint16, error) {
+func (t *target) replicaPort(r *p4v1.Replica) (uint16, error) {
 	switch p := r.GetPortKind().(type) {
 	case *p4v1.Replica_Port:
-		return portOf(p.Port)
+		if t.server.options.Quirks.NumericPorts {
+			return 0, nil
+		}
+		return t.portOf(p.Port)
 	case *p4v1.Replica_EgressPort:
 		if p.EgressPort > 0xffff {
 			return 0, invalidf("port %d is beyond 16 bits", p.EgressPort)
@@ -156,12 +159,12 @@ func replicaPort(r *p4v1.Replica) (uint16, error) {
 func (t *target) replicas(list []*p4v1.Replica) []pipeline.Replica {
 	out := make([]pipeline.Replica, 0, len(list))
 	for _, r := range list {
-		if n, _ := replicaPort(r); len(r.GetBackupReplicas()) == 0 || t.server.portUp(n) {
+		if n, _ := t.replicaPort(r); len(r.GetBackupReplicas()) == 0 || t.server.portUp(n) {
 			out = append(out, pipeline.Replica{Port: n, RID: uint16(r.GetInstance())})
 			continue
 		}
 		for _, b := range r.GetBackupReplicas() {
-			if n, _ := portOf(b.GetPort()); t.server.portUp(n) {
+			if n, _ := t.portOf(b.GetPort()); t.server.portUp(n) {
 				out = append(out, pipeline.Replica{Port: n, RID: uint16(b.GetInstance())})
 				break
 			}

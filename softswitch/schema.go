@@ -24,6 +24,9 @@ type schema struct {
 	digestIDs map[uint32]*digestSchema
 	packetIn  *headerSchema // nil: none
 	packetOut *headerSchema
+
+	translations map[string]*translation // by name of type; nil: a type without
+	portType     *translation            // that of ports, if they are translated
 }
 
 type tableSchema struct {
@@ -47,6 +50,7 @@ type fieldSchema struct {
 	kind  pipeline.MatchKind
 	width int    // bits
 	mask  []byte // all ones, if the program has an optional field as a ternary one
+	tr    *translation
 }
 
 // actionRef is an action as one table may use it.
@@ -64,6 +68,7 @@ type actionSchema struct {
 type paramSchema struct {
 	id    uint32
 	width int // bits
+	tr    *translation
 }
 
 type profileSchema struct {
@@ -112,6 +117,7 @@ func newSchema(info *configv1.P4Info) (*schema, error) {
 		meters: map[uint32]*meterSchema{}, registers: map[uint32]*registerSchema{},
 		valueSets: map[uint32]*valueSetSchema{},
 		digests:   map[string]*digestSchema{}, digestIDs: map[uint32]*digestSchema{},
+		translations: map[string]*translation{},
 	}
 	for _, step := range []func() error{
 		s.checkIDs, s.addActions, s.addProfiles, s.addArrays, s.addTables, s.addValueSets, s.addDigests, s.addHeaders,
@@ -163,11 +169,12 @@ func (s *schema) addActions() error {
 	for _, a := range s.info.GetActions() {
 		action := &actionSchema{id: a.GetPreamble().GetId(), name: a.GetPreamble().GetName()}
 		for _, p := range a.GetParams() {
-			if p.GetId() == 0 || p.GetBitwidth() <= 0 {
+			tr := s.translationOf(p.GetTypeName())
+			if p.GetId() == 0 || p.GetBitwidth() <= 0 && (tr == nil || !tr.text) {
 				return invalidf("action %s: parameter %s: id %d, %d bits: not supported",
 					action.name, p.GetName(), p.GetId(), p.GetBitwidth())
 			}
-			action.params = append(action.params, paramSchema{id: p.GetId(), width: int(p.GetBitwidth())})
+			action.params = append(action.params, paramSchema{id: p.GetId(), width: int(p.GetBitwidth()), tr: tr})
 		}
 		s.actions[action.id] = action
 	}
@@ -226,7 +233,7 @@ func (s *schema) addTables() error {
 			idleTimeout: t.GetIdleTimeoutBehavior() == configv1.Table_NOTIFY_CONTROL,
 		}
 		var err error
-		if table.fields, err = fieldsOf(t.GetMatchFields()); err != nil {
+		if table.fields, err = s.fieldsOf(t.GetMatchFields()); err != nil {
 			return fmt.Errorf("table %s: %w", table.name, err)
 		}
 		for _, f := range table.fields {
@@ -266,7 +273,7 @@ func (s *schema) addTableActions(table *tableSchema, t *configv1.Table) error {
 	return nil
 }
 
-func fieldsOf(list []*configv1.MatchField) ([]fieldSchema, error) {
+func (s *schema) fieldsOf(list []*configv1.MatchField) ([]fieldSchema, error) {
 	var fields []fieldSchema
 	for _, f := range list {
 		kind, ok := map[configv1.MatchField_MatchType]pipeline.MatchKind{
@@ -274,18 +281,19 @@ func fieldsOf(list []*configv1.MatchField) ([]fieldSchema, error) {
 			configv1.MatchField_TERNARY: pipeline.Ternary, configv1.MatchField_RANGE: pipeline.Range,
 			configv1.MatchField_OPTIONAL: pipeline.Optional,
 		}[f.GetMatchType()]
-		if !ok || f.GetId() == 0 || f.GetBitwidth() <= 0 {
+		tr := s.translationOf(f.GetTypeName())
+		if !ok || f.GetId() == 0 || f.GetBitwidth() <= 0 && (tr == nil || !tr.text) {
 			return nil, invalidf("match field %s: id %d, %d bits, %v: not supported",
 				f.GetName(), f.GetId(), f.GetBitwidth(), f.GetMatchType())
 		}
-		fields = append(fields, fieldSchema{id: f.GetId(), name: f.GetName(), kind: kind, width: int(f.GetBitwidth())})
+		fields = append(fields, fieldSchema{id: f.GetId(), name: f.GetName(), kind: kind, width: int(f.GetBitwidth()), tr: tr})
 	}
 	return fields, nil
 }
 
 func (s *schema) addValueSets() error {
 	for _, v := range s.info.GetValueSets() {
-		fields, err := fieldsOf(v.GetMatch())
+		fields, err := s.fieldsOf(v.GetMatch())
 		if err != nil {
 			return fmt.Errorf("value set %s: %w", v.GetPreamble().GetName(), err)
 		}

@@ -88,9 +88,7 @@ func New(o Options) (*Server, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	if o.Quirks.MaxGroupID == 0 || o.Quirks.MaxGroupID > maxGroupID {
-		o.Quirks.MaxGroupID = maxGroupID
-	}
+	o.Quirks.setDefaults()
 	s := &Server{options: o, log: o.Logger.With("device", o.DeviceID), arbiter: newArbiter(o.DeviceID, o.MaxStreams, o.Quirks)}
 	if o.CPUPort != 0 && o.CPUPort == o.DropPort {
 		return nil, fmt.Errorf("softswitch: port %d cannot be both CPU port and drop port", o.CPUPort)

@@ -42,6 +42,8 @@ type boundProfile struct {
 	*profileSchema
 	core   *pipeline.Profile
 	groups map[uint32]*p4v1.ActionProfileGroup // as they read back
+	// members is how many members clients have made.
+	members int
 	// One-shot groups by their hidden group id.
 	oneShots map[uint32]*oneShot
 	nextID   uint32 // of hidden groups and members
@@ -101,6 +103,9 @@ func (t *target) bind() error {
 		}
 		t.tables[table.id] = &boundTable{tableSchema: table, core: core}
 	}
+	if err := t.bindTranslations(t.config.GetP4DeviceConfig()); err != nil {
+		return err
+	}
 	for _, p := range t.schema.profiles {
 		core, ok := t.machine.Profile(p.name)
 		if !ok {
@@ -140,6 +145,16 @@ func sameKeys(fields []fieldSchema, keys []pipeline.KeyInfo) error {
 			k.Kind = pipeline.Exact
 		case f.kind == pipeline.Optional && k.Kind == pipeline.Ternary:
 			k.Kind, f.mask = pipeline.Optional, ones(f.width) // as p4c compiles it
+		}
+		if f.tr != nil {
+			if err := f.tr.setWidth(k.Width); err != nil {
+				return err
+			}
+			f.width = max(f.width, 1)
+			k.Width = f.width
+			if f.mask != nil {
+				f.mask = ones(f.tr.width)
+			}
 		}
 		if f.width != k.Width || f.kind != k.Kind {
 			return fmt.Errorf("key field %s: %s bit<%d> in the p4info, %s bit<%d> in the program",

@@ -31,8 +31,17 @@ func (s *Server) Write(_ context.Context, req *p4v1.WriteRequest) (*p4v1.WriteRe
 	errs := batchErrors{size: len(req.GetUpdates()), fullIsUnknown: s.options.Quirks.FullIsUnknown}
 	switch req.GetAtomicity() {
 	case p4v1.WriteRequest_CONTINUE_ON_ERROR:
+		failed := -1
 		for i, u := range req.GetUpdates() {
-			errs.record(i, t.write(sc, u))
+			if failed >= 0 && s.options.Quirks.FailFast {
+				errs.record(i, faultf(codes.Aborted, "not attempted: update %d failed", failed))
+				continue
+			}
+			err := t.write(sc, u)
+			if err != nil {
+				failed = i
+			}
+			errs.record(i, err)
 		}
 	case p4v1.WriteRequest_ROLLBACK_ON_ERROR:
 		t.writeAll(sc, req.GetUpdates(), &errs)
@@ -59,6 +68,9 @@ func (t *target) write(sc *scope, u *p4v1.Update) error {
 		if name := t.schema.nameOf(u.GetEntity()); !sc.allows(name) {
 			return faultf(codes.PermissionDenied, "%q is outside the role", name)
 		}
+	}
+	if err := t.server.options.Quirks.refuses(kind, u.GetEntity()); err != nil {
+		return err
 	}
 	switch e := u.GetEntity().GetEntity().(type) {
 	case *p4v1.Entity_TableEntry:

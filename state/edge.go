@@ -22,8 +22,8 @@ type EdgeInfo struct {
 	Encaps  []string     `json:"encaps"` // in order of preference: vxlan, geneve, gre
 	MTU     int          `json:"mtu"`    // of the underlay, bytes of IP
 	Version string       `json:"version,omitempty"`
-	Status  string       `json:"status,omitempty"` // where the agent can be asked for its status: host:port
-	Level   int          `json:"level,omitempty"` // highest cluster feature level that it can do
+	Status  string       `json:"status,omitempty"` // where the agent can be asked for its status: http://HOST:PORT, https://HOST:PORT or unix:/PATH
+	Level   int          `json:"level,omitempty"`  // highest cluster feature level that it can do
 }
 
 // Edge is a live edge as the database knows it.

@@ -19,17 +19,9 @@ import (
 // Decode reads objects from a YAML or JSON stream. Unknown and repeated fields are errors; all errors are reported (Errors).
 // It checks form only; Set.Apply checks meaning.
 func Decode(file string, data []byte) ([]*Object, error) {
-	f, err := parser.ParseBytes(data, 0)
+	f, err := parse(file, data)
 	if err != nil {
-		e := &FieldError{File: file, Problem: err.Error()}
-		var se *yaml.SyntaxError
-		if errors.As(err, &se) {
-			e.Problem = se.Message
-			if se.Token != nil {
-				e.Line = se.Token.Position.Line
-			}
-		}
-		return nil, Errors{e}
+		return nil, err
 	}
 	var objects []*Object
 	var errs Errors
@@ -46,6 +38,42 @@ func Decode(file string, data []byte) ([]*Object, error) {
 		return nil, err
 	}
 	return objects, nil
+}
+
+// DecodeDocument reads the one document of a YAML or JSON file of another form into a struct with json tags, by the rules of Decode. The source
+// has the lines of the fields that are there.
+func DecodeDocument(file string, data []byte, into any) (*Source, error) {
+	f, err := parse(file, data)
+	if err != nil {
+		return nil, err
+	}
+	d := decoder{file: file, lines: map[string]int{}}
+	for _, doc := range f.Docs {
+		switch {
+		case doc.Body == nil || doc.Body.Type() == ast.CommentType || doc.Body.Type() == ast.NullType:
+		case len(d.lines) > 0:
+			d.fail(doc.Body, "", "", "is a second document", "write one")
+		default:
+			d.value(doc.Body, reflect.ValueOf(into).Elem(), "")
+		}
+	}
+	return &Source{File: file, Lines: d.lines}, d.errs.orNil()
+}
+
+func parse(file string, data []byte) (*ast.File, error) {
+	f, err := parser.ParseBytes(data, 0)
+	if err == nil {
+		return f, nil
+	}
+	e := &FieldError{File: file, Problem: err.Error()}
+	var se *yaml.SyntaxError
+	if errors.As(err, &se) {
+		e.Problem = se.Message
+		if se.Token != nil {
+			e.Line = se.Token.Position.Line
+		}
+	}
+	return nil, Errors{e}
 }
 
 // decoder fills one object and notes the line of every field.
@@ -170,11 +198,13 @@ func (d *decoder) value(n ast.Node, v reflect.Value, path string) {
 	case reflect.Slice:
 		d.sequence(n, v, path)
 	case reflect.Map:
-		m := map[string]string{}
+		m := reflect.MakeMap(v.Type())
 		for _, f := range d.fields(n, path) {
-			m[key(f)] = text(f.Value)
+			item := reflect.New(v.Type().Elem()).Elem()
+			d.value(f.Value, item, join(path, key(f)))
+			m.SetMapIndex(reflect.ValueOf(key(f)), item)
 		}
-		v.Set(reflect.ValueOf(m))
+		v.Set(m)
 	default:
 		d.scalar(n, v, path)
 	}
@@ -214,7 +244,7 @@ func (d *decoder) sequence(n ast.Node, v reflect.Value, path string) {
 func (d *decoder) scalar(n ast.Node, v reflect.Value, path string) {
 	s := text(n)
 	if mapping(n) != nil || n.Type() == ast.SequenceType || n.Type() == ast.MappingType {
-		d.fail(n, path, "", "is a mapping or a list", "write one value")
+		d.fail(n, path, "", "is a mapping or a list", "write one value, in quotes if it has a colon")
 		return
 	}
 	switch v.Kind() {
@@ -225,7 +255,7 @@ func (d *decoder) scalar(n ast.Node, v reflect.Value, path string) {
 			d.fail(n, path, s, "is neither true nor false", "")
 		}
 		v.SetBool(s == "true")
-	case reflect.Uint8, reflect.Uint16, reflect.Uint32:
+	case reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		x, err := strconv.ParseUint(s, 10, v.Type().Bits())
 		if err != nil {
 			d.fail(n, path, s, "is not a number in range", fmt.Sprintf("use 0 to %d", uint64(1)<<v.Type().Bits()-1))

@@ -108,13 +108,13 @@ func (v *validator) fail(o *Object, field, value, problem, hint string) {
 	e := &FieldError{Object: o.Ref().String(), Field: field, Value: value, Problem: problem, Hint: hint}
 	if o.Source != nil {
 		e.File = o.Source.File
-		e.Line = o.Source.line(field)
+		e.Line = o.Source.Line(field)
 	}
 	v.errs = append(v.errs, e)
 }
 
-// line returns the line of a field, or of what it would be in if it is missing.
-func (s *Source) line(field string) int {
+// Line returns the line of a field, or of what it would be in if it is missing.
+func (s *Source) Line(field string) int {
 	for {
 		if n, ok := s.Lines[field]; ok {
 			return n

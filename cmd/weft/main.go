@@ -18,22 +18,18 @@ func main() {
 	os.Exit(code)
 }
 
-// errReported ends a command with exit status 1 when what is wrong has been printed already.
+// errReported stands for an error that has been printed already.
 var errReported = errors.New("reported")
 
-// run runs one command line and returns the exit status: 0 or 1.
+// run runs one command line and returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := newRoot()
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	switch cmd, err := root.ExecuteContextC(ctx); {
-	case err == nil:
-		return 0
-	case errors.Is(err, errReported):
-		return 1
-	default:
+	cmd, err := root.ExecuteContextC(ctx)
+	if err != nil && !errors.Is(err, errReported) {
 		fmt.Fprintf(stderr, "%s: %v\n", cmd.CommandPath(), err)
-		return 1
 	}
+	return statusOf(err)
 }

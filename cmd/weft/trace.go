@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -10,15 +11,19 @@ import (
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/packet"
 	"github.com/weft-sdn/weft/sim"
+	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/topology"
 )
 
-const traceLong = `Follow one packet through the virtual devices, offline: from the exterior vport
-where it comes in to where it leaves, or to the device that drops or answers it.
+const traceLong = `Follow one packet through the virtual devices: from the exterior vport where it
+comes in to where it leaves, or to the device that drops or answers it.
 
 The packet is described by flags. What you leave out is chosen as the host at the
-vport would, and said ("assumed …"). The trace is of the network as it is in the
-files: nothing has been learnt yet, no file or switch is touched, nothing is sent.
+vport would, and said ("assumed …").
+
+With -f the network is that of files, and nothing has been learnt yet. With --etcd
+or WEFT_ETCD it is the live one, with all that it has learnt: what is said is what
+an edge would decide now. In either case nothing is changed and nothing is sent.
 
 After the steps:
   verdict     what becomes of the packet
@@ -41,6 +46,9 @@ const traceExample = `  # Two hosts on one bridge; the default is a ping
   weft trace -f examples/reference.yaml --vport acme/web --dst 192.0.2.7 --ttl 1
   weft trace -f examples/reference.yaml --vport acme/web --dst 192.0.2.7 --len 1600 --df
 
+  # In the live network, as it is now
+  weft trace --etcd http://127.0.0.1:2379 --vport acme/web --dst 203.0.113.26
+
   # Who answers ARP for the gateway?
   weft trace -f examples/reference.yaml --vport acme/app1 --proto arp --dst 10.0.0.1`
 
@@ -48,13 +56,24 @@ func newTrace() *cobra.Command {
 	var files []string
 	var vport string
 	var p probe
+	var db database
 	cmd := &cobra.Command{
-		Use:     "trace -f FILE --vport TENANT/NAME --dst ADDRESS",
-		Short:   "Follow one packet through the virtual devices, offline",
+		Use:     "trace {-f FILE | --etcd URL} --vport TENANT/NAME --dst ADDRESS",
+		Short:   "Follow one packet through the virtual devices",
 		Long:    traceLong,
 		Example: traceExample,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			switch {
+			case len(files) > 0 && cmd.Flags().Changed("etcd"):
+				return usage(errors.New("-f is the network of files and --etcd the live one; give one of them"))
+			case len(files) == 0 && !db.given():
+				return usage(errors.New("no network is named; use -f FILE, or --etcd URL for the live one"))
+			case len(files) == 0:
+				return db.watching(cmd.Context(), func(store *state.Store) error {
+					return trace(cmd.OutOrStdout(), store.View().Topology, vport, &p)
+				})
+			}
 			set, err := loadNetwork(cmd.InOrStdin(), files)
 			if err := report(cmd, err); err != nil {
 				return err
@@ -65,6 +84,7 @@ func newTrace() *cobra.Command {
 	networkFlags(cmd, &files)
 	cmd.Flags().StringVar(&vport, "vport", "", "exterior vport where the packet comes in, `TENANT/NAME` (required)")
 	p.flags(cmd.Flags())
+	db.flags(cmd)
 	return cmd
 }
 

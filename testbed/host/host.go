@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
@@ -124,6 +126,10 @@ func (c *Config) complete() error {
 	return nil
 }
 
+// reachable is how long a neighbour is taken to be there without being asked again (RFC 4861 §6.3.2 has 30 s): longer than any lab runs, so that
+// hosts that nobody uses are silent, and a test for silence means something.
+const reachable = 24 * time.Hour
+
 func (h *Host) buildStack() error {
 	h.stack = stack.New(stack.Options{
 		NetworkProtocols: []stack.NetworkProtocolFactory{
@@ -134,6 +140,7 @@ func (h *Host) buildStack() error {
 			tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6,
 		},
 		HandleLocal: true,
+		NUDConfigs:  stack.NUDConfigurations{BaseReachableTime: reachable},
 	})
 	if err := h.tuneTCP(); err != nil {
 		return err
@@ -190,6 +197,9 @@ func (h *Host) routes() []tcpip.Route {
 	return table
 }
 
+// Gateways are the default routers of the configuration.
+func (h *Host) Gateways() []netip.Addr { return h.cfg.Gateways }
+
 // Name is the name in the configuration.
 func (h *Host) Name() string { return h.cfg.Name }
 
@@ -227,6 +237,18 @@ func (h *Host) Connect(link Link) { h.nic.Connect(link) }
 func (h *Host) Inject(frame []byte) {
 	h.injected.Add(1)
 	h.nic.Send(frame)
+}
+
+// InjectAll puts frames on the link, in the host's VLAN, no faster than the link takes them.
+func (h *Host) InjectAll(ctx context.Context, frames iter.Seq[[]byte]) error {
+	return h.nic.SendAll(ctx, func(yield func([]byte) bool) {
+		for frame := range frames {
+			h.injected.Add(1)
+			if !yield(frame) {
+				return
+			}
+		}
+	})
 }
 
 // ForgetNeighbours empties the ARP and ND caches.

@@ -58,12 +58,23 @@ func serveBytes(w http.ResponseWriter, r *http.Request) {
 // Fetch gets n bytes by HTTP from a host that serves HTTP, and checks their hash against
 // that of what the server must have sent.
 func (h *Host) Fetch(ctx context.Context, from netip.AddrPort, n int64) (Transfer, error) {
+	return h.FetchAt(ctx, from, n, nil)
+}
+
+// FetchAt is Fetch at a pace.
+func (h *Host) FetchAt(ctx context.Context, from netip.AddrPort, n int64, pace Pace) (Transfer, error) {
 	fail := func(err error) (Transfer, error) {
 		return Transfer{}, fmt.Errorf("host %s: fetch from %s: %w", h.cfg.Name, from, err)
 	}
+	var connected time.Duration
 	client := http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
-		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return h.DialTCP(ctx, from) },
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			begin := time.Now()
+			conn, err := h.DialTCP(ctx, from)
+			connected = time.Since(begin)
+			return conn, err
+		},
 	}}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -85,11 +96,11 @@ func (h *Host) Fetch(ctx context.Context, from netip.AddrPort, n int64) (Transfe
 		return fail(fmt.Errorf("status %s", response.Status))
 	}
 	hash := sha256.New()
-	got, err := io.Copy(hash, response.Body)
+	got, err := io.Copy(hash, paced(ctx, response.Body, pace))
 	if err != nil {
 		return fail(err)
 	}
-	result := Transfer{Bytes: got, Duration: time.Since(begin), SHA256: [sha256.Size]byte(hash.Sum(nil))}
+	result := Transfer{Bytes: got, Connected: connected, Duration: time.Since(begin), SHA256: [sha256.Size]byte(hash.Sum(nil))}
 	want, err := patternSum(seed, n)
 	if err != nil {
 		return fail(err)

@@ -20,12 +20,13 @@ const (
 )
 
 // PingConfig describes echo requests. They go out one at a time: the next when the one
-// before was answered or given up.
+// before was answered or given up, and the interval is over.
 type PingConfig struct {
 	Count        int           // zero means 1
 	Size         int           // payload in bytes; zero means 56
 	TTL          uint8         // hop limit; zero means the stack's default
 	DontFragment bool          // IPv4
+	Interval     time.Duration // from one request to the next at least
 	Timeout      time.Duration // per request; zero means 1 s
 }
 
@@ -89,7 +90,18 @@ func (h *Host) PingWith(ctx context.Context, to netip.Addr, cfg PingConfig) (Pin
 	}
 	defer p.close()
 	var first error
+	var pause *time.Ticker
+	if cfg.Interval > 0 {
+		pause = time.NewTicker(cfg.Interval)
+		defer pause.Stop()
+	}
 	for seq := range cfg.Count {
+		if pause != nil && seq > 0 {
+			select {
+			case <-pause.C:
+			case <-ctx.Done():
+			}
+		}
 		echo := p.ask(ctx, uint16(seq+1))
 		result.Echoes = append(result.Echoes, echo)
 		if echo.Err != nil && first == nil {

@@ -16,9 +16,10 @@ import (
 
 // Transfer is what a bulk transfer achieved.
 type Transfer struct {
-	Bytes    int64
-	Duration time.Duration
-	SHA256   [sha256.Size]byte
+	Bytes     int64
+	Connected time.Duration // until the connection stood
+	Duration  time.Duration
+	SHA256    [sha256.Size]byte
 }
 
 // Mbps is the rate in 10⁶ bits per second.
@@ -93,12 +94,18 @@ func expire(conn net.Conn) {
 
 // Push sends n bytes by TCP to a sink and checks its count and hash.
 func (h *Host) Push(ctx context.Context, to netip.AddrPort, n int64) (Transfer, error) {
+	return h.PushAt(ctx, to, n, nil)
+}
+
+// PushAt is Push at a pace.
+func (h *Host) PushAt(ctx context.Context, to netip.AddrPort, n int64, pace Pace) (Transfer, error) {
 	begin := time.Now()
 	conn, err := h.DialTCP(ctx, to)
 	if err != nil {
 		return Transfer{}, err
 	}
 	defer conn.Close()
+	connected := time.Since(begin)
 	for _, c := range []context.Context{ctx, h.ctx} {
 		stop := context.AfterFunc(c, func() { expire(conn) })
 		defer stop()
@@ -110,7 +117,7 @@ func (h *Host) Push(ctx context.Context, to netip.AddrPort, n int64) (Transfer, 
 		return Transfer{}, fmt.Errorf("host %s: push to %s: %w", h.cfg.Name, to, err)
 	}
 	seed, hash := rand.Uint64(), sha256.New()
-	sent, err := io.Copy(conn, io.TeeReader(pattern(seed, n), hash))
+	sent, err := io.Copy(conn, io.TeeReader(paced(ctx, pattern(seed, n), pace), hash))
 	if err != nil {
 		return fail(err)
 	}
@@ -123,7 +130,7 @@ func (h *Host) Push(ctx context.Context, to netip.AddrPort, n int64) (Transfer, 
 	if _, err := io.ReadFull(conn, answer[:]); err != nil {
 		return fail(err)
 	}
-	result := Transfer{Bytes: sent, Duration: time.Since(begin), SHA256: [sha256.Size]byte(hash.Sum(nil))}
+	result := Transfer{Bytes: sent, Connected: connected, Duration: time.Since(begin), SHA256: [sha256.Size]byte(hash.Sum(nil))}
 	if got := int64(binary.BigEndian.Uint64(answer[:])); got != sent || [sha256.Size]byte(answer[8:]) != result.SHA256 {
 		return fail(fmt.Errorf("%w: %d of %d bytes arrived", ErrCorrupt, got, sent))
 	}

@@ -1,5 +1,5 @@
-// Package lab puts edges together in memory: each a softswitch that runs the compiled pipeline behind a gRPC connection, an agent that programs
-// it, cables for hosts, and one fabric between them. Agent and softswitch share nothing but that connection.
+// Package lab runs a scenario's installation on one machine: etcd, edges of an agent and a target each, a routed underlay between them, and hosts on
+// cables. Agents, targets and etcd share nothing but connections, whether they run in this process or in processes of their own.
 package lab
 
 import (
@@ -7,140 +7,296 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"os"
+	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/test/bufconn"
 
-	"github.com/weft-sdn/weft/engine"
-	"github.com/weft-sdn/weft/offload"
-	"github.com/weft-sdn/weft/p4rt"
-	"github.com/weft-sdn/weft/packet"
-	"github.com/weft-sdn/weft/softswitch"
-	"github.com/weft-sdn/weft/softswitch/port"
 	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/testbed/fabric"
+	"github.com/weft-sdn/weft/testbed/scenario"
 	"github.com/weft-sdn/weft/testbed/wire"
+	"github.com/weft-sdn/weft/topology"
 )
 
-// EdgeConfig describes an edge of a lab.
-type EdgeConfig struct {
-	ID     string
-	N      int // link number at the fabric, 1 to 255; the VTEPs are 192.0.2.N and 2001:db8::N
-	Tunnel offload.Tunnel
-	V6     bool // tunnels over IPv6
-	Access int  // access ports, numbered from 1
+// Targets by name.
+const (
+	Softswitch = "softswitch"
+	BMv2       = "bmv2"
+)
 
-	IdleTimeout, AgeTime time.Duration // as in engine.Config
+// Config says what a lab is made of.
+type Config struct {
+	Scenario *scenario.Scenario
+	// Target runs the pipelines: Softswitch (the default), or BMv2, which needs root and simple_switch_grpc on PATH.
+	Target string
+	// Processes gives etcd, each target and each agent a process of its own.
+	Processes bool
+	// Executable is the weft binary that such processes run; default: this process's own.
+	Executable string
+	// PowerOn makes the hosts; default: scenario.InMemory.
+	PowerOn scenario.PowerOn
+	// Pcap is a directory for a capture of each cable; empty: none. It is made if it is not there.
+	Pcap string
+	// Listen is etcd's client URL; empty: a unix socket of the lab's own.
+	Listen string
+	// SparePorts is the number of access ports, named from "1", that each edge has at least.
+	SparePorts int
+	// Trace prints what would happen to a packet, as `weft trace` with these flags does; nil: the lab has no trace steps.
+	Trace func(snap *topology.Snapshot, flags []string) ([]string, error)
+	// Logger gets the logs of what runs in this process; nil: nobody.
+	Logger *slog.Logger
+
+	server []grpc.ServerOption // of targets in this process: for benchmarks
 }
 
-// Edge is a running edge.
-type Edge struct {
-	engine.Edge
-	Agent  *engine.Agent
-	Switch *softswitch.Server
-	Uplink *fabric.Port
-	cables []*wire.Cable
-	store  *state.Store
-}
-
-// Access returns the host's end of the cable at access port n (from 1).
-func (e *Edge) Access(n int) *wire.End { return e.cables[n-1].B() }
-
-// Lab is a set of edges on one fabric.
+// Lab is one installation. Run brings it up; from then on it does what steps of a scenario say.
 type Lab struct {
-	Fabric *fabric.Fabric
-	Edges  []*Edge
-	store  *state.Store
-	dir    string
-	run    []func(context.Context) error
+	*scenario.Machines
+	cfg    Config
+	plan   *plan
+	fabric *fabric.Fabric
+	edges  []*edge
+	cables []*wire.Cable // to hosts
+	plugs  *plugs
+	ready  chan struct{} // closed when the network of the scenario works
+
+	mu       sync.Mutex
+	dir      string       // while Run runs: sockets, logs, etcd's data
+	store    *state.Store // the lab's own view of the database, while Run runs
+	database database     // the same
+	across   time.Time    // when a ping first went across edges
 }
 
-// New builds a lab; nothing moves until Run.
-func New(logger *slog.Logger, edges ...EdgeConfig) (*Lab, error) {
-	f, err := fabric.New(fabric.Config{MTU: 1600})
+// New makes a lab of a scenario. It starts nothing; Run does. Its errors say what is wrong with the scenario.
+func New(cfg Config) (*Lab, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.PowerOn == nil {
+		cfg.PowerOn = scenario.InMemory
+	}
+	if cfg.Target == "" {
+		cfg.Target = Softswitch
+	}
+	if cfg.Target != Softswitch && cfg.Target != BMv2 {
+		return nil, fmt.Errorf("target %q: is not known; use %s or %s", cfg.Target, Softswitch, BMv2)
+	}
+	if cfg.Executable == "" {
+		var err error
+		if cfg.Executable, err = os.Executable(); err != nil {
+			return nil, err
+		}
+	}
+	p, err := newPlan(cfg.Scenario, cfg.SparePorts)
 	if err != nil {
 		return nil, err
 	}
-	l := &Lab{Fabric: f, run: []func(context.Context) error{f.Run}}
-	if err := l.openStore(); err != nil {
+	program, err := newProgram()
+	if err != nil {
 		return nil, err
 	}
-	for _, cfg := range edges {
-		e, err := l.edge(cfg, logger)
-		if err != nil {
-			return nil, fmt.Errorf("edge %s: %w", cfg.ID, err)
-		}
-		l.Edges = append(l.Edges, e)
+	l := &Lab{Machines: scenario.NewMachines(), cfg: cfg, plan: p, ready: make(chan struct{})}
+	if l.fabric, err = fabric.New(fabric.Config{MTU: p.mtu}); err != nil {
+		return nil, fmt.Errorf("%s: %w", cfg.Scenario.Name, err)
 	}
+	for _, ep := range p.edges {
+		e, err := newEdge(l, ep, program)
+		if err != nil {
+			return nil, fmt.Errorf("%s: edge %s: %w", cfg.Scenario.Name, ep.name, err)
+		}
+		l.edges = append(l.edges, e)
+	}
+	l.plugs = newPlugs(l)
 	return l, nil
 }
 
-// Run runs everything until ctx ends.
-func (l *Lab) Run(ctx context.Context) error {
-	defer os.RemoveAll(l.dir)
-	defer l.store.Close()
-	for _, e := range l.Edges {
-		defer e.store.Close()
+// Ready is closed once all edges have the scenario's network and a path to each other, and the hosts are plugged in.
+func (l *Lab) Ready() <-chan struct{} { return l.ready }
+
+// Endpoints are etcd's client URLs; none before the lab is ready.
+func (l *Lab) Endpoints() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.database == nil {
+		return nil
 	}
-	base, cancel := context.WithCancel(context.WithoutCancel(ctx)) // etcd goes last
-	defer cancel()
-	etcd := make(chan error, 1)
-	go func() { etcd <- l.store.Run(base) }()
-	g, ctx := errgroup.WithContext(ctx)
-	for _, run := range l.run {
-		g.Go(func() error { return run(ctx) })
-	}
-	err := g.Wait()
-	cancel()
-	return errors.Join(err, <-etcd)
+	return l.database.endpoints()
 }
 
-func (l *Lab) edge(cfg EdgeConfig, logger *slog.Logger) (*Edge, error) {
-	link, err := l.Fabric.Plug(cfg.N, 0)
+// Edges are the names of the edges.
+func (l *Lab) Edges() []string {
+	var names []string
+	for _, e := range l.plan.edges {
+		names = append(names, e.name)
+	}
+	return names
+}
+
+// FirstPing is when a host first reached one at another edge by ping; zero: not yet.
+func (l *Lab) FirstPing() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.across
+}
+
+// Run brings the lab up and keeps it up until ctx ends (nil), or something of it does. Nothing is left of it then: no process, namespace or file, but for
+// captures.
+//
+//	hosts ──▶ agents ──▶ targets, cables, fabric ──▶ the lab's own view of the database ──▶ etcd
+//
+// Each stands upon what is to the right of it: that comes up before, and ends after.
+func (l *Lab) Run(ctx context.Context) (err error) {
+	dir, err := os.MkdirTemp("", fmt.Sprintf("weft-lab-%d-", os.Getpid()))
+	if err != nil {
+		return fmt.Errorf("lab: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	stopCaptures, err := l.capture()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stopCaptures()) }()
+	db, err := l.newDatabase(dir)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	l.dir = dir
+	l.mu.Unlock()
+	return stand(ctx, []part{{"etcd", db.run}}, func(ctx context.Context) error {
+		if err := db.serves(ctx); err != nil {
+			return err
+		}
+		return l.withStore(ctx, db)
+	})
+}
+
+// withStore runs what needs the database.
+func (l *Lab) withStore(ctx context.Context, db database) (err error) {
+	store, err := openStore(ctx, db.endpoints(), l.cfg.Logger)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	l.mu.Lock()
+	l.store, l.database = store, db
+	l.mu.Unlock()
+	return stand(ctx, []part{{"view of the database", store.Run}}, func(ctx context.Context) error {
+		revision, err := store.Apply(ctx, l.plan.objects)
+		if err != nil {
+			return fmt.Errorf("%s: %w", l.cfg.Scenario.Name, err)
+		}
+		return l.withTargets(ctx, revision)
+	})
+}
+
+// openStore connects to the database, for the lab as each agent does for itself.
+func openStore(ctx context.Context, endpoints []string, logger *slog.Logger) (*state.Store, error) {
+	return state.Open(ctx, state.Config{Client: state.ClientConfig{Endpoints: endpoints}, Log: logger})
+}
+
+// withTargets runs the underlay and the targets, and the rest upon them.
+func (l *Lab) withTargets(ctx context.Context, revision int64) (err error) {
+	parts := []part{{"fabric", l.fabric.Run}}
+	for _, c := range l.cables {
+		parts = append(parts, part{"cable", c.Run})
+	}
+	for _, e := range l.edges {
+		if err := e.makeTarget(l.dir); err != nil {
+			return err
+		}
+		parts = append(parts, part{"target of edge " + e.plan.name, e.target.run})
+	}
+	return stand(ctx, parts, func(ctx context.Context) (err error) {
+		for _, e := range l.edges {
+			if err := e.connect(ctx); err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, e.reader.close()) }()
+		}
+		var agents []part
+		for _, e := range l.edges {
+			if err := e.makeAgent(l.database.endpoints()); err != nil {
+				return err
+			}
+			agents = append(agents, part{"agent of edge " + e.plan.name, e.agent.run})
+		}
+		return stand(ctx, agents, func(ctx context.Context) error { return l.withHosts(ctx, revision) })
+	})
+}
+
+// withHosts powers the hosts on while the edges come up, and plugs them in when those can forward.
+func (l *Lab) withHosts(ctx context.Context, revision int64) error {
+	defer l.plugs.powerOff()
+	if err := l.plugs.powerOn(); err != nil {
+		return err
+	}
+	if err := l.waitNetwork(ctx, revision); err != nil {
+		return err
+	}
+	return stand(ctx, []part{{"hosts", l.plugs.follow}}, func(ctx context.Context) error {
+		if err := l.plugs.wait(ctx, revision); err != nil {
+			return err
+		}
+		close(l.ready)
+		return until(ctx)
+	})
+}
+
+// waitNetwork waits until all edges are live, have a revision, and have a path to each other.
+func (l *Lab) waitNetwork(ctx context.Context, revision int64) error {
+	if err := l.waitLive(ctx); err != nil {
+		return err
+	}
+	if err := l.store.WaitApplied(ctx, revision); err != nil {
+		return err
+	}
+	for _, e := range l.edges {
+		if err := e.waitReachable(ctx, len(l.edges)-1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// waitLive waits until every edge has registered.
+func (l *Lab) waitLive(ctx context.Context) error {
+	watch, stop := context.WithCancel(ctx)
+	defer stop()
+	all := false
+	err := l.store.Watch(watch, func(c state.Change) {
+		all = true
+		for _, e := range l.edges {
+			_, live := c.View.Edges[e.plan.name]
+			all = all && live
+		}
+		if all {
+			stop()
+		}
+	})
+	if !all {
+		return errors.Join(err, fmt.Errorf("not all edges came up: %w", context.Cause(ctx)))
+	}
+	return err
+}
+
+// VTEPs implements scenario.Network.
+func (l *Lab) VTEPs(edge string) ([]netip.Addr, error) {
+	e, err := l.edge(edge)
 	if err != nil {
 		return nil, err
 	}
-	e := &Edge{Uplink: link, Edge: engine.Edge{ID: cfg.ID, Tunnel: cfg.Tunnel}}
-	vtep := netip.AddrFrom4([4]byte{192, 0, 2, byte(cfg.N)})
-	if cfg.V6 {
-		vtep = netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 15: byte(cfg.N)})
+	return e.plan.vteps, nil
+}
+
+func (l *Lab) edge(name string) (*edge, error) {
+	for _, e := range l.edges {
+		if e.plan.name == name {
+			return e, nil
+		}
 	}
-	e.VTEPs = []netip.Addr{vtep}
-	if err := l.Fabric.Route(netip.PrefixFrom(vtep, vtep.BitLen()), cfg.N); err != nil {
-		return nil, err
-	}
-	ports := map[uint16]port.Port{offload.FirstUnderlay: link.Edge().Port()}
-	for n := 1; n <= cfg.Access; n++ {
-		c := wire.New(wire.Config{NameA: fmt.Sprintf("%s:%d", cfg.ID, n), NameB: fmt.Sprintf("host:%s:%d", cfg.ID, n)})
-		e.cables = append(e.cables, c)
-		ports[uint16(n)] = c.A().Port()
-		l.run = append(l.run, c.Run)
-	}
-	if e.Switch, err = softswitch.New(softswitch.Options{DeviceID: uint64(cfg.N), CPUPort: offload.CPUPort, Ports: ports, Logger: logger}); err != nil {
-		return nil, err
-	}
-	listener := bufconn.Listen(1 << 20)
-	l.run = append(l.run, func(ctx context.Context) error { return e.Switch.Serve(ctx, listener) })
-	dial := p4rt.Dialer("passthrough:///"+cfg.ID, append(p4rt.DialOptions(), grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))...)
-	if e.store, err = l.connect(); err != nil {
-		return nil, err
-	}
-	l.run = append(l.run, e.store.Run)
-	e.Agent, err = engine.NewAgent(engine.Config{
-		Store: e.store, Self: e.Edge, Dial: dial, DeviceID: uint64(cfg.N), Profile: p4rt.Softswitch(), Logger: logger,
-		IdleTimeout: cfg.IdleTimeout, AgeTime: cfg.AgeTime,
-		Links: []engine.Uplink{{
-			Port: offload.FirstUnderlay, MAC: packet.MAC{2, 0xed, 0, 0, 0, byte(cfg.N)}, MTU: uint16(link.MTU),
-			Addrs: []netip.Addr{link.Edge4.Addr(), link.Edge6.Addr()}, Gateway: []netip.Addr{link.Gateway4, link.Gateway6},
-		}},
-	})
-	l.run = append(l.run, e.Agent.Run)
-	return e, err
+	return nil, fmt.Errorf("%w: no edge %s; edges are %q", scenario.ErrLab, name, l.Edges())
 }

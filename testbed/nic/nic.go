@@ -3,7 +3,9 @@
 package nic
 
 import (
+	"context"
 	"encoding/binary"
+	"iter"
 	"sync"
 	"sync/atomic"
 
@@ -106,6 +108,26 @@ func (n *NIC) Send(frame []byte) {
 	(*link).Send(frame)
 }
 
+// SendAll puts frames on the link, in the interface's VLAN, no faster than the link takes them (if it can tell: wire.End does).
+func (n *NIC) SendAll(ctx context.Context, frames iter.Seq[[]byte]) error {
+	var tagged []byte
+	for frame := range frames {
+		if n.vlan != 0 && len(frame) >= headerSize {
+			tagged = n.appendTag(append(tagged[:0], frame...))
+			frame = tagged
+		}
+		if link := n.link.Load(); link != nil {
+			if slow, ok := (*link).(interface{ WaitRoom(context.Context) error }); ok {
+				if err := slow.WaitRoom(ctx); err != nil {
+					return err
+				}
+			}
+		}
+		n.Send(frame)
+	}
+	return nil
+}
+
 func (n *NIC) receive(frame []byte) {
 	n.received.Add(1)
 	n.receivedBytes.Add(uint64(len(frame)))
@@ -183,13 +205,19 @@ func (n *NIC) WritePackets(pkts stack.PacketBufferList) (int, tcpip.Error) {
 			frame = append(frame, part...)
 		}
 		if n.vlan != 0 {
-			frame = append(frame, make([]byte, tagSize)...)
-			copy(frame[12+tagSize:], frame[12:len(frame)-tagSize])
-			binary.BigEndian.PutUint16(frame[12:], vlanType)
-			binary.BigEndian.PutUint16(frame[14:], n.vlan)
+			frame = n.appendTag(frame)
 		}
 		*scratch = frame
 		n.Send(frame)
 	}
 	return pkts.Len(), nil
+}
+
+// appendTag makes room for the interface's VLAN tag in a frame and fills it in.
+func (n *NIC) appendTag(frame []byte) []byte {
+	frame = append(frame, make([]byte, tagSize)...)
+	copy(frame[12+tagSize:], frame[12:len(frame)-tagSize])
+	binary.BigEndian.PutUint16(frame[12:], vlanType)
+	binary.BigEndian.PutUint16(frame[14:], n.vlan)
+	return frame
 }

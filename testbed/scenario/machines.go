@@ -1,22 +1,17 @@
 package scenario
 
 import (
-	"context"
-	"crypto/rand"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/weft-sdn/weft/testbed/host"
 )
 
-const (
-	pingTimeout = time.Second
-	tapDepth    = 4096 // frames that expect can look back at
-)
+// tapDepth is how many frames expect can look back at.
+const tapDepth = 4096
 
 // Machines is the part of a Lab that concerns hosts: it starts the services that steps need
 // on the hosts that they are for.
@@ -25,8 +20,10 @@ type Machines struct {
 	hosts map[string]*machine
 }
 
+var _ Hosts = (*Machines)(nil)
+
 type machine struct {
-	*host.Host
+	Machine
 	tap    *host.Tap
 	served map[service]bool
 }
@@ -40,131 +37,52 @@ type service struct {
 func NewMachines() *Machines { return &Machines{hosts: map[string]*machine{}} }
 
 // Add takes in a host under its name. It stays the caller's to close.
-func (m *Machines) Add(h *host.Host) {
+func (m *Machines) Add(h Machine) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.hosts[h.Name()] = &machine{Host: h, tap: h.Tap(tapDepth), served: map[service]bool{}}
+	m.hosts[h.Name()] = &machine{Machine: h, tap: h.Tap(tapDepth), served: map[service]bool{}}
 }
 
 // Host returns a host by name, or nil.
-func (m *Machines) Host(name string) *host.Host {
-	if one := m.machine(name); one != nil {
-		return one.Host
+func (m *Machines) Host(name string) Machine {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if one := m.hosts[name]; one != nil {
+		return one.Machine
 	}
 	return nil
 }
 
-func (m *Machines) machine(name string) *machine {
+// machine returns a host by name, or the lab's failure.
+func (m *Machines) machine(name string) (*machine, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.hosts[name]
-}
-
-// Ping implements Lab.
-func (m *Machines) Ping(ctx context.Context, p Ping) error {
-	return m.each(ctx, p.From, p.To, p.Family, p.Outcome, p.Within, service{}, func(ctx context.Context, from *machine, to netip.AddrPort) error {
-		_, err := from.PingWith(ctx, to.Addr(), host.PingConfig{
-			Count: p.Count, Size: p.Size, TTL: p.TTL, DontFragment: p.DontFragment, Timeout: min(pingTimeout, p.Within),
-		})
-		return err
-	})
-}
-
-// TCP implements Lab.
-func (m *Machines) TCP(ctx context.Context, t TCP) error {
-	return m.each(ctx, t.From, t.To, t.Family, t.Outcome, t.Within, service{"sink", t.To.Port}, func(ctx context.Context, from *machine, to netip.AddrPort) error {
-		_, err := from.Push(ctx, to, t.Bytes)
-		return err
-	})
-}
-
-// HTTP implements Lab.
-func (m *Machines) HTTP(ctx context.Context, h HTTP) error {
-	return m.each(ctx, h.From, h.To, h.Family, h.Outcome, h.Within, service{"http", h.To.Port}, func(ctx context.Context, from *machine, to netip.AddrPort) error {
-		_, err := from.Fetch(ctx, to, h.Bytes)
-		return err
-	})
-}
-
-// UDP implements Lab.
-func (m *Machines) UDP(ctx context.Context, u UDP) error {
-	payload := make([]byte, u.Size)
-	rand.Read(payload)
-	return m.each(ctx, u.From, u.To, u.Family, u.Outcome, u.Within, service{"echo", u.To.Port}, func(ctx context.Context, from *machine, to netip.AddrPort) error {
-		for range u.Count {
-			if _, err := from.EchoUDP(ctx, to, payload, u.Within); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-// Raw implements Lab.
-func (m *Machines) Raw(_ context.Context, r Raw) error {
-	from := m.machine(r.Host)
-	if from == nil {
-		return fmt.Errorf("%w: no host %s", ErrLab, r.Host)
+	if one := m.hosts[name]; one != nil {
+		return one, nil
 	}
-	m.observeAnew()
-	for range r.Count {
-		for _, frame := range r.Frames {
-			from.Inject(frame)
-		}
-	}
-	return nil
+	return nil, fmt.Errorf("%w: no host %s", ErrLab, name)
 }
 
-func (m *Machines) observeAnew() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, one := range m.hosts {
-		one.tap.Close()
-		one.tap = one.Tap(tapDepth)
-	}
-}
-
-// Received implements Lab.
-func (m *Machines) Received(ctx context.Context, name string, match func(frame []byte) bool) error {
-	one := m.machine(name)
-	if one == nil {
-		return fmt.Errorf("%w: no host %s", ErrLab, name)
-	}
-	_, err := m.tap(one).Wait(ctx, match)
-	return err
-}
-
-func (m *Machines) tap(one *machine) *host.Tap {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return one.tap
-}
-
-// each does an operation towards each address of the target, within the same time each, and
-// checks how each ended.
-func (m *Machines) each(ctx context.Context, fromName string, to Target, family Family, outcome Outcome, within time.Duration,
-	need service, do func(context.Context, *machine, netip.AddrPort) error,
-) error {
-	from := m.machine(fromName)
-	if from == nil {
-		return fmt.Errorf("%w: no host %s", ErrLab, fromName)
-	}
-	addrs, err := m.resolve(from, to, family)
+// Address implements Hosts.
+func (m *Machines) Address(name string, family Family) (netip.Addr, error) {
+	one, err := m.machine(name)
 	if err != nil {
-		return err
+		return netip.Addr{}, err
 	}
-	if err := m.serve(to, need); err != nil {
-		return fmt.Errorf("%w: %w", ErrLab, err)
+	if addr := one.address(family); addr.IsValid() {
+		return addr, nil
 	}
-	for _, addr := range addrs {
-		timed, cancel := context.WithTimeout(ctx, within)
-		err := do(timed, from, netip.AddrPortFrom(addr, to.Port))
-		cancel()
-		if err := outcome.Check(err); err != nil {
-			return err
+	return netip.Addr{}, fmt.Errorf("%w: host %s has no IPv%d address", ErrLab, name, family)
+}
+
+// address is the first address in a family, or invalid.
+func (one *machine) address(family Family) netip.Addr {
+	for _, addr := range one.Addrs() {
+		if familyOf(addr) == family {
+			return addr
 		}
 	}
-	return nil
+	return netip.Addr{}
 }
 
 // resolve returns the target's addresses: of a host the first of each family that the source
@@ -173,16 +91,18 @@ func (m *Machines) resolve(from *machine, to Target, family Family) ([]netip.Add
 	if to.Addr.IsValid() {
 		return []netip.Addr{to.Addr}, nil
 	}
-	target := m.machine(to.Host)
-	if target == nil {
-		return nil, fmt.Errorf("%w: no host %s", ErrLab, to.Host)
+	target, err := m.machine(to.Host)
+	if err != nil {
+		return nil, err
 	}
 	var addrs []netip.Addr
-	if family != IPv6 && from.Addr4().IsValid() && target.Addr4().IsValid() {
-		addrs = append(addrs, target.Addr4())
-	}
-	if family != IPv4 && from.Addr6().IsValid() && target.Addr6().IsValid() {
-		addrs = append(addrs, target.Addr6())
+	for _, f := range []Family{IPv4, IPv6} {
+		if family != Both && family != f || !from.address(f).IsValid() {
+			continue
+		}
+		if addr := target.address(f); addr.IsValid() {
+			addrs = append(addrs, addr)
+		}
 	}
 	if len(addrs) == 0 {
 		return nil, fmt.Errorf("%w: hosts %s and %s have no IP version in common that the step wants", ErrLab, from.Name(), to.Host)
@@ -221,13 +141,13 @@ func (m *Machines) serve(to Target, need service) error {
 
 // HostCounter reads a counter of a host; false if there is no such host.
 func (m *Machines) HostCounter(name, counter string) (value uint64, ok bool, err error) {
-	one := m.machine(name)
-	if one == nil {
+	one, err := m.machine(name)
+	if err != nil {
 		return 0, false, nil
 	}
 	c := one.Counters()
 	values := map[string]uint64{
-		"frames_sent": c.FramesSent, "frames_received": c.FramesReceived, "bytes_sent": c.BytesSent, "bytes_received": c.BytesReceived,
+		"frames_sent": c.FramesSent, framesReceived: c.FramesReceived, "bytes_sent": c.BytesSent, "bytes_received": c.BytesReceived,
 		"foreign": c.Foreign, "malformed": c.Malformed, "injected": c.Injected, "packets_sent": c.PacketsSent,
 		"packets_received": c.PacketsReceived, "tcp_retransmits": c.TCPRetransmits, "udp_received": c.UDPReceived,
 		"checksum_errors": c.TCPChecksumErrors + c.UDPChecksums,
@@ -243,6 +163,9 @@ func (m *Machines) HostCounter(name, counter string) (value uint64, ok bool, err
 	}
 	return value, true, nil
 }
+
+// framesReceived is the counter of every frame that a host's link delivered.
+const framesReceived = "frames_received"
 
 // Config is the host's configuration as far as its line gives it.
 func (h Host) Config() host.Config {

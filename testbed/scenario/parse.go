@@ -22,6 +22,7 @@ func Parse(name string, data []byte) (*Scenario, error) {
 	p := &parser{
 		scenario: &Scenario{Name: name, Files: map[string][]byte{}},
 		begins:   map[string]int{}, hosts: map[string]bool{}, vports: map[string]bool{}, edges: map[string]bool{},
+		legs: map[string]bool{}, started: map[string]int{},
 	}
 	archive := parseArchive(data)
 	for _, file := range archive.files {
@@ -38,7 +39,8 @@ func Parse(name string, data []byte) (*Scenario, error) {
 	}
 	p.eachLine(p.scenario.Files[EdgesFile], p.begins[EdgesFile], p.edge)
 	p.eachLine(p.scenario.Files[HostsFile], p.begins[HostsFile], p.host)
-	p.eachLine(archive.comment, 1, p.step)
+	p.eachLine(archive.comment, 1, p.line)
+	p.endLeg()
 	if len(p.errors) == 0 {
 		return p.scenario, nil
 	}
@@ -50,6 +52,9 @@ type parser struct {
 	scenario             *Scenario
 	begins               map[string]int // first line of each file
 	hosts, vports, edges map[string]bool
+	leg                  Leg             // the one under way
+	legs                 map[string]bool // names
+	started              map[string]int  // started steps that wait for their finish, with their lines
 	errors               ParseErrors
 }
 

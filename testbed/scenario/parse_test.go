@@ -35,6 +35,15 @@ ffffffffffff 02000000000a 0806
 
 var equateAddrs = cmp.Options{cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{}), cmp.AllowUnexported(Pattern{})}
 
+// steps are those of all legs.
+func steps(s *Scenario) []Step {
+	var all []Step
+	for _, leg := range s.Legs {
+		all = append(all, leg.Steps...)
+	}
+	return all
+}
+
 func TestParse(t *testing.T) {
 	a, b := Target{Host: "a"}, Target{Host: "b"}
 	at := func(t Target, port uint16) Target { t.Port = port; return t }
@@ -46,7 +55,7 @@ func TestParse(t *testing.T) {
 		"ping a b":                       {Op: Ping{From: "a", To: b, Count: 1, Within: 10 * time.Second}},
 		"! ping a 10.9.9.9 within=200ms": {Op: Ping{From: "a", To: Target{Addr: netip.MustParseAddr("10.9.9.9")}, Count: 1, Outcome: Outcome{Fail: true}, Within: 200 * time.Millisecond}},
 		"ping b a count=3 size=1400 df ttl=2 family=4 error=ttl-exceeded,too-big by=10.1.0.1": {Op: Ping{From: "b", To: a, Count: 3, Size: 1400, TTL: 2, DontFragment: true, Family: IPv4,
-			Outcome: Outcome{Errors: []host.Kind{host.TTLExceeded, host.TooBig}, By: netip.MustParseAddr("10.1.0.1")}, Within: 10 * time.Second}},
+			Outcome: Outcome{Errors: []host.Kind{host.TTLExceeded, host.TooBig}, By: []netip.Addr{netip.MustParseAddr("10.1.0.1")}}, Within: 10 * time.Second}},
 		"tcp a b:9":                                  {Op: TCP{From: "a", To: at(b, 9), Bytes: 1e6, Within: 10 * time.Second}},
 		"tcp a [fd01::9]:9 bytes=2MiB":               {Op: TCP{From: "a", To: Target{Addr: netip.MustParseAddr("fd01::9"), Port: 9}, Bytes: 2 << 20, Within: 10 * time.Second}},
 		"http a b bytes=5MB family=6":                {Op: HTTP{From: "a", To: at(b, 80), Bytes: 5e6, Family: IPv6, Within: 10 * time.Second}},
@@ -72,7 +81,7 @@ func TestParse(t *testing.T) {
 			continue
 		}
 		want.Line, want.Text = 3, text
-		if diff := cmp.Diff([]Step{want}, s.Steps, equateAddrs); diff != "" {
+		if diff := cmp.Diff([]Step{want}, steps(s), equateAddrs); diff != "" {
 			t.Errorf("%s: %s", text, diff)
 		}
 	}
@@ -113,13 +122,13 @@ func TestParseErrors(t *testing.T) {
 		"ping c a":                        `1: unknown host "c"; hosts are a, b`,
 		"ping a b count=0":                `1: count=0; it is a whole number from 1 to 10000`,
 		"ping a b count=1 count=2":        `1: count= is given twice`,
-		"ping a b speed=9":                `1: unknown option speed=; options here are count=, size=, ttl=, df, family=, by=, error=, within=`,
+		"ping a b speed=9":                `1: unknown option speed=; options here are count=, interval=, size=, ttl=, df, family=, by=, error=, within=`,
 		"ping a b slow":                   `1: unexpected word "slow"`,
 		"ping a ::ffff:10.0.0.1":          `1: unknown host "::ffff:10.0.0.1"`,
 		"ping a b error=gone":             `1: error=gone: unknown kind "gone"; kinds are net-unreachable,`,
 		"! ping a b error=too-big":        `1: ! together with error=; error= expects a failure already`,
 		"ping a b by=10.0.0.1":            `1: by= without error=; add error=`,
-		"ping a b by=x error=too-big":     `1: by=x; it is an IP address`,
+		"ping a b by=x error=too-big":     `1: by=x: "x" is not valid; it is a comma-separated list`,
 		"ping a b within=2":               `1: within=2; it is a time up to 1h`,
 		"ping a b family=5":               `1: family=5; it is one of 4, 6`,
 		"tcp a b":                         `1: "b" has no port; write HOST:PORT`,
@@ -248,11 +257,12 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("ping a b count=3 error=too-big by=10.0.0.1\n! expect b seen.hex\nflows e1 'like=x y'\n" + files))
 	f.Add([]byte("tcp a [fd01::9]:9 bytes=2MiB\nlink e1 loss=0.5\ncounters e1 x <= 3\nbind acme/x e1:y\n" + files))
 	f.Add([]byte("raw a arp.hex\napply more.yaml\nudp a b:7 size=0\nhttp a b\n" + files))
+	f.Add([]byte("leg x fast=0.5 family=6\nstart y http a b rate=1KB\nsweep a to=b\nforge a vtep=e1 key=b kind=gre\nquiet a b\nfinish y\nmark\ntrace a dst=b df\nend\n" + files))
 	f.Add([]byte("-- hosts --\n'\n-- hosts --\nx vport=/\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, err := Parse("f", data)
 		if err == nil {
-			for _, step := range s.Steps {
+			for _, step := range steps(s) {
 				if step.Op == nil || step.Op.within() <= 0 || step.Line < 1 {
 					t.Errorf("%q: %+v", step.Text, step)
 				}

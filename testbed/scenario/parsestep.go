@@ -2,13 +2,10 @@ package scenario
 
 import (
 	"math"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/weft-sdn/weft/testbed/host"
 )
 
 // Times that operations have when the step gives none.
@@ -18,7 +15,32 @@ const (
 	defaultAbsentWithin = 300 * time.Millisecond // of "! expect"
 )
 
-const verbs = "ping, tcp, http, udp, raw, expect, bind, link, apply, flows, counters"
+// operations are the parsers of the steps, by verb. The second argument is whether the step begins with "!".
+var operations = map[string]func(p *parser, w *words, fail bool) Op{
+	"ping":       func(p *parser, w *words, fail bool) Op { return p.ping(w, fail) },
+	"traceroute": func(p *parser, w *words, _ bool) Op { return p.traceroute(w) },
+	"tcp":        func(p *parser, w *words, fail bool) Op { return p.tcp(w, fail, 0) },
+	"http":       func(p *parser, w *words, fail bool) Op { return HTTP(p.tcp(w, fail, 80)) },
+	"udp":        func(p *parser, w *words, fail bool) Op { return p.udp(w, fail) },
+	"raw":        func(p *parser, w *words, _ bool) Op { return p.raw(w) },
+	"expect":     func(p *parser, w *words, fail bool) Op { return p.expect(w, fail) },
+	"sweep":      func(p *parser, w *words, _ bool) Op { return p.sweep(w) },
+	"forge":      func(p *parser, w *words, _ bool) Op { return p.forge(w) },
+	"quiet":      func(p *parser, w *words, _ bool) Op { return p.quiet(w) },
+	"bind":       func(p *parser, w *words, _ bool) Op { return p.bind(w) },
+	"link":       func(p *parser, w *words, _ bool) Op { return p.link(w) },
+	"apply":      func(p *parser, w *words, _ bool) Op { return p.apply(w) },
+	"flows":      func(p *parser, w *words, _ bool) Op { return p.flows(w) },
+	"counters":   func(p *parser, w *words, _ bool) Op { return p.counters(w) },
+	"mark":       func(*parser, *words, bool) Op { return Mark{} },
+	"trace":      func(p *parser, w *words, _ bool) Op { return p.trace(w) },
+	"finish":     func(p *parser, w *words, _ bool) Op { return p.finish(w) },
+}
+
+// mayFail are the verbs that "!" may stand before.
+var mayFail = []string{"ping", "tcp", "http", "udp", "expect", "bind", "apply"}
+
+const verbs = "ping, traceroute, tcp, http, udp, raw, expect, sweep, forge, quiet, bind, link, apply, flows, counters, mark, trace, start, finish, leg, end"
 
 func (p *parser) step(line int, text string, all []string) {
 	step := Step{Line: line, Text: text}
@@ -27,50 +49,40 @@ func (p *parser) step(line int, text string, all []string) {
 	}
 	w := newWords(all)
 	verb := w.next("operation behind !")
-	switch verb {
-	case "ping":
-		step.Op = p.ping(w, step.Fail)
-	case "tcp":
-		step.Op = p.tcp(w, step.Fail, 0)
-	case "http":
-		step.Op = HTTP(p.tcp(w, step.Fail, 80))
-	case "udp":
-		step.Op = p.udp(w, step.Fail)
-	case "raw":
-		step.Op = p.raw(w)
-	case "expect":
-		step.Op = p.expect(w, step.Fail)
-	case "bind":
-		step.Op = p.bind(w)
-	case "link":
-		step.Op = p.link(w)
-	case "apply":
-		step.Op = p.apply(w)
-	case "flows":
-		step.Op = p.flows(w)
-	case "counters":
-		step.Op = p.counters(w)
-	case "":
+	parse := operations[verb]
+	switch {
+	case verb == "start": // not in the map, which it would refer to
+		step.Op = p.start(w, line)
+	case parse != nil:
+		step.Op = parse(p, w, step.Fail)
+	case verb == "":
 		p.fail(line, w.problems...)
 		return
 	default:
 		p.fail(line, problem{text: "unknown operation " + strconv.Quote(verb), hint: "operations are " + verbs + "; # begins a comment"})
 		return
 	}
-	if step.Fail && (verb == "raw" || verb == "link" || verb == "flows" || verb == "counters") {
+	if step.Fail && !slices.Contains(mayFail, verb) {
 		w.failHint("state what must hold instead, without !", "%s cannot be expected to fail", verb)
 	}
 	step.Fail = step.Fail && (verb == "bind" || verb == "apply")
 	w.end()
-	p.scenario.Steps = append(p.scenario.Steps, step)
+	p.leg.Steps = append(p.leg.Steps, step)
 	p.fail(line, w.problems...)
 }
 
 func (p *parser) ping(w *words, fail bool) Ping {
 	return Ping{
 		From: p.hostName(w, "host that pings"), To: p.target(w, "host or address to ping", noPort),
-		Count: w.number("count", 1, 1, 10000), Size: w.number("size", 0, 1, 65000), TTL: uint8(w.number("ttl", 0, 1, 255)),
+		Count: w.number("count", 1, 1, 10000), Interval: w.duration("interval", 0), Size: w.number("size", 0, 1, 65000), TTL: uint8(w.number("ttl", 0, 1, 255)),
 		DontFragment: w.flag("df"), Family: family(w), Outcome: outcome(w, fail), Within: w.duration("within", defaultWithin),
+	}
+}
+
+func (p *parser) traceroute(w *words) Traceroute {
+	return Traceroute{
+		From: p.hostName(w, "host that asks"), To: p.target(w, "host or address to reach", noPort),
+		Via: list(w, "via", "10.1.0.1,fd01::1", parseAddr), Family: family(w), Within: w.duration("within", defaultWithin),
 	}
 }
 
@@ -118,15 +130,8 @@ func (p *parser) link(w *words) Link {
 	l := Link{Edge: w.next("edge"), Up: true, Within: defaultWithin}
 	p.checkEdge(w, l.Edge)
 	up, down := w.flag("up"), w.flag("down")
-	loss, lossy := w.option("loss")
-	if lossy {
-		share, err := strconv.ParseFloat(loss, 64)
-		if err != nil || !(share >= 0 && share <= 1) {
-			w.failHint("it is a share from 0 to 1 such as 0.01", "loss=%s", loss)
-		} else {
-			l.Loss = share
-		}
-	}
+	_, lossy := w.options["loss"]
+	l.Loss = w.share("loss")
 	if up && down || !up && !down && !lossy || down && lossy {
 		w.fail("link wants one of up, down, loss=")
 	}
@@ -143,6 +148,8 @@ func (p *parser) apply(w *words) Apply {
 func (p *parser) flows(w *words) Flows {
 	f := Flows{Edge: w.next("edge"), Min: w.number("min", 0, 0, math.MaxInt32), Max: w.number("max", -1, 0, math.MaxInt32), Within: w.duration("within", defaultWithin)}
 	f.Like, _ = w.option("like")
+	f.Fields = list(w, "fields", "vport,ether_type,dst", func(name string) (string, error) { return name, nil })
+	f.Packets = uint64(w.number("packets", 0, 0, math.MaxInt32))
 	p.checkEdge(w, f.Edge)
 	if f.Min == 0 && f.Max < 0 {
 		f.Min = 1
@@ -163,111 +170,13 @@ func (p *parser) counters(w *words) Counters {
 		w.failHint("comparisons are == != < <= > >=", "comparison %q", c.Op)
 	}
 	value := w.next("value")
+	value, c.Growth = strings.CutPrefix(value, "+")
 	n, err := strconv.ParseUint(value, 10, 64)
 	if value != "" && err != nil {
 		w.failHint("it is a whole number", "value %q", value)
 	}
 	c.Value = n
 	return c
-}
-
-func (p *parser) hostName(w *words, what string) string {
-	name := w.next(what)
-	if name != "" && !p.hosts[name] {
-		w.failHint("hosts are "+names(p.hosts), "unknown host %q", name)
-	}
-	return name
-}
-
-// noPort is for operations without ports; 0 for such whose port must be given.
-const noPort = -1
-
-// target takes HOST, ADDRESS, HOST:PORT, IPV4:PORT or [IPV6]:PORT.
-func (p *parser) target(w *words, what string, port int) Target {
-	text := w.next(what)
-	if text == "" {
-		return Target{}
-	}
-	var t Target
-	if port != noPort {
-		t.Port = uint16(port)
-		name, number, ok := cutPort(text)
-		if !ok && port == 0 {
-			w.failHint("write HOST:PORT, 10.1.0.2:PORT or [fd01::2]:PORT", "%q has no port", text)
-		}
-		if ok {
-			n, err := strconv.ParseUint(number, 10, 16)
-			if err != nil || n == 0 {
-				w.failHint("it is a number from 1 to 65535", "port %q", number)
-			}
-			t.Port = uint16(n)
-		}
-		text = name
-	}
-	if addr, err := parseAddr(text); err == nil {
-		t.Addr = addr
-		return t
-	}
-	if t.Host = text; !p.hosts[text] {
-		w.failHint("it is an address, or one of "+names(p.hosts), "unknown host %q", text)
-	}
-	return t
-}
-
-// cutPort cuts ":PORT" off; an IPv6 address has one only if in brackets.
-func cutPort(text string) (name, port string, ok bool) {
-	if strings.HasPrefix(text, "[") {
-		name, rest, found := strings.Cut(text[1:], "]")
-		port, ok := strings.CutPrefix(rest, ":")
-		return name, port, found && ok
-	}
-	if _, err := netip.ParseAddr(text); err == nil {
-		return text, "", false
-	}
-	at := strings.LastIndexByte(text, ':')
-	if at < 0 {
-		return text, "", false
-	}
-	return text[:at], text[at+1:], true
-}
-
-func family(w *words) Family {
-	switch w.oneOf("family", "", "4", "6") {
-	case "4":
-		return IPv4
-	case "6":
-		return IPv6
-	}
-	return Both
-}
-
-// kinds are what error= may say beside timeout.
-var kinds = []host.Kind{
-	host.NetUnreachable, host.HostUnreachable, host.ProtocolUnreachable, host.PortUnreachable, host.TooBig, host.SourceFailed,
-	host.AdminProhibited, host.RejectRoute, host.TTLExceeded, host.ReassemblyTimeout, host.ParameterProblem,
-}
-
-func outcome(w *words, fail bool) Outcome {
-	texts := make([]string, len(kinds))
-	for i, kind := range kinds {
-		texts[i] = string(kind)
-	}
-	o := Outcome{Fail: fail, By: w.address("by")}
-	if text, ok := w.option("error"); ok {
-		for one := range strings.SplitSeq(text, ",") {
-			if !slices.Contains(kinds, host.Kind(one)) {
-				w.failHint("kinds are "+strings.Join(texts, ", "), "error=%s: unknown kind %q", text, one)
-			}
-			o.Errors = append(o.Errors, host.Kind(one))
-		}
-	}
-	if fail && len(o.Errors) > 0 {
-		w.failHint("error= expects a failure already", "! together with error=")
-	}
-	if o.By.IsValid() && len(o.Errors) == 0 {
-		w.failHint("add error=", "by= without error=")
-	}
-	return o
 }
 
 func (p *parser) file(w *words, name string) []byte {

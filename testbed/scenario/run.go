@@ -4,69 +4,217 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"sync"
 	"time"
-
-	"github.com/weft-sdn/weft/testbed/host"
 )
 
-// pollInterval is how often flows and counters are looked at again.
-const pollInterval = 20 * time.Millisecond
-
-// Lab does what steps say. An operation returns nil when the network did what the step wants
-// (its Outcome included). An error that wraps ErrLab is the lab's own failure. Contexts end
-// with the time that the step has. Machines implements what concerns hosts.
-type Lab interface {
-	Ping(ctx context.Context, p Ping) error
-	TCP(ctx context.Context, t TCP) error
-	HTTP(ctx context.Context, h HTTP) error
-	UDP(ctx context.Context, u UDP) error
-	Raw(ctx context.Context, r Raw) error
-	// Received waits until a host receives a frame that match accepts, or has since the last
-	// Raw, or ctx is done.
-	Received(ctx context.Context, host string, match func(frame []byte) bool) error
-	Bind(ctx context.Context, b Bind) error
-	Link(ctx context.Context, l Link) error
-	Apply(ctx context.Context, a Apply) error
-	// Flows are the flow entries of an edge, one line each.
-	Flows(ctx context.Context, edge string) ([]string, error)
-	// Counter reads a counter of an edge, a host or the fabric.
-	Counter(ctx context.Context, of, name string) (uint64, error)
+// Observer gets what happens during a run, as it happens, one call at a time.
+type Observer interface {
+	// LegBegins comes before the first step of a leg; number counts from 1, for each family by itself, to total.
+	LegBegins(name, text string, number, total int)
+	// StepEnds comes after each step, those outside legs too.
+	StepEnds(Result)
+	LegEnds(LegResult)
 }
 
 // Result is how one step ended.
 type Result struct {
-	Step Step
-	Took time.Duration
-	Err  error
+	Step  Step
+	Took  time.Duration
+	Lines []string // what a trace step shows
+	Err   error
 }
 
-// Run does the steps one after the other, up to the first that fails. report, which may be
-// nil, gets every result as it comes. The error is *StepError.
-func Run(ctx context.Context, s *Scenario, lab Lab, report func(Result)) error {
-	for _, step := range s.Steps {
-		begin := time.Now()
-		err := runStep(ctx, step, lab)
-		if report != nil {
-			report(Result{Step: step, Took: time.Since(begin), Err: err})
+// Run does the legs one after the other, each for both families unless it says otherwise. A leg ends at its first step that fails; the next begins
+// all the same. A step outside legs that fails ends the run. observer may be nil. The error is nil if everything held; else it joins a *StepError for
+// each leg that failed.
+func Run(ctx context.Context, s *Scenario, lab Lab, observer Observer) (Report, error) {
+	if observer == nil {
+		observer = silent{}
+	}
+	report := Report{Legs: []LegResult{}, Figures: map[string]float64{}}
+	var failed []error
+	number, total := 0, s.runs()
+	for _, leg := range s.Legs {
+		if leg.Name == "" {
+			r := newRun(s, lab, observer, leg, Both)
+			if err := r.plain(ctx); err != nil {
+				report.Error = err.Error()
+				return report, errors.Join(append(failed, err)...)
+			}
+			continue
 		}
-		if err != nil {
-			return &StepError{File: s.Name, Step: step, Err: err}
+		for _, family := range leg.families() {
+			number++
+			observer.LegBegins(leg.runName(family), leg.Text, number, total)
+			r := newRun(s, lab, observer, leg, family)
+			result, err := r.accounted(ctx)
+			report.Legs = append(report.Legs, result)
+			observer.LegEnds(result)
+			if err != nil {
+				failed = append(failed, err)
+			}
+			if ctx.Err() != nil {
+				return report, errors.Join(failed...)
+			}
+		}
+	}
+	report.OK = len(failed) == 0
+	return report, errors.Join(failed...)
+}
+
+type silent struct{}
+
+func (silent) LegBegins(string, string, int, int) {}
+func (silent) StepEnds(Result)                    {}
+func (silent) LegEnds(LegResult)                  {}
+
+// runs counts how often legs are run.
+func (s *Scenario) runs() int {
+	n := 0
+	for _, leg := range s.Legs {
+		if leg.Name != "" {
+			n += len(leg.families())
+		}
+	}
+	return n
+}
+
+func (l Leg) families() []Family {
+	if l.Family == Both {
+		return []Family{IPv4, IPv6}
+	}
+	return []Family{l.Family}
+}
+
+func (l Leg) runName(family Family) string { return l.Name + "/" + family.String() }
+
+// run is one run of a leg.
+type run struct {
+	scenario *Scenario
+	lab      Lab
+	observer Observer
+	leg      Leg
+	family   Family
+
+	begun   map[counter]uint64 // counters when the leg began
+	marked  map[counter]uint64 // those at the last mark, or when the leg began
+	started map[string]*background
+	lines   []string // of the step under way
+	trace   []string // of all steps
+
+	mu    sync.Mutex // background steps measure, too
+	first time.Duration
+	later []time.Duration
+}
+
+// counter names a counter.
+type counter struct{ of, name string }
+
+func newRun(s *Scenario, lab Lab, observer Observer, leg Leg, family Family) *run {
+	return &run{scenario: s, lab: lab, observer: observer, leg: leg, family: family, started: map[string]*background{}}
+}
+
+// plain does steps outside legs.
+func (r *run) plain(ctx context.Context) error {
+	if err := r.begin(ctx); err != nil {
+		return r.failed(r.leg.Steps[0], err)
+	}
+	return r.steps(ctx)
+}
+
+// begin reads the counters that later steps compare with.
+func (r *run) begin(ctx context.Context) error {
+	r.begun = map[counter]uint64{}
+	if err := r.read(ctx, r.begun); err != nil {
+		return err
+	}
+	return r.mark(ctx)
+}
+
+func (r *run) mark(ctx context.Context) error {
+	r.marked = map[counter]uint64{}
+	return r.read(ctx, r.marked)
+}
+
+// read reads all counters that steps of the leg compare with earlier ones.
+func (r *run) read(ctx context.Context, into map[counter]uint64) error {
+	for _, step := range r.leg.Steps {
+		var wanted []counter
+		switch op := step.Op.(type) {
+		case Counters:
+			if op.Growth {
+				wanted = append(wanted, counter{op.Of, op.Name})
+			}
+		case Quiet:
+			for _, host := range op.Hosts {
+				wanted = append(wanted, counter{host, framesReceived})
+			}
+		}
+		for _, c := range wanted {
+			value, err := r.lab.Counter(ctx, c.of, c.name)
+			if err != nil {
+				return err
+			}
+			into[c] = value
 		}
 	}
 	return nil
 }
 
-func runStep(ctx context.Context, step Step, lab Lab) error {
-	timed, cancel := context.WithTimeout(ctx, step.Op.within())
+// steps does the steps up to the first that fails, and ends what goes on in the background.
+func (r *run) steps(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer func() {
+		cancel()
+		for _, one := range r.started {
+			<-one.done
+		}
+	}()
+	for _, step := range r.leg.Steps {
+		op, ours := narrowed(step.Op, r.family)
+		if !ours {
+			continue
+		}
+		begin := time.Now()
+		err := r.step(ctx, op, step.Fail)
+		r.observer.StepEnds(Result{Step: step, Took: time.Since(begin), Lines: r.lines, Err: err})
+		r.trace, r.lines = append(r.trace, r.lines...), nil
+		if err != nil {
+			return r.failed(step, err)
+		}
+	}
+	return nil
+}
+
+func (r *run) failed(step Step, err error) error {
+	return &StepError{File: r.scenario.Name, Step: step, Err: err}
+}
+
+func (r *run) step(ctx context.Context, op Op, mayFail bool) error {
+	if start, ok := op.(Start); ok {
+		return r.start(ctx, start)
+	}
+	timed, cancel := context.WithTimeout(ctx, op.within())
 	defer cancel()
-	err := step.Op.run(timed, lab)
+	err := op.run(timed, r)
 	switch {
 	case ctx.Err() != nil:
 		return errors.Join(context.Cause(ctx), err)
-	case step.Fail:
+	case mayFail:
 		return mustFail(err)
 	}
+	return err
+}
+
+// measured takes in what an operation measured.
+func (r *run) measured(m Measured, err error) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.first == 0 {
+		r.first = m.First
+	}
+	r.later = append(r.later, m.Later...)
 	return err
 }
 
@@ -79,131 +227,4 @@ func mustFail(err error) error {
 		return err
 	}
 	return nil
-}
-
-// Check compares how an operation ended with how it was to end.
-func (o Outcome) Check(err error) error {
-	switch {
-	case o.Fail:
-		return mustFail(err)
-	case len(o.Errors) == 0 || errors.Is(err, ErrLab):
-		return err
-	}
-	want := make([]string, len(o.Errors))
-	for i, kind := range o.Errors {
-		want[i] = string(kind)
-	}
-	text := strings.Join(want, " or ")
-	if err == nil {
-		return fmt.Errorf("%w: it succeeded, want %s", ErrUnexpected, text)
-	}
-	var icmpErr *host.ICMPError
-	if !errors.As(err, &icmpErr) {
-		return fmt.Errorf("%w: want %s: %w", ErrUnexpected, text, err)
-	}
-	if o.By.IsValid() && icmpErr.From != o.By {
-		return fmt.Errorf("%w: %w, want it from %s", ErrUnexpected, err, o.By)
-	}
-	for _, kind := range o.Errors {
-		if icmpErr.Kind == kind {
-			return nil
-		}
-	}
-	return fmt.Errorf("%w: %w, want %s", ErrUnexpected, err, text)
-}
-
-// The time of a network operation is that for each of at most two addresses; the second more
-// is for the operation to end by its own time.
-func (p Ping) within() time.Duration     { return 2*p.Within + time.Second }
-func (t TCP) within() time.Duration      { return 2*t.Within + time.Second }
-func (h HTTP) within() time.Duration     { return 2*h.Within + time.Second }
-func (u UDP) within() time.Duration      { return 2*u.Within + time.Second }
-func (r Raw) within() time.Duration      { return r.Within }
-func (b Bind) within() time.Duration     { return b.Within }
-func (l Link) within() time.Duration     { return l.Within }
-func (a Apply) within() time.Duration    { return a.Within }
-func (f Flows) within() time.Duration    { return f.Within }
-func (c Counters) within() time.Duration { return c.Within }
-
-// within of an expectation ends the waiting, which is not a failure of its own.
-func (e Expect) within() time.Duration { return e.Within + time.Second }
-
-func (p Ping) run(ctx context.Context, lab Lab) error  { return lab.Ping(ctx, p) }
-func (t TCP) run(ctx context.Context, lab Lab) error   { return lab.TCP(ctx, t) }
-func (h HTTP) run(ctx context.Context, lab Lab) error  { return lab.HTTP(ctx, h) }
-func (u UDP) run(ctx context.Context, lab Lab) error   { return lab.UDP(ctx, u) }
-func (r Raw) run(ctx context.Context, lab Lab) error   { return lab.Raw(ctx, r) }
-func (b Bind) run(ctx context.Context, lab Lab) error  { return lab.Bind(ctx, b) }
-func (l Link) run(ctx context.Context, lab Lab) error  { return lab.Link(ctx, l) }
-func (a Apply) run(ctx context.Context, lab Lab) error { return lab.Apply(ctx, a) }
-
-func (e Expect) run(ctx context.Context, lab Lab) error {
-	waiting, cancel := context.WithTimeout(ctx, e.Within)
-	defer cancel()
-	if e.Absent {
-		var seen Pattern
-		err := lab.Received(waiting, e.Host, func(frame []byte) bool {
-			for _, pattern := range e.Patterns {
-				if pattern.Matches(frame) {
-					seen = pattern
-					return true
-				}
-			}
-			return false
-		})
-		switch {
-		case err == nil:
-			return fmt.Errorf("%w: %s received a frame like %s", ErrUnexpected, e.Host, seen)
-		case errors.Is(err, ErrLab) || ctx.Err() != nil:
-			return err
-		}
-		return nil
-	}
-	for _, pattern := range e.Patterns {
-		err := lab.Received(waiting, e.Host, pattern.Matches)
-		if err != nil {
-			return fmt.Errorf("%w: %s received no frame like %s: %w", ErrUnexpected, e.Host, pattern, err)
-		}
-	}
-	return nil
-}
-
-func (f Flows) run(ctx context.Context, lab Lab) error {
-	return poll(ctx, func() (bool, string, error) {
-		lines, err := lab.Flows(ctx, f.Edge)
-		if err != nil {
-			return false, "", err
-		}
-		n := 0
-		for _, line := range lines {
-			if strings.Contains(line, f.Like) {
-				n++
-			}
-		}
-		return n >= f.Min && (f.Max < 0 || n <= f.Max), fmt.Sprintf("%d of %d flows match", n, len(lines)), nil
-	})
-}
-
-func (c Counters) run(ctx context.Context, lab Lab) error {
-	return poll(ctx, func() (bool, string, error) {
-		got, err := lab.Counter(ctx, c.Of, c.Name)
-		return c.Op.Holds(got, c.Value), fmt.Sprintf("%s is %d", c.Name, got), err
-	})
-}
-
-// poll looks until what it sees is right, or ctx is done.
-func poll(ctx context.Context, look func() (ok bool, seen string, err error)) error {
-	ticker := time.NewTicker(pollInterval)
-	defer ticker.Stop()
-	for {
-		ok, seen, err := look()
-		if err != nil || ok {
-			return err
-		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return fmt.Errorf("%w: %s at the end: %w", ErrUnexpected, seen, context.Cause(ctx))
-		}
-	}
 }

@@ -4,92 +4,42 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
 	"github.com/weft-sdn/weft/testbed/host"
 	"github.com/weft-sdn/weft/testbed/scenario"
-	"github.com/weft-sdn/weft/testbed/wire"
 )
+
+// waitTime bounds what comes at once.
+const waitTime = 10 * time.Second
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// cableLab is a lab of two hosts on one cable.
-type cableLab struct {
-	*scenario.Machines
-	cable *wire.Cable
-	flows []string
-	reads uint64
+// recorder keeps what a run tells.
+type recorder struct {
+	begun   []string
+	results []scenario.Result
+	legs    []scenario.LegResult
 }
 
-func (l *cableLab) Bind(context.Context, scenario.Bind) error { return errors.New("refused") }
-
-func (l *cableLab) Apply(context.Context, scenario.Apply) error {
-	return fmt.Errorf("%w: no store", scenario.ErrLab)
+func (r *recorder) LegBegins(name, _ string, number, total int) {
+	r.begun = append(r.begun, fmt.Sprintf("%s %d/%d", name, number, total))
 }
+func (r *recorder) StepEnds(result scenario.Result)   { r.results = append(r.results, result) }
+func (r *recorder) LegEnds(result scenario.LegResult) { r.legs = append(r.legs, result) }
 
-func (l *cableLab) Link(_ context.Context, link scenario.Link) error {
-	l.cable.SetUp(link.Up)
-	l.cable.SetLoss(link.Loss)
-	return nil
-}
-
-func (l *cableLab) Flows(context.Context, string) ([]string, error) {
-	l.flows = append(l.flows, fmt.Sprintf("flow %d", len(l.flows))) // one more at each look
-	return l.flows, nil
-}
-
-func (l *cableLab) Counter(_ context.Context, of, name string) (uint64, error) {
-	if value, ok, err := l.HostCounter(of, name); ok {
-		return value, err
+// steps are those of all legs.
+func steps(s *scenario.Scenario) []scenario.Step {
+	var all []scenario.Step
+	for _, leg := range s.Legs {
+		all = append(all, leg.Steps...)
 	}
-	l.reads++
-	return l.reads, nil
-}
-
-const head = `-- network.yaml --
--- hosts --
-a vport=t/a mac=02:00:00:00:00:0a ip=10.1.0.1/24,fd01::1/64
-b vport=t/b mac=02:00:00:00:00:0b ip=10.1.0.2/24,fd01::2/64
--- frame.hex --
-02000000000b 02000000000a 88b5 0102
--- like.hex --
-02000000000b ............ 88b5 *
--- other.hex --
-02000000000b ............ 88b6 *
-`
-
-// lab builds the hosts of a scenario on one cable.
-func lab(t *testing.T, steps string) (*scenario.Scenario, *cableLab) {
-	t.Helper()
-	text := steps
-	if !strings.Contains(text, "-- network.yaml --") {
-		text += head
-	}
-	s, err := scenario.Parse("test.txtar", []byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := &cableLab{Machines: scenario.NewMachines(), cable: wire.New(wire.Config{})}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error)
-	go func() { done <- l.cable.Run(ctx) }()
-	t.Cleanup(func() { cancel(); <-done })
-	for _, line := range s.Hosts {
-		end := map[string]*wire.End{"a": l.cable.A(), "b": l.cable.B()}[line.Name]
-		if end == nil {
-			continue
-		}
-		h, err := host.New(line.Config(), end)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(h.Close)
-		l.Add(h)
-	}
-	return s, l
+	return all
 }
 
 func TestRun(t *testing.T) {
@@ -104,7 +54,7 @@ raw a frame.hex
 expect b like.hex
 ! expect b other.hex within=30ms
 ! bind a e2
-flows e1 min=3 'like=flow'
+flows e1 min=3 'like=vport=*-> to'
 counters e1 upcalls >= 2
 counters a injected == 1
 counters b packets_received >= 4
@@ -114,12 +64,13 @@ link e1 down
 link e1 up
 ping b a
 `)
-	var results []scenario.Result
-	if err := scenario.Run(t.Context(), s, l, func(r scenario.Result) { results = append(results, r) }); err != nil {
-		t.Fatal(err)
+	var seen recorder
+	report, err := scenario.Run(t.Context(), s, l, &seen)
+	if err != nil || !report.OK {
+		t.Fatalf("ok %t: %v", report.OK, err)
 	}
-	if len(results) != len(s.Steps) {
-		t.Errorf("%d results of %d steps", len(results), len(s.Steps))
+	if len(seen.results) != len(steps(s)) || len(seen.legs) != 0 || len(report.Legs) != 0 {
+		t.Errorf("%d results of %d steps; legs %+v, %+v", len(seen.results), len(steps(s)), seen.legs, report.Legs)
 	}
 }
 
@@ -142,13 +93,16 @@ func TestRunFails(t *testing.T) {
 		"ping a b error=port-unreachable by=10.1.0.1": scenario.ErrUnexpected,
 	} {
 		s, l := lab(t, step+"\n")
-		err := scenario.Run(t.Context(), s, l, nil)
+		report, err := scenario.Run(t.Context(), s, l, nil)
 		var stepErr *scenario.StepError
 		if !errors.As(err, &stepErr) || want != nil && !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", step, err, want)
 			continue
 		}
-		if last := s.Steps[len(s.Steps)-1]; stepErr.Step.Line != last.Line || !strings.HasPrefix(err.Error(), fmt.Sprintf("test.txtar:%d: %s: ", last.Line, last.Text)) {
+		if report.OK || report.Error != err.Error() {
+			t.Errorf("%s: reported ok %t, error %q", step, report.OK, report.Error)
+		}
+		if last := steps(s)[len(steps(s))-1]; stepErr.Step.Line != last.Line || !strings.HasPrefix(err.Error(), fmt.Sprintf("test.txtar:%d: %s: ", last.Line, last.Text)) {
 			t.Errorf("%s: error says %v", step, err)
 		}
 	}
@@ -163,23 +117,23 @@ func TestFailureIsOfEachAddress(t *testing.T) {
 	}
 	t.Cleanup(ghost.Close)
 	l.Add(ghost)
-	if err := scenario.Run(t.Context(), s, l, nil); !errors.Is(err, scenario.ErrUnexpected) {
+	if _, err := scenario.Run(t.Context(), s, l, nil); !errors.Is(err, scenario.ErrUnexpected) {
 		t.Errorf("reached by IPv6 only: %v, want %v", err, scenario.ErrUnexpected)
 	}
 }
 
 func TestOutcome(t *testing.T) {
 	s, l := lab(t, "# UDP to a closed port at an address of no host's service\n")
-	icmpErr := &host.ICMPError{From: l.Host("b").Addr4(), Kind: host.PortUnreachable}
-	o := scenario.Outcome{Errors: []host.Kind{host.TooBig, host.PortUnreachable}, By: icmpErr.From}
+	icmpErr := &host.ICMPError{From: l.Host("b").Addrs()[0], Kind: host.PortUnreachable}
+	o := scenario.Outcome{Errors: []host.Kind{host.TooBig, host.PortUnreachable}, By: []netip.Addr{icmpErr.From}}
 	if err := o.Check(fmt.Errorf("wrapped: %w", icmpErr)); err != nil {
 		t.Error(err)
 	}
-	o.By = l.Host("a").Addr4()
+	o.By = l.Host("a").Addrs()[:1]
 	if err := o.Check(icmpErr); !errors.Is(err, scenario.ErrUnexpected) {
 		t.Errorf("from another: %v", err)
 	}
-	if len(s.Steps) != 0 {
-		t.Errorf("a comment became %d steps", len(s.Steps))
+	if len(steps(s)) != 0 {
+		t.Errorf("a comment became %d steps", len(steps(s)))
 	}
 }

@@ -24,8 +24,18 @@ type Scenario struct {
 	Network []byte // network.yaml: objects as for weft apply, not interpreted here
 	Edges   []Edge
 	Hosts   []Host
-	Steps   []Step
+	Legs    []Leg             // in order; steps outside legs are in one without a name
 	Files   map[string][]byte // the whole archive, for apply
+}
+
+// Leg is "leg NAME ['TEXT'] [family=] [fast=]" with the steps up to the next leg or "end".
+type Leg struct {
+	Name   string  // empty: steps outside legs, which are done once and for both families
+	Text   string  // what it shows, for people
+	Family Family  // Both: run once for IPv4, then once for IPv6
+	Fast   float64 // least share of the packets that must stay on the fast path; 0: none
+	Steps  []Step
+	Line   int
 }
 
 // Edge is one line of the edges file.
@@ -60,10 +70,10 @@ type Step struct {
 	Op   Op
 }
 
-// Op is one of Ping, TCP, HTTP, UDP, Raw, Expect, Bind, Link, Apply, Flows, Counters.
+// Op is one of Ping, Traceroute, TCP, HTTP, UDP, Raw, Expect, Sweep, Forge, Quiet, Bind, Link, Apply, Flows, Counters, Mark, Trace, Start, Finish.
 type Op interface {
 	// run does the operation; nil means that it did what the step says.
-	run(ctx context.Context, lab Lab) error
+	run(ctx context.Context, r *run) error
 	// within is the time that the operation has.
 	within() time.Duration
 }
@@ -75,25 +85,15 @@ type Target struct {
 	Port uint16
 }
 
-// Family restricts an operation on a host name to one IP version.
-type Family uint8
-
-// Families: Both means each that source and target have in common, one after the other.
-const (
-	Both Family = 0
-	IPv4 Family = 4
-	IPv6 Family = 6
-)
-
 // Outcome is how a network operation is to end, for each address that it is done for: well,
 // badly, or with an ICMP error.
 type Outcome struct {
-	Fail   bool        // "!": in any failure
-	Errors []host.Kind // any of these; none: it must succeed
-	By     netip.Addr  // who must have sent the error; invalid: anybody
+	Fail   bool         // "!": in any failure
+	Errors []host.Kind  // any of these; none: it must succeed
+	By     []netip.Addr // one of them must have sent the error; none: anybody
 }
 
-// Ping is "ping FROM TO [count=] [size=] [ttl=] [df] [family=] [error=] [by=] [within=]".
+// Ping is "ping FROM TO [count=] [interval=] [size=] [ttl=] [df] [family=] [error=] [by=] [within=]".
 type Ping struct {
 	From         string
 	To           Target
@@ -101,6 +101,7 @@ type Ping struct {
 	Size         int // payload in bytes; 0: the host's default
 	TTL          uint8
 	DontFragment bool
+	Interval     time.Duration // from one request to the next at least
 	Family       Family
 	Outcome      Outcome
 	Within       time.Duration
@@ -114,10 +115,21 @@ type TCP struct {
 	Family  Family
 	Outcome Outcome
 	Within  time.Duration
+	Pace    host.Pace // set when it was started in the background
 }
 
 // HTTP is "http FROM TO[:PORT] [bytes=] …": a download that is checked by hash.
 type HTTP TCP
+
+// Traceroute is "traceroute FROM TO [via=ADDRESS,…] [family=] [within=]": echo requests with growing TTL show the routers of via, in this order
+// (of each family those of via that are of it), and then the target.
+type Traceroute struct {
+	From   string
+	To     Target
+	Via    []netip.Addr
+	Family Family
+	Within time.Duration
+}
 
 // UDP is "udp FROM TO:PORT [count=] [size=] …": datagrams to an echo service and back.
 type UDP struct {
@@ -150,6 +162,75 @@ type Expect struct {
 	Within   time.Duration
 }
 
+// Sweep is "sweep HOST to=HOST|MAC [ethertypes=all|N-M] [within=]": for each EtherType a raw frame to the MAC, and one to all.
+type Sweep struct {
+	Host        string
+	To          string  // a host, or empty: MAC
+	MAC         [6]byte // zero: that of To
+	First, Last uint16  // EtherTypes
+	Family      Family  // run of the leg that it is for
+	Within      time.Duration
+}
+
+// TunnelKind is how forged tunnel packets are made.
+type TunnelKind string
+
+// The kinds of tunnels.
+const (
+	VXLAN  TunnelKind = "vxlan"
+	Geneve TunnelKind = "geneve"
+	GRE    TunnelKind = "gre"
+)
+
+// Forge is "forge HOST vtep=EDGE|ADDRESS,… key=HOST|VPORT|N kind=vxlan|geneve|gre [count=] [family=] [within=]": the host sends tunnel packets
+// to the tunnel addresses of the edge, as if it were an edge itself, with the key of another's vport: to its gateway, and to all.
+type Forge struct {
+	Host   string
+	Edge   string // whose VTEPs, or empty: VTEPs
+	VTEPs  []netip.Addr
+	Victim string // host or vport whose id is the key, or empty: Key
+	Key    uint32
+	Kind   TunnelKind
+	Count  int
+	Family Family // of the packet within
+	Within time.Duration
+}
+
+// Quiet is "quiet HOST… [within=]": since the leg began, none of these hosts has received a single frame, nor does within the time, which begins
+// when everything that was sent is accounted for.
+type Quiet struct {
+	Hosts  []string
+	Within time.Duration
+}
+
+// Mark is "mark": counters with +VALUE count from here.
+type Mark struct{}
+
+// Trace is "trace HOST|VPORT dst=HOST|ADDRESS [FLAG[=VALUE]…] ['like=TEXT'] [family=]": what weft trace prints for a packet, to be shown, and to
+// contain the text.
+type Trace struct {
+	VPort  string
+	To     Target   // of dst=
+	Flags  []string // of weft trace, the rest
+	Like   string
+	Family Family
+	Within time.Duration
+}
+
+// Start is "start NAME STEP [rate=SIZE]": a tcp, http or ping step that goes on while later steps are done. A transfer is under way when the next step
+// begins; rate= is its speed per second, and its last quarter waits for finish, so that what is between the two happens during it.
+type Start struct {
+	Name string
+	Op   Op    // Ping, TCP or HTTP
+	Rate int64 // bytes per second; 0: as fast as may be
+}
+
+// Finish is "finish NAME [within=]": a started step must end now, and well.
+type Finish struct {
+	Name   string
+	Within time.Duration
+}
+
 // Bind is "bind VPORT|HOST EDGE[:INTERFACE]": the vport moves, and its host with it.
 type Bind struct {
 	What      string
@@ -173,21 +254,24 @@ type Apply struct {
 	Within time.Duration
 }
 
-// Flows is "flows EDGE [like=TEXT] [min=] [max=] [within=]": the edge comes to hold that many
-// flow entries (of those that contain TEXT).
+// Flows is "flows EDGE [like=TEXT] [fields=NAME,…] [min=] [max=] [packets=] [within=]": the edge comes to hold that many
+// flow entries (of those that are like TEXT and whose match has just these fields), with so many hits together.
 type Flows struct {
 	Edge     string
-	Like     string
-	Min, Max int // Max -1: no bound
+	Like     string   // parts to be found one after the other, with * between them
+	Fields   []string // of the match, in any order; nil: any
+	Min, Max int      // Max -1: no bound
+	Packets  uint64
 	Within   time.Duration
 }
 
-// Counters is "counters EDGE|HOST|fabric NAME OP VALUE [within=]".
+// Counters is "counters EDGE|HOST|fabric NAME OP [+]VALUE [within=]".
 type Counters struct {
 	Of     string
 	Name   string
 	Op     Comparison
 	Value  uint64
+	Growth bool // +VALUE: since the leg began, or the last mark
 	Within time.Duration
 }
 

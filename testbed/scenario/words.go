@@ -76,9 +76,10 @@ func newWords(all []string) *words {
 	return w
 }
 
+// isKey tells whether s is a name of lower-case letters, with - between them.
 func isKey(s string) bool {
-	for _, c := range s {
-		if c < 'a' || c > 'z' {
+	for i, c := range s {
+		if (c < 'a' || c > 'z') && (c != '-' || i == 0) {
 			return false
 		}
 	}
@@ -202,19 +203,6 @@ func list[T any](w *words, key, example string, parse func(string) (T, error)) [
 		all = append(all, value)
 	}
 	return all
-}
-
-// address takes an option that is one IP address.
-func (w *words) address(key string) netip.Addr {
-	text, ok := w.option(key)
-	if !ok {
-		return netip.Addr{}
-	}
-	addr, err := parseAddr(text)
-	if err != nil {
-		w.failHint("it is an IP address such as 10.1.0.1 or fd00::1", "%s=%s", key, text)
-	}
-	return addr
 }
 
 // parseAddr parses an address without a zone; one that is IPv4 in IPv6 is refused.

@@ -115,6 +115,10 @@ func (e *End) send(frame []byte) bool {
 	return e.out.push(frame, &e.cable.capture)
 }
 
+// WaitRoom waits until the cable has room for a burst of frames: half its depth in this direction. Who sends more than the traffic of
+// a TCP/IP stack, which adapts, calls it so as not to lose frames to a full queue.
+func (e *End) WaitRoom(ctx context.Context) error { return e.out.waitRoom(ctx) }
+
 // SetReceiver sets who gets the frames that arrive at this end, one at a time. The frame is
 // valid until the receiver returns, and the receiver's to change. Frames wait (in the bounded queue) while there is no
 // receiver. A receiver that was replaced may still be busy with one batch of frames.

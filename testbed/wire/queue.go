@@ -16,6 +16,7 @@ type queue struct {
 	mu       sync.Mutex
 	pumpable sync.Cond // frames and a receiver
 	pullable sync.Cond // frames for a port; apart, lest a signal wake the one that can't use it
+	roomy    sync.Cond // at most half full
 	ring     [][]byte
 	head     int
 	count    int
@@ -33,7 +34,7 @@ type queueCounters struct {
 
 func newQueue(depth int, seed, direction uint64) *queue {
 	q := &queue{ring: make([][]byte, depth), random: rand.New(rand.NewPCG(seed, direction))}
-	q.pumpable.L, q.pullable.L = &q.mu, &q.mu
+	q.pumpable.L, q.pullable.L, q.roomy.L = &q.mu, &q.mu, &q.mu
 	return q
 }
 
@@ -75,7 +76,26 @@ func (q *queue) takeLocked(batch [][]byte) int {
 		q.counters.poppedBytes += uint64(len(batch[i]))
 	}
 	q.count -= n
+	if q.count <= len(q.ring)/2 {
+		q.roomy.Broadcast()
+	}
 	return n
+}
+
+// waitRoom waits until the queue is at most half full, was closed, or ctx is done.
+func (q *queue) waitRoom(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		q.roomy.Broadcast()
+	})
+	defer stop()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for q.count > len(q.ring)/2 && !q.unplug && ctx.Err() == nil {
+		q.roomy.Wait()
+	}
+	return context.Cause(ctx)
 }
 
 // pump hands frames to the receiver until ctx is done.
@@ -145,6 +165,7 @@ func (q *queue) close() {
 	defer q.mu.Unlock()
 	q.unplug = true
 	q.pullable.Broadcast()
+	q.roomy.Broadcast()
 }
 
 func (q *queue) closed() bool {

@@ -1,0 +1,253 @@
+package agent
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/weft-sdn/weft/offload"
+	"github.com/weft-sdn/weft/p4rt"
+	"github.com/weft-sdn/weft/topology"
+)
+
+// checker collects all that is wrong with a configuration.
+type checker struct {
+	source *topology.Source
+	errs   topology.Errors
+}
+
+func (c *checker) fail(field, value, problem, hint string) {
+	c.errs = append(c.errs, &topology.FieldError{File: c.source.File, Line: c.source.Line(field), Field: field, Value: value, Problem: problem, Hint: hint})
+}
+
+func (c *checker) all(prefix string, problems []fieldProblem) {
+	for _, p := range problems {
+		c.fail(prefix+"."+p.field, p.value, p.problem, p.hint)
+	}
+}
+
+func (c *checker) config(cfg *Config) {
+	c.all("etcd", cfg.Etcd.problems())
+	c.listen(cfg)
+	c.oneOf("log.level", cfg.Log.Level, "debug", "info", "warn", "error")
+	c.oneOf("log.format", cfg.Log.Format, "text", "json")
+	if len(cfg.Edges) == 0 {
+		c.fail("edges", "", "is missing", "describe one edge or several")
+	}
+	seen := taken{}
+	for i := range cfg.Edges {
+		c.edge(fmt.Sprintf("edges[%d]", i), &cfg.Edges[i], seen)
+	}
+}
+
+func (c *checker) oneOf(field, value string, allowed ...string) {
+	if !slices.Contains(allowed, value) {
+		c.fail(field, value, "is not known", "use one of "+strings.Join(allowed, ", "))
+	}
+}
+
+// taken are the values that only one edge may have, with the field that has them.
+type taken map[string]string
+
+// once checks that a value of a kind is met first.
+func (c *checker) once(seen taken, kind, field, value string) {
+	key := kind + " " + value
+	if other, ok := seen[key]; ok {
+		c.fail(field, value, "is that of "+other+" too", "give each its own")
+		return
+	}
+	seen[key] = field
+}
+
+func (c *checker) listen(cfg *Config) {
+	problem, hint := addressProblem(cfg.Listen)
+	switch {
+	case problem != "":
+		c.fail("listen", cfg.Listen, problem, hint)
+	case isUnix(cfg.Listen) && !cfg.ListenTLS.IsZero():
+		c.fail("listenTLS", "", "goes with HOST:PORT, and listen is "+cfg.Listen, "leave it out: who may use the socket is a matter of its directory")
+	case isUnix(cfg.Listen) && cfg.Advertise != "":
+		c.fail("advertise", cfg.Advertise, "goes with HOST:PORT, and listen is "+cfg.Listen, "leave it out")
+	case cfg.Advertise == "" && reachableByAll(cfg.Listen):
+		c.fail("listen", cfg.Listen, "is all addresses of this host", "name one, or set advertise to the address that others reach it by")
+	}
+	if problem, hint := addressProblem(cfg.Advertise); cfg.Advertise != "" && problem != "" {
+		c.fail("advertise", cfg.Advertise, problem, hint)
+	}
+	if !cfg.ListenTLS.IsZero() && cfg.ListenTLS.Cert == "" {
+		c.fail("listenTLS.cert", "", "is missing", "name the PEM file of the server's certificate")
+	}
+	if cfg.ListenTLS.ServerName != "" {
+		c.fail("listenTLS.serverName", cfg.ListenTLS.ServerName, "is for clients", "leave it out")
+	}
+	c.all("listenTLS", cfg.ListenTLS.problems())
+}
+
+func isUnix(address string) bool { return strings.HasPrefix(address, "unix:") }
+
+func reachableByAll(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	ip, err2 := netip.ParseAddr(host)
+	return err == nil && (host == "" || err2 == nil && ip.IsUnspecified())
+}
+
+// addressProblem says what is wrong with HOST:PORT or unix:PATH, and what would do.
+func addressProblem(address string) (problem, hint string) {
+	const use = "use HOST:PORT or unix:/PATH"
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		if !strings.HasPrefix(path, "/") {
+			return "names no absolute path", use
+		}
+		return "", ""
+	}
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return "is no address", use
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return "has no port number", use
+	}
+	return "", ""
+}
+
+func (c *checker) edge(at string, e *Edge, seen taken) {
+	if e.ID == "" {
+		c.fail(at+".id", "", "is missing", "use the name that bindings have in spec.edge")
+	} else {
+		if strings.ContainsAny(e.ID, "/ \t\n") {
+			c.fail(at+".id", e.ID, "has a slash or a space", "use a name without")
+		}
+		c.once(seen, "id", at+".id", e.ID)
+	}
+	c.target(at+".target", &e.Target, seen)
+	if _, ok := tunnels()[e.Tunnel]; !ok {
+		c.fail(at+".tunnel", e.Tunnel, "is no encapsulation", "use vxlan, geneve or gre")
+	}
+	if len(e.VTEPs) == 0 {
+		c.fail(at+".vteps", "", "is missing", "list the edge's tunnel addresses, which the underlay routes to its uplinks")
+	}
+	for i, a := range e.VTEPs {
+		field := fmt.Sprintf("%s.vteps[%d]", at, i)
+		c.host(field, a)
+		c.once(seen, "vtep", field, a.String())
+		if !slices.ContainsFunc(e.Uplinks, func(u Uplink) bool { return hasFamily(u.Gateways, a) }) && len(e.Uplinks) > 0 {
+			c.fail(field, a.String(), "has no uplink with a gateway of its IP family", "add one to gateways of an uplink")
+		}
+	}
+	if len(e.Uplinks) == 0 {
+		c.fail(at+".uplinks", "", "is missing", "describe the edge's links to the underlay")
+	}
+	for i := range e.Uplinks {
+		c.uplink(fmt.Sprintf("%s.uplinks[%d]", at, i), e.ID, &e.Uplinks[i], seen)
+	}
+	c.interfaces(at+".interfaces", e)
+}
+
+func (c *checker) target(at string, t *Target, seen taken) {
+	if t.Address == "" {
+		c.fail(at+".address", "", "is missing", "use the HOST:PORT or unix:/PATH of the target's P4Runtime server")
+	} else if problem, hint := addressProblem(t.Address); problem != "" {
+		c.fail(at+".address", t.Address, problem, hint)
+	} else {
+		c.once(seen, "target", at, fmt.Sprintf("device %d at %s", t.DeviceID, t.Address))
+	}
+	if _, ok := profiles()[t.Profile]; !ok {
+		c.fail(at+".profile", t.Profile, "is no kind of target", "use softswitch, bmv2 or strict")
+	}
+	if _, ok := parseElection(t.ElectionID); !ok {
+		c.fail(at+".electionID", t.ElectionID, "is no election id", "use a number from 1, or HIGH.LOW")
+	}
+	c.all(at+".tls", t.TLS.problems())
+}
+
+// parseElection reads LOW or HIGH.LOW. Zero would never be primary (P4Runtime Specification 5.2).
+func parseElection(text string) (p4rt.ElectionID, bool) {
+	high, low, both := strings.Cut(text, ".")
+	if !both {
+		high, low = "0", text
+	}
+	h, err1 := strconv.ParseUint(high, 10, 64)
+	l, err2 := strconv.ParseUint(low, 10, 64)
+	id := p4rt.ElectionID{High: h, Low: l}
+	return id, err1 == nil && err2 == nil && id != p4rt.ElectionID{}
+}
+
+func (c *checker) uplink(at, edge string, u *Uplink, seen taken) {
+	if u.Port < offload.FirstUnderlay || u.Port > offload.LastUnderlay {
+		c.fail(at+".port", strconv.Itoa(int(u.Port)), "is no underlay port", fmt.Sprintf("use %d to %d", offload.FirstUnderlay, offload.LastUnderlay))
+	}
+	c.once(seen, "edge "+edge+" port", at+".port", strconv.Itoa(int(u.Port)))
+	if !u.MAC.IsUnicast() {
+		c.fail(at+".mac", macText(u), "is not the MAC of one station", "use that of the port, such as 02:00:00:00:00:01")
+	}
+	if u.MTU < minUnderlayMTU {
+		c.fail(at+".mtu", strconv.Itoa(int(u.MTU)), "leaves too little for a tenant's packet", fmt.Sprintf("use %d or more", minUnderlayMTU))
+	}
+	if len(u.Addresses) == 0 {
+		c.fail(at+".addresses", "", "is missing", "list the port's own addresses on the link")
+	}
+	for i, a := range u.Addresses {
+		c.host(fmt.Sprintf("%s.addresses[%d]", at, i), a)
+	}
+	if len(u.Gateways) == 0 {
+		c.fail(at+".gateways", "", "is missing", "list the router's addresses on the link, one a family")
+	}
+	for i, a := range u.Gateways {
+		field := fmt.Sprintf("%s.gateways[%d]", at, i)
+		c.host(field, a)
+		switch {
+		case hasFamily(u.Gateways[:i], a):
+			c.fail(field, a.String(), "is a second gateway of its IP family", "use one a family")
+		case slices.Contains(u.Addresses, a):
+			c.fail(field, a.String(), "is the port's own address", "use the router's")
+		case !hasFamily(u.Addresses, a):
+			c.fail(field, a.String(), "is of an IP family that the port has no address of", "add one to addresses")
+		}
+	}
+}
+
+// minUnderlayMTU carries a tenant's IPv6 packet of the least MTU (RFC 8200: 1280 bytes) over IPv6.
+const minUnderlayMTU = 1350
+
+func macText(u *Uplink) string {
+	if u.MAC.IsZero() {
+		return ""
+	}
+	return u.MAC.String()
+}
+
+func hasFamily(list []netip.Addr, a netip.Addr) bool {
+	return slices.ContainsFunc(list, func(o netip.Addr) bool { return o.Is4() == a.Is4() })
+}
+
+func (c *checker) host(field string, a netip.Addr) {
+	if !a.IsValid() || a.IsMulticast() || a.IsUnspecified() || a.Is4In6() || a.Zone() != "" || a.IsLoopback() {
+		c.fail(field, a.String(), "is not the address of one host", "use one such as 192.0.2.1 or 2001:db8::1")
+	}
+}
+
+func (c *checker) interfaces(at string, e *Edge) {
+	ports := map[uint16]string{}
+	names := make([]string, 0, len(e.Interfaces))
+	for name := range e.Interfaces {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		port := e.Interfaces[name]
+		field, value := at+"."+name, strconv.Itoa(int(port))
+		if n, err := strconv.ParseUint(name, 10, 16); err == nil && n != uint64(port) {
+			c.fail(field, value, "is another port than the one that its name says", "use a name that is no number")
+		}
+		if port >= offload.FirstUnderlay {
+			c.fail(field, value, "is no access port", fmt.Sprintf("use 0 to %d", offload.FirstUnderlay-1))
+		}
+		if other, ok := ports[port]; ok {
+			c.fail(field, value, "is the port of interface "+other+" too", "give each its own")
+		}
+		ports[port] = name
+	}
+}

@@ -1,0 +1,147 @@
+// Package agent is the agent as a service: a validated configuration file, one or several edges in one process on one database, and a read-only
+// status server.
+package agent
+
+import (
+	_ "embed"
+	"net/netip"
+	"os"
+	"path/filepath"
+
+	"github.com/weft-sdn/weft/offload"
+	"github.com/weft-sdn/weft/p4rt"
+	"github.com/weft-sdn/weft/packet"
+	"github.com/weft-sdn/weft/topology"
+)
+
+// Config is a configuration file; docs/agent.md has every field. Make one with Load or Decode: they validate and fill in defaults.
+type Config struct {
+	Etcd      Etcd   `json:"etcd"`
+	Listen    string `json:"listen"`    // of the status server: HOST:PORT or unix:PATH
+	ListenTLS TLS    `json:"listenTLS"` // CA: whose certificates clients must have
+	Advertise string `json:"advertise"` // HOST:PORT that others reach Listen by; empty: Listen itself
+	Log       Log    `json:"log"`
+	Edges     []Edge `json:"edges"`
+}
+
+// Log says what is logged, to standard error.
+type Log struct {
+	Level  string `json:"level"`  // debug, info, warn, error
+	Format string `json:"format"` // text, json
+}
+
+// Edge is one edge: a target and its place in the underlay.
+type Edge struct {
+	ID         string            `json:"id"`
+	Target     Target            `json:"target"`
+	Tunnel     string            `json:"tunnel"` // by which the others reach it: vxlan, geneve, gre
+	VTEPs      []netip.Addr      `json:"vteps"`  // tunnel addresses; flows are spread over several (E12)
+	Uplinks    []Uplink          `json:"uplinks"`
+	Interfaces map[string]uint16 `json:"interfaces"` // name in bindings → access port
+}
+
+// Target is the P4Runtime server that an edge's agent programs.
+type Target struct {
+	Address    string `json:"address"` // HOST:PORT or unix:PATH
+	DeviceID   uint64 `json:"deviceID"`
+	Profile    string `json:"profile"` // a key of profiles
+	ElectionID string `json:"electionID"`
+	TLS        TLS    `json:"tls"`
+}
+
+// Uplink is an underlay port: a link to one router of the fabric.
+type Uplink struct {
+	Port      uint16       `json:"port"`
+	MAC       packet.MAC   `json:"mac"`
+	Addresses []netip.Addr `json:"addresses"` // own, on the link
+	Gateways  []netip.Addr `json:"gateways"`  // the router's, one a family
+	MTU       uint16       `json:"mtu"`       // bytes of IP packet
+}
+
+// Defaults of fields that are left out.
+const (
+	DefaultListen = "127.0.0.1:9570"
+	defaultMTU    = 1500
+	defaultDevice = 1
+)
+
+// profiles are the kinds of target by name.
+func profiles() map[string]p4rt.Profile {
+	return map[string]p4rt.Profile{"softswitch": p4rt.Softswitch(), "bmv2": p4rt.BMv2(), "strict": p4rt.Strict()}
+}
+
+// tunnels are the encapsulations by name.
+func tunnels() map[string]offload.Tunnel {
+	all := map[string]offload.Tunnel{}
+	for _, k := range []offload.Tunnel{offload.VXLAN, offload.Geneve, offload.GRE} {
+		all[k.String()] = k
+	}
+	return all
+}
+
+// Example is a configuration file with every field, commented.
+//
+//go:embed example.yaml
+var Example string
+
+// Load reads and validates a configuration file. Names of files in it are relative to its directory. What is wrong comes as topology.Errors, all of it.
+func Load(file string) (*Config, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	return Decode(file, filepath.Dir(file), data)
+}
+
+// Decode is Load of what is not in a file: errors name it file, and names in it are relative to dir.
+func Decode(file, dir string, data []byte) (*Config, error) {
+	c := new(Config)
+	source, err := topology.DecodeDocument(file, data, c)
+	if err != nil {
+		return nil, err
+	}
+	c.fill(dir)
+	ck := checker{source: source}
+	ck.config(c)
+	if len(ck.errs) > 0 {
+		return nil, ck.errs
+	}
+	return c, nil
+}
+
+// fill puts defaults in place of what was left out, and makes names of files absolute.
+func (c *Config) fill(dir string) {
+	set := func(s *string, value string) {
+		if *s == "" {
+			*s = value
+		}
+	}
+	set(&c.Listen, DefaultListen)
+	set(&c.Log.Level, "info")
+	set(&c.Log.Format, "text")
+	c.Etcd.within(dir)
+	c.ListenTLS.within(dir)
+	for i := range c.Edges {
+		e := &c.Edges[i]
+		set(&e.Target.Profile, "strict")
+		set(&e.Target.ElectionID, "1")
+		set(&e.Tunnel, offload.VXLAN.String())
+		e.Target.TLS.within(dir)
+		if e.Target.DeviceID == 0 {
+			e.Target.DeviceID = defaultDevice
+		}
+		for j := range e.Uplinks {
+			if e.Uplinks[j].MTU == 0 {
+				e.Uplinks[j].MTU = defaultMTU
+			}
+		}
+	}
+}
+
+func within(dir string, names ...*string) {
+	for _, n := range names {
+		if *n != "" && !filepath.IsAbs(*n) {
+			*n = filepath.Join(dir, *n)
+		}
+	}
+}

@@ -1,0 +1,178 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/weft-sdn/weft/engine"
+	"github.com/weft-sdn/weft/p4rt"
+	"github.com/weft-sdn/weft/state"
+)
+
+// edgeAgent drives one edge; *engine.Agent is one.
+type edgeAgent interface {
+	Run(context.Context) error
+	Ready() <-chan struct{} // closed while the target holds what the network asks for
+	Stats() engine.Stats
+	Flows(context.Context) ([]engine.Flow, error)
+}
+
+const (
+	firstPause = time.Second // between an edge's end and its next start
+	maxPause   = 30 * time.Second
+)
+
+// runner keeps one edge running.
+//
+//	NoDatabase ──store──▶ NoTarget ◀─▶ NotLive ◀─▶ Serving
+//	                         ▲            │ ended with an error
+//	                         └─ pause ◀───┴───▶ Stopped: another process took the edge
+type runner struct {
+	cfg  Edge
+	log  *slog.Logger
+	make func(*state.Store) (edgeAgent, error)
+
+	mu      sync.Mutex
+	agent   edgeAgent // nil unless one runs
+	stopped bool      // for good
+	err     error     // why the last one ended
+}
+
+// newRunner returns the runner of an edge whose status can be asked for at a URL.
+func newRunner(cfg Edge, status, version string, log *slog.Logger) *runner {
+	log = log.With("edge", cfg.ID)
+	return &runner{cfg: cfg, log: log, make: func(store *state.Store) (edgeAgent, error) {
+		dial, err := cfg.Target.dialer()
+		if err != nil {
+			return nil, err
+		}
+		return engine.NewAgent(cfg.engine(store, dial, status, version, log))
+	}}
+}
+
+// engine is the configuration as the engine wants it.
+func (e *Edge) engine(store *state.Store, dial func(context.Context) (p4rt.Conn, error), status, version string, log *slog.Logger) engine.Config {
+	c := engine.Config{
+		Store: store, Self: engine.Edge{ID: e.ID, VTEPs: e.VTEPs, Tunnel: tunnels()[e.Tunnel]}, Interfaces: e.Interfaces,
+		Dial: dial, DeviceID: e.Target.DeviceID, Profile: profiles()[e.Target.Profile], Logger: log, Version: version, Status: status,
+	}
+	id, _ := parseElection(e.Target.ElectionID) // checked
+	c.Election = func(p4rt.ElectionID) p4rt.ElectionID { return id }
+	for _, u := range e.Uplinks {
+		c.Links = append(c.Links, engine.Uplink{Port: u.Port, MAC: u.MAC, Addrs: u.Addresses, Gateway: u.Gateways, MTU: u.MTU})
+	}
+	return c
+}
+
+// dialer opens connections to the target.
+func (t *Target) dialer() (func(context.Context) (p4rt.Conn, error), error) {
+	creds := insecure.NewCredentials()
+	if !t.TLS.IsZero() {
+		c, err := t.TLS.Client()
+		if err != nil {
+			return nil, err
+		}
+		creds = credentials.NewTLS(c)
+	}
+	name := t.Address
+	if !strings.HasPrefix(name, "unix:") {
+		name = "dns:///" + name
+	}
+	return p4rt.Dialer(name, grpc.WithTransportCredentials(creds)), nil
+}
+
+// run runs the edge until ctx ends (nil), another process takes it, or it can't be made.
+func (r *runner) run(ctx context.Context, store *state.Store) error {
+	pause := firstPause
+	for {
+		agent, err := r.make(store)
+		if err != nil {
+			return r.stop(fmt.Errorf("edge %s: %w", r.cfg.ID, err))
+		}
+		r.set(agent, nil)
+		began := time.Now()
+		err = agent.Run(ctx)
+		r.set(nil, err)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, state.ErrEdgeTaken):
+			return r.stop(fmt.Errorf("edge %s: another process runs it now; stop that one, or take the edge out of this configuration: %w", r.cfg.ID, err))
+		}
+		if time.Since(began) > maxPause {
+			pause = firstPause
+		}
+		r.log.Error("the edge ended, and is started again", "err", err, "in", pause)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, maxPause)
+	}
+}
+
+func (r *runner) set(agent edgeAgent, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.agent, r.err = agent, err
+}
+
+func (r *runner) stop(err error) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.agent, r.stopped, r.err = nil, true, err
+	return err
+}
+
+// running returns the agent, nil if none runs.
+func (r *runner) running() edgeAgent {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.agent
+}
+
+// status says where the edge stands. The view is nil while there is no database.
+func (r *runner) status(v *state.View) EdgeStatus {
+	s := EdgeStatus{ID: r.cfg.ID, Target: r.cfg.Target.Address}
+	r.mu.Lock()
+	agent, stopped, err := r.agent, r.stopped, r.err
+	r.mu.Unlock()
+	if err != nil {
+		s.Error = err.Error()
+	}
+	live := false
+	if v != nil {
+		var e state.Edge
+		e, live = v.Edges[s.ID]
+		s.Applied, s.Wanted = e.Applied, v.Conf
+	}
+	switch {
+	case stopped:
+		s.State = Stopped
+	case agent == nil && err != nil:
+		s.State = Restarting
+	case agent == nil:
+		s.State = NoDatabase
+	default:
+		s.Flows = agent.Stats().Flows
+		select {
+		case <-agent.Ready():
+			if s.State = Serving; !live {
+				s.State = NotLive
+			}
+		default:
+			s.State = NoTarget
+		}
+	}
+	return s
+}

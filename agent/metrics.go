@@ -1,0 +1,84 @@
+package agent
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/weft-sdn/weft/engine"
+)
+
+// counter is a count of an edge's agent as a metric: weft_edge_NAME_total{edge}.
+type counter struct {
+	name, help string
+	value      func(*engine.Stats) uint64
+}
+
+// counters are all counts of engine.Stats, by their names there.
+func counters() []counter {
+	return []counter{
+		{"packet_ins", "Packets that the target sent to the agent.", func(s *engine.Stats) uint64 { return s.PacketIns }},
+		{"queue_drops", "Packet-ins for which the agent's queue had no room.", func(s *engine.Stats) uint64 { return s.QueueDrops }},
+		{"malformed", "Packet-ins that could not be parsed.", func(s *engine.Stats) uint64 { return s.Malformed }},
+		{"underlay", "Frames of the underlay that were answered or learnt from.", func(s *engine.Stats) uint64 { return s.Underlay }},
+		{"unhandled", "Packet-ins that nobody wanted.", func(s *engine.Stats) uint64 { return s.Unhandled }},
+		{"out_drops", "Packets for the target that its session did not take.", func(s *engine.Stats) uint64 { return s.OutDrops }},
+		{"upcalls", "Packets of vports that were decided in software.", func(s *engine.Stats) uint64 { return s.Upcalls }},
+		{"drops", "Decisions to drop.", func(s *engine.Stats) uint64 { return s.Drops }},
+		{"held", "Packets that waited for a neighbour's answer.", func(s *engine.Stats) uint64 { return s.Held }},
+		{"held_drops", "Packets that waited for a neighbour in vain.", func(s *engine.Stats) uint64 { return s.HeldDrops }},
+		{"errors", "ICMP errors sent.", func(s *engine.Stats) uint64 { return s.Errors }},
+		{"errors_unsent", "ICMP errors that were over the rate.", func(s *engine.Stats) uint64 { return s.ErrorsUnsent }},
+		{"learnt", "MACs and neighbours that went to the database.", func(s *engine.Stats) uint64 { return s.Learnt }},
+		{"effect_fails", "What was learnt and could not be stored.", func(s *engine.Stats) uint64 { return s.EffectFails }},
+		{"aged", "Learnt MACs that were forgotten.", func(s *engine.Stats) uint64 { return s.Aged }},
+		{"installed", "Flows installed.", func(s *engine.Stats) uint64 { return s.Installed }},
+		{"removed", "Flows removed: idle, or something that they relied on changed.", func(s *engine.Stats) uint64 { return s.Removed }},
+		{"not_installed", "Decisions that stayed on the slow path.", func(s *engine.Stats) uint64 { return s.NotInstalled }},
+		{"write_failures", "Updates that the target did not accept.", func(s *engine.Stats) uint64 { return s.WriteFails }},
+	}
+}
+
+// collector gives the state of the process to Prometheus when it asks.
+type collector struct{ s *service }
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("weft_"+name, help, labels, nil)
+}
+
+// Describe names no metric: which there are is up to Collect.
+func (c collector) Describe(chan<- *prometheus.Desc) {}
+
+// Collect gives all metrics.
+func (c collector) Collect(out chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	truth := func(b bool) float64 {
+		if b {
+			return 1
+		}
+		return 0
+	}
+	gauge(desc("build_info", "1; the version is the label.", "version"), 1, c.s.version)
+	store := c.s.store.Load()
+	gauge(desc("database_up", "Whether the database was reached since the process started."), truth(store != nil))
+	view := c.s.view()
+	if view != nil {
+		gauge(desc("database_revision", "Revision of the database up to which the process has read."), float64(view.Revision))
+		out <- prometheus.MustNewConstMetric(desc("database_bad_values_total", "Values of the database that were not understood."), prometheus.CounterValue, float64(store.BadValues()))
+	}
+	for _, r := range c.s.runners {
+		st := r.status(view)
+		gauge(desc("edge_serving", "Whether the target is programmed and the edge is live.", "edge"), truth(st.State == Serving), st.ID)
+		gauge(desc("edge_applied_revision", "Revision of the network that the edge has acknowledged.", "edge"), float64(st.Applied), st.ID)
+		gauge(desc("edge_wanted_revision", "Revision of the last change of the network.", "edge"), float64(st.Wanted), st.ID)
+		agent := r.running()
+		if agent == nil {
+			continue
+		}
+		stats := agent.Stats()
+		gauge(desc("edge_flows", "Flows installed now.", "edge"), float64(stats.Flows), st.ID)
+		for _, k := range counters() {
+			out <- prometheus.MustNewConstMetric(desc("edge_"+k.name+"_total", k.help, "edge"), prometheus.CounterValue, float64(k.value(&stats)), st.ID)
+		}
+	}
+}

@@ -1,0 +1,89 @@
+package agent
+
+import "github.com/weft-sdn/weft/engine"
+
+// Paths of the status API. All are read by GET; there is nothing to write.
+const (
+	pathFlows   = "/v1/flows" // ?edge=ID: of that edge alone
+	pathStats   = "/v1/stats"
+	pathEdges   = "/v1/edges"
+	pathHealth  = "/healthz" // the process serves
+	pathReady   = "/readyz"  // all edges do
+	pathMetrics = "/metrics" // Prometheus
+)
+
+// Named is a vport or a group: its number, and the name that it has in the network.
+type Named struct {
+	ID   uint32 `json:"id"`
+	Name string `json:"name"`
+}
+
+// Flow is an installed flow.
+type Flow struct {
+	Edge       string   `json:"edge"`
+	VPort      Named    `json:"vport"`            // where its packets come in
+	Match      string   `json:"match"`            // the rest of the pattern
+	Guards     string   `json:"guards,omitempty"` // what each packet must meet besides
+	Action     string   `json:"action"`           // forward, drop or punt
+	To         *Named   `json:"to,omitempty"`     // of forward
+	At         []string `json:"at,omitempty"`     // where that is: EDGE:INTERFACE, or EDGE:INTERFACE.VLAN; several of a group
+	Rewrite    string   `json:"rewrite,omitempty"`
+	Lane       string   `json:"lane"` // class, exact, wild or wild-l2
+	Packets    uint64   `json:"packets"`
+	Bytes      uint64   `json:"bytes"`
+	AgeSeconds float64  `json:"age_seconds"`
+	Depends    []string `json:"depends,omitempty"` // what the decision relied on
+}
+
+// EdgeError is what kept an edge from answering.
+type EdgeError struct {
+	Edge  string `json:"edge"`
+	Error string `json:"error"`
+}
+
+// FlowList is the answer of /v1/flows.
+type FlowList struct {
+	Flows  []Flow      `json:"flows"`
+	Errors []EdgeError `json:"errors,omitempty"`
+}
+
+// EdgeStats are the counts of one edge's agent since it started.
+type EdgeStats struct {
+	Edge  string       `json:"edge"`
+	Stats engine.Stats `json:"stats"`
+}
+
+// StatsList is the answer of /v1/stats.
+type StatsList struct {
+	Edges []EdgeStats `json:"edges"`
+}
+
+// EdgeState is where an edge of this process stands.
+type EdgeState string
+
+// States of an edge.
+const (
+	NoDatabase EdgeState = "no database" // it was not reached yet
+	NoTarget   EdgeState = "no target"   // no connection, or another controller is primary
+	NotLive    EdgeState = "not live"    // the target is programmed; the database does not have the edge
+	Serving    EdgeState = "serving"
+	Stopped    EdgeState = "stopped" // another process took the edge
+	Restarting EdgeState = "restarting"
+)
+
+// EdgeStatus is what the process knows of one edge.
+type EdgeStatus struct {
+	ID      string    `json:"id"`
+	State   EdgeState `json:"state"`
+	Error   string    `json:"error,omitempty"`
+	Target  string    `json:"target"`
+	Applied int64     `json:"applied"` // revision that it has acknowledged
+	Wanted  int64     `json:"wanted"`  // revision of the last change of the network
+	Flows   uint64    `json:"flows"`   // installed
+}
+
+// EdgeList is the answer of /v1/edges.
+type EdgeList struct {
+	Version string       `json:"version"`
+	Edges   []EdgeStatus `json:"edges"`
+}

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weft-sdn/weft/state"
+	"github.com/weft-sdn/weft/topology"
+)
+
+func newApply() *cobra.Command {
+	var files []string
+	var dryRun bool
+	var db database
+	var w waiting
+	cmd := &cobra.Command{
+		Use:   "apply -f FILE|DIR|- [FILE]...",
+		Short: "Put a network's objects into the database",
+		Long: `Put objects into the database: all of them or, if one is refused, none.
+
+They are checked together with what is stored: names that they refer to may be
+those of stored objects. Per object one line says what was done: created,
+configured (it was there, and differed) or unchanged. Objects that are stored and
+not in the files stay; weft delete removes them.
+
+An error says file, line, object, field, the value that was found and what would
+do. Then nothing was changed, and the running network is untouched.`,
+		Example: `  # Put a network in place, and wait until all edges have it
+  weft apply -f examples/reference.yaml --wait
+
+  # What would change? Nothing is written.
+  weft apply -f examples/reference.yaml --dry-run
+
+  # All files of a directory; objects that another program writes
+  weft apply -f network/
+  generate-tenants | weft apply -f -
+
+  # A database elsewhere
+  weft apply -f network/ --etcd https://192.0.2.11:2379,https://192.0.2.12:2379 --etcd-ca ca.crt --etcd-user net --etcd-password-file secret`,
+		RunE: func(cmd *cobra.Command, more []string) error {
+			objects, err := readObjects(cmd.InOrStdin(), append(files, more...))
+			if err := report(cmd, err); err != nil {
+				return err
+			}
+			return db.change(cmd, dryRun, &w, objects, nil)
+		},
+	}
+	networkFlags(cmd, &files)
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "check and say what would be done, without doing it")
+	w.flags(cmd)
+	db.flags(cmd)
+	return cmd
+}
+
+// change puts and deletes, says what it did to each object and waits if it is asked to.
+func (d *database) change(cmd *cobra.Command, dryRun bool, w *waiting, put []*topology.Object, del []topology.Ref) error {
+	ctx := cmd.Context()
+	return d.with(ctx, func(store *state.Store) error {
+		var steps []state.Step
+		var err error
+		rev := int64(0)
+		if dryRun {
+			steps, err = store.Plan(ctx, put, del)
+		} else {
+			rev, steps, err = store.Perform(ctx, put, del)
+		}
+		if err := report(cmd, err); err != nil {
+			return err
+		}
+		if err := printSteps(cmd.OutOrStdout(), steps, dryRun); err != nil || dryRun || !w.on {
+			return err
+		}
+		return watch(ctx, store, func(store *state.Store) error { return w.wait(ctx, cmd, store, rev) })
+	})
+}
+
+func printSteps(w io.Writer, steps []state.Step, dryRun bool) error {
+	suffix := ""
+	if dryRun {
+		suffix = " (dry run)"
+	}
+	for _, s := range steps {
+		if _, err := fmt.Fprintf(w, "%s %s%s\n", refName(s.Ref), s.Action, suffix); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// refName is an object's name as get prints and delete takes it: vport/acme/web.
+func refName(r topology.Ref) string {
+	return strings.ToLower(string(r.Kind)) + "/" + r.Tenant + "/" + r.Name
+}
+
+// waiting are the flags of a change that can be waited for.
+type waiting struct {
+	on      bool
+	timeout time.Duration
+}
+
+func (w *waiting) flags(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&w.on, "wait", false, "wait until all live edges have applied the change")
+	cmd.Flags().DurationVar(&w.timeout, "timeout", time.Minute, "how long --wait waits")
+}
+
+// wait waits until the live edges have applied a revision; its error says which have not, and where they are.
+func (w *waiting) wait(ctx context.Context, cmd *cobra.Command, store *state.Store, rev int64) error {
+	limit, cancel := context.WithTimeout(ctx, w.timeout)
+	defer cancel()
+	if err := store.WaitApplied(limit, rev); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		var behind []string
+		for id, e := range store.View().Edges {
+			if e.Applied < rev {
+				behind = append(behind, fmt.Sprintf("%s (at %d)", id, e.Applied))
+			}
+		}
+		slices.Sort(behind)
+		return fmt.Errorf("revision %d is stored, but after %v not applied by %s; weft edges shows where they are", rev, w.timeout, strings.Join(behind, ", "))
+	}
+	edges := "no edge is live"
+	switch n := len(store.View().Edges); n {
+	case 0:
+	case 1:
+		edges = "1 edge has applied it"
+	default:
+		edges = fmt.Sprintf("%d edges have applied it", n)
+	}
+	_, err := fmt.Fprintf(cmd.OutOrStdout(), "revision %d: %s\n", rev, edges)
+	return err
+}

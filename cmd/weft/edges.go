@@ -1,0 +1,122 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weft-sdn/weft/state"
+)
+
+// edgeRow is what `weft edges` tells of an edge.
+type edgeRow struct {
+	ID      string   `json:"id"`
+	State   string   `json:"state"`           // current, behind, or away: bindings name it, and it is not live
+	Applied int64    `json:"applied"`         // revision that it has acknowledged
+	Wanted  int64    `json:"wanted"`          // revision of the last change of the network
+	VPorts  int      `json:"vports"`          // bound there
+	VTEPs   []string `json:"vteps,omitempty"` // tunnel addresses
+	Encaps  []string `json:"encaps,omitempty"`
+	MTU     int      `json:"mtu,omitempty"` // of its underlay, bytes of IP
+	Version string   `json:"version,omitempty"`
+	Status  string   `json:"status,omitempty"` // where its agent's status server is
+}
+
+func newEdges() *cobra.Command {
+	var db database
+	var out output
+	cmd := &cobra.Command{
+		Use:   "edges",
+		Short: "Show the edges, and which are behind",
+		Long: `Show every edge that is live or that a binding names, one a line.
+
+  current   it has applied the last change of the network
+  behind    it has not yet: APPLIED is the revision that it has, then the wanted one
+  away      bindings name it, and no agent holds its lease: nothing reaches its vports`,
+		Example: `  weft edges
+  weft edges -o wide
+
+  # Which edges keep an apply --wait waiting?
+  weft edges -o json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return db.watching(cmd.Context(), func(store *state.Store) error {
+				return printEdges(cmd.OutOrStdout(), edgeRows(store.View()), out.form)
+			})
+		},
+	}
+	out.flags(cmd, "table", "wide", "json", "yaml", "name")
+	db.flags(cmd)
+	return cmd
+}
+
+// edgeRows are the edges of a view, and those that its bindings name, in order of id.
+func edgeRows(v *state.View) []edgeRow {
+	rows := map[string]*edgeRow{}
+	for id, e := range v.Edges {
+		r := &edgeRow{ID: id, State: "current", Applied: e.Applied, Encaps: e.Encaps, MTU: e.MTU, Version: e.Version, Status: e.Status}
+		if e.Applied < v.Conf {
+			r.State = "behind"
+		}
+		for _, a := range e.VTEPs {
+			r.VTEPs = append(r.VTEPs, a.String())
+		}
+		rows[id] = r
+	}
+	for b := range v.Bindings.All() {
+		if rows[b.Edge] == nil {
+			rows[b.Edge] = &edgeRow{ID: b.Edge, State: "away"}
+		}
+		rows[b.Edge].VPorts++
+	}
+	sorted := make([]edgeRow, 0, len(rows))
+	for r := range maps.Values(rows) {
+		r.Wanted = v.Conf
+		sorted = append(sorted, *r)
+	}
+	slices.SortFunc(sorted, func(a, b edgeRow) int { return cmp.Compare(a.ID, b.ID) })
+	return sorted
+}
+
+func printEdges(w io.Writer, rows []edgeRow, form string) error {
+	switch form {
+	case "json":
+		return printJSON(w, struct {
+			Items []edgeRow `json:"items"`
+		}{rows})
+	case "yaml":
+		return printYAML(w, rows)
+	case "name":
+		for _, r := range rows {
+			if _, err := fmt.Fprintln(w, r.ID); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	head := []string{"EDGE", "STATE", "APPLIED", "VPORTS", "TUNNEL", "VERSION"}
+	if form == "wide" {
+		head = append(head, "MTU", "STATUS")
+	}
+	var cells [][]string
+	for _, r := range rows {
+		applied, tunnel := "-", strings.Join(r.VTEPs, ",")
+		if r.State != "away" {
+			applied = fmt.Sprintf("%d/%d", r.Applied, r.Wanted)
+		}
+		if len(r.Encaps) > 0 {
+			tunnel += " " + strings.Join(r.Encaps, ",")
+		}
+		row := []string{r.ID, r.State, applied, fmt.Sprint(r.VPorts), or(tunnel), or(r.Version)}
+		if form == "wide" {
+			row = append(row, number(uint16(r.MTU)), or(r.Status))
+		}
+		cells = append(cells, row)
+	}
+	return table(w, head, cells)
+}

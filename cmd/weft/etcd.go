@@ -1,0 +1,116 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weft-sdn/weft/agent"
+	"github.com/weft-sdn/weft/state"
+)
+
+func newEtcd() *cobra.Command {
+	cfg := state.EmbeddedConfig{}
+	var tls agent.TLS
+	var open, verbose bool
+	cmd := &cobra.Command{
+		Use:   "etcd --dir DIR [--listen URL]...",
+		Short: "Run the database: one etcd member in this process",
+		Long: `Run an etcd of one member, for labs and for trying out. It is the same server as
+etcd's own, and its data directory is DIR/etcd. In production, run a cluster of
+etcd itself and name its endpoints to agents and commands.
+
+Once it serves, it prints the URLs where it does, one a line. Clients with TLS are
+asked for a certificate if --ca is given.`,
+		Example: `  # A database for this host; commands find it there by themselves
+  weft etcd --dir /tmp/weft-db
+
+  # On a free port, or on a socket
+  weft etcd --dir /tmp/weft-db --listen http://127.0.0.1:0
+  weft etcd --dir /tmp/weft-db --listen unix:///tmp/weft-db/etcd.sock
+
+  # For other hosts, with certificates on both sides
+  weft etcd --dir /var/lib/weft --listen https://192.0.2.11:2379 --cert etcd.crt --key etcd.key --ca clients.crt`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cfg.Dir == "" {
+				return usage(errors.New("--dir: is missing; name the directory for the data"))
+			}
+			for _, listen := range cfg.Listen {
+				if err := checkListen(listen, tls, open); err != nil {
+					return usage(err)
+				}
+			}
+			level := slog.LevelError
+			if verbose {
+				level = slog.LevelDebug
+			}
+			cfg.Log = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
+			cfg.CertFile, cfg.KeyFile, cfg.CAFile = tls.Cert, tls.Key, tls.CA
+			return serveEtcd(cmd, cfg)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&cfg.Dir, "dir", "", "`directory` of the data, made if it is not there (required)")
+	f.StringSliceVar(&cfg.Listen, "listen", []string{defaultEtcd}, "serve clients at `URL`: http, https, or unix:///path; port 0 is a free one")
+	f.StringVar(&tls.Cert, "cert", "", "PEM `file` of the server's certificate, for https")
+	f.StringVar(&tls.Key, "key", "", "PEM `file` of its key")
+	f.StringVar(&tls.CA, "ca", "", "PEM `file` of the authority of clients' certificates, which they must have then")
+	f.BoolVar(&open, "insecure", false, "serve other hosts without TLS too: whoever reaches the port owns the network")
+	f.BoolVar(&cfg.UnsafeNoFsync, "no-fsync", false, "don't sync to disk: faster, and a crash of the host loses data (labs)")
+	f.BoolVarP(&verbose, "verbose", "v", false, "log all that etcd logs, not only errors")
+	return cmd
+}
+
+func serveEtcd(cmd *cobra.Command, cfg state.EmbeddedConfig) error {
+	e, err := state.StartEmbedded(cmd.Context(), cfg)
+	if err != nil {
+		return err
+	}
+	for _, url := range e.Endpoints() {
+		if _, err := fmt.Fprintln(cmd.OutOrStdout(), url); err != nil {
+			e.Close()
+			return err
+		}
+	}
+	return e.Run(cmd.Context())
+}
+
+// checkListen refuses what would serve the database to everybody, and TLS without certificates.
+func checkListen(listen string, tls agent.TLS, open bool) error {
+	u, err := url.Parse(listen)
+	fail := func(problem, hint string) error { return fmt.Errorf("--listen %q: %s; %s", listen, problem, hint) }
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "unix":
+		return fail("is no URL", "use one such as "+defaultEtcd+", https://… or unix:///path")
+	case u.Scheme == "unix":
+		return nil
+	case u.Port() == "" || strings.Trim(u.Path, "/") != "":
+		return fail("is not SCHEME://HOST:PORT", "use "+u.Scheme+"://"+u.Host+":2379")
+	case u.Scheme == "https" && (tls.Cert == "" || tls.Key == ""):
+		return fail("needs a certificate", "give --cert and --key")
+	case u.Scheme == "https" || open || isLoopback(u.Hostname()):
+		return nil
+	}
+	return fail("is plain and can be reached from other hosts", "use https with --cert and --key, or a loopback address, or say --insecure")
+}
+
+func isLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	if err == nil {
+		return ip.IsLoopback()
+	}
+	addrs, err := net.LookupIP(host)
+	for _, a := range addrs {
+		if !a.IsLoopback() {
+			return false
+		}
+	}
+	return err == nil && len(addrs) > 0
+}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weft-sdn/weft/topology"
+)
+
+// parseKind reads a kind in the singular or the plural, in any case.
+func parseKind(text string) (topology.Kind, error) {
+	var names []string
+	for _, k := range topology.Kinds() {
+		name := strings.ToLower(string(k))
+		if t := strings.ToLower(text); t == name || t == name+"s" {
+			return k, nil
+		}
+		names = append(names, name)
+	}
+	return "", usage(fmt.Errorf("%q: is no kind of object; use one of %s", text, strings.Join(names, ", ")))
+}
+
+// scope are the flags that choose tenants.
+type scope struct {
+	tenant string
+	all    bool
+}
+
+func (s *scope) tenantFlag(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&s.tenant, "tenant", "", "the `tenant` whose objects are meant; default: $WEFT_TENANT, or "+topology.DefaultTenant)
+}
+
+func (s *scope) flags(cmd *cobra.Command) {
+	s.tenantFlag(cmd)
+	cmd.Flags().BoolVarP(&s.all, "all-tenants", "A", false, "objects of all tenants")
+}
+
+// name returns the chosen tenant, empty for all.
+func (s *scope) name() string {
+	env := os.Getenv("WEFT_TENANT")
+	switch {
+	case s.all:
+		return ""
+	case s.tenant != "":
+		return s.tenant
+	case env != "":
+		return env
+	}
+	return topology.DefaultTenant
+}
+
+// refs reads what names objects: KIND/NAME of the chosen tenant or KIND/TENANT/NAME, each any number of times.
+func (s *scope) refs(args []string) ([]topology.Ref, error) {
+	var refs []topology.Ref
+	for _, arg := range args {
+		parts := strings.Split(arg, "/")
+		if len(parts) < 2 || len(parts) > 3 || slices.Contains(parts, "") {
+			return nil, usage(fmt.Errorf("%q: is no object; use KIND/NAME or KIND/TENANT/NAME, such as vport/acme/web", arg))
+		}
+		kind, err := parseKind(parts[0])
+		if err != nil {
+			return nil, err
+		}
+		r := topology.Ref{Kind: kind, Tenant: s.name(), Name: parts[len(parts)-1]}
+		switch {
+		case len(parts) == 3:
+			r.Tenant = parts[1]
+		case s.all:
+			return nil, usage(fmt.Errorf("%q: is of one tenant, and -A means all; use KIND/TENANT/NAME or --tenant", arg))
+		}
+		if !slices.Contains(refs, r) {
+			refs = append(refs, r)
+		}
+	}
+	return refs, nil
+}

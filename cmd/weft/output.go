@@ -1,0 +1,93 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/goccy/go-yaml"
+	"github.com/spf13/cobra"
+)
+
+// output is the form that a command prints in.
+type output struct {
+	form    string
+	allowed []string
+}
+
+// flags adds -o with the forms that the command knows; the first is the default.
+func (o *output) flags(cmd *cobra.Command, allowed ...string) {
+	o.form, o.allowed = allowed[0], allowed
+	cmd.Flags().VarP(o, "output", "o", "print as "+strings.Join(allowed, ", "))
+}
+
+// String, Set and Type make output a pflag.Value.
+func (o *output) String() string { return o.form }
+
+// Type is what help shows for the value.
+func (o *output) Type() string { return "form" }
+
+// Set refuses what the command does not know.
+func (o *output) Set(form string) error {
+	if !slices.Contains(o.allowed, form) {
+		return fmt.Errorf("use one of %s", strings.Join(o.allowed, ", "))
+	}
+	o.form = form
+	return nil
+}
+
+// table prints rows in columns; what is longer than its column's header makes the column wider.
+func table(w io.Writer, header []string, rows [][]string) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, row := range append([][]string{header}, rows...) {
+		line := strings.Join(row, "\t")
+		if _, err := fmt.Fprintln(t, strings.TrimRight(line, "\t")); err != nil {
+			return err
+		}
+	}
+	return t.Flush()
+}
+
+// or returns what stands in a cell that would be empty.
+func or(cell string) string {
+	if cell == "" {
+		return "-"
+	}
+	return cell
+}
+
+func printJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
+// asYAML is v as one YAML document, in the order of its JSON form.
+func asYAML(v any) ([]byte, error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	return yaml.JSONToYAML(b)
+}
+
+// printYAML prints one document per value.
+func printYAML[T any](w io.Writer, all []T) error {
+	for i, v := range all {
+		b, err := asYAML(v)
+		if err != nil {
+			return err
+		}
+		if i > 0 {
+			b = append([]byte("---\n"), b...)
+		}
+		if _, err := w.Write(b); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,119 @@
+package lab
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/testbed/scenario"
+)
+
+// Account implements scenario.Network.
+func (l *Lab) Account(ctx context.Context) (a scenario.Accounts, err error) {
+	for _, c := range l.cables {
+		a.HostFrames += c.B().Counters().Sent
+	}
+	for _, e := range l.edges {
+		counts, err := e.counts(ctx)
+		if err != nil {
+			return a, fmt.Errorf("%w: %w", scenario.ErrLab, err)
+		}
+		stats, err := e.agent.stats(ctx)
+		if err != nil {
+			return a, fmt.Errorf("%w: agent of edge %s: %w", scenario.ErrLab, e.plan.name, err)
+		}
+		a.FastPath += counts.fastPath
+		a.Entries += counts.entries
+		a.Drops += counts.drops + stats.QueueDrops
+		a.Upcalls += stats.Upcalls
+		a.Installed += stats.Installed
+	}
+	return a, nil
+}
+
+// Counter implements scenario.Network.
+func (l *Lab) Counter(ctx context.Context, of, name string) (uint64, error) {
+	if value, ok, err := l.Machines.HostCounter(of, name); ok {
+		return value, err
+	}
+	if of == "fabric" {
+		return pick(of, name, fieldsOf(l.fabric.Counters()))
+	}
+	e, err := l.edge(of)
+	if err != nil {
+		return 0, err
+	}
+	values, err := e.counters(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", scenario.ErrLab, err)
+	}
+	return pick("edge "+of, name, values)
+}
+
+// counters are all that an edge can tell: the agent's statistics, what was counted at its target and at its access ports.
+func (e *edge) counters(ctx context.Context) (map[string]uint64, error) {
+	counts, err := e.counts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	stats, err := e.agent.stats(ctx)
+	if err != nil {
+		return nil, err
+	}
+	values := fieldsOf(stats)
+	values["simulated_drops"] = stats.Drops
+	values["fast_path"], values["drops"], values["entries"] = counts.fastPath, counts.drops, counts.entries
+	for i := range counts.ingress {
+		r := flow.Reason(i)
+		switch name := r.String(); {
+		case unicode.IsDigit(rune(name[0])) || r == flow.ReasonNone:
+		case r.IsDrop():
+			values["drop_"+name] = counts.ingress[i] + counts.egress[i]
+		default:
+			values["punt_"+name] = counts.ingress[i] + counts.egress[i]
+		}
+	}
+	for _, a := range e.access {
+		values["stray_frames"] += a.trunk.Stray()
+		values["forged_frames"] += a.trunk.Forged()
+	}
+	return values, nil
+}
+
+// fieldsOf are the unsigned fields of a struct by name: as in JSON, or in snake case.
+func fieldsOf(s any) map[string]uint64 {
+	values := map[string]uint64{}
+	for field, v := range reflect.ValueOf(s).Fields() {
+		if v.CanUint() {
+			values[cmp.Or(field.Tag.Get("json"), snake(field.Name))] = v.Uint()
+		}
+	}
+	return values
+}
+
+// snake writes PacketIns as packet_ins, TTLExceeded as ttl_exceeded.
+func snake(name string) string {
+	var b strings.Builder
+	letters := []rune(name)
+	for i, c := range letters {
+		begins := unicode.IsUpper(c) && (i > 0 && unicode.IsLower(letters[i-1]) || i > 0 && i+1 < len(letters) && unicode.IsLower(letters[i+1]))
+		if begins {
+			b.WriteByte('_')
+		}
+		b.WriteRune(unicode.ToLower(c))
+	}
+	return b.String()
+}
+
+func pick(of, name string, values map[string]uint64) (uint64, error) {
+	if value, ok := values[name]; ok {
+		return value, nil
+	}
+	return 0, fmt.Errorf("%w: %s has no counter %q; it has %s", scenario.ErrLab, of, name, strings.Join(slices.Sorted(maps.Keys(values)), ", "))
+}

@@ -1,0 +1,144 @@
+package lab
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/weft-sdn/weft/offload"
+	"github.com/weft-sdn/weft/testbed/scenario"
+	"github.com/weft-sdn/weft/topology"
+)
+
+const planNetwork = `
+-- network.yaml --
+apiVersion: weft/v1
+kind: Bridge
+metadata: {name: lan, tenant: red}
+spec: {}
+---
+apiVersion: weft/v1
+kind: VPort
+metadata: {name: vm1, tenant: red}
+spec: {device: bridge/lan, mac: "02:00:00:00:00:01", addresses: [10.0.0.1/24, "fd00::1/64"]}
+---
+apiVersion: weft/v1
+kind: VPort
+metadata: {name: vm2, tenant: red}
+spec: {device: bridge/lan, mac: "02:00:00:00:00:02", addresses: [10.0.0.2/24], mtu: 1300}
+---
+apiVersion: weft/v1
+kind: VPort
+metadata: {name: bare, tenant: red}
+spec: {device: bridge/lan}
+---
+apiVersion: weft/v1
+kind: Binding
+metadata: {name: vm2, tenant: red}
+spec: {vport: vm2, edge: nic2, interface: "3", vlan: 20}
+`
+
+func parse(t *testing.T, text string) *scenario.Scenario {
+	t.Helper()
+	s, err := scenario.Parse("test.txtar", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestPlan(t *testing.T) {
+	p, err := newPlan(parse(t, `
+bind vm1 nic3
+bind vm1 nic3:7
+apply more
+`+planNetwork+`
+-- more --
+apiVersion: weft/v1
+kind: Binding
+metadata: {name: bare, tenant: red}
+spec: {vport: bare, edge: nic2, interface: tap9}
+-- hosts --
+vm1 vport=red/vm1 edge=nic1 vlan=10 gw=10.0.0.254
+vm2 vport=red/vm2
+`), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	type edge struct {
+		Name       string
+		N          int
+		VTEP       string
+		Interfaces map[string]uint16
+	}
+	var edges []edge
+	for _, e := range p.edges {
+		edges = append(edges, edge{e.name, e.n, e.vteps[0].String(), e.interfaces})
+	}
+	if diff := cmp.Diff([]edge{
+		{"nic1", 1, "2001:db8::1", map[string]uint16{"vm1": 3, "1": 1, "2": 2}},
+		{"nic2", 2, "2001:db8::2", map[string]uint16{"3": 3, "tap9": 4, "1": 1, "2": 2}},
+		{"nic3", 3, "2001:db8::3", map[string]uint16{"vm1": 3, "7": 7, "1": 1, "2": 2}},
+	}, edges); diff != "" {
+		t.Error(diff)
+	}
+	vm1, vm2 := p.host("vm1").cfg, p.host("vm2").cfg
+	if vm1.MAC != [6]byte{2, 0, 0, 0, 0, 1} || len(vm1.Addrs) != 2 || vm1.MTU != 1500-70 || vm2.MTU != 1300 || vm1.VLAN != 0 {
+		t.Errorf("hosts %+v and %+v", vm1, vm2)
+	}
+	var made []topology.BindingSpec
+	for _, o := range p.objects {
+		if spec, ok := o.Spec.(*topology.BindingSpec); ok && o.Source == nil {
+			made = append(made, *spec)
+		}
+	}
+	if diff := cmp.Diff([]topology.BindingSpec{{VPort: "red/vm1", Edge: "nic1", Interface: "vm1", VLAN: 10}}, made); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestPlanEdgesFile(t *testing.T) {
+	p, err := newPlan(parse(t, planNetwork+`---
+apiVersion: weft/v1
+kind: Fabric
+metadata: {name: underlay}
+spec: {mtu: 1550, encapFamily: v4}
+-- edges --
+nic2 encap=geneve
+nic1 encap=gre mtu=1400
+`), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := p.edges[0]; e.name != "nic2" || e.tunnel != offload.Geneve || e.mtu != 0 || e.vteps[0] != netip.MustParseAddr("192.0.2.1") {
+		t.Errorf("first edge %+v", e)
+	}
+	if e := p.edges[1]; e.name != "nic1" || e.tunnel != offload.GRE || e.mtu != 1400 {
+		t.Errorf("second edge %+v", e)
+	}
+	if p.mtu != 1550 {
+		t.Errorf("underlay of %d bytes, want 1550", p.mtu)
+	}
+}
+
+func TestPlanErrors(t *testing.T) {
+	for name, test := range map[string]struct{ text, want string }{
+		"bound nowhere":      {planNetwork + "-- hosts --\nvm1 vport=red/vm1\n", "vport red/vm1 is bound nowhere; add edge="},
+		"bound twice":        {planNetwork + "-- hosts --\nvm2 vport=red/vm2 edge=nic1\n", "network.yaml binds vport red/vm2 already"},
+		"other VLAN":         {planNetwork + "-- hosts --\nvm2 vport=red/vm2 vlan=9\n", "vlan=9, but vport red/vm2 is bound with VLAN 20"},
+		"no MAC":             {planNetwork + "-- hosts --\nx vport=red/bare edge=nic1\n", "mac= is missing"},
+		"no such vport":      {planNetwork + "-- hosts --\nx vport=red/nobody edge=nic1\n", "is no vport"},
+		"edge not in file":   {planNetwork + "-- edges --\nnic1\n-- hosts --\nvm2 vport=red/vm2\n", "bound to edge nic2, which file edges does not have"},
+		"no family together": {planNetwork + "-- edges --\nnic1 family=4\nnic2 family=6\n", "edges nic1 and nic2 have no IP version in common"},
+		"number too high":    {planNetwork + "-- hosts --\nvm1 vport=red/vm1 edge=nic1 interface=256\n", "access ports of this pipeline are 0 to 255"},
+		"two ways to write":  {planNetwork + "-- hosts --\nvm1 vport=red/vm1 edge=nic2 interface=03\n", `interfaces "3" and "03" are one port`},
+		"network is wrong":   {strings.Replace(planNetwork, "bridge/lan", "bridge/wan", 1), `network.yaml:9: vport red/vm1: spec.device: "bridge/wan" is no device`},
+	} {
+		s := parse(t, test.text)
+		if _, err := newPlan(s, 0); err == nil || !strings.Contains(err.Error(), test.want) || !strings.HasPrefix(err.Error(), "test.txtar: ") {
+			t.Errorf("%s: error %v, want %q in it", name, err, test.want)
+		}
+	}
+}

@@ -1,0 +1,180 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/weft-sdn/weft/p4rt"
+	"github.com/weft-sdn/weft/p4src"
+)
+
+// maxAnswer is the longest message that a reader takes, in bytes: some targets answer a whole table at once.
+const maxAnswer = 512 << 20
+
+// peerField is the key field of table peer that names the peer.
+const peerField = 1
+
+// program are the parts of the pipeline that a reader asks for, by id.
+type program struct {
+	flowTables                    []uint32
+	forward, drop, punt           []uint32 // actions of flow tables
+	peer, location                uint32
+	nowhere                       uint32 // action of location
+	ingressReasons, egressReasons uint32
+}
+
+// newProgram finds them in the p4info that weft pushes.
+func newProgram() (*program, error) {
+	info, err := p4src.Info()
+	if err != nil {
+		return nil, err
+	}
+	p := new(program)
+	tables, actions, counters := map[string]uint32{}, map[string]uint32{}, map[string]uint32{}
+	for _, t := range info.Tables {
+		tables[t.Preamble.Name] = t.Preamble.Id
+	}
+	for _, a := range info.Actions {
+		actions[a.Preamble.Name] = a.Preamble.Id
+	}
+	for _, c := range info.Counters {
+		counters[c.Preamble.Name] = c.Preamble.Id
+	}
+	var missing []string
+	find := func(in map[string]uint32, name string) uint32 {
+		id, ok := in[name]
+		if !ok {
+			missing = append(missing, name)
+		}
+		return id
+	}
+	for _, name := range []string{"dst_class", "flow_exact_v4", "flow_exact_v6", "flow_wild_v4", "flow_wild_v6", "flow_wild_l2"} {
+		p.flowTables = append(p.flowTables, find(tables, "ingress."+name))
+		p.forward = append(p.forward, find(actions, "ingress.forward_"+name))
+		p.drop = append(p.drop, find(actions, "ingress.drop_"+name))
+		p.punt = append(p.punt, find(actions, "ingress.punt_"+name))
+	}
+	p.peer, p.location, p.nowhere = find(tables, "ingress.peer"), find(tables, "ingress.location"), find(actions, "ingress.location_drop")
+	p.ingressReasons, p.egressReasons = find(counters, "ingress.reasons"), find(counters, "egress.reasons")
+	if len(missing) > 0 {
+		return nil, fmt.Errorf("the pipeline lacks %q", missing)
+	}
+	return p, nil
+}
+
+// reader reads a target's entries and counters by P4Runtime. It opens no stream and bids for nothing, so that it is in no agent's way, and it
+// decodes by protobuf alone: what it tells does not depend on the controller that is looked at.
+type reader struct {
+	program  *program
+	deviceID uint64
+	conn     p4rt.Conn
+	client   p4v1.P4RuntimeClient
+}
+
+func newReader(p *program, deviceID uint64, conn p4rt.Conn) *reader {
+	return &reader{program: p, deviceID: deviceID, conn: conn, client: p4v1.NewP4RuntimeClient(conn)}
+}
+
+func (r *reader) close() error { return r.conn.Close() }
+
+// read calls yield with every entity that matches one of what.
+func (r *reader) read(ctx context.Context, yield func(*p4v1.Entity), what ...*p4v1.Entity) error {
+	stream, err := r.client.Read(ctx, &p4v1.ReadRequest{DeviceId: r.deviceID, Entities: what}, grpc.MaxCallRecvMsgSize(maxAnswer))
+	for err == nil {
+		var answer *p4v1.ReadResponse
+		if answer, err = stream.Recv(); err == nil {
+			for _, e := range answer.Entities {
+				yield(e)
+			}
+		}
+	}
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return fmt.Errorf("read device %d: %w", r.deviceID, err)
+}
+
+// reasons are the counted reasons of a pipeline's half.
+type reasons [256]uint64
+
+// reasonCounts reads why packets left the fast path.
+func (r *reader) reasonCounts(ctx context.Context) (ingress, egress reasons, err error) {
+	err = r.read(ctx, func(e *p4v1.Entity) {
+		c := e.GetCounterEntry()
+		if i := c.GetIndex().GetIndex(); i >= 0 && i < int64(len(ingress)) {
+			switch c.GetCounterId() {
+			case r.program.ingressReasons:
+				ingress[i] = uint64(c.GetData().GetPacketCount())
+			case r.program.egressReasons:
+				egress[i] = uint64(c.GetData().GetPacketCount())
+			}
+		}
+	}, counter(r.program.ingressReasons), counter(r.program.egressReasons))
+	return ingress, egress, err
+}
+
+func counter(id uint32) *p4v1.Entity {
+	return &p4v1.Entity{Entity: &p4v1.Entity_CounterEntry{CounterEntry: &p4v1.CounterEntry{CounterId: id}}}
+}
+
+func table(id uint32, counted bool) *p4v1.Entity {
+	e := &p4v1.TableEntry{TableId: id}
+	if counted {
+		e.CounterData = &p4v1.CounterData{}
+	}
+	return &p4v1.Entity{Entity: &p4v1.Entity_TableEntry{TableEntry: e}}
+}
+
+// flowEntry is a flow entry and its hits.
+type flowEntry struct {
+	key     string // table, match and priority
+	forward bool
+	packets uint64
+}
+
+// flowEntries reads the entries that decide what becomes of flows.
+func (r *reader) flowEntries(ctx context.Context) (all []flowEntry, err error) {
+	var what []*p4v1.Entity
+	var broken error
+	for _, id := range r.program.flowTables {
+		what = append(what, table(id, true))
+	}
+	err = r.read(ctx, func(e *p4v1.Entity) {
+		t := e.GetTableEntry()
+		action := t.GetAction().GetAction().GetActionId()
+		forward := slices.Contains(r.program.forward, action)
+		if t.GetIsDefaultAction() || !forward && !slices.Contains(r.program.drop, action) && !slices.Contains(r.program.punt, action) {
+			return // a scope is no flow
+		}
+		key, keyErr := proto.MarshalOptions{Deterministic: true}.Marshal(&p4v1.TableEntry{TableId: t.TableId, Match: t.Match, Priority: t.Priority})
+		broken = errors.Join(broken, keyErr)
+		all = append(all, flowEntry{key: string(key), forward: forward, packets: uint64(t.GetCounterData().GetPacketCount())})
+	}, what...)
+	return all, errors.Join(err, broken)
+}
+
+// reaches tells how many peers the target has a path to, and how many destinations it knows to be out of reach.
+func (r *reader) reaches(ctx context.Context) (peers, nowhere int, err error) {
+	seen := map[string]bool{}
+	err = r.read(ctx, func(e *p4v1.Entity) {
+		t := e.GetTableEntry()
+		switch {
+		case t.GetTableId() == r.program.peer && !t.GetIsDefaultAction():
+			for _, m := range t.Match {
+				if m.FieldId == peerField {
+					seen[string(m.GetExact().GetValue())] = true
+				}
+			}
+		case t.GetTableId() == r.program.location && t.GetAction().GetAction().GetActionId() == r.program.nowhere:
+			nowhere++
+		}
+	}, table(r.program.peer, false), table(r.program.location, false))
+	return len(seen), nowhere, err
+}

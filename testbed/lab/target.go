@@ -1,0 +1,53 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/weft-sdn/weft/p4rt"
+	"github.com/weft-sdn/weft/testbed/wire"
+)
+
+// target runs the pipeline of one edge, in this process or as one of its own.
+type target interface {
+	// run joins the ports to their cables and runs until ctx ends (nil). An error says why the target ended before.
+	run(ctx context.Context) error
+	// serves returns when the P4Runtime server takes connections.
+	serves(ctx context.Context) error
+	// dial connects to the P4Runtime server.
+	dial(ctx context.Context) (p4rt.Conn, error)
+	// address is where agents of other processes find the server, in the form of gRPC; empty: they can't.
+	address() string
+	profile() p4rt.Profile
+	// lost counts what got lost, uncounted by the pipeline: frames of hosts between cable and target, packet-ins behind a full queue.
+	lost() uint64
+}
+
+// targetConfig is what every target needs.
+type targetConfig struct {
+	edge     string
+	deviceID uint64
+	ports    map[uint16]*wire.End // the target's ends of the cables
+	dir      string               // for sockets and logs
+	logger   *slog.Logger
+}
+
+// attached runs patches between the ends of cables and the ports of a target.
+type attached []*wire.Patch
+
+// lost counts the frames that the ports did not take.
+func (a attached) lost() (n uint64) {
+	for _, p := range a {
+		n += p.Dropped()
+	}
+	return n
+}
+
+// close closes the ports of patches that will not run.
+func (a attached) close() (err error) {
+	for _, p := range a {
+		err = errors.Join(err, p.Close())
+	}
+	return err
+}

@@ -1,0 +1,99 @@
+package scenario
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// settleTime bounds how long a leg waits, at its end, for frames that are under way.
+const settleTime = 5 * time.Second
+
+// settleInterval is between two readings of the accounts.
+const settleInterval = 25 * time.Millisecond
+
+// accounted does the steps of a leg and checks that every frame that hosts sent is accounted for.
+func (r *run) accounted(ctx context.Context) (LegResult, error) {
+	begin := time.Now()
+	result := LegResult{Name: r.leg.runName(r.family), Text: r.leg.Text, Family: r.family}
+	before, err := r.quiesce(ctx)
+	if err == nil {
+		err = r.begin(ctx)
+	}
+	if err != nil {
+		err = r.failed(r.leg.step(), err)
+	} else {
+		err = r.steps(ctx)
+		after, unsettled := r.settle(ctx, before)
+		result.count(before, after)
+		if err == nil && unsettled != nil {
+			err = r.failed(r.leg.step(), unsettled)
+		}
+	}
+	result.FirstPacketUS, result.RTTUS = microseconds(r.first), microseconds(median(r.later))
+	result.Trace = r.trace
+	if share := result.FastShare(); err == nil && share < r.leg.Fast {
+		err = r.failed(r.leg.step(), fmt.Errorf("%w: %d of %d packets were on the fast path, a share of %.3f, want at least %.3f",
+			ErrUnexpected, result.FastPath, result.Packets, share, r.leg.Fast))
+	}
+	result.TookMS = microseconds(time.Since(begin)) / 1e3
+	if result.OK = err == nil; err != nil {
+		result.Error = err.Error()
+	}
+	return result, err
+}
+
+// step is the leg's own line, for errors that are of no single step.
+func (l Leg) step() Step { return Step{Line: l.Line, Text: "leg " + l.Name} }
+
+// quiesce waits until two readings are equal: what earlier steps sent has arrived. Traffic that does not end is left alone after settleTime.
+func (r *run) quiesce(ctx context.Context) (Accounts, error) {
+	accounts, err := r.steady(ctx, func(Accounts) bool { return true })
+	if errors.Is(err, errUnsteady) {
+		err = nil
+	}
+	return accounts, err
+}
+
+// settle waits until nothing is under way and every frame since before is accounted for.
+func (r *run) settle(ctx context.Context, before Accounts) (Accounts, error) {
+	after, err := r.steady(ctx, func(now Accounts) bool {
+		return now.HostFrames-before.HostFrames == now.FastPath-before.FastPath+now.Upcalls-before.Upcalls+now.Drops-before.Drops
+	})
+	if errors.Is(err, errUnsteady) {
+		var c LegResult
+		c.count(before, after)
+		err = fmt.Errorf("%w: packets %d = fast path %d + upcalls %d + drops %d does not hold (%+d) after %v",
+			ErrUnexpected, c.Packets, c.FastPath, c.Upcalls, c.Drops, int64(c.FastPath+c.Upcalls+c.Drops-c.Packets), settleTime)
+	}
+	return after, err
+}
+
+var errUnsteady = errors.New("still changing")
+
+// steady reads the accounts until two readings in a row are equal and right, at most for settleTime. It returns the last reading in any case.
+func (r *run) steady(ctx context.Context, right func(Accounts) bool) (Accounts, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, settleTime, errUnsteady)
+	defer cancel()
+	ticker := time.NewTicker(settleInterval)
+	defer ticker.Stop()
+	last, err := r.lab.Account(ctx)
+	for {
+		if err != nil {
+			return last, errors.Join(context.Cause(ctx), err)
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return last, context.Cause(ctx)
+		}
+		var next Accounts
+		if next, err = r.lab.Account(ctx); err == nil {
+			if next == last && right(next) {
+				return next, nil
+			}
+			last = next
+		}
+	}
+}
