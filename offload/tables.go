@@ -33,6 +33,7 @@ type Tables struct {
 	replica, l2Rewrite, underlay table
 
 	ingressReasons, egressReasons *p4rt.CounterArray
+	punts                         *p4rt.MeterArray
 }
 
 // flowActions are the three that every flow table has.
@@ -89,6 +90,9 @@ func NewTables(schema *p4rt.Schema) (*Tables, error) {
 		return nil, fmt.Errorf("%w: %w", ErrPipeline, err)
 	}
 	if t.egressReasons, err = schema.Counter("egress.reasons"); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrPipeline, err)
+	}
+	if t.punts, err = schema.Meter("ingress.punts"); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrPipeline, err)
 	}
 	return t, nil
