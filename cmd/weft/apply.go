@@ -126,14 +126,27 @@ func (w *waiting) wait(ctx context.Context, cmd *cobra.Command, store *state.Sto
 		slices.Sort(behind)
 		return fmt.Errorf("revision %d is stored, but after %v not applied by %s; weft edges shows where they are", rev, w.timeout, strings.Join(behind, ", "))
 	}
-	edges := "no edge is live"
-	switch n := len(store.View().Edges); n {
-	case 0:
-	case 1:
-		edges = "1 edge has applied it"
-	default:
-		edges = fmt.Sprintf("%d edges have applied it", n)
-	}
-	_, err := fmt.Fprintf(cmd.OutOrStdout(), "revision %d: %s\n", rev, edges)
+	_, err := fmt.Fprintf(cmd.OutOrStdout(), "revision %d: %s\n", rev, appliedText(store.View()))
 	return err
+}
+
+// appliedText says how many edges have what was waited for, and which will only when they are live.
+func appliedText(v *state.View) string {
+	text := fmt.Sprintf("applied by %d edges", len(v.Edges))
+	switch len(v.Edges) {
+	case 0:
+		text = "no edge is live"
+	case 1:
+		text = "applied by 1 edge"
+	}
+	var away []string
+	for _, e := range edgeRows(v) {
+		if e.State == edgeAway {
+			away = append(away, e.ID)
+		}
+	}
+	if len(away) > 0 {
+		text += "; bindings name edges that are not live: " + strings.Join(away, ", ")
+	}
+	return text
 }

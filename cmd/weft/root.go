@@ -35,7 +35,7 @@ func newRoot() *cobra.Command {
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newApply(), newDelete(), newDiff(), newEdges(), newEtcd(), newGet(), newTrace(), newValidate(), newVersion(), cli.NewCommand())
+	root.AddCommand(newAgent(), newApply(), newDelete(), newDiff(), newEdges(), newEtcd(), newFlows(), newGet(), newTrace(), newValidate(), newVersion(), cli.NewCommand())
 	markUsage(root)
 	return root
 }
