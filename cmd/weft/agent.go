@@ -18,17 +18,17 @@ func newAgent() *cobra.Command {
 		Use:   "agent --config FILE",
 		Short: "Run the agent of one or several edges",
 		Long: `Run the agent of one or several edges: it decides first packets, programs the
-edges' P4 targets and keeps them at what the database says, until it is told to end
-(SIGTERM, SIGINT).
+edges' P4 targets and keeps them at what the database says, until it is told to
+end (SIGTERM, SIGINT).
 
-The configuration is a YAML file: where the database is, and per edge its target,
-its tunnel addresses and its uplinks; docs/agent.md has every field, and --example
-prints a file with all of them. It is checked whole before anything starts; an
-error says line, field, what was found and what would do. A database or a target
-that is away is waited for.
+The configuration is a YAML file: where the database is, and per edge its
+target, its tunnel addresses and its uplinks; docs/agent.md has every field, and
+--example prints a file with all of them. It is checked whole before anything
+starts; an error says line, field, what was found and what would do. A database
+or a target that is away is waited for.
 
-While it runs, a read-only status server tells what it does: weft flows asks it, and
-Prometheus reads /metrics. /readyz says which edges do not serve, and why.`,
+While it runs, a read-only status server tells what it does: weft flows asks it,
+and Prometheus reads /metrics. /readyz says which edges do not serve, and why.`,
 		Example: `  # Begin with an example
   weft agent --example
 

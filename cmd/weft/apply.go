@@ -26,8 +26,8 @@ func newApply() *cobra.Command {
 
 They are checked together with what is stored: names that they refer to may be
 those of stored objects. Per object one line says what was done: created,
-configured (it was there, and differed) or unchanged. Objects that are stored and
-not in the files stay; weft delete removes them.
+configured (it was there, and differed) or unchanged. Objects that are stored
+and not in the files stay; weft delete removes them.
 
 An error says file, line, object, field, the value that was found and what would
 do. Then nothing was changed, and the running network is untouched.`,
@@ -42,7 +42,8 @@ do. Then nothing was changed, and the running network is untouched.`,
   generate-tenants | weft apply -f -
 
   # A database elsewhere
-  weft apply -f network/ --etcd https://192.0.2.11:2379,https://192.0.2.12:2379 --etcd-ca ca.crt --etcd-user net --etcd-password-file secret`,
+  export WEFT_ETCD=https://192.0.2.11:2379,https://192.0.2.12:2379
+  weft apply -f network/ --etcd-ca ca.crt --etcd-user net --etcd-password-file pw`,
 		RunE: func(cmd *cobra.Command, more []string) error {
 			objects, err := readObjects(cmd.InOrStdin(), append(files, more...))
 			if err := report(cmd, err); err != nil {

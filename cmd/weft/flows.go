@@ -35,13 +35,13 @@ func newFlows() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "flows [--edge EDGE]... [--agent ADDRESS]",
 		Short: "Show the flows that are installed at edges",
-		Long: `Show the flows that are installed at edges, with the counters of their targets. The
-edges' agents are asked; where they are, the database knows. --agent asks one
-directly.
+		Long: `Show the flows that are installed at edges, with the counters of their targets.
+The edges' agents are asked; where they are, the database knows. --agent asks
+one directly.
 
-A flow is one entry of the pipeline: packets that come in at VPORT and match MATCH
-go TO a vport or a group, which is AT an interface of an edge, or are dropped.
-Fields that MATCH does not name are not read.
+A flow is one entry of the pipeline: packets that come in at VPORT and match
+MATCH go TO a vport or a group, which is AT an interface of an edge, or are
+dropped. Fields that MATCH does not name are not read.
 
   LANE   the table: class, exact or wild; class: nothing but MACs was read
   MATCH  fields of the packet as it came in; weft trace says why they were read
@@ -54,8 +54,8 @@ Flows that differ in the source MAC alone share an entry and its counters.`,
   weft flows --edge nic1 -o wide
   weft flows --vport acme/web
 
-  # Where are the packets of tenant acme dropped?
-  weft flows -o json | jq '.flows[] | select(.action == "drop" and (.vport.name | startswith("acme/")))'
+  # Which flows drop?
+  weft flows -o json | jq '.flows[] | select(.action == "drop")'
 
   # From the agent itself, without the database
   weft flows --agent 127.0.0.1:9570`,

@@ -6,7 +6,9 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -58,5 +60,20 @@ func TestPrintVersion(t *testing.T) {
 	want := "weft      v0.1.0\ngo        go1.26.3\nrevision  abc\nmodified  true\ncookie    0x"
 	if got, _, _ := bytes.Cut(out.Bytes(), []byte("cookie    0x")); cmp.Diff(want, string(got)+"cookie    0x") != "" {
 		t.Errorf("printVersion:\n%s\nwant it to begin\n%s", out.String(), want)
+	}
+}
+
+// TestHelpWidth: help fits in 80 columns.
+func TestHelpWidth(t *testing.T) {
+	for _, cmd := range append(newRoot().Commands(), newRoot()) {
+		args := []string{"--help"}
+		if cmd.HasParent() {
+			args = []string{cmd.Name(), "--help"}
+		}
+		for line := range strings.Lines(foreground(t, args...)) {
+			if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > helpWidth {
+				t.Errorf("weft %s has a line of %d columns: %s", strings.Join(args, " "), n, line)
+			}
+		}
 	}
 }
