@@ -22,12 +22,12 @@ func newGet() *cobra.Command {
 		Short: "Show objects of the database",
 		Long: `Show objects as they are stored.
 
-Kinds are fabric, bridge, router, vport and binding, in the singular or the plural;
-all is every kind. Objects are those of one tenant unless -A is given; a single one
-may be named with its tenant, as KIND/TENANT/NAME.
+Kinds are fabric, bridge, router, vport and binding, in the singular or plural;
+all is every kind. Objects are those of one tenant unless -A is given; a single
+one may be named with its tenant, as KIND/TENANT/NAME.
 
-What -o yaml and -o json print has the ids that the system gave (status.id); it can
-be applied again as it is.`,
+What -o yaml prints has the ids that the system gave (status.id); it can be
+applied again as it is.`,
 		Example: `  # The vports of a tenant; and everything, with ids and where vports are
   weft get vports --tenant acme
   weft get all -A -o wide
