@@ -142,6 +142,18 @@ func (l *Lab) FirstPing() time.Time {
 	return l.across
 }
 
+// ResidentBytes is the largest physical memory that an agent's process has now; false if agents have no processes of their own.
+func (l *Lab) ResidentBytes() (most uint64, ok bool) {
+	for _, e := range l.edges {
+		if a, process := e.agent.(*agentProcess); process {
+			if n, known := a.child.residentBytes(); known {
+				most, ok = max(most, n), true
+			}
+		}
+	}
+	return most, ok
+}
+
 // Run brings the lab up and keeps it up until ctx ends (nil), or something of it does. Nothing is left of it then: no process, namespace or file, but for
 // captures.
 //
@@ -219,7 +231,7 @@ func (l *Lab) withTargets(ctx context.Context, revision int64) (err error) {
 		}
 		var agents []part
 		for _, e := range l.edges {
-			if err := e.makeAgent(l.database.endpoints()); err != nil {
+			if err := e.makeAgent(l, l.database.endpoints()); err != nil {
 				return err
 			}
 			agents = append(agents, part{"agent of edge " + e.plan.name, e.agent.run})
