@@ -38,6 +38,7 @@ type target struct {
 	grpc  *grpc.Server
 	fault func(context.Context, *p4.WriteRequest, func(*p4.WriteRequest) error) error
 	gone  map[string]bool // keys deleted since the last forget
+	ends  map[uint16]*port.End
 }
 
 func newTarget(t testing.TB, quirks softswitch.Quirks) *target {
@@ -58,8 +59,9 @@ func newTarget(t testing.TB, quirks softswitch.Quirks) *target {
 func (x *target) startLocked(empty bool) {
 	if empty {
 		ports := map[uint16]port.Port{}
+		x.ends = map[uint16]*port.End{}
 		for n := uint16(1); n <= 4; n++ {
-			ports[n], _ = port.NewLink(fmt.Sprintf("p%d", n), "host", 0)
+			ports[n], x.ends[n] = port.NewLink(fmt.Sprintf("p%d", n), "host", 0)
 		}
 		var err error
 		x.sw, err = softswitch.New(softswitch.Options{DeviceID: 1, CPUPort: 510, Ports: ports, Quirks: x.quirks,
