@@ -289,3 +289,37 @@ func (t *Table) replaceLocked(old, e *entry) {
 
 // wall converts machine time to wall time.
 func (m *Machine) wall(ns int64) time.Time { return m.epoch.Add(time.Duration(ns)) }
+
+// apply looks the packet up, counts, and returns where the code goes on.
+func (t *Table) apply(c *ctx) uint32 {
+	d := t.d
+	e := t.lookup(c)
+	hit := e != nil
+	if !hit {
+		e = t.def.Load()
+	}
+	if e.stats != nil {
+		e.stats.hit(c, d)
+		if hit && d.meter != nil {
+			d.meter.execute(c, e.stats)
+		}
+	}
+	act, params := e.act, e.params
+	if e.member != nil || e.group != nil {
+		act = nil
+		if b := c.m.profiles[d.profile].choose(c, e); b != nil {
+			act, params = b.act, b.params
+		}
+	}
+	switch {
+	case act == nil && hit:
+		return d.hitNone
+	case act == nil:
+		return d.missNone
+	}
+	copy(c.f[c.prog.slots:c.prog.temp0], params)
+	if hit {
+		return d.hitCode[act.index]
+	}
+	return d.missCode[act.index]
+}

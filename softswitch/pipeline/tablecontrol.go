@@ -203,20 +203,22 @@ func bind(owner string, actions []*action, name string, params [][]byte) (*bindi
 		return nil, fmt.Errorf("%s: action %s: %w: %d parameters, want %d", owner, name, ErrInvalid, len(params), len(a.params))
 	}
 	b := &binding{act: a, params: make([]uint64, a.words)}
-	for k, p := range a.params {
+	for k := range a.params {
+		p := &a.params[k]
 		v, err := parseValue(params[k], p.width)
 		if err != nil {
 			return nil, fmt.Errorf("%s: action %s, parameter %s: %w", owner, name, p.name, err)
 		}
-		copy(b.params[p.off:], v)
+		p.pack(b.params, v)
 	}
 	return b, nil
 }
 
 func unbind(a *action, words []uint64) [][]byte {
 	out := make([][]byte, len(a.params))
-	for i, p := range a.params {
-		out[i] = formatValue(words[p.off:p.off+limbs(p.width)], p.width)
+	for i := range a.params {
+		p := &a.params[i]
+		out[i] = formatValue(p.unpack(words), p.width)
 	}
 	return out
 }
