@@ -96,6 +96,10 @@ func (s *Simulator) floodMembers(b *topology.Bridge, p *topology.VPort, h *hop, 
 	}
 	if !whole {
 		for _, m := range s.members {
+			if s.origin == nil && s.lost.Dest == m.Dest() {
+				s.unreachable(h, m)
+				continue
+			}
 			s.deliver(h, m.Dest())
 		}
 		return true

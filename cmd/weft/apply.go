@@ -41,9 +41,10 @@ do. Then nothing was changed, and the running network is untouched.`,
   weft apply -f network/
   generate-tenants | weft apply -f -
 
-  # A database elsewhere
+  # A database elsewhere; the environment can name all of it
+  weft apply -f network/ --etcd https://192.0.2.11:2379 --etcd-ca ca.crt
   export WEFT_ETCD=https://192.0.2.11:2379,https://192.0.2.12:2379
-  weft apply -f network/ --etcd-ca ca.crt --etcd-user net --etcd-password-file pw`,
+  export WEFT_ETCD_CA=ca.crt WEFT_ETCD_USER=net WEFT_ETCD_PASSWORD_FILE=secret`,
 		RunE: func(cmd *cobra.Command, more []string) error {
 			objects, err := readObjects(cmd.InOrStdin(), append(files, more...))
 			if err := report(cmd, err); err != nil {

@@ -43,7 +43,7 @@ func newEdges() *cobra.Command {
 		Long: `Show every edge that is live or that a binding names, one a line.
 
   current   it has applied the last change of the network
-  behind    it has not yet: APPLIED is the revision that it has, then the wanted one
+  behind    it has not yet: APPLIED is the revision that it has / the wanted one
   away      bindings name it, and no agent holds its lease
 
 TUNNEL is the encapsulation that others use towards it, VTEPS are the addresses.`,

@@ -63,15 +63,22 @@ func TestPrintVersion(t *testing.T) {
 	}
 }
 
-// TestHelpWidth: help fits in 80 columns.
+// TestHelpWidth: prose and flags of help fit in 80 columns, examples in 120.
 func TestHelpWidth(t *testing.T) {
 	for _, cmd := range append(newRoot().Commands(), newRoot()) {
+		if cmd.Name() == "softswitch" {
+			continue // its command line is simple_switch_grpc's
+		}
 		args := []string{"--help"}
 		if cmd.HasParent() {
 			args = []string{cmd.Name(), "--help"}
 		}
 		for line := range strings.Lines(foreground(t, args...)) {
-			if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > helpWidth {
+			most := helpWidth
+			if strings.HasPrefix(line, "  weft ") {
+				most = 120
+			}
+			if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > most {
 				t.Errorf("weft %s has a line of %d columns: %s", strings.Join(args, " "), n, line)
 			}
 		}

@@ -78,7 +78,8 @@ type expr struct {
 	f      *field
 	c      *big.Int
 	idx    int
-	w      int // width of a cast, or of a parameter or register
+	w      int   // width of a cast, or of a parameter or register
+	sh     uint8 // shift of a parameter in its word
 	b      bool
 	h      *header
 	st     *stack
@@ -86,11 +87,13 @@ type expr struct {
 	us     *unionStack
 }
 
-// paramDef is one action parameter; its value is words[off:off+limbs(width)].
+// paramDef is one action parameter: the bits from shift on of word off; a
+// parameter of more than 64 bits has words of its own, least significant first.
 type paramDef struct {
 	name  string
 	width int
 	off   int
+	shift uint8
 }
 
 const depthLimit = 200 // nesting of expressions
@@ -217,7 +220,8 @@ func (l *loader) param(raw json.RawMessage) *expr {
 	if i < 0 || i >= len(l.params) {
 		l.fail("no action parameter %d", i)
 	}
-	return (&expr{op: opParam, idx: l.params[i].off, w: l.params[i].width}).unsigned(l.params[i].width)
+	d := &l.params[i]
+	return (&expr{op: opParam, idx: d.off, w: d.width, sh: d.shift}).unsigned(d.width)
 }
 
 func (l *loader) register(raw json.RawMessage, depth int) *expr {

@@ -396,3 +396,6 @@ func (l *loader) stackRef(name string) *stack {
 	}
 	return s
 }
+
+// wire is the header's length in bytes without its variable-length field.
+func (h *header) wire() int { return h.preLen + h.postLen }

@@ -73,7 +73,8 @@ func (c *ctx) spawn(deeper int) *ctx {
 // ingress runs steps 1 to 5 on a context that start prepared.
 func (c *ctx) ingress() {
 	c.parse()
-	c.control(c.prog.ingress)
+	c.loops = 0
+	c.run(c.prog.code.ingress)
 	c.afterIngress()
 }
 
@@ -254,7 +255,8 @@ func (c *ctx) egress(port uint16) {
 	c.set(&std.egressPort, uint64(port))
 	c.set(&std.egressSpec, uint64(c.m.dropPort)+1) // anything that is not drop
 	c.set(&std.packetLength, uint64(c.length))
-	c.control(c.prog.egress)
+	c.loops = 0
+	c.run(c.prog.code.egress)
 	c.afterEgress(port)
 }
 
