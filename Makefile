@@ -4,9 +4,12 @@ SHELL := /bin/bash
 GO ?= go
 BIN := bin/weft
 
-.PHONY: help build test check p4 bench fuzz
+.PHONY: help demo build test check p4 bench fuzz
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-6s %s\n", $$1, $$2}'
+
+demo: build ## build, then show the reference network with real traffic (weft demo)
+	@$(BIN) demo
 
 build: ## bin/weft
 	$(GO) build -buildvcs=auto -o $(BIN) ./cmd/weft
