@@ -49,8 +49,7 @@ type runner struct {
 
 // newRunner returns the runner of an edge whose status can be asked for at a URL.
 func newRunner(cfg Edge, status, version string, log *slog.Logger) *runner {
-	log = log.With("edge", cfg.ID)
-	return &runner{cfg: cfg, log: log, make: func(store *state.Store) (edgeAgent, error) {
+	return &runner{cfg: cfg, log: log.With("edge", cfg.ID), make: func(store *state.Store) (edgeAgent, error) {
 		dial, err := cfg.Target.dialer()
 		if err != nil {
 			return nil, err

@@ -135,6 +135,11 @@ func (t *Tables) Remote(dest flow.Dest, peer uint16, moved bool) []*p4rt.Entry {
 	return es
 }
 
+// GuardedDrop is where the drops with guards end.
+func (t *Tables) GuardedDrop() *p4rt.Entry {
+	return t.location.entry("ingress.location_drop", locationKey(nowhere, false))
+}
+
 // Member is a member of a group at this edge.
 type Member struct {
 	Attachment

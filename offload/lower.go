@@ -31,6 +31,13 @@ type Megaflow struct {
 	Idle    time.Duration // 0: no idle timeout
 }
 
+// nowhere is a destination that no vport or group has. A drop that has guards forwards there: the actions that drop have none, and a packet that expires or
+// is too long before it would be dropped is answered, not dropped (R3). Tables.GuardedDrop ends it.
+const nowhere = 0
+
+// guarded reports whether the megaflow has guards of packets.
+func (m *Megaflow) guarded() bool { return m.Guards.MinTTL != 0 || m.Guards.MaxLen != 0 }
+
 // Lane is the kind of table that holds a megaflow.
 type Lane uint8
 
@@ -72,9 +79,6 @@ func lanes(m *Megaflow) ([]Lane, error) {
 	ip := m.Key.Is4() || m.Key.Is6()
 	if m.Guards.KnownSource {
 		read.SrcMAC = packet.MAC{} // src_class makes sure of it
-	}
-	if m.Guards.MinTTL > flow.MaxTTLDec {
-		return nil, fmt.Errorf("%w: it passes %d routers", ErrNotCovered, m.Guards.MinTTL)
 	}
 	macs := flow.Mask{Ingress: flow.MaxID, DstMAC: packet.Broadcast()}
 	l3 := l3Mask(m.Key.EtherType)
@@ -127,7 +131,11 @@ func (t *Tables) lower(m *Megaflow, lane Lane, vport, scope, rewrite uint16) *p4
 	case Forward:
 		e.Do(tab.actions["ingress.forward_"+name], u(uint64(m.Dest)), u(uint64(rewrite)), u(uint64(m.Rewrite.TTLDec)))
 	case Drop:
-		e.Do(tab.actions["ingress.drop_"+name], u(uint64(m.Guards.MinTTL)))
+		if m.guarded() {
+			e.Do(tab.actions["ingress.forward_"+name], u(nowhere), u(uint64(rewrite)), u(uint64(m.Guards.MinTTL)))
+			break
+		}
+		e.Do(tab.actions["ingress.drop_"+name])
 	case Punt:
 		e.Do(tab.actions["ingress.punt_"+name], u(uint64(flow.ReasonReject)), u(uint64(m.Tag)))
 	}

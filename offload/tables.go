@@ -40,7 +40,7 @@ type Tables struct {
 func flowActions(name string) []action {
 	return []action{
 		{"ingress.forward_" + name, []string{"dest", "l2_rewrite", "ttl_dec"}},
-		{"ingress.drop_" + name, []string{"ttl_dec"}},
+		{"ingress.drop_" + name, nil},
 		{"ingress.punt_" + name, []string{"reason", "tag"}},
 	}
 }

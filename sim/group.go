@@ -95,6 +95,10 @@ func (s *Simulator) floodMembers(b *topology.Bridge, p *topology.VPort, h *hop, 
 		return false
 	}
 	if !whole {
+		if only := s.members[0]; len(s.members) == 1 && s.origin == nil && s.lost.Dest == only.Dest() {
+			s.unreachable(h, s.snap.VPort(only)) // known at a linked bridge
+			return true
+		}
 		for _, m := range s.members {
 			s.deliver(h, m.Dest())
 		}

@@ -26,8 +26,8 @@ func newApply() *cobra.Command {
 
 They are checked together with what is stored: names that they refer to may be
 those of stored objects. Per object one line says what was done: created,
-configured (it was there, and differed) or unchanged. Objects that are stored and
-not in the files stay; weft delete removes them.
+configured (it was there, and differed) or unchanged. Objects that are stored
+and not in the files stay; weft delete removes them.
 
 An error says file, line, object, field, the value that was found and what would
 do. Then nothing was changed, and the running network is untouched.`,
@@ -41,8 +41,10 @@ do. Then nothing was changed, and the running network is untouched.`,
   weft apply -f network/
   generate-tenants | weft apply -f -
 
-  # A database elsewhere
-  weft apply -f network/ --etcd https://192.0.2.11:2379,https://192.0.2.12:2379 --etcd-ca ca.crt --etcd-user net --etcd-password-file secret`,
+  # A database elsewhere; the environment can name all of it
+  weft apply -f network/ --etcd https://192.0.2.11:2379 --etcd-ca ca.crt
+  export WEFT_ETCD=https://192.0.2.11:2379,https://192.0.2.12:2379
+  export WEFT_ETCD_CA=ca.crt WEFT_ETCD_USER=net WEFT_ETCD_PASSWORD_FILE=secret`,
 		RunE: func(cmd *cobra.Command, more []string) error {
 			objects, err := readObjects(cmd.InOrStdin(), append(files, more...))
 			if err := report(cmd, err); err != nil {
@@ -126,14 +128,27 @@ func (w *waiting) wait(ctx context.Context, cmd *cobra.Command, store *state.Sto
 		slices.Sort(behind)
 		return fmt.Errorf("revision %d is stored, but after %v not applied by %s; weft edges shows where they are", rev, w.timeout, strings.Join(behind, ", "))
 	}
-	edges := "no edge is live"
-	switch n := len(store.View().Edges); n {
-	case 0:
-	case 1:
-		edges = "1 edge has applied it"
-	default:
-		edges = fmt.Sprintf("%d edges have applied it", n)
-	}
-	_, err := fmt.Fprintf(cmd.OutOrStdout(), "revision %d: %s\n", rev, edges)
+	_, err := fmt.Fprintf(cmd.OutOrStdout(), "revision %d: %s\n", rev, appliedText(store.View()))
 	return err
+}
+
+// appliedText says how many edges have what was waited for, and which will only when they are live.
+func appliedText(v *state.View) string {
+	text := fmt.Sprintf("applied by %d edges", len(v.Edges))
+	switch len(v.Edges) {
+	case 0:
+		text = "no edge is live"
+	case 1:
+		text = "applied by 1 edge"
+	}
+	var away []string
+	for _, e := range edgeRows(v) {
+		if e.State == edgeAway {
+			away = append(away, e.ID)
+		}
+	}
+	if len(away) > 0 {
+		text += "; bindings name edges that are not live: " + strings.Join(away, ", ")
+	}
+	return text
 }

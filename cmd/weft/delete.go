@@ -22,9 +22,9 @@ func newDelete() *cobra.Command {
 		Long: `Remove objects: all of them or, if one may not go, none.
 
 Objects are named as KIND/NAME, of the tenant that --tenant says, as
-KIND/TENANT/NAME, which is how weft get -o name prints them, or by the files that
-they were applied from. An object that others refer to stays until they go too:
-name them in the same command.`,
+KIND/TENANT/NAME, which is how weft get -o name prints them, or by the files
+that they were applied from. An object that others refer to stays until they go
+too: name them in the same command.`,
 		Example: `  # One object, in both ways of writing it
   weft delete binding/app2 --tenant acme
   weft delete binding/globex/app2 vport/globex/app2

@@ -17,11 +17,11 @@ func newDiff() *cobra.Command {
 		Use:   "diff -f FILE|DIR|- [FILE]...",
 		Short: "Show what applying files would change",
 		Long: `Show, line by line, how the objects in files differ from those that are stored.
-Nothing is changed. Objects that are stored and not in the files are left out, as
-weft apply would leave them.
+Nothing is changed. Objects that are stored and not in the files are left out,
+as weft apply would leave them.
 
-The exit status is that of diff: 0 if nothing would change, 1 if something would,
-2 if the files can't be applied or something else is wrong.`,
+The exit status is that of diff: 0 if nothing would change, 1 if something
+would, 2 if the files can't be applied or something else is wrong.`,
 		Example: `  # Does the database have what is in the file?
   weft diff -f examples/reference.yaml`,
 		RunE: func(cmd *cobra.Command, more []string) error {

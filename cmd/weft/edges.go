@@ -13,6 +13,13 @@ import (
 	"github.com/weft-sdn/weft/state"
 )
 
+// States of an edge.
+const (
+	edgeCurrent = "current"
+	edgeBehind  = "behind"
+	edgeAway    = "away"
+)
+
 // edgeRow is what `weft edges` tells of an edge.
 type edgeRow struct {
 	ID      string   `json:"id"`
@@ -36,8 +43,10 @@ func newEdges() *cobra.Command {
 		Long: `Show every edge that is live or that a binding names, one a line.
 
   current   it has applied the last change of the network
-  behind    it has not yet: APPLIED is the revision that it has, then the wanted one
-  away      bindings name it, and no agent holds its lease: nothing reaches its vports`,
+  behind    it has not yet: APPLIED is the revision that it has / the wanted one
+  away      bindings name it, and no agent holds its lease
+
+TUNNEL is the encapsulation that others use towards it, VTEPS are the addresses.`,
 		Example: `  weft edges
   weft edges -o wide
 
@@ -59,9 +68,9 @@ func newEdges() *cobra.Command {
 func edgeRows(v *state.View) []edgeRow {
 	rows := map[string]*edgeRow{}
 	for id, e := range v.Edges {
-		r := &edgeRow{ID: id, State: "current", Applied: e.Applied, Encaps: e.Encaps, MTU: e.MTU, Version: e.Version, Status: e.Status}
+		r := &edgeRow{ID: id, State: edgeCurrent, Applied: e.Applied, Encaps: e.Encaps, MTU: e.MTU, Version: e.Version, Status: e.Status}
 		if e.Applied < v.Conf {
-			r.State = "behind"
+			r.State = edgeBehind
 		}
 		for _, a := range e.VTEPs {
 			r.VTEPs = append(r.VTEPs, a.String())
@@ -70,7 +79,7 @@ func edgeRows(v *state.View) []edgeRow {
 	}
 	for b := range v.Bindings.All() {
 		if rows[b.Edge] == nil {
-			rows[b.Edge] = &edgeRow{ID: b.Edge, State: "away"}
+			rows[b.Edge] = &edgeRow{ID: b.Edge, State: edgeAway}
 		}
 		rows[b.Edge].VPorts++
 	}
@@ -99,22 +108,22 @@ func printEdges(w io.Writer, rows []edgeRow, form string) error {
 		}
 		return nil
 	}
-	head := []string{"EDGE", "STATE", "APPLIED", "VPORTS", "TUNNEL", "VERSION"}
+	head := []string{"EDGE", "STATE", "APPLIED", "VPORTS", "TUNNEL", "VTEPS"}
 	if form == "wide" {
-		head = append(head, "MTU", "STATUS")
+		head = append(head, "MTU", "VERSION", "STATUS")
 	}
 	var cells [][]string
 	for _, r := range rows {
-		applied, tunnel := "-", strings.Join(r.VTEPs, ",")
-		if r.State != "away" {
+		applied, tunnel := "-", "-"
+		if r.State != edgeAway {
 			applied = fmt.Sprintf("%d/%d", r.Applied, r.Wanted)
 		}
 		if len(r.Encaps) > 0 {
-			tunnel += " " + strings.Join(r.Encaps, ",")
+			tunnel = r.Encaps[0] // the one that it wants to be sent
 		}
-		row := []string{r.ID, r.State, applied, fmt.Sprint(r.VPorts), or(tunnel), or(r.Version)}
+		row := []string{r.ID, r.State, applied, fmt.Sprint(r.VPorts), tunnel, or(strings.Join(r.VTEPs, ","))}
 		if form == "wide" {
-			row = append(row, number(uint16(r.MTU)), or(r.Status))
+			row = append(row, number(uint16(r.MTU)), or(r.Version), or(r.Status))
 		}
 		cells = append(cells, row)
 	}

@@ -26,8 +26,8 @@ func newEtcd() *cobra.Command {
 etcd's own, and its data directory is DIR/etcd. In production, run a cluster of
 etcd itself and name its endpoints to agents and commands.
 
-Once it serves, it prints the URLs where it does, one a line. Clients with TLS are
-asked for a certificate if --ca is given.`,
+Once it serves, it prints the URLs where it does, one a line. Clients with TLS
+are asked for a certificate if --ca is given.`,
 		Example: `  # A database for this host; commands find it there by themselves
   weft etcd --dir /tmp/weft-db
 

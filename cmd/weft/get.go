@@ -22,12 +22,15 @@ func newGet() *cobra.Command {
 		Short: "Show objects of the database",
 		Long: `Show objects as they are stored.
 
-Kinds are fabric, bridge, router, vport and binding, in the singular or the plural;
-all is every kind. Objects are those of one tenant unless -A is given; a single one
-may be named with its tenant, as KIND/TENANT/NAME.
+Kinds are fabric, bridge, router, vport and binding, in the singular or plural;
+all is every kind. Objects are those of one tenant unless -A is given; a single
+one may be named with its tenant, as KIND/TENANT/NAME.
 
-What -o yaml and -o json print has the ids that the system gave (status.id); it can
-be applied again as it is.`,
+LINK of a vport is its peer, or the edge, interface and VLAN that it is bound
+to, as EDGE:INTERFACE.VLAN. -o wide has all addresses.
+
+What -o yaml prints has the ids that the system gave (status.id); it can be
+applied again as it is.`,
 		Example: `  # The vports of a tenant; and everything, with ids and where vports are
   weft get vports --tenant acme
   weft get all -A -o wide
@@ -204,7 +207,7 @@ func columns(kind topology.Kind, wide bool) []string {
 	case topology.KindRouter:
 		head, more = []string{"ROUTES"}, []string{"ID"}
 	case topology.KindVPort:
-		head, more = []string{"DEVICE", "PEER", "AT", "ADDRESSES"}, []string{"MAC", "MTU", "ID"}
+		head, more = []string{"DEVICE", "LINK", "ADDRESSES"}, []string{"MAC", "MTU", "ID"}
 	case topology.KindBinding:
 		head = []string{"VPORT", "EDGE", "INTERFACE", "VLAN"}
 	}
@@ -234,9 +237,12 @@ func cells(o *topology.Object, places map[topology.Ref]string, wide bool) []stri
 	case *topology.RouterSpec:
 		row, more = []string{fmt.Sprint(len(s.Routes))}, []string{id}
 	case *topology.VPortSpec:
-		peer, mac := s.Peer, ""
+		link, mac := s.Peer, ""
 		if s.IsExterior() {
-			peer = ""
+			link = places[o.Ref()]
+		}
+		if s.AdminDown {
+			link = strings.TrimPrefix(link+" (down)", " ")
 		}
 		if !s.MAC.IsZero() {
 			mac = s.MAC.String()
@@ -245,11 +251,7 @@ func cells(o *topology.Object, places map[topology.Ref]string, wide bool) []stri
 		for i, a := range s.Addresses {
 			addrs[i] = a.String()
 		}
-		at := places[o.Ref()]
-		if s.AdminDown {
-			at = strings.TrimPrefix(at+" (down)", " ")
-		}
-		row, more = []string{s.Device, or(peer), or(at), or(strings.Join(addrs, ","))}, []string{or(mac), number(s.MTU), id}
+		row, more = []string{s.Device, or(link), or(addressText(addrs, wide))}, []string{or(mac), number(s.MTU), id}
 	case *topology.BindingSpec:
 		row = []string{s.VPort, s.Edge, s.Interface, number(s.VLAN)}
 	}
@@ -257,6 +259,14 @@ func cells(o *topology.Object, places map[topology.Ref]string, wide bool) []stri
 		return append(append(row, more...), or(labels(o.Metadata.Labels)))
 	}
 	return row
+}
+
+// addressText is all addresses, or the first one and how many more there are.
+func addressText(addrs []string, all bool) string {
+	if all || len(addrs) < 2 {
+		return strings.Join(addrs, ",")
+	}
+	return fmt.Sprintf("%s +%d", addrs[0], len(addrs)-1)
 }
 
 // number is a value whose zero means the default, or none.

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"fmt"
+	"strings"
+
 	"github.com/spf13/cobra"
 
 	"github.com/weft-sdn/weft/softswitch/cli"
@@ -11,16 +14,24 @@ bridges and routers are simulated once in software, and what was decided is
 installed as entries of a P4 pipeline.
 
 Networks are written as YAML objects (Fabric, Bridge, Router, VPort, Binding);
-examples/reference.yaml is one to start from.`
+examples/reference.yaml is one to start from. They are stored in etcd: commands
+find it by --etcd or WEFT_ETCD. docs/operations.md makes an edge from nothing.
+
+Exit status: 0 done, 1 failed, 2 called wrongly.`
 
 const rootExample = `  # Is my network sound?
   weft validate -f examples/reference.yaml
 
   # What would become of a packet? Nothing is changed or sent.
-  weft trace -f examples/reference.yaml --vport acme/app1 --dst 10.0.0.12 --proto udp --dport 53
+  weft trace -f examples/reference.yaml --vport acme/app1 --dst 10.0.0.12
 
-  # A P4 switch in software that a controller can program
-  weft softswitch --no-p4 --grpc-server-addr 127.0.0.1:9559`
+  # Put it in place, and look at the edges and what they have installed
+  weft apply -f examples/reference.yaml --wait
+  weft edges
+  weft flows`
+
+// helpWidth is how wide help is, in columns.
+const helpWidth = 80
 
 // newRoot wires the commands.
 func newRoot() *cobra.Command {
@@ -35,7 +46,21 @@ func newRoot() *cobra.Command {
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newApply(), newDelete(), newDiff(), newEdges(), newEtcd(), newGet(), newTrace(), newValidate(), newVersion(), cli.NewCommand())
+	group(root, "try", "To try it out:", newDemo(), newLab())
+	group(root, "network", "The network:", newApply(), newDelete(), newDiff(), newGet(), newTrace(), newValidate())
+	group(root, "edges", "Its edges:", newEdges(), newFlows())
+	group(root, "processes", "Processes:", newAgent(), newEtcd(), cli.NewCommand())
+	root.AddCommand(newVersion())
 	markUsage(root)
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "Flags.FlagUsages ", fmt.Sprintf("Flags.FlagUsagesWrapped %d ", helpWidth)))
 	return root
+}
+
+// group adds commands under a title of their own.
+func group(root *cobra.Command, id, title string, commands ...*cobra.Command) {
+	root.AddGroup(&cobra.Group{ID: id, Title: title})
+	for _, c := range commands {
+		c.GroupID = id
+		root.AddCommand(c)
+	}
 }

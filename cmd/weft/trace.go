@@ -18,18 +18,19 @@ import (
 const traceLong = `Follow one packet through the virtual devices: from the exterior vport where it
 comes in to where it leaves, or to the device that drops or answers it.
 
-The packet is described by flags. What you leave out is chosen as the host at the
-vport would, and said ("assumed …").
+The packet is described by flags. What you leave out is chosen as the host at
+the vport would, and said ("assumed …").
 
-With -f the network is that of files, and nothing has been learnt yet. With --etcd
-or WEFT_ETCD it is the live one, with all that it has learnt: what is said is what
-an edge would decide now. In either case nothing is changed and nothing is sent.
+With -f the network is that of files, and nothing has been learnt yet. With
+--etcd or WEFT_ETCD it is the live one, with all that it has learnt: what is
+said is what an edge would decide now. In neither case is anything changed or
+sent.
 
 After the steps:
   verdict     what becomes of the packet
   rewrite     what all devices together change in it
-  match       the packets that would share this decision: what no device read is not listed
-  guards      what each of those packets must meet besides, or it is decided by itself
+  match       the packets that would share this decision, by what devices read
+  guards      what each of those must meet besides, or it is decided by itself
   effects     what the devices would learn or ask for
   originated  packets that the devices send of themselves, and where they leave`
 

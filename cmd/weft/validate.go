@@ -21,8 +21,9 @@ func newValidate() *cobra.Command {
 
 All files together are one network: an object in one may refer to an object in
 another. If all is well, the objects are listed and the exit status is 0.
-Otherwise every error is printed, one a line, with file, line, object, field, the
-value that was found and what would do; the exit status is 1. Nothing is stored or sent.`,
+Otherwise every error is printed, one a line, with file, line, object, field,
+the value that was found and what would do; the exit status is 1. Nothing is
+stored or sent.`,
 		Example: `  weft validate -f examples/reference.yaml
 
   # One network from several files, one of them from standard input
@@ -30,7 +31,7 @@ value that was found and what would do; the exit status is 1. Nothing is stored 
   weft validate -f network/*.yaml
 
   # What an error looks like
-  #   net.yaml:12: vport acme/app1: spec.device: "bridge/ap" is no device; use bridge/NAME or router/NAME of one that exists`,
+  #   net.yaml:12: vport acme/app1: spec.device: "bridge/ap" is no device; use …`,
 		RunE: func(cmd *cobra.Command, more []string) error {
 			set, err := loadNetwork(cmd.InOrStdin(), append(files, more...))
 			if err := report(cmd, err); err != nil {

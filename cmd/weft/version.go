@@ -16,13 +16,15 @@ func newVersion() *cobra.Command {
 		Use:   "version",
 		Short: "Print the version of weft and of its pipeline",
 		Long: `Print which weft this is, which sources it was built from and which pipeline it
-carries. Two binaries with equal pipeline cookies push the same program to a target.
+carries. Two binaries with equal pipeline cookies push the same program to a
+target.
 
 "compiler", "sources", "program" and "info" are the record of the compiled
-pipeline: the P4 compiler, and the SHA-256 of the P4 sources and of what was made of them.`,
+pipeline: the P4 compiler, and the SHA-256 of the P4 sources and of what was
+made of them.`,
 		Example: `  weft version
 
-  # Does a target run the pipeline of this binary? Compare with the cookie that it reports.
+  # Does a target run this binary's pipeline? Compare the cookie it reports.
   weft version | grep cookie`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -3,15 +3,12 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime/debug"
-	"slices"
-	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -37,37 +34,10 @@ func TestScripts(t *testing.T) {
 			env.Setenv("EXAMPLES", examples)
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"database": scriptDatabase, "status": scriptStatus},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"database": scriptDatabase, "status": scriptStatus, "expand": scriptExpand, "until": scriptUntil, "traffic": scriptTraffic,
+		},
 	})
-}
-
-// scriptDatabase is the script command "database": it starts an empty database that commands find by themselves, until the script ends.
-func scriptDatabase(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 0 {
-		ts.Fatalf("usage: database")
-	}
-	endpoint, stop, err := startDatabase(ts.MkAbs("db"))
-	ts.Check(err)
-	ts.Defer(stop)
-	ts.Setenv("WEFT_ETCD", endpoint)
-}
-
-// scriptStatus is the script command "status N ARGS…": it runs weft, and fails if the exit status is not N.
-func scriptStatus(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) < 2 {
-		ts.Fatalf("usage: status N ARGS...")
-	}
-	status := 0
-	if err := ts.Exec("weft", args[1:]...); err != nil {
-		var exit *exec.ExitError
-		if !errors.As(err, &exit) {
-			ts.Fatalf("%v", err)
-		}
-		status = exit.ExitCode()
-	}
-	if strconv.Itoa(status) != args[0] {
-		ts.Fatalf("status %d, want %s", status, args[0])
-	}
 }
 
 // startDatabase starts an empty database and returns where it is.
@@ -77,58 +47,6 @@ func startDatabase(dir string) (endpoint string, stop func(), err error) {
 		return "", nil, err
 	}
 	return e.Endpoints()[0], e.Close, nil
-}
-
-// notRun are commands whose examples run until they are told to end, or name what is not there.
-var notRun = []string{"softswitch", "etcd"}
-
-// TestExamples runs the examples that help gives, each command's on the reference network: those of one line that need no other program.
-func TestExamples(t *testing.T) {
-	root, err := filepath.Abs("../..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Chdir(t.TempDir())
-	for _, link := range []string{"examples", "network"} {
-		if err := os.Symlink(filepath.Join(root, "examples"), link); err != nil {
-			t.Fatal(err)
-		}
-	}
-	endpoint, stop, err := startDatabase("db")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stop()
-	t.Setenv("WEFT_ETCD", endpoint)
-	must := func(args ...string) string {
-		var stdout, stderr bytes.Buffer
-		if code := run(t.Context(), args, &stdout, &stderr); code != 0 || stderr.Len() > 0 {
-			t.Errorf("%s: status %d: %s", strings.Join(args, " "), code, stderr.Bytes())
-		}
-		return stdout.String()
-	}
-	ran := map[string]int{}
-	for _, cmd := range newRoot().Commands() {
-		if slices.Contains(notRun, cmd.Name()) {
-			continue
-		}
-		must("apply", "-f", "examples/reference.yaml")
-		for line := range strings.Lines(cmd.Example) {
-			args := strings.Fields(strings.ReplaceAll(line, defaultEtcd, endpoint))
-			if len(args) == 0 || args[0] != "weft" || strings.ContainsAny(line, "|*") || strings.Contains(line, "https://") {
-				continue
-			}
-			if must(args[1:]...) == "" && cmd.Name() != "diff" {
-				t.Errorf("%s prints nothing", strings.TrimSpace(line))
-			}
-			ran[cmd.Name()]++
-		}
-	}
-	for _, cmd := range newRoot().Commands() {
-		if !slices.Contains(notRun, cmd.Name()) && ran[cmd.Name()] == 0 && cmd.Name() != "help" {
-			t.Errorf("no example of weft %s ran", cmd.Name())
-		}
-	}
 }
 
 func TestPrintVersion(t *testing.T) {
@@ -142,5 +60,27 @@ func TestPrintVersion(t *testing.T) {
 	want := "weft      v0.1.0\ngo        go1.26.3\nrevision  abc\nmodified  true\ncookie    0x"
 	if got, _, _ := bytes.Cut(out.Bytes(), []byte("cookie    0x")); cmp.Diff(want, string(got)+"cookie    0x") != "" {
 		t.Errorf("printVersion:\n%s\nwant it to begin\n%s", out.String(), want)
+	}
+}
+
+// TestHelpWidth: prose and flags of help fit in 80 columns, examples in 120.
+func TestHelpWidth(t *testing.T) {
+	for _, cmd := range append(newRoot().Commands(), newRoot()) {
+		if cmd.Name() == "softswitch" {
+			continue // its command line is simple_switch_grpc's
+		}
+		args := []string{"--help"}
+		if cmd.HasParent() {
+			args = []string{cmd.Name(), "--help"}
+		}
+		for line := range strings.Lines(foreground(t, args...)) {
+			most := helpWidth
+			if strings.HasPrefix(line, "  weft ") {
+				most = 120
+			}
+			if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > most {
+				t.Errorf("weft %s has a line of %d columns: %s", strings.Join(args, " "), n, line)
+			}
+		}
 	}
 }

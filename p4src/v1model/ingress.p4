@@ -6,7 +6,7 @@
         meta.l2_rewrite = l2_rewrite; \
         meta.ttl_dec = ttl_dec; \
     } \
-    @id(0x0100020##n) action drop_##t(@id(1) bit<4> ttl_dec) { meta.flow_reason = REASON_FLOW_DROP; meta.ttl_dec = ttl_dec; } \
+    @id(0x0100020##n) action drop_##t() { meta.flow_reason = REASON_FLOW_DROP; } \
     @id(0x0100030##n) action punt_##t(@id(1) reason_t reason, @id(2) bit<32> tag) { meta.flow_reason = reason; meta.tag = tag; }
 
 control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metadata_t standard_metadata) {
@@ -399,8 +399,8 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
         else if (meta.class_reason != 0) { meta.reason = meta.class_reason; }
         else if (meta.src_reason != 0) { meta.reason = meta.src_reason; }
         else if (meta.dst_reason != 0) { meta.reason = meta.dst_reason; }
-        else if (meta.guard_reason != 0) { meta.reason = meta.guard_reason; }      // ahead of an entry that drops: the TTL expired before it
         else if (meta.flow_reason != 0) { meta.reason = meta.flow_reason; }
+        else if (meta.guard_reason != 0) { meta.reason = meta.guard_reason; }
         else if (meta.location_reason != 0) { meta.reason = meta.location_reason; }
         else if (meta.peer_reason != 0) { meta.reason = meta.peer_reason; }
 

@@ -1,9 +1,6 @@
 package pipeline
 
-import (
-	"fmt"
-	"slices"
-)
+import "fmt"
 
 // action is a compiled action.
 type action struct {
@@ -11,36 +8,11 @@ type action struct {
 	index  int // in Program.actions
 	params []paramDef
 	words  int // of the parameters
-	ops    []op
-	regs   []int // registers that it touches, ascending: locked while it runs
-	plain  bool  // neither jumps nor registers
+	body   *coder
 }
 
-// maxSteps bounds the operations of one action, against endless loops.
-const maxSteps = 1 << 16
-
-// run executes the action with parameters p.
-func (a *action) run(c *ctx, p []uint64) {
-	c.p = p
-	if a.plain {
-		for _, o := range a.ops {
-			o(c)
-		}
-		return
-	}
-	for _, r := range a.regs {
-		c.m.registers[r].mu.Lock()
-	}
-	c.pc = 0
-	for n := 0; c.pc < len(a.ops) && n < maxSteps; n++ {
-		o := a.ops[c.pc]
-		c.pc++
-		o(c)
-	}
-	for _, r := range a.regs {
-		c.m.registers[r].mu.Unlock()
-	}
-}
+// maxLoops bounds the jumps backwards of one packet, against endless loops.
+const maxLoops = 1 << 16
 
 func (l *loader) loadActions() {
 	for i, j := range l.j.Actions {
@@ -50,13 +22,11 @@ func (l *loader) loadActions() {
 				if d.Bitwidth < 1 || d.Bitwidth > maxWidth {
 					l.fail("runtime_data[%d].bitwidth: %d", k, d.Bitwidth)
 				}
-				a.params = append(a.params, paramDef{name: d.Name, width: d.Bitwidth, off: a.words})
-				a.words += limbs(d.Bitwidth)
+				a.params = append(a.params, paramDef{name: d.Name, width: d.Bitwidth})
 			}
+			a.layParams()
 			l.params = a.params
-			var jumps bool
-			a.ops, jumps, a.regs = l.primitives(j.Primitives)
-			a.plain = !jumps && len(a.regs) == 0
+			a.body = l.body(j.Primitives)
 			l.params = nil
 			if l.actByID[j.ID] != nil {
 				l.fail("id %d used twice", j.ID)
@@ -67,33 +37,46 @@ func (l *loader) loadActions() {
 	}
 }
 
-// primitives compiles a list of primitive calls.
-func (l *loader) primitives(list []jPrimitive) (ops []op, jumps bool, regs []int) {
-	l.regs = map[int]bool{}
-	for _, j := range list {
-		jumps = jumps || j.Op == "_jump" || j.Op == "_jump_if_zero"
-	}
-	var moves []move
-	for i := range list {
-		j := &list[i]
-		l.at(fmt.Sprintf("primitives[%d](%s)", i, j.Op), func() {
-			l.last = nil
-			o := l.primitive(j)
-			if l.last != nil && !jumps {
-				moves = append(moves, *l.last)
-				return
+func primitivePath(i int, j *jPrimitive) string { return fmt.Sprintf("primitives[%d](%s)", i, j.Op) }
+
+// layParams packs the parameters into as few words as first fit finds.
+func (a *action) layParams() {
+	var used []int // bits per word; wide ones have words of their own
+	for i := range a.params {
+		p := &a.params[i]
+		if p.width > 64 {
+			p.off = len(used)
+			for range limbs(p.width) {
+				used = append(used, 64)
 			}
-			ops = append(appendMoves(ops, moves), o)
-			moves = nil
-		})
+			continue
+		}
+		for p.off = 0; p.off < len(used) && used[p.off]+p.width > 64; {
+			p.off++
+		}
+		if p.off == len(used) {
+			used = append(used, 0)
+		}
+		p.shift = uint8(used[p.off])
+		used[p.off] += p.width
 	}
-	ops = appendMoves(ops, moves)
-	for r := range l.regs {
-		regs = append(regs, r)
+	a.words = len(used)
+}
+
+// pack stores a parameter's limbs.
+func (p *paramDef) pack(dst, v []uint64) {
+	for i, w := range v {
+		dst[p.off+i] |= w << p.shift
 	}
-	slices.Sort(regs)
-	l.regs = nil
-	return ops, jumps, regs
+}
+
+// unpack is the inverse of pack.
+func (p *paramDef) unpack(src []uint64) []uint64 {
+	out := make([]uint64, limbs(p.width))
+	for i := range out {
+		out[i] = src[p.off+i] >> p.shift & limbMask(p.width, i)
+	}
+	return out
 }
 
 func (l *loader) actionID(id int) *action {
@@ -111,8 +94,8 @@ func (l *loader) literals(a *action, data []string) []uint64 {
 	}
 	out := make([]uint64, a.words)
 	for i, s := range data {
-		d := a.params[i]
-		copy(out[d.off:], limbsOf(l.hex(s), d.width))
+		d := &a.params[i]
+		d.pack(out, limbsOf(l.hex(s), d.width))
 	}
 	return out
 }

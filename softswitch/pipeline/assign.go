@@ -8,6 +8,9 @@ func (l *loader) lvalue(e *expr) {
 	if e.op == opField && e.f.valid {
 		l.unsupported("assignment to %s", e.f.name)
 	}
+	if e.op == opField {
+		e.f.set = true
+	}
 }
 
 // assign compiles dst = src: the value modulo 2^width, or clamped to the field's
@@ -50,77 +53,18 @@ func (l *loader) assignNarrow(f *field, src *expr) op {
 	if src.op == opAnd && src.r.op == opConst && low64(src.r.c)&mask == mask {
 		src = src.l // p4c masks what the assignment masks anyway
 	}
-	mv := move{dst: s, mask: mask}
-	switch {
-	case src.op == opConst:
-		mv.from, mv.lit = fromConst, low64(src.c)&mask
-	case src.op == opParam:
-		mv.from, mv.src = fromParam, src.idx
-	case src.op == opField && !src.f.signed && !src.f.varlen:
-		mv.from, mv.src = fromField, src.f.slot
-	default:
-		x := l.number(src)
-		return func(c *ctx) { c.f[s] = x(c) & mask }
-	}
-	l.last = &mv
-	return mv.op()
-}
-
-// move copies one slot: from a constant, a parameter or a field.
-type move struct {
-	dst  int
-	from uint8
-	src  int
-	lit  uint64
-	mask uint64
-}
-
-const (
-	fromConst = iota
-	fromParam
-	fromField
-)
-
-func (v *move) op() op {
-	s, i, k, mask := v.dst, v.src, v.lit, v.mask
-	switch v.from {
-	case fromConst:
+	if src.op == opConst {
+		k := low64(src.c) & mask
 		return func(c *ctx) { c.f[s] = k }
-	case fromParam:
-		return func(c *ctx) { c.f[s] = c.p[i] & mask }
 	}
-	return func(c *ctx) { c.f[s] = c.f[i] & mask }
-}
-
-// appendMoves appends consecutive moves as one operation: a call per primitive
-// would cost more than what it does.
-func appendMoves(ops []op, moves []move) []op {
-	if len(moves) <= 1 {
-		for i := range moves {
-			ops = append(ops, moves[i].op())
-		}
-		return ops
-	}
-	return append(ops, func(c *ctx) {
-		f := c.f
-		for i := range moves {
-			v := &moves[i]
-			switch v.from {
-			case fromConst:
-				f[v.dst] = v.lit
-			case fromParam:
-				f[v.dst] = c.p[v.src] & v.mask
-			default:
-				f[v.dst] = f[v.src] & v.mask
-			}
-		}
-	})
+	x := l.number(src)
+	return func(c *ctx) { c.f[s] = x(c) & mask }
 }
 
 func (l *loader) assignWide(f *field, src *expr) op {
 	s, n, width := f.slot, f.n, f.width
 	top := topMask(width)
-	if w, ok := wideOf(src); ok {
+	if w, ok := l.wideOf(src); ok {
 		return func(c *ctx) {
 			d := c.f[s : s+n]
 			k := copy(d, w.get(c))

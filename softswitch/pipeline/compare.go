@@ -46,8 +46,8 @@ func (l *loader) equalData(e *expr, ne bool) evalB {
 		}
 		return func(c *ctx) bool { return x(c) == y(c) }
 	}
-	if a, ok := wideOf(e.l); ok {
-		if b, ok := wideOf(e.r); ok {
+	if a, ok := l.wideOf(e.l); ok {
+		if b, ok := l.wideOf(e.r); ok {
 			return func(c *ctx) bool { return sameLimbs(a.get(c), b.get(c)) != ne }
 		}
 	}
@@ -58,17 +58,17 @@ func (l *loader) equalData(e *expr, ne bool) evalB {
 // wide is a number that lies somewhere as limbs: an unsigned field, a
 // parameter or a constant.
 type wide struct {
-	param  bool
 	lit    []uint64
 	off, n int
 }
 
-func wideOf(e *expr) (wide, bool) {
+func (l *loader) wideOf(e *expr) (wide, bool) {
 	switch {
 	case e.op == opField && !e.f.signed && !e.f.varlen:
 		return wide{off: e.f.slot, n: e.f.n}, true
-	case e.op == opParam:
-		return wide{param: true, off: e.idx, n: limbs(e.w)}, true
+	case e.op == opParam && e.w > 64:
+		l.param0(e.idx + limbs(e.w) - 1)
+		return wide{off: int(l.param0(e.idx)), n: limbs(e.w)}, true
 	case e.op == opConst && e.c.Sign() >= 0:
 		return wide{lit: limbsOf(e.c, max(64, e.c.BitLen()))}, true
 	}
@@ -79,8 +79,6 @@ func (w *wide) get(c *ctx) []uint64 {
 	switch {
 	case w.lit != nil:
 		return w.lit
-	case w.param:
-		return c.p[w.off : w.off+w.n]
 	}
 	return c.f[w.off : w.off+w.n]
 }

@@ -12,7 +12,6 @@ type ctx struct {
 	prog *Program
 	f    []uint64  // slots, see layout
 	vb   []byte    // contents of variable-length fields
-	p    []uint64  // parameters of the running action
 	key  []uint64  // key of the table being applied, parser keys
 	mkey []uint64  // the key under a mask
 	big  []big.Int // scratch of wide arithmetic
@@ -28,7 +27,7 @@ type ctx struct {
 	perr   uint64 // parser error code
 	failed bool   // a parser operation failed
 	exit   bool   // exit statement
-	pc     int    // next operation of the running action
+	loops  uint64 // jumps backwards
 	rng    uint64
 
 	// what the primitives asked for; ids of field lists, 0 is none
@@ -49,8 +48,9 @@ type ctx struct {
 
 func newCtx(m *Machine) *ctx {
 	p := m.prog
-	return &ctx{m: m, prog: p,
-		f: make([]uint64, p.slots), vb: make([]byte, p.varBytes),
+	f := make([]uint64, maxFrameSlots)
+	copy(f[p.temp0+maxTemps:], p.consts)
+	return &ctx{m: m, prog: p, f: f, vb: make([]byte, p.varBytes),
 		key: make([]uint64, max(8, p.maxKey)), mkey: make([]uint64, max(8, p.maxKey)),
 		big: make([]big.Int, p.nbig),
 		out: make([]byte, p.maxHeaders+2048),
@@ -61,7 +61,7 @@ func newCtx(m *Machine) *ctx {
 // start makes c ready for a frame that enters the parser: no metadata, no
 // valid header.
 func (c *ctx) start(frame []byte) {
-	clear(c.f)
+	clear(c.f[:c.prog.slots])
 	c.frame, c.parsed, c.trim = frame, 0, 0
 	c.length, c.arrive = len(frame), len(frame)
 	c.limit = maxFrame
@@ -79,7 +79,7 @@ const maxFrame = 1 << 30
 
 // copyFrom makes c the same packet as o.
 func (c *ctx) copyFrom(o *ctx) {
-	copy(c.f, o.f)
+	copy(c.f[:c.prog.slots], o.f)
 	copy(c.vb, o.vb)
 	c.frame, c.parsed, c.trim = o.frame, o.parsed, o.trim
 	c.length, c.arrive, c.limit, c.now = o.length, o.arrive, o.limit, o.now

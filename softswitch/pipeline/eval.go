@@ -20,8 +20,8 @@ func (l *loader) number(e *expr) evalU {
 		v := low64(e.c)
 		return func(*ctx) uint64 { return v }
 	case opParam:
-		i := e.idx
-		return func(c *ctx) uint64 { return c.p[i] }
+		i, s, mask := l.param0(e.idx), e.sh, topMask(min(64, e.w))
+		return func(c *ctx) uint64 { return c.f[i] >> s & mask }
 	case opDyn:
 		return l.loadDyn(e)
 	case opReg:

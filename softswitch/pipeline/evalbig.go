@@ -84,8 +84,9 @@ func (l *loader) big(e *expr) evalBig {
 	case opField:
 		return l.bigField(z, e.f.signed, e.f.width, func(c *ctx) []uint64 { return c.f[e.f.slot : e.f.slot+e.f.n] })
 	case opParam:
-		i, n := e.idx, limbs(e.w)
-		return func(c *ctx) *big.Int { return setLimbs(&c.big[z], c.p[i:i+n]) }
+		i := l.param0(e.idx)
+		n := l.param0(e.idx+limbs(e.w)-1) + 1
+		return func(c *ctx) *big.Int { return setLimbs(&c.big[z], c.f[i:n]) }
 	case opDyn:
 		h, slots, n := l.header(e.l), l.dynSlots(e), e.f.n
 		return l.bigField(z, e.f.signed, e.f.width, func(c *ctx) []uint64 {

@@ -78,7 +78,8 @@ type expr struct {
 	f      *field
 	c      *big.Int
 	idx    int
-	w      int // width of a cast, or of a parameter or register
+	w      int   // width of a cast, or of a parameter or register
+	sh     uint8 // shift of a parameter in its word
 	b      bool
 	h      *header
 	st     *stack
@@ -86,11 +87,13 @@ type expr struct {
 	us     *unionStack
 }
 
-// paramDef is one action parameter; its value is words[off:off+limbs(width)].
+// paramDef is one action parameter: the bits from shift on of word off; a
+// parameter of more than 64 bits has words of its own, least significant first.
 type paramDef struct {
 	name  string
 	width int
 	off   int
+	shift uint8
 }
 
 const depthLimit = 200 // nesting of expressions
@@ -165,6 +168,14 @@ func (l *loader) rawValue(raw json.RawMessage, depth int) *expr {
 	return l.value(v, depth)
 }
 
+// headerOnly parses a header of which only the validity matters.
+func (l *loader) headerOnly(v jValue) *expr {
+	if v.Type != "header" {
+		return l.value(v, 0)
+	}
+	return &expr{op: opHeader, kind: kHeader, h: l.headerRef(l.str(v.Value))}
+}
+
 // value parses a type/value object.
 func (l *loader) value(v jValue, depth int) *expr {
 	if depth > depthLimit {
@@ -191,7 +202,9 @@ func (l *loader) value(v jValue, depth int) *expr {
 	case "stack_field":
 		return l.lastField(v.Value)
 	case "header":
-		return &expr{op: opHeader, kind: kHeader, h: l.headerRef(l.str(v.Value))}
+		e := l.headerOnly(v)
+		e.h.whole = true
+		return e
 	case "header_stack":
 		return &expr{op: opStack, kind: kStack, st: l.stackRef(l.str(v.Value))}
 	case "header_union":
@@ -217,7 +230,8 @@ func (l *loader) param(raw json.RawMessage) *expr {
 	if i < 0 || i >= len(l.params) {
 		l.fail("no action parameter %d", i)
 	}
-	return (&expr{op: opParam, idx: l.params[i].off, w: l.params[i].width}).unsigned(l.params[i].width)
+	d := &l.params[i]
+	return (&expr{op: opParam, idx: d.off, w: d.width, sh: d.shift}).unsigned(d.width)
 }
 
 func (l *loader) register(raw json.RawMessage, depth int) *expr {
@@ -386,6 +400,11 @@ func (l *loader) headerOp(j *jExpr, depth int) *expr {
 	}
 	switch j.Op {
 	case "valid":
+		var v jValue
+		l.decode(j.Right, &v)
+		if v.Type == "header" {
+			return &expr{op: opValid, kind: kBool, r: l.headerOnly(v)}
+		}
 		return &expr{op: opValid, kind: kBool, r: right(kHeader)}
 	case "valid_union":
 		return &expr{op: opValidUnion, kind: kBool, r: right(kUnion)}

@@ -16,8 +16,10 @@ type index struct {
 }
 
 type slotArray struct {
-	mask  uint64
-	slots []hashSlot
+	mask       uint64
+	slots      []hashSlot
+	filter     []atomic.Uint64 // a bit per hash, never cleared
+	filterMask uint64          // bits less 1
 }
 
 // hashSlot: the hash is stored after the entry on insertion, so that a reader
@@ -31,27 +33,38 @@ const minHash = 2
 
 // hashWords mixes a key; seed differs per machine.
 func hashWords(key []uint64, seed uint64) uint64 {
-	h := seed
-	for _, w := range key {
-		hi, lo := bits.Mul64(h^w, 0x9e3779b97f4a7c15)
-		h = hi ^ lo ^ 0xd6e8feb86659fd93
+	switch len(key) {
+	case 1:
+		return hash2(key[0], 0, seed)
+	case 2:
+		return hash2(key[0], key[1], seed)
 	}
-	hi, lo := bits.Mul64(h, 0xa0761d6478bd642f)
+	h := seed
+	for len(key) >= 2 {
+		h = hash2(key[0]^h, key[1], seed)
+		key = key[2:]
+	}
+	for _, w := range key {
+		h = hash2(w^h, 0, seed)
+	}
+	return h
+}
+
+// hash2 mixes two words. The products of words that an adversary chooses are
+// not small: what they are changed by is unknown.
+func hash2(a, b, seed uint64) uint64 {
+	hi, lo := bits.Mul64(a^seed, b^(seed*0x9e3779b97f4a7c15|1))
+	h := hi ^ lo
+	hi, lo = bits.Mul64(h, 0xa0761d6478bd642f)
 	if h = hi ^ lo; h < minHash {
 		h += minHash
 	}
 	return h
 }
 
-func sameKey(a, b []uint64) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	if len(a) == 2 {
-		return a[0] == b[0] && a[1] == b[1]
-	}
-	for i, v := range a {
-		if v != b[i] {
+func sameKey(words, key []uint64) bool {
+	for i, v := range key {
+		if v != words[i] {
 			return false
 		}
 	}
@@ -72,13 +85,39 @@ func (a *slotArray) find(key []uint64, h uint64) *entry {
 		s := &a.slots[i]
 		switch s.hash.Load() {
 		case h:
-			if e := s.entry.Load(); e != nil && sameKey(e.key, key) {
+			if e := s.entry.Load(); e != nil && sameKey(e.words, key) {
 				return e
 			}
 		case 0:
 			return nil
 		}
 	}
+}
+
+// find2 is find for keys of one and two words.
+func (a *slotArray) find2(k0, k1 uint64, words int, h uint64) *entry {
+	for i := h & a.mask; ; i = (i + 1) & a.mask {
+		s := &a.slots[i]
+		switch s.hash.Load() {
+		case h:
+			if e := s.entry.Load(); e != nil && e.words[0] == k0 && (words == 1 || e.words[1] == k1) {
+				return e
+			}
+		case 0:
+			return nil
+		}
+	}
+}
+
+// maybe is false if there is certainly no entry with this hash: a Bloom filter
+// of a word or two spares most of the searches in tuples that do not match.
+func (x *index) maybe(h uint64) bool {
+	a := x.cur.Load()
+	if a == nil {
+		return false
+	}
+	b := h >> 32 & a.filterMask
+	return a.filter[b/64].Load()>>(b%64)&1 != 0
 }
 
 // reset forgets all entries.
@@ -88,7 +127,7 @@ func (x *index) reset() {
 }
 
 // put stores e under its key, replacing what is there.
-func (x *index) put(e *entry, h uint64) {
+func (x *index) put(e *entry, key []uint64, h uint64) {
 	a := x.cur.Load()
 	if a == nil || x.used+1 > len(a.slots)*5/8 {
 		a = x.rebuild()
@@ -98,7 +137,7 @@ func (x *index) put(e *entry, h uint64) {
 		s := &a.slots[i]
 		switch s.hash.Load() {
 		case h:
-			if o := s.entry.Load(); o != nil && sameKey(o.key, e.key) {
+			if o := s.entry.Load(); o != nil && sameKey(o.words, key) {
 				s.entry.Store(e)
 				return
 			}
@@ -112,6 +151,7 @@ func (x *index) put(e *entry, h uint64) {
 				x.used++
 			}
 			s = &a.slots[free]
+			a.note(h)
 			s.entry.Store(e)
 			s.hash.Store(h)
 			x.live++
@@ -130,7 +170,7 @@ func (x *index) remove(key []uint64, h uint64) bool {
 		s := &a.slots[i]
 		switch s.hash.Load() {
 		case h:
-			if o := s.entry.Load(); o != nil && sameKey(o.key, key) {
+			if o := s.entry.Load(); o != nil && sameKey(o.words, key) {
 				s.hash.Store(1)
 				s.entry.Store(nil)
 				x.live--
@@ -142,13 +182,23 @@ func (x *index) remove(key []uint64, h uint64) bool {
 	}
 }
 
+// filterBits per slot.
+const filterBits = 4
+
+// note enters a hash in the filter.
+func (a *slotArray) note(h uint64) {
+	b := h >> 32 & a.filterMask
+	a.filter[b/64].Or(1 << (b % 64))
+}
+
 // rebuild makes a slot array with room for twice the live entries.
 func (x *index) rebuild() *slotArray {
 	size := 8
 	for size*5/16 < x.live+1 {
 		size *= 2
 	}
-	a := &slotArray{mask: uint64(size - 1), slots: make([]hashSlot, size)}
+	a := &slotArray{mask: uint64(size - 1), slots: make([]hashSlot, size),
+		filter: make([]atomic.Uint64, max(1, size*filterBits/64)), filterMask: uint64(max(64, size*filterBits) - 1)}
 	if old := x.cur.Load(); old != nil {
 		for i := range old.slots {
 			s := &old.slots[i]
@@ -160,6 +210,7 @@ func (x *index) rebuild() *slotArray {
 			for a.slots[j].hash.Load() != 0 {
 				j = (j + 1) & a.mask
 			}
+			a.note(h)
 			a.slots[j].entry.Store(s.entry.Load())
 			a.slots[j].hash.Store(h)
 		}

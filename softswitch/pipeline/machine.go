@@ -87,7 +87,8 @@ func New(p *Program, o Options) *Machine {
 // fill adds the program's entries; of two with one match the first stays.
 func (t *Table) fill() {
 	for _, c := range t.d.entries {
-		m, err := t.d.parseMatch(c.match)
+		var words [2 * scratchWords]uint64
+		m, err := t.d.parseMatch(c.match, &words)
 		if err != nil {
 			continue // Load has checked it
 		}
@@ -98,8 +99,9 @@ func (t *Table) fill() {
 		if t.locateLocked(&m, prio) != nil {
 			continue
 		}
-		e := t.entry(&c.bind, nil)
-		e.key, e.ranges, e.prio = m.key, m.ranges, prio
+		e := t.makeEntry(&m, &c.bind)
+		e.prio = prio
+		t.count(e, nil)
 		t.addLocked(e, m.mask)
 	}
 }
@@ -211,8 +213,11 @@ func (m *Machine) Idle(yield func(*Table, EntryState) bool) {
 		for _, e := range t.all {
 			s := e.stats
 			idle := s.idle.Load()
-			if idle > 0 && now-s.lastHit.Load() >= idle && now-s.told.Load() >= idle {
-				s.told.Store(now)
+			if idle <= 0 || now-s.lastHit.Load() < idle {
+				continue
+			}
+			if x := s.more(); now-x.told.Load() >= idle {
+				x.told.Store(now)
 				out = append(out, e)
 			}
 		}

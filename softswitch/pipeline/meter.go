@@ -83,7 +83,7 @@ func amount(bytes bool, length int) float64 {
 // execute runs a direct meter into its result field.
 func (d *directMeter) execute(c *ctx, s *stats) {
 	colour := uint64(green)
-	if k := s.meter.Load(); k != nil {
+	if k := s.meter(); k != nil {
 		colour = k.execute(amount(d.bytes, c.arrive), c.now)
 	}
 	c.set(d.result, colour)

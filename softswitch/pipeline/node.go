@@ -6,63 +6,11 @@ import "fmt"
 type node struct {
 	name  string
 	table *tableDef
-	cond  evalB
+	cond  *expr
 	act   *action
 	args  []uint64 // parameters of act
 	yes   *node    // next if the condition holds, or after the action
 	no    *node
-}
-
-// control runs a control from its first node.
-func (c *ctx) control(n *node) {
-	for n != nil && !c.exit {
-		switch {
-		case n.table != nil:
-			n = c.apply(n.table)
-		case n.cond != nil:
-			if n.cond(c) {
-				n = n.yes
-			} else {
-				n = n.no
-			}
-		default:
-			n.act.run(c, n.args)
-			n = n.yes
-		}
-	}
-}
-
-// apply applies a table and returns what comes next.
-func (c *ctx) apply(d *tableDef) *node {
-	t := c.m.tables[d.index]
-	e := t.lookup(c)
-	hit := e != nil
-	if !hit {
-		e = t.def.Load()
-	}
-	if e.stats != nil {
-		e.stats.hit(c, d)
-		if hit && d.meter != nil {
-			d.meter.execute(c, e.stats)
-		}
-	}
-	act, params := e.act, e.params
-	if e.member != nil || e.group != nil {
-		act = nil
-		if b := c.m.profiles[d.profile].choose(c, e); b != nil {
-			act, params = b.act, b.params
-		}
-	}
-	if act != nil {
-		act.run(c, params)
-	}
-	switch {
-	case d.hitMiss && hit:
-		return d.hit
-	case d.hitMiss || act == nil:
-		return d.miss
-	}
-	return d.byIndex[act.index]
 }
 
 func (l *loader) loadPipelines() {
@@ -92,7 +40,7 @@ func (l *loader) pipeline(j *jPipeline) {
 	}
 	for i, c := range j.Conditionals {
 		l.at(fmt.Sprintf("conditionals[%d](%s)", i, c.Name), func() {
-			add(&node{name: c.Name, cond: l.truth(l.boolean(c.Expression))})
+			add(&node{name: c.Name, cond: l.boolean(c.Expression)})
 		})
 	}
 	for i, c := range j.ActionCalls {
@@ -148,13 +96,11 @@ func (l *loader) link(j *jPipeline) {
 				return
 			}
 			t.miss = l.node(jt.BaseDefault)
-			t.byIndex = make([]*node, len(l.p.actions))
 			for _, a := range t.actions {
 				t.next[a] = l.node(jt.NextTables[a.name])
-				t.byIndex[a.index] = t.next[a]
 			}
 			if t.def != nil {
-				t.byIndex[t.def.act.index] = l.node(jt.NextTables[t.def.act.name])
+				t.next[t.def.act] = l.node(jt.NextTables[t.def.act.name])
 			}
 		})
 	}
@@ -175,7 +121,7 @@ func (n *node) flatten() {
 	}
 	n.table, n.act, n.args, n.yes = nil, t.def.act, t.def.params, t.miss
 	if !t.hitMiss {
-		n.yes = t.byIndex[n.act.index]
+		n.yes = t.next[n.act]
 	}
 }
 
@@ -200,7 +146,7 @@ func (l *loader) acyclic() {
 		if t := n.table; t != nil {
 			visit(t.hit)
 			visit(t.miss)
-			for _, x := range t.byIndex {
+			for _, x := range t.next {
 				visit(x)
 			}
 		}
@@ -233,7 +179,7 @@ func (l *loader) loadDeparser() {
 			if h.metadata {
 				l.fail("order: metadata %s", n)
 			}
-			l.p.deparse = append(l.p.deparse, emitted{valid: h.vslot, h: h})
+			l.p.deparse = append(l.p.deparse, emitted{valid: uint16(h.vslot), h: h})
 			l.p.maxHeaders += h.preLen + h.postLen
 			if h.vl != nil {
 				l.p.maxHeaders += h.vl.max

@@ -9,15 +9,12 @@ import (
 // parseState is a compiled parser state.
 type parseState struct {
 	name  string
-	ops   []op
+	body  *coder // its first label is for operations that fail
+	lock  int    // of the body, -1: none
 	key   []parseKey
 	words int // of the key
-	// cases in order; then other. A single narrow key without masks or value
-	// sets takes the fast path.
 	cases []parseCase
-	other *parseState // nil: accept
-	fast  bool
-	regs  []int
+	other *parseState // of what matches no case; nil: accept
 }
 
 // parseKey loads one part of a transition key.
@@ -84,25 +81,23 @@ func (l *loader) loadParser() {
 }
 
 func (l *loader) parseState(s *parseState, j *jParseStat, next func(*string) *parseState) {
-	l.regs = map[int]bool{}
-	for i, o := range j.Ops {
-		l.at(fmt.Sprintf("parser_ops[%d](%s)", i, o.Op), func() { s.ops = append(s.ops, l.parserOp(&o)) })
+	s.body = l.coder()
+	fail := s.body.label()
+	s.lock = s.body.locked(func() {
+		for i, o := range j.Ops {
+			l.at(fmt.Sprintf("parser_ops[%d](%s)", i, o.Op), func() { s.body.parserOp(&o, fail) })
+			s.body.statement()
+		}
+	})
+	if s.lock >= 0 {
+		s.body.emit(ins{op: iUnlock, k: uint64(s.lock)})
 	}
-	for r := range l.regs {
-		s.regs = append(s.regs, r)
-	}
-	slices.Sort(s.regs)
-	l.regs = nil
 	for i, k := range j.TransitionKey {
 		l.at(fmt.Sprintf("transition_key[%d]", i), func() { s.addKey(l, k) })
 	}
 	l.p.maxKey = max(l.p.maxKey, s.words)
 	for i, t := range j.Transitions {
 		l.at(fmt.Sprintf("transitions[%d]", i), func() { s.addCase(l, &t, next) })
-	}
-	s.fast = len(s.key) == 1 && s.words == 1 && s.key[0].field != nil
-	for _, c := range s.cases {
-		s.fast = s.fast && c.vset == nil && c.mask[0] == topMask(s.key[0].width)
 	}
 }
 

@@ -7,7 +7,9 @@ import (
 // stop ends parsing with an error of the core library.
 func (c *ctx) stop(code uint64) { c.failed, c.perr = true, code }
 
-func (l *loader) parserOp(j *jParserOp) op {
+// parserOp emits an operation; one that fails goes to fail.
+func (g *coder) parserOp(j *jParserOp, fail label) {
+	l := g.l
 	param := func(i int) jValue {
 		var v jValue
 		if i >= len(j.Parameters) {
@@ -16,42 +18,71 @@ func (l *loader) parserOp(j *jParserOp) op {
 		l.decode(j.Parameters[i], &v)
 		return v
 	}
+	check := func(o op) {
+		g.call(o)
+		g.emit(ins{op: iFailed, c: uint32(fail)})
+	}
 	switch j.Op {
 	case "extract":
-		return l.extractOp(param(0), nil)
+		g.extract(param(0), fail)
 	case "extract_VL":
-		return l.extractOp(param(0), l.data(param(1)))
+		check(l.extractOp(param(0), l.data(param(1))))
 	case "set":
-		return l.parserSet(param(0), param(1))
-	case "verify":
-		code := l.number(l.data(param(1)))
-		cond := l.truth(l.boolean(j.Parameters[0]))
-		return func(c *ctx) {
-			if !cond(c) {
-				c.stop(code(c))
-			}
+		dst, src := param(0), param(1)
+		if src.Type == "lookahead" {
+			check(l.setLookahead(dst, src))
+			return
 		}
+		d, e := l.data(dst), l.data(src)
+		if l.plain || !g.assign(d, e) {
+			g.call(l.assign(d, e))
+		}
+	case "verify":
+		param(1)
+		code := l.number(l.data(param(1)))
+		ok := g.label()
+		g.branch(l.boolean(j.Parameters[0]), true, ok)
+		g.call(func(c *ctx) { c.stop(code(c)) })
+		g.jump(fail)
+		g.here(ok)
 	case "advance":
-		return l.advance(l.index(l.data(param(0))))
+		check(l.advance(l.index(l.data(param(0)))))
 	case "shift":
 		var n uint64
 		if len(j.Parameters) == 0 || json.Unmarshal(j.Parameters[0], &n) != nil || n > maxWidth {
 			l.fail("want a number of bytes")
 		}
-		return l.advance(func(*ctx) uint64 { return 8 * n })
+		check(l.advance(func(*ctx) uint64 { return 8 * n }))
 	case "primitive":
 		var p jPrimitive
 		if len(j.Parameters) != 1 {
 			l.fail("%d parameters", len(j.Parameters))
 		}
 		l.decode(j.Parameters[0], &p)
-		if p.Op == "_jump" || p.Op == "_jump_if_zero" {
+		if p.Op == "_jump" || p.Op == "_jump_if_zero" || p.Op == "exit" {
 			l.unsupported("primitive %q in a parser", p.Op)
 		}
-		return l.primitive(&p)
+		g.primitive(&p, 0, nil)
+	default:
+		l.unsupported("parser operation %q", j.Op)
 	}
-	l.unsupported("parser operation %q", j.Op)
-	return nil
+}
+
+// extract emits the extraction of a header.
+func (g *coder) extract(dst jValue, fail label) {
+	l := g.l
+	if dst.Type == "regular" && !l.plain {
+		h := l.headerRef(l.str(dst.Value))
+		l.extractable(h, nil)
+		if h.vl == nil && h.union == nil {
+			x := &l.p.code
+			x.heads = append(x.heads, headCode{h: h})
+			g.emit(ins{op: iExtract, c: uint32(fail), k: uint64(len(x.heads) - 1)})
+			return
+		}
+	}
+	g.call(l.extractOp(dst, nil))
+	g.emit(ins{op: iFailed, c: uint32(fail)})
 }
 
 func (l *loader) advance(bits evalU) op {
@@ -69,11 +100,8 @@ func (l *loader) advance(bits evalU) op {
 	}
 }
 
-// parserSet assigns a field, expression, constant or lookahead.
-func (l *loader) parserSet(dst, src jValue) op {
-	if src.Type != "lookahead" {
-		return l.assign(l.data(dst), l.data(src))
-	}
+// setLookahead assigns what lies ahead in the packet.
+func (l *loader) setLookahead(dst, src jValue) op {
 	off, width := l.lookahead(src.Value)
 	e := l.data(dst)
 	l.lvalue(e)
@@ -114,7 +142,7 @@ func (l *loader) extractOp(dst jValue, bits *expr) op {
 		h := l.headerRef(l.str(dst.Value))
 		l.extractable(h, bits)
 		if bits == nil {
-			return l.extractFixed(h)
+			return func(c *ctx) { c.extract(h, 0) }
 		}
 		vl := l.index(bits)
 		return func(c *ctx) { c.extract(h, vl(c)) }
@@ -140,24 +168,6 @@ func (l *loader) extractable(h *header, bits *expr) {
 	}
 	if bits != nil && h.vl == nil {
 		l.fail("extract_VL to %s, which has no variable-length field", h.name)
-	}
-}
-
-// extractFixed is the common case.
-func (l *loader) extractFixed(h *header) op {
-	if h.vl != nil || h.union != nil {
-		return func(c *ctx) { c.extract(h, 0) }
-	}
-	short, n, valid, chunks := l.p.errors["PacketTooShort"], h.preLen, h.vslot, h.pre
-	return func(c *ctx) {
-		data := c.frame[c.parsed:]
-		if len(data) < n {
-			c.stop(short)
-			return
-		}
-		extract(chunks, c.f, data)
-		c.f[valid] = 1
-		c.parsed += n
 	}
 }
 
@@ -206,10 +216,17 @@ func (c *ctx) extract(h *header, bits uint64) {
 	}
 	c.parsed += fixed + int(n)
 	c.setValid(h)
+	c.f[h.off] = 0
 }
 
 // emitHeader writes h to out, which has eight bytes to spare, and returns its length.
 func (c *ctx) emitHeader(h *header, out []byte) int {
+	if at := c.f[h.off]; at != 0 {
+		from := c.frame[at-1:]
+		copy(out[:h.preLen], from)
+		patch(h.store, c.f, from, out)
+		return h.preLen
+	}
 	deposit(h.pre, c.f, out)
 	if h.vl == nil {
 		return h.preLen
@@ -222,27 +239,8 @@ func (c *ctx) emitHeader(h *header, out []byte) int {
 // parse runs the parser over the frame and verifies checksums.
 func (c *ctx) parse() {
 	c.failed, c.perr = false, c.m.perr.none
-	s := c.prog.parser
-	for n := 0; s != nil; n++ {
-		for _, r := range s.regs {
-			c.m.registers[r].mu.Lock()
-		}
-		for _, o := range s.ops {
-			if o(c); c.failed {
-				break
-			}
-		}
-		for _, r := range s.regs {
-			c.m.registers[r].mu.Unlock()
-		}
-		if !c.failed && n >= maxParseSteps {
-			c.stop(c.m.perr.timeout)
-		}
-		if c.failed {
-			break
-		}
-		s = c.nextState(s)
-	}
+	c.loops = 0
+	c.run(c.prog.code.parser)
 	if c.failed {
 		c.m.parserErrors.Add(1)
 	}
@@ -256,20 +254,9 @@ func (c *ctx) parse() {
 	}
 }
 
-// nextState selects the transition.
-func (c *ctx) nextState(s *parseState) *parseState {
-	if s.fast {
-		v := c.f[s.key[0].field.slot]
-		for i := range s.cases {
-			if s.cases[i].value[0] == v {
-				return s.cases[i].next
-			}
-		}
-		return s.other
-	}
-	if len(s.key) == 0 {
-		return s.other
-	}
+// choose is the index of the case that the packet matches, the number of cases
+// if there is none.
+func (s *parseState) choose(c *ctx) uint64 {
 	for i := range s.key {
 		k := &s.key[i]
 		dst := c.key[k.at : k.at+k.n]
@@ -283,15 +270,14 @@ func (c *ctx) nextState(s *parseState) *parseState {
 			}
 		case !c.peek(dst, k.look, k.width):
 			c.stop(c.m.perr.tooShort)
-			return nil
 		}
 	}
 	for i := range s.cases {
 		if k := &s.cases[i]; k.matches(c, s.words) {
-			return k.next
+			return uint64(i)
 		}
 	}
-	return s.other
+	return uint64(len(s.cases))
 }
 
 func (k *parseCase) matches(c *ctx, words int) bool {

@@ -21,8 +21,8 @@ var p414 = map[string]opcode{
 	"shift_left": opShl, "shift_right": opShr, "add_to_field": opAdd, "subtract_from_field": opSub,
 }
 
-// primitive compiles one call.
-func (l *loader) primitive(j *jPrimitive) op {
+// arguments checks that a call is of a known primitive and complete.
+func (l *loader) arguments(j *jPrimitive) []jValue {
 	n, ok := arity[j.Op]
 	if !ok {
 		l.unsupported("primitive %q", j.Op)
@@ -30,10 +30,15 @@ func (l *loader) primitive(j *jPrimitive) op {
 	if len(j.Parameters) != n {
 		l.fail("%d parameters, want %d", len(j.Parameters), n)
 	}
-	a := j.Parameters
+	return j.Parameters
+}
+
+// primitive compiles one call to a closure; jumps have none.
+func (l *loader) primitive(j *jPrimitive) op {
+	a := l.arguments(j)
 	if op, ok := p414[j.Op]; ok {
 		dst := l.data(a[0])
-		if n == 2 {
+		if len(a) == 2 {
 			return l.assign(dst, arith(op, dst, l.data(a[1])))
 		}
 		return l.assign(dst, arith(op, l.data(a[1]), l.data(a[2])))
@@ -45,16 +50,6 @@ func (l *loader) primitive(j *jPrimitive) op {
 		return func(*ctx) {}
 	case "exit":
 		return func(c *ctx) { c.exit = true }
-	case "_jump":
-		to := l.index(l.data(a[0]))
-		return func(c *ctx) { c.pc = clampInt(to(c)) }
-	case "_jump_if_zero":
-		cond, to := l.truth(&expr{op: opD2B, kind: kBool, r: l.data(a[0])}), l.index(l.data(a[1]))
-		return func(c *ctx) {
-			if !cond(c) {
-				c.pc = clampInt(to(c))
-			}
-		}
 	case "assert", "assume":
 		return l.assertion(j)
 	case "log_msg":
@@ -87,11 +82,7 @@ func (l *loader) object(v jValue, typ string) string {
 
 // drop marks the packet to be dropped at the end of the control.
 func (l *loader) drop() op {
-	spec, mcast := l.p.std.egressSpec, l.p.std.mcast
-	return func(c *ctx) {
-		c.set(&spec, uint64(c.m.dropPort))
-		c.f[mcast.slot] = 0
-	}
+	return (*ctx).drop
 }
 
 func (l *loader) assertion(j *jPrimitive) op {

@@ -73,7 +73,8 @@ func (c *ctx) spawn(deeper int) *ctx {
 // ingress runs steps 1 to 5 on a context that start prepared.
 func (c *ctx) ingress() {
 	c.parse()
-	c.control(c.prog.ingress)
+	c.loops = 0
+	c.run(c.prog.code.ingress)
 	c.afterIngress()
 }
 
@@ -254,7 +255,8 @@ func (c *ctx) egress(port uint16) {
 	c.set(&std.egressPort, uint64(port))
 	c.set(&std.egressSpec, uint64(c.m.dropPort)+1) // anything that is not drop
 	c.set(&std.packetLength, uint64(c.length))
-	c.control(c.prog.egress)
+	c.loops = 0
+	c.run(c.prog.code.egress)
 	c.afterEgress(port)
 }
 
@@ -278,7 +280,7 @@ func (c *ctx) afterEgress(port uint16) {
 
 // emitted is a header in the deparser's order.
 type emitted struct {
-	valid int // slot
+	valid uint16 // slot
 	h     *header
 }
 
@@ -294,9 +296,9 @@ func (c *ctx) deparseFrame() []byte {
 		c.out = make([]byte, need)
 	}
 	out := c.out[:cap(c.out)]
-	f := c.f
-	for i := range c.prog.deparse {
-		if e := &c.prog.deparse[i]; f[e.valid] != 0 {
+	f := (*slots)(c.f)
+	for list := c.prog.deparse; len(list) > 0; list = list[1:] {
+		if e := &list[0]; f[e.valid&slotMask] != 0 {
 			n += c.emitHeader(e.h, out[n:])
 		}
 	}

@@ -50,7 +50,7 @@ type group struct {
 const maxBuckets = 1 << 16
 
 // choose picks the binding of an indirect entry; nil if its group is empty.
-func (p *Profile) choose(c *ctx, e *entry) *binding {
+func (p *Profile) choose(c *ctx, e *rare) *binding {
 	m := e.member
 	if e.group != nil {
 		b := *e.group.buckets.Load()
@@ -108,7 +108,7 @@ func (p *Profile) IsSelector() bool { return p.d.selector != nil }
 
 // InsertMember adds a member; ids start at 1.
 func (p *Profile) InsertMember(m Member) error {
-	b, err := bind(p.d.name, p.d.actions, m.Action, m.Params)
+	b, err := bind(p.d.name, p.d.actions, m.Action, m.Params, nil)
 	if err != nil {
 		return err
 	}
@@ -123,14 +123,14 @@ func (p *Profile) InsertMember(m Member) error {
 		return fmt.Errorf("%s: %w, capacity %d", p.d.name, ErrFull, p.d.size)
 	}
 	x := &member{id: m.ID}
-	x.bind.Store(b)
+	x.bind.Store(&b)
 	p.members[m.ID] = x
 	return nil
 }
 
 // ModifyMember replaces a member's action for all that refer to it.
 func (p *Profile) ModifyMember(m Member) error {
-	b, err := bind(p.d.name, p.d.actions, m.Action, m.Params)
+	b, err := bind(p.d.name, p.d.actions, m.Action, m.Params, nil)
 	if err != nil {
 		return err
 	}
@@ -140,7 +140,7 @@ func (p *Profile) ModifyMember(m Member) error {
 	if x == nil {
 		return fmt.Errorf("%s: member %d %w", p.d.name, m.ID, ErrNotFound)
 	}
-	x.bind.Store(b)
+	x.bind.Store(&b)
 	return nil
 }
 

@@ -29,10 +29,13 @@ type Program struct {
 	deparse    []emitted
 	verify     []*checksum
 	update     []*checksum
-	nbig       int  // scratch big integers per context
-	needsTime  bool // timestamps, meters or idle timeouts are used
-	maxKey     int  // words of the longest table key
-	maxHeaders int  // bytes of all deparsed headers together
+	code       code
+	temp0      int      // slots: state, parameters, from here on temporaries, then consts
+	consts     []uint64 // never change
+	nbig       int      // scratch big integers per context
+	needsTime  bool     // timestamps, meters or idle timeouts are used
+	maxKey     int      // words of the longest table key
+	maxHeaders int      // bytes of all deparsed headers together
 }
 
 type digest struct {
@@ -54,10 +57,12 @@ type meterDef struct {
 
 // Limits on what a program may ask for, so that a malformed one cannot exhaust memory.
 const (
-	maxWidth   = 1 << 15 // bits of a field
-	maxSlots   = 1 << 20
-	maxCells   = 1 << 23 // cells of all arrays together, registers in words
-	maxScratch = 1 << 16
+	maxWidth      = 1 << 15 // bits of a field
+	maxSlots      = maxFrameSlots - maxParams - maxTemps - 1024
+	maxFrameSlots = 1 << 14 // of a context: state, parameters, temporaries, constants
+	maxCells      = 1 << 23 // cells of all arrays together, registers in words
+	maxScratch    = 1 << 16
+	maxParams     = 256 // words of an action's parameters
 )
 
 // loadError is what the compiler panics with; Load returns it.
@@ -70,10 +75,10 @@ type loader struct {
 	path    []string
 	nodes   map[string]*node
 	actByID map[int]*action
-	// action being compiled, nil outside actions
-	params []paramDef
-	regs   map[int]bool
-	last   *move // set if the assignment just compiled is no more than a move
+	params  []paramDef        // of the action being compiled
+	regs    map[int]bool      // that the code being compiled uses; nil where none may be
+	pool    map[uint64]uint16 // slots of constants
+	plain   bool              // emit nothing but closures; for tests
 }
 
 // at runs f with path extended, for error messages.
@@ -93,8 +98,11 @@ func (l *loader) unsupported(format string, a ...any) {
 
 // Load parses and compiles a bmv2 JSON program. Errors name the JSON path; a
 // feature that this package does not execute is refused with ErrUnsupported.
-func Load(bmv2JSON []byte) (p *Program, err error) {
-	l := &loader{p: &Program{}, path: []string{"$"}, nodes: map[string]*node{}, actByID: map[int]*action{}}
+func Load(bmv2JSON []byte) (p *Program, err error) { return load(bmv2JSON, false) }
+
+func load(bmv2JSON []byte, plain bool) (p *Program, err error) {
+	l := &loader{p: &Program{}, path: []string{"$"}, nodes: map[string]*node{}, actByID: map[int]*action{},
+		pool: map[uint64]uint16{}, plain: plain}
 	if err := json.Unmarshal(bmv2JSON, &l.j); err != nil {
 		return nil, fmt.Errorf("bmv2 json: %w", err)
 	}
@@ -114,6 +122,7 @@ func Load(bmv2JSON []byte) (p *Program, err error) {
 		l.unsupported("extern instance %s of type %s", x.Name, x.Type)
 	}
 	l.loadLayout()
+	l.p.temp0 = l.p.slots + maxParams
 	l.loadErrors()
 	l.loadArrays()
 	l.loadFieldLists()
@@ -123,6 +132,7 @@ func Load(bmv2JSON []byte) (p *Program, err error) {
 	l.loadPipelines()
 	l.loadDeparser()
 	l.loadChecksums()
+	l.generate()
 	if l.p.nbig > maxScratch {
 		l.fail("%d wide subexpressions, limit %d", l.p.nbig, maxScratch)
 	}
@@ -211,7 +221,9 @@ func (l *loader) fieldList(elements []jValue) []*field {
 		if e.Type != "field" {
 			l.unsupported("element of type %q in a field list", e.Type)
 		}
-		fs = append(fs, l.fieldRef(e.Value))
+		f := l.fieldRef(e.Value).use()
+		f.set = true // the field may come with a packet that is sent again
+		fs = append(fs, f)
 	}
 	return fs
 }

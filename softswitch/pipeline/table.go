@@ -41,89 +41,29 @@ type tupleRef struct {
 func newTable(m *Machine, d *tableDef) *Table {
 	t := &Table{m: m, d: d, byMask: map[string]*tuple{}}
 	t.tuples.Store(&[]tupleRef{})
-	t.def.Store(t.entry(d.def, nil))
+	t.def.Store(t.defaultEntry(d.def, nil))
 	if d.class == classExact {
-		t.only = &tuple{mask: slices.Repeat([]uint64{^uint64(0)}, d.words)}
+		t.only = &tuple{mask: d.exactMask()}
 	}
 	return t
 }
 
-// entry makes an entry for a binding; stats are new if nil is given.
-func (t *Table) entry(b *binding, s *stats) *entry {
-	e := &entry{stats: s}
-	if b != nil {
-		e.act, e.params = b.act, b.params
+// exactMask has every bit of every key field.
+func (d *tableDef) exactMask() []uint64 {
+	mask := make([]uint64, d.words)
+	for i := range d.keys {
+		d.keys[i].packOnes(mask, d.keys[i].width)
 	}
-	if s == nil && (t.d.counters || t.d.timeout || t.d.meter != nil) {
-		e.stats = &stats{}
-		e.stats.lastHit.Store(t.m.clock())
-	}
+	return mask
+}
+
+// defaultEntry makes a default entry, with the stats of the one before.
+func (t *Table) defaultEntry(b *binding, old *stats) *entry {
+	e := t.makeEntry(&parsedMatch{}, b)
+	e.def = true
+	e.words = append(make([]uint64, t.d.words), e.words...)
+	t.count(e, old)
 	return e
-}
-
-// lookup finds the entry for the packet in c; nil on a miss.
-func (t *Table) lookup(c *ctx) *entry {
-	d := t.d
-	if t.only != nil {
-		a := t.only.index.cur.Load()
-		if a == nil {
-			return nil
-		}
-		key := d.pack(c)
-		return a.find(key, hashWords(key, t.m.hashSeed))
-	}
-	refs := *t.tuples.Load()
-	if len(refs) == 0 {
-		return nil
-	}
-	key := d.pack(c)
-	var best *entry
-	masked := c.mkey[:d.words]
-	for i := range refs {
-		r := &refs[i]
-		if best != nil && best.prio >= r.max {
-			break
-		}
-		for k, m := range r.t.mask {
-			masked[k] = key[k] & m
-		}
-		e := r.t.index.find(masked, hashWords(masked, t.m.hashSeed))
-		if d.ranges != nil {
-			e = d.inRange(e, key)
-		}
-		if e != nil && (best == nil || e.prio > best.prio) {
-			best = e
-		}
-	}
-	return best
-}
-
-// pack builds the table's key in c.
-func (d *tableDef) pack(c *ctx) []uint64 {
-	key := c.key[:d.words]
-	clear(key)
-	f := c.f
-	for i := range d.packs {
-		p := &d.packs[i]
-		key[p.word] |= f[p.slot] & p.mask << (p.shift & 63)
-	}
-	return key
-}
-
-// inRange walks a chain to the first entry whose ranges hold the key.
-func (d *tableDef) inRange(e *entry, key []uint64) *entry {
-next:
-	for ; e != nil; e = e.next.Load() {
-		for i, k := range d.ranges {
-			f := &d.keys[k]
-			v := key[f.place[0].word] >> f.place[0].shift & topMask(f.width)
-			if v < e.ranges[2*i] || v > e.ranges[2*i+1] {
-				continue next
-			}
-		}
-		return e
-	}
-	return nil
 }
 
 // locateLocked finds an entry by its match and priority.
@@ -135,8 +75,8 @@ func (t *Table) locateLocked(m *parsedMatch, prio int32) *entry {
 	if tp == nil {
 		return nil
 	}
-	for e := tp.index.find(m.key, hashWords(m.key, t.m.hashSeed)); e != nil; e = e.next.Load() {
-		if (t.d.class != classTernary || e.prio == prio) && slices.Equal(e.ranges, m.ranges) {
+	for e := tp.index.find(m.key, hashWords(m.key, t.m.hashSeed)); e != nil; e = e.next() {
+		if (t.d.class != classTernary || e.prio == prio) && slices.Equal(e.more().ranges, m.ranges) {
 			return e
 		}
 	}
@@ -177,27 +117,41 @@ func (t *Table) priority(m *parsedMatch, prio int32) (int32, error) {
 
 // addLocked publishes an entry that is not there yet.
 func (t *Table) addLocked(e *entry, mask []uint64) {
-	e.tuple = t.only
-	if e.tuple == nil {
-		e.tuple = t.tupleLocked(e.prio, mask)
+	tp := t.only
+	if tp == nil {
+		tp = t.tupleLocked(e.prio, mask)
+		e.rare.tuple = tp
 	}
-	tp := e.tuple
 	e.pos = int32(len(t.all))
 	t.all = append(t.all, e)
-	h := hashWords(e.key, t.m.hashSeed)
-	head := tp.index.find(e.key, h)
+	key := t.key(e)
+	h := hashWords(key, t.m.hashSeed)
+	head := tp.index.find(key, h)
 	if head == nil || head.prio < e.prio {
-		e.next.Store(head)
-		tp.index.put(e, h)
+		if head != nil {
+			e.rare.next.Store(head)
+		}
+		tp.index.put(e, key, h)
 		return
 	}
 	at := head
-	for n := at.next.Load(); n != nil && n.prio >= e.prio; n = at.next.Load() {
+	for n := at.next(); n != nil && n.prio >= e.prio; n = at.next() {
 		at = n
 	}
-	e.next.Store(at.next.Load())
-	at.next.Store(e)
+	e.rare.next.Store(at.next())
+	at.rare.next.Store(e)
 }
+
+// tuple is where an entry is.
+func (t *Table) tuple(e *entry) *tuple {
+	if t.only != nil {
+		return t.only
+	}
+	return e.rare.tuple
+}
+
+// key is the packed key of an entry.
+func (t *Table) key(e *entry) []uint64 { return e.words[:t.d.words] }
 
 // tupleLocked finds or makes the tuple for an entry and publishes it, and the
 // entry's priority, ahead of the entry.
@@ -219,9 +173,8 @@ func (t *Table) tupleLocked(prio int32, mask []uint64) *tuple {
 
 // dropLocked removes an entry.
 func (t *Table) dropLocked(e *entry) {
-	tp := e.tuple
-	h := hashWords(e.key, t.m.hashSeed)
-	t.relinkLocked(e, e.next.Load(), h)
+	tp := t.tuple(e)
+	t.relinkLocked(e, e.next())
 	last := t.all[len(t.all)-1]
 	t.all[e.pos] = last
 	last.pos = e.pos
@@ -252,20 +205,21 @@ func (t *Table) dropLocked(e *entry) {
 const rescan = 256
 
 // relinkLocked puts next (nil or another entry of the key) in the place of e.
-func (t *Table) relinkLocked(e, next *entry, h uint64) {
-	x := &e.tuple.index
-	head := x.find(e.key, h)
+func (t *Table) relinkLocked(e, next *entry) {
+	x, key := &t.tuple(e).index, t.key(e)
+	h := hashWords(key, t.m.hashSeed)
+	head := x.find(key, h)
 	switch {
 	case head == e && next == nil:
-		x.remove(e.key, h)
+		x.remove(key, h)
 	case head == e:
-		x.put(next, h)
+		x.put(next, key, h)
 	default:
 		at := head
-		for at.next.Load() != e {
-			at = at.next.Load()
+		for at.next() != e {
+			at = at.next()
 		}
-		at.next.Store(next)
+		at.rare.next.Store(next)
 	}
 }
 
@@ -281,9 +235,14 @@ func (t *Table) publishLocked() {
 
 // replaceLocked swaps in a new version of an entry.
 func (t *Table) replaceLocked(old, e *entry) {
-	e.key, e.ranges, e.tuple, e.prio, e.pos = old.key, old.ranges, old.tuple, old.prio, old.pos
-	e.next.Store(old.next.Load())
-	t.relinkLocked(old, e, hashWords(e.key, t.m.hashSeed))
+	e.prio, e.pos = old.prio, old.pos
+	if t.only == nil {
+		e.rare.tuple = old.rare.tuple
+	}
+	if n := old.next(); n != nil {
+		e.rare.next.Store(n)
+	}
+	t.relinkLocked(old, e)
 	t.all[e.pos] = e
 }
 

@@ -67,7 +67,8 @@ func (t *Table) Insert(e Entry) error {
 	if t.d.konst {
 		return fmt.Errorf("table %s: %w", t.d.name, ErrConst)
 	}
-	m, n, err := t.prepare(&e)
+	var words [2 * scratchWords]uint64
+	m, n, err := t.prepare(&e, &words)
 	if err != nil {
 		return err
 	}
@@ -82,7 +83,7 @@ func (t *Table) Insert(e Entry) error {
 	if err := t.bindLocked(n, &e); err != nil {
 		return err
 	}
-	if n.stats = t.entry(nil, nil).stats; n.stats != nil {
+	if t.count(n, nil); n.stats != nil {
 		n.stats.idle.Store(int64(e.IdleTimeout))
 	}
 	t.addLocked(n, m.mask)
@@ -95,7 +96,8 @@ func (t *Table) Modify(e Entry) error {
 	if t.d.konst {
 		return fmt.Errorf("table %s: %w", t.d.name, ErrConst)
 	}
-	m, n, err := t.prepare(&e)
+	var words [2 * scratchWords]uint64
+	m, n, err := t.prepare(&e, &words)
 	if err != nil {
 		return err
 	}
@@ -109,7 +111,7 @@ func (t *Table) Modify(e Entry) error {
 		return err
 	}
 	t.releaseLocked(old)
-	if n.stats = old.stats; n.stats != nil {
+	if t.count(n, old.stats); n.stats != nil {
 		n.stats.idle.Store(int64(e.IdleTimeout))
 		n.stats.lastHit.Store(t.m.clock())
 	}
@@ -134,7 +136,8 @@ func (t *Table) Delete(match []FieldMatch, priority int32) error {
 
 // at finds an entry and runs f on it with the table locked.
 func (t *Table) at(match []FieldMatch, priority int32, f func(*entry)) (*entry, error) {
-	m, err := t.d.parseMatch(match)
+	var words [2 * scratchWords]uint64
+	m, err := t.d.parseMatch(match, &words)
 	if err != nil {
 		return nil, err
 	}
@@ -152,8 +155,8 @@ func (t *Table) at(match []FieldMatch, priority int32, f func(*entry)) (*entry, 
 }
 
 // prepare checks an entry and packs it, all but its member or group.
-func (t *Table) prepare(e *Entry) (parsedMatch, *entry, error) {
-	m, err := t.d.parseMatch(e.Match)
+func (t *Table) prepare(e *Entry, words *[2 * scratchWords]uint64) (parsedMatch, *entry, error) {
+	m, err := t.d.parseMatch(e.Match, words)
 	if err != nil {
 		return m, nil, err
 	}
@@ -167,21 +170,25 @@ func (t *Table) prepare(e *Entry) (parsedMatch, *entry, error) {
 	if e.IdleTimeout < 0 || e.IdleTimeout > 0 && !t.d.timeout {
 		return m, nil, fmt.Errorf("table %s: %w: idle timeout %v", t.d.name, ErrInvalid, e.IdleTimeout)
 	}
-	n := &entry{key: m.key, ranges: m.ranges, prio: prio, meta: slices.Clone(e.Metadata)}
 	indirect := e.Member != 0 || e.Group != 0
+	var n *entry
 	switch {
 	case indirect != (t.d.profile >= 0), indirect && e.Action != "", e.Member != 0 && e.Group != 0:
 		return m, nil, fmt.Errorf("table %s: %w: want %s", t.d.name, ErrInvalid, t.wants())
 	case indirect:
-		return m, n, nil
+		n = t.makeEntry(&m, nil)
+	default:
+		var params [scratchWords]uint64
+		b, err := bind(t.d.name, t.d.actions, e.Action, e.Params, params[:])
+		if err != nil {
+			return m, nil, err
+		}
+		n = t.makeEntry(&m, &b)
 	}
-	b, err := bind(t.d.name, t.d.actions, e.Action, e.Params)
-	if err != nil {
-		return m, nil, err
+	n.prio = prio
+	if len(e.Metadata) > 0 {
+		n.extend().meta = slices.Clone(e.Metadata)
 	}
-	// key and parameters side by side: a hit reads both
-	words := append(append(make([]uint64, 0, len(m.key)+len(b.params)), m.key...), b.params...)
-	n.key, n.params, n.act = words[:len(m.key):len(m.key)], words[len(m.key):], b.act
 	return m, n, nil
 }
 
@@ -192,31 +199,41 @@ func (t *Table) wants() string {
 	return "an action, and neither member nor group"
 }
 
-// bind resolves an action of a table or profile and packs its parameters.
-func bind(owner string, actions []*action, name string, params [][]byte) (*binding, error) {
+// bind resolves an action of a table or profile and packs its parameters, into
+// words (which are zero) if they fit.
+func bind(owner string, actions []*action, name string, params [][]byte, words []uint64) (binding, error) {
 	i := slices.IndexFunc(actions, func(a *action) bool { return a.name == name })
 	if i < 0 {
-		return nil, fmt.Errorf("%s: %w: no action %q", owner, ErrInvalid, name)
+		return binding{}, fmt.Errorf("%s: %w: no action %q", owner, ErrInvalid, name)
 	}
 	a := actions[i]
 	if len(params) != len(a.params) {
-		return nil, fmt.Errorf("%s: action %s: %w: %d parameters, want %d", owner, name, ErrInvalid, len(params), len(a.params))
+		return binding{}, fmt.Errorf("%s: action %s: %w: %d parameters, want %d", owner, name, ErrInvalid, len(params), len(a.params))
 	}
-	b := &binding{act: a, params: make([]uint64, a.words)}
-	for k, p := range a.params {
-		v, err := parseValue(params[k], p.width)
-		if err != nil {
-			return nil, fmt.Errorf("%s: action %s, parameter %s: %w", owner, name, p.name, err)
+	if a.words > len(words) {
+		words = make([]uint64, a.words)
+	}
+	b := binding{act: a, params: words[:a.words]}
+	for k := range a.params {
+		p := &a.params[k]
+		var small [4]uint64
+		v := small[:]
+		if n := limbs(p.width); n > len(v) {
+			v = make([]uint64, n)
 		}
-		copy(b.params[p.off:], v)
+		if err := parseInto(v, params[k], p.width); err != nil {
+			return binding{}, fmt.Errorf("%s: action %s, parameter %s: %w", owner, name, p.name, err)
+		}
+		p.pack(b.params, v[:limbs(p.width)])
 	}
 	return b, nil
 }
 
 func unbind(a *action, words []uint64) [][]byte {
 	out := make([][]byte, len(a.params))
-	for i, p := range a.params {
-		out[i] = formatValue(words[p.off:p.off+limbs(p.width)], p.width)
+	for i := range a.params {
+		p := &a.params[i]
+		out[i] = formatValue(p.unpack(words), p.width)
 	}
 	return out
 }
@@ -227,40 +244,43 @@ func (t *Table) bindLocked(n *entry, e *Entry) error {
 		return nil
 	}
 	var err error
-	n.member, n.group, err = t.m.profiles[t.d.profile].refer(e.Member, e.Group)
+	r := n.extend()
+	r.member, r.group, err = t.m.profiles[t.d.profile].refer(e.Member, e.Group)
 	return err
 }
 
 func (t *Table) releaseLocked(e *entry) {
-	if e.member != nil || e.group != nil {
-		t.m.profiles[t.d.profile].release(e.member, e.group)
+	if r := e.more(); r.member != nil || r.group != nil {
+		t.m.profiles[t.d.profile].release(r.member, r.group)
 	}
 }
 
 // state is an entry as the control plane reads it.
 func (t *Table) state(e *entry) EntryState {
 	s := EntryState{}
-	if e.tuple != nil {
-		s.Match = t.d.match(e)
+	if !e.def {
+		s.Match = t.match(e)
 		if t.d.class == classTernary {
 			s.Priority = e.prio
 		}
 	}
-	if e.act != nil {
-		s.Action, s.Params = e.act.name, unbind(e.act, e.params)
+	if e.act >= 0 {
+		a := t.m.prog.actions[e.act]
+		s.Action, s.Params = a.name, unbind(a, e.words[t.d.words:])
 	}
-	if e.member != nil {
-		s.Member = e.member.id
+	r := e.more()
+	if r.member != nil {
+		s.Member = r.member.id
 	}
-	if e.group != nil {
-		s.Group = e.group.id
+	if r.group != nil {
+		s.Group = r.group.id
 	}
-	s.Metadata = slices.Clone(e.meta)
+	s.Metadata = slices.Clone(r.meta)
 	if e.stats != nil {
 		s.Count = Count{Packets: e.stats.packets.Load(), Bytes: e.stats.bytes.Load()}
 		s.LastHit = t.m.wall(e.stats.lastHit.Load())
 		s.IdleTimeout = time.Duration(e.stats.idle.Load())
-		if c := e.stats.meter.Load(); c != nil {
+		if c := e.stats.meter(); c != nil {
 			s.Meter = c.config()
 		}
 	}
@@ -310,7 +330,7 @@ func (t *Table) Clear() {
 
 // SetDefault replaces the default entry; its counter and meter stay.
 func (t *Table) SetDefault(action string, params [][]byte) error {
-	b, err := bind("table "+t.d.name, t.d.actions, action, params)
+	b, err := bind("table "+t.d.name, t.d.actions, action, params, nil)
 	if err != nil {
 		return err
 	}
@@ -319,7 +339,7 @@ func (t *Table) SetDefault(action string, params [][]byte) error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.def.Store(t.entry(b, t.def.Load().stats))
+	t.def.Store(t.defaultEntry(&b, t.def.Load().stats))
 	return nil
 }
 
@@ -327,7 +347,7 @@ func (t *Table) SetDefault(action string, params [][]byte) error {
 func (t *Table) ResetDefault() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.def.Store(t.entry(t.d.def, t.def.Load().stats))
+	t.def.Store(t.defaultEntry(t.d.def, t.def.Load().stats))
 	return nil
 }
 
@@ -390,10 +410,10 @@ func (s *stats) setCount(n Count) {
 
 func (s *stats) setMeter(t *Table, c MeterConfig) {
 	if c == (MeterConfig{}) {
-		s.meter.Store(nil)
+		s.more().meter.Store(nil)
 		return
 	}
 	m := &meterCell{}
 	m.configure(c, t.m.clock())
-	s.meter.Store(m)
+	s.more().meter.Store(m)
 }

@@ -26,7 +26,6 @@ type tableDef struct {
 	ranges   []int // keys that are ranges
 	actions  []*action
 	next     map[*action]*node
-	byIndex  []*node // next, by action.index
 	hitMiss  bool
 	hit      *node
 	miss     *node // also base_default_next
@@ -40,6 +39,9 @@ type tableDef struct {
 	fixedAct *action // the default action cannot change to another one
 	def      *binding
 	entries  []constEntry
+	// where the code of actions is, by action.index, and where to go on if there is none
+	hitCode, missCode []uint32
+	hitNone, missNone uint32
 }
 
 type directMeter struct {
@@ -245,6 +247,7 @@ func (l *loader) tableMeter(t *tableDef, j *jTable) {
 			l.fail("%v", err)
 		}
 		t.meter = &directMeter{name: m.Name, bytes: m.Type == "bytes", result: l.fieldRef(target)}
+		t.meter.result.set = true
 		if t.meter.result.n != 1 || t.meter.result.varlen {
 			l.unsupported("meter result in %s", t.meter.result.name)
 		}

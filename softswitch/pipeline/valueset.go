@@ -111,7 +111,7 @@ func (x *vsetMember) part(p vsetPart, f *FieldMatch) error {
 	case f.PrefixLen > p.width || f.PrefixLen < 0:
 		return fmt.Errorf("%w: prefix length %d", ErrInvalid, f.PrefixLen)
 	case f.PrefixLen > 0:
-		mask = ones(f.PrefixLen, p.width)[0]
+		mask = onesLimb(f.PrefixLen, p.width, 0)
 	}
 	x.value[p.at], x.mask[p.at] = val[0]&mask, mask
 	return nil

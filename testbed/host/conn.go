@@ -44,8 +44,8 @@ func (l *ownedListener) Close() error {
 // DialTCP connects. If an ICMP error says why it could not, the error wraps *ICMPError. The
 // connection is reset when the host closes.
 func (h *Host) DialTCP(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
-	watch, unwatch := h.watchErrors(protoTCP, to.Addr(), 0)
-	defer unwatch()
+	watch := h.witness.Watch(ProtoTCP, to.Addr(), 0)
+	defer watch.Close()
 	dialing, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	stop := context.AfterFunc(h.ctx, func() { cancel(ErrClosed) })

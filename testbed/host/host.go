@@ -67,34 +67,32 @@ type Host struct {
 	mu       sync.Mutex
 	closed   bool
 	open     map[io.Closer]struct{} // listeners and connections to close with the host
-	watches  map[*watch]struct{}
-	taps     map[*Tap]struct{}
+	witness  *Witness
 }
 
 // New powers a host on and plugs it into link (nil: Connect later).
 func New(cfg Config, link Link) (*Host, error) {
-	if err := cfg.complete(); err != nil {
+	if err := cfg.Complete(); err != nil {
 		return nil, err
 	}
 	h := &Host{
-		cfg:     cfg,
-		nic:     nic.New(nic.Config{MAC: cfg.MAC, MTU: cfg.MTU, VLAN: cfg.VLAN}),
-		open:    map[io.Closer]struct{}{},
-		watches: map[*watch]struct{}{},
-		taps:    map[*Tap]struct{}{},
+		cfg:  cfg,
+		nic:  nic.New(nic.Config{MAC: cfg.MAC, MTU: cfg.MTU, VLAN: cfg.VLAN}),
+		open: map[io.Closer]struct{}{},
 	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
+	h.witness = NewWitness(h.ctx.Done())
 	if err := h.buildStack(); err != nil {
 		h.Close()
 		return nil, fmt.Errorf("host %s: %w", cfg.Name, err)
 	}
-	h.nic.Observe(h.observe)
+	h.nic.Observe(h.witness.Observe)
 	h.nic.Connect(link)
 	return h, nil
 }
 
-// complete fills in defaults and checks.
-func (c *Config) complete() error {
+// Complete fills in defaults and checks.
+func (c *Config) Complete() error {
 	if c.MTU == 0 {
 		c.MTU = DefaultMTU
 	}

@@ -23,18 +23,19 @@ func (h *Host) ServeHTTP(port uint16) error {
 	if err != nil {
 		return err
 	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /bytes", serveBytes)
-	server := &http.Server{
-		Handler:           mux,
-		ReadHeaderTimeout: 30 * time.Second,
-		BaseContext:       func(net.Listener) context.Context { return h.ctx },
-	}
+	server := HTTPServer(h.ctx)
 	if err := h.start(server, func() { server.Serve(listener) }); err != nil {
 		listener.Close()
 		return err
 	}
 	return nil
+}
+
+// HTTPServer is what ServeHTTP runs. Requests end with ctx.
+func HTTPServer(ctx context.Context) *http.Server {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /bytes", serveBytes)
+	return &http.Server{Handler: mux, ReadHeaderTimeout: 30 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
 }
 
 func serveBytes(w http.ResponseWriter, r *http.Request) {
@@ -80,9 +81,8 @@ func (h *Host) FetchAt(ctx context.Context, from netip.AddrPort, n int64, pace P
 	defer cancel()
 	stop := context.AfterFunc(h.ctx, cancel)
 	defer stop()
-	seed := rand.Uint64()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet,
-		fmt.Sprintf("http://%s/bytes?n=%d&seed=%d", from, n, seed), nil)
+	download := NewDownload(n)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, download.URL(from), nil)
 	if err != nil {
 		return fail(err)
 	}
@@ -95,18 +95,42 @@ func (h *Host) FetchAt(ctx context.Context, from netip.AddrPort, n int64, pace P
 	if response.StatusCode != http.StatusOK {
 		return fail(fmt.Errorf("status %s", response.Status))
 	}
+	result, err := download.Check(ctx, response.Body, pace)
+	if err != nil {
+		return fail(err)
+	}
+	result.Connected, result.Duration = connected, time.Since(begin)
+	return result, nil
+}
+
+// Download is what a client asks ServeHTTP for, and what it must get.
+type Download struct {
+	seed uint64
+	n    int64
+}
+
+// NewDownload asks for n bytes that nobody asked for before.
+func NewDownload(n int64) Download { return Download{seed: rand.Uint64(), n: n} }
+
+// URL is what to get from a server.
+func (d Download) URL(from netip.AddrPort) string {
+	return fmt.Sprintf("http://%s/bytes?n=%d&seed=%d", from, d.n, d.seed)
+}
+
+// Check reads a body to its end, at a pace, and compares it. The times of the transfer are the caller's to fill in.
+func (d Download) Check(ctx context.Context, body io.Reader, pace Pace) (Transfer, error) {
 	hash := sha256.New()
-	got, err := io.Copy(hash, paced(ctx, response.Body, pace))
+	got, err := io.Copy(hash, paced(ctx, body, pace))
 	if err != nil {
-		return fail(err)
+		return Transfer{}, err
 	}
-	result := Transfer{Bytes: got, Connected: connected, Duration: time.Since(begin), SHA256: [sha256.Size]byte(hash.Sum(nil))}
-	want, err := patternSum(seed, n)
+	result := Transfer{Bytes: got, SHA256: [sha256.Size]byte(hash.Sum(nil))}
+	want, err := patternSum(d.seed, d.n)
 	if err != nil {
-		return fail(err)
+		return Transfer{}, err
 	}
-	if got != n || result.SHA256 != want {
-		return fail(fmt.Errorf("%w: %d of %d bytes arrived", ErrCorrupt, got, n))
+	if got != d.n || result.SHA256 != want {
+		return Transfer{}, fmt.Errorf("%w: %d of %d bytes arrived", ErrCorrupt, got, d.n)
 	}
 	return result, nil
 }

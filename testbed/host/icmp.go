@@ -9,57 +9,14 @@ const (
 	etherIPv4 = 0x0800
 	etherIPv6 = 0x86dd
 
-	protoICMP4 = 1
-	protoTCP   = 6
-	protoUDP   = 17
 	protoFrag6 = 44
-	protoICMP6 = 58
+
+	// ProtoICMP4 and the others are protocol numbers of IP headers.
+	ProtoICMP4 = 1
+	ProtoTCP   = 6
+	ProtoUDP   = 17
+	ProtoICMP6 = 58
 )
-
-// watch waits for ICMP errors about packets to one destination.
-type watch struct {
-	proto uint8
-	dst   netip.Addr
-	src   uint16 // local port or echo identifier; zero: any
-	got   chan *ICMPError
-}
-
-// watchErrors starts to collect ICMP errors that quote packets of proto to dst; at most 16
-// wait unread. The caller ends it.
-func (h *Host) watchErrors(proto uint8, dst netip.Addr, src uint16) (w *watch, end func()) {
-	w = &watch{proto: proto, dst: dst, src: src, got: make(chan *ICMPError, 16)}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.watches[w] = struct{}{}
-	return w, func() {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		delete(h.watches, w)
-	}
-}
-
-// observe sees each received frame before the stack: for taps and for ICMP errors, of which
-// the stack's echo sockets tell nothing.
-func (h *Host) observe(frame []byte) {
-	icmpErr := parseICMPError(frame)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for tap := range h.taps {
-		tap.record(frame)
-	}
-	if icmpErr == nil {
-		return
-	}
-	for w := range h.watches {
-		if w.proto != icmpErr.Proto || w.dst != icmpErr.Dst.Addr() || w.src != 0 && w.src != icmpErr.Src.Port() {
-			continue
-		}
-		select {
-		case w.got <- icmpErr:
-		default:
-		}
-	}
-}
 
 // parseICMPError returns the ICMP error in an untagged frame, or nil if it holds none.
 func parseICMPError(frame []byte) *ICMPError {
@@ -69,11 +26,11 @@ func parseICMPError(frame []byte) *ICMPError {
 	var outer, quoted ipHeader
 	switch packet := frame[14:]; binary.BigEndian.Uint16(frame[12:]) {
 	case etherIPv4:
-		if !outer.parse4(packet) || outer.proto != protoICMP4 {
+		if !outer.parse4(packet) || outer.proto != ProtoICMP4 {
 			return nil
 		}
 	case etherIPv6:
-		if !outer.parse6(packet) || outer.proto != protoICMP6 {
+		if !outer.parse6(packet) || outer.proto != ProtoICMP6 {
 			return nil
 		}
 	default:
@@ -148,9 +105,9 @@ func (h *ipHeader) parse6(b []byte) bool {
 func (h *ipHeader) ports() (src, dst uint16) {
 	b := h.payload
 	switch {
-	case (h.proto == protoTCP || h.proto == protoUDP) && len(b) >= 4:
+	case (h.proto == ProtoTCP || h.proto == ProtoUDP) && len(b) >= 4:
 		return binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])
-	case (h.proto == protoICMP4 && len(b) >= 8 && b[0] == 8) || (h.proto == protoICMP6 && len(b) >= 8 && b[0] == 128):
+	case (h.proto == ProtoICMP4 && len(b) >= 8 && b[0] == 8) || (h.proto == ProtoICMP6 && len(b) >= 8 && b[0] == 128):
 		return binary.BigEndian.Uint16(b[4:]), binary.BigEndian.Uint16(b[6:])
 	}
 	return 0, 0

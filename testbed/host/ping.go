@@ -126,9 +126,17 @@ type Hop struct {
 // Trace finds the path by echo requests with growing TTL, up to maxHops. It ends at the
 // destination or at the first error that is not an exceeded TTL or a timeout.
 func (h *Host) Trace(ctx context.Context, to netip.Addr, maxHops uint8) ([]Hop, error) {
+	return TraceBy(ctx, h.PingWith, to, maxHops)
+}
+
+// Pinger sends echo requests as Host.PingWith does.
+type Pinger func(ctx context.Context, to netip.Addr, cfg PingConfig) (PingResult, error)
+
+// TraceBy is Host.Trace by any machine's pings.
+func TraceBy(ctx context.Context, ping Pinger, to netip.Addr, maxHops uint8) ([]Hop, error) {
 	var hops []Hop
 	for ttl := uint8(1); ttl <= maxHops; ttl++ {
-		result, err := h.PingWith(ctx, to, PingConfig{TTL: ttl})
+		result, err := ping(ctx, to, PingConfig{TTL: ttl})
 		if len(result.Echoes) == 0 {
 			return hops, err
 		}
@@ -159,16 +167,15 @@ type pinger struct {
 	queue    waiter.Queue
 	entry    waiter.Entry
 	readable chan struct{}
-	watch    *watch
-	unwatch  func()
+	watch    *Watch
 	message  []byte
 }
 
 func (h *Host) newPinger(to netip.Addr, cfg PingConfig) (*pinger, error) {
 	p := &pinger{host: h, to: to, cfg: cfg}
-	transport, proto := icmp.ProtocolNumber4, uint8(protoICMP4)
+	transport, proto := icmp.ProtocolNumber4, uint8(ProtoICMP4)
 	if to.Is6() {
-		transport, proto = icmp.ProtocolNumber6, protoICMP6
+		transport, proto = icmp.ProtocolNumber6, ProtoICMP6
 	}
 	endpoint, err := h.stack.NewEndpoint(transport, protocol(to), &p.queue)
 	if err != nil {
@@ -190,7 +197,7 @@ func (h *Host) newPinger(to netip.Addr, cfg PingConfig) (*pinger, error) {
 	}
 	p.entry, p.readable = waiter.NewChannelEntry(waiter.ReadableEvents)
 	p.queue.EventRegister(&p.entry)
-	p.watch, p.unwatch = h.watchErrors(proto, to, local.Port) // the "port" is the identifier
+	p.watch = h.witness.Watch(proto, to, local.Port) // the "port" is the identifier
 	p.message = make([]byte, header.ICMPv4MinimumSize+cfg.Size)
 	for i := range p.message[header.ICMPv4MinimumSize:] {
 		p.message[header.ICMPv4MinimumSize+i] = byte(i)
@@ -220,7 +227,7 @@ func (p *pinger) setOptions() tcpip.Error {
 }
 
 func (p *pinger) close() {
-	p.unwatch()
+	p.watch.Close()
 	p.queue.EventUnregister(&p.entry)
 	p.endpoint.Close()
 }

@@ -9,8 +9,8 @@ import (
 // Tap records the frames that a host receives, without VLAN tag, also those for other MACs.
 // It keeps the first ones up to its depth and counts the rest.
 type Tap struct {
-	host  *Host
-	depth int
+	witness *Witness
+	depth   int
 
 	mu       sync.Mutex
 	frames   [][]byte
@@ -18,20 +18,14 @@ type Tap struct {
 	more     chan struct{} // closed and replaced when a frame is recorded
 }
 
-// Tap starts to record, up to depth frames.
-func (h *Host) Tap(depth int) *Tap {
-	t := &Tap{host: h, depth: depth, more: make(chan struct{})}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.taps[t] = struct{}{}
-	return t
-}
+// Tap starts to record what the host receives, up to depth frames.
+func (h *Host) Tap(depth int) *Tap { return h.witness.Tap(depth) }
 
 // Close ends the recording; what was recorded stays.
 func (t *Tap) Close() {
-	t.host.mu.Lock()
-	defer t.host.mu.Unlock()
-	delete(t.host.taps, t)
+	t.witness.mu.Lock()
+	defer t.witness.mu.Unlock()
+	delete(t.witness.taps, t)
 }
 
 func (t *Tap) record(frame []byte) {
@@ -79,7 +73,7 @@ func (t *Tap) Wait(ctx context.Context, match func(frame []byte) bool) ([]byte, 
 		case <-more:
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
-		case <-t.host.ctx.Done():
+		case <-t.witness.done:
 			return nil, ErrClosed
 		}
 	}

@@ -45,8 +45,8 @@ func (h *Host) EchoUDP(ctx context.Context, to netip.AddrPort, payload []byte, t
 	if err != nil {
 		return 0, err
 	}
-	watch, unwatch := h.watchErrors(protoUDP, to.Addr(), port)
-	defer unwatch()
+	watch := h.witness.Watch(ProtoUDP, to.Addr(), port)
+	defer watch.Close()
 	answer := make(chan error, 1)
 	begin := time.Now()
 	if _, err := conn.Write(payload); err != nil {

@@ -9,7 +9,11 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/weft-sdn/weft/engine"
+	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/offload"
+	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/testbed/scenario"
+	"github.com/weft-sdn/weft/topology"
 )
 
 // agent programs the target of an edge, in this process or in one of its own.
@@ -17,21 +21,23 @@ type agent interface {
 	// run runs it until ctx ends.
 	run(ctx context.Context) error
 	stats(ctx context.Context) (engine.Stats, error)
-	flows(ctx context.Context) ([]engine.Flow, error)
+	flows(ctx context.Context) ([]scenario.Flow, error)
 }
 
 // makeAgent makes the agent that the lab's configuration asks for.
-func (e *edge) makeAgent(endpoints []string) (err error) {
+func (e *edge) makeAgent(l *Lab, endpoints []string) (err error) {
 	if e.cfg.Processes {
-		return errors.New("no process yet")
+		e.agent, err = newAgentProcess(e, l.dir, endpoints)
+		return err
 	}
-	e.agent = &localAgent{edge: e, endpoints: endpoints}
+	e.agent = &localAgent{edge: e, view: l.store.View, endpoints: endpoints}
 	return nil
 }
 
 // localAgent is an agent in this process, with connections of its own to etcd and to its target.
 type localAgent struct {
 	edge      *edge
+	view      func() *state.View // for names of what flows lead to
 	endpoints []string
 	running   atomic.Pointer[engine.Agent]
 }
@@ -46,6 +52,7 @@ func (a *localAgent) run(ctx context.Context) (err error) {
 	agent, err := engine.NewAgent(engine.Config{
 		Store: store, Self: engine.Edge{ID: e.plan.name, VTEPs: e.plan.vteps, Tunnel: e.plan.tunnel}, Links: []engine.Uplink{e.link()},
 		Interfaces: e.plan.interfaces, Dial: e.target.dial, DeviceID: uint64(e.plan.n), Profile: e.target.profile(), Logger: e.logger, Version: "lab",
+		IdleTimeout: e.cfg.IdleTimeout, AgeTime: e.cfg.AgeTime,
 	})
 	if err != nil {
 		return err
@@ -72,10 +79,41 @@ func (a *localAgent) stats(context.Context) (engine.Stats, error) {
 	return agent.Stats(), nil
 }
 
-func (a *localAgent) flows(ctx context.Context) ([]engine.Flow, error) {
+func (a *localAgent) flows(ctx context.Context) ([]scenario.Flow, error) {
 	agent, err := a.get()
 	if err != nil {
 		return nil, err
 	}
-	return agent.Flows(ctx)
+	flows, err := agent.Flows(ctx)
+	if err != nil {
+		return nil, err
+	}
+	snap := a.view().Topology
+	all := make([]scenario.Flow, len(flows))
+	for i, f := range flows {
+		all[i] = scenario.Flow{Match: flow.MatchOf(f.Key, f.Mask).String(), Action: action(snap, &f), Packets: f.Packets, Bytes: f.Bytes}
+	}
+	return all, nil
+}
+
+// action says what a flow does: "forward to acme/web src_mac=… dst_mac=… ttl_dec=2".
+func action(snap *topology.Snapshot, f *engine.Flow) string {
+	switch f.Act {
+	case offload.Drop:
+		return "drop"
+	case offload.Punt:
+		return "punt: each sender is answered"
+	}
+	text := "forward to "
+	if b := snap.Bridge(topology.DeviceID(f.Dest)); b != nil {
+		text += "all of bridge " + b.Tenant + "/" + b.Name
+	} else if v := snap.VPort(f.Dest.VPort()); v != nil {
+		text += v.Tenant + "/" + v.Name
+	} else {
+		text += fmt.Sprint(f.Dest)
+	}
+	if !f.Rewrite.IsZero() {
+		text += " " + f.Rewrite.String()
+	}
+	return text
 }

@@ -46,6 +46,8 @@ type Config struct {
 	SparePorts int
 	// Trace prints what would happen to a packet, as `weft trace` with these flags does; nil: the lab has no trace steps.
 	Trace func(snap *topology.Snapshot, flags []string) ([]string, error)
+	// IdleTimeout and AgeTime are those of agents in this process; 0: engine.Config's defaults.
+	IdleTimeout, AgeTime time.Duration
 	// Logger gets the logs of what runs in this process; nil: nobody.
 	Logger *slog.Logger
 
@@ -142,6 +144,18 @@ func (l *Lab) FirstPing() time.Time {
 	return l.across
 }
 
+// ResidentBytes is the largest physical memory that an agent's process has now; false if agents have no processes of their own.
+func (l *Lab) ResidentBytes() (most uint64, ok bool) {
+	for _, e := range l.edges {
+		if a, process := e.agent.(*agentProcess); process {
+			if n, known := a.child.residentBytes(); known {
+				most, ok = max(most, n), true
+			}
+		}
+	}
+	return most, ok
+}
+
 // Run brings the lab up and keeps it up until ctx ends (nil), or something of it does. Nothing is left of it then: no process, namespace or file, but for
 // captures.
 //
@@ -219,7 +233,7 @@ func (l *Lab) withTargets(ctx context.Context, revision int64) (err error) {
 		}
 		var agents []part
 		for _, e := range l.edges {
-			if err := e.makeAgent(l.database.endpoints()); err != nil {
+			if err := e.makeAgent(l, l.database.endpoints()); err != nil {
 				return err
 			}
 			agents = append(agents, part{"agent of edge " + e.plan.name, e.agent.run})

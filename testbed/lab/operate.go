@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/weft-sdn/weft/engine"
 	"github.com/weft-sdn/weft/flow"
-	"github.com/weft-sdn/weft/offload"
 	"github.com/weft-sdn/weft/testbed/scenario"
 	"github.com/weft-sdn/weft/topology"
 )
@@ -103,34 +101,7 @@ func (l *Lab) Flows(ctx context.Context, edge string) ([]scenario.Flow, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: flows of edge %s: %w", scenario.ErrLab, edge, err)
 	}
-	snap := l.store.View().Topology
-	all := make([]scenario.Flow, len(flows))
-	for i, f := range flows {
-		all[i] = scenario.Flow{Match: flow.MatchOf(f.Key, f.Mask).String(), Action: action(snap, &f), Packets: f.Packets, Bytes: f.Bytes}
-	}
-	return all, nil
-}
-
-// action says what a flow does: "forward to acme/web src_mac=… dst_mac=… ttl_dec=2".
-func action(snap *topology.Snapshot, f *engine.Flow) string {
-	switch f.Act {
-	case offload.Drop:
-		return "drop"
-	case offload.Punt:
-		return "punt: each sender is answered"
-	}
-	text := "forward to "
-	if b := snap.Bridge(topology.DeviceID(f.Dest)); b != nil {
-		text += "all of " + b.Tenant + "/" + b.Name
-	} else if v := snap.VPort(f.Dest.VPort()); v != nil {
-		text += v.Tenant + "/" + v.Name
-	} else {
-		text += fmt.Sprint(f.Dest)
-	}
-	if !f.Rewrite.IsZero() {
-		text += " " + f.Rewrite.String()
-	}
-	return text
+	return flows, nil
 }
 
 // VPortID implements scenario.Network.

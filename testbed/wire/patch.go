@@ -5,8 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/weft-sdn/weft/softswitch/port"
+)
+
+// A port that is full is tried again for this long: the cable's queue is what is to fill up, since senders can wait for room in it.
+const (
+	portPatience = 20 * time.Millisecond
+	portPause    = 50 * time.Microsecond
 )
 
 // Patch joins an end of a cable to a port of another kind: a socket to another process, an interface of the system.
@@ -25,6 +32,20 @@ func (p *Patch) Dropped() uint64 { return p.dropped.Load() }
 // Close closes the port of a patch that will not run.
 func (p *Patch) Close() error { return p.port.Close() }
 
+// send hands one frame to the port; false if it does not take it.
+func (p *Patch) send(one [][]byte) bool {
+	for waited := time.Duration(0); ; waited += portPause {
+		n, err := p.port.Send(one)
+		if n > 0 && err == nil {
+			return true
+		}
+		if err != nil || len(one[0]) > port.MaxFrame || !p.port.Up() || waited >= portPatience {
+			return false
+		}
+		time.Sleep(portPause)
+	}
+}
+
 // Run carries frames both ways until ctx ends (nil) or the port is lost, then closes the port. The cable must run too.
 func (p *Patch) Run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = p.port.Close() })
@@ -37,7 +58,7 @@ func (p *Patch) Run(ctx context.Context) error {
 	one := make([][]byte, 1)
 	p.end.SetReceiver(func(frame []byte) {
 		one[0] = frame
-		if n, err := p.port.Send(one); n == 0 || err != nil {
+		if !p.send(one) {
 			p.dropped.Add(1)
 		}
 	})

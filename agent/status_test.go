@@ -1,0 +1,192 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"os"
+	"reflect"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/weft-sdn/weft/engine"
+	"github.com/weft-sdn/weft/state"
+	"github.com/weft-sdn/weft/testbed/certs"
+)
+
+// fake is an edge's agent whose ends are given.
+type fake struct {
+	ends  chan error
+	ready chan struct{}
+}
+
+func (f *fake) Run(ctx context.Context) error {
+	select {
+	case err := <-f.ends:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+func (f *fake) Ready() <-chan struct{} { return f.ready }
+func (*fake) Stats() engine.Stats      { return engine.Stats{Flows: 3} }
+func (*fake) Flows(ctx context.Context) ([]engine.Flow, error) {
+	return nil, errors.New("the target is away")
+}
+
+// TestRunnerStartsAgain: an edge that ended with an error is started again after a pause that grows; not one that was taken.
+func TestRunnerStartsAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{ends: make(chan error), ready: make(chan struct{})}
+		made := atomic.Int32{}
+		r := &runner{cfg: Edge{ID: "e"}, log: slog.New(slog.DiscardHandler), make: func(*state.Store) (edgeAgent, error) { made.Add(1); return f, nil }}
+		ended := make(chan error, 1)
+		go func() { ended <- r.run(t.Context(), nil) }()
+		for n := int32(1); n <= 8; n++ {
+			synctest.Wait()
+			if got := made.Load(); got != n {
+				t.Fatalf("made %d agents, want %d", got, n)
+			}
+			if st := r.status(new(state.View)); st.State != NoTarget || st.Flows != 3 {
+				t.Errorf("while it runs: %+v", st)
+			}
+			f.ends <- errors.New("boom")
+			synctest.Wait()
+			if st := r.status(new(state.View)); st.State != Restarting || st.Error != "boom" {
+				t.Errorf("after it ended: %+v", st)
+			}
+			time.Sleep(min(firstPause<<(n-1), maxPause) - 1)
+			synctest.Wait()
+			if made.Load() != n {
+				t.Fatalf("started again too soon after failure %d", n)
+			}
+			time.Sleep(1)
+		}
+		synctest.Wait()
+		close(f.ready)
+		if st := r.status(&state.View{Edges: map[string]state.Edge{}}); st.State != NotLive {
+			t.Errorf("ready, not live: %+v", st)
+		}
+		if st := r.status(&state.View{Conf: 9, Edges: map[string]state.Edge{"e": {Applied: 7}}}); st.State != Serving || st.Applied != 7 || st.Wanted != 9 {
+			t.Errorf("ready and live: %+v", st)
+		}
+		f.ends <- state.ErrEdgeTaken
+		if err := <-ended; !errors.Is(err, state.ErrEdgeTaken) {
+			t.Errorf("ended with %v", err)
+		}
+		if st := r.status(nil); st.State != Stopped || !strings.Contains(st.Error, "another process") {
+			t.Errorf("taken: %+v", st)
+		}
+	})
+}
+
+// TestStatusOverTLS: the API is served to clients with a certificate, has nothing to write, and says what it does not have.
+func TestStatusOverTLS(t *testing.T) {
+	dir := shortDir(t)
+	ca, err := certs.New(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(ca.Issue("agent"), ca.Issue("operator")); err != nil {
+		t.Fatal(err)
+	}
+	cfg := &Config{Listen: "127.0.0.1:0", ListenTLS: TLS{Cert: ca.Cert("agent"), Key: ca.Key("agent"), CA: ca.Cert("ca")}}
+	s := &service{cfg: cfg, log: logger(t), version: "v1"}
+	for _, id := range []string{"e1", "e2"} {
+		s.runners = append(s.runners, &runner{cfg: Edge{ID: id}})
+	}
+	l, url, err := cfg.listen()
+	if err != nil {
+		t.Fatal(err)
+	}
+	running(t, func(ctx context.Context) error { return s.serve(ctx, l) })
+
+	client, err := NewClient(url, TLS{CA: ca.Cert("ca"), Cert: ca.Cert("operator"), Key: ca.Key("operator")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := client.Edges(t.Context())
+	if err != nil || list.Version != "v1" || len(list.Edges) != 2 || list.Edges[1].ID != "e2" || list.Edges[0].State != NoDatabase {
+		t.Errorf("edges %+v, %v", list, err)
+	}
+	if _, err := client.Flows(t.Context(), "e3"); err == nil || err.Error() != "this agent does not run it" {
+		t.Errorf("flows of e3: %v", err)
+	}
+	if flows, err := client.Flows(t.Context(), ""); err != nil || len(flows.Errors) != 2 || flows.Errors[0] != (EdgeError{"e1", "no database"}) {
+		t.Errorf("flows of all: %+v, %v", flows, err)
+	}
+	for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodPatch} {
+		for _, path := range []string{pathFlows, pathStats, pathEdges, pathHealth, pathReady, pathMetrics} {
+			req, err := http.NewRequestWithContext(t.Context(), method, client.base+path, strings.NewReader("{}"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := client.http.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if resp.StatusCode != http.StatusMethodNotAllowed {
+				t.Errorf("%s %s: %s", method, path, resp.Status)
+			}
+		}
+	}
+
+	for name, tls := range map[string]TLS{"no certificate": {CA: ca.Cert("ca")}, "no authority": {Cert: ca.Cert("operator"), Key: ca.Key("operator")}} {
+		stranger, err := NewClient(url, tls)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := stranger.Edges(t.Context()); err == nil || !strings.Contains(err.Error(), "certificate") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestNewClientRefuses(t *testing.T) {
+	for _, address := range []string{"", "host", "unix:x", "ftp://h:1", "http://h", "http://h:1/path"} {
+		if _, err := NewClient(address, TLS{}); err == nil || !strings.Contains(err.Error(), "use HOST:PORT") {
+			t.Errorf("%q: %v", address, err)
+		}
+	}
+}
+
+// TestCounters: every count of the engine is a metric.
+func TestCounters(t *testing.T) {
+	var s engine.Stats
+	v := reflect.ValueOf(&s).Elem()
+	names := map[string]int{}
+	for i := range v.NumField() {
+		v.Field(i).SetUint(uint64(i + 1))
+		names[v.Type().Field(i).Tag.Get("json")] = i + 1
+	}
+	delete(names, "flows") // a gauge
+	for _, c := range counters() {
+		if got := c.value(&s); got != uint64(names[c.name]) || !strings.HasSuffix(c.help, ".") {
+			t.Errorf("counter %s is %d, want %d; help %q", c.name, got, names[c.name], c.help)
+		}
+		delete(names, c.name)
+	}
+	if len(names) > 0 {
+		t.Errorf("counts that are no metrics: %v", names)
+	}
+}
+
+// documentedMetrics are the names in the first column of the table of docs/operations.md.
+func documentedMetrics(t *testing.T) map[string]bool {
+	t.Helper()
+	b, err := os.ReadFile("../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]bool{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `(weft_[a-z_]+)").FindAllStringSubmatch(string(b), -1) {
+		all[m[1]] = true
+	}
+	return all
+}

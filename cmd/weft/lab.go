@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/weft-sdn/weft/testbed/lab"
+	legs "github.com/weft-sdn/weft/testbed/report"
+	"github.com/weft-sdn/weft/testbed/scenario"
+	"github.com/weft-sdn/weft/topology"
+)
+
+// processStart is when this process began, as near as it can tell by itself.
+var processStart = time.Now()
+
+// labOptions are the flags of commands that run labs.
+type labOptions struct {
+	target    string
+	processes bool
+	pcap      string
+	json      bool
+	verbose   bool
+}
+
+func (o *labOptions) flags(f *pflag.FlagSet) {
+	f.StringVar(&o.target, "target", lab.Softswitch, "run the pipelines on `TARGET`: softswitch, or bmv2 (root, and simple_switch_grpc on PATH)")
+	f.BoolVar(&o.processes, "processes", false, "run etcd, each target and each agent as a process of its own")
+	f.StringVar(&o.pcap, "pcap", "", "write a capture of each cable and each underlay link to `DIR`")
+	f.BoolVarP(&o.verbose, "verbose", "v", false, "log what runs in this process, to standard error")
+}
+
+func (o *labOptions) jsonFlag(f *pflag.FlagSet, usage string) {
+	f.BoolVar(&o.json, "json", false, usage)
+}
+
+// config is the lab of a scenario.
+func (o *labOptions) config(s *scenario.Scenario, stderr io.Writer) lab.Config {
+	c := lab.Config{Scenario: s, Target: o.target, Processes: o.processes, Pcap: o.pcap, Trace: traceLines}
+	if o.verbose {
+		c.Logger = slog.New(slog.NewTextHandler(stderr, nil))
+	}
+	return c
+}
+
+func newLab() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "lab",
+		Short: "Try networks in a lab on this machine",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newLabRun())
+	return cmd
+}
+
+func newLabRun() *cobra.Command {
+	var o labOptions
+	cmd := &cobra.Command{
+		Use:   "run FILE.txtar...",
+		Short: "Run scenarios: a network, hosts, and what is to happen",
+		Long: `Run scenarios, one after the other. Each is a file: a network, the edges and hosts
+of a lab, and steps such as ping, transfers, moves, and looks at flows and
+counters. docs/lab.md is the format.
+
+A lab is a whole installation on this machine: etcd, an agent and a P4 target for
+each edge, a routed underlay between them, and hosts with TCP/IP stacks of their
+own. It needs no privileges and leaves nothing behind.
+
+For every leg of a scenario it prints how many packets the hosts sent, and what
+became of them: the share that entries of the P4 tables forwarded alone, read
+from the targets' counters; those that an agent decided (upcalls); and drops. A
+leg holds only if that adds up. The exit status is 0 if all legs of all
+scenarios held.`,
+		Example: `  weft lab run examples/demo.txtar
+
+  # On bmv2, every part in a process of its own, with captures to look at
+  weft lab run examples/demo.txtar --target bmv2 --processes --pcap /tmp/pcap`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, files []string) error {
+			var all []*scenario.Scenario
+			var wrong []error
+			for _, file := range files {
+				s, err := scenario.ParseFile(file)
+				all, wrong = append(all, s), append(wrong, err)
+			}
+			if err := errors.Join(wrong...); err != nil {
+				return err
+			}
+			failed := false
+			for _, s := range all {
+				if len(all) > 1 && !o.json {
+					fmt.Fprintf(cmd.OutOrStdout(), "%s\n", s.Name)
+				}
+				switch err := o.run(cmd, s); {
+				case errors.Is(err, errReported):
+					failed = true
+				case err != nil:
+					return err
+				}
+			}
+			if failed {
+				return errReported
+			}
+			return nil
+		},
+	}
+	o.flags(cmd.Flags())
+	o.jsonFlag(cmd.Flags(), "print one JSON object a scenario, in a line, and nothing else")
+	return cmd
+}
+
+// run runs a scenario in a lab of its own and prints how it went. An error that is not errReported kept it from running.
+func (o *labOptions) run(cmd *cobra.Command, s *scenario.Scenario) error {
+	l, err := lab.New(o.config(s, cmd.ErrOrStderr()))
+	if err != nil {
+		return err
+	}
+	out := cmd.OutOrStdout()
+	printer := legs.NewPrinter(out, s, styleOf(out))
+	var observer scenario.Observer = printer
+	if o.json {
+		observer = nil
+	}
+	var result scenario.Report
+	ran := false
+	err = l.While(cmd.Context(), func(ctx context.Context) (err error) {
+		result, err = scenario.Run(ctx, s, l, observer)
+		ran = true
+		result.Target = o.target
+		if first := l.FirstPing(); !first.IsZero() {
+			result.Figures["demo_ready"] = first.Sub(processStart).Seconds()
+		}
+		if n, ok := l.ResidentBytes(); ok {
+			result.Figures["agent_rss"] = float64(n) / 1e6
+		}
+		return err
+	})
+	if !ran {
+		return err
+	}
+	if err != nil && result.OK { // the lab failed, or was interrupted
+		result.OK, result.Error = false, err.Error()
+	}
+	if o.json {
+		if err := legs.JSON(out, result); err != nil {
+			return err
+		}
+	} else {
+		printer.Finish(result)
+	}
+	if !result.OK {
+		return errReported
+	}
+	return nil
+}
+
+// styleOf is what a writer can show.
+func styleOf(w io.Writer) legs.Style {
+	if f, ok := w.(*os.File); ok {
+		return legs.StyleOf(f)
+	}
+	return legs.Style{}
+}
+
+// traceLines is what `weft trace` prints for flags, of a network as it is now.
+func traceLines(snap *topology.Snapshot, flags []string) ([]string, error) {
+	var vport string
+	var p probe
+	f := pflag.NewFlagSet("trace", pflag.ContinueOnError)
+	f.StringVar(&vport, "vport", "", "")
+	p.flags(f)
+	if err := f.Parse(flags); err != nil {
+		return nil, err
+	}
+	var b strings.Builder
+	if err := trace(&b, snap, vport, &p); err != nil {
+		return nil, err
+	}
+	return strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n"), nil
+}

@@ -1,0 +1,129 @@
+package pipeline
+
+// apply looks the packet up, counts, and returns where the code goes on.
+func (t *Table) apply(c *ctx) uint32 {
+	d := t.d
+	e := t.lookup(c)
+	hit := e != nil
+	if !hit {
+		e = t.def.Load()
+	}
+	if s := e.stats; s != nil {
+		s.hit(c, d)
+		if hit && d.meter != nil {
+			d.meter.execute(c, s)
+		}
+	}
+	act, params := e.act, e.words[min(d.words, len(e.words)):]
+	if d.profile >= 0 && hit {
+		act, params = t.choose(c, e)
+	}
+	switch {
+	case act < 0 && hit:
+		return d.hitNone
+	case act < 0:
+		return d.missNone
+	}
+	to := c.f[c.prog.slots:c.prog.temp0]
+	for i, v := range params {
+		to[i] = v
+	}
+	if hit {
+		return d.hitCode[act]
+	}
+	return d.missCode[act]
+}
+
+// choose finds the action of an entry that refers to an action profile.
+func (t *Table) choose(c *ctx, e *entry) (int32, []uint64) {
+	b := t.m.profiles[t.d.profile].choose(c, e.more())
+	if b == nil {
+		return -1, nil
+	}
+	return int32(b.act.index), b.params
+}
+
+// lookup finds the entry for the packet in c; nil on a miss.
+func (t *Table) lookup(c *ctx) *entry {
+	d := t.d
+	if t.only == nil {
+		return t.search(c)
+	}
+	a := t.only.index.cur.Load()
+	if a == nil {
+		return nil
+	}
+	if d.words > 2 {
+		key := d.pack(c)
+		return a.find(key, hashWords(key, t.m.hashSeed))
+	}
+	f := c.f
+	var k [2]uint64
+	for i := range d.packs {
+		p := &d.packs[i]
+		k[p.word&1] |= f[p.slot] & p.mask << (p.shift & 63)
+	}
+	return a.find2(k[0], k[1], d.words, hash2(k[0], k[1], t.m.hashSeed))
+}
+
+// search looks through the tuples, best priority first.
+func (t *Table) search(c *ctx) *entry {
+	d := t.d
+	refs := *t.tuples.Load()
+	if len(refs) == 0 {
+		return nil
+	}
+	key := d.pack(c)
+	var best *entry
+	masked := c.mkey[:d.words]
+	for i := range refs {
+		r := &refs[i]
+		if best != nil && best.prio >= r.max {
+			break
+		}
+		for k, m := range r.t.mask {
+			masked[k] = key[k] & m
+		}
+		h := hashWords(masked, t.m.hashSeed)
+		if !r.t.index.maybe(h) {
+			continue
+		}
+		e := r.t.index.find(masked, h)
+		if d.ranges != nil {
+			e = d.inRange(e, key)
+		}
+		if e != nil && (best == nil || e.prio > best.prio) {
+			best = e
+		}
+	}
+	return best
+}
+
+// pack builds the table's key in c.
+func (d *tableDef) pack(c *ctx) []uint64 {
+	key := c.key[:d.words]
+	clear(key)
+	f := c.f
+	for i := range d.packs {
+		p := &d.packs[i]
+		key[p.word] |= f[p.slot] & p.mask << (p.shift & 63)
+	}
+	return key
+}
+
+// inRange walks a chain to the first entry whose ranges hold the key.
+func (d *tableDef) inRange(e *entry, key []uint64) *entry {
+next:
+	for ; e != nil; e = e.next() {
+		ranges := e.more().ranges
+		for i, k := range d.ranges {
+			f := &d.keys[k]
+			v := key[f.place[0].word] >> f.place[0].shift & topMask(f.width)
+			if v < ranges[2*i] || v > ranges[2*i+1] {
+				continue next
+			}
+		}
+		return e
+	}
+	return nil
+}

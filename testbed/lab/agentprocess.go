@@ -1,0 +1,85 @@
+package lab
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	service "github.com/weft-sdn/weft/agent"
+	"github.com/weft-sdn/weft/engine"
+	"github.com/weft-sdn/weft/testbed/scenario"
+)
+
+// agentProcess is an agent in a process of its own, asked by its status API.
+type agentProcess struct {
+	edge   string
+	child  *child
+	client *service.Client
+}
+
+func newAgentProcess(e *edge, dir string, endpoints []string) (*agentProcess, error) {
+	name := e.plan.name
+	status := "unix:" + filepath.Join(dir, name+".status")
+	link := e.link()
+	cfg := service.Config{
+		Etcd: service.Etcd{Endpoints: endpoints}, Listen: status, Log: service.Log{Level: "info", Format: "text"},
+		Edges: []service.Edge{{
+			ID: name, Tunnel: e.plan.tunnel.String(), VTEPs: e.plan.vteps, Interfaces: e.plan.interfaces,
+			Target:  service.Target{Address: e.target.address(), DeviceID: uint64(e.plan.n), Profile: e.target.profile().Name, ElectionID: "1"},
+			Uplinks: []service.Uplink{{Port: link.Port, MAC: link.MAC, Addresses: link.Addrs, Gateways: link.Gateway, MTU: link.MTU}},
+		}},
+	}
+	file := filepath.Join(dir, name+".yaml")
+	text, err := json.Marshal(cfg) // which is YAML, too
+	if err == nil {
+		err = os.WriteFile(file, text, 0o600)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("edge %s: configuration of the agent: %w", name, err)
+	}
+	a := &agentProcess{edge: name, child: newChild(dir, name+".agent", e.cfg.Executable, "agent", "--config", file)}
+	if a.client, err = service.NewClient(status, service.TLS{}); err != nil {
+		return nil, fmt.Errorf("edge %s: %w", name, err)
+	}
+	return a, nil
+}
+
+func (a *agentProcess) run(ctx context.Context) error { return a.child.run(ctx) }
+
+func (a *agentProcess) stats(ctx context.Context) (engine.Stats, error) {
+	list, err := a.client.Stats(ctx)
+	for _, one := range list.Edges {
+		if one.Edge == a.edge {
+			return one.Stats, err
+		}
+	}
+	if err == nil {
+		err = errors.New("the edge does not run yet")
+	}
+	return engine.Stats{}, fmt.Errorf("edge %s: the agent's status: %w", a.edge, err)
+}
+
+func (a *agentProcess) flows(ctx context.Context) ([]scenario.Flow, error) {
+	list, err := a.client.Flows(ctx, a.edge)
+	for _, e := range list.Errors {
+		err = errors.Join(err, errors.New(e.Error))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("edge %s: the agent's status: %w", a.edge, err)
+	}
+	flows := make([]scenario.Flow, len(list.Flows))
+	for i, f := range list.Flows {
+		action := f.Action
+		if f.To != nil {
+			action += " to " + f.To.Name
+		}
+		if f.Rewrite != "" {
+			action += " " + f.Rewrite
+		}
+		flows[i] = scenario.Flow{Match: fmt.Sprintf("vport=%d %s", f.VPort.ID, f.Match), Action: action, Packets: f.Packets, Bytes: f.Bytes}
+	}
+	return flows, nil
+}
