@@ -45,6 +45,7 @@ func baseView() *view {
 		Port: 256, MAC: packet.MAC{2, 1}, Addrs: []netip.Addr{netip.MustParseAddr("10.0.1.2"), netip.MustParseAddr("fd00:1::2")},
 		Gateway: []netip.Addr{gateway4, gateway6},
 	}})
+	v.puntRate = 1000
 	v.nextHop[gateway4], v.nextHop[gateway6] = packet.MAC{2, 9}, packet.MAC{2, 9}
 	return v
 }
@@ -106,9 +107,10 @@ func change(r *rand.Rand, v *view) map[subject]struct{} {
 func census(l *layout) map[string]int {
 	n := map[string]int{}
 	l.entities(func(e p4rt.Entity) {
-		if entry, ok := e.(*p4rt.Entry); ok {
-			n[entry.Table.Name]++
-		} else {
+		switch e := e.(type) {
+		case *p4rt.Entry:
+			n[e.Table.Name]++
+		case *p4rt.MulticastGroup:
 			n["groups"]++
 		}
 	})
@@ -142,6 +144,9 @@ func TestLayoutDependsOnStateAlone(t *testing.T) {
 			update(change(r, v))
 			total := 0
 			l.entities(func(e p4rt.Entity) {
+				if e.Key().Kind == p4rt.KindMeterCell {
+					return // always there
+				}
 				total++
 				if have, ok := held[e.Key()]; !ok || !same(have, e) {
 					t.Fatalf("%v: installed %v, want %v", e.Key(), have, e)
@@ -181,6 +186,12 @@ func apply(t *testing.T, held map[p4rt.Key]p4rt.Entity, stage []p4rt.Update) {
 	t.Helper()
 	for _, u := range stage {
 		key := u.Entity.Key()
+		if key.Kind == p4rt.KindMeterCell {
+			if u.Op != p4rt.Modify {
+				t.Fatalf("%v of %v: a meter is always there", u.Op, u.Entity)
+			}
+			continue
+		}
 		_, ok := held[key]
 		if ok == (u.Op == p4rt.Insert) {
 			t.Fatalf("%v of %v: present %v", u.Op, u.Entity, ok)
@@ -211,9 +222,9 @@ func TestMoveCostsOneDestination(t *testing.T) {
 	for _, stage := range stages {
 		changed += len(stage)
 	}
-	// Two locations (from vports, from tunnels), its replica, and port_map for untagged and priority-tagged frames.
-	if changed != 5 {
-		t.Errorf("%d updates, want 5", changed)
+	// Two locations (from vports, from tunnels), its replica, its punt rate, and port_map for untagged and priority-tagged frames.
+	if changed != 6 {
+		t.Errorf("%d updates, want 6", changed)
 	}
 }
 
