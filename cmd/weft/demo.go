@@ -24,8 +24,8 @@ download. It ends with a trace of one packet through the virtual devices.
 It needs no privileges, nothing that is not in this binary, and leaves nothing
 behind. The exit status is 0 only if all of it held.
 
-The scenario is examples/demo.txtar; weft lab run runs others, and weft dev keeps
-the network up to play with.`,
+The scenario is examples/demo.txtar; weft lab run runs others, and weft dev
+keeps the network up to play with.`,
 		Example: `  weft demo
   weft demo --json
   weft demo --processes --pcap /tmp/pcap`,
@@ -38,7 +38,7 @@ the network up to play with.`,
 			if !o.json {
 				fmt.Fprintf(cmd.OutOrStdout(), "weft demo: etcd, %d edges with an agent and a %s each, %d hosts\n\n", len(s.Edges), o.target, len(s.Hosts))
 			}
-			return o.run(cmd, s)
+			return o.run(cmd, s, processStart)
 		},
 	}
 	o.flags(cmd.Flags())

@@ -139,7 +139,7 @@ func TestExamples(t *testing.T) {
 	background(t, "agent", "--config", "agent.yaml")
 	untilEdge(t, "nic1")
 
-	elsewhere := regexp.MustCompile(`\||\*|https://|/etc/|^  weft (etcd|softswitch)`)
+	elsewhere := regexp.MustCompile(`\||\*|https://|/etc/|^  weft (etcd|softswitch|demo|dev|lab)`)
 	local := strings.NewReplacer(defaultEtcd, endpoint, "127.0.0.1:9570", "unix:"+dir+"/status")
 	ran := map[string]int{}
 	for _, cmd := range newRoot().Commands() {
