@@ -96,7 +96,7 @@ func (s *Simulator) floodMembers(b *topology.Bridge, p *topology.VPort, h *hop, 
 	}
 	if !whole {
 		for _, m := range s.members {
-			if s.origin == nil && s.lost.Dest == m.Dest() {
+			if len(s.members) == 1 && s.origin == nil && s.lost.Dest == m.Dest() {
 				s.unreachable(h, m)
 				continue
 			}

@@ -108,7 +108,7 @@ func (n *NIC) Send(frame []byte) {
 	(*link).Send(frame)
 }
 
-// SendAll puts frames on the link, in the interface's VLAN, no faster than the link takes them (if it can tell: wire.End does).
+// SendAll puts frames on the link, in the interface's VLAN, no faster than the link takes them.
 func (n *NIC) SendAll(ctx context.Context, frames iter.Seq[[]byte]) error {
 	var tagged []byte
 	for frame := range frames {
@@ -117,13 +117,19 @@ func (n *NIC) SendAll(ctx context.Context, frames iter.Seq[[]byte]) error {
 			frame = tagged
 		}
 		if link := n.link.Load(); link != nil {
-			if slow, ok := (*link).(interface{ WaitRoom(context.Context) error }); ok {
-				if err := slow.WaitRoom(ctx); err != nil {
-					return err
-				}
+			if err := WaitRoom(ctx, *link); err != nil {
+				return err
 			}
 		}
 		n.Send(frame)
+	}
+	return nil
+}
+
+// WaitRoom waits until a link has room for more frames, if it can tell: wire.End and wire.Member do.
+func WaitRoom(ctx context.Context, link Link) error {
+	if slow, ok := link.(interface{ WaitRoom(context.Context) error }); ok {
+		return slow.WaitRoom(ctx)
 	}
 	return nil
 }
