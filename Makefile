@@ -28,5 +28,6 @@ p4: ## recompile p4src with p4c (needs p4c-bm2-ss on PATH)
 bench: ## benchmarks; FIGURE lines repeat what they measured besides time
 	$(GO) test -run '^$$' -bench . -benchmem ./... | tee /dev/stderr | awk -f .ci/figures.awk
 
-fuzz: ## each fuzz target for a minute
+fuzz: ## each fuzz target for a minute, then properties of decisions on many random networks
 	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep ^Fuzz); do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime 60s $$p || exit 1; done; done
+	WEFT_SOUNDNESS_CASES=1000000 WEFT_CASES=100000 $(GO) test -count=1 -timeout 3h -v -run 'Soundness|Dependencies|Equals' ./sim ./offload | grep -v '^=== '

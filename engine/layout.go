@@ -186,6 +186,7 @@ func (l *layout) build(v *view, s subject) (*part, error) {
 
 func (l *layout) self(p *part, v *view) {
 	p.add(stageUnderlay, l.t.AlwaysPunted()...)
+	p.add(stageLocation, l.t.GuardedDrop())
 	for _, vtep := range v.self.VTEPs {
 		for _, kind := range tunnels {
 			p.add(stageGroup, l.t.Terminate(kind, vtep))

@@ -135,6 +135,11 @@ func (t *Tables) Nowhere(dest flow.Dest) []*p4rt.Entry {
 	return []*p4rt.Entry{t.location.entry("ingress.location_drop", locationKey(dest, false)), t.location.entry("ingress.location_drop", locationKey(dest, true))}
 }
 
+// GuardedDrop is where the drops with guards end.
+func (t *Tables) GuardedDrop() *p4rt.Entry {
+	return t.location.entry("ingress.location_drop", locationKey(nowhere, false))
+}
+
 // Member is a member of a group at this edge.
 type Member struct {
 	Attachment

@@ -31,6 +31,13 @@ type Megaflow struct {
 	Idle    time.Duration // 0: no idle timeout
 }
 
+// nowhere is a destination that no vport or group has. A drop that has guards forwards there: the actions that drop have none, and a packet that expires or
+// is too long before it would be dropped is answered, not dropped (R3). Tables.GuardedDrop ends it.
+const nowhere = 0
+
+// guarded reports whether the megaflow has guards of packets.
+func (m *Megaflow) guarded() bool { return m.Guards.MinTTL != 0 || m.Guards.MaxLen != 0 }
+
 // Lane is the kind of table that holds a megaflow.
 type Lane uint8
 
@@ -124,6 +131,10 @@ func (t *Tables) lower(m *Megaflow, lane Lane, vport, scope, rewrite uint16) *p4
 	case Forward:
 		e.Do(tab.actions["ingress.forward_"+name], u(uint64(m.Dest)), u(uint64(rewrite)), u(uint64(m.Rewrite.TTLDec)))
 	case Drop:
+		if m.guarded() {
+			e.Do(tab.actions["ingress.forward_"+name], u(nowhere), u(uint64(rewrite)), u(uint64(m.Guards.MinTTL)))
+			break
+		}
 		e.Do(tab.actions["ingress.drop_"+name])
 	case Punt:
 		e.Do(tab.actions["ingress.punt_"+name], u(uint64(flow.ReasonReject)), u(uint64(m.Tag)))

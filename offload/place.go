@@ -3,6 +3,7 @@ package offload
 import (
 	"fmt"
 
+	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/p4rt"
 	"github.com/weft-sdn/weft/packet"
 )
@@ -78,8 +79,14 @@ func (p *Placer) Place(m Megaflow, vport uint16) (*Placed, [][]p4rt.Update, erro
 	}
 	var refer, entry, reach []p4rt.Update
 
+	if m.Act == Drop && m.guarded() {
+		if m.Guards.MinTTL > flow.MaxTTLDec {
+			return fail(ErrNotCovered, "passes too many routers before it is dropped")
+		}
+		m.Rewrite.SetMACs = m.Guards.MaxLen != 0 // the rewrite has the guard
+	}
 	rewrite := uint16(0)
-	if m.Act == Forward && m.Rewrite.SetMACs {
+	if m.Act != Punt && m.Rewrite.SetMACs {
 		placed.rewrote = true
 		placed.rewrite = rewriteKey{m.Rewrite.SrcMAC, m.Rewrite.DstMAC, m.Guards.MaxLen}
 		if placed.rewrite.mtu == 0 {

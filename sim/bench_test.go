@@ -3,8 +3,10 @@ package sim
 import (
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/weft-sdn/weft/packet"
 	"github.com/weft-sdn/weft/topology"
@@ -43,37 +45,89 @@ func withRoutes(l *lab, n int, v6 bool) []netip.Addr {
 	return dst
 }
 
-// BenchmarkSimulate walks port → bridge → tenant router → provider router → outside. Cold: a different destination every time, of 16k.
+// newWalk returns a lab and n frames that go port → bridge → tenant router → provider router with 100,000 routes → outside, each to a destination of its own.
+func newWalk(b *testing.B, v6 bool, n int) (*lab, []packet.Frame) {
+	l := newLab(b, strings.ReplaceAll(twoTiers, "mtu: 1300", "mtu: 1400"))
+	withUplink(l)
+	dst := withRoutes(l, 100_000, v6)
+	src := "10.1.0.11"
+	if v6 {
+		src = "2001:db8:1::11"
+	}
+	frames := make([]packet.Frame, n)
+	for i := range frames {
+		frames[i] = *parse(b, udp{from: mac("0a:01"), to: mac("ee:01"), src: src, dst: dst[i*6%len(dst)].String(), ttl: 64}.frame())
+	}
+	return l, frames
+}
+
+func (l *lab) checkWalk() {
+	l.t.Helper()
+	if o := l.res.Outcomes; len(o) != 1 || o[0].Dest != l.port("uplink").Dest() || o[0].Rewrite.TTLDec != 2 {
+		l.t.Fatalf("outcomes %+v", o)
+	}
+}
+
+const coldFrames = 1 << 14
+
+// BenchmarkSimulate makes the walk of newWalk. Cold: a different destination every time, of 16k.
 func BenchmarkSimulate(b *testing.B) {
 	for _, fam := range []string{"v4", "v6"} {
-		for _, mode := range []string{"hot", "cold"} {
+		for mode, n := range map[string]int{"hot": 1, "cold": coldFrames} {
 			b.Run(fam+"/"+mode+"/100kRoutes", func(b *testing.B) {
-				l := newLab(b, strings.ReplaceAll(twoTiers, "mtu: 1300", "mtu: 1400"))
-				withUplink(l)
-				dst := withRoutes(l, 100_000, fam == "v6")
-				src := "10.1.0.11"
-				if fam == "v6" {
-					src = "2001:db8:1::11"
-				}
-				n := 1
-				if mode == "cold" {
-					n = 1 << 14
-				}
-				frames := make([]packet.Frame, n)
-				for i := range frames {
-					frames[i] = *parse(b, udp{from: mac("0a:01"), to: mac("ee:01"), src: src, dst: dst[i*6%len(dst)].String(), ttl: 64}.frame())
-				}
+				l, frames := newWalk(b, fam == "v6", n)
 				in := l.port("a1")
 				b.ReportAllocs()
 				for i := 0; b.Loop(); i++ {
 					l.sim.Simulate(l.snap, &frames[i%n], in, 0, &l.res)
 				}
-				if o := l.res.Outcomes; len(o) != 1 || o[0].Dest != l.port("uplink").Dest() || o[0].Rewrite.TTLDec != 2 {
-					b.Fatalf("outcomes %+v", o)
-				}
+				l.checkWalk()
 			})
 		}
 	}
+}
+
+// BenchmarkDecision reports sim_decision, sim_decision_cold and sim_allocs: time and allocations of one walk, those of the slower family. An operation is
+// 16k walks per family, hot and cold; the time is that of the median operation.
+func BenchmarkDecision(b *testing.B) {
+	times := map[string]*[2][]time.Duration{"sim_decision:ns": {}, "sim_decision_cold:ns": {}}
+	var labs [2]*lab
+	var frames [2][]packet.Frame
+	allocs := 0.0
+	for fam := range labs {
+		l, f := newWalk(b, fam == 1, coldFrames)
+		labs[fam], frames[fam] = l, f
+		in, i := l.port("a1"), 0
+		allocs = max(allocs, testing.AllocsPerRun(coldFrames, func() {
+			l.sim.Simulate(l.snap, &f[i%coldFrames], in, 0, &l.res)
+			i++
+		}))
+	}
+	for b.Loop() {
+		for name, of := range times {
+			for fam, l := range labs {
+				in, begin := l.port("a1"), time.Now()
+				for i := range coldFrames {
+					f := &frames[fam][0]
+					if name == "sim_decision_cold:ns" {
+						f = &frames[fam][i]
+					}
+					l.sim.Simulate(l.snap, f, in, 0, &l.res)
+				}
+				of[fam] = append(of[fam], time.Since(begin)/coldFrames)
+				l.checkWalk()
+			}
+		}
+	}
+	for name, of := range times {
+		worst := time.Duration(0)
+		for _, passes := range of {
+			slices.Sort(passes)
+			worst = max(worst, passes[len(passes)/2])
+		}
+		b.ReportMetric(float64(worst.Nanoseconds()), name)
+	}
+	b.ReportMetric(allocs, "sim_allocs:allocs")
 }
 
 // TestNoAllocations: packets that forward, are dropped, answered or asked for allocate nothing once the result has grown.

@@ -31,7 +31,7 @@ func (s *Simulator) bridge(b *topology.Bridge, p *topology.VPort, h *hop) {
 			s.drop(h, DropSamePort, false)
 			return
 		}
-		s.send(h, port)
+		s.send(h, s.vport(port))
 		return
 	}
 	s.dep(topology.DeviceDep(b.ID))

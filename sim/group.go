@@ -95,11 +95,11 @@ func (s *Simulator) floodMembers(b *topology.Bridge, p *topology.VPort, h *hop, 
 		return false
 	}
 	if !whole {
+		if only := s.members[0]; len(s.members) == 1 && s.origin == nil && s.lost.Dest == only.Dest() {
+			s.unreachable(h, s.snap.VPort(only)) // known at a linked bridge
+			return true
+		}
 		for _, m := range s.members {
-			if len(s.members) == 1 && s.origin == nil && s.lost.Dest == m.Dest() {
-				s.unreachable(h, m)
-				continue
-			}
 			s.deliver(h, m.Dest())
 		}
 		return true

@@ -7,6 +7,7 @@ import (
 
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/packet"
+	"github.com/weft-sdn/weft/testbed/randnet"
 	"github.com/weft-sdn/weft/topology"
 )
 
@@ -168,19 +169,19 @@ func TestLostSoundness(t *testing.T) {
 	var f, g packet.Frame
 	told, silent, mutants := 0, 0, 0
 	for n := 0; n < cases; n += 20 {
-		w := newWorld(seed*3_000_017 + uint64(n))
+		w := randnet.New(seed*3_000_017 + uint64(n))
 		for range 20 {
-			s := w.shot()
-			if err := packet.Parse(s.frame(nil), &f); err != nil {
+			s := w.Shot()
+			if err := packet.Parse(s.Frame(nil), &f); err != nil {
 				t.Fatal(err)
 			}
-			s.key = flow.KeyOf(&f, s.key.Ingress)
-			sim.Simulate(w.snap, &f, s.key.Ingress, 0, &a)
-			if !a.Installable || a.Outcomes[0].Verdict != Forward || w.snap.IsGroup(a.Outcomes[0].Dest) || len(w.snap.GroupMembers(a.Outcomes[0].Dest)) > 0 {
+			s.Key = flow.KeyOf(&f, s.Key.Ingress)
+			sim.Simulate(w.Snap, &f, s.Key.Ingress, 0, &a)
+			if !a.Installable || a.Outcomes[0].Verdict != Forward || w.Snap.IsGroup(a.Outcomes[0].Dest) || len(w.Snap.GroupMembers(a.Outcomes[0].Dest)) > 0 {
 				continue
 			}
 			o := a.Outcomes[0]
-			sim.SimulateLost(w.snap, &f, s.key.Ingress, 0, Lost{Dest: o.Dest}, &b)
+			sim.SimulateLost(w.Snap, &f, s.Key.Ingress, 0, Lost{Dest: o.Dest}, &b)
 			routed := o.Rewrite.TTLDec > 0
 			if o := b.Outcomes[0]; o.Verdict == Forward { // the only member of a flood
 				if !slices.Equal(a.Outcomes, b.Outcomes) {
@@ -195,12 +196,12 @@ func TestLostSoundness(t *testing.T) {
 			count(&told, routed)
 			count(&silent, !routed)
 			for range 3 {
-				v := w.mutate(s, &b)
-				if packet.Parse(v.frame(nil), &g) != nil || g.IsARP() || g.IsND() || b.Guards.Check(&g) != flow.ReasonNone || !b.Mask.Matches(s.key, flow.KeyOf(&g, v.key.Ingress)) {
+				v := w.Mutate(s, b.Mask, b.Guards)
+				if packet.Parse(v.Frame(nil), &g) != nil || g.IsARP() || g.IsND() || b.Guards.Check(&g) != flow.ReasonNone || !b.Mask.Matches(s.Key, flow.KeyOf(&g, v.Key.Ingress)) {
 					continue
 				}
 				mutants++
-				sim.SimulateLost(w.snap, &g, v.key.Ingress, 0, Lost{Dest: o.Dest}, &c)
+				sim.SimulateLost(w.Snap, &g, v.Key.Ingress, 0, Lost{Dest: o.Dest}, &c)
 				if !slices.Equal(b.Outcomes, c.Outcomes) || b.Mask != c.Mask || b.Guards != c.Guards || !c.Installable {
 					explain(t, w, &sim, s, v)
 					t.Fatalf("seed %d world %d: same megaflow, but other outcome: %+v, %+v", seed, n, b.Outcomes, c.Outcomes)

@@ -91,7 +91,7 @@ func (s *Simulator) dep(d topology.Dep) {
 	}
 	deps := s.res.Deps
 	for i := len(deps) - 1; i >= max(0, len(deps)-4); i-- {
-		if deps[i] == d {
+		if x := &deps[i]; x.A == d.A && x.Kind == d.Kind && *x == d {
 			return
 		}
 	}

@@ -119,7 +119,7 @@ func (s *Simulator) forward(r *topology.Router, p *topology.VPort, h *hop, route
 	if s.res.Trace != nil {
 		s.res.Trace.add(s, h, "next hop "+next.String()+" at "+m.String()+" through "+s.portName(out.ID))
 	}
-	s.send(h, out.ID)
+	s.send(h, out)
 }
 
 // fits checks the packet's length against the MTU of the egress port (R3): a guard. What is too long goes its own way and is never installed.

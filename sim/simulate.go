@@ -155,18 +155,17 @@ func (s *Simulator) enter(h *hop) {
 	}
 }
 
-// send: a device emits the copy through a port.
-func (s *Simulator) send(h *hop, port flow.VPortID) {
-	p := s.vport(port)
+// send: a device emits the copy through a port; nil: there is none.
+func (s *Simulator) send(h *hop, p *topology.VPort) {
 	switch {
 	case p == nil:
 		s.drop(h, DropUnlinked, false)
 	case p.AdminDown:
 		s.drop(h, DropPortDown, false)
-	case p.Exterior && s.origin == nil && s.lost.Dest == port.Dest():
-		s.unreachable(h, port)
+	case p.Exterior && s.origin == nil && s.lost.Dest == p.ID.Dest():
+		s.unreachable(h, p)
 	case p.Exterior:
-		s.deliver(h, port.Dest())
+		s.deliver(h, p.ID.Dest())
 	case p.Peer == 0:
 		s.drop(h, DropUnlinked, false)
 	default:
@@ -298,7 +297,7 @@ func (s *Simulator) simulateOriginated() {
 		if s.res.Trace != nil {
 			s.res.Trace.originated(s, &h)
 		}
-		s.send(&h, s.current.out)
+		s.send(&h, s.vport(s.current.out))
 		s.walk()
 	}
 }

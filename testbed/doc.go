@@ -2,5 +2,6 @@
 // stacks, a routed underlay and cables, all in memory and without privileges.
 //
 // wire is the cable, nic an interface of a userspace stack on a cable, host a machine with
-// one interface, fabric the underlay between edges, scenario the txtar language of labs.
+// one interface, fabric the underlay between edges, scenario the txtar language of labs,
+// randnet random networks and packets for property tests.
 package testbed

@@ -128,7 +128,7 @@ func (e *edit) learn(c Changes) {
 
 func (e *edit) learnBridges(c Changes) {
 	type edits struct {
-		macs  shardEdit[packet.MAC, flow.VPortID]
+		macs  shardEdit[macKey, flow.VPortID]
 		neigh shardEdit[netip.Addr, packet.MAC]
 	}
 	all := map[DeviceID]*edits{}
@@ -141,7 +141,7 @@ func (e *edit) learnBridges(c Changes) {
 				*fresh = *old
 			}
 			table.set(uint32(id), fresh)
-			ed = &edits{macs: shardEdit[packet.MAC, flow.VPortID]{target: &fresh.macs}, neigh: shardEdit[netip.Addr, packet.MAC]{target: &fresh.neigh}}
+			ed = &edits{macs: shardEdit[macKey, flow.VPortID]{target: &fresh.macs}, neigh: shardEdit[netip.Addr, packet.MAC]{target: &fresh.neigh}}
 			all[id] = ed
 			if b := e.s.Bridge(id); b != nil {
 				next := *b
@@ -153,9 +153,9 @@ func (e *edit) learnBridges(c Changes) {
 	}
 	for _, f := range c.FDB {
 		if f.Port == 0 {
-			of(f.Bridge).macs.remove(f.MAC)
+			of(f.Bridge).macs.remove(macKey(f.MAC.Uint64()))
 		} else {
-			of(f.Bridge).macs.set(f.MAC, f.Port)
+			of(f.Bridge).macs.set(macKey(f.MAC.Uint64()), f.Port)
 		}
 		e.changed[FDBDep(f.Bridge, f.MAC)] = struct{}{}
 	}

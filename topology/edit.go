@@ -284,7 +284,7 @@ func (e *edit) rebuild(id DeviceID) {
 
 func (e *edit) rebuildBridge(old *Bridge) {
 	b := *old
-	b.macs, b.neigh, b.Subnets = map[packet.MAC]flow.VPortID{}, map[netip.Addr]packet.MAC{}, nil
+	b.macs, b.neigh, b.Subnets = map[macKey]flow.VPortID{}, map[netip.Addr]packet.MAC{}, nil
 	for _, id := range b.Ports {
 		port, host := e.s.VPort(id), e.s.VPort(id)
 		if !port.Exterior {
@@ -300,14 +300,14 @@ func (e *edit) rebuildBridge(old *Bridge) {
 		if host.MAC.IsZero() {
 			continue
 		}
-		b.macs[host.MAC] = id
+		b.macs[macKey(host.MAC.Uint64())] = id
 		for _, a := range host.Addrs {
 			b.neigh[a.Addr()] = host.MAC
 		}
 	}
 	for _, m := range b.spec.MACs {
 		if port, ok := e.ownPort(b.ref, b.ID, m.Port); ok {
-			b.macs[m.MAC] = port
+			b.macs[macKey(m.MAC.Uint64())] = port
 		}
 	}
 	for _, n := range b.spec.Neighbours {
@@ -317,7 +317,7 @@ func (e *edit) rebuildBridge(old *Bridge) {
 	if was == nil {
 		was = new(Bridge)
 	}
-	diffMaps(was.macs, b.macs, func(m packet.MAC) { e.note(FDBDep(b.ID, m)) })
+	diffMaps(was.macs, b.macs, func(m macKey) { e.note(FDBDep(b.ID, packet.MACFromUint64(uint64(m)))) })
 	diffMaps(was.neigh, b.neigh, func(a netip.Addr) { e.note(BridgeNeighbourDep(b.ID, a)) })
 	if !slices.Equal(was.Subnets, b.Subnets) {
 		e.note(DeviceDep(b.ID))

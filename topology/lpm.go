@@ -11,28 +11,19 @@ import (
 
 // LPM is a routing table: longest prefix match on the destination, source prefix as second key (R1). It is immutable; the zero value is empty.
 //
-// It is a path-compressed binary trie per family, changed by path copying. Why not a library's table: one walk must give the route and also the
-// number of address bits that decided, and those bits are where the walk ends.
+// It is a path-compressed trie per family that branches by six bits at a time, changed by path copying. Why not a library's table: one walk must give the
+// route and also the number of address bits that decided (docs/decisions/0006-lpm.md).
 type LPM struct {
-	root4, root6 *lpmNode
-	index        *lpmIndex // of root4; nil while the table is small
+	root4, root6 lpmNode
+	version      uint64 // edits from the empty table to this one
 	routes       int
-}
-
-// lpmNode is a prefix at which entries are or the trie forks. Valid iff it has an entry or two children; bits of key behind the prefix are zero.
-type lpmNode struct {
-	hi, lo uint64 // IPv4 in the upper half of hi
-	child  [2]*lpmNode
-	entry  *lpmEntry
-	owner  *lpmEdit // the edit that may still change this node in place
-	bits   uint8
 }
 
 // lpmEntry holds the routes to one destination prefix, longest source prefix first.
 type lpmEntry struct {
-	active  []Route // of the first group
-	sourced bool    // has a group with a source prefix
-	any     bool    // has a group for all sources: it is the last
+	sole    [1]Route // the only route, iff it is for all sources: a lookup finds it without reading the entry. First: one cache line has what is needed of it
+	active  []Route  // of the first group
+	sourced bool     // has a group with a source prefix
 	groups  []routeGroup
 }
 
@@ -74,14 +65,6 @@ func commonBits(ahi, alo, bhi, blo uint64) uint8 {
 	return uint8(64 + bits.LeadingZeros64(alo^blo))
 }
 
-// keyBit returns bit n, counted from the most significant.
-func keyBit(hi, lo uint64, n uint8) uint64 {
-	if n < 64 {
-		return hi >> (63 - n) & 1
-	}
-	return lo >> (127 - n) & 1
-}
-
 // maskKey clears all but the first n bits.
 func maskKey(hi, lo uint64, n uint8) (uint64, uint64) {
 	if n < 64 {
@@ -93,73 +76,73 @@ func maskKey(hi, lo uint64, n uint8) (uint64, uint64) {
 // Lookup finds the routes of a packet. src decides only where a route names a source prefix: the best route is the one with the longest
 // destination prefix among those that match both, then with the longest source prefix.
 func (l *LPM) Lookup(dst, src *flow.Addr, v6 bool) Match {
-	n, size := l.root4, uint8(32)
+	root := &l.root4
 	if v6 {
-		n, size = l.root6, 128
+		root = &l.root6
 	}
 	hi, lo := lpmKey(dst, v6)
-	var m Match
-	var best *lpmEntry
-	sourced := false // an entry with source prefixes was met at best or below the last one for all sources
-	top := n
-	if !v6 && l.index != nil {
-		slot := l.index.slot(hi)
-		n, best, sourced, m.DstBits = slot.node, slot.best, slot.sourced, slot.bits
-	}
-	for n != nil {
-		if c := commonBits(hi, lo, n.hi, n.lo); c < n.bits {
-			m.DstBits = c + 1
-			break
-		}
-		if e := n.entry; e != nil {
-			if e.any {
-				sourced = false
-			}
-			sourced = sourced || e.sourced
-			best = e
-		}
-		if n.bits == size {
-			m.DstBits = size
-			break
-		}
-		b := keyBit(hi, lo, n.bits)
-		next := n.child[b]
-		if next == nil {
-			m.DstBits = n.bits
-			if n.child[1-b] != nil {
-				m.DstBits++
-			}
-			break
-		}
-		n = next
-	}
+	best, decided := root.find(hi, lo)
+	m := Match{DstBits: decided}
 	switch {
 	case best == nil:
-	case !sourced:
-		m.Routes = best.active
+	case best.meta&metaSole != 0:
+		m.Routes = best.entry.sole[:]
+	case !best.entry.sourced:
+		m.Routes = best.entry.active
 	default:
 		shi, slo := lpmKey(src, v6)
-		m.Routes, m.SrcBits = lookupSourced(top, hi, lo, shi, slo, m.DstBits)
+		m.Routes, m.SrcBits = root.findSourced(hi, lo, shi, slo)
 	}
 	return m
 }
 
-// lookupSourced chooses by source among the entries on the path to (hi, lo), the deepest first.
-func lookupSourced(n *lpmNode, hi, lo, shi, slo uint64, depth uint8) ([]Route, uint8) {
+// find returns the leaf with the longest prefix of (hi, lo), nil if there is none, and how many bits decided: with fewer, an address could match a prefix
+// that this one does not.
+func (n *lpmNode) find(hi, lo uint64) (best *lpmNode, decided uint8) {
+	for {
+		depth := n.bits()
+		if c := commonBits(hi, lo, n.hi, n.lo); c < depth {
+			return best, c + 1
+		}
+		if n.child == nil {
+			if n.entry == nil {
+				return nil, 0 // the empty table
+			}
+			return n, depth
+		}
+		x := stride(hi, lo, depth)
+		above := ancestors[x]
+		if p := n.prefixes & above; p != 0 {
+			best = n.at(rank(n.prefixes, highest(p)))
+		}
+		if n.kids>>x&1 == 0 {
+			return best, depth + n.fork(x, above)
+		}
+		n = n.kid(x)
+	}
+}
+
+// findSourced chooses by source among the entries on the path to (hi, lo), the deepest first.
+func (n *lpmNode) findSourced(hi, lo, shi, slo uint64) ([]Route, uint8) {
 	var path [129]*lpmEntry
 	k := 0
-	for n != nil && n.bits <= depth && commonBits(hi, lo, n.hi, n.lo) >= n.bits {
-		if n.entry != nil {
-			if n.entry.any {
-				k = 0 // nothing above can win
+	for commonBits(hi, lo, n.hi, n.lo) >= n.bits() {
+		if n.child == nil {
+			if n.entry != nil {
+				path[k] = n.entry
+				k++
 			}
-			path[k] = n.entry
-			k++
-		}
-		if n.bits == 128 {
 			break
 		}
-		n = n.child[keyBit(hi, lo, n.bits)]
+		x := stride(hi, lo, n.bits())
+		for p := n.prefixes & ancestors[x]; p != 0; p &= p - 1 {
+			path[k] = n.at(rank(n.prefixes, lowest(p))).entry
+			k++
+		}
+		if n.kids>>x&1 == 0 {
+			break
+		}
+		n = n.kid(x)
 	}
 	var read uint8
 	for k--; k >= 0; k-- {
@@ -183,20 +166,4 @@ func (l *LPM) All() iter.Seq[Route] {
 	return func(yield func(Route) bool) {
 		_ = l.root4.each(yield) && l.root6.each(yield)
 	}
-}
-
-func (n *lpmNode) each(yield func(Route) bool) bool {
-	if n == nil {
-		return true
-	}
-	if n.entry != nil {
-		for i := range n.entry.groups {
-			for _, r := range n.entry.groups[i].active {
-				if !yield(r) {
-					return false
-				}
-			}
-		}
-	}
-	return n.child[0].each(yield) && n.child[1].each(yield)
 }

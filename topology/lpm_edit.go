@@ -1,27 +1,25 @@
 package topology
 
 import (
+	"math/bits"
 	"slices"
+	"unsafe"
 )
 
-// lpmEdit builds the next LPM: nodes that it made are changed in place, others copied.
-type lpmEdit struct {
-	lpm   LPM
-	dirty *[1 << 10]uint64 // slots of the index that edits touched, one bit each
-	near  [2]uint8         // lengths of the last two prefixes passed on the way down: what an edit touches is below the first
-}
+// lpmEdit builds the next LPM: arrays that it made are changed in place, others copied.
+type lpmEdit struct{ lpm LPM }
 
 // With returns the table without the routes in del and with those in add.
 // Cost: O(prefix length) per route, shared with routes nearby.
 func (l *LPM) With(add, del []Route) *LPM {
-	e := &lpmEdit{lpm: *l}
+	e := &lpmEdit{*l}
+	e.lpm.version++
 	for _, r := range del {
 		e.change(r, (*lpmEntry).without)
 	}
 	for _, r := range add {
 		e.change(r, (*lpmEntry).with)
 	}
-	e.reindex()
 	return &e.lpm
 }
 
@@ -31,89 +29,134 @@ func (e *lpmEdit) change(r Route, f func(*lpmEntry, Route) (*lpmEntry, int)) {
 	if v6 {
 		root = &e.lpm.root6
 	}
-	e.near = [2]uint8{}
-	*root = e.at(*root, hi, lo, n, func(old *lpmEntry) *lpmEntry {
+	*root = e.with(*root, hi, lo, n, func(old *lpmEntry) *lpmEntry {
 		entry, d := f(old, r)
 		e.lpm.routes += d
 		return entry
 	})
-	if !v6 {
-		e.markDirty(hi, e.near[0])
-	}
 }
 
-// own returns a node that this edit may change.
-func (e *lpmEdit) own(n *lpmNode) *lpmNode {
-	if n.owner == e {
-		return n
-	}
-	c := *n
-	c.owner = e
-	return &c
-}
-
-// at replaces the entry of a prefix below n by f of it (nil: there is none) and returns the new n.
-func (e *lpmEdit) at(n *lpmNode, hi, lo uint64, size uint8, f func(*lpmEntry) *lpmEntry) *lpmNode {
-	if n == nil {
-		if entry := f(nil); entry != nil {
-			return &lpmNode{hi: hi, lo: lo, bits: size, entry: entry, owner: e}
-		}
-		return nil
-	}
-	c := min(commonBits(hi, lo, n.hi, n.lo), size, n.bits)
+// with replaces the entry of a prefix in n by f of it (nil: there is none) and returns the new n.
+func (e *lpmEdit) with(n lpmNode, hi, lo uint64, size uint8, f func(*lpmEntry) *lpmEntry) lpmNode {
+	leaf := lpmNode{hi: hi, lo: lo, meta: uint64(size)}
+	c := min(commonBits(hi, lo, n.hi, n.lo), size)
 	switch {
-	case c < n.bits: // leaves n's prefix, or is above it
-		entry := f(nil)
-		if entry == nil {
+	case n.child == nil && n.entry == nil:
+		leaf.set(f(nil))
+	case n.child == nil && c == size && size == n.bits():
+		leaf.set(f(n.entry))
+	case n.child == nil || c < n.bits(): // beside n, above it, or, if n is a leaf, below it
+		if leaf.set(f(nil)); leaf.entry == nil {
 			return n
 		}
-		leaf := &lpmNode{hi: hi, lo: lo, bits: size, entry: entry, owner: e}
-		if c == size {
-			leaf.child[keyBit(n.hi, n.lo, c)] = n
-			return leaf
-		}
-		fork := &lpmNode{bits: c, owner: e}
-		fork.hi, fork.lo = maskKey(hi, lo, c)
-		fork.child[keyBit(hi, lo, c)] = leaf
-		fork.child[keyBit(n.hi, n.lo, c)] = n
-		return fork
-	case size == n.bits:
-		entry := f(n.entry)
-		if entry == n.entry {
-			return n
-		}
-		n = e.own(n)
-		n.entry = entry
-		return n.collapse()
+		depth := min(c, n.bits()) / strideBits * strideBits
+		fork := lpmNode{meta: uint64(depth)}
+		fork.hi, fork.lo = maskKey(hi, lo, depth)
+		return e.insert(e.insert(fork, n), leaf)
+	default:
+		return e.below(n, leaf, f)
 	}
-	e.near[0], e.near[1] = e.near[1], n.bits
-	b := keyBit(hi, lo, n.bits)
-	child := e.at(n.child[b], hi, lo, size, f)
-	if child == n.child[b] {
-		return n
+	if leaf.entry == nil {
+		return lpmNode{}
 	}
-	n = e.own(n)
-	n.child[b] = child
-	return n.collapse()
+	return leaf
 }
 
-// collapse removes a node that is no longer valid in itself.
-func (n *lpmNode) collapse() *lpmNode {
-	switch {
-	case n.entry != nil || n.child[0] != nil && n.child[1] != nil:
-		return n
-	case n.child[0] != nil:
-		return n.child[0]
+// set gives a leaf its entry.
+func (n *lpmNode) set(entry *lpmEntry) {
+	if n.entry = entry; entry != nil && entry.isSole() {
+		n.meta |= metaSole
 	}
-	return n.child[1]
+}
+
+// below does the same for a fork that the prefix of leaf is behind.
+func (e *lpmEdit) below(n, leaf lpmNode, f func(*lpmEntry) *lpmEntry) lpmNode {
+	i, found := n.place(&leaf)
+	if !found {
+		if leaf.set(f(nil)); leaf.entry == nil {
+			return n
+		}
+		return e.insert(n, leaf)
+	}
+	old := *n.at(i)
+	next := e.with(old, leaf.hi, leaf.lo, leaf.bits(), f)
+	switch {
+	case next == old:
+		return n
+	case next.child == nil && next.entry == nil:
+		return e.remove(n, i, &leaf)
+	}
+	if n.meta>>8 != e.lpm.version {
+		n = e.own(n, append([]lpmNode(nil), n.children()...))
+	}
+	*n.at(i) = next
+	return n
+}
+
+// place returns where in the array of a fork what has x's prefix is, or belongs.
+func (n *lpmNode) place(x *lpmNode) (i int, found bool) {
+	if depth := n.bits(); x.child == nil && x.bits() < depth+strideBits {
+		k := number(x.hi, x.lo, x.bits(), depth)
+		return rank(n.prefixes, k), n.prefixes>>k&1 != 0
+	}
+	k := stride(x.hi, x.lo, n.bits())
+	return bits.OnesCount64(n.prefixes) + rank(n.kids, k), n.kids>>k&1 != 0
+}
+
+// own gives a fork an array that this edit made.
+func (e *lpmEdit) own(n lpmNode, children []lpmNode) lpmNode {
+	n.child = unsafe.SliceData(children)
+	n.meta = n.meta&0xff | e.lpm.version<<8
+	return n
+}
+
+// insert puts x, which is behind fork n, where nothing is.
+func (e *lpmEdit) insert(n, x lpmNode) lpmNode {
+	i, _ := n.place(&x)
+	children := make([]lpmNode, n.len()+1)
+	if n.child != nil {
+		copy(children, n.children()[:i])
+		copy(children[i+1:], n.children()[i:])
+	}
+	children[i] = x
+	n.flip(&x)
+	return e.own(n, children)
+}
+
+// remove takes node i, which has x's place, out of fork n.
+func (e *lpmEdit) remove(n lpmNode, i int, x *lpmNode) lpmNode {
+	if n.len() == 2 {
+		return *n.at(1 - i) // no longer a fork
+	}
+	children := make([]lpmNode, n.len()-1)
+	copy(children, n.children()[:i])
+	copy(children[i:], n.children()[i+1:])
+	n.flip(x)
+	return e.own(n, children)
+}
+
+// flip notes that the place of x is taken, or no longer.
+func (n *lpmNode) flip(x *lpmNode) {
+	if depth := n.bits(); x.child == nil && x.bits() < depth+strideBits {
+		n.prefixes ^= 1 << number(x.hi, x.lo, x.bits(), depth)
+	} else {
+		n.kids ^= 1 << stride(x.hi, x.lo, depth)
+	}
+	n.tree = n.prefixes
+	for k := n.kids; k != 0; k &= k - 1 {
+		n.tree |= 1 << (32 + lowest(k)/2)
+	}
+	for i := uint(63); i > 1; i-- {
+		n.tree |= n.tree >> i & 1 << (i / 2)
+	}
 }
 
 // with returns the entry with r; the number of routes added is 0 if it was there.
 func (en *lpmEntry) with(r Route) (*lpmEntry, int) {
-	g := newRouteGroup(r)
 	if en == nil {
-		return newEntry([]routeGroup{g}), 1
+		return newSole(r), 1
 	}
+	g := newRouteGroup(r)
 	i, found := en.find(&g)
 	if !found {
 		return newEntry(slices.Insert(slices.Clone(en.groups), i, g)), 1
@@ -177,6 +220,25 @@ func cmpUint(a, b uint64) int {
 	return 0
 }
 
+// newSole returns the entry of one route, as most are: in one piece of memory.
+func newSole(r Route) *lpmEntry {
+	s := new(struct {
+		entry lpmEntry
+		group [1]routeGroup
+	})
+	e, g := &s.entry, &s.group[0]
+	e.sole[0] = r
+	*g = routeGroup{all: e.sole[:], active: e.sole[:]}
+	if r.Src.IsValid() {
+		g.srcHi, g.srcLo, g.srcBits, _ = prefixKey(r.Src)
+	}
+	e.active, e.groups, e.sourced = g.active, s.group[:], g.srcBits > 0
+	return e
+}
+
+// isSole reports whether sole is valid.
+func (en *lpmEntry) isSole() bool { return !en.sourced && len(en.groups[0].all) == 1 }
+
 func newRouteGroup(r Route) routeGroup {
 	g := routeGroup{all: []Route{r}}
 	if r.Src.IsValid() {
@@ -194,5 +256,9 @@ func newEntry(groups []routeGroup) *lpmEntry {
 		}
 		g.active = g.all[:n:n]
 	}
-	return &lpmEntry{active: groups[0].active, groups: groups, sourced: groups[0].srcBits > 0, any: groups[len(groups)-1].srcBits == 0}
+	en := &lpmEntry{active: groups[0].active, groups: groups, sourced: groups[0].srcBits > 0}
+	if en.isSole() {
+		en.sole[0] = en.active[0]
+	}
+	return en
 }

@@ -2,6 +2,7 @@ package topology
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/packet"
 )
 
 // narrow draws addresses from few bits, so that small tables have much nesting: v4 10.0.0.0/24, v6 2001:db8::/120.
@@ -207,99 +209,185 @@ func TestLPMAgainstBart(t *testing.T) {
 	}
 }
 
-// TestLPMIndex: with the index a lookup gives what it gives without, through small and big edits, short prefixes and source prefixes.
-func TestLPMIndex(t *testing.T) {
-	rng := rand.New(rand.NewPCG(5, 6))
-	pool := randomRoutes(indexMin*3, rng)
-	for i := range 400 { // clusters and short ones
-		a := [4]byte{60, byte(rng.IntN(4)), byte(rng.Uint32()), 0}
-		p, _ := netip.AddrFrom4(a).Prefix(1 + rng.IntN(28))
-		r := Route{Dst: p, Port: flow.VPortID(i + 1), Weight: 1}
-		if rng.IntN(4) == 0 {
-			r.Src = netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(rng.IntN(2)) << 7}), 1)
-		}
-		pool = append(pool, r)
+// nested draws prefixes of all lengths that lie in one another and side by side, with bits from few places of the address.
+func nested(rng *rand.Rand, v6 bool) netip.Prefix {
+	size := 4
+	if v6 {
+		size = 16
 	}
-	in := make([]bool, len(pool))
-	l := new(LPM)
-	withIndex := 0
-	for step := range 120 {
-		var add, del []Route
-		n := 1 + rng.IntN(8)
-		if step%40 == 0 {
-			n = len(pool) // the table grows past the threshold, and falls below it in the end
+	b := make([]byte, size)
+	for range rng.IntN(4) {
+		b[rng.IntN(size)] = 1 << rng.IntN(8)
+	}
+	a, _ := netip.AddrFromSlice(b)
+	p, _ := a.Prefix(rng.IntN(size*8 + 1))
+	return p
+}
+
+// linear is what Lookup gives, by looking at all routes: those in force, and the fewest bits of dst and src that decide if only destination prefixes count.
+func linear(routes map[Route]bool, dst, src netip.Addr) (want []Route, bits uint8) {
+	all := slices.Collect(maps.Keys(routes))
+	want = bruteForce(all, dst, src)
+	d := flow.AddrOf(dst)
+	dh, dl := lpmKey(&d, dst.Is6())
+	for _, r := range all {
+		if r.Dst.Addr().Is6() != dst.Is6() {
+			continue
 		}
-		for range n {
-			i := rng.IntN(len(pool))
-			if step == 80 {
-				i = len(pool) - 1 - rng.IntN(500)
+		ph, pl, n, _ := prefixKey(r.Dst)
+		if r.Dst.Contains(dst) {
+			bits = max(bits, n)
+		} else {
+			bits = max(bits, commonBits(dh, dl, ph, pl)+1)
+		}
+	}
+	return want, bits
+}
+
+// TestLPMEdits: through many edits, of one route and of many, a table is what a linear search says, and the one before it stays as it was.
+func TestLPMEdits(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	lookups, sourced, whole := 0, 0, 0
+	for range 30 {
+		l, in := new(LPM), map[Route]bool{}
+		for step := range 40 {
+			var add, del []Route
+			next := maps.Clone(in)
+			for range 1 + rng.IntN(30)/(1+step%5*6) {
+				r := Route{Dst: nested(rng, rng.IntN(2) == 0), Port: flow.VPortID(1 + rng.IntN(3)), Weight: 1}
+				if rng.IntN(4) == 0 {
+					if r.Src = nested(rng, r.Dst.Addr().Is6()); r.Src.Bits() == 0 {
+						r.Src = netip.Prefix{}
+					}
+				}
+				add, next[r] = append(add, r), true
 			}
-			if in[i] = !in[i]; in[i] {
-				add = append(add, pool[i])
-			} else {
-				l = l.With(nil, []Route{pool[i]})
-			}
-		}
-		before := *l
-		l = l.With(add, del)
-		if l.index != nil {
-			withIndex++
-		}
-		for _, v := range []*LPM{&before, l} {
-			plain := *v
-			plain.index = nil
-			for range 400 {
-				a := pool[rng.IntN(len(pool))].Dst.Addr().As4()
-				a[rng.IntN(4)] ^= 1 << rng.IntN(8)
-				dst, src := flow.AddrOf(netip.AddrFrom4(a)), flow.AddrOf(netip.AddrFrom4([4]byte{byte(rng.Uint32())}))
-				x, y := v.Lookup(&dst, &src, false), plain.Lookup(&dst, &src, false)
-				if !slices.Equal(x.Routes, y.Routes) || x.DstBits != y.DstBits || x.SrcBits != y.SrcBits {
-					t.Fatalf("step %d %v: %+v, without index %+v", step, a, x, y)
+			for r := range in {
+				if rng.IntN(4) == 0 || step%13 == 12 {
+					del = append(del, r)
+					if !slices.Contains(add, r) {
+						delete(next, r)
+					}
 				}
 			}
+			count(&whole, len(next) == len(add))
+			before := *l
+			l = l.With(add, del)
+			if l.Len() != len(next) {
+				t.Fatalf("step %d: %d routes, want %d", step, l.Len(), len(next))
+			}
+			for _, v := range []struct {
+				l  *LPM
+				in map[Route]bool
+			}{{&before, in}, {l, next}} {
+				if n := len(slices.Collect(v.l.All())); n != len(v.in) {
+					t.Fatalf("step %d: %d routes in all, want %d", step, n, len(v.in))
+				}
+				for range 30 {
+					v6 := rng.IntN(2) == 0
+					dst, src := nested(rng, v6).Addr(), nested(rng, v6).Addr()
+					d, s := flow.AddrOf(dst), flow.AddrOf(src)
+					m := v.l.Lookup(&d, &s, v6)
+					want, bits := linear(v.in, dst, src)
+					if !sameRoutes(want, m.Routes) || m.DstBits != bits {
+						t.Fatalf("step %d: %v from %v: %v by %d bits, want %v by %d", step, dst, src, m.Routes, m.DstBits, want, bits)
+					}
+					lookups++
+					count(&sourced, m.SrcBits > 0)
+				}
+			}
+			in = next
 		}
 	}
-	if withIndex < 30 {
-		t.Errorf("index used in %d steps only", withIndex)
+	t.Logf("%d lookups, %d by source, %d tables replaced whole", lookups, sourced, whole)
+	if sourced < lookups/20 || whole < 30 {
+		t.Errorf("of %d lookups %d read the source; %d tables were replaced whole", lookups, sourced, whole)
 	}
 }
 
+func count(n *int, b bool) {
+	if b {
+		*n++
+	}
+}
+
+// TestLPMOrder: All gives routes by destination, the shorter prefix first.
+func TestLPMOrder(t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 8))
+	seen := map[netip.Prefix]bool{}
+	for range 2_000 {
+		seen[nested(rng, rng.IntN(2) == 0)] = true
+	}
+	var routes []Route
+	for p := range seen {
+		routes = append(routes, Route{Dst: p, Port: 1, Weight: 1})
+	}
+	got := slices.Collect(new(LPM).With(routes, nil).All())
+	slices.SortFunc(routes, compareStatic)
+	if !slices.Equal(got, routes) {
+		t.Errorf("%d routes are not in order", len(got))
+	}
+}
+
+// randomRoutes6 is randomRoutes for IPv6: allocations of /28 to /48 in a few regions.
+func randomRoutes6(n int, rng *rand.Rand) []Route {
+	seen := map[netip.Prefix]bool{}
+	routes := make([]Route, 0, n)
+	for len(routes) < n {
+		size := 48
+		if x := rng.IntN(100); x < 50 {
+			size = 28 + rng.IntN(20)
+		}
+		p, _ := netip.AddrFrom16([16]byte{0x20 | byte(rng.IntN(16)), byte(rng.IntN(32)), byte(rng.Uint32()), byte(rng.Uint32()), byte(rng.Uint32()), byte(rng.Uint32())}).Prefix(size)
+		if !seen[p] {
+			seen[p] = true
+			routes = append(routes, Route{Dst: p, Port: flow.VPortID(len(routes) + 1), Origin: OriginLearned, Weight: 1})
+		}
+	}
+	return routes
+}
+
+// BenchmarkLPM looks up 16k destinations in turn, beside bart, which gives the route but not the bits that decided.
 func BenchmarkLPM(b *testing.B) {
 	for _, n := range []int{1_000, 100_000, 1_000_000} {
-		rng := rand.New(rand.NewPCG(1, 2))
-		routes := randomRoutes(n, rng)
-		l := new(LPM).With(routes, nil)
-		ref := new(bart.Table[flow.VPortID])
-		for _, r := range routes {
-			ref.Insert(r.Dst, r.Port)
+		for _, fam := range []string{"v4", "v6"} {
+			rng := rand.New(rand.NewPCG(1, 2))
+			routes := randomRoutes(n, rng)
+			if fam == "v6" {
+				routes = randomRoutes6(n, rng)
+			}
+			l := new(LPM).With(routes, nil)
+			ref := new(bart.Table[flow.VPortID])
+			for _, r := range routes {
+				ref.Insert(r.Dst, r.Port)
+			}
+			addrs := make([]flow.Addr, 1<<14)
+			ips := make([]netip.Addr, len(addrs))
+			for i := range addrs {
+				addrs[i] = flow.AddrOf(routes[rng.IntN(n)].Dst.Addr())
+				addrs[i][15] = byte(rng.Uint32())
+				ips[i] = addrs[i].Netip(map[string]uint16{"v4": packet.EtherTypeIPv4, "v6": packet.EtherTypeIPv6}[fam])
+			}
+			name := fmt.Sprintf("/%s/%dkRoutes", fam, n/1000)
+			b.Run("Lookup"+name, func(b *testing.B) {
+				b.ReportAllocs()
+				for i := 0; b.Loop(); i++ {
+					l.Lookup(&addrs[i%len(addrs)], &addrs[0], fam == "v6")
+				}
+			})
+			b.Run("LookupBart"+name, func(b *testing.B) {
+				b.ReportAllocs()
+				for i := 0; b.Loop(); i++ {
+					ref.Lookup(ips[i%len(ips)])
+				}
+			})
+			b.Run("ReplaceOne"+name, func(b *testing.B) {
+				b.ReportAllocs()
+				for i := 0; b.Loop(); i++ {
+					r := routes[i%n]
+					l.With([]Route{r}, []Route{r})
+				}
+			})
 		}
-		addrs := make([]flow.Addr, 1<<14)
-		ips := make([]netip.Addr, len(addrs))
-		for i := range addrs {
-			a := routes[rng.IntN(n)].Dst.Addr().As4()
-			a[3] = byte(rng.Uint32())
-			ips[i] = netip.AddrFrom4(a)
-			addrs[i] = flow.AddrOf(ips[i])
-		}
-		name := fmt.Sprintf("%dkRoutes", n/1000)
-		b.Run("Lookup/"+name, func(b *testing.B) {
-			b.ReportAllocs()
-			for i := 0; b.Loop(); i++ {
-				l.Lookup(&addrs[i%len(addrs)], &addrs[0], false)
-			}
-		})
-		b.Run("LookupBart/"+name, func(b *testing.B) {
-			b.ReportAllocs()
-			for i := 0; b.Loop(); i++ {
-				ref.Lookup(ips[i%len(ips)])
-			}
-		})
-		b.Run("ReplaceOne/"+name, func(b *testing.B) {
-			b.ReportAllocs()
-			for i := 0; b.Loop(); i++ {
-				r := routes[i%n]
-				l.With([]Route{r}, []Route{r})
-			}
-		})
 	}
 }

@@ -52,12 +52,12 @@ const (
 
 // Route is one route of a router. Prefixes are masked; Src is invalid for all sources; Via is invalid without gateway. Comparable.
 type Route struct {
-	Dst, Src netip.Prefix
 	Via      netip.Addr
 	Port     flow.VPortID // 0 unless kind port or local
 	Kind     RouteKind
 	Origin   RouteOrigin
-	Weight   uint8 // share among equal routes, at least 1
+	Weight   uint8        // share among equal routes, at least 1
+	Dst, Src netip.Prefix // last: a packet that takes the route seldom needs them, and the rest is one cache line
 }
 
 // String returns the route in the words of a manifest.

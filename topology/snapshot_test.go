@@ -24,7 +24,7 @@ func dump(s *Snapshot) []string {
 		out = append(out, fmt.Sprintf("bridge %d %s ports %v drop %v subnets %v members %v", b.ID, b.Name, b.Ports, b.DropUnknown, b.Subnets, s.GroupMembers(b.Group())))
 		macs := map[string]string{}
 		for m, p := range b.macs {
-			macs[m.String()] = fmt.Sprint(p)
+			macs[packet.MACFromUint64(uint64(m)).String()] = fmt.Sprint(p)
 		}
 		for a, m := range b.neigh {
 			macs[a.String()] = m.String()

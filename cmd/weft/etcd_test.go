@@ -27,7 +27,9 @@ func TestEtcd(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := background(t, "etcd", "--dir", "db", "--listen", "https://127.0.0.1:0", "--no-fsync", "--cert", "etcd.crt", "--key", "etcd.key", "--ca", "ca.crt")
-	until(t, func() (bool, string) { return strings.HasSuffix(out.String(), "\n"), "weft etcd prints " + out.String() })
+	until(t, func() (bool, string) {
+		return strings.HasSuffix(out.String(), "\n"), "weft etcd prints " + out.String()
+	})
 	endpoint := strings.TrimSpace(out.String())
 	if !strings.HasPrefix(endpoint, "https://127.0.0.1:") {
 		t.Fatalf("weft etcd prints %q", endpoint)
@@ -77,6 +79,41 @@ func TestEtcd(t *testing.T) {
 	}
 	if got := foreground(t, "get", "vport/acme/web", "-o", "name"); got != "vport/acme/web\n" {
 		t.Errorf("get prints %s", got)
+	}
+	testFlowsOverTLS(t)
+}
+
+// secureAgent is the configuration of an edge whose database and status server want certificates, in the current directory.
+const secureAgent = `etcd: {endpoints: ["$WEFT_ETCD"], tls: {ca: ca.crt, cert: operator.crt, key: operator.key}, username: weft, passwordFile: password}
+listen: 127.0.0.1:0
+listenTLS: {cert: etcd.crt, key: etcd.key, ca: ca.crt}
+edges:
+- id: nic1
+  target: {address: "unix:$PWD/sw", profile: softswitch}
+  vteps: [198.51.100.1]
+  uplinks: [{port: 256, mac: 02:ed:00:00:00:01, addresses: [192.0.2.2], gateways: [192.0.2.1]}]
+`
+
+// testFlowsOverTLS: weft flows finds an agent by the database, and is let in by its certificate alone.
+func testFlowsOverTLS(t *testing.T) {
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PWD", dir)
+	if err := os.WriteFile("agent.yaml", []byte(os.ExpandEnv(secureAgent)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	background(t, "softswitch", "--no-p4", "--cpu-port", "510", "--grpc-server-addr", "unix:"+dir+"/sw")
+	background(t, "agent", "--config", "agent.yaml")
+	untilEdge(t, "nic1")
+	if got := foreground(t, "flows", "--agent-ca", "ca.crt", "--agent-cert", "operator.crt", "--agent-key", "operator.key"); !strings.HasPrefix(got, "EDGE ") {
+		t.Errorf("flows prints %s", got)
+	}
+	var stdout, stderr bytes.Buffer
+	if code := run(t.Context(), []string{"flows", "--agent-ca", "ca.crt"}, &stdout, &stderr); code != exitFailed ||
+		!strings.HasPrefix(stderr.String(), "weft flows: edge nic1: agent at https://127.0.0.1:") || !strings.Contains(stderr.String(), "certificate required") {
+		t.Errorf("without a certificate: status %d, %s", code, stderr.Bytes())
 	}
 }
 

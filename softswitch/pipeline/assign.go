@@ -8,6 +8,9 @@ func (l *loader) lvalue(e *expr) {
 	if e.op == opField && e.f.valid {
 		l.unsupported("assignment to %s", e.f.name)
 	}
+	if e.op == opField {
+		e.f.set = true
+	}
 }
 
 // assign compiles dst = src: the value modulo 2^width, or clamped to the field's

@@ -64,6 +64,7 @@ func (l *loader) calculation(algo string, input []jValue) *calc {
 			c.items = append(c.items, calcItem{lit: limbsOf(l.hex(l.str(v.Value)), v.Bitwidth), width: v.Bitwidth})
 		case "header":
 			h := l.headerRef(l.str(v.Value))
+			h.whole = true
 			for _, f := range h.fields {
 				f.use()
 			}
@@ -188,6 +189,7 @@ func (l *loader) loadChecksums() {
 				l.p.verify = append(l.p.verify, k)
 			}
 			if j.Update == nil || *j.Update {
+				k.field.set = true
 				l.p.update = append(l.p.update, k)
 			}
 		})

@@ -9,15 +9,16 @@ type chunk struct {
 	n      uint // bytes, 1…8
 	whole  bool // every piece is all that is in its slot
 	pieces []piece
+	keep   uint64 // bits of the eight bytes from off on that patch leaves alone
 }
 
 // piece is the part of a field that lies both in one chunk and in one slot.
 type piece struct {
-	slot   int
 	mask   uint64 // of the piece's width
-	cshift uint8  // bits right of it in the chunk
-	lshift uint8  // bits right of it in the slot
-	or     bool   // the slot holds other pieces already
+	slot   uint16
+	cshift uint8 // bits right of it in the chunk
+	lshift uint8 // bits right of it in the slot
+	or     bool  // the slot holds other pieces already
 }
 
 // chunksOf cuts a byte-aligned run of fields, the sum of whose widths is a
@@ -61,7 +62,7 @@ func (c *chunk) add(f *field, pos, start, end int) {
 			continue
 		}
 		c.whole = c.whole && a == hi && b == lo
-		c.pieces = append(c.pieces, piece{slot: f.slot + limb, mask: topMask(b - a),
+		c.pieces = append(c.pieces, piece{slot: uint16(f.slot + limb), mask: topMask(b - a),
 			cshift: uint8(end - b), lshift: uint8(lo - b), or: a > hi})
 	}
 }
@@ -79,39 +80,90 @@ func (c *chunk) load(data []byte) uint64 {
 }
 
 // extract fills the slots from data.
-func extract(chunks []chunk, f []uint64, data []byte) {
+func extract(chunks []chunk, slot []uint64, data []byte) {
+	f := (*slots)(slot)
 	for i := range chunks {
 		c := &chunks[i]
 		w := c.load(data)
-		for j := range c.pieces {
-			p := &c.pieces[j]
+		for list := c.pieces; len(list) > 0; list = list[1:] {
+			p := &list[0]
 			v := w >> (p.cshift & 63) & p.mask // &63: shifts are smaller, the compiler need not check
 			if p.or {
-				f[p.slot] |= v << (p.lshift & 63)
+				v = f[p.slot&slotMask] | v<<(p.lshift&63)
 			} else {
-				f[p.slot] = v << (p.lshift & 63)
+				v <<= p.lshift & 63
 			}
+			f[p.slot&slotMask] = v
 		}
 	}
 }
 
 // deposit writes the slots to out, which must have eight bytes to spare after
 // the last chunk.
-func deposit(chunks []chunk, f []uint64, out []byte) {
+func deposit(chunks []chunk, slot []uint64, out []byte) {
+	f := (*slots)(slot)
 	for i := range chunks {
 		c := &chunks[i]
 		var w uint64
+		list := c.pieces
 		if c.whole {
-			for _, p := range c.pieces {
-				w |= f[p.slot] << (p.cshift & 63)
+			for ; len(list) > 0; list = list[1:] {
+				w |= f[list[0].slot&slotMask] << (list[0].cshift & 63)
 			}
 		} else {
-			for j := range c.pieces {
-				p := &c.pieces[j]
-				w |= f[p.slot] >> (p.lshift & 63) & p.mask << (p.cshift & 63)
+			for ; len(list) > 0; list = list[1:] {
+				p := &list[0]
+				w |= f[p.slot&slotMask] >> (p.lshift & 63) & p.mask << (p.cshift & 63)
 			}
 		}
 		binary.BigEndian.PutUint64(out[c.off:], w<<((64-8*c.n)&63))
+	}
+}
+
+// only are the chunks with nothing but the pieces of some of the fields.
+func only(chunks []chunk, fields []*field, want func(*field) bool) []chunk {
+	wanted := map[int]bool{}
+	for _, f := range fields {
+		for i := range f.n {
+			wanted[f.slot+i] = want(f)
+		}
+	}
+	var out []chunk
+	for _, c := range chunks {
+		x := c
+		x.pieces = nil
+		var mask uint64
+		for _, p := range c.pieces {
+			if wanted[int(p.slot)] {
+				x.pieces = append(x.pieces, p)
+				mask |= p.mask << p.cshift
+			}
+		}
+		x.keep = ^(mask << (64 - 8*c.n))
+		if len(x.pieces) > 0 {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+// patch writes the slots over a header that was copied from from to out, which
+// must have eight bytes to spare after the last chunk.
+func patch(chunks []chunk, slot []uint64, from, out []byte) {
+	f := (*slots)(slot)
+	for i := range chunks {
+		c := &chunks[i]
+		var w uint64
+		for list := c.pieces; len(list) > 0; list = list[1:] {
+			p := &list[0]
+			w |= f[p.slot&slotMask] >> (p.lshift & 63) & p.mask << (p.cshift & 63)
+		}
+		at := out[c.off:]
+		old := from[c.off:]
+		if len(old) < 8 { // what was copied is all there is
+			old = at
+		}
+		binary.BigEndian.PutUint64(at, binary.BigEndian.Uint64(old)&c.keep|w<<((64-8*c.n)&63))
 	}
 }
 

@@ -3,7 +3,7 @@ package pipeline
 // A program runs as instructions over the slots of a context: one graph for
 // parser, ingress and egress. Few instructions do much each, since going from
 // one to the next is a jump that processors guess badly: straight-line
-// arithmetic is one block of steps, a series of conditions one list of tests.
+// arithmetic and a series of conditions are one instruction, a line.
 // What has no instruction of its own is a closure that an instruction calls.
 
 // opc is what an instruction does.
@@ -11,8 +11,7 @@ type opc uint8
 
 const (
 	iEnd     opc = iota // return
-	iBlock              // blocks[k]
-	iTests              // to the target of the first of tests[k] that holds
+	iLine               // lines[k]
 	iApply              // table k; goes on where its action is
 	iExtract            // heads[k] from the packet; to c if it is too short
 	iSelect             // selects[k]
@@ -59,18 +58,18 @@ func (o opc) jumps() bool {
 // it reads, or c the target of a jump; s is a shift and k a constant, a mask or
 // an index. What follows it is at next.
 type ins struct {
-	op      opc
-	s       uint8
-	a, b, c uint32
-	next    uint32
-	k       uint64
+	op   opc
+	s    uint8
+	a, b uint16
+	c    uint32
+	next uint32
+	k    uint64
 }
 
 // code is a program's instructions and what they refer to.
 type code struct {
 	ins     []ins
-	blocks  [][]step
-	tests   [][]test
+	lines   []line
 	heads   []headCode
 	selects []selection
 	hashes  []hashCode
@@ -83,42 +82,58 @@ type code struct {
 	egress  uint32
 }
 
-// step is one operation of a block. One formula is a move, a shift, a mask, a
-// sum, a difference or a complement, without a branch:
-//
-//	a = ((rotate(b, s) & m ^ pre) + c ^ post) & k
+// line is a series of steps, then a series of tests: the target of the first
+// that holds is where to go on.
+type line struct {
+	steps []step
+	tests []test
+}
+
+// step is one operation. One formula is a move, a shift and a mask, another
+// also a sum, a difference or a complement, without a branch.
 type step struct {
-	a, b, c   uint32
+	m, k      uint64
+	a, b, c   uint16
 	s         uint8 // bits to the left
 	pre, post int8  // 0 or -1
 	kind      stepKind
-	m, k      uint64
 }
 
 type stepKind uint8
 
 const (
-	stepMix  stepKind = iota
-	stepAdd           // the header at a (its first slot), with valid slot b, of k bytes, zeroed, becomes valid
-	stepKeep          // the same, fields kept
-	stepDel           // becomes invalid
+	stepMove stepKind = iota // a = rotate(b, s) & m
+	stepMix                  // a = ((rotate(b, s) & m ^ pre) + c ^ post) & k
+	stepAdd                  // the header at a (its first slot), with valid slot b, of k bytes, zeroed, becomes valid; c = 0
+	stepKeep                 // the same, fields kept
+	stepDel                  // becomes invalid
 )
 
-// test compares slots a & m and b; it holds if the outcome is want.
+// test compares slots; it holds if the outcome is want.
 type test struct {
-	a, b uint32
+	m, v uint64
+	a, b uint16
 	to   uint32
-	less bool // a < b, unsigned after both are changed by flip; else a & m == b
+	kind testKind
 	want bool
-	m    uint64
-	flip uint64
+	_    [6]uint8 // 32 bytes
 }
+
+type testKind uint8
+
+const (
+	testValue testKind = iota // a & m == v
+	testEqual                 // a == b
+	testLess                  // a < b, unsigned once m has been added to both
+)
 
 // headCode extracts a header of fixed length.
 type headCode struct {
-	chunks []chunk
-	n      int // bytes
-	valid  uint32
+	h     *header
+	load  []chunk
+	n     int // bytes
+	valid uint16
+	off   uint16 // slot for its place in the packet
 }
 
 // selection is a transition over key parts that fit one word.
@@ -129,7 +144,7 @@ type selection struct {
 }
 
 type selectPart struct {
-	slot  uint32
+	slot  uint16
 	shift uint8
 }
 
@@ -141,6 +156,6 @@ type selectCase struct {
 // hashCode is base + calc modulo max, for slots base and max.
 type hashCode struct {
 	calc           *calc
-	dst, base, max uint32
+	dst, base, max uint16
 	mask           uint64
 }

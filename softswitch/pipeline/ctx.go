@@ -48,7 +48,7 @@ type ctx struct {
 
 func newCtx(m *Machine) *ctx {
 	p := m.prog
-	f := make([]uint64, p.temp0+maxTemps+len(p.consts))
+	f := make([]uint64, maxFrameSlots)
 	copy(f[p.temp0+maxTemps:], p.consts)
 	return &ctx{m: m, prog: p, f: f, vb: make([]byte, p.varBytes),
 		key: make([]uint64, max(8, p.maxKey)), mkey: make([]uint64, max(8, p.maxKey)),

@@ -13,7 +13,7 @@ type coder struct {
 	steps []step
 	place []int32 // of each label, -1 = not yet
 	temps int     // temporaries in use
-	memo  map[string]uint32
+	memo  map[string]uint16
 }
 
 const (
@@ -22,7 +22,7 @@ const (
 	maxCode  = 1 << 20 // instructions of a program
 )
 
-func (l *loader) coder() *coder { return &coder{l: l, memo: map[string]uint32{}} }
+func (l *loader) coder() *coder { return &coder{l: l, memo: map[string]uint16{}} }
 
 func (g *coder) label() label {
 	g.place = append(g.place, -1)
@@ -60,13 +60,13 @@ func (g *coder) step(p step) {
 }
 
 // move emits a = rotate(b, s) & m.
-func (g *coder) move(a, b uint32, s uint8, m uint64) {
-	g.step(step{a: a, b: b, c: g.l.literal(0), s: s, m: m, k: allOnes})
+func (g *coder) move(a, b uint16, s uint8, m uint64) {
+	g.step(step{a: a, b: b, s: s, m: m})
 }
 
 // set emits a = v.
-func (g *coder) set(a uint32, v uint64) {
-	g.step(step{a: a, b: g.l.literal(v), c: g.l.literal(0), m: allOnes, k: allOnes})
+func (g *coder) set(a uint16, v uint64) {
+	g.step(step{a: a, b: g.l.literal(v), m: allOnes})
 }
 
 // test emits: go to if t holds.
@@ -76,28 +76,32 @@ func (g *coder) test(t test, to label) {
 }
 
 // ifEqualTo emits: go to if (slot & m == v) is want.
-func (g *coder) ifEqualTo(slot uint32, m, v uint64, want bool, to label) {
-	g.test(test{a: slot, b: g.l.literal(v), m: m, want: want}, to)
+func (g *coder) ifEqualTo(slot uint16, m, v uint64, want bool, to label) {
+	g.test(test{a: slot, v: v, m: m, want: want}, to)
 }
 
 // ifSlot emits: go to if (slot != 0) is want.
-func (g *coder) ifSlot(slot uint32, want bool, to label) { g.ifEqualTo(slot, allOnes, 0, !want, to) }
+func (g *coder) ifSlot(slot uint16, want bool, to label) { g.ifEqualTo(slot, allOnes, 0, !want, to) }
 
 // temp is a slot for an intermediate result; it is free again when the statement ends.
-func (g *coder) temp() uint32 {
+func (g *coder) temp() uint16 {
 	if g.temps == maxTemps {
 		g.l.fail("expression too large")
 	}
 	g.temps++
-	return uint32(g.l.p.temp0 + g.temps - 1)
+	return uint16(g.l.p.temp0 + g.temps - 1)
 }
 
 // literal is a slot that always holds v.
-func (l *loader) literal(v uint64) uint32 {
+func (l *loader) literal(v uint64) uint16 {
 	if s, ok := l.pool[v]; ok {
 		return s
 	}
-	s := uint32(l.p.temp0 + maxTemps + len(l.p.consts))
+	at := l.p.temp0 + maxTemps + len(l.p.consts)
+	if at >= maxFrameSlots {
+		l.fail("more than %d words of fields and constants", maxFrameSlots)
+	}
+	s := uint16(at)
 	l.p.consts = append(l.p.consts, v)
 	l.pool[v] = s
 	return s

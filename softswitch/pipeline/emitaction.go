@@ -120,7 +120,7 @@ func (g *coder) fast(name string, a []jValue) bool {
 		g.emit(ins{op: iDrop})
 		return true
 	case "add_header", "add_header_fast", "remove_header":
-		return g.validity(name, l.value(a[0], 0))
+		return g.validity(name, l.headerOnly(a[0]))
 	case "count":
 		return g.count(a)
 	case "modify_field_with_hash_based_offset":
@@ -131,13 +131,14 @@ func (g *coder) fast(name string, a []jValue) bool {
 
 // assign emits dst = src; false if there is no such form.
 func (g *coder) assign(dst, src *expr) bool {
+	g.l.lvalue(dst)
 	if dst.op != opField || dst.f.varlen || dst.f.sat || dst.f.valid || src.kind != kData {
 		return false
 	}
 	if dst.f.n > 1 {
 		return g.assignWide(dst.f, src)
 	}
-	g.into(uint32(dst.f.slot), dst.f.mask(), src)
+	g.into(uint16(dst.f.slot), dst.f.mask(), src)
 	return true
 }
 
@@ -146,8 +147,11 @@ func (g *coder) validity(name string, e *expr) bool {
 	if e.op != opHeader || e.h.vl != nil || e.h.union != nil {
 		return false
 	}
+	if name == "add_header_fast" {
+		e.h.whole = true // it has fields that were never extracted
+	}
 	kind := map[string]stepKind{"add_header": stepAdd, "add_header_fast": stepKeep, "remove_header": stepDel}[name]
-	g.step(step{kind: kind, a: uint32(e.h.first), b: uint32(e.h.vslot), k: uint64(e.h.wire())})
+	g.step(step{kind: kind, a: uint16(e.h.first), b: uint16(e.h.vslot), c: uint16(e.h.off), k: uint64(e.h.wire())})
 	return true
 }
 
@@ -166,6 +170,7 @@ func (g *coder) count(a []jValue) bool {
 func (g *coder) hash(a []jValue) bool {
 	l := g.l
 	dst := l.data(a[0])
+	l.lvalue(dst)
 	calc := l.p.calcs[l.object(a[2], "calculation")]
 	if calc == nil {
 		l.fail("no calculation %s", a[2].Value)
@@ -173,7 +178,7 @@ func (g *coder) hash(a []jValue) bool {
 	if dst.op != opField || dst.f.n > 1 || dst.f.varlen || dst.f.valid {
 		return false
 	}
-	h := hashCode{calc: calc, dst: uint32(dst.f.slot), mask: dst.f.mask()}
+	h := hashCode{calc: calc, dst: uint16(dst.f.slot), mask: dst.f.mask()}
 	h.base = g.number(l.data(a[1]))
 	h.max = g.number(l.data(a[3]))
 	l.p.code.hashes = append(l.p.code.hashes, h)

@@ -30,7 +30,7 @@ func (g *coder) branch(e *expr, want bool, to label) {
 			g.branchClosure(e, want, to)
 			return
 		}
-		g.ifSlot(uint32(e.r.h.vslot), want, to)
+		g.ifSlot(uint16(e.r.h.vslot), want, to)
 	case opEq, opNe:
 		g.ifEqual(e, want == (e.op == opEq), to)
 	case opLt, opLe, opGt, opGe:
@@ -88,7 +88,7 @@ func (g *coder) ifEqual(e *expr, want bool, to label) {
 		return
 	}
 	x := g.number(l)
-	g.test(test{a: x, b: g.number(r), m: allOnes, want: want}, to)
+	g.test(test{kind: testEqual, a: x, b: g.number(r), want: want}, to)
 }
 
 // ifConstant emits: go to if (e == v) is want.
@@ -109,11 +109,11 @@ func (g *coder) ifLess(e *expr, want bool, to label) {
 	if e.op == opLe || e.op == opGe { // a <= b is not b < a
 		a, b, want = b, a, !want
 	}
-	t := test{less: true, want: want}
+	t := test{kind: testLess, want: want}
 	switch {
 	case a.fitsU() && b.fitsU():
 	case a.fitsS() && b.fitsS():
-		t.flip = 1 << 63
+		t.m = 1 << 63
 	default:
 		l := &expr{op: opLt, kind: kBool, l: a, r: b}
 		g.branchClosure(l, want, to)

@@ -5,7 +5,17 @@ import "slices"
 // generate emits the program once all its parts are known.
 func (l *loader) generate() {
 	g := l.coder()
+	for _, h := range l.p.headers {
+		h.settle()
+	}
 	x := &l.p.code
+	for i := range x.heads {
+		k := &x.heads[i]
+		k.load, k.n, k.valid, k.off = k.h.load, k.h.preLen, uint16(k.h.vslot), uint16(k.h.off)
+		if k.h.whole {
+			k.off = uint16(l.p.temp0) // to be ignored
+		}
+	}
 	x.parser = uint32(g.parser(l.p.parser))
 	x.ingress = uint32(g.control(l.p.ingress))
 	x.egress = uint32(g.control(l.p.egress))

@@ -7,7 +7,7 @@ import (
 
 // operand is a number as a step reads it: rotate(slot, s) & m, complemented if not.
 type operand struct {
-	slot uint32
+	slot uint16
 	s    uint8
 	m    uint64
 	not  bool
@@ -87,24 +87,24 @@ func (o operand) shift(left bool, n uint8) operand {
 }
 
 // param0 is the slot of a word of the running action's parameters.
-func (l *loader) param0(word int) uint32 {
+func (l *loader) param0(word int) uint16 {
 	if word >= maxParams {
 		l.unsupported("more than %d words of action parameters", maxParams)
 	}
-	return uint32(l.p.temp0 - maxParams + word)
+	return uint16(l.p.temp0 - maxParams + word)
 }
 
 // number emits e and returns the slot that then holds it modulo 2^64, with the
 // exactness of loader.number.
-func (g *coder) number(e *expr) uint32 {
+func (g *coder) number(e *expr) uint16 {
 	e = strip(e)
 	switch {
 	case e.op == opConst:
 		return g.l.literal(low64(e.c))
 	case e.op == opField && !e.f.signed && !e.f.varlen:
-		return uint32(e.f.slot)
+		return uint16(e.f.slot)
 	case e.op == opB2D && e.r.op == opValid && e.r.r.op == opHeader:
-		return uint32(e.r.r.h.vslot)
+		return uint16(e.r.r.h.vslot)
 	}
 	key, ok := e.key()
 	if t, seen := g.memo[key]; ok && seen {
@@ -143,7 +143,7 @@ func (e *expr) key() (string, bool) {
 }
 
 // into emits a = e & k.
-func (g *coder) into(a uint32, k uint64, e *expr) {
+func (g *coder) into(a uint16, k uint64, e *expr) {
 	if g.l.plain {
 		g.closure(a, k, e)
 		return
@@ -163,7 +163,7 @@ func (g *coder) into(a uint32, k uint64, e *expr) {
 		g.move(a, o.slot, o.s, o.m&k)
 	case opNot:
 		o := g.operand(e.r)
-		p := step{a: a, b: o.slot, c: g.l.literal(0), s: o.s, m: o.m, k: k}
+		p := step{kind: stepMix, a: a, b: o.slot, c: g.l.literal(0), s: o.s, m: o.m, k: k}
 		if !o.not {
 			p.pre = -1
 		}
@@ -181,16 +181,16 @@ func (g *coder) into(a uint32, k uint64, e *expr) {
 	case opB2D:
 		g.bit(a, k, e.r)
 	case opLastIndex:
-		g.step(step{a: a, b: uint32(e.r.stackNext()), c: g.l.literal(allOnes), m: allOnes, k: k})
+		g.step(step{kind: stepMix, a: a, b: uint16(e.r.stackNext()), c: g.l.literal(allOnes), m: allOnes, k: k})
 	case opStackSize:
-		g.move(a, uint32(e.r.stackNext()), 0, k)
+		g.move(a, uint16(e.r.stackNext()), 0, k)
 	default:
 		g.closure(a, k, e)
 	}
 }
 
 // choice emits a = cond ? l : r. What one arm computes the other may not use.
-func (g *coder) choice(a uint32, k uint64, e *expr) {
+func (g *coder) choice(a uint16, k uint64, e *expr) {
 	no, end := g.label(), g.label()
 	g.branch(e.cond, false, no)
 	clear(g.memo)
@@ -204,7 +204,7 @@ func (g *coder) choice(a uint32, k uint64, e *expr) {
 }
 
 // closure emits the general form.
-func (g *coder) closure(a uint32, k uint64, e *expr) {
+func (g *coder) closure(a uint16, k uint64, e *expr) {
 	x := &g.l.p.code
 	x.nums = append(x.nums, g.l.number(e))
 	g.emit(ins{op: iNum, a: a, k: uint64(len(x.nums) - 1)})
@@ -213,21 +213,21 @@ func (g *coder) closure(a uint32, k uint64, e *expr) {
 	}
 }
 
-func (g *coder) field(a uint32, k uint64, f *field) {
+func (g *coder) field(a uint16, k uint64, f *field) {
 	switch {
 	case f.varlen: // not a number
 		g.set(a, 0)
 	case f.signed && f.width < 64:
-		g.emit(ins{op: iSext, s: uint8(64 - f.width), a: a, b: uint32(f.slot), k: k})
+		g.emit(ins{op: iSext, s: uint8(64 - f.width), a: a, b: uint16(f.slot), k: k})
 	default:
-		g.move(a, uint32(f.slot), 0, k)
+		g.move(a, uint16(f.slot), 0, k)
 	}
 }
 
 // bit emits a = the boolean e.
-func (g *coder) bit(a uint32, k uint64, e *expr) {
+func (g *coder) bit(a uint16, k uint64, e *expr) {
 	if e.op == opValid && e.r.op == opHeader {
-		g.move(a, uint32(e.r.h.vslot), 0, k)
+		g.move(a, uint16(e.r.h.vslot), 0, k)
 		return
 	}
 	no, end := g.label(), g.label()
@@ -241,8 +241,8 @@ func (g *coder) bit(a uint32, k uint64, e *expr) {
 }
 
 // sum emits a = (l ± r) & k.
-func (g *coder) sum(a uint32, k uint64, l, r *expr, minus bool) {
-	p := step{a: a, k: k}
+func (g *coder) sum(a uint16, k uint64, l, r *expr, minus bool) {
+	p := step{kind: stepMix, a: a, k: k}
 	switch {
 	case minus && r.op == opConst:
 		p.c = g.l.literal(-low64(r.c))
@@ -261,7 +261,7 @@ func (g *coder) sum(a uint32, k uint64, l, r *expr, minus bool) {
 }
 
 // bitwise emits & | ^ and *.
-func (g *coder) bitwise(a uint32, k uint64, e *expr) {
+func (g *coder) bitwise(a uint16, k uint64, e *expr) {
 	switch {
 	case e.op == opAnd && (e.l.op == opConst || e.r.op == opConst):
 		x, mask := e.l, e.r
@@ -276,10 +276,10 @@ func (g *coder) bitwise(a uint32, k uint64, e *expr) {
 	}
 	op := map[opcode]opc{opMul: iMul, opAnd: iAnd, opOr: iOr, opXor: iXor}[e.op]
 	x := g.number(e.l)
-	g.emit(ins{op: op, a: a, b: x, c: g.number(e.r), k: k})
+	g.emit(ins{op: op, a: a, b: x, c: uint32(g.number(e.r)), k: k})
 }
 
-func (g *coder) shift(a uint32, k uint64, e *expr) {
+func (g *coder) shift(a uint16, k uint64, e *expr) {
 	constant := e.r.op == opConst && e.r.fitsU()
 	if e.op == opShr && constant && e.l.op == opField && e.l.f.n > 1 && !e.l.f.signed {
 		g.wideShift(a, k, e.l.f, e.r.c.Uint64())
@@ -304,24 +304,24 @@ func (g *coder) shift(a uint32, k uint64, e *expr) {
 	case small:
 		g.emit(ins{op: iSarK, a: a, b: x, s: uint8(e.r.c.Uint64()), k: k})
 	case e.op == opShl:
-		g.emit(ins{op: iShl, a: a, b: x, c: g.number(e.r), k: k})
+		g.emit(ins{op: iShl, a: a, b: x, c: uint32(g.number(e.r)), k: k})
 	case e.l.fitsU():
-		g.emit(ins{op: iShr, a: a, b: x, c: g.number(e.r), k: k})
+		g.emit(ins{op: iShr, a: a, b: x, c: uint32(g.number(e.r)), k: k})
 	default:
-		g.emit(ins{op: iSar, a: a, b: x, c: g.number(e.r), k: k})
+		g.emit(ins{op: iSar, a: a, b: x, c: uint32(g.number(e.r)), k: k})
 	}
 }
 
 // wideShift emits 64 bits out of the middle of a wide field.
-func (g *coder) wideShift(a uint32, k uint64, f *field, by uint64) {
+func (g *coder) wideShift(a uint16, k uint64, f *field, by uint64) {
 	limb, s := int(min(by/64, uint64(f.n))), uint8(by%64)
-	lo := uint32(f.slot + limb)
+	lo := uint16(f.slot + limb)
 	switch {
 	case limb >= f.n:
 		g.set(a, 0)
 	case s == 0 || limb+1 == f.n:
 		g.move(a, lo, -s&63, k&(allOnes>>s))
 	default:
-		g.emit(ins{op: iCatK, s: s, a: a, b: lo, c: lo + 1, k: k})
+		g.emit(ins{op: iCatK, s: s, a: a, b: lo, c: uint32(lo + 1), k: k})
 	}
 }

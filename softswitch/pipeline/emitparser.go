@@ -134,7 +134,7 @@ func (s *parseState) narrow() ([]selectPart, bool) {
 		if k.field == nil || k.n > 1 || at+k.width > 64 {
 			return nil, false
 		}
-		parts = append(parts, selectPart{slot: uint32(k.field.slot), shift: uint8(at)})
+		parts = append(parts, selectPart{slot: uint16(k.field.slot), shift: uint8(at)})
 		at += k.width
 	}
 	for i := range s.cases {

@@ -19,10 +19,10 @@ func limbwise(e *expr) bool {
 }
 
 // limb returns a slot with limb i of a limbwise expression.
-func (g *coder) limb(e *expr, i int) uint32 {
+func (g *coder) limb(e *expr, i int) uint16 {
 	switch {
 	case e.op == opField && i < e.f.n:
-		return uint32(e.f.slot + i)
+		return uint16(e.f.slot + i)
 	case e.op == opConst:
 		v := new(big.Int).Rsh(e.c, uint(64*i))
 		return g.l.literal(low64(v))
@@ -37,7 +37,7 @@ func (g *coder) limb(e *expr, i int) uint32 {
 }
 
 // limbInto emits a = limb i of e & k.
-func (g *coder) limbInto(a uint32, k uint64, e *expr, i int) {
+func (g *coder) limbInto(a uint16, k uint64, e *expr, i int) {
 	switch {
 	case e.fitsU() && i == 0:
 		g.into(a, k, e)
@@ -46,7 +46,7 @@ func (g *coder) limbInto(a uint32, k uint64, e *expr, i int) {
 	case e.op == opAnd || e.op == opOr || e.op == opXor:
 		x := g.limb(e.l, i)
 		op := map[opcode]opc{opAnd: iAnd, opOr: iOr, opXor: iXor}[e.op]
-		g.emit(ins{op: op, a: a, b: x, c: g.limb(e.r, i), k: k})
+		g.emit(ins{op: op, a: a, b: x, c: uint32(g.limb(e.r, i)), k: k})
 	default:
 		g.move(a, g.limb(e, i), 0, k)
 	}
@@ -66,7 +66,7 @@ func (g *coder) assignWide(f *field, e *expr) bool {
 		return false
 	}
 	for i := range f.n {
-		g.limbInto(uint32(f.slot+i), limbMask(f.width, i), e, i)
+		g.limbInto(uint16(f.slot+i), limbMask(f.width, i), e, i)
 	}
 	return true
 }
@@ -83,7 +83,7 @@ func (g *coder) ifSame(l, r *expr, want bool, to label) bool {
 	}
 	for i := range n {
 		x := g.limb(l, i)
-		g.test(test{a: x, b: g.limb(r, i), m: allOnes}, differ)
+		g.test(test{kind: testEqual, a: x, b: g.limb(r, i)}, differ)
 	}
 	if want {
 		g.jump(to)

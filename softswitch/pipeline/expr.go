@@ -168,6 +168,14 @@ func (l *loader) rawValue(raw json.RawMessage, depth int) *expr {
 	return l.value(v, depth)
 }
 
+// headerOnly parses a header of which only the validity matters.
+func (l *loader) headerOnly(v jValue) *expr {
+	if v.Type != "header" {
+		return l.value(v, 0)
+	}
+	return &expr{op: opHeader, kind: kHeader, h: l.headerRef(l.str(v.Value))}
+}
+
 // value parses a type/value object.
 func (l *loader) value(v jValue, depth int) *expr {
 	if depth > depthLimit {
@@ -194,7 +202,9 @@ func (l *loader) value(v jValue, depth int) *expr {
 	case "stack_field":
 		return l.lastField(v.Value)
 	case "header":
-		return &expr{op: opHeader, kind: kHeader, h: l.headerRef(l.str(v.Value))}
+		e := l.headerOnly(v)
+		e.h.whole = true
+		return e
 	case "header_stack":
 		return &expr{op: opStack, kind: kStack, st: l.stackRef(l.str(v.Value))}
 	case "header_union":
@@ -390,6 +400,11 @@ func (l *loader) headerOp(j *jExpr, depth int) *expr {
 	}
 	switch j.Op {
 	case "valid":
+		var v jValue
+		l.decode(j.Right, &v)
+		if v.Type == "header" {
+			return &expr{op: opValid, kind: kBool, r: l.headerOnly(v)}
+		}
 		return &expr{op: opValid, kind: kBool, r: right(kHeader)}
 	case "valid_union":
 		return &expr{op: opValidUnion, kind: kBool, r: right(kUnion)}

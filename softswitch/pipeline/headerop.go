@@ -5,7 +5,7 @@ package pipeline
 func (l *loader) headerPrimitive(name string, a []jValue) op {
 	switch name {
 	case "add_header", "add_header_fast", "remove_header":
-		e := l.value(a[0], 0)
+		e := l.headerOnly(a[0])
 		l.want(e, kHeader)
 		return l.validity(name, e)
 	case "assign_header", "copy_header":
@@ -77,11 +77,17 @@ func (l *loader) assignHeaders(a []jValue) op {
 func (l *loader) validity(name string, e *expr) op {
 	add := name != "remove_header"
 	zero := name == "add_header"
+	if name == "add_header_fast" {
+		for _, h := range e.candidates() {
+			h.whole = true
+		}
+	}
 	do := func(c *ctx, h *header) {
 		switch {
 		case add && !c.isValid(h):
 			if zero {
 				c.zero(h)
+				c.f[h.off] = 0
 			}
 			c.setValid(h)
 			c.length += c.size(h)

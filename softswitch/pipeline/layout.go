@@ -33,6 +33,7 @@ type field struct {
 	sat    bool // assignments saturate
 	valid  bool // the hidden $valid$ field
 	used   bool // read by the program
+	set    bool // written by the program, other than by extracting its header
 	header *header
 	std    *field // the standard metadata field that this is
 	// variable-length fields: slot holds the length in bytes, the contents
@@ -69,6 +70,14 @@ type header struct {
 	preLen   int     // bytes
 	postLen  int
 	vl       *field // nil if fixed
+	// A raw header stays in the packet: extracting notes where it is (slot off:
+	// one more than its offset, 0 = nowhere), loads what the program reads
+	// (load), and the deparser copies it and stores what the program writes
+	// (store). Headers that the program handles as a whole are not raw.
+	whole bool
+	off   int
+	load  []chunk
+	store []chunk
 }
 
 type headerType struct {
@@ -240,7 +249,9 @@ func (l *loader) placeHeader(j jHeader, types map[string]*headerType) *header {
 	}
 	h.valid = &field{name: j.Name + ".$valid$", slot: p.slots, width: 1, n: 1, valid: true, header: h}
 	h.vslot = p.slots
-	p.slots++
+	h.off = p.slots + 1
+	h.whole = h.vl != nil
+	p.slots += 2
 	p.headers = append(p.headers, h)
 	p.byName[j.Name] = h
 	return h
@@ -255,6 +266,7 @@ func (l *loader) loadStacks(byID map[int]*header) {
 				if h == nil || (len(st.elems) > 0 && h.typ != st.elems[0].typ) {
 					l.fail("header_ids: header %d is missing or of another type", id)
 				}
+				h.whole = true
 				st.elems = append(st.elems, h)
 			}
 			if len(st.elems) == 0 {
@@ -275,7 +287,7 @@ func (l *loader) loadUnions(byID map[int]*header) {
 				if h == nil || h.union != nil {
 					l.fail("header_ids: header %d is missing or already in a union", id)
 				}
-				h.union = u
+				h.union, h.whole = u, true
 				u.members = append(u.members, h)
 			}
 			unionByID[j.ID] = u
@@ -399,3 +411,13 @@ func (l *loader) stackRef(name string) *stack {
 
 // wire is the header's length in bytes without its variable-length field.
 func (h *header) wire() int { return h.preLen + h.postLen }
+
+// settle decides, once everything is compiled, what extracting h must load.
+func (h *header) settle() {
+	if h.whole {
+		h.load = h.pre
+		return
+	}
+	h.load = only(h.pre, h.fields, func(f *field) bool { return f.used || f.set })
+	h.store = only(h.pre, h.fields, func(f *field) bool { return f.set })
+}

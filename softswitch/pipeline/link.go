@@ -1,7 +1,7 @@
 package pipeline
 
 // linker makes a program of a coder's instructions: labels become places, jumps
-// disappear, straight lines of steps become blocks and series of tests lists.
+// disappear, steps and tests become lines.
 // What is never reached is left out.
 type linker struct {
 	*coder
@@ -76,10 +76,8 @@ func (k *linker) finish(i uint32) ins {
 	switch in.op {
 	case iEnd:
 		return in
-	case iStep:
-		return k.block(i)
-	case iTest:
-		return k.series(i)
+	case iStep, iTest:
+		return k.line(i)
 	}
 	if in.op.jumps() {
 		in.c = k.at(label(in.c))
@@ -88,24 +86,18 @@ func (k *linker) finish(i uint32) ins {
 	return in
 }
 
-// block gathers the steps from i on, also those behind jumps.
-func (k *linker) block(i uint32) ins {
-	var steps []step
-	for ; k.code[i].op == iStep && len(steps) < maxSteps; i = k.past(i + 1) {
-		steps = append(steps, k.steps[k.code[i].k])
+// line gathers the steps from i on, also those behind jumps, and the tests
+// behind them.
+func (k *linker) line(i uint32) ins {
+	var l line
+	for ; k.code[i].op == iStep && len(l.steps) < maxSteps; i = k.past(i + 1) {
+		l.steps = append(l.steps, k.steps[k.code[i].k])
 	}
-	k.x.blocks = append(k.x.blocks, steps)
-	return ins{op: iBlock, k: uint64(len(k.x.blocks) - 1), next: k.to(i)}
-}
-
-// series gathers the tests that follow each other if none holds.
-func (k *linker) series(i uint32) ins {
-	var tests []test
-	for ; k.code[i].op == iTest && len(tests) < maxTests; i = k.past(i + 1) {
+	for ; k.code[i].op == iTest && len(l.tests) < maxTests; i = k.past(i + 1) {
 		t := k.tests[k.code[i].k]
 		t.to = k.at(label(k.code[i].c))
-		tests = append(tests, t)
+		l.tests = append(l.tests, t)
 	}
-	k.x.tests = append(k.x.tests, tests)
-	return ins{op: iTests, k: uint64(len(k.x.tests) - 1), next: k.to(i)}
+	k.x.lines = append(k.x.lines, l)
+	return ins{op: iLine, k: uint64(len(k.x.lines) - 1), next: k.to(i)}
 }

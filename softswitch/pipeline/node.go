@@ -179,7 +179,7 @@ func (l *loader) loadDeparser() {
 			if h.metadata {
 				l.fail("order: metadata %s", n)
 			}
-			l.p.deparse = append(l.p.deparse, emitted{valid: h.vslot, h: h})
+			l.p.deparse = append(l.p.deparse, emitted{valid: uint16(h.vslot), h: h})
 			l.p.maxHeaders += h.preLen + h.postLen
 			if h.vl != nil {
 				l.p.maxHeaders += h.vl.max

@@ -76,7 +76,7 @@ func (g *coder) extract(dst jValue, fail label) {
 		l.extractable(h, nil)
 		if h.vl == nil && h.union == nil {
 			x := &l.p.code
-			x.heads = append(x.heads, headCode{chunks: h.pre, n: h.preLen, valid: uint32(h.vslot)})
+			x.heads = append(x.heads, headCode{h: h})
 			g.emit(ins{op: iExtract, c: uint32(fail), k: uint64(len(x.heads) - 1)})
 			return
 		}
@@ -216,10 +216,17 @@ func (c *ctx) extract(h *header, bits uint64) {
 	}
 	c.parsed += fixed + int(n)
 	c.setValid(h)
+	c.f[h.off] = 0
 }
 
 // emitHeader writes h to out, which has eight bytes to spare, and returns its length.
 func (c *ctx) emitHeader(h *header, out []byte) int {
+	if at := c.f[h.off]; at != 0 {
+		from := c.frame[at-1:]
+		copy(out[:h.preLen], from)
+		patch(h.store, c.f, from, out)
+		return h.preLen
+	}
 	deposit(h.pre, c.f, out)
 	if h.vl == nil {
 		return h.preLen

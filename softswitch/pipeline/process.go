@@ -280,7 +280,7 @@ func (c *ctx) afterEgress(port uint16) {
 
 // emitted is a header in the deparser's order.
 type emitted struct {
-	valid int // slot
+	valid uint16 // slot
 	h     *header
 }
 
@@ -296,9 +296,9 @@ func (c *ctx) deparseFrame() []byte {
 		c.out = make([]byte, need)
 	}
 	out := c.out[:cap(c.out)]
-	f := c.f
-	for i := range c.prog.deparse {
-		if e := &c.prog.deparse[i]; f[e.valid] != 0 {
+	f := (*slots)(c.f)
+	for list := c.prog.deparse; len(list) > 0; list = list[1:] {
+		if e := &list[0]; f[e.valid&slotMask] != 0 {
 			n += c.emitHeader(e.h, out[n:])
 		}
 	}

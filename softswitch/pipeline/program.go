@@ -57,11 +57,12 @@ type meterDef struct {
 
 // Limits on what a program may ask for, so that a malformed one cannot exhaust memory.
 const (
-	maxWidth   = 1 << 15 // bits of a field
-	maxSlots   = 1 << 20
-	maxCells   = 1 << 23 // cells of all arrays together, registers in words
-	maxScratch = 1 << 16
-	maxParams  = 256 // words of an action's parameters
+	maxWidth      = 1 << 15 // bits of a field
+	maxSlots      = maxFrameSlots - maxParams - maxTemps - 1024
+	maxFrameSlots = 1 << 14 // of a context: state, parameters, temporaries, constants
+	maxCells      = 1 << 23 // cells of all arrays together, registers in words
+	maxScratch    = 1 << 16
+	maxParams     = 256 // words of an action's parameters
 )
 
 // loadError is what the compiler panics with; Load returns it.
@@ -76,7 +77,7 @@ type loader struct {
 	actByID map[int]*action
 	params  []paramDef        // of the action being compiled
 	regs    map[int]bool      // that the code being compiled uses; nil where none may be
-	pool    map[uint64]uint32 // slots of constants
+	pool    map[uint64]uint16 // slots of constants
 	plain   bool              // emit nothing but closures; for tests
 }
 
@@ -101,7 +102,7 @@ func Load(bmv2JSON []byte) (p *Program, err error) { return load(bmv2JSON, false
 
 func load(bmv2JSON []byte, plain bool) (p *Program, err error) {
 	l := &loader{p: &Program{}, path: []string{"$"}, nodes: map[string]*node{}, actByID: map[int]*action{},
-		pool: map[uint64]uint32{}, plain: plain}
+		pool: map[uint64]uint16{}, plain: plain}
 	if err := json.Unmarshal(bmv2JSON, &l.j); err != nil {
 		return nil, fmt.Errorf("bmv2 json: %w", err)
 	}
@@ -220,7 +221,9 @@ func (l *loader) fieldList(elements []jValue) []*field {
 		if e.Type != "field" {
 			l.unsupported("element of type %q in a field list", e.Type)
 		}
-		fs = append(fs, l.fieldRef(e.Value))
+		f := l.fieldRef(e.Value).use()
+		f.set = true // the field may come with a packet that is sent again
+		fs = append(fs, f)
 	}
 	return fs
 }

@@ -2,84 +2,122 @@ package pipeline
 
 import "math/bits"
 
-// run executes instructions from pc to the next iEnd.
+// slots are those of a context, in a form that spares checks of bounds.
+type slots [maxFrameSlots]uint64
+
+const slotMask = maxFrameSlots - 1
+
+// run executes instructions from pc to the next iEnd. Only what every packet
+// meets is here: a small loop keeps its state in registers.
 func (c *ctx) run(pc uint32) {
 	x := &c.prog.code
-	code, f := x.ins, c.f
+	code := x.ins
 	for {
 		in := &code[pc]
-		pc = in.next
 		switch in.op {
 		case iEnd:
 			return
-		case iBlock:
-			c.block(x.blocks[in.k])
-		case iTests:
-			for _, t := range x.tests[in.k] {
-				u, v := f[t.a]&t.m^f[t.b], uint64(1)
-				if t.less {
-					u, v = f[t.a]^t.flip, f[t.b]^t.flip
-				}
-				if (u < v) == t.want {
-					pc = t.to
-					break
-				}
-			}
+		case iLine:
+			pc = x.lines[in.k].run(c, in.next)
 		case iApply:
 			pc = c.m.tables[in.k].apply(c)
 		case iExtract:
-			h := &x.heads[in.k]
-			data := c.frame[c.parsed:]
-			if len(data) < h.n {
-				c.stop(c.m.perr.tooShort)
-				pc = in.c
-				continue
-			}
-			extract(h.chunks, f, data)
-			f[h.valid] = 1
-			c.parsed += h.n
-		case iSelect:
-			pc = x.selects[in.k].next(f)
-		case iHash:
-			x.hashes[in.k].run(c)
-		case iCount:
-			c.m.counters[in.k].count(f[in.b], c.arrive)
-		case iDrop:
-			c.drop()
-		case iSetExit:
-			c.exit = true
-		case iExit:
-			if c.exit {
+			pc = x.heads[in.k].extract(c, in)
+		default:
+			if pc = c.other(in); pc == stopped {
 				return
 			}
-		case iLock:
-			c.lock(x.locks[in.k])
-		case iUnlock:
-			c.unlock(x.locks[in.k])
-		case iCall:
-			x.ops[in.k](c)
-		case iNum:
-			f[in.a] = x.nums[in.k](c)
-		case iJumpIf:
-			if x.bools[in.k](c) {
-				pc = in.c
-			}
-		case iJumpNot:
-			if !x.bools[in.k](c) {
-				pc = in.c
-			}
-		case iFailed:
-			if c.failed {
-				pc = in.c
-			}
-		case iLoop:
-			if c.loops++; c.loops > in.k {
-				pc = in.c
-			}
-		default:
-			in.compute(f)
 		}
 	}
+}
+
+const stopped = ^uint32(0)
+
+// other executes the rarer instructions and returns where to go on.
+func (c *ctx) other(in *ins) uint32 {
+	x, f := &c.prog.code, c.f
+	switch in.op {
+	case iSelect:
+		return x.selects[in.k].next(f)
+	case iHash:
+		x.hashes[in.k].run(c)
+	case iCount:
+		c.m.counters[in.k].count(f[in.b], c.arrive)
+	case iDrop:
+		c.drop()
+	case iSetExit:
+		c.exit = true
+	case iExit:
+		if c.exit {
+			return stopped
+		}
+	case iLock:
+		c.lock(x.locks[in.k])
+	case iUnlock:
+		c.unlock(x.locks[in.k])
+	case iCall:
+		x.ops[in.k](c)
+	case iNum:
+		f[in.a] = x.nums[in.k](c)
+	case iJumpIf:
+		if x.bools[in.k](c) {
+			return in.c
+		}
+	case iJumpNot:
+		if !x.bools[in.k](c) {
+			return in.c
+		}
+	case iFailed:
+		if c.failed {
+			return in.c
+		}
+	case iLoop:
+		if c.loops++; c.loops > in.k {
+			return in.c
+		}
+	default:
+		in.compute(f)
+	}
+	return in.next
+}
+
+// run executes steps and tests and returns where to go on.
+func (l *line) run(c *ctx, next uint32) uint32 {
+	f := (*slots)(c.f)
+	for i := range l.steps {
+		p := &l.steps[i]
+		v := bits.RotateLeft64(f[p.b&slotMask], int(p.s)) & p.m
+		if p.kind == stepMove {
+			f[p.a&slotMask] = v
+			continue
+		}
+		c.mix(p, v)
+	}
+	for i := range l.tests {
+		t := &l.tests[i]
+		holds := f[t.a&slotMask]&t.m == t.v
+		if t.kind != testValue {
+			holds = t.compare(f)
+		}
+		if holds == t.want {
+			return t.to
+		}
+	}
+	return next
+}
+
+// extract takes a header from the packet.
+func (h *headCode) extract(c *ctx, in *ins) uint32 {
+	data := c.frame[c.parsed:]
+	if len(data) < h.n {
+		c.stop(c.m.perr.tooShort)
+		return in.c
+	}
+	extract(h.load, c.f, data)
+	c.f[h.valid] = 1
+	c.f[h.off] = uint64(c.parsed + 1)
+	c.parsed += h.n
+	return in.next
 }
 
 // compute executes the rarer arithmetic.
@@ -110,22 +148,24 @@ func (in *ins) compute(f []uint64) {
 	}
 }
 
-// block executes steps.
-func (c *ctx) block(steps []step) {
-	f := c.f
-	for i := range steps {
-		p := &steps[i]
-		if p.kind != stepMix {
-			c.validity(p)
-			continue
-		}
-		v := bits.RotateLeft64(f[p.b], int(p.s))&p.m ^ uint64(int64(p.pre))
-		f[p.a] = (v + f[p.c] ^ uint64(int64(p.post))) & p.k
+// compare evaluates the rarer tests.
+func (t *test) compare(f *slots) bool {
+	u, v := f[t.a&slotMask], f[t.b&slotMask]
+	if t.kind == testEqual {
+		return u == v
 	}
+	return u+t.m < v+t.m
 }
 
-// validity adds or removes a header.
-func (c *ctx) validity(p *step) {
+// mix executes the rarer steps; v is rotate(b, s) & m.
+//
+//go:noinline
+func (c *ctx) mix(p *step, v uint64) {
+	if p.kind == stepMix {
+		v ^= uint64(int64(p.pre))
+		c.f[p.a] = (v + c.f[p.c] ^ uint64(int64(p.post))) & p.k
+		return
+	}
 	valid := &c.f[p.b]
 	switch {
 	case p.kind == stepDel:
@@ -138,6 +178,7 @@ func (c *ctx) validity(p *step) {
 		return
 	case p.kind == stepAdd:
 		clear(c.f[p.a:p.b])
+		c.f[p.c] = 0
 	}
 	*valid = 1
 	c.length += int(p.k)

@@ -34,6 +34,9 @@ func (l *loader) resolveStd() {
 		if f == nil || f.n != 1 || f.varlen {
 			f = &field{name: x.names[1], slot: l.slot(), width: 64, n: 1}
 		}
+		if f.header != nil && !f.header.metadata {
+			f.header.whole = true
+		}
 		*x.dst = *f
 		x.dst.header = nil
 		f.std = x.dst

@@ -247,6 +247,7 @@ func (l *loader) tableMeter(t *tableDef, j *jTable) {
 			l.fail("%v", err)
 		}
 		t.meter = &directMeter{name: m.Name, bytes: m.Type == "bytes", result: l.fieldRef(target)}
+		t.meter.result.set = true
 		if t.meter.result.n != 1 || t.meter.result.varlen {
 			l.unsupported("meter result in %s", t.meter.result.name)
 		}

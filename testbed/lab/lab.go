@@ -48,6 +48,8 @@ type Config struct {
 	SparePorts int
 	// Trace prints what would happen to a packet, as `weft trace` with these flags does; nil: the lab has no trace steps.
 	Trace func(snap *topology.Snapshot, flags []string) ([]string, error)
+	// IdleTimeout and AgeTime are those of agents in this process; 0: engine.Config's defaults.
+	IdleTimeout, AgeTime time.Duration
 	// Logger gets the logs of what runs in this process; nil: nobody.
 	Logger *slog.Logger
 

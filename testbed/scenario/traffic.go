@@ -14,12 +14,21 @@ import (
 // pingTimeout is how long a ping waits for each answer.
 const pingTimeout = time.Second
 
+// patience is how long a ping waits for each answer: all its time for an ICMP error, which a router may send seconds later, when it has asked for
+// the next hop in vain.
+func (p *Ping) patience() time.Duration {
+	if len(p.Outcome.Errors) > 0 {
+		return p.Within
+	}
+	return min(pingTimeout, p.Within)
+}
+
 // Ping implements Hosts.
 func (m *Machines) Ping(ctx context.Context, p Ping) (Measured, error) {
 	var took Measured
 	err := m.each(ctx, p.From, p.To, p.Family, p.Outcome, p.Within, service{}, func(ctx context.Context, from *machine, to netip.AddrPort) error {
 		result, err := from.PingWith(ctx, to.Addr(), host.PingConfig{
-			Count: p.Count, Size: p.Size, TTL: p.TTL, DontFragment: p.DontFragment, Interval: p.Interval, Timeout: min(pingTimeout, p.Within),
+			Count: p.Count, Size: p.Size, TTL: p.TTL, DontFragment: p.DontFragment, Interval: p.Interval, Timeout: p.patience(),
 		})
 		for i, echo := range result.Echoes {
 			switch {
