@@ -33,6 +33,8 @@ type Config struct {
 	Solicit time.Duration
 	// IdleTimeout is how long a flow entry lives without a packet; default 60 s.
 	IdleTimeout time.Duration
+	// PuntRate is how many packets a second each vport may have punted to the agent; default 50,000.
+	PuntRate int64
 	// AgeTime is how long a learnt MAC lives after its last flow (B3); default 30 s.
 	AgeTime time.Duration
 }
@@ -95,6 +97,9 @@ func NewAgent(cfg Config) (*Agent, error) {
 	orDefault(&cfg.Solicit, 10*time.Second)
 	orDefault(&cfg.IdleTimeout, 60*time.Second)
 	orDefault(&cfg.AgeTime, 30*time.Second)
+	if cfg.PuntRate <= 0 {
+		cfg.PuntRate = 50_000
+	}
 	info, err := p4src.Info()
 	if err != nil {
 		return nil, err

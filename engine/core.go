@@ -64,6 +64,7 @@ func newCore(a *Agent) *core {
 		holds: newHolds(), aging: newAging(a.cfg.AgeTime), low: 1,
 		target: targetState{flows: map[p4rt.Key]p4rt.Entity{}, open: map[uint64]struct{}{}},
 	}
+	c.view.puntRate = a.cfg.PuntRate
 	c.layout = newLayout(a.tables, c.locals)
 	c.effects = newEffects(c)
 	c.rebuild(map[subject]struct{}{{kind: subjectSelf}: {}})

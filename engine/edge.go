@@ -82,11 +82,12 @@ func edgeOf(i *state.EdgeInfo) Edge {
 
 // view is what the fixed tables of an edge follow from: everything but flows.
 type view struct {
-	self   Edge
-	links  []Uplink
-	edges  map[string]Edge // the others: as they were last seen alive
-	places map[flow.VPortID]place
-	groups map[flow.Dest][]flow.VPortID // exterior members
+	self     Edge
+	links    []Uplink
+	edges    map[string]Edge // the others: as they were last seen alive
+	places   map[flow.VPortID]place
+	groups   map[flow.Dest][]flow.VPortID // exterior members
+	puntRate int64                        // packets a second that a vport may have punted
 	// nextHop has the MACs of gateways that answered.
 	nextHop map[netip.Addr]packet.MAC
 }

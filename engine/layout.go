@@ -53,6 +53,7 @@ type part struct {
 	names []pathName // of paths
 }
 
+// add notes entries of a stage.
 func (p *part) add(stage int, entries ...*p4rt.Entry) {
 	for _, e := range entries {
 		p.stages[stage] = append(p.stages[stage], e)
@@ -226,6 +227,7 @@ func (l *layout) place(p *part, v *view, id flow.VPortID, at place) error {
 			return err
 		}
 		p.add(stageUnderlay, l.t.LocalCopy(at.at, local))
+		p.stages[stageUnderlay] = append(p.stages[stageUnderlay], l.t.PuntRate(local, v.puntRate))
 		p.add(stageLocation, l.t.Local(id.Dest(), at.at, local)...)
 		p.add(stagePort, l.t.PortMap(at.at, local)...)
 		return nil

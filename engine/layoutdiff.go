@@ -27,6 +27,10 @@ func diff(before, after entitySet) [][]p4rt.Update {
 	for i := range after {
 		for key, want := range after[i] {
 			switch have, ok := before[i][key]; {
+			case key.Kind == p4rt.KindMeterCell: // always there, it can only be set
+				if !ok {
+					stages[i] = append(stages[i], p4rt.Update{Op: p4rt.Modify, Entity: want})
+				}
 			case !ok:
 				stages[i] = append(stages[i], p4rt.Update{Op: p4rt.Insert, Entity: want})
 			case !same(have, want):
@@ -34,7 +38,7 @@ func diff(before, after entitySet) [][]p4rt.Update {
 			}
 		}
 		for key, have := range before[i] {
-			if _, ok := after[i][key]; !ok {
+			if _, ok := after[i][key]; !ok && key.Kind != p4rt.KindMeterCell {
 				at := 2*layoutStages - 1 - i
 				stages[at] = append(stages[at], p4rt.Update{Op: p4rt.Delete, Entity: have})
 			}

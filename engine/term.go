@@ -125,9 +125,12 @@ func (c *core) repair() {
 		return
 	}
 	ctx := c.ctx
-	stages := c.prepare()
+	stages, rates := c.prepare()
 	c.effects.wg.Go(func() {
 		report, err := c.a.session.Reconcile(ctx, stages...)
+		if err == nil {
+			_, err = c.a.session.Write(ctx, rates)
+		}
 		c.a.mail.post(func() {
 			if t.term != reconciling {
 				return // the session was lost meanwhile: the next term does it
@@ -143,8 +146,8 @@ func (c *core) repair() {
 	})
 }
 
-// prepare begins a reconcile: it returns what the target is to hold.
-func (c *core) prepare() []p4rt.Stage {
+// prepare begins a reconcile: it returns what the target is to hold, and the rates to set.
+func (c *core) prepare() (stages []p4rt.Stage, rates []p4rt.Update) {
 	t := &c.target
 	t.term, t.broken = reconciling, false
 	t.due, t.owed = append(t.due, t.owed...), nil
@@ -197,24 +200,32 @@ func (c *core) serve() {
 func (a *Agent) reconcile(ctx context.Context, term *p4rt.Term) error {
 	c := a.core
 	var stages []p4rt.Stage
-	if err := a.mail.call(ctx, func() { stages = c.prepare() }); err != nil {
+	var rates []p4rt.Update
+	if err := a.mail.call(ctx, func() { stages, rates = c.prepare() }); err != nil {
 		return err
 	}
 	report, err := term.Reconcile(ctx, stages...)
+	if err == nil {
+		_, err = term.Write(ctx, rates)
+	}
 	if err != nil {
 		return err
 	}
 	return a.mail.call(ctx, func() { c.reconciled(report) })
 }
 
-// stages lists all that the target is to hold by the tables' dependency order.
-func (c *core) stages() []p4rt.Stage {
+// stages lists all that the target is to hold by the tables' dependency order, and the meters, which are always there.
+func (c *core) stages() ([]p4rt.Stage, []p4rt.Update) {
 	byTable := make(map[*p4rt.Table][]p4rt.Entity)
 	var groups []p4rt.Entity
+	var rates []p4rt.Update
 	sort := func(e p4rt.Entity) {
-		if entry, ok := e.(*p4rt.Entry); ok {
-			byTable[entry.Table] = append(byTable[entry.Table], e)
-		} else {
+		switch x := e.(type) {
+		case *p4rt.Entry:
+			byTable[x.Table] = append(byTable[x.Table], e)
+		case *p4rt.MeterCell:
+			rates = append(rates, p4rt.Update{Op: p4rt.Modify, Entity: e})
+		default:
 			groups = append(groups, e)
 		}
 	}
@@ -234,7 +245,7 @@ func (c *core) stages() []p4rt.Stage {
 		}
 		stages = append(stages, p4rt.Stage{Tables: ts, Want: each(all)})
 	}
-	return stages
+	return stages, rates
 }
 
 func each(es []p4rt.Entity) iter.Seq[p4rt.Entity] {

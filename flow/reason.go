@@ -40,6 +40,7 @@ const (
 	ReasonNoReplica      Reason = 75 // egress: replica id not in table replica
 	ReasonLocationDrop   Reason = 76 // destination known to be bound nowhere (E14)
 	ReasonBadPacketOut   Reason = 77 // packet-out with an unknown mode, or whose destination does not resolve
+	ReasonPuntRate       Reason = 78 // punts of this vport are over their rate
 )
 
 // IsDrop reports whether the packet was dropped by the pipeline (REASON_IS_DROP).
@@ -113,6 +114,8 @@ func (r Reason) String() string {
 		return "location_drop"
 	case ReasonBadPacketOut:
 		return "bad_packet_out"
+	case ReasonPuntRate:
+		return "punt_rate"
 	}
 	return strconv.Itoa(int(r))
 }

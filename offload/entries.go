@@ -71,6 +71,11 @@ func (t *Tables) PortMap(a Attachment, vport uint16) []*p4rt.Entry {
 	return []*p4rt.Entry{one(false), one(true)}
 }
 
+// PuntRate bounds the packets a second that a local vport may have punted to the engine; what is more is dropped, counted.
+func (t *Tables) PuntRate(vport uint16, rate int64) *p4rt.MeterCell {
+	return &p4rt.MeterCell{Array: t.punts, Index: int64(vport), Config: &p4rt.MeterConfig{CIR: rate, CBurst: rate, PIR: rate, PBurst: rate}}
+}
+
 // Terminate accepts tunnels of a kind to an own address.
 func (t *Tables) Terminate(kind Tunnel, vtep netip.Addr) *p4rt.Entry {
 	table := &t.tunnelTerm6
@@ -128,11 +133,6 @@ func (t *Tables) Remote(dest flow.Dest, peer uint16, moved bool) []*p4rt.Entry {
 		es = append(es, t.location.entry("ingress.to_peer", locationKey(dest, true), u(uint64(peer))))
 	}
 	return es
-}
-
-// Nowhere drops what goes to a destination that is bound nowhere (E14).
-func (t *Tables) Nowhere(dest flow.Dest) []*p4rt.Entry {
-	return []*p4rt.Entry{t.location.entry("ingress.location_drop", locationKey(dest, false)), t.location.entry("ingress.location_drop", locationKey(dest, true))}
 }
 
 // GuardedDrop is where the drops with guards end.

@@ -33,6 +33,7 @@ type Tables struct {
 	replica, l2Rewrite, underlay table
 
 	ingressReasons, egressReasons *p4rt.CounterArray
+	punts                         *p4rt.MeterArray
 }
 
 // flowActions are the three that every flow table has.
@@ -89,6 +90,9 @@ func NewTables(schema *p4rt.Schema) (*Tables, error) {
 		return nil, fmt.Errorf("%w: %w", ErrPipeline, err)
 	}
 	if t.egressReasons, err = schema.Counter("egress.reasons"); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrPipeline, err)
+	}
+	if t.punts, err = schema.Meter("ingress.punts"); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrPipeline, err)
 	}
 	return t, nil
@@ -161,7 +165,14 @@ func (t *Tables) FlowTables() []*p4rt.Table {
 	return []*p4rt.Table{t.dstClass.Table, t.exact4.Table, t.exact6.Table, t.wild4.Table, t.wild6.Table, t.wildL2.Table}
 }
 
-// Reasons are the counters of packets by reason code, of ingress and of egress.
+// Sides of the ingress reasons: where a frame came from. Its index is side << 8 | reason.
+const (
+	SideAccess   = 0
+	SideUnderlay = 1
+	SideCPU      = 2
+)
+
+// Reasons are the counters of packets by reason code: of ingress, by side, every frame; of egress, what it drops.
 func (t *Tables) Reasons() (ingress, egress *p4rt.CounterArray) {
 	return t.ingressReasons, t.egressReasons
 }

@@ -92,6 +92,9 @@ func (e *edge) send(port uint16, frame []byte) []sent {
 	return e.out
 }
 
+// sideUnderlay is the distance between the sides of ingress.reasons: access, underlay, CPU.
+const sideUnderlay = 256
+
 // one processes a frame of which exactly one must leave.
 func (e *edge) one(port uint16, frame []byte) sent {
 	e.t.Helper()
@@ -105,6 +108,12 @@ func (e *edge) one(port uint16, frame []byte) sent {
 // dropped processes a frame that must not leave, and checks the reason's counter.
 func (e *edge) dropped(port uint16, frame []byte, control string, reason int) {
 	e.t.Helper()
+	if control == "ingress" && port >= 256 {
+		reason += sideUnderlay
+		if port == cpuPort {
+			reason += sideUnderlay
+		}
+	}
 	before := e.count(control, reason)
 	if out := e.send(port, frame); len(out) != 0 {
 		e.t.Fatalf("port %d: %d frames left (first on port %d), want a drop", port, len(out), out[0].port)

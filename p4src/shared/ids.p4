@@ -29,6 +29,13 @@ const bit<2> TUNNEL_GENEVE = 3;           // RFC 8926
 // Tunnel flags: the 8 reserved bits behind a VNI; in GRE the top 8 bits of the key.
 const bit<8> TUNNEL_MOVED = 0x01;         // forwarded once by the vport's former edge; never leaves by a tunnel again
 
+// Where a frame came from: the upper two bits of an index of ingress.reasons.
+const bit<2> SIDE_ACCESS   = 0;
+const bit<2> SIDE_UNDERLAY = 1;
+const bit<2> SIDE_CPU      = 2;
+
+const bit<2> COLOR_RED = 2;               // of meters, RFC 2698
+
 const bit<2> FRAG_NONE  = 0;
 const bit<2> FRAG_FIRST = 1;
 const bit<2> FRAG_LATER = 2;

@@ -1,5 +1,5 @@
 // Why a packet left the fast path: one 8-bit code, shared with package flow (flow/reason.go; a test compares the two).
-// 0: it did not. 1–63: punted to the engine. 64–255: dropped. Every code is counted in ingress.reasons or egress.reasons.
+// 0: it did not. 1–63: punted to the engine. 64–255: dropped. Every frame is counted in ingress.reasons, by side and code; what egress drops in egress.reasons.
 #ifndef WEFT_REASONS
 #define WEFT_REASONS
 
@@ -38,6 +38,7 @@ const reason_t REASON_NO_PATH         = 74;  // egress: path not in table underl
 const reason_t REASON_NO_REPLICA      = 75;  // egress: replica id not in table replica
 const reason_t REASON_LOCATION_DROP   = 76;  // destination known to be bound nowhere (E14)
 const reason_t REASON_BAD_PACKET_OUT  = 77;  // packet-out with an unknown mode, or whose destination does not resolve
+const reason_t REASON_PUNT_RATE       = 78;  // punts of this vport are over their rate
 
 #define REASON_IS_DROP(r) ((r) >= 64)
 

@@ -10,7 +10,8 @@
     @id(0x0100030##n) action punt_##t(@id(1) reason_t reason, @id(2) bit<32> tag) { meta.flow_reason = reason; meta.tag = tag; }
 
 control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metadata_t standard_metadata) {
-    @id(0x12000001) counter(256, CounterType.packets_and_bytes) reasons;
+    @id(0x12000001) counter(1024, CounterType.packets_and_bytes) reasons;    // by side ++ reason
+    @id(0x14000001) meter(65536, MeterType.packets) punts;                  // by local vport
 
     // --- who speaks: a vport ...
     @id(0x01000001) action set_vport(@id(1) vport_t vport) { meta.vport = vport; }
@@ -278,6 +279,11 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
 
     apply {
         meta.frame_len = (bit<16>)standard_metadata.packet_length;
+        if (standard_metadata.ingress_port == PORT_CPU) {
+            meta.side = SIDE_CPU;
+        } else if (standard_metadata.ingress_port & PORT_UNDERLAY_BIT != 0) {
+            meta.side = SIDE_UNDERLAY;
+        }
 
         // 1. Where it came from.
         if (standard_metadata.parser_error != error.NoError) {
@@ -409,8 +415,17 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
             decapsulate();
         }
 
+        // 7. What vports ask of the engine is metered, so that none can keep it from the others.
+        if (meta.reason != 0 && !REASON_IS_DROP(meta.reason) && meta.vport != 0 && meta.side == SIDE_ACCESS) {
+            punts.execute_meter((bit<32>)meta.vport, meta.color);
+            if (meta.color == COLOR_RED) {
+                meta.reason = REASON_PUNT_RATE;
+            }
+        }
+
+        // 8. Every frame is counted once, by where it came from and what became of it.
+        reasons.count((bit<32>)(meta.side ++ meta.reason));
         if (meta.reason != 0) {
-            reasons.count((bit<32>)meta.reason);
             standard_metadata.mcast_grp = 0;
             if (REASON_IS_DROP(meta.reason)) {
                 drop_now();

@@ -25,6 +25,8 @@ struct metadata_t {
     reason_t location_reason;
     reason_t peer_reason;
     reason_t reason;
+    bit<2>  side;
+    bit<2>  color;           // of the punt meter
     bit<32> tag;
     bit<1>  resolve;         // dest is known: go through location
     bit<1>  by_tunnel;

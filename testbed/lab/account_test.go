@@ -6,24 +6,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestTallyKeepsWhatGoneEntriesCounted(t *testing.T) {
-	var got tally
-	for i, step := range []struct {
-		entries []flowEntry
-		want    uint64
-	}{
-		{nil, 0},
-		{[]flowEntry{{"a", true, 5}, {"b", true, 2}, {"drop", false, 9}}, 7},
-		{[]flowEntry{{"a", true, 6}}, 8},                  // b is gone
-		{[]flowEntry{{"a", true, 1}, {"b", true, 3}}, 12}, // a was made anew, b is back
-		{[]flowEntry{{"a", true, 4}, {"b", true, 3}}, 15}, //
-	} {
-		if sum := got.add(step.entries); sum != step.want {
-			t.Errorf("reading %d: %d packets, want %d", i, sum, step.want)
-		}
-	}
-}
-
 func TestFieldsOf(t *testing.T) {
 	got := fieldsOf(struct {
 		PacketIns, TTLExceeded, HTTP uint64

@@ -69,14 +69,14 @@ func (e *edge) counters(ctx context.Context) (map[string]uint64, error) {
 	values := fieldsOf(stats)
 	values["simulated_drops"] = stats.Drops
 	values["fast_path"], values["drops"], values["entries"] = counts.fastPath, counts.drops, counts.entries
-	for i := range counts.ingress {
+	for i := range len(reasons{}) {
 		r := flow.Reason(i)
 		switch name := r.String(); {
 		case unicode.IsDigit(rune(name[0])) || r == flow.ReasonNone:
 		case r.IsDrop():
-			values["drop_"+name] = counts.ingress[i] + counts.egress[i]
+			values["drop_"+name] = counts.because(r)
 		default:
-			values["punt_"+name] = counts.ingress[i] + counts.egress[i]
+			values["punt_"+name] = counts.because(r)
 		}
 	}
 	for _, a := range e.access {

@@ -22,7 +22,6 @@ type edge struct {
 	logger *slog.Logger
 	uplink *fabric.Port
 	access map[uint16]*accessPort
-	tally  tally
 
 	program *program
 	target  target

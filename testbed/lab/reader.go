@@ -9,7 +9,6 @@ import (
 
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 	"google.golang.org/grpc"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/weft-sdn/weft/p4rt"
 	"github.com/weft-sdn/weft/p4src"
@@ -104,17 +103,17 @@ func (r *reader) read(ctx context.Context, yield func(*p4v1.Entity), what ...*p4
 // reasons are the counted reasons of a pipeline's half.
 type reasons [256]uint64
 
-// reasonCounts reads why packets left the fast path.
-func (r *reader) reasonCounts(ctx context.Context) (ingress, egress reasons, err error) {
+// reasonCounts reads what became of packets: in ingress by the side that they came from, in egress of those dropped there.
+func (r *reader) reasonCounts(ctx context.Context) (ingress [3]reasons, egress reasons, err error) {
 	err = r.read(ctx, func(e *p4v1.Entity) {
 		c := e.GetCounterEntry()
-		if i := c.GetIndex().GetIndex(); i >= 0 && i < int64(len(ingress)) {
-			switch c.GetCounterId() {
-			case r.program.ingressReasons:
-				ingress[i] = uint64(c.GetData().GetPacketCount())
-			case r.program.egressReasons:
-				egress[i] = uint64(c.GetData().GetPacketCount())
-			}
+		side, reason := int(c.GetIndex().GetIndex())/len(egress), int(c.GetIndex().GetIndex())%len(egress)
+		n := uint64(c.GetData().GetPacketCount())
+		switch {
+		case c.GetCounterId() == r.program.ingressReasons && side < len(ingress):
+			ingress[side][reason] = n
+		case c.GetCounterId() == r.program.egressReasons && side == 0:
+			egress[reason] = n
 		}
 	}, counter(r.program.ingressReasons), counter(r.program.egressReasons))
 	return ingress, egress, err
@@ -124,40 +123,25 @@ func counter(id uint32) *p4v1.Entity {
 	return &p4v1.Entity{Entity: &p4v1.Entity_CounterEntry{CounterEntry: &p4v1.CounterEntry{CounterId: id}}}
 }
 
-func table(id uint32, counted bool) *p4v1.Entity {
-	e := &p4v1.TableEntry{TableId: id}
-	if counted {
-		e.CounterData = &p4v1.CounterData{}
-	}
-	return &p4v1.Entity{Entity: &p4v1.Entity_TableEntry{TableEntry: e}}
+func table(id uint32) *p4v1.Entity {
+	return &p4v1.Entity{Entity: &p4v1.Entity_TableEntry{TableEntry: &p4v1.TableEntry{TableId: id}}}
 }
 
-// flowEntry is a flow entry and its hits.
-type flowEntry struct {
-	key     string // table, match and priority
-	forward bool
-	packets uint64
-}
-
-// flowEntries reads the entries that decide what becomes of flows.
-func (r *reader) flowEntries(ctx context.Context) (all []flowEntry, err error) {
+// flowEntries counts the entries that decide what becomes of flows.
+func (r *reader) flowEntries(ctx context.Context) (n int, err error) {
 	var what []*p4v1.Entity
-	var broken error
 	for _, id := range r.program.flowTables {
-		what = append(what, table(id, true))
+		what = append(what, table(id))
 	}
 	err = r.read(ctx, func(e *p4v1.Entity) {
 		t := e.GetTableEntry()
 		action := t.GetAction().GetAction().GetActionId()
-		forward := slices.Contains(r.program.forward, action)
-		if t.GetIsDefaultAction() || !forward && !slices.Contains(r.program.drop, action) && !slices.Contains(r.program.punt, action) {
-			return // a scope is no flow
+		decides := slices.Contains(r.program.forward, action) || slices.Contains(r.program.drop, action) || slices.Contains(r.program.punt, action)
+		if !t.GetIsDefaultAction() && decides { // a scope is no flow
+			n++
 		}
-		key, keyErr := proto.MarshalOptions{Deterministic: true}.Marshal(&p4v1.TableEntry{TableId: t.TableId, Match: t.Match, Priority: t.Priority})
-		broken = errors.Join(broken, keyErr)
-		all = append(all, flowEntry{key: string(key), forward: forward, packets: uint64(t.GetCounterData().GetPacketCount())})
 	}, what...)
-	return all, errors.Join(err, broken)
+	return n, err
 }
 
 // reaches tells how many peers the target has a path to, and how many destinations it knows to be out of reach.
@@ -175,6 +159,6 @@ func (r *reader) reaches(ctx context.Context) (peers, nowhere int, err error) {
 		case t.GetTableId() == r.program.location && t.GetAction().GetAction().GetActionId() == r.program.nowhere:
 			nowhere++
 		}
-	}, table(r.program.peer, false), table(r.program.location, false))
+	}, table(r.program.peer), table(r.program.location))
 	return len(seen), nowhere, err
 }
