@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -38,6 +39,9 @@ func Run(ctx context.Context, cfg *Config, log *slog.Logger) error {
 	s := &service{cfg: cfg, log: log, version: Version()}
 	for _, e := range cfg.Edges {
 		s.runners = append(s.runners, newRunner(e, url, s.version, log))
+	}
+	if at, ok := l.Addr().(*net.TCPAddr); ok && !at.IP.IsLoopback() && cfg.ListenTLS.CA == "" {
+		log.Warn("whoever reaches the status server can read the flows of tenants; listenTLS with ca would ask for a certificate", "status", url)
 	}
 	log.Info("agent runs", "version", s.version, "edges", len(s.runners), "status", url)
 	g, ctx := errgroup.WithContext(ctx)
