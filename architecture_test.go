@@ -38,9 +38,10 @@ var mayImport = map[string][]string{
 	"cmd/weft":    anything,
 	"testbed/...": anything,
 
-	"softswitch/cli":      {"softswitch", "softswitch/port"},
+	"softswitch/cli":      {"softswitch", "softswitch/port", "softswitch/stf"},
 	"softswitch/pipeline": {},
 	"softswitch/port":     {},
+	"softswitch/stf":      {"softswitch/pipeline"},
 	"p4src/gen":           {"p4src"},
 	"p4rt/p4rttest":       {"p4rt"}, // a fake target for tests
 }

@@ -89,6 +89,7 @@ func NewCommand() *cobra.Command {
 	flags.StringVar(&c.P4Info, "p4info", "", "P4Info `file` (text format) of the program")
 	flags.StringVar(&c.PcapDir, "pcap", "", "write a capture of each port to `directory`")
 	c.TLS.flags(flags)
+	cmd.AddCommand(newSTF())
 	flags.BoolVarP(&c.Verbose, "verbose", "v", false, "log also what the program logs")
 	return cmd
 }

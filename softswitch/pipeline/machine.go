@@ -236,3 +236,16 @@ func (m *Machine) Stats() Stats {
 		ParserErrors: m.parserErrors.Load(), NoClone: m.noClone.Load(), NoGroup: m.noGroup.Load(),
 		Loops: m.loops.Load(), Asserts: m.asserts.Load()}
 }
+
+func names[T interface{ Name() string }](list []T) []string {
+	out := make([]string, len(list))
+	for i, x := range list {
+		out[i] = x.Name()
+	}
+	return out
+}
+
+// CounterNames, MeterNames and RegisterNames are those of the indirect arrays.
+func (m *Machine) CounterNames() []string  { return names(m.counters) }
+func (m *Machine) MeterNames() []string    { return names(m.meters) }
+func (m *Machine) RegisterNames() []string { return names(m.registers) }

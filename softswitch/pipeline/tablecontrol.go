@@ -417,3 +417,16 @@ func (s *stats) setMeter(t *Table, c MeterConfig) {
 	m.configure(c, t.m.clock())
 	s.more().meter.Store(m)
 }
+
+// Params describes the parameters of one of the table's actions.
+func (t *Table) Params(name string) ([]ParamInfo, bool) {
+	i := slices.IndexFunc(t.d.actions, func(a *action) bool { return a.name == name })
+	if i < 0 {
+		return nil, false
+	}
+	var out []ParamInfo
+	for _, p := range t.d.actions[i].params {
+		out = append(out, ParamInfo{Name: p.name, Width: p.width})
+	}
+	return out, true
+}
