@@ -4,7 +4,9 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
+	"github.com/weft-sdn/weft/softswitch/impair"
 	"github.com/weft-sdn/weft/softswitch/port"
 )
 
@@ -15,6 +17,10 @@ type attachment struct {
 	counters port.Counters
 	up       atomic.Bool // as last seen by watchPorts
 	lost     atomic.Bool // it failed, for good
+	disabled atomic.Bool // by SetEnabled
+	// lastChange is when up changed, in ns since 1970; 0: never.
+	lastChange atomic.Int64
+	impairment atomic.Pointer[impairment] // nil: none
 
 	sendMu sync.Mutex // orders senders and guards one
 	one    [1][]byte
@@ -42,6 +48,14 @@ func (s *Server) receive(a *attachment) {
 
 // process runs n received frames through the pipeline.
 func (s *Server) process(a *attachment, batch *port.Batch, n int) {
+	if a.disabled.Load() {
+		a.counters.DroppedRx(uint64(n))
+		return
+	}
+	if bad := a.impairment.Load(); bad != nil {
+		s.processBad(a, bad, batch, n)
+		return
+	}
 	s.gate.RLock()
 	defer s.gate.RUnlock()
 	t := s.running.Load()
@@ -62,6 +76,21 @@ func (s *Server) process(a *attachment, batch *port.Batch, n int) {
 	a.counters.Received(uint64(n), bytes)
 }
 
+// processBad takes frames that come by a line that is impaired.
+func (s *Server) processBad(a *attachment, bad *impairment, batch *port.Batch, n int) {
+	var bytes uint64
+	for i := range n {
+		size := batch.Sizes[i]
+		bytes += uint64(size)
+		if size == 0 {
+			a.counters.DroppedRx(1)
+			continue
+		}
+		bad.in.Send(batch.Frames[i][:size])
+	}
+	a.counters.Received(uint64(n), bytes)
+}
+
 // emit takes a frame that the pipeline of t let out. The frame is the pipeline's.
 func (s *Server) emit(t *target, number uint16, frame []byte) {
 	if number == s.options.CPUPort && number != 0 {
@@ -75,9 +104,22 @@ func (s *Server) emit(t *target, number uint16, frame []byte) {
 	s.ports[number].send(frame)
 }
 
-func (a *attachment) isUp() bool { return !a.lost.Load() && a.port.Up() }
+func (a *attachment) isUp() bool { return !a.disabled.Load() && !a.lost.Load() && a.port.Up() }
 
 func (a *attachment) send(frame []byte) {
+	if bad := a.impairment.Load(); bad != nil {
+		bad.out.Send(frame)
+		return
+	}
+	a.transmit(frame)
+}
+
+// transmit gives a frame to the port.
+func (a *attachment) transmit(frame []byte) {
+	if a.disabled.Load() {
+		a.counters.DroppedTx(1)
+		return
+	}
 	a.sendMu.Lock()
 	defer a.sendMu.Unlock()
 	a.one[0] = frame
@@ -91,7 +133,8 @@ func (a *attachment) send(frame []byte) {
 }
 
 // watchPorts notices links that went up or down; replicas and group members depend on it.
-func (s *Server) watchPorts() {
+// It tells whether there was one.
+func (s *Server) watchPorts() bool {
 	changed := false
 	for _, a := range s.ports {
 		if a == nil {
@@ -99,12 +142,19 @@ func (s *Server) watchPorts() {
 		}
 		if up := a.isUp(); a.up.Swap(up) != up {
 			changed = true
+			a.changedAt(s.options.Now())
 			s.log.Info("link changed", "port", a.number, "name", a.port.Name(), "up", up)
 		}
 	}
 	if !changed {
-		return
+		return false
 	}
+	s.followPorts()
+	s.portChanged()
+	return true
+}
+
+func (s *Server) followPorts() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, t := range []*target{s.running.Load(), s.saved} {
@@ -136,6 +186,9 @@ func (s *Server) closePorts() {
 		if a == nil {
 			continue
 		}
+		if bad := a.impairment.Swap(nil); bad != nil {
+			bad.close()
+		}
 		if err := a.port.Close(); err != nil {
 			s.log.Warn("port does not close", "port", a.number, "name", a.port.Name(), "err", err)
 		}
@@ -144,9 +197,12 @@ func (s *Server) closePorts() {
 
 // PortStatus is what a port is and has done.
 type PortStatus struct {
-	Number uint16
-	Name   string
-	Up     bool
+	Number     uint16
+	Name       string
+	Up         bool
+	Enabled    bool      // see SetEnabled
+	LastChange time.Time // of Up; zero: never
+	Impairment impair.Config
 	port.Stats
 }
 
@@ -155,8 +211,19 @@ func (s *Server) PortStatus() []PortStatus {
 	var out []PortStatus
 	for _, a := range s.ports {
 		if a != nil {
-			out = append(out, PortStatus{Number: a.number, Name: a.port.Name(), Up: a.isUp(), Stats: a.counters.Stats()})
+			out = append(out, a.status())
 		}
 	}
 	return out
+}
+
+func (a *attachment) status() PortStatus {
+	p := PortStatus{Number: a.number, Name: a.port.Name(), Up: a.isUp(), Enabled: !a.disabled.Load(), Stats: a.counters.Stats()}
+	if ns := a.lastChange.Load(); ns != 0 {
+		p.LastChange = time.Unix(0, ns)
+	}
+	if bad := a.impairment.Load(); bad != nil {
+		p.Impairment = bad.config
+	}
+	return p
 }

@@ -20,8 +20,8 @@ const maxMessage = 64 << 20
 // graceTime is how long Serve lets requests finish when it ends.
 const graceTime = time.Second
 
-// NewGRPCServer makes a gRPC server with this switch on it and limits that suit large
-// batches.
+// NewGRPCServer makes a gRPC server with this switch on it, P4Runtime and gNMI, and limits
+// that suit large batches.
 func (s *Server) NewGRPCServer() *grpc.Server {
 	defaults := []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxMessage),
@@ -33,6 +33,7 @@ func (s *Server) NewGRPCServer() *grpc.Server {
 	}
 	server := grpc.NewServer(append(defaults, s.options.GRPC...)...)
 	s.Register(server)
+	s.gnmi.Register(server)
 	return server
 }
 

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
+	"github.com/weft-sdn/weft/softswitch/gnmi"
 	"github.com/weft-sdn/weft/softswitch/port"
 )
 
@@ -52,6 +53,9 @@ type Server struct {
 
 	running atomic.Pointer[target] // what packets go through; nil: nothing
 
+	gnmi         *gnmi.Server
+	onPortChange atomic.Pointer[[]func()]
+
 	// gate lets packets through together (read side, held per batch) and an atomic batch
 	// of writes alone (write side).
 	gate sync.RWMutex
@@ -90,6 +94,9 @@ func New(o Options) (*Server, error) {
 	}
 	o.Quirks.setDefaults()
 	s := &Server{options: o, log: o.Logger.With("device", o.DeviceID), arbiter: newArbiter(o.DeviceID, o.MaxStreams, o.Quirks)}
+	s.onPortChange.Store(new([]func()))
+	s.gnmi = gnmi.New(gnmi.Config{Switch: interfaces{s}, DeviceID: o.DeviceID, Now: o.Now})
+	s.OnPortChange(s.gnmi.Changed)
 	if o.CPUPort != 0 && o.CPUPort == o.DropPort {
 		return nil, fmt.Errorf("softswitch: port %d cannot be both CPU port and drop port", o.CPUPort)
 	}

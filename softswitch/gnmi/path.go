@@ -1,0 +1,91 @@
+package gnmi
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	gpb "github.com/openconfig/gnmi/proto/gnmi"
+)
+
+// Wildcards of gNMI paths ("gNMI specification", 2.4.1 and path conventions).
+const (
+	anyName  = "*"
+	anyDepth = "..."
+)
+
+// join is a path below a prefix, without target and origin. It refuses what this server has not.
+func join(prefix, p *gpb.Path) ([]*gpb.PathElem, error) {
+	for _, x := range []*gpb.Path{prefix, p} {
+		switch x.GetOrigin() {
+		case "", "openconfig", "weft-softswitch":
+		default:
+			return nil, invalidf("origin %q is not known; known are openconfig and weft-softswitch", x.GetOrigin())
+		}
+		//lint:ignore SA1019 a client of gNMI before 0.4 is told so
+		if len(x.GetElement()) > 0 {
+			return nil, invalidf("path uses the field element, which gNMI 0.4 replaced by elem")
+		}
+	}
+	return slices.Concat(prefix.GetElem(), p.GetElem()), nil
+}
+
+// covers tells whether a leaf is at or below the path.
+func covers(path, leaf []*gpb.PathElem) bool {
+	if len(path) == 0 {
+		return true
+	}
+	if path[0].GetName() == anyDepth {
+		for i := range len(leaf) + 1 {
+			if covers(path[1:], leaf[i:]) {
+				return true
+			}
+		}
+		return false
+	}
+	return len(leaf) > 0 && sameElem(path[0], leaf[0]) && covers(path[1:], leaf[1:])
+}
+
+// sameElem compares an element of a query with one of a leaf. Keys that the query leaves out match
+// anything, as "*" does; prefixes of modules don't count.
+func sameElem(query, leaf *gpb.PathElem) bool {
+	_, name, found := strings.Cut(query.GetName(), ":")
+	if !found {
+		name = query.GetName()
+	}
+	if name != anyName && name != leaf.GetName() {
+		return false
+	}
+	for k, v := range query.GetKey() {
+		if have, ok := leaf.GetKey()[k]; !ok || v != anyName && v != have {
+			return false
+		}
+	}
+	return true
+}
+
+// show writes a path in its usual form.
+func show(path []*gpb.PathElem) string {
+	var b strings.Builder
+	for _, e := range path {
+		b.WriteByte('/')
+		b.WriteString(e.GetName())
+		for _, k := range slices.Sorted(maps.Keys(e.GetKey())) {
+			b.WriteString("[" + k + "=" + e.GetKey()[k] + "]")
+		}
+	}
+	if b.Len() == 0 {
+		return "/"
+	}
+	return b.String()
+}
+
+// wild tells whether a path can name more than one thing.
+func wild(path []*gpb.PathElem) bool {
+	return slices.ContainsFunc(path, func(e *gpb.PathElem) bool {
+		if e.GetName() == anyName || e.GetName() == anyDepth || e.GetName() == "interface" && e.GetKey()["name"] == "" {
+			return true
+		}
+		return slices.Contains(slices.Collect(maps.Values(e.GetKey())), anyName)
+	})
+}

@@ -1,0 +1,169 @@
+package gnmi
+
+import (
+	"errors"
+	"io"
+	"time"
+
+	gpb "github.com/openconfig/gnmi/proto/gnmi"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// minSample is the shortest interval of samples and heartbeats.
+const minSample = 10 * time.Millisecond
+
+// defaultSample is the interval of samples if the client leaves it to the target.
+const defaultSample = 10 * time.Second
+
+// subscription is one path of a SubscriptionList.
+type subscription struct {
+	path      []*gpb.PathElem
+	mode      gpb.SubscriptionMode
+	sample    time.Duration // SAMPLE; counters of TARGET_DEFINED
+	heartbeat time.Duration // 0: none
+	redundant bool          // samples that are as before are left out
+}
+
+// Subscribe implements gNMI.
+//
+//	ONCE     all leaves, sync_response, end
+//	POLL     all leaves, sync_response, at each Poll
+//	STREAM   all leaves (unless updates_only), sync_response, then as each subscription says
+//
+// A path that does not exist yields nothing, now or later.
+func (s *Server) Subscribe(stream gpb.GNMI_SubscribeServer) error {
+	req, err := stream.Recv()
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	list := req.GetSubscribe()
+	if list == nil {
+		return invalidf("the first message must be a SubscriptionList")
+	}
+	subs, err := s.check(list)
+	if err != nil {
+		return err
+	}
+	f := &feed{s: s, stream: stream, list: list, subs: subs, sent: map[string]any{}}
+	switch list.GetMode() {
+	case gpb.SubscriptionList_ONCE:
+		return f.everything()
+	case gpb.SubscriptionList_POLL:
+		return f.poll()
+	}
+	return f.run()
+}
+
+// check refuses lists that make no sense.
+func (s *Server) check(list *gpb.SubscriptionList) ([]subscription, error) {
+	if err := checkEncoding(list.GetEncoding()); err != nil {
+		return nil, err
+	}
+	switch list.GetMode() {
+	case gpb.SubscriptionList_ONCE, gpb.SubscriptionList_POLL, gpb.SubscriptionList_STREAM:
+	default:
+		return nil, invalidf("mode %v is not known", list.GetMode())
+	}
+	if len(list.GetSubscription()) == 0 {
+		return nil, invalidf("there is no subscription in the list")
+	}
+	var out []subscription
+	for _, x := range list.GetSubscription() {
+		path, err := join(list.GetPrefix(), x.GetPath())
+		if err != nil {
+			return nil, err
+		}
+		sub := subscription{path: path, mode: x.GetMode(), redundant: x.GetSuppressRedundant(),
+			sample: time.Duration(x.GetSampleInterval()), heartbeat: time.Duration(x.GetHeartbeatInterval())}
+		if sub.sample == 0 {
+			sub.sample = defaultSample
+		}
+		if list.GetMode() == gpb.SubscriptionList_STREAM {
+			if err := s.checkStream(&sub); err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, sub)
+	}
+	return out, nil
+}
+
+func (s *Server) checkStream(sub *subscription) error {
+	switch {
+	case sub.mode != gpb.SubscriptionMode_TARGET_DEFINED && sub.mode != gpb.SubscriptionMode_ON_CHANGE && sub.mode != gpb.SubscriptionMode_SAMPLE:
+		return invalidf("%s: mode %v is not known", show(sub.path), sub.mode)
+	case sub.sample < minSample || sub.heartbeat != 0 && sub.heartbeat < minSample:
+		return invalidf("%s: an interval is below %v", show(sub.path), minSample)
+	}
+	if sub.mode != gpb.SubscriptionMode_ON_CHANGE {
+		return nil
+	}
+	leaves, _ := s.selected(sub.path)
+	counters := 0
+	for _, l := range leaves {
+		if l.kind == counterLeaf {
+			counters++
+		}
+	}
+	if counters > 0 && counters == len(leaves) {
+		return invalidf("%s: counters change with every frame and are not told on change; SAMPLE them", show(sub.path))
+	}
+	return nil
+}
+
+// feed serves one Subscribe call.
+type feed struct {
+	s      *Server
+	stream gpb.GNMI_SubscribeServer
+	list   *gpb.SubscriptionList
+	subs   []subscription
+	sent   map[string]any // STREAM: the values sent last, by path
+}
+
+// everything sends all leaves and the sync_response.
+func (f *feed) everything() error {
+	if !f.list.GetUpdatesOnly() || f.list.GetMode() != gpb.SubscriptionList_STREAM {
+		for i := range f.subs {
+			leaves, _ := f.s.selected(f.subs[i].path)
+			if err := f.send(leaves); err != nil {
+				return err
+			}
+		}
+	}
+	return f.stream.Send(&gpb.SubscribeResponse{Response: &gpb.SubscribeResponse_SyncResponse{SyncResponse: true}})
+}
+
+// send sends leaves as one notification. (Ports neither come nor go: nothing is ever deleted.)
+func (f *feed) send(leaves []leaf) error {
+	if len(leaves) == 0 {
+		return nil
+	}
+	list, err := updates(leaves, f.list.GetEncoding())
+	if err != nil {
+		return status.Error(codes.Internal, err.Error())
+	}
+	n := &gpb.Notification{Timestamp: f.s.config.Now().UnixNano(), Prefix: echo(f.list.GetPrefix()), Update: list}
+	return f.stream.Send(&gpb.SubscribeResponse{Response: &gpb.SubscribeResponse_Update{Update: n}})
+}
+
+// poll answers Polls until the client ends.
+func (f *feed) poll() error {
+	for {
+		req, err := f.stream.Recv()
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		case req.GetPoll() == nil:
+			return invalidf("after the SubscriptionList, POLL takes Poll messages only")
+		}
+		if err := f.everything(); err != nil {
+			return err
+		}
+	}
+}
