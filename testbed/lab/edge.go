@@ -95,13 +95,13 @@ func (e *edge) link() engine.Uplink {
 	}
 }
 
-// waitReachable waits until the target has a path to as many peers, and to all that is bound there.
+// waitReachable waits until the target has a path to as many peers.
 func (e *edge) waitReachable(ctx context.Context, peers int) error {
 	tick := time.NewTicker(lookAgain)
 	defer tick.Stop()
 	for {
-		have, nowhere, err := e.reader.reaches(ctx)
-		if err == nil && have >= peers && nowhere == 0 {
+		have, err := e.reader.reaches(ctx)
+		if err == nil && have >= peers {
 			return nil
 		}
 		select {

@@ -24,8 +24,7 @@ const peerField = 1
 type program struct {
 	flowTables                    []uint32
 	forward, drop, punt           []uint32 // actions of flow tables
-	peer, location                uint32
-	nowhere                       uint32 // action of location
+	peer                          uint32
 	ingressReasons, egressReasons uint32
 }
 
@@ -60,7 +59,7 @@ func newProgram() (*program, error) {
 		p.drop = append(p.drop, find(actions, "ingress.drop_"+name))
 		p.punt = append(p.punt, find(actions, "ingress.punt_"+name))
 	}
-	p.peer, p.location, p.nowhere = find(tables, "ingress.peer"), find(tables, "ingress.location"), find(actions, "ingress.location_drop")
+	p.peer = find(tables, "ingress.peer")
 	p.ingressReasons, p.egressReasons = find(counters, "ingress.reasons"), find(counters, "egress.reasons")
 	if len(missing) > 0 {
 		return nil, fmt.Errorf("the pipeline lacks %q", missing)
@@ -144,21 +143,19 @@ func (r *reader) flowEntries(ctx context.Context) (n int, err error) {
 	return n, err
 }
 
-// reaches tells how many peers the target has a path to, and how many destinations it knows to be out of reach.
-func (r *reader) reaches(ctx context.Context) (peers, nowhere int, err error) {
+// reaches tells how many peers the target has a path to.
+func (r *reader) reaches(ctx context.Context) (peers int, err error) {
 	seen := map[string]bool{}
 	err = r.read(ctx, func(e *p4v1.Entity) {
 		t := e.GetTableEntry()
-		switch {
-		case t.GetTableId() == r.program.peer && !t.GetIsDefaultAction():
-			for _, m := range t.Match {
-				if m.FieldId == peerField {
-					seen[string(m.GetExact().GetValue())] = true
-				}
-			}
-		case t.GetTableId() == r.program.location && t.GetAction().GetAction().GetActionId() == r.program.nowhere:
-			nowhere++
+		if t.GetIsDefaultAction() {
+			return
 		}
-	}, table(r.program.peer), table(r.program.location))
-	return len(seen), nowhere, err
+		for _, m := range t.Match {
+			if m.FieldId == peerField {
+				seen[string(m.GetExact().GetValue())] = true
+			}
+		}
+	}, table(r.program.peer))
+	return len(seen), err
 }
