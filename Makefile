@@ -4,9 +4,9 @@ SHELL := /bin/bash
 GO ?= go
 BIN := bin/weft
 
-.PHONY: help demo build test check p4 bench fuzz
+.PHONY: help demo build test check p4 bench bench-p4 fuzz
 help: ## this list
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-6s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
 demo: build ## build, then show the reference network with real traffic (weft demo)
 	@$(BIN) demo
@@ -27,6 +27,9 @@ p4: ## recompile p4src with p4c (needs p4c-bm2-ss on PATH)
 
 bench: ## benchmarks; FIGURE lines repeat what they measured besides time
 	$(GO) test -run '^$$' -bench . -benchmem ./... | tee /dev/stderr | awk -f .ci/figures.awk
+
+bench-p4: ## FIGUREs of p4rt and the softswitch
+	$(GO) test -run '^$$' -bench . -benchmem ./p4rt ./softswitch/... | tee /dev/stderr | awk -f .ci/figures.awk
 
 fuzz: ## each fuzz target for a minute, then properties of decisions on many random networks
 	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep ^Fuzz); do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime 60s $$p || exit 1; done; done

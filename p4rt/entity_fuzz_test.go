@@ -6,8 +6,8 @@ import (
 	"time"
 
 	p4config "github.com/p4lang/p4runtime/go/p4/config/v1"
-	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/encoding/prototext"
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // probeSchema has an object of every kind.

@@ -2,6 +2,7 @@ package p4rt
 
 import (
 	"context"
+	"runtime"
 	"sync"
 
 	"google.golang.org/grpc/codes"
@@ -231,6 +232,12 @@ func (d *dispatcher) take() *flight {
 func (d *dispatcher) loop(ctx context.Context) {
 	for ctx.Err() == nil {
 		full := d.pack()
+		if !full && d.flying == 0 && d.fill != nil && len(d.fill.slots) > 0 {
+			// Before a batch leaves that is not full, those who are about to submit may go first.
+			runtime.Gosched()
+			d.accept()
+			full = d.pack()
+		}
 		if d.fill != nil && len(d.fill.slots) > 0 && (full || d.flying == 0) {
 			// A worker is free: there are as many as flights.
 			d.send <- d.fill

@@ -25,7 +25,10 @@ import (
 	"github.com/weft-sdn/weft/softswitch/port"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// gnmic's ONCE leaves a goroutine behind that nobody receives from.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/openconfig/gnmic/pkg/api/target.(*Target).SubscribeOnceChan.func1"))
+}
 
 // lab is a switch with ports p1 and p2 and a gnmic client.
 type lab struct {
