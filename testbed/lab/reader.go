@@ -17,15 +17,15 @@ import (
 // maxAnswer is the longest message that a reader takes, in bytes: some targets answer a whole table at once.
 const maxAnswer = 512 << 20
 
-// peerField is the key field of table peer that names the peer.
-const peerField = 1
+// subjectField is the key field of tables peer and location that says which peer, which destination.
+const subjectField = 1
 
 // program are the parts of the pipeline that a reader asks for, by id.
 type program struct {
 	flowTables                    []uint32
 	forward, drop, punt           []uint32 // actions of flow tables
 	peer, location                uint32
-	nowhere                       uint32 // action of location
+	toPort, toPeer                uint32 // actions of location
 	ingressReasons, egressReasons uint32
 }
 
@@ -60,7 +60,8 @@ func newProgram() (*program, error) {
 		p.drop = append(p.drop, find(actions, "ingress.drop_"+name))
 		p.punt = append(p.punt, find(actions, "ingress.punt_"+name))
 	}
-	p.peer, p.location, p.nowhere = find(tables, "ingress.peer"), find(tables, "ingress.location"), find(actions, "ingress.location_drop")
+	p.peer, p.location = find(tables, "ingress.peer"), find(tables, "ingress.location")
+	p.toPort, p.toPeer = find(actions, "ingress.to_port"), find(actions, "ingress.to_peer")
 	p.ingressReasons, p.egressReasons = find(counters, "ingress.reasons"), find(counters, "egress.reasons")
 	if len(missing) > 0 {
 		return nil, fmt.Errorf("the pipeline lacks %q", missing)
@@ -144,21 +145,21 @@ func (r *reader) flowEntries(ctx context.Context) (n int, err error) {
 	return n, err
 }
 
-// reaches tells how many peers the target has a path to, and how many destinations it knows to be out of reach.
-func (r *reader) reaches(ctx context.Context) (peers, nowhere int, err error) {
-	seen := map[string]bool{}
+// reaches tells how many peers the target has a path to, and how many vports it knows a place of.
+func (r *reader) reaches(ctx context.Context) (peers, vports int, err error) {
+	ways, places := map[string]bool{}, map[string]bool{}
 	err = r.read(ctx, func(e *p4v1.Entity) {
 		t := e.GetTableEntry()
-		switch {
-		case t.GetTableId() == r.program.peer && !t.GetIsDefaultAction():
-			for _, m := range t.Match {
-				if m.FieldId == peerField {
-					seen[string(m.GetExact().GetValue())] = true
-				}
+		action := t.GetAction().GetAction().GetActionId()
+		for _, m := range t.Match {
+			switch value := string(m.GetExact().GetValue()); {
+			case m.FieldId != subjectField:
+			case t.TableId == r.program.peer:
+				ways[value] = true
+			case action == r.program.toPort, action == r.program.toPeer:
+				places[value] = true
 			}
-		case t.GetTableId() == r.program.location && t.GetAction().GetAction().GetActionId() == r.program.nowhere:
-			nowhere++
 		}
 	}, table(r.program.peer), table(r.program.location))
-	return len(seen), nowhere, err
+	return len(ways), len(places), err
 }
