@@ -95,19 +95,19 @@ func (e *edge) link() engine.Uplink {
 	}
 }
 
-// waitReachable waits until the target has a path to as many peers.
-func (e *edge) waitReachable(ctx context.Context, peers int) error {
+// waitReachable waits until the target has a path to as many peers, and a place for as many vports.
+func (e *edge) waitReachable(ctx context.Context, peers, vports int) error {
 	tick := time.NewTicker(lookAgain)
 	defer tick.Stop()
 	for {
-		have, err := e.reader.reaches(ctx)
-		if err == nil && have >= peers {
+		ways, places, err := e.reader.reaches(ctx)
+		if err == nil && ways >= peers && places >= vports {
 			return nil
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return errors.Join(fmt.Errorf("edge %s has paths to %d of %d edges: %w", e.plan.name, have, peers, context.Cause(ctx)), err)
+			return errors.Join(fmt.Errorf("edge %s has paths to %d of %d edges, and places of %d of %d vports: %w", e.plan.name, ways, peers, places, vports, context.Cause(ctx)), err)
 		}
 	}
 }

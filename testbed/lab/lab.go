@@ -270,8 +270,14 @@ func (l *Lab) waitNetwork(ctx context.Context, revision int64) error {
 	if err := l.store.WaitApplied(ctx, revision); err != nil {
 		return err
 	}
+	bound := 0
+	for b := range l.store.View().Bindings.All() {
+		if l.plan.edge(b.Edge) != nil {
+			bound++
+		}
+	}
 	for _, e := range l.edges {
-		if err := e.waitReachable(ctx, len(l.edges)-1); err != nil {
+		if err := e.waitReachable(ctx, len(l.edges)-1, bound); err != nil {
 			return err
 		}
 	}

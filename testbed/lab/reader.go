@@ -17,14 +17,15 @@ import (
 // maxAnswer is the longest message that a reader takes, in bytes: some targets answer a whole table at once.
 const maxAnswer = 512 << 20
 
-// peerField is the key field of table peer that names the peer.
-const peerField = 1
+// subjectField is the key field of tables peer and location that says which peer, which destination.
+const subjectField = 1
 
 // program are the parts of the pipeline that a reader asks for, by id.
 type program struct {
 	flowTables                    []uint32
 	forward, drop, punt           []uint32 // actions of flow tables
-	peer                          uint32
+	peer, location                uint32
+	toPort, toPeer                uint32 // actions of location
 	ingressReasons, egressReasons uint32
 }
 
@@ -59,7 +60,8 @@ func newProgram() (*program, error) {
 		p.drop = append(p.drop, find(actions, "ingress.drop_"+name))
 		p.punt = append(p.punt, find(actions, "ingress.punt_"+name))
 	}
-	p.peer = find(tables, "ingress.peer")
+	p.peer, p.location = find(tables, "ingress.peer"), find(tables, "ingress.location")
+	p.toPort, p.toPeer = find(actions, "ingress.to_port"), find(actions, "ingress.to_peer")
 	p.ingressReasons, p.egressReasons = find(counters, "ingress.reasons"), find(counters, "egress.reasons")
 	if len(missing) > 0 {
 		return nil, fmt.Errorf("the pipeline lacks %q", missing)
@@ -143,19 +145,21 @@ func (r *reader) flowEntries(ctx context.Context) (n int, err error) {
 	return n, err
 }
 
-// reaches tells how many peers the target has a path to.
-func (r *reader) reaches(ctx context.Context) (peers int, err error) {
-	seen := map[string]bool{}
+// reaches tells how many peers the target has a path to, and how many vports it knows a place of.
+func (r *reader) reaches(ctx context.Context) (peers, vports int, err error) {
+	ways, places := map[string]bool{}, map[string]bool{}
 	err = r.read(ctx, func(e *p4v1.Entity) {
 		t := e.GetTableEntry()
-		if t.GetIsDefaultAction() {
-			return
-		}
+		action := t.GetAction().GetAction().GetActionId()
 		for _, m := range t.Match {
-			if m.FieldId == peerField {
-				seen[string(m.GetExact().GetValue())] = true
+			switch value := string(m.GetExact().GetValue()); {
+			case m.FieldId != subjectField:
+			case t.TableId == r.program.peer:
+				ways[value] = true
+			case action == r.program.toPort, action == r.program.toPeer:
+				places[value] = true
 			}
 		}
-	}, table(r.program.peer))
-	return len(seen), err
+	}, table(r.program.peer), table(r.program.location))
+	return len(ways), len(places), err
 }
