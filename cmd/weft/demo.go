@@ -38,7 +38,7 @@ keeps the network up to play with.`,
 			if !o.json {
 				fmt.Fprintf(cmd.OutOrStdout(), "weft demo: etcd, %d edges with an agent and a %s each, %d hosts\n\n", len(s.Edges), o.target, len(s.Hosts))
 			}
-			return o.run(cmd, s)
+			return o.run(cmd, s, processStart)
 		},
 	}
 	o.flags(cmd.Flags())

@@ -102,11 +102,15 @@ scenarios held.`,
 				return err
 			}
 			failed := false
-			for _, s := range all {
+			for i, s := range all {
+				begin := processStart
+				if i > 0 {
+					begin = time.Now()
+				}
 				if len(all) > 1 && !o.json {
 					fmt.Fprintf(cmd.OutOrStdout(), "%s\n", s.Name)
 				}
-				switch err := o.run(cmd, s); {
+				switch err := o.run(cmd, s, begin); {
 				case errors.Is(err, errReported):
 					failed = true
 				case err != nil:
@@ -124,8 +128,8 @@ scenarios held.`,
 	return cmd
 }
 
-// run runs a scenario in a lab of its own and prints how it went. An error that is not errReported kept it from running.
-func (o *labOptions) run(cmd *cobra.Command, s *scenario.Scenario) error {
+// run runs a scenario, for which all began at begin, in a lab of its own and prints how it went. An error that is not errReported kept it from running.
+func (o *labOptions) run(cmd *cobra.Command, s *scenario.Scenario, begin time.Time) error {
 	if o.netns {
 		if err := netns.Missing(); err != nil {
 			return err
@@ -148,7 +152,7 @@ func (o *labOptions) run(cmd *cobra.Command, s *scenario.Scenario) error {
 		ran = true
 		result.Target = o.target
 		if first := l.FirstPing(); !first.IsZero() {
-			result.Figures["demo_ready"] = first.Sub(processStart).Seconds()
+			result.Figures["demo_ready"] = first.Sub(begin).Seconds()
 		}
 		if n, ok := l.ResidentBytes(); ok {
 			result.Figures["agent_rss"] = float64(n) / 1e6

@@ -46,7 +46,7 @@ func newRoot() *cobra.Command {
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	group(root, "try", "To try it out:", newDemo(), newLab())
+	group(root, "try", "To try it out:", newDemo(), newDev(), newLab())
 	group(root, "network", "The network:", newApply(), newDelete(), newDiff(), newGet(), newTrace(), newValidate())
 	group(root, "edges", "Its edges:", newEdges(), newFlows())
 	group(root, "processes", "Processes:", newAgent(), newEtcd(), cli.NewCommand())

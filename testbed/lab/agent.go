@@ -26,8 +26,8 @@ type agent interface {
 
 // makeAgent makes the agent that the lab's configuration asks for.
 func (e *edge) makeAgent(l *Lab, endpoints []string) (err error) {
-	if e.cfg.Processes {
-		e.agent, err = newAgentProcess(e, l.dir, endpoints)
+	if e.cfg.Processes || e.cfg.Reachable {
+		e.agent, err = newServedAgent(e, l.dir, endpoints)
 		return err
 	}
 	e.agent = &localAgent{edge: e, view: l.store.View, endpoints: endpoints}

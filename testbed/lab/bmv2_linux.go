@@ -16,8 +16,6 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/weft-sdn/weft/offload"
 	"github.com/weft-sdn/weft/p4rt"
@@ -153,5 +151,5 @@ func (t *bmv2) address() string                  { return "unix:" + t.socket }
 func (t *bmv2) profile() p4rt.Profile            { return p4rt.BMv2() }
 func (t *bmv2) lost() uint64                     { return t.access.lost() }
 func (t *bmv2) dial(ctx context.Context) (p4rt.Conn, error) {
-	return p4rt.Dialer(t.address(), grpc.WithTransportCredentials(insecure.NewCredentials()))(ctx)
+	return dialSocket(ctx, t.socket)
 }

@@ -67,7 +67,7 @@ func (e *edge) makeTarget(dir string) (err error) {
 	case e.cfg.Processes:
 		e.target, err = newProcess(e.cfg.Executable, cfg)
 	default:
-		e.target, err = newInMemory(cfg, e.cfg.server)
+		e.target, err = newInMemory(cfg, e.cfg.Reachable, e.cfg.server)
 	}
 	if err != nil {
 		return fmt.Errorf("edge %s: %w", e.plan.name, err)

@@ -3,6 +3,7 @@ package lab
 import (
 	"context"
 	"net"
+	"path/filepath"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -17,31 +18,56 @@ import (
 // connBuffer is the room of a connection in memory, in bytes per direction.
 const connBuffer = 1 << 20
 
-// inMemory is a softswitch in this process. Others share with it the frames on the cables and the bytes of gRPC connections in memory.
+// inMemory is a softswitch in this process. Others share with it the frames on the cables and the bytes of gRPC connections, in memory or over a socket.
 type inMemory struct {
 	edge     string
 	server   *softswitch.Server
-	listener *bufconn.Listener
+	listener net.Listener
+	memory   *bufconn.Listener // nil: listener is the socket
+	socket   string            // empty: listener is in memory
 }
 
-func newInMemory(cfg targetConfig, options []grpc.ServerOption) (target, error) {
+func newInMemory(cfg targetConfig, reachable bool, options []grpc.ServerOption) (_ target, err error) {
 	ports := make(map[uint16]port.Port, len(cfg.ports))
 	for n, end := range cfg.ports {
 		ports[n] = end.Port()
 	}
-	server, err := softswitch.New(softswitch.Options{DeviceID: cfg.deviceID, CPUPort: offload.CPUPort, Ports: ports, Logger: cfg.logger, GRPC: options})
+	t := &inMemory{edge: cfg.edge}
+	t.server, err = softswitch.New(softswitch.Options{DeviceID: cfg.deviceID, CPUPort: offload.CPUPort, Ports: ports, Logger: cfg.logger, GRPC: options})
 	if err != nil {
 		return nil, err
 	}
-	return &inMemory{edge: cfg.edge, server: server, listener: bufconn.Listen(connBuffer)}, nil
+	if !reachable {
+		t.memory = bufconn.Listen(connBuffer)
+		t.listener = t.memory
+		return t, nil
+	}
+	t.socket = filepath.Join(cfg.dir, cfg.edge+".p4rt")
+	t.listener, err = net.Listen("unix", t.socket)
+	return t, err
 }
 
 func (t *inMemory) run(ctx context.Context) error { return t.server.Serve(ctx, t.listener) }
 func (t *inMemory) serves(context.Context) error  { return nil }
-func (t *inMemory) address() string               { return "" }
 func (t *inMemory) profile() p4rt.Profile         { return p4rt.Softswitch() }
 func (t *inMemory) lost() uint64                  { return t.server.Stats().PacketInsDropped }
+
+func (t *inMemory) address() string {
+	if t.socket == "" {
+		return ""
+	}
+	return "unix:" + t.socket
+}
+
 func (t *inMemory) dial(ctx context.Context) (p4rt.Conn, error) {
-	dialer := func(ctx context.Context, _ string) (net.Conn, error) { return t.listener.DialContext(ctx) }
+	if t.memory == nil {
+		return dialSocket(ctx, t.socket)
+	}
+	dialer := func(ctx context.Context, _ string) (net.Conn, error) { return t.memory.DialContext(ctx) }
 	return p4rt.Dialer("passthrough:///"+t.edge, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithContextDialer(dialer))(ctx)
+}
+
+// dialSocket connects to the gRPC server at a unix socket.
+func dialSocket(ctx context.Context, path string) (p4rt.Conn, error) {
+	return p4rt.Dialer("unix:"+path, grpc.WithTransportCredentials(insecure.NewCredentials()))(ctx)
 }

@@ -34,6 +34,8 @@ type Config struct {
 	Target string
 	// Processes gives etcd, each target and each agent a process of its own.
 	Processes bool
+	// Reachable makes agents and targets of this process listen at sockets as those of other processes do, so that commands find them.
+	Reachable bool
 	// Executable is the weft binary that such processes run; default: this process's own.
 	Executable string
 	// PowerOn makes the hosts; default: scenario.InMemory.
@@ -147,7 +149,7 @@ func (l *Lab) FirstPing() time.Time {
 // ResidentBytes is the largest physical memory that an agent's process has now; false if agents have no processes of their own.
 func (l *Lab) ResidentBytes() (most uint64, ok bool) {
 	for _, e := range l.edges {
-		if a, process := e.agent.(*agentProcess); process {
+		if a, served := e.agent.(*servedAgent); served && a.child != nil {
 			if n, known := a.child.residentBytes(); known {
 				most, ok = max(most, n), true
 			}

@@ -12,8 +12,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/weft-sdn/weft/offload"
 	"github.com/weft-sdn/weft/p4rt"
@@ -66,7 +64,7 @@ func (t *process) address() string                  { return "unix:" + t.socket 
 func (t *process) profile() p4rt.Profile            { return p4rt.Softswitch() }
 func (t *process) lost() uint64                     { return t.access.lost() }
 func (t *process) dial(ctx context.Context) (p4rt.Conn, error) {
-	return p4rt.Dialer(t.address(), grpc.WithTransportCredentials(insecure.NewCredentials()))(ctx)
+	return dialSocket(ctx, t.socket)
 }
 
 // waitForSocket returns when something listens at a unix socket.

@@ -5,7 +5,8 @@ import (
 	"errors"
 )
 
-// While runs the lab while fn does, which is called once the lab is ready. The context of fn ends when the lab does by itself. The error joins those of both.
+// While runs the lab while fn does, which is called once the lab is ready. The context of fn ends when the lab does by itself. The error joins those of
+// both; if ctx ends before the lab is ready, it is ctx's cause.
 func (l *Lab) While(ctx context.Context, fn func(context.Context) error) error {
 	running, stop := context.WithCancel(ctx)
 	defer stop()
@@ -24,12 +25,12 @@ func (l *Lab) While(ctx context.Context, fn func(context.Context) error) error {
 	case <-l.Ready():
 		err = fn(above)
 	case <-above.Done():
-	case <-ctx.Done():
+		err = context.Cause(above)
 	}
 	stop()
 	failed := <-ended
 	if failed != nil && errors.Is(err, failed) {
 		err = nil
 	}
-	return errors.Join(failed, err, ctx.Err())
+	return errors.Join(failed, err)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -13,14 +14,16 @@ import (
 	"github.com/weft-sdn/weft/testbed/scenario"
 )
 
-// agentProcess is an agent in a process of its own, asked by its status API.
-type agentProcess struct {
+// servedAgent is an agent as the agent service runs it from a configuration file: in a process of its own, or in this one. It is asked by its status API.
+type servedAgent struct {
 	edge   string
-	child  *child
+	file   string // configuration
+	logger *slog.Logger
+	child  *child // nil: in this process
 	client *service.Client
 }
 
-func newAgentProcess(e *edge, dir string, endpoints []string) (*agentProcess, error) {
+func newServedAgent(e *edge, dir string, endpoints []string) (*servedAgent, error) {
 	name := e.plan.name
 	status := "unix:" + filepath.Join(dir, name+".status")
 	link := e.link()
@@ -40,16 +43,28 @@ func newAgentProcess(e *edge, dir string, endpoints []string) (*agentProcess, er
 	if err != nil {
 		return nil, fmt.Errorf("edge %s: configuration of the agent: %w", name, err)
 	}
-	a := &agentProcess{edge: name, child: newChild(dir, name+".agent", e.cfg.Executable, "agent", "--config", file)}
+	a := &servedAgent{edge: name, file: file, logger: e.logger}
+	if e.cfg.Processes {
+		a.child = newChild(dir, name+".agent", e.cfg.Executable, "agent", "--config", file)
+	}
 	if a.client, err = service.NewClient(status, service.TLS{}); err != nil {
 		return nil, fmt.Errorf("edge %s: %w", name, err)
 	}
 	return a, nil
 }
 
-func (a *agentProcess) run(ctx context.Context) error { return a.child.run(ctx) }
+func (a *servedAgent) run(ctx context.Context) error {
+	if a.child != nil {
+		return a.child.run(ctx)
+	}
+	cfg, err := service.Load(a.file)
+	if err != nil {
+		return err
+	}
+	return service.Run(ctx, cfg, a.logger)
+}
 
-func (a *agentProcess) stats(ctx context.Context) (engine.Stats, error) {
+func (a *servedAgent) stats(ctx context.Context) (engine.Stats, error) {
 	list, err := a.client.Stats(ctx)
 	for _, one := range list.Edges {
 		if one.Edge == a.edge {
@@ -62,7 +77,7 @@ func (a *agentProcess) stats(ctx context.Context) (engine.Stats, error) {
 	return engine.Stats{}, fmt.Errorf("edge %s: the agent's status: %w", a.edge, err)
 }
 
-func (a *agentProcess) flows(ctx context.Context) ([]scenario.Flow, error) {
+func (a *servedAgent) flows(ctx context.Context) ([]scenario.Flow, error) {
 	list, err := a.client.Flows(ctx, a.edge)
 	for _, e := range list.Errors {
 		err = errors.Join(err, errors.New(e.Error))
