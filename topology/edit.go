@@ -465,5 +465,5 @@ func compareDeps(a, b Dep) int {
 		}
 		return 0
 	}
-	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.A, b.A), cmp.Compare(v6(a), v6(b)), slices.Compare(a.B[:], b.B[:]), cmp.Compare(a.Bits, b.Bits))
+	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.A, b.A), cmp.Compare(v6(a), v6(b)), cmp.Compare(a.hi, b.hi), cmp.Compare(a.lo, b.lo), cmp.Compare(a.Bits, b.Bits))
 }

@@ -72,6 +72,9 @@ type shardMap[K comparable, V any] struct {
 }
 
 func (m *shardMap[K, V]) index(k K) int {
+	if len(m.shard) == 1 {
+		return 0
+	}
 	return int(maphash.Comparable(m.seed, k)) & (len(m.shard) - 1)
 }
 
