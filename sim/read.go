@@ -42,14 +42,14 @@ func (s *Simulator) readFamily() (v6, ip bool) {
 // readDst reads the first n bits of the IP destination.
 func (s *Simulator) readDst(n uint8) {
 	if s.origin == nil {
-		s.res.Mask.Dst = s.res.Mask.Dst.Or(flow.AddrMask(int(n), s.key.EtherType))
+		s.dstRead = max(s.dstRead, n)
 	}
 }
 
 // readSrc reads the first n bits of the IP source.
 func (s *Simulator) readSrc(n uint8) {
-	if s.origin == nil && n > 0 {
-		s.res.Mask.Src = s.res.Mask.Src.Or(flow.AddrMask(int(n), s.key.EtherType))
+	if s.origin == nil {
+		s.srcRead = max(s.srcRead, n)
 	}
 }
 
@@ -64,7 +64,7 @@ func (s *Simulator) readProto() uint8 {
 func (s *Simulator) readHash() uint16 {
 	if s.origin == nil {
 		m := &s.res.Mask
-		m.Src, m.Dst = flow.AddrMask(128, s.key.EtherType), flow.AddrMask(128, s.key.EtherType)
+		s.srcRead, s.dstRead = 128, 128
 		m.Proto, m.Frag, m.SrcPort, m.DstPort = 0xff, 3, 0xffff, 0xffff
 	}
 	return flow.Hash(s.f)
@@ -91,7 +91,7 @@ func (s *Simulator) dep(d topology.Dep) {
 	}
 	deps := s.res.Deps
 	for i := len(deps) - 1; i >= max(0, len(deps)-4); i-- {
-		if x := &deps[i]; x.A == d.A && x.Kind == d.Kind && *x == d {
+		if deps[i] == d {
 			return
 		}
 	}

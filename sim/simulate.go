@@ -31,9 +31,12 @@ type Simulator struct {
 	key     flow.Key
 	ingress flow.VPortID
 	visits  int
+	again   bool  // the copy that a device emitted goes on by hop.port
+	srcRead uint8 // bits of the addresses that were read
+	dstRead uint8
 	origin  *origin // the originated packet that is being simulated; nil: the packet itself, whose reads and dependencies are recorded
 
-	work    []hop // copies about to enter a device
+	work    []hop // further copies about to enter a device
 	pending []origin
 	ofrm    packet.Frame
 	current origin
@@ -87,8 +90,7 @@ func (s *Simulator) SimulateLost(snap *topology.Snapshot, f *packet.Frame, ingre
 		s.drop(&h, DropInvalidSource, false)
 	default:
 		res.Guards.KnownSource = true
-		s.work = append(s.work, h)
-		s.walk()
+		s.walk(&h)
 	}
 	s.finish()
 	s.simulateOriginated()
@@ -113,7 +115,8 @@ func (s *Simulator) Ask(snap *topology.Snapshot, port flow.VPortID, a flow.Addr,
 func (s *Simulator) begin(snap *topology.Snapshot, f *packet.Frame, ingress flow.VPortID, res *Result) {
 	res.reset()
 	s.snap, s.f, s.ingress, s.res = snap, f, ingress, res
-	s.visits, s.origin = 0, nil
+	s.visits, s.origin, s.again = 0, nil, false
+	s.srcRead, s.dstRead = 0, 0
 	s.work, s.pending = s.work[:0], s.pending[:0]
 	if len(f.Data) != 0 {
 		s.key = flow.KeyOf(f, ingress)
@@ -127,12 +130,19 @@ func (s *Simulator) end() {
 	s.current, s.lost = origin{}, Lost{}
 }
 
-// walk runs until no copy is left on its way.
-func (s *Simulator) walk() {
-	for len(s.work) > 0 {
-		h := s.work[len(s.work)-1]
+// walk runs a copy, and those that are made of it, until none is left on its way. It changes h.
+func (s *Simulator) walk(h *hop) {
+	for {
+		s.again = false
+		s.enter(h)
+		if s.again {
+			continue
+		}
+		if len(s.work) == 0 {
+			return
+		}
+		*h = s.work[len(s.work)-1]
 		s.work = s.work[:len(s.work)-1]
-		s.enter(&h)
 	}
 }
 
@@ -155,7 +165,7 @@ func (s *Simulator) enter(h *hop) {
 	}
 }
 
-// send: a device emits the copy through a port; nil: there is none.
+// send: a device emits the copy through a port; nil: there is none. It is the last that a device does with it.
 func (s *Simulator) send(h *hop, p *topology.VPort) {
 	switch {
 	case p == nil:
@@ -170,7 +180,7 @@ func (s *Simulator) send(h *hop, p *topology.VPort) {
 		s.drop(h, DropUnlinked, false)
 	default:
 		h.port = p.Peer
-		s.work = append(s.work, *h)
+		s.again = true
 	}
 }
 
@@ -234,6 +244,9 @@ func (s *Simulator) notInstallable(why string) {
 // finish settles the outcomes of the packet itself. A copy that was dropped while others go on is no outcome.
 func (s *Simulator) finish() {
 	r := s.res
+	if s.dstRead > 0 || s.srcRead > 0 {
+		r.Mask.Dst, r.Mask.Src = flow.AddrMask(int(s.dstRead), s.key.EtherType), flow.AddrMask(int(s.srcRead), s.key.EtherType)
+	}
 	forwards, others, drops := 0, 0, 0
 	for i := range r.Outcomes {
 		switch r.Outcomes[i].Verdict {
@@ -297,7 +310,9 @@ func (s *Simulator) simulateOriginated() {
 		if s.res.Trace != nil {
 			s.res.Trace.originated(s, &h)
 		}
-		s.send(&h, s.vport(s.current.out))
-		s.walk()
+		s.again = false
+		if s.send(&h, s.vport(s.current.out)); s.again {
+			s.walk(&h)
+		}
 	}
 }

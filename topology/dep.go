@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 
@@ -26,49 +27,54 @@ const (
 
 // Dep is one thing that a result relied on; its absence is the same Dep (E6). Comparable.
 type Dep struct {
+	DepOf
+	hi, lo uint64 // a MAC in lo, an address as a routing table has it
+}
+
+// DepOf is a dependency but for the MAC or address.
+type DepOf struct {
 	Kind DepKind
 	V6   bool
-	Bits uint8 // DepRoute: valid bits of B
+	Bits uint8 // DepRoute: length of the prefix
 	A    uint32
-	B    flow.Addr
 }
 
 // DeviceDep returns the dependency on a device's own settings.
-func DeviceDep(d DeviceID) Dep { return Dep{Kind: DepDevice, A: uint32(d)} }
+func DeviceDep(d DeviceID) Dep { return Dep{DepOf: DepOf{Kind: DepDevice, A: uint32(d)}} }
 
 // VPortDep returns the dependency on a vport.
-func VPortDep(v flow.VPortID) Dep { return Dep{Kind: DepVPort, A: uint32(v)} }
+func VPortDep(v flow.VPortID) Dep { return Dep{DepOf: DepOf{Kind: DepVPort, A: uint32(v)}} }
 
 // GroupDep returns the dependency on the ports of a bridge.
-func GroupDep(d DeviceID) Dep { return Dep{Kind: DepGroup, A: uint32(d)} }
+func GroupDep(d DeviceID) Dep { return Dep{DepOf: DepOf{Kind: DepGroup, A: uint32(d)}} }
 
 // BindingDep returns the dependency on where a vport lives.
-func BindingDep(v flow.VPortID) Dep { return Dep{Kind: DepBinding, A: uint32(v)} }
+func BindingDep(v flow.VPortID) Dep { return Dep{DepOf: DepOf{Kind: DepBinding, A: uint32(v)}} }
 
 // FDBDep returns the dependency on where a bridge finds a MAC.
 func FDBDep(d DeviceID, m packet.MAC) Dep {
-	r := Dep{Kind: DepFDB, A: uint32(d)}
-	copy(r.B[10:], m[:])
-	return r
+	return Dep{DepOf: DepOf{Kind: DepFDB, A: uint32(d)}, lo: m.Uint64()}
 }
 
 // RouteDep returns the dependency on the routes of a router to the destinations that share the first n bits of a.
 func RouteDep(d DeviceID, a *flow.Addr, v6 bool, n uint8) Dep {
-	et := uint16(packet.EtherTypeIPv4)
-	if v6 {
-		et = packet.EtherTypeIPv6
-	}
-	return Dep{Kind: DepRoute, A: uint32(d), B: a.And(flow.AddrMask(int(n), et)), Bits: n, V6: v6}
+	hi, lo := lpmKey(a, v6)
+	hi, lo = maskKey(hi, lo, n)
+	return Dep{DepOf{Kind: DepRoute, A: uint32(d), Bits: n, V6: v6}, hi, lo}
+}
+
+func addrDep(k DepKind, id uint32, a netip.Addr) Dep {
+	v6, b := a.Is6(), flow.AddrOf(a)
+	hi, lo := lpmKey(&b, v6)
+	return Dep{DepOf{Kind: k, A: id, V6: v6}, hi, lo}
 }
 
 // NeighbourDep returns the dependency on a neighbour of a router port.
-func NeighbourDep(v flow.VPortID, a netip.Addr) Dep {
-	return Dep{Kind: DepNeighbour, A: uint32(v), B: flow.AddrOf(a), V6: a.Is6()}
-}
+func NeighbourDep(v flow.VPortID, a netip.Addr) Dep { return addrDep(DepNeighbour, uint32(v), a) }
 
 // BridgeNeighbourDep returns the dependency on an entry of a bridge's ARP cache.
 func BridgeNeighbourDep(d DeviceID, a netip.Addr) Dep {
-	return Dep{Kind: DepBridgeNeighbour, A: uint32(d), B: flow.AddrOf(a), V6: a.Is6()}
+	return addrDep(DepBridgeNeighbour, uint32(d), a)
 }
 
 // Affects reports whether a change of d may alter a result that depends on e: equal, or routes whose destinations overlap.
@@ -79,21 +85,22 @@ func (d Dep) Affects(e Dep) bool {
 	if d.A != e.A || d.V6 != e.V6 {
 		return false
 	}
-	dh, dl := lpmKey(&d.B, d.V6)
-	eh, el := lpmKey(&e.B, e.V6)
-	return commonBits(dh, dl, eh, el) >= min(d.Bits, e.Bits)
+	return commonBits(d.hi, d.lo, e.hi, e.lo) >= min(d.Bits, e.Bits)
 }
 
 // Addr returns the address of a route or neighbour dependency.
 func (d Dep) Addr() netip.Addr {
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:], d.hi)
+	binary.BigEndian.PutUint64(b[8:], d.lo)
 	if d.V6 {
-		return d.B.Netip(packet.EtherTypeIPv6)
+		return netip.AddrFrom16(b)
 	}
-	return d.B.Netip(packet.EtherTypeIPv4)
+	return netip.AddrFrom4([4]byte(b[:4]))
 }
 
 // MAC returns the MAC of a FDB dependency.
-func (d Dep) MAC() packet.MAC { return packet.MAC(d.B[10:]) }
+func (d Dep) MAC() packet.MAC { return packet.MACFromUint64(d.lo) }
 
 // String returns the dependency in one line.
 func (d Dep) String() string {

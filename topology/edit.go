@@ -3,6 +3,7 @@ package topology
 import (
 	"cmp"
 	"net/netip"
+	"reflect"
 	"slices"
 
 	"github.com/weft-sdn/weft/flow"
@@ -17,7 +18,7 @@ type edit struct {
 	bridges tableEdit[Bridge]
 	routers tableEdit[Router]
 	names   shardEdit[Ref, uint32]
-	bound   shardEdit[Ref, Ref]
+	bound   shardEdit[Ref, bound]
 	owns    bool                  // s.pending is a copy
 	dirty   map[DeviceID]struct{} // devices to derive
 	groups  map[DeviceID]struct{} // bridges whose flood domain may have changed
@@ -50,48 +51,76 @@ func (e *edit) setPending(id flow.VPortID, waits bool) {
 	}
 }
 
-// put adds or replaces an object.
+// put adds or replaces an object. One that is there already changes nothing.
 func (e *edit) put(o *Object) {
-	id := DeviceID(o.Status.ID)
 	switch spec := o.Spec.(type) {
 	case *FabricSpec:
 		e.s.fabRef = o.Ref()
 		e.setFabric(fabric{mtu: spec.MTU, overV4: spec.EncapFamily == "v4"})
 	case *BridgeSpec:
-		b := Bridge{}
-		if old := e.s.Bridge(id); old != nil {
-			b = *old
-		} else {
-			e.groups[id] = struct{}{}
-			b.learned = e.s.learned.get(uint32(id))
-		}
-		b.ID, b.Name, b.Tenant, b.ref, b.spec = id, o.Metadata.Name, o.Tenant(), o.Ref(), spec
-		b.DropUnknown = spec.UnknownUnicast == "drop"
-		e.bridges.set(uint32(id), &b)
-		e.names.set(o.Ref(), uint32(id))
-		e.note(DeviceDep(id))
-		e.touch(id)
+		e.putBridge(o, spec)
 	case *RouterSpec:
-		r := Router{Routes: new(LPM)}
-		if old := e.s.Router(id); old != nil {
-			r = *old
-		}
-		r.ID, r.Name, r.Tenant, r.ref, r.spec = id, o.Metadata.Name, o.Tenant(), o.Ref(), spec
-		e.routers.set(uint32(id), &r)
-		e.names.set(o.Ref(), uint32(id))
-		e.note(DeviceDep(id))
-		e.touch(id)
+		e.putRouter(o, spec)
 	case *VPortSpec:
-		e.putVPort(newVPort(o, spec, e.s.fabric))
-		e.names.set(o.Ref(), uint32(id))
-	case *BindingSpec:
-		v := o.VPortRef(spec.VPort)
-		if was, ok := e.s.bound.get(o.Ref()); ok && was != v {
-			e.noteBinding(was)
+		if old := e.s.VPort(flow.VPortID(o.Status.ID)); old != nil && old.ref == o.Ref() && reflect.DeepEqual(old.spec, spec) {
+			return
 		}
-		e.bound.set(o.Ref(), v)
-		e.noteBinding(v)
+		e.putVPort(newVPort(o, spec, e.s.fabric))
+		e.names.set(o.Ref(), o.Status.ID)
+	case *BindingSpec:
+		e.putBinding(o.Ref(), bound{o.VPortRef(spec.VPort), *spec})
 	}
+}
+
+func (e *edit) putBridge(o *Object, spec *BridgeSpec) {
+	b := Bridge{ID: DeviceID(o.Status.ID)}
+	old := e.s.Bridge(b.ID)
+	switch {
+	case old == nil:
+		e.groups[b.ID] = struct{}{}
+		b.learned = e.s.learned.get(o.Status.ID)
+	case old.ref == o.Ref() && reflect.DeepEqual(old.spec, spec):
+		return
+	default:
+		b = *old
+	}
+	b.Name, b.Tenant, b.ref, b.spec = o.Metadata.Name, o.Tenant(), o.Ref(), spec
+	b.DropUnknown = spec.UnknownUnicast == "drop"
+	e.bridges.set(o.Status.ID, &b)
+	e.names.set(o.Ref(), o.Status.ID)
+	if old == nil || old.DropUnknown != b.DropUnknown {
+		e.note(DeviceDep(b.ID))
+	}
+	e.touch(b.ID)
+}
+
+func (e *edit) putRouter(o *Object, spec *RouterSpec) {
+	r := Router{ID: DeviceID(o.Status.ID), Routes: new(LPM)}
+	old := e.s.Router(r.ID)
+	switch {
+	case old == nil:
+		e.note(DeviceDep(r.ID))
+	case old.ref == o.Ref() && reflect.DeepEqual(old.spec, spec):
+		return
+	default:
+		r = *old
+	}
+	r.Name, r.Tenant, r.ref, r.spec = o.Metadata.Name, o.Tenant(), o.Ref(), spec
+	e.routers.set(o.Status.ID, &r)
+	e.names.set(o.Ref(), o.Status.ID)
+	e.touch(r.ID)
+}
+
+func (e *edit) putBinding(r Ref, next bound) {
+	was, ok := e.s.bound.get(r)
+	if ok && was == next {
+		return
+	}
+	if ok && was.vport != next.vport {
+		e.noteBinding(was.vport)
+	}
+	e.bound.set(r, next)
+	e.noteBinding(next.vport)
 }
 
 func (e *edit) noteBinding(vport Ref) {
@@ -153,7 +182,7 @@ func (e *edit) unlink(p *VPort) {
 func (e *edit) remove(ref Ref) {
 	if ref.Kind == KindBinding {
 		if v, ok := e.s.bound.get(ref); ok {
-			e.noteBinding(v)
+			e.noteBinding(v.vport)
 			e.bound.remove(ref)
 		}
 		return
@@ -436,5 +465,5 @@ func compareDeps(a, b Dep) int {
 		}
 		return 0
 	}
-	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.A, b.A), cmp.Compare(v6(a), v6(b)), slices.Compare(a.B[:], b.B[:]), cmp.Compare(a.Bits, b.Bits))
+	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.A, b.A), cmp.Compare(v6(a), v6(b)), cmp.Compare(a.hi, b.hi), cmp.Compare(a.lo, b.lo), cmp.Compare(a.Bits, b.Bits))
 }

@@ -1,52 +1,63 @@
 package topology
 
 import (
+	"cmp"
 	"fmt"
-	"net/netip"
+	"maps"
 	"slices"
+	"strconv"
+	"strings"
 )
 
 // Set is a valid set of objects: the desired configuration. Immutable; the zero value is empty.
-type Set struct{ objects map[Ref]*Object }
+type Set struct {
+	objects shardMap[Ref, *Object]
+	claims  shardMap[claim, Ref]            // who has what only one may have
+	users   shardMap[Ref, map[Ref]struct{}] // who refers to an object
+	trunks  map[Ref]struct{}                // links of two bridges, by the lesser end
+}
 
 // Get returns an object, nil if there is none.
-func (s *Set) Get(r Ref) *Object { return s.objects[r] }
+func (s *Set) Get(r Ref) *Object {
+	o, _ := s.objects.get(r)
+	return o
+}
 
 // Len returns the number of objects.
-func (s *Set) Len() int { return len(s.objects) }
+func (s *Set) Len() int { return s.objects.len() }
 
 // All returns the objects by kind, then name.
 func (s *Set) All() []*Object {
-	all := make([]*Object, 0, len(s.objects))
-	for _, o := range s.objects {
+	all := make([]*Object, 0, s.Len())
+	for _, o := range s.objects.all() {
 		all = append(all, o)
 	}
-	order := Kinds()
-	slices.SortFunc(all, func(a, b *Object) int {
-		if d := slices.Index(order, a.Kind) - slices.Index(order, b.Kind); d != 0 {
-			return d
-		}
-		return compareRefs(a.Ref(), b.Ref())
-	})
+	slices.SortFunc(all, func(a, b *Object) int { return compareByKind(a.Ref(), b.Ref()) })
 	return all
 }
 
 func compareRefs(a, b Ref) int {
-	return slices.Compare([]string{string(a.Kind), a.Tenant, a.Name}, []string{string(b.Kind), b.Tenant, b.Name})
+	return cmp.Or(strings.Compare(string(a.Kind), string(b.Kind)), strings.Compare(a.Tenant, b.Tenant), strings.Compare(a.Name, b.Name))
+}
+
+// compareByKind puts what others refer to first.
+func compareByKind(a, b Ref) int {
+	order := Kinds()
+	return cmp.Or(slices.Index(order, a.Kind)-slices.Index(order, b.Kind), compareRefs(a, b))
 }
 
 // Apply returns the set with objects put and others deleted. If the outcome would not be valid it is refused whole (Errors).
+// Cost: that of the objects put and deleted, and of those that refer to them. They must not be changed afterwards.
 func (s *Set) Apply(put []*Object, del []Ref) (*Set, error) {
-	next := &Set{objects: make(map[Ref]*Object, len(s.objects)+len(put))}
-	for r, o := range s.objects {
-		next.objects[r] = o
-	}
-	v := validator{set: next}
+	e := newSetEdit(s)
+	v := validator{set: e.set, edit: e}
+	touched := slices.Clone(del)
 	for _, r := range del {
-		if next.objects[r] == nil {
+		if e.set.Get(r) == nil {
 			v.errs = append(v.errs, &FieldError{Object: r.String(), Problem: "does not exist"})
+			continue
 		}
-		delete(next.objects, r)
+		e.objects.remove(r)
 	}
 	given := map[Ref]bool{}
 	for _, o := range put {
@@ -58,15 +69,16 @@ func (s *Set) Apply(put []*Object, del []Ref) (*Set, error) {
 			v.fail(o, "metadata.name", r.Name, "is defined twice", "name each object once")
 		}
 		given[r] = true
-		next.objects[r] = o
+		touched = append(touched, r)
+		e.objects.set(r, o)
 	}
 	if len(v.errs) == 0 {
-		v.meaning()
+		v.meaning(e.concerned(touched))
 	}
 	if err := v.errs.orNil(); err != nil {
 		return nil, err
 	}
-	return next, nil
+	return e.done(), nil
 }
 
 // AssignIDs gives ids to the bridges, routers and vports that have none, counting up from last, and returns the last one given.
@@ -101,6 +113,7 @@ func Load(file string, data []byte) (*Snapshot, error) {
 // validator collects all that is wrong.
 type validator struct {
 	set  *Set
+	edit *setEdit
 	errs Errors
 }
 
@@ -161,58 +174,74 @@ func validName(s string) bool {
 	return true
 }
 
-// meaning checks each object and what it refers to.
-func (v *validator) meaning() {
-	all := v.set.All()
-	links := &linkCheck{addrs: map[addrKey]*Object{}, bound: map[Ref]*Object{}, places: map[place]*Object{}, root: map[Ref]Ref{}, ids: map[uint32]*Object{}}
-	for _, o := range all {
-		if o.Status.ID != 0 {
-			if other := links.ids[o.Status.ID]; other != nil {
-				v.fail(o, "status.id", fmt.Sprint(o.Status.ID), "is that of "+other.Ref().String()+" too", "leave status out: the system assigns it")
-			}
-			links.ids[o.Status.ID] = o
-		}
+// meaning checks objects and what they refer to.
+func (v *validator) meaning(refs []Ref) {
+	for _, r := range refs {
+		o := v.set.Get(r)
+		v.claims(o)
+		v.edit.use(o)
 		switch s := o.Spec.(type) {
 		case *FabricSpec:
-			v.fabric(o, s, links)
+			v.fabric(o, s)
 		case *BridgeSpec:
 			v.bridge(o, s)
 		case *RouterSpec:
 			v.router(o, s)
 		case *VPortSpec:
-			v.vport(o, s, links)
+			v.vport(o, s)
 		case *BindingSpec:
-			v.binding(o, s, links)
+			v.binding(o, s)
+		}
+	}
+	if v.edit.linked && len(v.errs) == 0 {
+		v.loops()
+	}
+}
+
+// claims checks that nobody has what an object claims.
+func (v *validator) claims(o *Object) {
+	for _, c := range claimsOf(o) {
+		other, taken := v.set.claims.get(c)
+		if !taken {
+			v.edit.claims.set(c, o.Ref())
+			continue
+		}
+		switch c.kind {
+		case claimFabric:
+			v.fail(o, "", "", "is a second fabric, beside "+other.String(), "describe the underlay once")
+		case claimID:
+			v.fail(o, "status.id", strconv.Itoa(int(c.n)), "is that of "+other.String()+" too", "leave status out: the system assigns it")
+		case claimAddress:
+			i := len(o.Spec.(*VPortSpec).Addresses) - 1
+			for o.Spec.(*VPortSpec).Addresses[i].Addr() != c.addr {
+				i--
+			}
+			v.fail(o, fmt.Sprintf("spec.addresses[%d]", i), o.Spec.(*VPortSpec).Addresses[i].String(), "is the address of "+other.String()+" too", "give each port of router "+c.a+"/"+c.b+" its own")
+		case claimVPort:
+			v.fail(o, "spec.vport", o.Spec.(*BindingSpec).VPort, "is bound by "+other.String()+" already", "a vport is at one interface")
+		case claimPlace:
+			v.fail(o, "spec.interface", c.b, "is taken by "+other.String(), "one vport per interface and VLAN")
 		}
 	}
 }
 
-// linkCheck finds what only one object may have.
-type linkCheck struct {
-	addrs  map[addrKey]*Object // own addresses of a router
-	bound  map[Ref]*Object
-	places map[place]*Object
-	root   map[Ref]Ref // bridges that are linked: union–find
-	fabric *Object
-	ids    map[uint32]*Object
-}
-
-type addrKey struct {
-	router Ref
-	addr   netip.Addr
-}
-
-type place struct {
-	edge, iface string
-	vlan        uint16
-}
-
-func (l *linkCheck) find(r Ref) Ref {
-	for {
-		up, ok := l.root[r]
-		if !ok {
-			return r
+// loops checks that bridges are not linked in a loop: union–find.
+func (v *validator) loops() {
+	root := map[Ref]Ref{}
+	find := func(r Ref) Ref {
+		for up, ok := root[r]; ok; up, ok = root[r] {
+			r = up
 		}
-		r = up
+		return r
+	}
+	for _, r := range slices.SortedFunc(maps.Keys(v.edit.set.trunks), compareRefs) {
+		o := v.set.Get(r)
+		s := o.Spec.(*VPortSpec)
+		a, b := find(v.deviceOf(o).Ref()), find(v.deviceOf(v.set.Get(o.VPortRef(s.Peer))).Ref())
+		if a == b {
+			v.fail(o, "spec.peer", s.Peer, "closes a loop of bridges, in which floods would never end", "remove one link")
+			continue
+		}
+		root[a] = b
 	}
 }

@@ -18,10 +18,16 @@ type Snapshot struct {
 	learned table[learned]    // by bridge
 	neigh   table[neighbours] // by router port
 	names   shardMap[Ref, uint32]
-	bound   shardMap[Ref, Ref]        // binding → vport, to name the dependency when it goes
+	bound   shardMap[Ref, bound]      // by binding, to tell whether it changes, and to name the dependency then
 	pending map[flow.VPortID]struct{} // vports whose device or peer is not known
 	fabric  fabric
 	fabRef  Ref
+}
+
+// bound is what a binding says. Comparable.
+type bound struct {
+	vport Ref
+	spec  BindingSpec
 }
 
 // VPort returns a vport, nil if there is none.

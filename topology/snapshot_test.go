@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -209,5 +210,56 @@ func TestLearnedTables(t *testing.T) {
 	_, st := s.Neighbour(5, addr)
 	if m := s.Router(r).Routes.Lookup(&dst, &dst, false); macOK || neighOK || st != NeighbourAbsent || m.Routes[0] == route {
 		t.Errorf("not forgotten: %v %v %v %v", macOK, neighOK, st, m.Routes)
+	}
+}
+
+// TestPutAgain: an object that is put again changes nothing; one that differs changes what differs.
+func TestPutAgain(t *testing.T) {
+	decode := func(edit ...string) []*Object {
+		objects, err := Decode("net.yaml", []byte(strings.NewReplacer(edit...).Replace(small)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		AssignIDs(objects, 0)
+		return objects
+	}
+	s, deps := new(Snapshot).With(Changes{Put: decode()})
+	if len(deps) == 0 {
+		t.Fatal("no dependency changed at first")
+	}
+	id := func(kind Kind, tenant, name string) uint32 {
+		n, ok := s.ID(Ref{kind, tenant, name})
+		if !ok {
+			t.Fatalf("no %s %s", kind, name)
+		}
+		return n
+	}
+	web, r, vm := DeviceID(id(KindBridge, "acme", "web")), DeviceID(id(KindRouter, "acme", "r")), flow.VPortID(id(KindVPort, "acme", "vm"))
+	all := new(flow.Addr)
+	for _, tt := range []struct {
+		name string
+		edit []string
+		want []Dep
+	}{
+		{"the same", nil, nil},
+		{"labels", []string{"tier: front", "tier: back", "name: r,", "name: r, labels: {a: b},", "name: vm,", "name: vm, labels: {a: b},"}, nil},
+		{"mode", []string{"unknownUnicast: drop", "unknownUnicast: flood"}, []Dep{DeviceDep(web)}},
+		{"seed", []string{`{mac: "02:00:00:00:00:09"`, `{mac: "02:00:00:00:00:0a"`}, []Dep{FDBDep(web, packet.MAC{2, 0, 0, 0, 0, 9}), FDBDep(web, packet.MAC{2, 0, 0, 0, 0, 10})}},
+		{"gateway", []string{"via: 10.0.0.9", "via: 10.0.0.8"}, []Dep{RouteDep(r, all, false, 0)}},
+		{"moved", []string{"vlan: 7", "vlan: 8"}, []Dep{BindingDep(vm)}},
+	} {
+		next, deps := s.With(Changes{Put: decode(tt.edit...)})
+		if !slices.Equal(deps, tt.want) {
+			t.Errorf("%s: changed %v, want %v", tt.name, deps, tt.want)
+		}
+		if tt.want == nil {
+			if d := cmp.Diff(dump(s), dump(next)); d != "" {
+				t.Errorf("%s:\n%s", tt.name, d)
+			}
+		}
+	}
+	next, deps := s.With(Changes{Delete: []Ref{{KindBinding, "acme", "vm"}}, Put: decode()})
+	if d := cmp.Diff(dump(s), dump(next)); d != "" || !slices.Equal(deps, []Dep{BindingDep(vm)}) {
+		t.Errorf("deleted and put: changed %v\n%s", deps, d)
 	}
 }

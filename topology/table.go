@@ -4,12 +4,13 @@ import (
 	"hash/maphash"
 	"iter"
 	"maps"
+	"slices"
 )
 
 const (
 	pageBits = 8
 	pageSize = 1 << pageBits
-	shards   = 64
+	maxShard = 64 // entries of a shard on average, from which there are more shards
 )
 
 // table maps small ids to values. Immutable: a tableEdit makes the next one, which shares the pages that were not written. The zero value is empty.
@@ -65,23 +66,30 @@ func (e *tableEdit[T]) set(id uint32, v *T) {
 
 // shardMap is a map that is copied by shards. Immutable, as table is. The zero value is empty.
 type shardMap[K comparable, V any] struct {
-	shard *[shards]map[K]V
+	shard []map[K]V // their number is a power of two
 	seed  maphash.Seed
+	n     int
+}
+
+func (m *shardMap[K, V]) index(k K) int {
+	if len(m.shard) == 1 {
+		return 0
+	}
+	return int(maphash.Comparable(m.seed, k)) & (len(m.shard) - 1)
 }
 
 func (m *shardMap[K, V]) get(k K) (v V, ok bool) {
-	if m.shard == nil {
+	if m.n == 0 {
 		return v, false
 	}
-	v, ok = m.shard[maphash.Comparable(m.seed, k)%shards][k]
+	v, ok = m.shard[m.index(k)][k]
 	return v, ok
 }
 
+func (m *shardMap[K, V]) len() int { return m.n }
+
 func (m *shardMap[K, V]) all() iter.Seq2[K, V] {
 	return func(yield func(K, V) bool) {
-		if m.shard == nil {
-			return
-		}
 		for _, s := range m.shard {
 			for k, v := range s {
 				if !yield(k, v) {
@@ -95,36 +103,62 @@ func (m *shardMap[K, V]) all() iter.Seq2[K, V] {
 // shardEdit changes its target to a new map, one copy per shard.
 type shardEdit[K comparable, V any] struct {
 	target *shardMap[K, V]
-	own    *[shards]bool // shards that this edit made
+	own    []bool // shards that this edit made; nil: the list of them is not its own either
 }
 
+// writable returns the shard of k, to be changed.
 func (e *shardEdit[K, V]) writable(k K) map[K]V {
+	t := e.target
 	if e.own == nil {
-		e.own = new([shards]bool)
-		next := new([shards]map[K]V)
-		if e.target.shard == nil {
-			e.target.seed = maphash.MakeSeed()
+		if t.shard == nil {
+			t.seed, t.shard = maphash.MakeSeed(), make([]map[K]V, 1)
 		} else {
-			*next = *e.target.shard
+			t.shard = slices.Clone(t.shard)
 		}
-		e.target.shard = next
+		e.own = make([]bool, len(t.shard))
 	}
-	i := maphash.Comparable(e.target.seed, k) % shards
+	i := t.index(k)
 	if !e.own[i] {
 		e.own[i] = true
-		if s := e.target.shard[i]; s == nil {
-			e.target.shard[i] = make(map[K]V)
+		if t.shard[i] == nil {
+			t.shard[i] = make(map[K]V)
 		} else {
-			e.target.shard[i] = maps.Clone(s)
+			t.shard[i] = maps.Clone(t.shard[i])
 		}
 	}
-	return e.target.shard[i]
+	return t.shard[i]
 }
 
-func (e *shardEdit[K, V]) set(k K, v V) { e.writable(k)[k] = v }
+func (e *shardEdit[K, V]) set(k K, v V) {
+	shard, t := e.writable(k), e.target
+	before := len(shard)
+	shard[k] = v
+	t.n += len(shard) - before
+	if t.n > maxShard*len(t.shard) {
+		e.spread()
+	}
+}
+
+// spread makes four shards of each.
+func (e *shardEdit[K, V]) spread() {
+	t := e.target
+	old := t.shard
+	t.shard = make([]map[K]V, 4*len(old))
+	e.own = make([]bool, len(t.shard))
+	for i := range t.shard {
+		t.shard[i] = make(map[K]V, maxShard/4)
+		e.own[i] = true
+	}
+	for _, s := range old {
+		for k, v := range s {
+			t.shard[t.index(k)][k] = v
+		}
+	}
+}
 
 func (e *shardEdit[K, V]) remove(k K) {
 	if _, ok := e.target.get(k); ok {
 		delete(e.writable(k), k)
+		e.target.n--
 	}
 }

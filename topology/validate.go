@@ -15,11 +15,7 @@ const (
 	maxMTU  = 9216
 )
 
-func (v *validator) fabric(o *Object, s *FabricSpec, l *linkCheck) {
-	if l.fabric != nil {
-		v.fail(o, "", "", "is a second fabric, beside "+l.fabric.Ref().String(), "describe the underlay once")
-	}
-	l.fabric = o
+func (v *validator) fabric(o *Object, s *FabricSpec) {
 	if s.MTU != 0 && (s.MTU < minMTU6+overheadV6 || s.MTU > maxMTU+overheadV6) {
 		v.fail(o, "spec.mtu", strconv.Itoa(int(s.MTU)), "is out of range", fmt.Sprintf("use %d to %d bytes of outer IP packet", minMTU6+overheadV6, maxMTU+overheadV6))
 	}
@@ -143,7 +139,7 @@ func (v *validator) prefix(o *Object, field string, p netip.Prefix) {
 	}
 }
 
-func (v *validator) vport(o *Object, s *VPortSpec, l *linkCheck) {
+func (v *validator) vport(o *Object, s *VPortSpec) {
 	dev := v.deviceOf(o)
 	if dev == nil {
 		v.fail(o, "spec.device", s.Device, "is no device", "use bridge/NAME or router/NAME of one that exists")
@@ -156,7 +152,7 @@ func (v *validator) vport(o *Object, s *VPortSpec, l *linkCheck) {
 		v.fail(o, "spec.exterior", "true", "contradicts peer "+s.Peer, "leave one of them out")
 	}
 	if !s.IsExterior() {
-		v.peer(o, s, dev, l)
+		v.peer(o, s, dev)
 	}
 	least := uint16(minMTU4)
 	for i, a := range s.Addresses {
@@ -168,22 +164,14 @@ func (v *validator) vport(o *Object, s *VPortSpec, l *linkCheck) {
 		if a.Addr().Is6() {
 			least = minMTU6
 		}
-		if dev.Kind != KindRouter {
-			continue
-		}
-		k := addrKey{dev.Ref(), a.Addr()}
-		if other := l.addrs[k]; other != nil {
-			v.fail(o, field, a.String(), "is the address of "+other.Ref().String()+" too", "give each port of "+dev.Ref().String()+" its own")
-		}
-		l.addrs[k] = o
 	}
 	if s.MTU != 0 && (s.MTU < least || s.MTU > maxMTU) {
 		v.fail(o, "spec.mtu", strconv.Itoa(int(s.MTU)), "is out of range", fmt.Sprintf("use %d to %d bytes of IP packet", least, maxMTU))
 	}
 }
 
-// peer checks an interior link: both ends name each other, and bridges are not linked in a loop.
-func (v *validator) peer(o *Object, s *VPortSpec, dev *Object, l *linkCheck) {
+// peer checks an interior link: both ends name each other.
+func (v *validator) peer(o *Object, s *VPortSpec, dev *Object) {
 	ref := o.VPortRef(s.Peer)
 	p := v.set.Get(ref)
 	if p == nil {
@@ -208,16 +196,11 @@ func (v *validator) peer(o *Object, s *VPortSpec, dev *Object, l *linkCheck) {
 		return
 	}
 	if dev.Kind == KindBridge && other.Kind == KindBridge && compareRefs(o.Ref(), ref) < 0 {
-		a, b := l.find(dev.Ref()), l.find(other.Ref())
-		if a == b {
-			v.fail(o, "spec.peer", s.Peer, "closes a loop of bridges, in which floods would never end", "remove one link")
-			return
-		}
-		l.root[a] = b
+		v.edit.link(o.Ref())
 	}
 }
 
-func (v *validator) binding(o *Object, s *BindingSpec, l *linkCheck) {
+func (v *validator) binding(o *Object, s *BindingSpec) {
 	ref := o.VPortRef(s.VPort)
 	p := v.set.Get(ref)
 	switch {
@@ -225,10 +208,6 @@ func (v *validator) binding(o *Object, s *BindingSpec, l *linkCheck) {
 		v.fail(o, "spec.vport", s.VPort, "is no vport", "name an existing exterior vport")
 	case !p.Spec.(*VPortSpec).IsExterior():
 		v.fail(o, "spec.vport", s.VPort, "is an interior port", "bind an exterior one")
-	case l.bound[ref] != nil:
-		v.fail(o, "spec.vport", s.VPort, "is bound by "+l.bound[ref].Ref().String()+" already", "a vport is at one interface")
-	default:
-		l.bound[ref] = o
 	}
 	if s.Edge == "" {
 		v.fail(o, "spec.edge", "", "is missing", "name the edge")
@@ -239,9 +218,4 @@ func (v *validator) binding(o *Object, s *BindingSpec, l *linkCheck) {
 	if s.VLAN > 4094 {
 		v.fail(o, "spec.vlan", strconv.Itoa(int(s.VLAN)), "is out of range", "use 1 to 4094, or leave it out for untagged frames")
 	}
-	at := place{s.Edge, s.Interface, s.VLAN}
-	if other := l.places[at]; other != nil && s.Edge != "" {
-		v.fail(o, "spec.interface", s.Interface, "is taken by "+other.Ref().String(), "one vport per interface and VLAN")
-	}
-	l.places[at] = o
 }

@@ -1,0 +1,178 @@
+package topology
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+)
+
+// claim is something that one object at most may have. Comparable.
+type claim struct {
+	kind claimKind
+	a, b string
+	addr netip.Addr
+	n    uint32
+}
+
+type claimKind uint8
+
+const (
+	claimFabric  claimKind = iota // the underlay
+	claimID                       // n
+	claimAddress                  // addr, of router a/b
+	claimVPort                    // to bind vport a/b
+	claimPlace                    // VLAN n at interface b of edge a
+)
+
+// claimsOf returns what an object claims.
+func claimsOf(o *Object) []claim {
+	var c []claim
+	if o.Status.ID != 0 {
+		c = append(c, claim{kind: claimID, n: o.Status.ID})
+	}
+	switch s := o.Spec.(type) {
+	case *FabricSpec:
+		c = append(c, claim{kind: claimFabric})
+	case *VPortSpec:
+		if dev, _ := o.DeviceRef(); dev.Kind == KindRouter {
+			for _, a := range s.Addresses {
+				c = append(c, claim{kind: claimAddress, a: dev.Tenant, b: dev.Name, addr: a.Addr()})
+			}
+		}
+	case *BindingSpec:
+		v := o.VPortRef(s.VPort)
+		c = append(c, claim{kind: claimVPort, a: v.Tenant, b: v.Name}, claim{kind: claimPlace, a: s.Edge, b: s.Interface, n: uint32(s.VLAN)})
+	}
+	return c
+}
+
+// usesOf returns what an object refers to.
+func usesOf(o *Object) []Ref {
+	var r []Ref
+	switch s := o.Spec.(type) {
+	case *BridgeSpec:
+		for _, m := range s.MACs {
+			r = append(r, o.VPortRef(m.Port))
+		}
+	case *RouterSpec:
+		for i := range s.Routes {
+			if p := s.Routes[i].Port; p != "" {
+				r = append(r, o.VPortRef(p))
+			}
+		}
+	case *VPortSpec:
+		dev, _ := o.DeviceRef()
+		r = append(r, dev)
+		if !s.IsExterior() {
+			r = append(r, o.VPortRef(s.Peer))
+		}
+	case *BindingSpec:
+		r = append(r, o.VPortRef(s.VPort))
+	}
+	return r
+}
+
+// setEdit makes the next set: objects are put and deleted; then those that this may concern are taken out of the indexes, checked, and put back.
+type setEdit struct {
+	before, set *Set
+	objects     shardEdit[Ref, *Object]
+	claims      shardEdit[claim, Ref]
+	users       shardEdit[Ref, map[Ref]struct{}]
+	own         map[Ref]struct{} // objects whose users this edit may change
+	ownTrunks   bool
+	linked      bool // a link of two bridges was put back
+}
+
+func newSetEdit(s *Set) *setEdit {
+	next := *s
+	return &setEdit{
+		before: s, set: &next, own: map[Ref]struct{}{},
+		objects: shardEdit[Ref, *Object]{target: &next.objects}, claims: shardEdit[claim, Ref]{target: &next.claims},
+		users: shardEdit[Ref, map[Ref]struct{}]{target: &next.users},
+	}
+}
+
+// concerned returns what is to be checked once some objects were touched, in order: they, and those that refer to what is gone or is now another vport.
+// All of them, and what is gone, are out of the indexes then.
+func (e *setEdit) concerned(touched []Ref) []Ref {
+	all := map[Ref]struct{}{}
+	for _, r := range touched {
+		all[r] = struct{}{}
+		if e.set.Get(r) == nil || r.Kind == KindVPort {
+			users, _ := e.before.users.get(r)
+			maps.Copy(all, users)
+		}
+	}
+	var refs []Ref
+	for r := range all {
+		if old := e.before.Get(r); old != nil {
+			e.release(old)
+		}
+		if e.set.Get(r) != nil {
+			refs = append(refs, r)
+		}
+	}
+	slices.SortFunc(refs, compareByKind)
+	return refs
+}
+
+// release takes an object out of the indexes.
+func (e *setEdit) release(o *Object) {
+	r := o.Ref()
+	for _, c := range claimsOf(o) {
+		e.claims.remove(c)
+	}
+	for _, target := range usesOf(o) {
+		delete(e.usersOf(target), r)
+	}
+	if _, is := e.set.trunks[r]; is {
+		delete(e.trunks(), r)
+	}
+}
+
+// use notes what an object refers to.
+func (e *setEdit) use(o *Object) {
+	for _, target := range usesOf(o) {
+		e.usersOf(target)[o.Ref()] = struct{}{}
+	}
+}
+
+// link notes that a vport is linked to another, of greater name, and that both are ports of bridges.
+func (e *setEdit) link(r Ref) {
+	e.trunks()[r] = struct{}{}
+	e.linked = true
+}
+
+// usersOf returns those that refer to an object, to be changed.
+func (e *setEdit) usersOf(r Ref) map[Ref]struct{} {
+	users, _ := e.set.users.get(r)
+	if _, own := e.own[r]; own {
+		return users
+	}
+	e.own[r] = struct{}{}
+	next := make(map[Ref]struct{}, len(users)+1)
+	maps.Copy(next, users)
+	e.users.set(r, next)
+	return next
+}
+
+// trunks returns the links of bridges, to be changed.
+func (e *setEdit) trunks() map[Ref]struct{} {
+	if !e.ownTrunks {
+		e.ownTrunks = true
+		next := make(map[Ref]struct{}, len(e.set.trunks)+1)
+		maps.Copy(next, e.set.trunks)
+		e.set.trunks = next
+	}
+	return e.set.trunks
+}
+
+// done returns the next set.
+func (e *setEdit) done() *Set {
+	for r := range e.own {
+		if users, _ := e.set.users.get(r); len(users) == 0 {
+			e.users.remove(r)
+		}
+	}
+	return e.set
+}
