@@ -77,7 +77,8 @@ type code struct {
 	nums    []evalU
 	bools   []evalB
 	locks   [][]int
-	parser  uint32 // entry points
+	memory  *[]byte // of machine code
+	parser  uint32  // entry points
 	ingress uint32
 	egress  uint32
 }
@@ -85,8 +86,10 @@ type code struct {
 // line is a series of steps, then a series of tests: the target of the first
 // that holds is where to go on.
 type line struct {
+	entry uintptr // of its machine code, 0: none
 	steps []step
 	tests []test
+	next  uint32 // if no test holds
 }
 
 // step is one operation. One formula is a move, a shift and a mask, another

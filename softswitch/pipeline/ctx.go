@@ -18,7 +18,6 @@ type ctx struct {
 
 	frame  []byte // the packet as it entered the parser
 	parsed int    // bytes of frame that the parser consumed
-	length int    // packet length register: frame plus added less removed headers
 	arrive int    // length on arrival, for meters and counters
 	limit  int    // truncate: largest frame on output
 	trim   int    // bytes cut off the payload's end (truncated clones)
@@ -63,7 +62,7 @@ func newCtx(m *Machine) *ctx {
 func (c *ctx) start(frame []byte) {
 	clear(c.f[:c.prog.slots])
 	c.frame, c.parsed, c.trim = frame, 0, 0
-	c.length, c.arrive = len(frame), len(frame)
+	c.f[lengthSlot], c.arrive = uint64(len(frame)), len(frame)
 	c.limit = maxFrame
 	c.request()
 }
@@ -82,7 +81,8 @@ func (c *ctx) copyFrom(o *ctx) {
 	copy(c.f[:c.prog.slots], o.f)
 	copy(c.vb, o.vb)
 	c.frame, c.parsed, c.trim = o.frame, o.parsed, o.trim
-	c.length, c.arrive, c.limit, c.now = o.length, o.arrive, o.limit, o.now
+	c.f[lengthSlot] = o.f[lengthSlot]
+	c.arrive, c.limit, c.now = o.arrive, o.limit, o.now
 	c.request()
 }
 

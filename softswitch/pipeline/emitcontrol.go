@@ -20,6 +20,9 @@ func (l *loader) generate() {
 	x.ingress = uint32(g.control(l.p.ingress))
 	x.egress = uint32(g.control(l.p.egress))
 	g.link()
+	if !l.interpret {
+		x.native()
+	}
 	for _, a := range l.p.actions {
 		a.body = nil
 	}

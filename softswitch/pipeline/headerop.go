@@ -90,9 +90,9 @@ func (l *loader) validity(name string, e *expr) op {
 				c.f[h.off] = 0
 			}
 			c.setValid(h)
-			c.length += c.size(h)
+			c.f[lengthSlot] += uint64(c.size(h))
 		case !add && c.isValid(h):
-			c.length -= c.size(h)
+			c.f[lengthSlot] -= uint64(c.size(h))
 			c.f[h.vslot] = 0
 		}
 	}

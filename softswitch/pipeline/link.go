@@ -99,5 +99,7 @@ func (k *linker) line(i uint32) ins {
 		l.tests = append(l.tests, t)
 	}
 	k.x.lines = append(k.x.lines, l)
-	return ins{op: iLine, k: uint64(len(k.x.lines) - 1), next: k.to(i)}
+	at := len(k.x.lines) - 1
+	k.x.lines[at].next = k.to(i)
+	return ins{op: iLine, k: uint64(at)}
 }

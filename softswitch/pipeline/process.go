@@ -213,12 +213,13 @@ func (c *ctx) egressClone() {
 // cut shortens the payload so that the packet has at most limit bytes; headers
 // are never cut. 0 means no limit.
 func (c *ctx) cut(limit int) {
-	if limit <= 0 || c.length <= limit {
+	length := int(c.f[lengthSlot])
+	if limit <= 0 || length <= limit {
 		return
 	}
-	d := min(c.length-limit, len(c.payload()))
+	d := min(length-limit, len(c.payload()))
 	c.trim += d
-	c.length -= d
+	c.f[lengthSlot] -= uint64(d)
 }
 
 // payload is what the parser did not consume.
@@ -254,7 +255,7 @@ func (c *ctx) egress(port uint16) {
 	c.f[std.enqDepth.slot], c.f[std.deqDelta.slot], c.f[std.deqDepth.slot] = 0, 0, 0
 	c.set(&std.egressPort, uint64(port))
 	c.set(&std.egressSpec, uint64(c.m.dropPort)+1) // anything that is not drop
-	c.set(&std.packetLength, uint64(c.length))
+	c.set(&std.packetLength, c.f[lengthSlot])
 	c.loops = 0
 	c.run(c.prog.code.egress)
 	c.afterEgress(port)

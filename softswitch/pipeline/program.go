@@ -70,15 +70,16 @@ type loadError struct{ err error }
 
 // loader holds what only compiling needs.
 type loader struct {
-	j       jProgram
-	p       *Program
-	path    []string
-	nodes   map[string]*node
-	actByID map[int]*action
-	params  []paramDef        // of the action being compiled
-	regs    map[int]bool      // that the code being compiled uses; nil where none may be
-	pool    map[uint64]uint16 // slots of constants
-	plain   bool              // emit nothing but closures; for tests
+	j         jProgram
+	p         *Program
+	path      []string
+	nodes     map[string]*node
+	actByID   map[int]*action
+	params    []paramDef        // of the action being compiled
+	regs      map[int]bool      // that the code being compiled uses; nil where none may be
+	pool      map[uint64]uint16 // slots of constants
+	plain     bool              // emit nothing but closures; for tests
+	interpret bool              // no machine code; for tests
 }
 
 // at runs f with path extended, for error messages.
@@ -98,11 +99,11 @@ func (l *loader) unsupported(format string, a ...any) {
 
 // Load parses and compiles a bmv2 JSON program. Errors name the JSON path; a
 // feature that this package does not execute is refused with ErrUnsupported.
-func Load(bmv2JSON []byte) (p *Program, err error) { return load(bmv2JSON, false) }
+func Load(bmv2JSON []byte) (p *Program, err error) { return load(bmv2JSON, false, false) }
 
-func load(bmv2JSON []byte, plain bool) (p *Program, err error) {
+func load(bmv2JSON []byte, plain, interpret bool) (p *Program, err error) {
 	l := &loader{p: &Program{}, path: []string{"$"}, nodes: map[string]*node{}, actByID: map[int]*action{},
-		pool: map[uint64]uint16{}, plain: plain}
+		pool: map[uint64]uint16{}, plain: plain, interpret: interpret}
 	if err := json.Unmarshal(bmv2JSON, &l.j); err != nil {
 		return nil, fmt.Errorf("bmv2 json: %w", err)
 	}

@@ -7,18 +7,25 @@ type slots [maxFrameSlots]uint64
 
 const slotMask = maxFrameSlots - 1
 
+// lengthSlot is the packet length register: frame plus added less removed headers.
+const lengthSlot = maxFrameSlots - 1
+
 // run executes instructions from pc to the next iEnd. Only what every packet
 // meets is here: a small loop keeps its state in registers.
 func (c *ctx) run(pc uint32) {
 	x := &c.prog.code
-	code := x.ins
+	code, f := x.ins, (*slots)(c.f)
 	for {
 		in := &code[pc]
 		switch in.op {
 		case iEnd:
 			return
 		case iLine:
-			pc = x.lines[in.k].run(c, in.next)
+			if l := &x.lines[in.k]; l.entry != 0 {
+				pc = callNative(l.entry, f)
+			} else {
+				pc = l.run(c)
+			}
 		case iApply:
 			pc = c.m.tables[in.k].apply(c)
 		case iExtract:
@@ -82,7 +89,7 @@ func (c *ctx) other(in *ins) uint32 {
 }
 
 // run executes steps and tests and returns where to go on.
-func (l *line) run(c *ctx, next uint32) uint32 {
+func (l *line) run(c *ctx) uint32 {
 	f := (*slots)(c.f)
 	for i := range l.steps {
 		p := &l.steps[i]
@@ -103,7 +110,7 @@ func (l *line) run(c *ctx, next uint32) uint32 {
 			return t.to
 		}
 	}
-	return next
+	return l.next
 }
 
 // extract takes a header from the packet.
@@ -170,7 +177,7 @@ func (c *ctx) mix(p *step, v uint64) {
 	switch {
 	case p.kind == stepDel:
 		if *valid != 0 {
-			c.length -= int(p.k)
+			c.f[lengthSlot] -= p.k
 		}
 		*valid = 0
 		return
@@ -181,7 +188,7 @@ func (c *ctx) mix(p *step, v uint64) {
 		c.f[p.c] = 0
 	}
 	*valid = 1
-	c.length += int(p.k)
+	c.f[lengthSlot] += p.k
 }
 
 // drop marks the packet to be dropped at the end of the control.

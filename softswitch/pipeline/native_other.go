@@ -1,0 +1,8 @@
+//go:build !(linux && amd64)
+
+package pipeline
+
+// native leaves lines to the interpreter: there is no assembler for this platform.
+func (x *code) native() {}
+
+func callNative(uintptr, *slots) uint32 { panic("pipeline: no native code") }
