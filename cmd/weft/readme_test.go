@@ -68,8 +68,8 @@ func TestREADME(t *testing.T) {
 		}
 	}
 	commands := commandsOf(string(doc))
-	if len(commands) < 5 || strings.Join(commands[0].args, " ") != "make test" {
-		t.Fatalf("%d commands, the first one %q; want make test first", len(commands), commands[0].args)
+	if len(commands) < 5 || strings.Join(commands[0].args, " ") != "make demo" {
+		t.Fatalf("%d commands, the first one %q; want make demo first", len(commands), commands[0].args)
 	}
 	for _, c := range commands {
 		line := strings.Join(c.args, " ")
