@@ -41,14 +41,15 @@ func (s *Simulator) router(r *topology.Router, p *topology.VPort, h *hop) {
 		s.reject(r, p, h, DropNoRoute, packet.NoRoute)
 		return
 	}
-	route := &m.Routes[0]
-	if len(m.Routes) > 1 && route.Kind == topology.RoutePort {
+	route, to := &m.Routes[0], m.Hop
+	if len(m.Routes) > 1 && to.Kind == topology.RoutePort {
 		route = spread(m.Routes, s.readHash())
+		to = route.Hop()
 	}
 	if s.res.Trace != nil {
 		s.res.Trace.add(s, h, "route "+s.routeText(route))
 	}
-	switch route.Kind {
+	switch to.Kind {
 	case topology.RouteLocal:
 		s.local(p, h, v6)
 	case topology.RouteReject:
@@ -58,7 +59,7 @@ func (s *Simulator) router(r *topology.Router, p *topology.VPort, h *hop) {
 	case topology.RouteUnforwardable:
 		s.drop(h, DropUnforwardable, false)
 	default:
-		s.forward(r, p, h, route)
+		s.forward(r, p, h, to, route)
 	}
 }
 
@@ -79,8 +80,8 @@ func spread(routes []topology.Route, hash uint16) *topology.Route {
 	return &routes[0]
 }
 
-// forward takes the copy through the router by a route to a port.
-func (s *Simulator) forward(r *topology.Router, p *topology.VPort, h *hop, route *topology.Route) {
+// forward takes the copy through the router by a route to a port. What is needed of the route is in to, most of the time.
+func (s *Simulator) forward(r *topology.Router, p *topology.VPort, h *hop, to topology.Hop, route *topology.Route) {
 	if s.f.TTL() <= h.ttlDec+1 {
 		s.notInstallable("TTL expired")
 		s.icmpError(r, p, h, packet.TTLExceeded, 0)
@@ -88,7 +89,7 @@ func (s *Simulator) forward(r *topology.Router, p *topology.VPort, h *hop, route
 		return
 	}
 	s.outlive(h.ttlDec + 1)
-	out := s.vport(route.Port)
+	out := s.vport(to.Port)
 	switch {
 	case out == nil:
 		s.drop(h, DropUnlinked, false)
@@ -100,7 +101,7 @@ func (s *Simulator) forward(r *topology.Router, p *topology.VPort, h *hop, route
 	if !s.fits(r, p, h, out.MTU) {
 		return
 	}
-	next := route.Via
+	next := to.Via
 	if !next.IsValid() {
 		s.readDst(128)
 		next = s.key.Dst.Netip(s.key.EtherType)

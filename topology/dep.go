@@ -1,7 +1,6 @@
 package topology
 
 import (
-	"encoding/binary"
 	"fmt"
 	"net/netip"
 
@@ -89,15 +88,7 @@ func (d Dep) Affects(e Dep) bool {
 }
 
 // Addr returns the address of a route or neighbour dependency.
-func (d Dep) Addr() netip.Addr {
-	var b [16]byte
-	binary.BigEndian.PutUint64(b[:], d.hi)
-	binary.BigEndian.PutUint64(b[8:], d.lo)
-	if d.V6 {
-		return netip.AddrFrom16(b)
-	}
-	return netip.AddrFrom4([4]byte(b[:4]))
-}
+func (d Dep) Addr() netip.Addr { return addrOfKey(d.hi, d.lo, d.V6) }
 
 // MAC returns the MAC of a FDB dependency.
 func (d Dep) MAC() packet.MAC { return packet.MACFromUint64(d.lo) }

@@ -5,6 +5,7 @@ import (
 	"iter"
 	"math/bits"
 	"net/netip"
+	"unsafe"
 
 	"github.com/weft-sdn/weft/flow"
 )
@@ -21,11 +22,14 @@ type LPM struct {
 
 // lpmEntry holds the routes to one destination prefix, longest source prefix first.
 type lpmEntry struct {
-	sole    [1]Route // the only route, iff it is for all sources: a lookup finds it without reading the entry. First: one cache line has what is needed of it
+	sole    [1]Route // the only route, iff it is for all sources: a lookup does not read the entry
 	active  []Route  // of the first group
 	sourced bool     // has a group with a source prefix
 	groups  []routeGroup
 }
+
+// soleRoute returns sole, which is first in the entry, without touching it: that would be the slowest step of a lookup in a big table.
+func (en *lpmEntry) soleRoute() []Route { return unsafe.Slice((*Route)(unsafe.Pointer(en)), 1) }
 
 // routeGroup holds the routes of one destination and source prefix. Those of the best origin are in force.
 type routeGroup struct {
@@ -38,6 +42,7 @@ type routeGroup struct {
 // Match is the result of a lookup.
 type Match struct {
 	Routes  []Route // equally good ones; none if no route matches. Read-only
+	Hop     Hop     // of the first one: in big tables, found sooner than the route itself
 	DstBits uint8   // leading bits of the destination that decided: every address that shares them (and the source's) has the same routes
 	SrcBits uint8   // the same of the source
 }
@@ -48,6 +53,17 @@ func lpmKey(a *flow.Addr, v6 bool) (hi, lo uint64) {
 		return binary.BigEndian.Uint64(a[:8]), binary.BigEndian.Uint64(a[8:])
 	}
 	return uint64(binary.BigEndian.Uint32(a[12:])) << 32, 0
+}
+
+// addrOfKey is the inverse of lpmKey.
+func addrOfKey(hi, lo uint64, v6 bool) netip.Addr {
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:], hi)
+	binary.BigEndian.PutUint64(b[8:], lo)
+	if v6 {
+		return netip.AddrFrom16(b)
+	}
+	return netip.AddrFrom4([4]byte(b[:4]))
 }
 
 func prefixKey(p netip.Prefix) (hi, lo uint64, n uint8, v6 bool) {
@@ -86,12 +102,16 @@ func (l *LPM) Lookup(dst, src *flow.Addr, v6 bool) Match {
 	switch {
 	case best == nil:
 	case best.meta&metaSole != 0:
-		m.Routes = best.entry.sole[:]
+		m.Routes, m.Hop = best.entry.soleRoute(), best.hop()
+		return m
 	case !best.entry.sourced:
 		m.Routes = best.entry.active
 	default:
 		shi, slo := lpmKey(src, v6)
 		m.Routes, m.SrcBits = root.findSourced(hi, lo, shi, slo)
+	}
+	if len(m.Routes) > 0 {
+		m.Hop = m.Routes[0].Hop()
 	}
 	return m
 }

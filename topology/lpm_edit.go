@@ -65,7 +65,7 @@ func (e *lpmEdit) with(n lpmNode, hi, lo uint64, size uint8, f func(*lpmEntry) *
 // set gives a leaf its entry.
 func (n *lpmNode) set(entry *lpmEntry) {
 	if n.entry = entry; entry != nil && entry.isSole() {
-		n.meta |= metaSole
+		n.setHop(entry.sole[0].Hop())
 	}
 }
 

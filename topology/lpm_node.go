@@ -3,6 +3,8 @@ package topology
 import (
 	"math/bits"
 	"unsafe"
+
+	"github.com/weft-sdn/weft/flow"
 )
 
 // lpmNode is a part of the trie: a leaf, which is one prefix with its entry, or a fork, which tells apart what shares its own prefix by the six bits
@@ -13,7 +15,7 @@ import (
 type lpmNode struct {
 	hi, lo   uint64    // the prefix; bits behind it are zero. IPv4 in the upper half of hi
 	meta     uint64    // length of the prefix in the lowest 8 bits; above, in a leaf, metaSole; in a fork, the version of the table whose edit may change child in place
-	kids     uint64    // fork: which of the 64 are there
+	kids     uint64    // fork: which of the 64 are there; leaf: see setHop
 	prefixes uint64    // fork: which of its prefixes are there
 	tree     uint64    // fork: prefixes, and all that a prefix or a kid is behind
 	child    *lpmNode  // fork: the first of an array of leaves for prefixes, then kids
@@ -22,8 +24,28 @@ type lpmNode struct {
 
 const (
 	strideBits = 6
-	metaSole   = 1 << 8 // leaf: valid is entry.sole
+	metaSole   = 1 << 8 // leaf: entry.sole is valid, and its hop is in kids, prefixes and tree
 )
+
+// setHop notes in a leaf where its only route leads: the gateway in kids and prefixes, as an address in a dependency; port, kind and the gateway's family in tree.
+func (n *lpmNode) setHop(h Hop) {
+	a := flow.AddrOf(h.Via)
+	n.kids, n.prefixes = lpmKey(&a, h.Via.Is6())
+	n.tree = uint64(h.Port)<<32 | uint64(h.Kind)<<8 | uint64(h.Via.BitLen())
+	n.meta |= metaSole
+}
+
+// hop returns where the only route of a leaf leads.
+func (n *lpmNode) hop() Hop {
+	h := Hop{Port: flow.VPortID(n.tree >> 32), Kind: RouteKind(n.tree >> 8)}
+	switch uint8(n.tree) {
+	case 32:
+		h.Via = addrOfKey(n.kids, n.prefixes, false)
+	case 128:
+		h.Via = addrOfKey(n.kids, n.prefixes, true)
+	}
+	return h
+}
 
 // ancestors has the numbers of the prefixes of a stride, by the stride.
 var ancestors = func() (t [64]uint64) {

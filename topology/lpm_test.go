@@ -289,7 +289,7 @@ func TestLPMEdits(t *testing.T) {
 					d, s := flow.AddrOf(dst), flow.AddrOf(src)
 					m := v.l.Lookup(&d, &s, v6)
 					want, bits := linear(v.in, dst, src)
-					if !sameRoutes(want, m.Routes) || m.DstBits != bits {
+					if !sameRoutes(want, m.Routes) || m.DstBits != bits || len(want) > 0 && m.Hop != want[0].Hop() {
 						t.Fatalf("step %d: %v from %v: %v by %d bits, want %v by %d", step, dst, src, m.Routes, m.DstBits, want, bits)
 					}
 					lookups++

@@ -52,13 +52,23 @@ const (
 
 // Route is one route of a router. Prefixes are masked; Src is invalid for all sources; Via is invalid without gateway. Comparable.
 type Route struct {
+	Dst, Src netip.Prefix
 	Via      netip.Addr
 	Port     flow.VPortID // 0 unless kind port or local
 	Kind     RouteKind
 	Origin   RouteOrigin
-	Weight   uint8        // share among equal routes, at least 1
-	Dst, Src netip.Prefix // last: a packet that takes the route seldom needs them, and the rest is one cache line
+	Weight   uint8 // share among equal routes, at least 1
 }
+
+// Hop is where a route leads: all that a packet on its way needs of it.
+type Hop struct {
+	Via  netip.Addr
+	Port flow.VPortID
+	Kind RouteKind
+}
+
+// Hop returns where the route leads.
+func (r *Route) Hop() Hop { return Hop{r.Via, r.Port, r.Kind} }
 
 // String returns the route in the words of a manifest.
 func (r Route) String() string {
