@@ -35,7 +35,7 @@ func (w *Watcher) readOnce(ctx context.Context, prefixes []string) ([][]Event, i
 	w.lists.Add(uint64(len(prefixes)))
 	ops := make([]clientv3.Op, len(prefixes))
 	for i, p := range prefixes {
-		ops[i] = clientv3.OpGet(p, clientv3.WithPrefix(), clientv3.WithLimit(int64(listPage/len(prefixes))))
+		ops[i] = clientv3.OpGet(p, clientv3.WithPrefix(), clientv3.WithLimit(int64(max(1, w.page/len(prefixes)))))
 	}
 	resp, err := w.client.Txn(ctx).Then(ops...).Commit()
 	if err != nil {
@@ -48,7 +48,7 @@ func (w *Watcher) readOnce(ctx context.Context, prefixes []string) ([][]Event, i
 		contents[i] = appendContents(nil, p, kvs)
 		for more && len(kvs) > 0 {
 			from := string(kvs[len(kvs)-1].Key) + "\x00"
-			next, err := w.client.Get(ctx, from, clientv3.WithRange(clientv3.GetPrefixRangeEnd(p)), clientv3.WithLimit(listPage), clientv3.WithRev(resp.Header.Revision))
+			next, err := w.client.Get(ctx, from, clientv3.WithRange(clientv3.GetPrefixRangeEnd(p)), clientv3.WithLimit(int64(w.page)), clientv3.WithRev(resp.Header.Revision))
 			if err != nil {
 				return nil, 0, err
 			}

@@ -51,6 +51,7 @@ type Watcher struct {
 	client *clientv3.Client
 	watch  pb.WatchClient
 	fixed  []string
+	page   int // keys per request of a listing
 
 	revision atomic.Int64 // delivered up to here
 	lists    atomic.Uint64
@@ -69,7 +70,7 @@ func NewWatcher(client *clientv3.Client, watch pb.WatchClient, prefixes ...strin
 		watch = pb.NewWatchClient(client.ActiveConnection())
 	}
 	return &Watcher{
-		client: client, watch: watch, fixed: prefixes, advance: make(chan struct{}), nudge: make(chan struct{}, 1), added: map[string]struct{}{},
+		client: client, watch: watch, fixed: prefixes, page: listPage, advance: make(chan struct{}), nudge: make(chan struct{}, 1), added: map[string]struct{}{},
 	}
 }
 
