@@ -129,12 +129,16 @@ func (s *service) runEdges(ctx context.Context, store *state.Store) error {
 // open connects to the database, however long it takes. Its error is that of ctx.
 func (s *service) open(ctx context.Context) (*state.Store, error) {
 	pause := firstRetry
+	edges := make([]string, len(s.cfg.Edges))
+	for i := range s.cfg.Edges {
+		edges[i] = s.cfg.Edges[i].ID
+	}
 	for {
 		client, err := s.cfg.Etcd.Client()
 		if err == nil {
 			client.Log = s.log
 			var store *state.Store
-			if store, err = state.Open(ctx, state.Config{Client: client, Log: s.log}); err == nil {
+			if store, err = state.Open(ctx, state.Config{Client: client, Edges: edges, Log: s.log}); err == nil {
 				s.log.Info("database reached", "endpoints", s.cfg.Etcd.Endpoints)
 				return store, nil
 			}

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/offload"
 	"github.com/weft-sdn/weft/p4rt"
 	"github.com/weft-sdn/weft/p4src"
@@ -73,7 +74,7 @@ type reached struct {
 }
 
 // metaFields are the positions of packet-in metadata.
-type metaFields struct{ port, vport, reason int }
+type metaFields struct{ port, vport, reason, tunnel int }
 
 // NewAgent returns an agent that does nothing until Run. Its error names what is wrong with the configuration, or what the pipeline lacks.
 func NewAgent(cfg Config) (*Agent, error) {
@@ -115,7 +116,7 @@ func NewAgent(cfg Config) (*Agent, error) {
 	for _, f := range []struct {
 		name string
 		at   *int
-	}{{"ingress_port", &a.fields.port}, {"vport", &a.fields.vport}, {"reason", &a.fields.reason}} {
+	}{{"ingress_port", &a.fields.port}, {"vport", &a.fields.vport}, {"reason", &a.fields.reason}, {"tunnel_key", &a.fields.tunnel}} {
 		if *f.at, err = schema.PacketIn().Field(f.name); err != nil {
 			return nil, err
 		}
@@ -206,6 +207,10 @@ func (a *Agent) decide(ctx context.Context) error {
 // handle takes one packet-in.
 func (a *Agent) handle(u *underlay, p *packetIn, f *packet.Frame) {
 	a.counts.packetIns.Add(1)
+	if p.vport == 0 && p.reason == flow.ReasonNoLocation && p.tunnel != 0 {
+		a.core.unknownKey(p.tunnel)
+		return
+	}
 	if err := packet.Parse(p.data, f); err != nil {
 		a.counts.malformed.Add(1)
 		return
@@ -229,7 +234,7 @@ func (a *Agent) handle(u *underlay, p *packetIn, f *packet.Frame) {
 
 // enqueue is the session's packet-in callback.
 func (a *Agent) enqueue(p *p4rt.PacketIn) {
-	a.queue.push(uint16(p.Meta(a.fields.port)), uint16(p.Meta(a.fields.vport)), reasonOf(p.Meta(a.fields.reason)), p.Payload)
+	a.queue.push(uint16(p.Meta(a.fields.port)), uint16(p.Meta(a.fields.vport)), reasonOf(p.Meta(a.fields.reason)), flow.Dest(p.Meta(a.fields.tunnel)), p.Payload)
 }
 
 // Modes of packet-out: p4src/shared/ids.p4.

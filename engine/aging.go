@@ -14,6 +14,7 @@ import (
 type aging struct {
 	time    time.Duration
 	entries map[learntMAC]*backed
+	devices *devices // their bridges stay loaded until they are forgotten
 }
 
 type learntMAC struct {
@@ -26,7 +27,14 @@ type backed struct {
 	idle  time.Duration // since when flows is 0
 }
 
-func newAging(age time.Duration) aging { return aging{age, map[learntMAC]*backed{}} }
+func newAging(age time.Duration, d *devices) aging { return aging{age, map[learntMAC]*backed{}, d} }
+
+func (a *aging) add(k learntMAC, idle time.Duration) *backed {
+	e := &backed{idle: idle}
+	a.entries[k] = e
+	a.devices.keep(k.bridge)
+	return e
+}
 
 // back counts a flow, by the bridges where its source was learnt.
 func (a *aging) back(f *installedFlow, n int) {
@@ -37,8 +45,7 @@ func (a *aging) back(f *installedFlow, n int) {
 		k := learntMAC{topology.DeviceID(d.A), f.pattern.source}
 		e := a.entries[k]
 		if e == nil {
-			e = new(backed)
-			a.entries[k] = e
+			e = a.add(k, 0)
 		}
 		e.flows += n
 	}
@@ -52,7 +59,7 @@ func (a *aging) observe(c *core, bridge topology.DeviceID, mac packet.MAC) {
 		return
 	}
 	if _, ok := c.agesHere(k); ok {
-		a.entries[k] = &backed{idle: c.now()}
+		a.add(k, c.now())
 	}
 }
 
@@ -98,6 +105,7 @@ func (c *core) age(now time.Duration) {
 		case now-e.idle >= c.aging.time:
 			delete(c.aging.entries, k)
 			c.forget(k)
+			c.devices.drop(k.bridge)
 		}
 	}
 }

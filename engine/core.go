@@ -18,7 +18,8 @@ import (
 //
 //   - world.go: the database's view → layout → fixed tables; flows whose dependencies changed go
 //   - upcall.go: a first packet → decision → effect.go, install.go, packet-out
-//   - hold.go: packets that wait for a neighbour
+//   - hold.go: packets that wait for a neighbour or a device
+//   - device.go: what of the network is kept loaded
 //   - aging.go: learnt MACs without flows
 //   - term.go: updates and the target
 type core struct {
@@ -45,6 +46,7 @@ type core struct {
 	placer   *offload.Placer
 	flows    *flowTable
 	holds    holds
+	devices  *devices
 	effects  *effects
 	aging    aging
 	errors   *limiter
@@ -61,10 +63,11 @@ func newCore(a *Agent) *core {
 	c := &core{
 		a: a, ctx: context.Background(), ack: func(int64) {}, begin: time.Now(), snap: new(topology.Snapshot), view: newView(a.cfg.Self, a.cfg.Links),
 		locals: newLocals(), placer: offload.NewPlacer(a.tables), flows: newFlowTable(), errors: newLimiter(errorRate, errorBurst),
-		holds: newHolds(), aging: newAging(a.cfg.AgeTime), low: 1,
+		holds: newHolds(), devices: newDevices(a.cfg.Store), low: 1,
 		target: targetState{flows: map[p4rt.Key]p4rt.Entity{}, open: map[uint64]struct{}{}},
 	}
 	c.view.puntRate = a.cfg.PuntRate
+	c.aging = newAging(a.cfg.AgeTime, c.devices)
 	c.layout = newLayout(a.tables, c.locals)
 	c.effects = newEffects(c)
 	c.rebuild(map[subject]struct{}{{kind: subjectSelf}: {}})
@@ -143,6 +146,7 @@ func (c *core) settle() {
 			c.ack(c.conf)
 		}
 	}
+	c.arrive()
 	c.a.tell(reached{applied: c.conf, routed: c.routed < c.low, away: c.astray, edges: c.others})
 }
 
@@ -154,4 +158,5 @@ func (c *core) tick() {
 	c.errors.sweep(now)
 	c.age(now)
 	c.effects.sweep(now)
+	c.devices.sweep(now)
 }

@@ -42,6 +42,7 @@ type installedFlow struct {
 	pattern pattern
 	placed  *offload.Placed
 	deps    []topology.Dep
+	devices []topology.DeviceID // that deps are about
 	since   time.Duration
 }
 
@@ -63,7 +64,7 @@ func (t *flowTable) generation() int32 {
 
 // add notes a flow. deps is copied.
 func (t *flowTable) add(p pattern, placed *offload.Placed, deps []topology.Dep, now time.Duration) *installedFlow {
-	f := &installedFlow{p, placed, append([]topology.Dep(nil), deps...), now}
+	f := &installedFlow{pattern: p, placed: placed, deps: append([]topology.Dep(nil), deps...), since: now}
 	t.byPattern[f.pattern] = f
 	index(t.byEntry, placed.Entry.Key(), f)
 	for _, d := range f.deps {

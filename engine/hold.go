@@ -2,6 +2,7 @@ package engine
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/weft-sdn/weft/flow"
@@ -10,13 +11,21 @@ import (
 	"github.com/weft-sdn/weft/topology"
 )
 
-// Limits of packets that wait for a neighbour (R4).
+// Limits of packets that wait for a neighbour (R4) or a device (E7).
 const (
 	maxHeld     = 1024 // packets in all
 	maxHeldEach = 8    // packets for one neighbour
+	maxHeldLoad = 64   // packets for one device
 	maxHeldFrom = 128  // packets from one vport
 	askAttempts = 3    // requests, a second apart (RFC 4861 section 10: MAX_MULTICAST_SOLICIT)
+	loadTime    = 3 * time.Second
 )
+
+// awaited is what packets wait for: a neighbour, or a device that is being loaded.
+type awaited struct {
+	neighbour
+	device topology.DeviceID // 0: the neighbour
+}
 
 // neighbour is a station that a router port looks for.
 type neighbour struct {
@@ -24,11 +33,13 @@ type neighbour struct {
 	addr netip.Addr
 }
 
-// wanted is a neighbour that is being asked for, and the packets that wait for it.
+// wanted is what is being asked for or loaded, and the packets that wait for it.
 type wanted struct {
-	packets []heldPacket
-	attempt uint8
-	next    time.Duration // when to ask again, or to give up
+	packets  []heldPacket
+	requests []neighbour // requests for neighbours that go out when the device is there
+	attempt  uint8
+	next     time.Duration // when to ask again, or to give up
+	there    bool          // the device is in the view
 }
 
 type heldPacket struct {
@@ -38,35 +49,61 @@ type heldPacket struct {
 }
 
 type holds struct {
-	wanted map[neighbour]*wanted
+	wanted map[awaited]*wanted
 	from   map[flow.VPortID]int
 	n      int
+
+	arrived []arrival
+}
+
+// arrival is a device that is in the view.
+type arrival struct {
+	awaited
+	wanted *wanted
+	seq    uint64 // submission with which its entries went to the target
 }
 
 func newHolds() holds {
-	return holds{wanted: map[neighbour]*wanted{}, from: map[flow.VPortID]int{}}
+	return holds{wanted: map[awaited]*wanted{}, from: map[flow.VPortID]int{}}
 }
 
-// hold keeps a packet until its neighbour answers, or does not.
-func (c *core) hold(n neighbour, data []byte, ingress flow.VPortID, local uint16) {
+// want returns the entry of what is waited for. A device is loaded from now on.
+func (c *core) want(n awaited) *wanted {
+	w := c.holds.wanted[n]
+	switch {
+	case w != nil:
+	case n.device != 0:
+		w = &wanted{next: c.now() + loadTime}
+		c.a.counts.loads.Add(1)
+		c.devices.keep(n.device)
+	default:
+		w = &wanted{attempt: 1, next: c.now() + time.Second}
+	}
+	c.holds.wanted[n] = w
+	return w
+}
+
+// hold keeps a packet until its neighbour answers, or its device is loaded, or neither.
+func (c *core) hold(n awaited, data []byte, ingress flow.VPortID, local uint16) {
 	h := &c.holds
-	w := h.wanted[n]
-	if h.n >= maxHeld || h.from[ingress] >= maxHeldFrom || w != nil && len(w.packets) >= maxHeldEach {
+	each := maxHeldEach
+	if n.device != 0 {
+		each = maxHeldLoad
+	}
+	if w := h.wanted[n]; w == nil && len(h.wanted) >= maxHeld || h.n >= maxHeld || h.from[ingress] >= maxHeldFrom || w != nil && len(w.packets) >= each {
 		c.a.counts.heldDrops.Add(1)
 		return
 	}
-	if w == nil {
-		w = &wanted{attempt: 1, next: c.now() + time.Second}
-		h.wanted[n] = w
-	}
+	w := c.want(n)
 	w.packets = append(w.packets, heldPacket{append([]byte(nil), data...), ingress, local})
 	h.n++
 	h.from[ingress]++
 	c.a.counts.held.Add(1)
 }
 
-// release takes the packets that wait for a neighbour.
-func (h *holds) release(n neighbour) []heldPacket {
+// release takes what waits for a neighbour or device.
+func (c *core) release(n awaited) *wanted {
+	h := &c.holds
 	w := h.wanted[n]
 	delete(h.wanted, n)
 	for _, p := range w.packets {
@@ -75,7 +112,7 @@ func (h *holds) release(n neighbour) []heldPacket {
 			delete(h.from, p.ingress)
 		}
 	}
-	return w.packets
+	return w
 }
 
 // ask notes in the database that a neighbour is asked for, and sends the request if no other node was faster. If the answer is there already, it
@@ -104,10 +141,26 @@ func (c *core) ask(n neighbour, attempt uint8) {
 // request sends an ARP request or neighbour solicitation from a router port, wherever it lives.
 func (c *core) request(n neighbour) {
 	c.sim.Ask(c.snap, n.port, flow.AddrOf(n.addr), n.addr.Is6(), &c.asks)
+	if d := missing(c.asks.Effects); d != 0 {
+		if w := c.want(awaited{device: d}); len(w.requests) < maxHeldLoad && !slices.Contains(w.requests, n) {
+			w.requests = append(w.requests, n)
+		}
+		return
+	}
 	c.originate(&c.asks, 0)
 }
 
-// resume decides the packets whose neighbour is known by now.
+// missing returns the first device that a result wants loaded; 0 if none. All of them are begun with when the packet comes again.
+func missing(effects []sim.Effect) topology.DeviceID {
+	for _, e := range effects {
+		if e.Kind == sim.Load {
+			return e.Device
+		}
+	}
+	return 0
+}
+
+// resume decides the packets whose neighbour is known by now, or whose device is there.
 func (c *core) resume(deps []topology.Dep, all bool) {
 	if len(c.holds.wanted) == 0 {
 		return
@@ -122,17 +175,54 @@ func (c *core) resume(deps []topology.Dep, all bool) {
 			all = true
 		}
 	}
-	for n := range c.holds.wanted {
+	for n, w := range c.holds.wanted {
+		if n.device != 0 {
+			if c.has(n.device) && !w.there {
+				w.there = true
+				c.holds.arrived = append(c.holds.arrived, arrival{n, w, c.target.seq})
+			}
+			continue
+		}
 		if _, ok := changed[n.addr]; !ok && !all {
 			continue
 		}
-		if _, state := c.snap.Neighbour(n.port, n.addr); state != topology.NeighbourOK && !c.cached(n) {
+		if _, state := c.snap.Neighbour(n.port, n.addr); state != topology.NeighbourOK && !c.cached(n.neighbour) {
 			continue
 		}
-		for _, p := range c.holds.release(n) {
+		for _, p := range c.release(n).packets {
 			c.again(&p, sim.Lost{})
 		}
 	}
+}
+
+// arrive goes on with what waited for devices whose vports and groups the target has by now: packet-outs are not ordered with writes.
+func (c *core) arrive() {
+	arrived := c.holds.arrived
+	if len(arrived) == 0 {
+		return
+	}
+	c.holds.arrived = nil
+	for _, a := range arrived {
+		switch {
+		case c.holds.wanted[a.awaited] != a.wanted: // gone on, or too late
+		case a.seq < c.low:
+			c.loaded(a.awaited)
+		default:
+			c.holds.arrived = append(c.holds.arrived, a)
+		}
+	}
+}
+
+// loaded goes on with what waited for a device.
+func (c *core) loaded(n awaited) {
+	w := c.release(n)
+	for _, r := range w.requests {
+		c.request(r)
+	}
+	for _, p := range w.packets {
+		c.again(&p, sim.Lost{})
+	}
+	c.devices.drop(n.device) // not before: flows that depend on it may have been installed
 }
 
 // cached reports whether the bridge behind the port knows the neighbour.
@@ -142,6 +232,9 @@ func (c *core) cached(n neighbour) bool {
 		return p == nil
 	}
 	peer := c.snap.VPort(p.Peer)
+	if c.snap.Missing(p) != 0 {
+		return true // decide anew: that loads it
+	}
 	if peer == nil || peer.Kind != topology.DeviceBridge {
 		return true // another network by now: decide anew
 	}
@@ -170,17 +263,23 @@ func (c *core) retry(now time.Duration) {
 		if now < w.next {
 			continue
 		}
+		if n.device != 0 {
+			c.a.counts.loadDrops.Add(uint64(len(c.release(n).packets)))
+			c.devices.drop(n.device)
+			c.a.cfg.Logger.Warn("device was not loaded in time: packets dropped", "device", n.device)
+			continue
+		}
 		w.next = now + time.Second
 		if w.attempt < askAttempts {
 			w.attempt++
-			c.ask(n, w.attempt)
+			c.ask(n.neighbour, w.attempt)
 			continue
 		}
-		for _, p := range c.holds.release(n) {
+		for _, p := range c.release(n).packets {
 			c.a.counts.heldDrops.Add(1)
 			c.again(&p, sim.Lost{Port: n.port, Addr: n.addr})
 		}
-		c.giveUp(n)
+		c.giveUp(n.neighbour)
 	}
 }
 

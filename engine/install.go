@@ -44,6 +44,7 @@ func (c *core) install(res *sim.Result, key flow.Key, local uint16) {
 		return
 	}
 	f := c.flows.add(p, placed, res.Deps, c.now())
+	c.depend(f)
 	c.aging.back(f, 1)
 	c.a.counts.installed.Add(1)
 	c.target.want(stages)
@@ -67,6 +68,9 @@ func (c *core) remove(f *installedFlow) {
 		return
 	}
 	c.aging.back(f, -1)
+	for _, d := range f.devices {
+		c.devices.drop(d)
+	}
 	stages, confirm := c.placer.Remove(f.placed)
 	c.a.counts.removed.Add(1)
 	c.target.want(stages)

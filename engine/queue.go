@@ -17,6 +17,7 @@ type packetIn struct {
 	port   uint16
 	vport  uint16 // local number; 0: of no vport
 	reason flow.Reason
+	tunnel flow.Dest // key of the tunnel that it came by; 0: by none
 	data   []byte
 }
 
@@ -45,9 +46,9 @@ func newPacketQueue() *packetQueue {
 }
 
 // push queues a copy of a packet.
-func (q *packetQueue) push(port, vport uint16, reason flow.Reason, data []byte) {
+func (q *packetQueue) push(port, vport uint16, reason flow.Reason, tunnel flow.Dest, data []byte) {
 	p := q.pool.Get().(*packetIn)
-	p.port, p.vport, p.reason, p.data = port, vport, reason, append(p.data[:0], data...)
+	p.port, p.vport, p.reason, p.tunnel, p.data = port, vport, reason, tunnel, append(p.data[:0], data...)
 	q.mu.Lock()
 	l := q.lanes[vport]
 	if l == nil {

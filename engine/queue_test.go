@@ -10,15 +10,15 @@ import (
 func TestQueueIsFair(t *testing.T) {
 	q := newPacketQueue()
 	for range queueLimit {
-		q.push(1, 1, flow.ReasonMissFlow, []byte("flood"))
+		q.push(1, 1, flow.ReasonMissFlow, 0, []byte("flood"))
 	}
 	for range 10 {
-		q.push(2, 2, flow.ReasonMissFlow, []byte("quiet"))
+		q.push(2, 2, flow.ReasonMissFlow, 0, []byte("quiet"))
 	}
 	if n := q.dropped(); n != 10 {
 		t.Errorf("%d packets dropped, want 10", n)
 	}
-	q.push(1, 1, flow.ReasonMissFlow, []byte("flood"))
+	q.push(1, 1, flow.ReasonMissFlow, 0, []byte("flood"))
 	if n := q.dropped(); n != 11 {
 		t.Errorf("%d packets dropped, want 11: the queue is full", n)
 	}
@@ -53,7 +53,7 @@ func TestQueueIsFair(t *testing.T) {
 func TestQueueKeepsOrder(t *testing.T) {
 	q := newPacketQueue()
 	for i := range byte(200) {
-		q.push(1, uint16(i%3), flow.ReasonNone, []byte{i})
+		q.push(1, uint16(i%3), flow.ReasonNone, 0, []byte{i})
 	}
 	next := map[uint16]byte{0: 0, 1: 1, 2: 2}
 	for range 4 {

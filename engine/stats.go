@@ -12,12 +12,16 @@ type Stats struct {
 	QueueDrops uint64 `json:"queue_drops"` // packet-ins for which the queue had no room
 	Malformed  uint64 `json:"malformed"`   // packet-ins that could not be parsed
 	Underlay   uint64 `json:"underlay"`    // underlay frames answered or learnt from
-	Unhandled  uint64 `json:"unhandled"`   // packet-ins that nobody wanted
-	OutDrops   uint64 `json:"out_drops"`   // packet-outs that the session did not take
+	// UnknownKeys counts frames that came by tunnel for something of which this edge knew nothing.
+	UnknownKeys uint64 `json:"unknown_keys"`
+	Unhandled   uint64 `json:"unhandled"` // packet-ins that nobody wanted
+	OutDrops    uint64 `json:"out_drops"` // packet-outs that the session did not take
 
 	Upcalls      uint64 `json:"upcalls"`        // packets of vports that were simulated
 	Drops        uint64 `json:"drops"`          // outcomes of simulations that were drops
-	Held         uint64 `json:"held"`           // packets that waited for a neighbour
+	Loads        uint64 `json:"loads"`          // devices that a packet needed and that were not loaded
+	LoadDrops    uint64 `json:"load_drops"`     // packets that waited for one in vain
+	Held         uint64 `json:"held"`           // packets that waited for a neighbour or a device
 	HeldDrops    uint64 `json:"held_drops"`     // of these, in vain
 	Errors       uint64 `json:"errors"`         // ICMP errors sent
 	ErrorsUnsent uint64 `json:"errors_unsent"`  // ICMP errors over the rate
@@ -35,6 +39,7 @@ type counts struct {
 	packetIns, malformed, underlay, unhandled, outDrops   atomic.Uint64
 	upcalls, drops, held, heldDrops, errors, errorsUnsent atomic.Uint64
 	learnt, effectFails, aged                             atomic.Uint64
+	loads, loadDrops, unknownKeys                         atomic.Uint64
 	installed, removed, notInstalled, writeFails          atomic.Uint64
 }
 
@@ -44,7 +49,7 @@ func (a *Agent) Stats() Stats {
 	s := Stats{
 		PacketIns: c.packetIns.Load(), QueueDrops: a.queue.dropped(), Malformed: c.malformed.Load(), Underlay: c.underlay.Load(),
 		Unhandled: c.unhandled.Load(), OutDrops: c.outDrops.Load(), Upcalls: c.upcalls.Load(), Drops: c.drops.Load(), Held: c.held.Load(),
-		HeldDrops: c.heldDrops.Load(), Errors: c.errors.Load(), ErrorsUnsent: c.errorsUnsent.Load(), Learnt: c.learnt.Load(),
+		Loads: c.loads.Load(), LoadDrops: c.loadDrops.Load(), UnknownKeys: c.unknownKeys.Load(), HeldDrops: c.heldDrops.Load(), Errors: c.errors.Load(), ErrorsUnsent: c.errorsUnsent.Load(), Learnt: c.learnt.Load(),
 		EffectFails: c.effectFails.Load(), Aged: c.aged.Load(), Removed: c.removed.Load(), Installed: c.installed.Load(),
 		NotInstalled: c.notInstalled.Load(), WriteFails: c.writeFails.Load(),
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 // upcall decides what becomes of a packet that no entry matched, or that a guard or class punted.
-//  1. simulate; once more if the destination turns out to be nowhere (E14)
+//  1. simulate; once more if the destination turns out to be nowhere (E14). What needs a device that is not loaded waits for it, and nothing else happens
 //  2. effects go to the database; what the virtual network sends of itself leaves by packet-out
 //  3. install: place the megaflow, send its updates in stages
 //  4. the packet leaves rewritten, by packet-out to its destination; or waits for a neighbour
@@ -24,9 +24,12 @@ func (c *core) upcall(f *packet.Frame, ingress flow.VPortID, local uint16, reaso
 		c.sim.SimulateLost(c.snap, f, ingress, c.now(), sim.Lost{Dest: lost}, &c.res)
 	}
 	res := &c.res
+	if c.load(res.Effects, f.Data, ingress, local) {
+		return
+	}
 	unlearnt, wait := c.carryOut(res.Effects)
 	if wait.port != 0 {
-		c.hold(wait, f.Data, ingress, local)
+		c.hold(awaited{neighbour: wait}, f.Data, ingress, local)
 		return
 	}
 	c.originate(res, ingress)

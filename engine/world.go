@@ -54,7 +54,7 @@ func (c *core) everything(v *state.View, touched map[subject]struct{}) {
 	}
 	clear(c.view.groups)
 	for b := range c.snap.Bridges() {
-		c.view.groups[b.Group()] = c.snap.GroupMembers(b.Group())
+		c.members(b)
 	}
 	maps.Copy(touched, c.layout.all(c.view))
 	for id, p := range c.view.places {
@@ -135,9 +135,19 @@ func (c *core) regroup(id topology.DeviceID, touched map[subject]struct{}) {
 		}
 		delete(c.view.groups, flow.Dest(id))
 	} else {
-		c.view.groups[b.Group()] = c.snap.GroupMembers(b.Group())
+		c.members(b)
 	}
 	touched[groupSubject(flow.Dest(id))] = struct{}{}
+}
+
+// members notes the members of a flood domain. One that leads to what is not loaded is none: its frames would reach some members only, so they come up
+// here and have the rest loaded.
+func (c *core) members(b *topology.Bridge) {
+	if len(c.snap.MissingGroup(b.Group())) > 0 {
+		delete(c.view.groups, b.Group())
+		return
+	}
+	c.view.groups[b.Group()] = c.snap.GroupMembers(b.Group())
 }
 
 // meet takes the edges that are alive. One that is gone stays known as it was: its agent may be restarting while its target forwards. It reports

@@ -20,7 +20,7 @@ func (s *Simulator) floodFrom(b *topology.Bridge, p *topology.VPort, h *hop, unk
 		s.res.Trace.add(s, h, "floods "+h.dst.String())
 	}
 	s.flood = append(s.flood[:0], floodStep{b, p})
-	s.members, s.routers = s.members[:0], s.routers[:0]
+	s.members, s.routers, s.missing = s.members[:0], s.routers[:0], false
 	whole := true
 	for i := 0; i < len(s.flood); i++ {
 		whole = s.floodBridge(i, h, unknown) && whole
@@ -30,7 +30,7 @@ func (s *Simulator) floodFrom(b *topology.Bridge, p *topology.VPort, h *hop, unk
 		s.work = append(s.work, r)
 		sent = true
 	}
-	if !sent {
+	if !sent && !s.missing {
 		s.drop(h, DropNoMembers, false)
 	}
 }
@@ -73,6 +73,11 @@ func (s *Simulator) floodPort(id flow.VPortID, h *hop) {
 		return
 	}
 	s.dep(topology.VPortDep(id))
+	if d := s.snap.Missing(v); d != 0 {
+		s.load(h, d)
+		s.missing = true
+		return
+	}
 	peer := s.vport(v.Peer)
 	if peer == nil || peer.AdminDown {
 		return

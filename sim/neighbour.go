@@ -11,6 +11,10 @@ import (
 // resolve finds the MAC of a next hop on the link of router port out (R4): the peer port itself, the ARP cache of the bridge behind it (B5), or the port's
 // own cache. If nobody knows, the neighbour is asked and the packet waits. p is the port by which the router got the packet.
 func (s *Simulator) resolve(r *topology.Router, p *topology.VPort, h *hop, out *topology.VPort, next netip.Addr) (packet.MAC, bool) {
+	if d := s.snap.Missing(out); d != 0 {
+		s.load(h, d)
+		return packet.MAC{}, false
+	}
 	if !out.Exterior {
 		peer := s.vport(out.Peer)
 		switch {

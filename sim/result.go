@@ -40,7 +40,7 @@ const (
 	Forward    Verdict = iota + 1 // to a vport or group
 	Drop                          // see DropReason
 	Consumed                      // answered or taken in by a device
-	Incomplete                    // a neighbour must be asked first: hold the packet, see AskNeighbour
+	Incomplete                    // a neighbour must be asked, or a device loaded, first: hold the packet, see AskNeighbour and Load
 )
 
 // String returns the verdict's name.
@@ -122,6 +122,7 @@ const (
 	LearnBridgeNeighbour                       // bridge Device: Addr is at MAC (K9)
 	LearnNeighbour                             // router port Port: Addr is at MAC (R4)
 	AskNeighbour                               // router port Port: Addr is wanted; the request is among Originated, unless it was Asked already
+	Load                                       // Device is not in the snapshot (E7): when it is, the packet is to be decided anew. Nothing else of the result counts
 	ConfirmNeighbour                           // router port Port: the station at MAC says that it still has Addr, as is known. An answer to a probe
 )
 

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/weft-sdn/weft/flow"
@@ -44,6 +45,7 @@ type Simulator struct {
 	flood   []floodStep
 	members []flow.VPortID
 	routers []hop
+	missing bool // the flood reaches devices that are not loaded
 }
 
 // hop is a copy of the packet on its way, with what was rewritten so far.
@@ -178,6 +180,8 @@ func (s *Simulator) send(h *hop, p *topology.VPort) {
 		s.deliver(h, p.ID.Dest())
 	case p.Peer == 0:
 		s.drop(h, DropUnlinked, false)
+	case s.snap.Missing(p) != 0:
+		s.load(h, s.snap.Missing(p))
 	default:
 		h.port = p.Peer
 		s.again = true
@@ -220,6 +224,18 @@ func (s *Simulator) drop(h *hop, why DropReason, reject bool) {
 	}
 	if s.origin == nil {
 		s.res.Outcomes = append(s.res.Outcomes, Outcome{Verdict: Drop, Drop: why, Reject: reject})
+	}
+}
+
+// load ends the copy's walk at a device that is not loaded: what it would do is not known.
+func (s *Simulator) load(h *hop, device topology.DeviceID) {
+	s.effect(Effect{Kind: Load, Device: device})
+	s.res.Installable, s.res.NotInstallable = false, "device not loaded yet"
+	if s.res.Trace != nil {
+		s.res.Trace.add(s, h, "… waits for device "+strconv.FormatUint(uint64(device), 10)+" to be loaded")
+	}
+	if s.origin == nil {
+		s.res.Outcomes = append(s.res.Outcomes, Outcome{Verdict: Incomplete})
 	}
 }
 

@@ -80,7 +80,7 @@ func (s *Store) bindingName(ctx context.Context, set *topology.Set, vport topolo
 	if o == nil {
 		return fresh, fmt.Errorf("%v: %w", vport, ErrNotFound)
 	}
-	key := bindKey(o.Status.ID)
+	key := bindKey(deviceOf(set, o), flow.VPortID(o.Status.ID))
 	resp, err := s.client.Get(ctx, key)
 	if err != nil || len(resp.Kvs) == 0 {
 		return fresh, err
@@ -172,7 +172,7 @@ func (s *Store) commit(ctx context.Context, put []*topology.Object, del []topolo
 	if len(w) == 0 {
 		return s.desired.generation, nil
 	}
-	if err := moveBindings(before, after, changed, w); err != nil {
+	if err := recompile(before, after, changed, w); err != nil {
 		return 0, err
 	}
 	t.unchanged(generationKey, s.desired.generation)
@@ -220,20 +220,20 @@ func diffObjects(before, after *topology.Set, put []*topology.Object, del []topo
 	return changed, nil
 }
 
-// forgetLearnt removes what was learnt about the devices and ports that go.
+// forgetLearnt removes what was learnt about the devices and ports that go, and about ports that become another device's.
 func (s *Store) forgetLearnt(before, after *topology.Set, changed []topology.Ref, t *txn) {
 	for _, r := range changed {
-		o := before.Get(r)
-		if o == nil || after.Get(r) != nil {
+		o, is := before.Get(r), after.Get(r)
+		if o == nil || is != nil && deviceOf(before, o) == deviceOf(after, is) {
 			continue
 		}
-		id := strconv.FormatUint(uint64(o.Status.ID), 10) + "/"
+		id := topology.DeviceID(o.Status.ID)
 		switch r.Kind {
 		case topology.KindBridge:
-			t.deletePrefix(fdbPrefix + id)
-			t.deletePrefix(arpPrefix + id)
+			t.deletePrefix(recordPrefix(id, recordFDB))
+			t.deletePrefix(recordPrefix(id, recordARP))
 		case topology.KindVPort:
-			t.deletePrefix(neighPrefix + id)
+			t.deletePrefix(neighPrefix(deviceOf(before, o), flow.VPortID(o.Status.ID)))
 			for _, e := range s.learnt.behind(flow.VPortID(o.Status.ID)) {
 				t.ops = append(t.ops, clientv3.OpDelete(fdbKey(e.bridge, e.mac)))
 			}

@@ -14,27 +14,24 @@ import (
 // Binding says where an exterior vport lives (K2, K3): an interface of an edge, and the VLAN on it; 0 is untagged.
 // It is derived from a Binding object, in the transaction that stores the object, with the vport by id.
 type Binding struct {
-	VPort     flow.VPortID `json:"vport"`
-	Edge      string       `json:"edge"`
-	Interface string       `json:"interface"`
-	VLAN      uint16       `json:"vlan,omitempty"`
-	Tenant    string       `json:"tenant"` // of the object, with Name
-	Name      string       `json:"name"`
+	VPort     flow.VPortID      `json:"vport"`
+	Device    topology.DeviceID `json:"device"` // of the vport
+	Edge      string            `json:"edge"`
+	Interface string            `json:"interface"`
+	VLAN      uint16            `json:"vlan,omitempty"`
+	Tenant    string            `json:"tenant"` // of the object, with Name
+	Name      string            `json:"name"`
 }
 
-func (b Binding) key() string   { return bindKey(uint32(b.VPort)) }
 func (b Binding) iface() string { return ifaceKey(b.Edge, b.Interface, b.VLAN) }
 
+// decodeBinding reads a binding as it is stored, twice: by device and by place.
 func decodeBinding(key string, value []byte) (Binding, error) {
-	id, err := parseBindKey(key)
-	if err != nil {
-		return Binding{}, err
-	}
 	var b Binding
 	if err := json.Unmarshal(value, &b); err != nil {
 		return Binding{}, fmt.Errorf("%w: key %s: %w", ErrCodec, key, err)
 	}
-	if uint32(b.VPort) != id || b.Edge == "" || b.Interface == "" {
+	if !b.VPort.IsValid() || b.Edge == "" || b.Interface == "" || key != bindKey(b.Device, b.VPort) && key != b.iface() {
 		return Binding{}, fmt.Errorf("%w: key %s holds %+v", ErrCodec, key, b)
 	}
 	return b, nil
@@ -55,31 +52,9 @@ func bindingOf(set *topology.Set, ref topology.Ref) (Binding, bool) {
 		return Binding{}, false
 	}
 	return Binding{
-		VPort: flow.VPortID(vport.Status.ID), Edge: spec.Edge, Interface: spec.Interface, VLAN: spec.VLAN,
+		VPort: flow.VPortID(vport.Status.ID), Device: deviceOf(set, vport), Edge: spec.Edge, Interface: spec.Interface, VLAN: spec.VLAN,
 		Tenant: o.Tenant(), Name: o.Metadata.Name,
 	}, true
-}
-
-// moveBindings writes both directions of the bindings that differ between two valid sets: what is left first, then what is
-// taken, so that one transaction moves a vport, or swaps two.
-func moveBindings(before, after *topology.Set, refs []topology.Ref, w writes) error {
-	for _, r := range refs {
-		if b, ok := bindingOf(before, r); ok {
-			w[b.key()], w[b.iface()] = nil, nil
-		}
-	}
-	for _, r := range refs {
-		b, ok := bindingOf(after, r)
-		if !ok {
-			continue
-		}
-		value, err := json.Marshal(b)
-		if err != nil {
-			return fmt.Errorf("state: %v: %w", r, err)
-		}
-		w[b.key()], w[b.iface()] = value, []byte(b.VPort.String())
-	}
-	return nil
 }
 
 // Bindings is where the vports live: immutable, in shards, so that a change copies little.

@@ -16,18 +16,21 @@ import (
 // places checks that both directions of the bindings agree in etcd, and returns them.
 func places(t *testing.T, s *Store) map[string]string {
 	t.Helper()
-	all, _ := contents(t, s.client, bindPrefix, ifacePrefix)
+	all, _ := contents(t, s.client, devPrefix, ifacePrefix)
 	forward, reverse := map[string]string{}, map[string]string{}
-	for k, v := range all {
-		if strings.HasPrefix(k, ifacePrefix) {
-			reverse[strings.TrimPrefix(k, ifacePrefix)] = v
-			continue
+	for key, value := range all {
+		k, _ := parseDeviceKey(key)
+		if byPlace := strings.HasPrefix(key, ifacePrefix); byPlace || k.record == recordBind {
+			b, err := decodeBinding(key, []byte(value))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if byPlace {
+				reverse[strings.TrimPrefix(key, ifacePrefix)] = b.VPort.String()
+			} else {
+				forward[strings.TrimPrefix(b.iface(), ifacePrefix)] = b.VPort.String()
+			}
 		}
-		b, err := decodeBinding(k, []byte(v))
-		if err != nil {
-			t.Fatal(err)
-		}
-		forward[strings.TrimPrefix(b.iface(), ifacePrefix)] = b.VPort.String()
 	}
 	if d := cmp.Diff(forward, reverse); d != "" {
 		t.Errorf("the two directions differ: %s", d)

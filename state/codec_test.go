@@ -13,35 +13,32 @@ import (
 func TestKeysRoundTrip(t *testing.T) {
 	mac := packet.MAC{0x02, 0, 0xab, 0xcd, 0xef, 1}
 	k := fdbKey(77, mac)
-	if k != "/weft/tbl/fdb/77/0200abcdef01" {
+	if k != "/weft/dev/77/fdb/0200abcdef01" {
 		t.Errorf("fdb key %s", k)
 	}
-	if b, m, err := parseFDBKey(k); err != nil || b != 77 || m != mac {
-		t.Errorf("parse %s: %d %x %v", k, b, m, err)
+	if d, err := parseDeviceKey(k); err != nil || d != (deviceKey{device: 77, record: recordFDB, mac: mac}) {
+		t.Errorf("parse %s: %+v %v", k, d, err)
 	}
 	for addr, want := range map[string]string{
-		"10.0.0.1":    "/weft/tbl/neigh/5/0a000001",
-		"2001:db8::1": "/weft/tbl/neigh/5/20010db8000000000000000000000001",
+		"10.0.0.1":    "/weft/dev/9/neigh/5/0a000001",
+		"2001:db8::1": "/weft/dev/9/neigh/5/20010db8000000000000000000000001",
 	} {
-		k := addrKey(neighPrefix, 5, netip.MustParseAddr(addr))
+		k := neighKey(9, 5, netip.MustParseAddr(addr))
 		if k != want {
 			t.Errorf("neighbour key %s, want %s", k, want)
 		}
-		if o, a, err := parseAddrKey(k, neighPrefix); err != nil || o != 5 || a.String() != addr {
-			t.Errorf("parse %s: %d %v %v", k, o, a, err)
+		if d, err := parseDeviceKey(k); err != nil || d != (deviceKey{device: 9, record: recordNeigh, port: 5, addr: netip.MustParseAddr(addr)}) {
+			t.Errorf("parse %s: %+v %v", k, d, err)
 		}
 	}
 	for _, bad := range []string{
-		"", "/weft/tbl/fdb/", "/weft/tbl/fdb/1", "/weft/tbl/fdb/1/", "/weft/tbl/fdb/0/020000000001", "/weft/tbl/fdb/01/020000000001",
-		"/weft/tbl/fdb/1/0200000001", "/weft/tbl/fdb/1/0200ABCDEF01", "/weft/tbl/fdb/16777216/020000000001", "/weft/tbl/fdb/+1/020000000001",
+		"", "/weft/dev/", "/weft/dev/1", "/weft/dev/1/", "/weft/dev/1/fdb", "/weft/dev/1/fdb/", "/weft/dev/0/fdb/020000000001",
+		"/weft/dev/01/fdb/020000000001", "/weft/dev/1/fdb/0200000001", "/weft/dev/1/fdb/0200ABCDEF01", "/weft/dev/16777216/fdb/020000000001",
+		"/weft/dev/+1/fdb/020000000001", "/weft/dev/1/self/", "/weft/dev/1/port", "/weft/dev/1/port/0", "/weft/dev/1/bind/05", "/weft/dev/1/rib/1",
+		"/weft/dev/1/arp/0a0000", "/weft/dev/1/neigh/0a000001", "/weft/dev/1/neigh/2/00000000000000000000ffff0a000001",
 	} {
-		if _, _, err := parseFDBKey(bad); !errors.Is(err, ErrCodec) {
-			t.Errorf("fdb key %q: got %v, want ErrCodec", bad, err)
-		}
-	}
-	for _, bad := range []string{"/weft/tbl/neigh/1/0a0000", "/weft/tbl/neigh/1/00000000000000000000ffff0a000001"} {
-		if _, _, err := parseAddrKey(bad, neighPrefix); !errors.Is(err, ErrCodec) {
-			t.Errorf("neighbour key %q: got %v, want ErrCodec", bad, err)
+		if k, err := parseDeviceKey(bad); !errors.Is(err, ErrCodec) {
+			t.Errorf("key %q: %+v, %v, want ErrCodec", bad, k, err)
 		}
 	}
 }
@@ -88,24 +85,24 @@ func FuzzHotCodec(f *testing.F) {
 
 func FuzzTableKeys(f *testing.F) {
 	f.Add(fdbKey(1, [6]byte{2, 0, 0, 0, 0, 1}))
-	f.Add(addrKey(neighPrefix, 9, netip.MustParseAddr("10.0.0.1")))
-	f.Add(addrKey(arpPrefix, 9, netip.MustParseAddr("fe80::1")))
-	f.Add(bindKey(12))
+	f.Add(neighKey(9, 7, netip.MustParseAddr("10.0.0.1")))
+	f.Add(arpKey(9, netip.MustParseAddr("fe80::1")))
+	f.Add(bindKey(1, 12))
+	f.Add(portKey(1, 12))
+	f.Add(selfKey(1))
 	f.Add(confKey(topology.Ref{Kind: topology.KindVPort, Tenant: "acme", Name: "vm1"}))
 	f.Fuzz(func(t *testing.T, key string) {
-		if b, m, err := parseFDBKey(key); err == nil && fdbKey(b, m) != key {
-			t.Errorf("fdb key %q has another spelling %q", key, fdbKey(b, m))
-		}
-		for _, p := range []string{neighPrefix, arpPrefix} {
-			if o, a, err := parseAddrKey(key, p); err == nil && addrKey(p, o, a) != key {
-				t.Errorf("key %q has another spelling %q", key, addrKey(p, o, a))
+		if k, err := parseDeviceKey(key); err == nil {
+			spelling := map[record]string{
+				recordSelf: selfKey(k.device), recordPort: portKey(k.device, k.port), recordBind: bindKey(k.device, k.port), recordFDB: fdbKey(k.device, k.mac),
+				recordARP: arpKey(k.device, k.addr), recordNeigh: neighKey(k.device, k.port, k.addr),
+			}[k.record]
+			if spelling != key {
+				t.Errorf("key %q has another spelling %q", key, spelling)
 			}
 		}
 		if r, err := parseConfKey(key); err == nil && confKey(r) != key {
 			t.Errorf("conf key %q has another spelling %q", key, confKey(r))
-		}
-		if v, err := parseBindKey(key); err == nil && bindKey(v) != key {
-			t.Errorf("bind key %q has another spelling %q", key, bindKey(v))
 		}
 	})
 }

@@ -10,10 +10,13 @@ import (
 	"path/filepath"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/client/pkg/v3/transport"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3rpc"
+	"go.etcd.io/etcd/server/v3/proxy/grpcproxy/adapter"
 	"golang.org/x/sys/unix"
 )
 
@@ -144,6 +147,11 @@ func (e *Embedded) Endpoints() []string {
 
 // Client returns a client that calls the server without a socket. The caller closes it before the server.
 func (e *Embedded) Client() *clientv3.Client { return v3client.New(e.etcd.Server) }
+
+// watchClient watches the server without a socket.
+func (e *Embedded) watchClient() pb.WatchClient {
+	return adapter.WatchServerToWatchClient(v3rpc.NewWatchServer(e.etcd.Server))
+}
 
 // Run returns when ctx ends or the server fails; the server is closed then.
 func (e *Embedded) Run(ctx context.Context) error {

@@ -18,27 +18,47 @@ import (
 //	/weft/conf/<kind>/<tenant>/<name>         desired object, JSON
 //	/weft/meta/conf                           generation: written by every change of /weft/conf; appliers compare it
 //	/weft/meta/ids                            last id given to a vport or group; never decreases
-//	/weft/bind/<vport>                        where an exterior vport lives, JSON
-//	/weft/iface/<edge>/<interface>/<vlan>     the vport bound there, decimal; names are escaped as in a URL path
-//	/weft/tbl/fdb/<bridge>/<mac>              learnt MAC, binary
-//	/weft/tbl/neigh/<device port>/<addr>      neighbour of a router port, binary
-//	/weft/tbl/arp/<bridge>/<addr>             neighbour seen by a bridge (B5), binary
 //	/weft/edge/<edge>                         live edge, JSON, leased
-//	/weft/ack/<edge>                          revision of /conf and /bind that the edge has applied, decimal, leased
+//	/weft/ack/<edge>                          revision of the configuration that the edge has applied, decimal, leased
+//
+// Derived from /weft/conf, in the transaction that changes it (compile.go): all about a device under one prefix, by ids, for those who need no more
+// than some devices (E7).
+//
+//	/weft/dev/<device>/self                   the bridge or router, JSON
+//	/weft/dev/<device>/port/<vport>           its vport, with the peer resolved, JSON
+//	/weft/dev/<device>/bind/<vport>           where the vport lives, JSON
+//	/weft/iface/<edge>/<interface>/<vlan>     the same by place; names are escaped as in a URL path
+//	/weft/vport/<vport>                       the device of a vport, decimal
+//
+// Learnt:
+//
+//	/weft/dev/<device>/fdb/<mac>              MAC seen by a bridge, binary
+//	/weft/dev/<device>/arp/<addr>             neighbour seen by a bridge (B5), binary
+//	/weft/dev/<device>/neigh/<vport>/<addr>   neighbour of a router port, binary
 const (
-	confPrefix  = "/weft/conf/"
-	bindPrefix  = "/weft/bind/"
-	ifacePrefix = "/weft/iface/"
-	fdbPrefix   = "/weft/tbl/fdb/"
-	neighPrefix = "/weft/tbl/neigh/"
-	arpPrefix   = "/weft/tbl/arp/"
-	edgePrefix  = "/weft/edge/"
-	ackPrefix   = "/weft/ack/"
-
-	metaPrefix = "/weft/meta/"
+	confPrefix   = "/weft/conf/"
+	fabricPrefix = confPrefix + "fabric/"
+	devPrefix    = "/weft/dev/"
+	ifacePrefix  = "/weft/iface/"
+	vportPrefix  = "/weft/vport/"
+	edgePrefix   = "/weft/edge/"
+	ackPrefix    = "/weft/ack/"
+	metaPrefix   = "/weft/meta/"
 
 	generationKey = metaPrefix + "conf"
 	idsKey        = metaPrefix + "ids"
+)
+
+// record is a kind of key of a device.
+type record string
+
+const (
+	recordSelf  record = "self"
+	recordPort  record = "port"
+	recordBind  record = "bind"
+	recordFDB   record = "fdb"
+	recordARP   record = "arp"
+	recordNeigh record = "neigh"
 )
 
 // maxID is the largest id of a vport or device: 24 bits, the width of a VNI (E9).
@@ -61,31 +81,54 @@ func parseConfKey(key string) (topology.Ref, error) {
 	return topology.Ref{}, fmt.Errorf("%w: key %q", ErrCodec, key)
 }
 
-func bindKey(vport uint32) string { return bindPrefix + strconv.FormatUint(uint64(vport), 10) }
+// edgeIfaces is the prefix of an edge's interfaces.
+func edgeIfaces(edge string) string { return ifacePrefix + url.PathEscape(edge) + "/" }
 
 func ifaceKey(edge, iface string, vlan uint16) string {
-	return ifacePrefix + url.PathEscape(edge) + "/" + url.PathEscape(iface) + "/" + strconv.FormatUint(uint64(vlan), 10)
+	return edgeIfaces(edge) + url.PathEscape(iface) + "/" + strconv.FormatUint(uint64(vlan), 10)
 }
 
 func edgeKey(edge string) string { return edgePrefix + edge }
 func ackKey(edge string) string  { return ackPrefix + edge }
 
-// fdbKey names the entry of mac in the table of a bridge.
-func fdbKey(bridge uint32, mac packet.MAC) string {
-	b := make([]byte, 0, len(fdbPrefix)+10+1+12)
-	b = append(b, fdbPrefix...)
-	b = strconv.AppendUint(b, uint64(bridge), 10)
-	b = append(b, '/')
-	return string(hex.AppendEncode(b, mac[:]))
+// devicePrefix is what all keys of a device begin with.
+func devicePrefix(device topology.DeviceID) string {
+	return devPrefix + strconv.FormatUint(uint64(device), 10) + "/"
 }
 
-// addrKey names the entry of addr in a table with the given prefix: 8 hex digits for IPv4, 32 for IPv6.
-func addrKey(prefix string, owner uint32, addr netip.Addr) string {
-	b := make([]byte, 0, len(prefix)+10+1+32)
-	b = append(b, prefix...)
-	b = strconv.AppendUint(b, uint64(owner), 10)
-	b = append(b, '/')
-	return string(hex.AppendEncode(b, addr.AsSlice()))
+func recordPrefix(device topology.DeviceID, r record) string {
+	return devicePrefix(device) + string(r) + "/"
+}
+
+func selfKey(device topology.DeviceID) string { return devicePrefix(device) + string(recordSelf) }
+
+func portKey(device topology.DeviceID, port flow.VPortID) string {
+	return recordPrefix(device, recordPort) + port.String()
+}
+
+func bindKey(device topology.DeviceID, port flow.VPortID) string {
+	return recordPrefix(device, recordBind) + port.String()
+}
+
+func vportKey(port flow.VPortID) string { return vportPrefix + port.String() }
+
+// fdbKey names the entry of mac in the table of a bridge.
+func fdbKey(bridge topology.DeviceID, mac packet.MAC) string {
+	return string(hex.AppendEncode([]byte(recordPrefix(bridge, recordFDB)), mac[:]))
+}
+
+// arpKey names the entry of addr in the ARP cache of a bridge: 8 hex digits for IPv4, 32 for IPv6.
+func arpKey(bridge topology.DeviceID, addr netip.Addr) string {
+	return string(hex.AppendEncode([]byte(recordPrefix(bridge, recordARP)), addr.AsSlice()))
+}
+
+func neighPrefix(router topology.DeviceID, port flow.VPortID) string {
+	return recordPrefix(router, recordNeigh) + port.String() + "/"
+}
+
+// neighKey names the entry of addr in the cache of a router port.
+func neighKey(router topology.DeviceID, port flow.VPortID, addr netip.Addr) string {
+	return string(hex.AppendEncode([]byte(neighPrefix(router, port)), addr.AsSlice()))
 }
 
 // parseID reads a canonical decimal id in 1…maxID.
@@ -97,49 +140,71 @@ func parseID(s string) (uint32, error) {
 	return uint32(n), nil
 }
 
-func parseBindKey(key string) (uint32, error) {
-	rest, ok := strings.CutPrefix(key, bindPrefix)
-	if !ok {
-		return 0, fmt.Errorf("%w: key %q", ErrCodec, key)
-	}
-	return parseID(rest)
+// deviceKey is a key below devPrefix, taken apart.
+type deviceKey struct {
+	device topology.DeviceID
+	record record
+	port   flow.VPortID // recordPort, recordBind, recordNeigh
+	mac    packet.MAC   // recordFDB
+	addr   netip.Addr   // recordARP, recordNeigh
 }
 
-func parseFDBKey(key string) (bridge uint32, mac packet.MAC, err error) {
-	owner, rest, err := splitTableKey(key, fdbPrefix)
+// parseDeviceKey accepts what the functions above write, in that spelling only.
+func parseDeviceKey(key string) (k deviceKey, err error) {
+	bad := fmt.Errorf("%w: key %q", ErrCodec, key)
+	rest, ok := strings.CutPrefix(key, devPrefix)
+	owner, rest, ok2 := strings.Cut(rest, "/")
+	id, err := parseID(owner)
+	if !ok || !ok2 || err != nil {
+		return k, bad
+	}
+	k.device = topology.DeviceID(id)
+	name, leaf, _ := strings.Cut(rest, "/")
+	k.record = record(name)
+	switch k.record {
+	case recordSelf:
+		if rest != name {
+			return k, bad
+		}
+		return k, nil
+	case recordPort, recordBind:
+		k.port, err = parsePort(leaf)
+	case recordFDB:
+		var raw []byte
+		if raw, err = lowerHex(leaf); err == nil && len(raw) != len(k.mac) {
+			err = bad
+		}
+		copy(k.mac[:], raw)
+	case recordARP:
+		k.addr, err = parseAddr(leaf)
+	case recordNeigh:
+		port, addr, _ := strings.Cut(leaf, "/")
+		if k.port, err = parsePort(port); err == nil {
+			k.addr, err = parseAddr(addr)
+		}
+	default:
+		err = bad
+	}
 	if err != nil {
-		return 0, mac, err
+		return k, bad
 	}
-	raw, err := lowerHex(rest)
-	if err != nil || len(raw) != len(mac) {
-		return 0, mac, fmt.Errorf("%w: key %q: no MAC", ErrCodec, key)
-	}
-	return owner, packet.MAC(raw), nil
+	return k, nil
 }
 
-func parseAddrKey(key, prefix string) (owner uint32, addr netip.Addr, err error) {
-	owner, rest, err := splitTableKey(key, prefix)
-	if err != nil {
-		return 0, addr, err
-	}
-	raw, err := lowerHex(rest)
+func parsePort(s string) (flow.VPortID, error) {
+	id, err := parseID(s)
+	return flow.VPortID(id), err
+}
+
+func parseAddr(s string) (addr netip.Addr, err error) {
+	raw, err := lowerHex(s)
 	if err == nil {
 		addr, _ = netip.AddrFromSlice(raw)
 	}
 	if !addr.IsValid() || addr.Is4In6() {
-		return 0, netip.Addr{}, fmt.Errorf("%w: key %q: no address", ErrCodec, key)
+		return netip.Addr{}, ErrCodec
 	}
-	return owner, addr, nil
-}
-
-func splitTableKey(key, prefix string) (uint32, string, error) {
-	rest, ok := strings.CutPrefix(key, prefix)
-	owner, leaf, ok2 := strings.Cut(rest, "/")
-	if !ok || !ok2 {
-		return 0, "", fmt.Errorf("%w: key %q", ErrCodec, key)
-	}
-	id, err := parseID(owner)
-	return id, leaf, err
+	return addr, nil
 }
 
 // lowerHex decodes hex digits in the only spelling that we write, so that one entry has one key.

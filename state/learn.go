@@ -48,22 +48,24 @@ func (s *Store) LearnMAC(ctx context.Context, bridge topology.DeviceID, mac pack
 		return 0, 0, 0, fmt.Errorf("state: learn %v: not the address of one station", mac)
 	}
 	v := s.View()
-	b, p := v.Topology.Bridge(bridge), v.Topology.VPort(port)
-	if b == nil || p == nil {
+	known := flow.VPortID(0)
+	if b := v.Topology.Bridge(bridge); b != nil {
+		var has bool
+		known, has = b.FDB(mac)
+		switch {
+		case has && known == port:
+			return LearntNothing, port, v.Revision, nil
+		case has && b.SeededMAC(mac):
+			return RefusedSeed, known, v.Revision, nil
+		}
+	} else if !s.partial() {
 		return RefusedGone, 0, v.Revision, nil
 	}
-	known, has := b.FDB(mac)
-	if has && (known == port || b.SeededMAC(mac)) {
-		if known == port {
-			return LearntNothing, port, v.Revision, nil
-		}
-		return RefusedSeed, known, v.Revision, nil
-	}
-	id := fdbID{uint32(bridge), mac}
+	id := fdbID{bridge, mac}
 	if s.learnt.count(port) >= s.cfg.MaxMACsPerPort {
 		return RefusedFull, known, v.Revision, nil
 	}
-	key, guard := fdbKey(id.bridge, mac), confKey(topology.Ref{Kind: topology.KindVPort, Tenant: p.Tenant, Name: p.Name})
+	key, guard := fdbKey(bridge, mac), portKey(bridge, port)
 	at, outcome := port, LearntNew
 	res, err := s.settle(ctx, Op{Key: key, Guard: guard, Value: appendFDB(nil, fdbValue{vport: port})}, func(res OpResult) (Op, bool) {
 		stored, err := decodeFDB(res.Value)
@@ -78,7 +80,7 @@ func (s *Store) LearnMAC(ctx context.Context, bridge topology.DeviceID, mac pack
 			outcome, at = RefusedPinned, stored.vport
 			return Op{}, false
 		case s.learnt.restless(id):
-			s.log.Warn("MAC moves too often and is pinned", "bridge", b.Name, "mac", mac, "vport", stored.vport)
+			s.log.Warn("MAC moves too often and is pinned", "bridge", bridge, "mac", mac, "vport", stored.vport)
 			outcome, at = RefusedPinned, stored.vport
 			next = fdbValue{vport: stored.vport, pinned: true}
 		default:
@@ -94,7 +96,7 @@ func (s *Store) LearnMAC(ctx context.Context, bridge topology.DeviceID, mac pack
 
 // ForgetMAC removes a learnt MAC if it is still behind port (B3: no flow backs it any more).
 func (s *Store) ForgetMAC(ctx context.Context, bridge topology.DeviceID, mac packet.MAC, port flow.VPortID) (int64, error) {
-	key := fdbKey(uint32(bridge), mac)
+	key := fdbKey(bridge, mac)
 	return s.forget(ctx, key, func(value []byte) bool {
 		v, err := decodeFDB(value)
 		return err == nil && v.vport == port
@@ -107,18 +109,18 @@ func (s *Store) LearnBridgeNeighbour(ctx context.Context, bridge topology.Device
 		return 0, 0, fmt.Errorf("state: learn %v at %v: not the addresses of one station", addr, mac)
 	}
 	v := s.View()
-	b := v.Topology.Bridge(bridge)
-	if b == nil {
+	if b := v.Topology.Bridge(bridge); b != nil {
+		known, has := b.Neighbour(addr)
+		switch {
+		case has && known == mac:
+			return LearntNothing, v.Revision, nil
+		case has && b.SeededNeighbour(addr):
+			return RefusedSeed, v.Revision, nil
+		}
+	} else if !s.partial() {
 		return RefusedGone, v.Revision, nil
 	}
-	known, has := b.Neighbour(addr)
-	if has && (known == mac || b.SeededNeighbour(addr)) {
-		if known == mac {
-			return LearntNothing, v.Revision, nil
-		}
-		return RefusedSeed, v.Revision, nil
-	}
-	key, guard := addrKey(arpPrefix, uint32(bridge), addr), confKey(topology.Ref{Kind: topology.KindBridge, Tenant: b.Tenant, Name: b.Name})
+	key, guard := arpKey(bridge, addr), selfKey(bridge)
 	value := appendNeigh(nil, neighValue{known: true, mac: mac})
 	outcome := LearntNew
 	res, err := s.settle(ctx, Op{Key: key, Guard: guard, Value: value}, func(res OpResult) (Op, bool) {
@@ -137,7 +139,7 @@ func (s *Store) LearnBridgeNeighbour(ctx context.Context, bridge topology.Device
 
 // ForgetBridgeNeighbour removes a learnt entry of a bridge's ARP cache if it still says mac.
 func (s *Store) ForgetBridgeNeighbour(ctx context.Context, bridge topology.DeviceID, addr netip.Addr, mac packet.MAC) (int64, error) {
-	return s.forget(ctx, addrKey(arpPrefix, uint32(bridge), addr), isNeigh(neighValue{known: true, mac: mac}))
+	return s.forget(ctx, arpKey(bridge, addr), isNeigh(neighValue{known: true, mac: mac}))
 }
 
 // AskNeighbour notes that a router port is about to ask for an address, for the attempt-th time, counted from 1 (R4).
@@ -147,12 +149,11 @@ func (s *Store) AskNeighbour(ctx context.Context, port flow.VPortID, addr netip.
 	if attempt == 0 || !learnable(addr) {
 		return false, mac, 0, fmt.Errorf("state: ask for %v, attempt %d: not something to ask for", addr, attempt)
 	}
-	v := s.View()
-	p := v.Topology.VPort(port)
-	if p == nil {
-		return false, mac, v.Revision, nil
+	router, at, err := s.deviceOfPort(ctx, port)
+	if err != nil || router == 0 {
+		return false, mac, at, err
 	}
-	key, guard := addrKey(neighPrefix, uint32(port), addr), confKey(topology.Ref{Kind: topology.KindVPort, Tenant: p.Tenant, Name: p.Name})
+	key, guard := neighKey(router, port, addr), portKey(router, port)
 	value := appendNeigh(nil, neighValue{attempts: attempt})
 	ask = true
 	res, err := s.settle(ctx, Op{Key: key, Guard: guard, Value: value}, func(res OpResult) (Op, bool) {
@@ -173,7 +174,11 @@ func (s *Store) LearnNeighbour(ctx context.Context, port flow.VPortID, addr neti
 	if !mac.IsUnicast() || !learnable(addr) {
 		return 0, 0, fmt.Errorf("state: learn %v at %v: not the addresses of one station", addr, mac)
 	}
-	key := addrKey(neighPrefix, uint32(port), addr)
+	router, at, err := s.deviceOfPort(ctx, port)
+	if err != nil || router == 0 {
+		return RefusedGone, at, err
+	}
+	key := neighKey(router, port, addr)
 	value := appendNeigh(nil, neighValue{known: true, mac: mac})
 	outcome := LearntNew
 	// The view may not show yet that somebody asked: begin with the revision that says "read it".
@@ -201,7 +206,11 @@ func (s *Store) LearnNeighbour(ctx context.Context, port flow.VPortID, addr neti
 
 // ForgetNeighbour removes an entry of a router port if it still says mac; the zero MAC: if it still waits for an answer.
 func (s *Store) ForgetNeighbour(ctx context.Context, port flow.VPortID, addr netip.Addr, mac packet.MAC) (int64, error) {
-	return s.forget(ctx, addrKey(neighPrefix, uint32(port), addr), func(value []byte) bool {
+	router, at, err := s.deviceOfPort(ctx, port)
+	if err != nil || router == 0 {
+		return at, err
+	}
+	return s.forget(ctx, neighKey(router, port, addr), func(value []byte) bool {
 		v, err := decodeNeigh(value)
 		return err == nil && v.mac == mac
 	})
@@ -246,24 +255,9 @@ func (s *Store) forget(ctx context.Context, key string, wanted func([]byte) bool
 	return res.Revision, err
 }
 
-type neighEvent struct {
-	addr netip.Addr
-	v    neighValue
-}
-
-// decodeNeighEvent reads an entry of a neighbour table; the zero value if it was deleted.
-func decodeNeighEvent(e Event, prefix string) (uint32, neighEvent, error) {
-	owner, addr, err := parseAddrKey(e.Key, prefix)
-	n := neighEvent{addr: addr}
-	if err == nil && !e.Deleted {
-		n.v, err = decodeNeigh(e.Value)
-	}
-	return owner, n, err
-}
-
 // fdbID names an entry of a bridge's table.
 type fdbID struct {
-	bridge uint32
+	bridge topology.DeviceID
 	mac    packet.MAC
 }
 

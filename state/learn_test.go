@@ -82,7 +82,7 @@ func TestLearnMAC(t *testing.T) {
 	}
 	wait(t, s, rev)
 	learn(mac(22), vm2, 0, RefusedGone)
-	all, _ := contents(t, s.client, fdbPrefix)
+	all, _ := contents(t, s.client, recordPrefix(1, recordFDB))
 	if len(all) != 1 || all[fdbKey(1, mac(21))] == "" {
 		t.Errorf("left in the table: %q", all)
 	}
@@ -99,7 +99,7 @@ func TestDeleteForgetsLearnt(t *testing.T) {
 		t.Fatal(err1, err2, err3)
 	}
 	wait(t, s, rev)
-	if all, _ := contents(t, s.client, "/weft/tbl/"); len(all) != 3 {
+	if all, _ := contents(t, s.client, recordPrefix(1, recordFDB), recordPrefix(1, recordARP), recordPrefix(2, recordNeigh)); len(all) != 3 {
 		t.Fatalf("learnt %q", all)
 	}
 	var refs []topology.Ref
@@ -117,7 +117,7 @@ func TestDeleteForgetsLearnt(t *testing.T) {
 		t.Fatal(err)
 	}
 	wait(t, s, rev)
-	if all, _ := contents(t, s.client, "/weft/tbl/", bindPrefix, ifacePrefix, confPrefix); len(all) != 0 {
+	if all, _ := contents(t, s.client, devPrefix, vportPrefix, ifacePrefix, confPrefix); len(all) != 0 {
 		t.Errorf("left: %q", all)
 	}
 	if left := dump(s.View().Topology); len(left) != 0 {
@@ -139,7 +139,7 @@ func TestLearnGuard(t *testing.T) {
 	if got, _, _, err := s.LearnMAC(t.Context(), 1, mac(1), 6); err != nil || got != RefusedGone {
 		t.Errorf("learnt behind a deleted port: %v, %v", got, err)
 	}
-	if all, _ := contents(t, s.client, fdbPrefix); len(all) != 0 {
+	if all, _ := contents(t, s.client, recordPrefix(1, recordFDB)); len(all) != 0 {
 		t.Errorf("orphan %q", all)
 	}
 }
@@ -192,7 +192,7 @@ func TestNeighbours(t *testing.T) {
 	a := embeddedStore(t)
 	b := second(t, a)
 	wait(t, b, apply(t, a, network))
-	const port = flow.VPortID(4) // edge-web
+	const router, port = topology.DeviceID(2), flow.VPortID(4) // edge-web
 	for _, ip := range []string{"10.0.0.50", "2001:db8::50"} {
 		t.Run(ip, func(t *testing.T) {
 			at := addr(ip)
@@ -248,7 +248,7 @@ func TestNeighbours(t *testing.T) {
 					t.Error(err)
 				}
 			}
-			if all, _ := contents(t, a.client, addrKey(neighPrefix, uint32(port), at)); len(all) != 1 {
+			if all, _ := contents(t, a.client, neighKey(router, port, at)); len(all) != 1 {
 				t.Error("forgotten with another MAC than it has")
 			}
 			rev, err = a.ForgetNeighbour(t.Context(), port, at, mac(2))

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"golang.org/x/sync/errgroup"
 
@@ -19,6 +20,11 @@ import (
 type Config struct {
 	Client   ClientConfig
 	Embedded *EmbeddedConfig
+
+	// Edges are those that this store is for: its views hold the devices that these edges host, their surroundings, and what is asked for with Load
+	// (E7). None: views hold the whole network.
+	Edges  []string
+	Linger time.Duration // how long a device stays loaded that is not wanted any more; 10 s
 
 	Writer         WriterConfig
 	MaxMACsPerPort int              // learnt MACs behind one vport; 1024
@@ -33,6 +39,7 @@ type Store struct {
 	embedded *Embedded
 	writer   *Writer
 	watcher  *Watcher
+	loader   *loader
 	log      *slog.Logger
 
 	applyMu sync.Mutex
@@ -55,6 +62,9 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Linger <= 0 {
+		cfg.Linger = 10 * time.Second
 	}
 	if cfg.MaxMACsPerPort <= 0 {
 		cfg.MaxMACsPerPort = 1024
@@ -80,8 +90,20 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		s.client = c
 	}
 	s.writer = NewWriter(s.client, s.cfg.Writer)
-	s.watcher = NewWatcher(s.client, metaPrefix, confPrefix, bindPrefix, fdbPrefix, neighPrefix, arpPrefix, edgePrefix, ackPrefix)
-	s.reader.known = map[string]int64{}
+	var watch pb.WatchClient
+	if s.embedded != nil {
+		watch = s.embedded.watchClient()
+	}
+	prefixes := []string{metaPrefix, fabricPrefix, edgePrefix, ackPrefix}
+	for _, edge := range cfg.Edges {
+		prefixes = append(prefixes, edgeIfaces(edge))
+	}
+	if len(cfg.Edges) == 0 {
+		prefixes = append(prefixes, devPrefix)
+	}
+	s.watcher = NewWatcher(s.client, watch, prefixes...)
+	s.loader = newLoader(s.watcher, &cfg)
+	s.reader.known = map[string]map[string]int64{}
 	s.learnt.init(cfg.Now)
 	s.view.Store(&View{Topology: new(topology.Snapshot), Bindings: new(Bindings), Edges: map[string]Edge{}})
 	return s, nil
@@ -104,6 +126,9 @@ func (s *Store) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.writer.Run(ctx) })
 	g.Go(func() error { return s.watcher.Run(ctx, s.deliver) })
+	if s.loader.partial {
+		g.Go(func() error { return s.loader.forget(ctx) })
+	}
 	if s.embedded != nil {
 		g.Go(func() error { return s.embedded.wait(ctx) })
 	}

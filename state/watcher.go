@@ -4,66 +4,113 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/mvccpb"
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"google.golang.org/grpc/metadata"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
 )
 
 const (
-	partsQueue    = 256
-	listPage      = 10_000                 // keys per range request
+	responseQueue = 256
 	progressRetry = 20 * time.Millisecond  // etcd drops a progress request while a watch catches up
 	watchRetry    = 200 * time.Millisecond // between attempts when etcd is away
 )
 
 // Event is one change of one key.
 type Event struct {
+	Prefix      string // the one that is followed and that the key begins with
 	Key         string
 	Value       []byte // nil iff Deleted
 	ModRevision int64
 	Deleted     bool
 }
 
-// Batch is everything that happened to the watched prefixes up to Revision, since the batch before: whole transactions, in order.
+// Batch is everything that happened to the prefixes up to Revision, since the batch before: whole transactions, in order.
 type Batch struct {
 	Revision int64
-	// Reset: Events are the complete contents; what is not among them is gone. The first batch is one, and the one after a compaction
-	// that overtook the watch.
-	Reset  bool
+	// Dropped prefixes are not followed any more: what is known of them goes stale. To be taken note of first.
+	Dropped []string
+	// Listed prefixes have their complete contents among Events; what is not among them is gone. A prefix is listed when it is followed for the
+	// first time, and after a compaction that overtook its watch.
+	Listed []string
 	Events []Event
 }
 
-// Watcher follows several prefixes as one: it lists them all at one revision and watches from there, resumes when the
-// connection comes back, and lists again when the history it needs was compacted.
+// Watcher follows several prefixes as one, each with a watch of its own, all on one stream. Prefixes come and go (Add, Remove). It resumes when the
+// connection comes back, and lists a prefix again when the history that it needs was compacted.
+//
+// Everything up to a revision is there once etcd says so for the whole stream (a progress answer). Such an answer may have been made before a watch
+// that we see created existed; so a prefix is listed after its watch was created: the listing is newer than any such answer.
 type Watcher struct {
-	client   *clientv3.Client
-	prefixes []string
+	client *clientv3.Client
+	watch  pb.WatchClient
+	fixed  []string
+	page   int // keys per request of a listing
 
 	revision atomic.Int64 // delivered up to here
-	relists  atomic.Uint64
+	lists    atomic.Uint64
 
 	mu      sync.Mutex
-	wanted  int64         // somebody waits for this revision
-	advance chan struct{} // closed and replaced when revision grows
-	nudge   chan struct{} // wanted grew
+	wanted  int64               // somebody waits for this revision
+	advance chan struct{}       // closed and replaced when revision grows
+	nudge   chan struct{}       // cap 1: wanted grew, or added changed
+	added   map[string]struct{} // prefixes besides the fixed ones
+	touched []string            // prefixes that were added or removed, for the follower to look at
 }
 
-// NewWatcher returns a watcher of the prefixes; it works while Run does. No prefix may contain another.
-func NewWatcher(client *clientv3.Client, prefixes ...string) *Watcher {
-	return &Watcher{client: client, prefixes: prefixes, advance: make(chan struct{}), nudge: make(chan struct{}, 1)}
+// NewWatcher returns a watcher of the prefixes; it works while Run does. No prefix may contain another. watch is nil if client has a connection.
+func NewWatcher(client *clientv3.Client, watch pb.WatchClient, prefixes ...string) *Watcher {
+	if watch == nil {
+		watch = pb.NewWatchClient(client.ActiveConnection())
+	}
+	return &Watcher{
+		client: client, watch: watch, fixed: prefixes, page: listPage, advance: make(chan struct{}), nudge: make(chan struct{}, 1), added: map[string]struct{}{},
+	}
+}
+
+// Add follows one more prefix. Its contents are in a batch soon.
+func (w *Watcher) Add(prefix string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, ok := w.added[prefix]; !ok {
+		w.added[prefix] = struct{}{}
+		w.touch(prefix)
+	}
+}
+
+// Remove follows a prefix that was added no longer. A batch says from when on.
+func (w *Watcher) Remove(prefix string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, ok := w.added[prefix]; ok {
+		delete(w.added, prefix)
+		w.touch(prefix)
+	}
+}
+
+func (w *Watcher) touch(prefix string) {
+	w.touched = append(w.touched, prefix)
+	w.poke()
+}
+
+func (w *Watcher) poke() {
+	select {
+	case w.nudge <- struct{}{}:
+	default:
+	}
 }
 
 // Revision is the revision up to which everything has been delivered; 0 before the first batch.
 func (w *Watcher) Revision() int64 { return w.revision.Load() }
 
-// Relists counts full listings, the first included.
-func (w *Watcher) Relists() uint64 { return w.relists.Load() }
+// Lists counts the listings of prefixes.
+func (w *Watcher) Lists() uint64 { return w.lists.Load() }
 
 // Wait returns when everything up to revision has been delivered.
 func (w *Watcher) Wait(ctx context.Context, revision int64) error {
@@ -76,10 +123,7 @@ func (w *Watcher) Wait(ctx context.Context, revision int64) error {
 		if done {
 			return nil
 		}
-		select {
-		case w.nudge <- struct{}{}:
-		default:
-		}
+		w.poke()
 		select {
 		case <-advance:
 		case <-ctx.Done():
@@ -88,33 +132,32 @@ func (w *Watcher) Wait(ctx context.Context, revision int64) error {
 	}
 }
 
-// Run lists and follows until ctx ends or deliver fails. deliver is called from one goroutine.
+func (w *Watcher) delivered(revision int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.revision.Store(revision)
+	close(w.advance)
+	w.advance = make(chan struct{})
+}
+
+// readerError is what deliver returned: it ends the watcher.
+type readerError struct{ error }
+
+func (e readerError) Unwrap() error { return e.error }
+
+// Run follows until ctx ends or deliver fails. deliver is called from one goroutine.
 func (w *Watcher) Run(ctx context.Context, deliver func(Batch) error) error {
-	var stop error
-	give := func(b Batch) error {
-		if err := deliver(b); err != nil {
-			stop = err
-			return err
-		}
-		w.delivered(b.Revision)
-		return nil
+	m := newMerge(w.fixed...)
+	w.mu.Lock()
+	for p := range w.added {
+		m.add(p, false)
 	}
-	list := true
+	w.touched = nil
+	w.mu.Unlock()
 	for ctx.Err() == nil {
-		var err error
-		if list {
-			err = w.list(ctx, give)
-		}
-		if err == nil {
-			list = false
-			err = w.follow(ctx, give)
-		}
-		if stop != nil {
-			return stop
-		}
-		if errors.Is(err, rpctypes.ErrCompacted) {
-			list = true
-			continue
+		err := w.follow(ctx, m, deliver)
+		if stop := (readerError{}); errors.As(err, &stop) {
+			return stop.error
 		}
 		t := time.NewTimer(watchRetry)
 		select {
@@ -126,111 +169,169 @@ func (w *Watcher) Run(ctx context.Context, deliver func(Batch) error) error {
 	return nil
 }
 
-func (w *Watcher) delivered(revision int64) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.revision.Store(revision)
-	close(w.advance)
-	w.advance = make(chan struct{})
+// plain hides a context's values from its String method: the server in this process writes to them meanwhile.
+type plain struct{ context.Context }
+
+func (plain) String() string { return "watch" }
+
+// follow opens a stream and follows all prefixes on it, until an error.
+func (w *Watcher) follow(ctx context.Context, m *merge, deliver func(Batch) error) error {
+	g, ctx := errgroup.WithContext(clientv3.WithRequireLeader(ctx))
+	stream, err := w.watch.Watch(plain{ctx}, grpc.MaxCallRecvMsgSize(math.MaxInt32))
+	if err != nil {
+		return err
+	}
+	responses, requests, lists := make(chan *pb.WatchResponse, responseQueue), make(chan *pb.WatchRequest), make(chan listing, 1)
+	g.Go(func() error { return receive(ctx, stream, responses) })
+	g.Go(func() error { return send(ctx, stream, requests) })
+	g.Go(func() error {
+		f := follower{w: w, m: m, deliver: deliver, responses: responses, requests: requests, lists: lists, begin: g.Go}
+		return f.run(ctx)
+	})
+	return g.Wait()
 }
 
-// list reads all prefixes at one revision, page by page.
-func (w *Watcher) list(ctx context.Context, give func(Batch) error) error {
-	ctx = clientv3.WithRequireLeader(ctx)
-	w.relists.Add(1)
-	b := Batch{Reset: true}
-	for _, prefix := range w.prefixes {
-		end := clientv3.GetPrefixRangeEnd(prefix)
-		for from := prefix; from != ""; {
-			opts := []clientv3.OpOption{clientv3.WithRange(end), clientv3.WithLimit(listPage)}
-			if b.Revision != 0 {
-				opts = append(opts, clientv3.WithRev(b.Revision))
-			}
-			resp, err := w.client.Get(ctx, from, opts...)
-			if err != nil {
-				return err
-			}
-			if b.Revision == 0 {
-				b.Revision = resp.Header.Revision
-			}
-			for _, kv := range resp.Kvs {
-				b.Events = append(b.Events, Event{Key: string(kv.Key), Value: kv.Value, ModRevision: kv.ModRevision})
-			}
-			from = ""
-			if resp.More && len(resp.Kvs) > 0 {
-				from = string(resp.Kvs[len(resp.Kvs)-1].Key) + "\x00"
-			}
+func receive(ctx context.Context, stream pb.Watch_WatchClient, to chan<- *pb.WatchResponse) error {
+	for {
+		r, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		select {
+		case to <- r:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
-	return give(b)
 }
 
-// part is an answer of one prefix's watch.
-type part struct {
-	prefix int
-	resp   clientv3.WatchResponse
-	closed bool
-}
-
-// follow watches from the delivered revision on, until an error.
-//
-// An event says how far its own prefix has got; the others learn by a progress answer, for which etcd must be asked.
-// What is complete on all prefixes is delivered. Each watch has a stream of its own: on a shared one, an answer that was made
-// before the second watch existed can arrive after it was created, and then claims progress that it hasn't made.
-func (w *Watcher) follow(ctx context.Context, give func(Batch) error) error {
-	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer cancel()
-	parts := make(chan part, partsQueue) // joins what comes while a batch is delivered; etcd's client queues beyond
-	m := newMerge(len(w.prefixes), w.revision.Load())
-	ask := make([]chan struct{}, len(w.prefixes))
-	for i, prefix := range w.prefixes {
-		ask[i] = make(chan struct{}, 1)
-		// etcd's client gives watches of equal metadata one stream.
-		own := metadata.AppendToOutgoingContext(ctx, "weft-watch", fmt.Sprintf("%p-%s", w, prefix))
-		wg.Go(func() { w.watchPrefix(own, i, prefix, m.revision+1, parts) })
-		wg.Go(func() { w.requestProgress(own, ask[i]) })
+func send(ctx context.Context, stream pb.Watch_WatchClient, from <-chan *pb.WatchRequest) error {
+	for {
+		select {
+		case r := <-from:
+			if err := stream.Send(r); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
+}
+
+// follower follows on one stream. It never waits for the stream to take a request: the server may be waiting for us to take a response.
+type follower struct {
+	w         *Watcher
+	m         *merge
+	deliver   func(Batch) error
+	responses <-chan *pb.WatchResponse
+	requests  chan<- *pb.WatchRequest
+	lists     chan listing
+	begin     func(func() error)
+
+	outbox  []*pb.WatchRequest
+	listing bool // one is under way
+}
+
+func (f *follower) run(ctx context.Context) error {
+	f.outbox = f.m.restart()
 	retry := time.NewTimer(progressRetry)
 	defer retry.Stop()
 	for {
+		var out chan<- *pb.WatchRequest
+		var first *pb.WatchRequest
+		if len(f.outbox) > 0 {
+			out, first = f.requests, f.outbox[0]
+		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case p := <-parts:
-			if err := m.add(p); err != nil {
+		case out <- first:
+			f.outbox = f.outbox[1:]
+		case r := <-f.responses:
+			if err := f.take(r); err != nil {
 				return err
 			}
-		case <-w.nudge:
+		case l := <-f.lists:
+			f.listing = false
+			f.m.contents(l)
+		case <-f.w.nudge:
+			f.members()
 		case <-retry.C:
-			clear(m.asked)
+			f.m.asked = false
 		}
-		for more := true; more; { // what has arrived already goes in the same batch
-			select {
-			case p := <-parts:
-				if err := m.add(p); err != nil {
-					return err
-				}
-			default:
-				more = false
+		f.list(ctx)
+		if b, ok := f.m.take(); ok {
+			if err := f.deliver(b); err != nil {
+				return readerError{err}
 			}
+			f.w.delivered(b.Revision)
 		}
-		if b, ok := m.take(); ok {
-			if err := give(b); err != nil {
-				return err
-			}
-		}
-		if late := m.late(w.target()); len(late) > 0 {
-			for _, i := range late {
-				select {
-				case ask[i] <- struct{}{}:
-				default:
-				}
-			}
+		if f.m.lacks(f.w.target()) {
+			f.outbox = append(f.outbox, &pb.WatchRequest{RequestUnion: &pb.WatchRequest_ProgressRequest{ProgressRequest: &pb.WatchProgressRequest{}}})
 			retry.Reset(progressRetry)
 		}
 	}
+}
+
+// take takes a response and those that have arrived by now: they go in the same batch.
+func (f *follower) take(r *pb.WatchResponse) error {
+	for {
+		again, err := f.m.response(r)
+		if err != nil {
+			return err
+		}
+		f.outbox = append(f.outbox, again...)
+		select {
+		case r = <-f.responses:
+		default:
+			return nil
+		}
+	}
+}
+
+// members follows the prefixes that were added and leaves those that were removed.
+func (f *follower) members() {
+	f.w.mu.Lock()
+	touched := f.w.touched
+	f.w.touched = nil
+	is := make([]bool, len(touched))
+	for i, p := range touched {
+		_, is[i] = f.w.added[p]
+	}
+	f.w.mu.Unlock()
+	for i, p := range touched {
+		switch was := f.m.watches[p] != nil; {
+		case is[i] && !was:
+			f.outbox = append(f.outbox, f.m.create(f.m.add(p, false)))
+		case !is[i] && was:
+			if r := f.m.remove(p); r != nil {
+				f.outbox = append(f.outbox, r)
+			}
+		}
+	}
+}
+
+// list begins to list what was created, if no listing is under way.
+func (f *follower) list(ctx context.Context) {
+	if f.listing || len(f.m.unlisted) == 0 {
+		return
+	}
+	n := min(len(f.m.unlisted), listTogether)
+	some := slices.Clone(f.m.unlisted[:n])
+	f.m.unlisted = f.m.unlisted[n:]
+	prefixes := make([]string, n)
+	for i, w := range some {
+		prefixes[i] = w.prefix
+	}
+	f.listing = true
+	f.begin(func() error {
+		contents, revision, err := f.w.read(ctx, prefixes)
+		if err != nil {
+			return err
+		}
+		f.lists <- listing{some, contents, revision}
+		return nil
+	})
 }
 
 // target is the largest revision that somebody waits for.
@@ -238,104 +339,4 @@ func (w *Watcher) target() int64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.wanted
-}
-
-// requestProgress asks etcd how far the stream of ctx has got, whenever told to. An answer may fail to come: the follower tells again.
-func (w *Watcher) requestProgress(ctx context.Context, ask <-chan struct{}) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ask:
-			_ = w.client.RequestProgress(ctx)
-		}
-	}
-}
-
-// watchPrefix passes on what one prefix's watch says.
-func (w *Watcher) watchPrefix(ctx context.Context, i int, prefix string, from int64, parts chan<- part) {
-	for resp := range w.client.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(from), clientv3.WithProgressNotify()) {
-		select {
-		case parts <- part{prefix: i, resp: resp}:
-		case <-ctx.Done():
-			return
-		}
-	}
-	select {
-	case parts <- part{prefix: i, closed: true}:
-	case <-ctx.Done():
-	}
-}
-
-// merge puts the watches of several prefixes back in the order of revisions.
-type merge struct {
-	at       []int64 // per prefix: complete up to here
-	asked    []bool  // per prefix: a progress answer is on its way
-	revision int64   // delivered
-	pending  []Event // beyond revision, in order per prefix
-}
-
-func newMerge(prefixes int, revision int64) *merge {
-	m := &merge{at: make([]int64, prefixes), asked: make([]bool, prefixes), revision: revision}
-	for i := range m.at {
-		m.at[i] = revision
-	}
-	return m
-}
-
-// late returns the prefixes that keep us from delivering what has come and what is wanted, and haven't been asked yet.
-func (m *merge) late(wanted int64) []int {
-	if len(m.pending) > 0 {
-		wanted = max(wanted, m.pending[len(m.pending)-1].ModRevision)
-	}
-	var out []int
-	for i, at := range m.at {
-		if at < wanted && !m.asked[i] {
-			m.asked[i] = true
-			out = append(out, i)
-		}
-	}
-	return out
-}
-
-var errWatchClosed = errors.New("state: watch ended")
-
-func (m *merge) add(p part) error {
-	if p.closed {
-		return errWatchClosed
-	}
-	if err := p.resp.Err(); err != nil {
-		return err
-	}
-	if p.resp.IsProgressNotify() {
-		m.at[p.prefix] = max(m.at[p.prefix], p.resp.Header.Revision)
-		m.asked[p.prefix] = false
-	}
-	for _, e := range p.resp.Events {
-		// The header's revision is the server's, which may be ahead of the events of a watch that catches up.
-		m.at[p.prefix] = max(m.at[p.prefix], e.Kv.ModRevision)
-		ev := Event{Key: string(e.Kv.Key), ModRevision: e.Kv.ModRevision, Deleted: e.Type == mvccpb.Event_DELETE}
-		if !ev.Deleted {
-			ev.Value = e.Kv.Value
-		}
-		m.pending = append(m.pending, ev)
-	}
-	return nil
-}
-
-// take returns what is complete on all prefixes, if that is more than before.
-func (m *merge) take() (Batch, bool) {
-	low := slices.Min(m.at)
-	if low <= m.revision {
-		return Batch{}, false
-	}
-	m.revision = low
-	slices.SortStableFunc(m.pending, func(a, b Event) int { return int(a.ModRevision - b.ModRevision) })
-	n := len(m.pending)
-	if i := slices.IndexFunc(m.pending, func(e Event) bool { return e.ModRevision > low }); i >= 0 {
-		n = i
-	}
-	b := Batch{Revision: low, Events: slices.Clone(m.pending[:n])}
-	m.pending = append(m.pending[:0], m.pending[n:]...)
-	return b, true
 }

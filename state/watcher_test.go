@@ -8,12 +8,12 @@ import (
 	"net"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -23,27 +23,34 @@ type mirror struct {
 	mu       sync.Mutex
 	data     map[string]string
 	revision int64
-	resets   int
+	listed   int
 	events   int
 }
+
+func newMirror(t *testing.T) *mirror { return &mirror{t: t, data: map[string]string{}} }
 
 func (m *mirror) deliver(b Batch) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if b.Revision <= m.revision && !(b.Reset && b.Revision == m.revision) {
+	if b.Revision < m.revision || b.Revision == m.revision && len(b.Listed)+len(b.Dropped) == 0 {
 		m.t.Errorf("revision %d after %d", b.Revision, m.revision)
 	}
-	if b.Reset {
-		m.data = map[string]string{}
-		m.resets++
+	for _, p := range slices.Concat(b.Dropped, b.Listed) {
+		maps.DeleteFunc(m.data, func(k, _ string) bool { return strings.HasPrefix(k, p) })
 	}
+	m.listed += len(b.Listed)
 	last := int64(0)
 	for _, e := range b.Events {
 		m.events++
-		if !b.Reset && (e.ModRevision < last || e.ModRevision <= m.revision || e.ModRevision > b.Revision) {
-			m.t.Errorf("event of %d after %d in batch %d…%d", e.ModRevision, last, m.revision, b.Revision)
+		if !strings.HasPrefix(e.Key, e.Prefix) || e.ModRevision > b.Revision {
+			m.t.Errorf("event of %s (%s) at %d in batch to %d", e.Key, e.Prefix, e.ModRevision, b.Revision)
 		}
-		last = e.ModRevision
+		if !slices.Contains(b.Listed, e.Prefix) {
+			if e.ModRevision < last || e.ModRevision <= m.revision {
+				m.t.Errorf("event of %d after %d in batch %d…%d", e.ModRevision, last, m.revision, b.Revision)
+			}
+			last = e.ModRevision
+		}
 		if e.Deleted {
 			delete(m.data, e.Key)
 		} else {
@@ -92,8 +99,12 @@ func TestWatcherFollowsWholeTransactions(t *testing.T) {
 	for name, c := range map[string]*clientv3.Client{"in process": inProcess, "socket": socket} {
 		t.Run(name, func(t *testing.T) {
 			prefixes := []string{"/p1/", "/p2/", "/quiet/"}
-			w := NewWatcher(c, prefixes...)
-			m := &mirror{t: t}
+			var watch pb.WatchClient
+			if c == inProcess {
+				watch = e.watchClient()
+			}
+			w := NewWatcher(c, watch, prefixes...)
+			m := newMirror(t)
 			stop := running(t, func(ctx context.Context) error { return w.Run(ctx, m.deliver) })
 			var wg sync.WaitGroup
 			for g := range 8 {
@@ -127,15 +138,15 @@ func TestWatcherFollowsWholeTransactions(t *testing.T) {
 				t.Fatal(err)
 			}
 			stop()
-			if m.resets != 1 || w.Relists() != 1 {
-				t.Errorf("%d resets, %d listings, want one", m.resets, w.Relists())
+			if m.listed != 3 || w.Lists() != 3 {
+				t.Errorf("%d listings, %d told, want one of each prefix", w.Lists(), m.listed)
 			}
 		})
 	}
 }
 
 func TestWatcherListsInPages(t *testing.T) {
-	_, c := startEtcd(t)
+	e, c := startEtcd(t)
 	var ops []clientv3.Op
 	for i := range listPage + 5 {
 		if ops = append(ops, clientv3.OpPut(fmt.Sprintf("/p1/%06d", i), "v")); len(ops) == 1000 || i == listPage+4 {
@@ -147,17 +158,17 @@ func TestWatcherListsInPages(t *testing.T) {
 	}
 	first := make(chan Batch, 1)
 	running(t, func(ctx context.Context) error {
-		return NewWatcher(c, "/p0/", "/p1/").Run(ctx, func(b Batch) error { first <- b; return nil })
+		return NewWatcher(c, e.watchClient(), "/p0/", "/p1/").Run(ctx, func(b Batch) error { first <- b; return nil })
 	})
-	if b := within(t, first); len(b.Events) != listPage+5 || !b.Reset {
+	if b := within(t, first); len(b.Events) != listPage+5 || len(b.Listed) != 2 {
 		t.Errorf("first batch has %d events", len(b.Events))
 	}
 }
 
 func TestWatcherEndsWithItsReader(t *testing.T) {
-	_, c := startEtcd(t)
+	e, c := startEtcd(t)
 	boom := errors.New("boom")
-	if err := NewWatcher(c, "/p1/").Run(t.Context(), func(Batch) error { return boom }); !errors.Is(err, boom) {
+	if err := NewWatcher(c, e.watchClient(), "/p1/").Run(t.Context(), func(Batch) error { return boom }); !errors.Is(err, boom) {
 		t.Errorf("got %v, want the reader's error", err)
 	}
 }
@@ -249,8 +260,8 @@ func TestWatcherResumesAndRelists(t *testing.T) {
 				return resp.Header.Revision
 			}
 			put("/p1/gone", "1")
-			w := NewWatcher(remote, "/p1/", "/p2/")
-			m := &mirror{t: t}
+			w := NewWatcher(remote, nil, "/p1/", "/p2/")
+			m := newMirror(t)
 			stop := running(t, func(ctx context.Context) error { return w.Run(ctx, m.deliver) })
 			if err := w.Wait(t.Context(), put("/p1/a", "1")); err != nil {
 				t.Fatal(err)
@@ -277,8 +288,8 @@ func TestWatcherResumesAndRelists(t *testing.T) {
 				t.Fatal(err)
 			}
 			stop()
-			if want := map[bool]int{false: 1, true: 2}[compact]; m.resets != want {
-				t.Errorf("%d listings, want %d", m.resets, want)
+			if want := map[bool]int{false: 2, true: 4}[compact]; m.listed != want {
+				t.Errorf("%d prefixes listed, want %d", m.listed, want)
 			}
 		})
 	}
@@ -294,8 +305,8 @@ func TestWatcherSurvivesServerRestart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := NewWatcher(c, "/p1/", "/p2/")
-	m := &mirror{t: t}
+	w := NewWatcher(c, nil, "/p1/", "/p2/")
+	m := newMirror(t)
 	stop := running(t, func(ctx context.Context) error { return w.Run(ctx, m.deliver) })
 	for i := range 2 {
 		resp, err := e.Client().Put(t.Context(), fmt.Sprintf("/p1/%d", i), "v")
@@ -313,60 +324,16 @@ func TestWatcherSurvivesServerRestart(t *testing.T) {
 		}
 	}
 	stop()
-	if got := slices.Sorted(maps.Keys(m.data)); !slices.Equal(got, []string{"/p1/0", "/p1/1"}) || m.resets != 1 {
-		t.Errorf("keys %v, %d listings", got, m.resets)
+	if got := slices.Sorted(maps.Keys(m.data)); !slices.Equal(got, []string{"/p1/0", "/p1/1"}) || m.listed != 2 {
+		t.Errorf("keys %v, %d prefixes listed", got, m.listed)
 	}
 	c.Close()
 	e.Close()
 }
 
-func TestMergeKeepsOrder(t *testing.T) {
-	ev := func(rev int64) Event { return Event{ModRevision: rev} }
-	m := newMerge(2, 10)
-	if _, ok := m.take(); ok {
-		t.Error("took nothing new")
-	}
-	m.pending, m.at = []Event{ev(13), ev(11), ev(12), ev(14)}, []int64{12, 14}
-	b, ok := m.take()
-	if d := cmp.Diff(Batch{Revision: 12, Events: []Event{ev(11), ev(12)}}, b); !ok || d != "" {
-		t.Error(d)
-	}
-	if d := cmp.Diff([]Event{ev(13), ev(14)}, m.pending); d != "" {
-		t.Error(d)
-	}
-	if late := m.late(0); !slices.Equal(late, []int{0}) {
-		t.Errorf("late: %v, want the first", late)
-	}
-	if late := m.late(0); late != nil {
-		t.Errorf("asked already: %v", late)
-	}
-	if late := m.late(15); !slices.Equal(late, []int{1}) {
-		t.Errorf("late for 15: %v, want the second", late)
-	}
-}
-
-// The header of a watch that catches up has the server's revision: no claim that everything up to it has come.
-func TestMergeTrustsEventsNotHeaders(t *testing.T) {
-	m := newMerge(1, 10)
-	resp := clientv3.WatchResponse{Header: &pb.ResponseHeader{Revision: 99}, Events: []*clientv3.Event{{Kv: &mvccpb.KeyValue{Key: []byte("k"), ModRevision: 12}}}}
-	if err := m.add(part{resp: resp}); err != nil {
-		t.Fatal(err)
-	}
-	if b, ok := m.take(); !ok || b.Revision != 12 {
-		t.Errorf("batch up to %d, want 12", b.Revision)
-	}
-	resp.Events = nil // a progress answer
-	if err := m.add(part{resp: resp}); err != nil {
-		t.Fatal(err)
-	}
-	if b, ok := m.take(); !ok || b.Revision != 99 {
-		t.Errorf("batch up to %d, want 99", b.Revision)
-	}
-}
-
 // Watches that begin while others write must not skip what was written meanwhile.
 func TestWatcherStartsUnderLoad(t *testing.T) {
-	_, c := startEtcd(t)
+	e, c := startEtcd(t)
 	prefixes := []string{"/p1/", "/p2/", "/q3/", "/q4/"}
 	stop := running(t, func(ctx context.Context) error {
 		for i := 0; ctx.Err() == nil; i++ {
@@ -378,8 +345,8 @@ func TestWatcherStartsUnderLoad(t *testing.T) {
 		return nil
 	})
 	for range 25 {
-		w := NewWatcher(c, prefixes...)
-		m := &mirror{t: t}
+		w := NewWatcher(c, e.watchClient(), prefixes...)
+		m := newMirror(t)
 		end := running(t, func(ctx context.Context) error { return w.Run(ctx, m.deliver) })
 		if err := w.Wait(t.Context(), 1); err != nil {
 			t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 
 // Changes is what happens from one snapshot to the next, in this order.
 type Changes struct {
+	Forget           []DeviceID // are not loaded any more, with their ports and all that was learnt there
 	Delete           []Ref
 	Put              []*Object // Status.ID is set; in any order
 	FDB              []FDBEntry
@@ -56,6 +57,9 @@ func (s *Snapshot) With(c Changes) (*Snapshot, []Dep) {
 		vports: tableEdit[VPort]{target: &next.vports}, bridges: tableEdit[Bridge]{target: &next.bridges},
 		routers: tableEdit[Router]{target: &next.routers}, names: shardEdit[Ref, uint32]{target: &next.names},
 		bound: shardEdit[Ref, bound]{target: &next.bound},
+	}
+	for _, id := range c.Forget {
+		e.forget(id)
 	}
 	for _, r := range c.Delete {
 		e.remove(r)

@@ -132,7 +132,10 @@ func (e *edit) noteBinding(vport Ref) {
 func (e *edit) putVPort(p *VPort) {
 	if old := e.s.VPort(p.ID); old != nil {
 		if old.deviceRef == p.deviceRef && old.peerRef == p.peerRef {
-			p.Device, p.Kind, p.Peer = old.Device, old.Kind, old.Peer
+			p.Device, p.Kind = old.Device, old.Kind
+			if p.far == nil {
+				p.Peer = old.Peer
+			}
 		} else {
 			e.unlink(old)
 		}
@@ -228,6 +231,45 @@ func (e *edit) remove(ref Ref) {
 	}
 }
 
+// forget takes a device out as not loaded: what is linked to it keeps its links.
+func (e *edit) forget(id DeviceID) {
+	var ref Ref
+	var ports []flow.VPortID
+	if b := e.s.Bridge(id); b != nil {
+		ref, ports = b.ref, b.Ports
+		e.groups[id] = struct{}{}
+		e.bridges.set(uint32(id), nil)
+	}
+	if r := e.s.Router(id); r != nil {
+		ref, ports = r.ref, r.Ports
+		e.routers.set(uint32(id), nil)
+	}
+	if e.s.learned.get(uint32(id)) != nil {
+		learned := tableEdit[learned]{target: &e.s.learned}
+		learned.set(uint32(id), nil)
+	}
+	if ref == (Ref{}) {
+		return
+	}
+	e.names.remove(ref)
+	e.note(DeviceDep(id))
+	delete(e.dirty, id)
+	neigh := tableEdit[neighbours]{target: &e.s.neigh}
+	for _, p := range ports {
+		v := e.s.VPort(p)
+		e.vports.set(uint32(p), nil)
+		e.names.remove(v.ref)
+		e.setPending(p, false)
+		e.note(VPortDep(p))
+		if e.s.neigh.get(uint32(p)) != nil {
+			neigh.set(uint32(p), nil)
+		}
+		if q := e.s.VPort(v.Peer); q != nil {
+			e.touch(q.Device)
+		}
+	}
+}
+
 func (e *edit) setFabric(f fabric) {
 	if f == e.s.fabric {
 		return
@@ -317,7 +359,7 @@ func (e *edit) rebuildBridge(old *Bridge) {
 	for _, id := range b.Ports {
 		port, host := e.s.VPort(id), e.s.VPort(id)
 		if !port.Exterior {
-			host = e.s.VPort(port.Peer)
+			host = e.s.far(port)
 			if host == nil || host.Kind != DeviceRouter {
 				continue
 			}

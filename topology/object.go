@@ -60,7 +60,17 @@ type Metadata struct {
 
 // Status is what the system adds.
 type Status struct {
-	ID uint32 `json:"id,omitempty"` // bridges (also their group), routers and vports share one 24-bit space; from a counter that never decreases
+	ID   uint32 `json:"id,omitempty"`   // bridges (also their group), routers and vports share one 24-bit space; from a counter that never decreases
+	Peer *Peer  `json:"peer,omitempty"` // of a vport, in a resolved object: see Set.Resolved
+}
+
+// Peer is the other end of a vport's link, as far as this end must know it when the other device is not loaded (E7).
+type Peer struct {
+	ID        uint32         `json:"id"`
+	Device    uint32         `json:"device"`
+	Kind      Kind           `json:"kind"` // of the device
+	MAC       packet.MAC     `json:"mac,omitzero"`
+	Addresses []netip.Prefix `json:"addresses,omitempty"`
 }
 
 // Source tells where an object was written.

@@ -81,6 +81,30 @@ func (s *Set) Apply(put []*Object, del []Ref) (*Set, error) {
 	return e.done(), nil
 }
 
+// Resolved returns an object with what it refers to by id: a copy, if that is anything; nil if there is no such object.
+func (s *Set) Resolved(r Ref) *Object {
+	o := s.Get(r)
+	if o == nil {
+		return nil
+	}
+	spec, ok := o.Spec.(*VPortSpec)
+	if !ok || spec.IsExterior() {
+		return o
+	}
+	peer := s.Get(o.VPortRef(spec.Peer))
+	if peer == nil {
+		return o
+	}
+	device, _ := peer.DeviceRef()
+	far, ok := peer.Spec.(*VPortSpec)
+	if s.Get(device) == nil || !ok {
+		return o
+	}
+	c := *o
+	c.Status.Peer = &Peer{ID: peer.Status.ID, Device: s.Get(device).Status.ID, Kind: device.Kind, MAC: far.MAC, Addresses: far.Addresses}
+	return &c
+}
+
 // AssignIDs gives ids to the bridges, routers and vports that have none, counting up from last, and returns the last one given.
 // State does the same from a counter in etcd; this is for one process.
 func AssignIDs(objects []*Object, last uint32) uint32 {

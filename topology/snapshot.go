@@ -11,6 +11,9 @@ import (
 
 // Snapshot is the virtual topology at one moment: what a simulation reads. Immutable; the zero value is the empty network.
 // It does not say where a vport lives: a move needs no new simulation.
+//
+// A snapshot may hold a part of the network (E7). A device is in it whole, with its ports and tables, or not at all; what a link leads to then is
+// not absent but not loaded: Missing and MissingGroup name it.
 type Snapshot struct {
 	vports  table[VPort]
 	bridges table[Bridge]
@@ -78,16 +81,73 @@ func (s *Snapshot) GroupMembers(d flow.Dest) []flow.VPortID {
 	return members
 }
 
+// Missing returns the device at the other end of a port's link, if it is not loaded; 0 if it is, or if there is no link.
+func (s *Snapshot) Missing(p *VPort) DeviceID {
+	if p.far == nil || p.Peer != p.far.ID || s.VPort(p.Peer) != nil {
+		return 0
+	}
+	return p.far.Device
+}
+
+// MissingGroup returns the bridges that are linked to a bridge's flood domain and not loaded: what they lead to is not among its members.
+func (s *Snapshot) MissingGroup(d flow.Dest) []DeviceID {
+	_, missing := s.domain(DeviceID(d))
+	return missing
+}
+
+// Linked returns the devices at the other ends of a device's links, loaded or not: those that share its flood domain, and others. There may be
+// repetitions.
+func (s *Snapshot) Linked(id DeviceID) (domain, others []DeviceID) {
+	var ports []flow.VPortID
+	kind := DeviceRouter
+	if b := s.Bridge(id); b != nil {
+		ports, kind = b.Ports, DeviceBridge
+	} else if r := s.Router(id); r != nil {
+		ports = r.Ports
+	}
+	for _, p := range ports {
+		v := s.VPort(p)
+		if v == nil {
+			continue
+		}
+		switch q := s.far(v); {
+		case q == nil || q.Device == 0:
+		case kind == DeviceBridge && q.Kind == DeviceBridge:
+			domain = append(domain, q.Device)
+		default:
+			others = append(others, q.Device)
+		}
+	}
+	return domain, others
+}
+
+// far returns the other end of a port's link, as far as it is known; nil if there is none.
+func (s *Snapshot) far(p *VPort) *VPort {
+	if q := s.VPort(p.Peer); q != nil || s.Missing(p) == 0 {
+		return q
+	}
+	return p.far
+}
+
 // Domain returns the bridge and all bridges linked to it, directly or by others, in the order in which a flood reaches them; none if there is no such bridge.
 func (s *Snapshot) Domain(id DeviceID) []DeviceID {
+	found, _ := s.domain(id)
+	return found
+}
+
+func (s *Snapshot) domain(id DeviceID) (found, missing []DeviceID) {
 	if s.Bridge(id) == nil {
-		return nil
+		return nil, nil
 	}
-	found := []DeviceID{id}
+	found = []DeviceID{id}
 	for i := 0; i < len(found); i++ {
 		for _, p := range s.Bridge(found[i]).Ports {
 			v := s.VPort(p)
 			if v == nil || v.AdminDown || v.Peer == 0 {
+				continue
+			}
+			if d := s.Missing(v); d != 0 && v.far.Kind == DeviceBridge {
+				missing = append(missing, d)
 				continue
 			}
 			q := s.VPort(v.Peer)
@@ -96,5 +156,5 @@ func (s *Snapshot) Domain(id DeviceID) []DeviceID {
 			}
 		}
 	}
-	return found
+	return found, missing
 }

@@ -39,6 +39,7 @@ type VPort struct {
 	spec      *VPortSpec
 	deviceRef Ref
 	peerRef   Ref
+	far       *VPort // the peer, as far as the object says it (Status.Peer); nil if it does not
 }
 
 // HasAddr reports whether a is one of the port's own addresses.
@@ -110,11 +111,31 @@ func newVPort(o *Object, s *VPortSpec, f fabric) *VPort {
 	p.deviceRef, _ = o.DeviceRef()
 	if !p.Exterior {
 		p.peerRef = o.VPortRef(s.Peer)
+		p.far = farEnd(o.Status.Peer)
+	}
+	if p.far != nil {
+		p.Peer = p.far.ID
 	}
 	if p.MTU == 0 {
 		p.MTU = f.vportMTU()
 	}
 	if p.deviceRef.Kind == KindRouter {
+		if p.MAC.IsZero() {
+			p.MAC = GeneratedMAC(p.ID)
+		}
+		p.LinkLocal = LinkLocal(p.MAC)
+	}
+	return p
+}
+
+// farEnd makes a vport of what is known of a peer.
+func farEnd(o *Peer) *VPort {
+	if o == nil {
+		return nil
+	}
+	p := &VPort{ID: flow.VPortID(o.ID), Device: DeviceID(o.Device), Kind: DeviceBridge, MAC: o.MAC, Addrs: o.Addresses}
+	if o.Kind == KindRouter {
+		p.Kind = DeviceRouter
 		if p.MAC.IsZero() {
 			p.MAC = GeneratedMAC(p.ID)
 		}

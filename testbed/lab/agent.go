@@ -40,11 +40,12 @@ type localAgent struct {
 	view      func() *state.View // for names of what flows lead to
 	endpoints []string
 	running   atomic.Pointer[engine.Agent]
+	store     atomic.Pointer[state.Store]
 }
 
 func (a *localAgent) run(ctx context.Context) (err error) {
 	e := a.edge
-	store, err := openStore(ctx, a.endpoints, e.logger)
+	store, err := openStore(ctx, a.endpoints, e.logger, e.cfg.Linger, e.plan.name)
 	if err != nil {
 		return err
 	}
@@ -58,6 +59,7 @@ func (a *localAgent) run(ctx context.Context) (err error) {
 		return err
 	}
 	a.running.Store(agent)
+	a.store.Store(store)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return store.Run(ctx) })
 	g.Go(func() error { return agent.Run(ctx) })

@@ -50,6 +50,8 @@ type Config struct {
 	Trace func(snap *topology.Snapshot, flags []string) ([]string, error)
 	// IdleTimeout and AgeTime are those of agents in this process; 0: engine.Config's defaults.
 	IdleTimeout, AgeTime time.Duration
+	// Linger is that of their stores; 0: state.Config's default.
+	Linger time.Duration
 	// Logger gets the logs of what runs in this process; nil: nobody.
 	Logger *slog.Logger
 
@@ -192,7 +194,7 @@ func (l *Lab) Run(ctx context.Context) (err error) {
 
 // withStore runs what needs the database.
 func (l *Lab) withStore(ctx context.Context, db database) (err error) {
-	store, err := openStore(ctx, db.endpoints(), l.cfg.Logger)
+	store, err := openStore(ctx, db.endpoints(), l.cfg.Logger, 0)
 	if err != nil {
 		return err
 	}
@@ -209,9 +211,23 @@ func (l *Lab) withStore(ctx context.Context, db database) (err error) {
 	})
 }
 
-// openStore connects to the database, for the lab as each agent does for itself.
-func openStore(ctx context.Context, endpoints []string, logger *slog.Logger) (*state.Store, error) {
-	return state.Open(ctx, state.Config{Client: state.ClientConfig{Endpoints: endpoints}, Log: logger})
+// openStore connects to the database, for the lab as each agent does for itself. With edges, it holds what they need.
+func openStore(ctx context.Context, endpoints []string, logger *slog.Logger, linger time.Duration, edges ...string) (*state.Store, error) {
+	return state.Open(ctx, state.Config{Client: state.ClientConfig{Endpoints: endpoints}, Log: logger, Edges: edges, Linger: linger})
+}
+
+// Store is an edge's own connection to the database, if its agent is in this process: its views hold what the edge needs.
+func (l *Lab) Store(edge string) (*state.Store, error) {
+	e, err := l.edge(edge)
+	if err != nil {
+		return nil, err
+	}
+	if a, ok := e.agent.(*localAgent); ok {
+		if s := a.store.Load(); s != nil {
+			return s, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: the agent of edge %s does not run in this process", scenario.ErrLab, edge)
 }
 
 // withTargets runs the underlay and the targets, and the rest upon them.

@@ -19,6 +19,7 @@ type World struct {
 	rng     *rand.Rand
 	objects []*topology.Object
 	macs    []packet.MAC // known somewhere
+	learnt  topology.Changes
 	next    uint32
 }
 
@@ -221,5 +222,6 @@ func (w *World) learn() {
 			}
 		}
 	}
+	w.learnt = c
 	w.Snap, _ = w.Snap.With(c)
 }

@@ -1,0 +1,306 @@
+package state
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+	"sync/atomic"
+
+	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/topology"
+)
+
+// reader turns batches into views. It belongs to the watcher's goroutine.
+type reader struct {
+	known map[string]map[string]int64 // modification revision of every key read, by prefix
+	conf  int64                       // last change of the configuration
+	bad   atomic.Uint64               // values that couldn't be decoded
+}
+
+// batch is a Batch by meaning: the last word on each key.
+type batch struct {
+	topo   topology.Changes
+	binds  map[flow.VPortID]*Binding
+	hosts  map[string]topology.DeviceID // by place, at the edges that this store is for; 0: nothing is there any more
+	edges  map[string]*EdgeInfo
+	acks   map[string]int64
+	conf   int64 // revision of the generation, if it changed
+	fdb    []fdbChange
+	before *topology.Snapshot
+}
+
+// deliver is called by the watcher with all that happened up to a revision.
+func (s *Store) deliver(b Batch) error {
+	old := s.view.Load()
+	m := batch{
+		binds: map[flow.VPortID]*Binding{}, hosts: map[string]topology.DeviceID{}, edges: map[string]*EdgeInfo{}, acks: map[string]int64{},
+		before: old.Topology,
+	}
+	for _, p := range b.Dropped {
+		m.forget(p, s.reader.known[p])
+		delete(s.reader.known, p)
+	}
+	for _, e := range s.reader.settle(b) {
+		if err := m.add(e); err != nil {
+			s.reader.bad.Add(1)
+			s.log.Warn("value in the database is not understood", "key", e.Key, "err", err)
+		}
+	}
+	v := &View{Revision: b.Revision, Whole: old.Whole, Conf: old.Conf, Topology: old.Topology, Bindings: old.Bindings.with(m.binds), Edges: old.Edges}
+	var deps []topology.Dep
+	if m.hasTopology() {
+		v.Topology, deps = old.Topology.With(m.topo)
+	}
+	for id := range m.binds {
+		deps = append(deps, topology.BindingDep(id))
+	}
+	s.reader.conf = max(s.reader.conf, m.conf)
+	if s.loader.took(b, &m, v.Topology) {
+		v.Whole, v.Conf = b.Revision, s.reader.conf
+	}
+	edges := len(m.edges)+len(m.acks) > 0
+	if edges {
+		v.Edges = m.newEdges(old.Edges)
+	}
+	s.learnt.observe(m.fdb)
+	s.publish(v, deps, edges)
+	return nil
+}
+
+// settle returns the last event of each key; of a listing, the difference to what was known.
+func (r *reader) settle(b Batch) []Event {
+	last := make(map[string]int, len(b.Events))
+	for i, e := range b.Events {
+		last[e.Key] = i
+	}
+	out := make([]Event, 0, len(last))
+	for i, e := range b.Events {
+		known := r.known[e.Prefix]
+		if last[e.Key] != i || known[e.Key] == e.ModRevision {
+			continue
+		}
+		if known == nil {
+			known = map[string]int64{}
+			r.known[e.Prefix] = known
+		}
+		if e.Deleted {
+			delete(known, e.Key)
+		} else {
+			known[e.Key] = e.ModRevision
+		}
+		out = append(out, e)
+	}
+	for _, p := range b.Listed {
+		for key := range r.known[p] {
+			if _, there := last[key]; !there {
+				delete(r.known[p], key)
+				out = append(out, Event{Prefix: p, Key: key, Deleted: true})
+			}
+		}
+	}
+	return out
+}
+
+func (m *batch) hasTopology() bool {
+	c := &m.topo
+	return len(c.Forget)+len(c.Delete)+len(c.Put)+len(c.FDB)+len(c.BridgeNeighbours)+len(c.Neighbours)+len(c.Routes) > 0
+}
+
+// forget takes note that a device is not followed any more.
+func (m *batch) forget(prefix string, known map[string]int64) {
+	for key := range known {
+		k, err := parseDeviceKey(key)
+		switch {
+		case err != nil:
+		case k.record == recordBind:
+			m.binds[k.port] = nil
+		case k.record == recordFDB:
+			m.fdb = append(m.fdb, fdbChange{id: fdbID{k.device, k.mac}})
+		}
+	}
+	if id, ok := deviceOfPrefix(prefix); ok {
+		m.topo.Forget = append(m.topo.Forget, id)
+	}
+}
+
+// add sorts one event by its prefix.
+func (m *batch) add(e Event) error {
+	switch {
+	case strings.HasPrefix(e.Key, devPrefix):
+		return m.addRecord(e)
+	case strings.HasPrefix(e.Key, confPrefix):
+		return m.addObject(e)
+	case strings.HasPrefix(e.Key, ifacePrefix):
+		m.hosts[e.Key] = 0
+		if e.Deleted {
+			return nil
+		}
+		b, err := decodeBinding(e.Key, e.Value)
+		if err == nil {
+			m.hosts[e.Key] = b.Device
+		}
+		return err
+	case strings.HasPrefix(e.Key, metaPrefix):
+		if e.Key == generationKey {
+			m.conf = e.ModRevision
+		}
+		return nil
+	}
+	return m.addEdge(e)
+}
+
+// addRecord takes a key of a device.
+func (m *batch) addRecord(e Event) error {
+	k, err := parseDeviceKey(e.Key)
+	if err != nil {
+		return err
+	}
+	switch k.record {
+	case recordSelf, recordPort:
+		if e.Deleted {
+			m.remove(k)
+			return nil
+		}
+		return m.putRecord(k, e)
+	case recordBind:
+		if e.Deleted {
+			if m.binds[k.port] == nil { // else it is another device's now
+				m.binds[k.port] = nil
+			}
+			return nil
+		}
+		b, err := decodeBinding(e.Key, e.Value)
+		if err == nil {
+			m.binds[k.port] = &b
+		}
+		return err
+	case recordFDB:
+		v := fdbValue{}
+		if !e.Deleted {
+			v, err = decodeFDB(e.Value)
+		}
+		if err == nil {
+			m.topo.FDB = append(m.topo.FDB, topology.FDBEntry{Bridge: k.device, MAC: k.mac, Port: v.vport})
+			m.fdb = append(m.fdb, fdbChange{fdbID{k.device, k.mac}, v})
+		}
+		return err
+	}
+	n := neighValue{}
+	if !e.Deleted {
+		if n, err = decodeNeigh(e.Value); err != nil {
+			return err
+		}
+	}
+	if k.record == recordARP {
+		m.topo.BridgeNeighbours = append(m.topo.BridgeNeighbours, topology.BridgeNeighbour{Bridge: k.device, Addr: k.addr, MAC: n.mac})
+		return nil
+	}
+	state := topology.NeighbourAbsent
+	switch {
+	case n.known:
+		state = topology.NeighbourOK
+	case n.attempts > 0:
+		state = topology.NeighbourAsked
+	}
+	m.topo.Neighbours = append(m.topo.Neighbours, topology.Neighbour{Port: k.port, Addr: k.addr, MAC: n.mac, State: state})
+	return nil
+}
+
+// putRecord takes a device or a port of one.
+func (m *batch) putRecord(k deviceKey, e Event) error {
+	o := new(topology.Object)
+	if err := json.Unmarshal(e.Value, o); err != nil {
+		return fmt.Errorf("%w: key %s: %w", ErrCodec, e.Key, err)
+	}
+	id := uint32(k.device)
+	fits := o.Kind == topology.KindBridge || o.Kind == topology.KindRouter
+	if k.record == recordPort {
+		id, fits = uint32(k.port), o.Kind == topology.KindVPort
+	}
+	if !fits || o.Status.ID != id {
+		return fmt.Errorf("%w: key %s holds %v with id %d", ErrCodec, e.Key, o.Ref(), o.Status.ID)
+	}
+	if id, there := m.before.ID(o.Ref()); there && id != o.Status.ID {
+		m.topo.Delete = append(m.topo.Delete, o.Ref()) // deleted and made anew since the last view
+	}
+	m.topo.Put = append(m.topo.Put, o)
+	return nil
+}
+
+// remove takes note that a device or a port of one is deleted.
+func (m *batch) remove(k deviceKey) {
+	ref := topology.Ref{}
+	if k.record == recordPort {
+		if p := m.before.VPort(k.port); p != nil && (p.Device == k.device || p.Device == 0) {
+			ref = topology.Ref{Kind: topology.KindVPort, Tenant: p.Tenant, Name: p.Name}
+		}
+	} else if b := m.before.Bridge(k.device); b != nil {
+		ref = topology.Ref{Kind: topology.KindBridge, Tenant: b.Tenant, Name: b.Name}
+	} else if r := m.before.Router(k.device); r != nil {
+		ref = topology.Ref{Kind: topology.KindRouter, Tenant: r.Tenant, Name: r.Name}
+	}
+	if ref.Kind != "" {
+		m.topo.Delete = append(m.topo.Delete, ref)
+	}
+}
+
+// addObject takes an object that is read as it is written: the fabric.
+func (m *batch) addObject(e Event) error {
+	ref, err := parseConfKey(e.Key)
+	if err != nil {
+		return err
+	}
+	if e.Deleted {
+		m.topo.Delete = append(m.topo.Delete, ref)
+		return nil
+	}
+	o, err := decodeObject(e.Key, e.Value)
+	if err == nil {
+		m.topo.Put = append(m.topo.Put, o)
+	}
+	return err
+}
+
+func (m *batch) addEdge(e Event) error {
+	if id, ok := strings.CutPrefix(e.Key, ackPrefix); ok {
+		if e.Deleted {
+			m.acks[id] = 0
+			return nil
+		}
+		n, err := strconv.ParseInt(string(e.Value), 10, 64)
+		if err == nil {
+			m.acks[id] = n
+		}
+		return err
+	}
+	id := strings.TrimPrefix(e.Key, edgePrefix)
+	if e.Deleted {
+		m.edges[id] = nil
+		return nil
+	}
+	info, err := decodeEdge(e.Key, e.Value)
+	if err == nil {
+		m.edges[id] = &info
+	}
+	return err
+}
+
+func (m *batch) newEdges(old map[string]Edge) map[string]Edge {
+	edges := maps.Clone(old)
+	for id, info := range m.edges {
+		if info == nil {
+			delete(edges, id)
+		} else {
+			edges[id] = Edge{EdgeInfo: *info, Applied: edges[id].Applied}
+		}
+	}
+	for id, applied := range m.acks {
+		if e, ok := edges[id]; ok {
+			e.Applied = applied
+			edges[id] = e
+		}
+	}
+	return edges
+}
