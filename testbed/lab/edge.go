@@ -95,14 +95,19 @@ func (e *edge) link() engine.Uplink {
 	}
 }
 
-// waitReachable waits until the target has a path to as many peers, and a place for as many vports.
+// waitReachable waits until the target has a path to as many peers, and a place for the vports that are bound here and, as far as its agent uses
+// them, elsewhere: those of other edges follow the paths in one submission, so that two readings that agree have them.
 func (e *edge) waitReachable(ctx context.Context, peers, vports int) error {
 	tick := time.NewTicker(lookAgain)
 	defer tick.Stop()
+	before := -1
 	for {
 		ways, places, err := e.reader.reaches(ctx)
-		if err == nil && ways >= peers && places >= vports {
+		if err == nil && ways >= peers && places >= vports && places == before {
 			return nil
+		}
+		if before = places; err != nil || ways < peers {
+			before = -1
 		}
 		select {
 		case <-tick.C:

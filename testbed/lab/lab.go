@@ -286,14 +286,9 @@ func (l *Lab) waitNetwork(ctx context.Context, revision int64) error {
 	if err := l.store.WaitApplied(ctx, revision); err != nil {
 		return err
 	}
-	bound := 0
-	for b := range l.store.View().Bindings.All() {
-		if l.plan.edge(b.Edge) != nil {
-			bound++
-		}
-	}
 	for _, e := range l.edges {
-		if err := e.waitReachable(ctx, len(l.edges)-1, bound); err != nil {
+		here := len(l.store.View().Bindings.Edge(e.plan.name))
+		if err := e.waitReachable(ctx, len(l.edges)-1, here); err != nil {
 			return err
 		}
 	}
