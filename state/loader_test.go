@@ -178,7 +178,7 @@ func TestEventsOfLoadedDevices(t *testing.T) {
 	if _, ok := wait(t, e1, rev).Topology.Bridge(lan1).FDB(mac(1)); !ok {
 		t.Error("learnt in a loaded bridge, and not seen")
 	}
-	if got := within(t, deps); !cmp.Equal(got, []topology.Dep{topology.FDBDep(lan1, mac(1))}) {
+	if got := within(t, deps); !slices.Equal(got, []topology.Dep{topology.FDBDep(lan1, mac(1))}) {
 		t.Errorf("told %v, want the loaded bridge's only", got)
 	}
 	e1.Load(lan2)
