@@ -62,7 +62,8 @@ func (e *edit) put(o *Object) {
 	case *RouterSpec:
 		e.putRouter(o, spec)
 	case *VPortSpec:
-		if old := e.s.VPort(flow.VPortID(o.Status.ID)); old != nil && old.ref == o.Ref() && reflect.DeepEqual(old.spec, spec) {
+		old := e.s.VPort(flow.VPortID(o.Status.ID))
+		if old != nil && old.ref == o.Ref() && reflect.DeepEqual(old.spec, spec) && reflect.DeepEqual(old.far, farEnd(o.Status.Peer)) {
 			return
 		}
 		e.putVPort(newVPort(o, spec, e.s.fabric))
