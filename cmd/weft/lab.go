@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/weft-sdn/weft/testbed/lab"
+	"github.com/weft-sdn/weft/testbed/netns"
 	legs "github.com/weft-sdn/weft/testbed/report"
 	"github.com/weft-sdn/weft/testbed/scenario"
 	"github.com/weft-sdn/weft/topology"
@@ -26,6 +27,7 @@ var processStart = time.Now()
 type labOptions struct {
 	target    string
 	processes bool
+	netns     bool
 	pcap      string
 	json      bool
 	verbose   bool
@@ -34,6 +36,7 @@ type labOptions struct {
 func (o *labOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.target, "target", lab.Softswitch, "run the pipelines on `TARGET`: softswitch, or bmv2 (root, and simple_switch_grpc on PATH)")
 	f.BoolVar(&o.processes, "processes", false, "run etcd, each target and each agent as a process of its own")
+	f.BoolVar(&o.netns, "netns", false, "make the hosts network namespaces, with the kernel's own TCP/IP, ping, curl and iperf3 (root)")
 	f.StringVar(&o.pcap, "pcap", "", "write a capture of each cable and each underlay link to `DIR`")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "log what runs in this process, to standard error")
 }
@@ -45,6 +48,9 @@ func (o *labOptions) jsonFlag(f *pflag.FlagSet, usage string) {
 // config is the lab of a scenario.
 func (o *labOptions) config(s *scenario.Scenario, stderr io.Writer) lab.Config {
 	c := lab.Config{Scenario: s, Target: o.target, Processes: o.processes, Pcap: o.pcap, Trace: traceLines}
+	if o.netns {
+		c.PowerOn = netns.New
+	}
 	if o.verbose {
 		c.Logger = slog.New(slog.NewTextHandler(stderr, nil))
 	}
@@ -124,6 +130,11 @@ scenarios held.`,
 
 // run runs a scenario, for which all began at begin, in a lab of its own and prints how it went. An error that is not errReported kept it from running.
 func (o *labOptions) run(cmd *cobra.Command, s *scenario.Scenario, begin time.Time) error {
+	if o.netns {
+		if err := netns.Missing(); err != nil {
+			return err
+		}
+	}
 	l, err := lab.New(o.config(s, cmd.ErrOrStderr()))
 	if err != nil {
 		return err

@@ -62,6 +62,41 @@ func parseICMPError(frame []byte) *ICMPError {
 	return e
 }
 
+// EchoReply is an answer to an echo request.
+type EchoReply struct {
+	From    netip.Addr
+	ID, Seq uint16
+	TTL     uint8
+}
+
+// ParseEchoReply returns the echo reply in an untagged frame.
+func ParseEchoReply(frame []byte) (r EchoReply, ok bool) {
+	if len(frame) < 14 {
+		return r, false
+	}
+	var ip ipHeader
+	var typ uint8
+	switch packet := frame[14:]; binary.BigEndian.Uint16(frame[12:]) {
+	case etherIPv4:
+		if !ip.parse4(packet) || ip.proto != ProtoICMP4 {
+			return r, false
+		}
+		r.TTL = packet[8]
+	case etherIPv6:
+		if !ip.parse6(packet) || ip.proto != ProtoICMP6 {
+			return r, false
+		}
+		r.TTL, typ = packet[7], 129
+	default:
+		return r, false
+	}
+	if len(ip.payload) < 8 || ip.payload[0] != typ {
+		return r, false
+	}
+	r.From, r.ID, r.Seq = ip.src, binary.BigEndian.Uint16(ip.payload[4:]), binary.BigEndian.Uint16(ip.payload[6:])
+	return r, true
+}
+
 // ipHeader is the part of an IPv4 or IPv6 header that errors are matched by.
 type ipHeader struct {
 	src, dst netip.Addr

@@ -49,10 +49,33 @@ func TestParseICMPError(t *testing.T) {
 	}
 }
 
+func TestParseEchoReply(t *testing.T) {
+	four := quote4()[:14+20]
+	four[14+8] = 61
+	four = append(four, 0, 0, 0, 0, 0x12, 0x34, 0, 5)
+	if r, ok := ParseEchoReply(four); !ok || r.From.String() != "10.0.0.1" || r.ID != 0x1234 || r.Seq != 5 || r.TTL != 61 {
+		t.Errorf("v4: %+v, %t", r, ok)
+	}
+	six := quote6()[:14+40]
+	six[14+7] = 62
+	six = append(six, 129, 0, 0, 0, 0x12, 0x34, 0, 6)
+	if r, ok := ParseEchoReply(six); !ok || r.From.String() != "::1" || r.ID != 0x1234 || r.Seq != 6 || r.TTL != 62 {
+		t.Errorf("v6: %+v, %t", r, ok)
+	}
+	for _, not := range [][]byte{quote4(), quote6(), four[:30], six[:50], nil, append([]byte(nil), four[:len(four)-1]...)} {
+		if r, ok := ParseEchoReply(not); ok {
+			t.Errorf("%x: %+v", not, r)
+		}
+	}
+}
+
 func FuzzParseICMPError(f *testing.F) {
 	f.Add(quote4())
 	f.Add(quote6())
 	f.Fuzz(func(t *testing.T, frame []byte) {
+		if r, ok := ParseEchoReply(frame); ok && !r.From.IsValid() {
+			t.Errorf("%x: %+v", frame, r)
+		}
 		e := parseICMPError(frame)
 		if e == nil {
 			return

@@ -11,6 +11,7 @@ import (
 type Tap struct {
 	witness *Witness
 	depth   int
+	match   func(frame []byte) bool
 
 	mu       sync.Mutex
 	frames   [][]byte

@@ -26,7 +26,9 @@ func (w *Witness) Observe(frame []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for tap := range w.taps {
-		tap.record(frame)
+		if tap.match(frame) {
+			tap.record(frame)
+		}
 	}
 	if icmpErr == nil {
 		return
@@ -44,7 +46,12 @@ func (w *Witness) Observe(frame []byte) {
 
 // Tap starts to record, up to depth frames.
 func (w *Witness) Tap(depth int) *Tap {
-	t := &Tap{witness: w, depth: depth, more: make(chan struct{})}
+	return w.TapIf(depth, func([]byte) bool { return true })
+}
+
+// TapIf starts to record, up to depth of the frames that match accepts, which is called for one frame at a time and must not keep it.
+func (w *Witness) TapIf(depth int, match func(frame []byte) bool) *Tap {
+	t := &Tap{witness: w, depth: depth, match: match, more: make(chan struct{})}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.taps[t] = struct{}{}

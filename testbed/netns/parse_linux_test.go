@@ -38,8 +38,8 @@ func TestParsePing(t *testing.T) {
 
 func TestPingArgs(t *testing.T) {
 	for want, cfg := range map[string]host.PingConfig{
-		"-n -c 3 -i 0.0010 -W 1.0000 -s 56 -M dont 192.0.2.2":      {Count: 3, Size: 56, Timeout: time.Second},
-		"-n -c 1 -i 0.0200 -W 0.0500 -s 9 -t 2 -M probe 192.0.2.2": {Count: 1, Size: 9, Timeout: 50 * time.Millisecond, TTL: 2, DontFragment: true, Interval: 20 * time.Millisecond},
+		"-n -c 3 -i 0.0010 -W 1.0000 -s 56 -M dont 192.0.2.2":   {Count: 3, Size: 56, Timeout: time.Second},
+		"-n -c 1 -i 0.0200 -W 0.0500 -s 9 -t 2 -M do 192.0.2.2": {Count: 1, Size: 9, Timeout: 50 * time.Millisecond, TTL: 2, DontFragment: true, Interval: 20 * time.Millisecond},
 	} {
 		var got string
 		for i, arg := range pingArgs(netip.MustParseAddr("192.0.2.2"), cfg) {

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/vishvananda/netlink"
+
 	"github.com/weft-sdn/weft/testbed/host"
 )
 
@@ -30,6 +32,16 @@ func (h *Host) PingWith(ctx context.Context, to netip.Addr, cfg host.PingConfig)
 	if to.Is6() {
 		proto = host.ProtoICMP6
 	}
+	if cfg.DontFragment {
+		if err := h.ns.do(h.forgetMTUs); err != nil {
+			return host.PingResult{}, fmt.Errorf("ping %s: %w", to, err)
+		}
+	}
+	tap := h.witness.TapIf(cfg.Count+tapSlack, func(frame []byte) bool {
+		r, ok := host.ParseEchoReply(frame)
+		return ok && r.From == to
+	})
+	defer tap.Close()
 	errorsOf, stop := h.collect(proto, to)
 	stdout, stderr, err := h.output(ctx, "ping", pingArgs(to, cfg)...)
 	icmpErrors := errorsOf()
@@ -39,6 +51,9 @@ func (h *Host) PingWith(ctx context.Context, to netip.Addr, cfg host.PingConfig)
 		return host.PingResult{}, fmt.Errorf("ping %s: %w", to, err)
 	}
 	result := host.PingResult{Echoes: parsePing(string(stdout), cfg.Count)}
+	if result.Received() > 0 {
+		late(ctx, tap, result.Echoes, cfg.Timeout)
+	}
 	var first error
 	for i := range result.Echoes {
 		echo := &result.Echoes[i]
@@ -55,6 +70,39 @@ func (h *Host) PingWith(ctx context.Context, to netip.Addr, cfg host.PingConfig)
 	return result, first
 }
 
+// tapSlack is for answers to others' requests.
+const tapSlack = 64
+
+// late takes in the answers that came, or come in time, when ping had ended already: once it has an answer, it waits only twice as long for the others
+// as the longest took so far. Of these no round trip time is known.
+func late(ctx context.Context, tap *host.Tap, echoes []host.Echo, patience time.Duration) {
+	missing := 0
+	for _, echo := range echoes {
+		if errors.Is(echo.Err, host.ErrTimeout) {
+			missing++
+		}
+	}
+	if missing == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	_, _ = tap.Wait(ctx, func(frame []byte) bool { // an error means that some are missing still
+		r, _ := host.ParseEchoReply(frame)
+		if at := int(r.Seq) - 1; at >= 0 && at < len(echoes) && errors.Is(echoes[at].Err, host.ErrTimeout) {
+			echoes[at] = host.Echo{Seq: r.Seq, TTL: r.TTL, By: r.From}
+			missing--
+		}
+		return missing == 0
+	})
+}
+
+// forgetMTUs drops what the kernel has learnt of paths: it would refuse a long packet itself, and nothing would be seen of the path. IPv6 keeps it
+// with its routes, IPv4 apart.
+func (h *Host) forgetMTUs() error {
+	return errors.Join(setting("ipv4/route/flush", "1"), h.routes(netlink.RouteReplace))
+}
+
 // pingArgs is the command line of iputils' ping.
 func pingArgs(to netip.Addr, cfg host.PingConfig) []string {
 	seconds := func(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', 4, 64) }
@@ -66,7 +114,7 @@ func pingArgs(to netip.Addr, cfg host.PingConfig) []string {
 	}
 	switch {
 	case cfg.DontFragment:
-		args = append(args, "-M", "probe") // whatever is known of the path's MTU
+		args = append(args, "-M", "do")
 	case to.Is4():
 		args = append(args, "-M", "dont")
 	}

@@ -6,12 +6,14 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/weft-sdn/weft/softswitch/port"
+	"github.com/weft-sdn/weft/testbed/host"
 )
 
 // device is the machine's interface.
@@ -86,27 +88,24 @@ func (h *Host) configure(link netlink.Link) error {
 			return fmt.Errorf("interface %s: add address %s: %w", device, prefix, err)
 		}
 	}
-	for _, route := range h.cfg.Routes {
-		if err := h.route(route.Dst, route.Via); err != nil {
-			return err
-		}
-	}
+	return h.routes(netlink.RouteAdd)
+}
+
+// routes adds or replaces the routes of the configuration.
+func (h *Host) routes(set func(*netlink.Route) error) error {
+	all := slices.Clone(h.cfg.Routes)
 	for _, gateway := range h.cfg.Gateways {
 		any := netip.PrefixFrom(netip.IPv4Unspecified(), 0)
 		if gateway.Is6() {
 			any = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
 		}
-		if err := h.route(any, gateway); err != nil {
-			return err
-		}
+		all = append(all, host.Route{Dst: any, Via: gateway})
 	}
-	return nil
-}
-
-func (h *Host) route(dst netip.Prefix, via netip.Addr) error {
-	route := &netlink.Route{LinkIndex: h.index, Dst: ipNet(dst), Gw: via.AsSlice(), Flags: int(netlink.FLAG_ONLINK)}
-	if err := netlink.RouteAdd(route); err != nil {
-		return fmt.Errorf("interface %s: add route %s via %s: %w", device, dst, via, err)
+	for _, one := range all {
+		route := &netlink.Route{LinkIndex: h.index, Dst: ipNet(one.Dst), Gw: one.Via.AsSlice(), Flags: int(netlink.FLAG_ONLINK)}
+		if err := set(route); err != nil {
+			return fmt.Errorf("interface %s: set route %s via %s: %w", device, one.Dst, one.Via, err)
+		}
 	}
 	return nil
 }

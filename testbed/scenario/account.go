@@ -74,26 +74,34 @@ var errUnsteady = errors.New("still changing")
 
 // steady reads the accounts until two readings in a row are equal and right, at most for settleTime. It returns the last reading in any case.
 func (r *run) steady(ctx context.Context, right func(Accounts) bool) (Accounts, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, settleTime, errUnsteady)
-	defer cancel()
 	ticker := time.NewTicker(settleInterval)
 	defer ticker.Stop()
-	last, err := r.lab.Account(ctx)
-	for {
-		if err != nil {
-			return last, errors.Join(context.Cause(ctx), err)
-		}
+	deadline := time.Now().Add(settleTime)
+	last, err := r.accounts(ctx)
+	for err == nil {
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
 			return last, context.Cause(ctx)
 		}
 		var next Accounts
-		if next, err = r.lab.Account(ctx); err == nil {
-			if next == last && right(next) {
-				return next, nil
-			}
-			last = next
+		if next, err = r.accounts(ctx); err != nil {
+			break
 		}
+		switch {
+		case next == last && right(next):
+			return next, nil
+		case time.Now().After(deadline):
+			return next, errUnsteady
+		}
+		last = next
 	}
+	return last, err
+}
+
+// accounts is one reading.
+func (r *run) accounts(ctx context.Context) (Accounts, error) {
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	return r.lab.Account(ctx)
 }

@@ -32,7 +32,7 @@ func (m *Machines) Ping(ctx context.Context, p Ping) (Measured, error) {
 		})
 		for i, echo := range result.Echoes {
 			switch {
-			case !echo.By.IsValid():
+			case echo.RTT <= 0: // it was not answered, or nobody knows when
 			case i > 0:
 				took.Later = append(took.Later, echo.RTT)
 			case took.First == 0:
