@@ -7,10 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,7 +32,13 @@ type Config struct {
 	Program    string // bmv2 JSON file
 	P4Info     string // P4Info file in text format
 	PcapDir    string
+	Files      bool // ports are pcap files
+	FilesWait  int  // seconds before they are read
+	LogFile    string
+	LogConsole bool
+	LogLevel   string
 	Verbose    bool
+	ignored    []string // flags of bmv2 that mean nothing here
 	TLS        TLS
 }
 
@@ -50,9 +56,11 @@ Ports (-i, any number of times) are numbered by you:
   -i 2@tap:weft0         a TAP device, made if it does not exist (CAP_NET_ADMIN)
   -i 3@unix:/run/l1      one end of a cable to another softswitch or process on this
                          host; both name the same path; needs no privileges
+  -i 4@pcap:NAME         packets from NAME_in.pcap, once; packets to NAME_out.pcap
 
 The options of simple_switch_grpc are accepted before the program, and those of its
-target after "--".`
+target after "--"; those for parts that this switch does not have (Thrift, nanomsg,
+the debugger) are accepted and said to be ignored.`
 
 	example = `  # Two switches and a cable between them, without privileges
   weft softswitch --no-p4 --device-id 1 --cpu-port 510 --grpc-server-addr 127.0.0.1:9559 -i 1@unix:/tmp/cable &
@@ -80,14 +88,20 @@ func NewCommand() *cobra.Command {
 		SilenceUsage: true,
 	}
 	flags := cmd.Flags()
-	flags.StringArrayVarP(&c.Interfaces, "interface", "i", nil, "attach a port, `PORT@SPEC`: PORT@IFACE, PORT@tap:NAME or PORT@unix:PATH")
+	flags.StringArrayVarP(&c.Interfaces, "interface", "i", nil, "attach a port, `PORT@SPEC`: PORT@IFACE, PORT@tap:NAME, PORT@unix:PATH or PORT@pcap:NAME")
 	flags.Uint64Var(&c.DeviceID, "device-id", 1, "P4Runtime device `id`")
 	flags.Uint16Var(&c.CPUPort, "cpu-port", 0, "`port` of packet-in and packet-out; 0: none")
 	flags.Uint16Var(&c.DropPort, "drop-port", 511, "egress `port` that means drop")
 	flags.StringVar(&c.Address, "grpc-server-addr", "127.0.0.1:9559", "listen for controllers on `HOST:PORT` or unix:PATH")
 	flags.BoolVar(&c.NoP4, "no-p4", false, "start without a program")
 	flags.StringVar(&c.P4Info, "p4info", "", "P4Info `file` (text format) of the program")
-	flags.StringVar(&c.PcapDir, "pcap", "", "write a capture of each port to `directory`")
+	flags.StringVar(&c.PcapDir, "pcap", "", "write a capture of each port to `directory`; without one, to the current")
+	flags.Lookup("pcap").NoOptDefVal = "."
+	flags.IntVar(&c.FilesWait, "use-files", 0, "ports are pcap files (SPEC_in.pcap, SPEC_out.pcap), read after so many `seconds`")
+	flags.BoolVar(&c.LogConsole, "log-console", false, "log to standard output")
+	flags.StringVar(&c.LogFile, "log-file", "", "log to `file`")
+	flags.StringVarP(&c.LogLevel, "log-level", "L", "info", "`level` from which on to log: trace, debug, info, warn, error or off")
+	c.bmv2Flags(flags)
 	c.TLS.flags(flags)
 	cmd.AddCommand(newSTF())
 	flags.BoolVarP(&c.Verbose, "verbose", "v", false, "log also what the program logs")
@@ -107,6 +121,8 @@ func (c *Config) takeArgs(cmd *cobra.Command, args []string) error {
 			return fmt.Errorf("target options: %q is not an option", target.Arg(0))
 		}
 	}
+	c.Files = cmd.Flags().Changed("use-files")
+	programs = c.takePcapDir(programs)
 	switch {
 	case len(programs) > 1:
 		return fmt.Errorf("one program at a time, not %s", strings.Join(programs, " and "))
@@ -122,13 +138,31 @@ func (c *Config) takeArgs(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
+// takePcapDir lets --pcap take its value with or without "=", as it does in
+// simple_switch_grpc: a directory is no program.
+func (c *Config) takePcapDir(args []string) []string {
+	if c.PcapDir != "." {
+		return args
+	}
+	for i, a := range args {
+		if info, err := os.Stat(a); err == nil && info.IsDir() {
+			c.PcapDir = a
+			return slices.Delete(slices.Clone(args), i, i+1)
+		}
+	}
+	return args
+}
+
 // Run runs a switch until ctx ends.
 func Run(ctx context.Context, c Config, log io.Writer) (err error) {
-	level := slog.LevelInfo
-	if c.Verbose {
-		level = slog.LevelDebug
+	logger, closeLog, err := c.logger(log)
+	if err != nil {
+		return err
 	}
-	logger := slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: level}))
+	defer func() { err = errors.Join(err, closeLog()) }()
+	for _, name := range c.ignored {
+		logger.Warn("flag is ignored: this switch has no such part", "flag", "--"+name)
+	}
 	security, err := c.TLS.options()
 	if err != nil {
 		return err
@@ -208,8 +242,8 @@ func Listen(address string) (net.Listener, error) {
 func ParsePort(text string) (number uint16, spec string, err error) {
 	n, spec, ok := strings.Cut(text, "@")
 	v, convErr := strconv.ParseUint(n, 10, 16)
-	if !ok || convErr != nil || spec == "" || spec == "tap:" || spec == "unix:" {
-		return 0, "", fmt.Errorf("port %q: want PORT@IFACE, PORT@tap:NAME or PORT@unix:PATH with PORT from 0 to 65535", text)
+	if !ok || convErr != nil || spec == "" || spec == "tap:" || spec == "unix:" || spec == "pcap:" {
+		return 0, "", fmt.Errorf("port %q: want PORT@IFACE, PORT@tap:NAME, PORT@unix:PATH or PORT@pcap:NAME with PORT from 0 to 65535", text)
 	}
 	return uint16(v), spec, nil
 }
@@ -241,7 +275,7 @@ func (c *Config) open() (map[uint16]port.Port, func() error, error) {
 			return fail(fmt.Errorf("port %d is there twice: %s and %s", number, other, spec))
 		}
 		numbers[number] = spec
-		p, err := port.Open(spec)
+		p, err := c.openPort(spec)
 		if err != nil {
 			return fail(fmt.Errorf("port %d: %w", number, err))
 		}
