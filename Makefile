@@ -4,7 +4,7 @@ SHELL := /bin/bash
 GO ?= go
 BIN := bin/weft
 
-.PHONY: help demo build test check p4 bench bench-p4 fuzz
+.PHONY: help demo build test check p4 bench bench-p4 bench-demo fuzz
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
@@ -25,11 +25,17 @@ check: test ## test, vet, staticcheck, race detector
 p4: ## recompile p4src with p4c (needs p4c-bm2-ss on PATH)
 	$(GO) run ./p4src/gen
 
-bench: ## benchmarks; FIGURE lines repeat what they measured besides time
-	$(GO) test -run '^$$' -bench . -benchmem ./... | tee /dev/stderr | awk -f .ci/figures.awk
+bench: bench-demo ## all benchmarks; FIGURE lines have the names that docs/benchmarks.md uses
+	@$(GO) test -p 1 -run '^$$' -bench . -benchmem ./... | tee /dev/stderr | awk -f .ci/figures.awk
 
 bench-p4: ## FIGUREs of p4rt and the softswitch
-	$(GO) test -run '^$$' -bench . -benchmem ./p4rt ./softswitch/... | tee /dev/stderr | awk -f .ci/figures.awk
+	@$(GO) test -p 1 -run '^$$' -bench . -benchmem ./p4rt ./softswitch/... | tee /dev/stderr | awk -f .ci/figures.awk
+
+bench-demo: build ## FIGUREs of the demo, each part a process of its own
+	@$(BIN) demo --processes --json | sed 's/.*"figures":{//; s/}.*//; s/"//g' | tr ',:' '\n ' | sed 's/^/FIGURE /; s/demo_ready.*/& s/; s/agent_rss.*/& MB/'
+
+bench-%: # FIGUREs of one folder: bench-sim, bench-state, bench-testbed (the engine, end to end) …
+	@$(GO) test -p 1 -run '^$$' -bench . -benchmem ./$*/... | tee /dev/stderr | awk -f .ci/figures.awk
 
 fuzz: ## each fuzz target for a minute, then properties of decisions on many random networks
 	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep ^Fuzz); do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime 60s $$p || exit 1; done; done
