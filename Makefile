@@ -4,7 +4,7 @@ SHELL := /bin/bash
 GO ?= go
 BIN := bin/weft
 
-.PHONY: help build test check p4 bench fuzz
+.PHONY: help build test check p4 bench bench-p4 fuzz
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-6s %s\n", $$1, $$2}'
 
@@ -24,6 +24,9 @@ p4: ## recompile p4src with p4c (needs p4c-bm2-ss on PATH)
 
 bench: ## benchmarks; FIGURE lines repeat what they measured besides time
 	$(GO) test -run '^$$' -bench . -benchmem ./... | tee /dev/stderr | awk -f .ci/figures.awk
+
+bench-p4: ## the softswitch's figures: packets, ternary lookups, inserts, memory
+	$(GO) test -run '^$$' -bench 'Weft|Wild|MillionEntries|WriteFlows' -benchtime 2s -count 3 ./softswitch/pipeline ./softswitch | tee /dev/stderr | awk -f .ci/figures.awk
 
 fuzz: ## each fuzz target for a minute
 	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep ^Fuzz); do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime 60s $$p || exit 1; done; done
