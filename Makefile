@@ -6,7 +6,7 @@ BIN := bin/weft
 
 .PHONY: help demo build test check p4 bench bench-p4 bench-demo fuzz
 help: ## this list
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 demo: build ## build, then show the reference network with real traffic (weft demo)
 	@$(BIN) demo
