@@ -278,3 +278,39 @@ func TestUnderlayAnswers(t *testing.T) {
 		t.Errorf("%d requests, want one a family", len(sent))
 	}
 }
+
+// TestFlowsSpreadOverAddresses: an edge with several tunnel addresses and uplinks gets its flows over every pair of them, in equal shares (E12).
+func TestFlowsSpreadOverAddresses(t *testing.T) {
+	ts := tables(t)
+	l := newLayout(ts, newLocals())
+	v := baseView()
+	v.self.VTEPs = []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("198.51.100.1")}
+	second := v.links[0]
+	second.Port, second.Gateway = 257, []netip.Addr{netip.MustParseAddr("10.0.2.1")}
+	v.links = append(v.links, second)
+	v.nextHop[second.Gateway[0]] = packet.MAC{2, 8}
+	v.edges["e2"] = Edge{ID: "e2", VTEPs: []netip.Addr{netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("198.51.100.2")}, Tunnel: offload.VXLAN}
+	if _, _, errs := l.rebuild(v, l.all(v)); len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	peer := l.parts[peerSubject("e2")]
+	if len(peer.paths) != 8 { // 2 own addresses, 2 of the peer, 2 uplinks
+		t.Fatalf("%d paths, want 8", len(peer.paths))
+	}
+	share, ports := map[string]int{}, map[string]int{}
+	l.entities(func(e p4rt.Entity) {
+		entry, ok := e.(*p4rt.Entry)
+		if ok && entry.Table.Name == "ingress.peer" {
+			share[entry.Params[0].String()]++
+			ports[entry.Params[1].String()]++
+		}
+	})
+	if len(share) != 8 || len(ports) != 2 {
+		t.Errorf("buckets go over %d paths and %d uplinks, want 8 and 2", len(share), len(ports))
+	}
+	for path, n := range share {
+		if n != offload.Buckets/8 {
+			t.Errorf("path %s has %d of %d buckets", path, n, offload.Buckets)
+		}
+	}
+}
