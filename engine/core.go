@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/offload"
 	"github.com/weft-sdn/weft/p4rt"
 	"github.com/weft-sdn/weft/packet"
@@ -123,11 +124,18 @@ func (c *core) moveWays() {
 	c.routing()
 }
 
-// routing notes that the ways to other edges changed with the last submission.
+// routing notes that the ways to other edges changed with the last submission, and has flows to where no way led decided anew.
 func (c *core) routing() {
 	c.routed, c.astray, c.others = c.target.seq, "", slices.Sorted(maps.Keys(c.view.edges))
 	if ids := c.view.unreachable(); len(ids) > 0 {
 		c.astray = ids[0]
+	}
+	for d, flows := range c.flows.byDep {
+		if d.Kind == topology.DepBinding && !c.view.isLost(flow.VPortID(d.A)) {
+			for f := range flows {
+				c.remove(f) // decided while there was no way to its destination (E14)
+			}
+		}
 	}
 }
 

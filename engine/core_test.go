@@ -1,0 +1,117 @@
+package engine
+
+import (
+	"context"
+	"net/netip"
+	"testing"
+
+	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/offload"
+	"github.com/weft-sdn/weft/p4rt"
+	"github.com/weft-sdn/weft/packet"
+	"github.com/weft-sdn/weft/state"
+	"github.com/weft-sdn/weft/topology"
+)
+
+// network is a bridge with a router behind it. vm1 lives at e1, vm2 at e2.
+const network = `
+{apiVersion: weft/v1, kind: Bridge, metadata: {name: lan, tenant: red}, spec: {}}
+---
+{apiVersion: weft/v1, kind: Router, metadata: {name: gw, tenant: red}, spec: {}}
+---
+{apiVersion: weft/v1, kind: VPort, metadata: {name: gw-lan, tenant: red}, spec: {device: router/gw, peer: lan-gw, mac: "02:00:00:00:01:01", addresses: [10.0.1.1/16, "fd00:1::1/64"]}}
+---
+{apiVersion: weft/v1, kind: VPort, metadata: {name: lan-gw, tenant: red}, spec: {device: bridge/lan, peer: gw-lan}}
+---
+{apiVersion: weft/v1, kind: VPort, metadata: {name: vm1, tenant: red}, spec: {device: bridge/lan, mac: "02:00:00:00:00:01", addresses: [10.0.1.2/16, "fd00:1::2/64"]}}
+---
+{apiVersion: weft/v1, kind: VPort, metadata: {name: vm2, tenant: red}, spec: {device: bridge/lan, mac: "02:00:00:00:00:02", addresses: [10.0.1.3/16, "fd00:1::3/64"]}}
+`
+
+var vm1MAC, vm2MAC, gwMAC = packet.MAC{2, 0, 0, 0, 0, 1}, packet.MAC{2, 0, 0, 0, 0, 2}, packet.MAC{2, 0, 0, 0, 1, 1}
+
+// detached returns the core of an agent of edge e1 that has no target: what it wants is noted and goes nowhere.
+func detached(t *testing.T, store *state.Store) *core {
+	t.Helper()
+	base := baseView()
+	a, err := NewAgent(Config{
+		Store: store, Self: base.self, Links: base.links,
+		Dial: func(ctx context.Context) (p4rt.Conn, error) { return nil, context.Cause(ctx) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := a.core
+	if c.snap, err = topology.Load("network.yaml", []byte(network)); err != nil {
+		t.Fatal(err)
+	}
+	c.view.places[vportOf(t, c, "vm1")] = place{edge: "e1", at: offload.Attachment{Port: 1}}
+	c.view.places[vportOf(t, c, "vm2")] = place{edge: "e2"}
+	c.rebuild(c.layout.all(c.view))
+	return c
+}
+
+func vportOf(t *testing.T, c *core, name string) flow.VPortID {
+	t.Helper()
+	id, ok := c.snap.ID(topology.Ref{Kind: topology.KindVPort, Tenant: "red", Name: name})
+	if !ok {
+		t.Fatalf("no vport %s", name)
+	}
+	return flow.VPortID(id)
+}
+
+// fromVM1 has the core decide a UDP packet that vm1 sends.
+func fromVM1(t *testing.T, c *core, to packet.MAC, src, dst netip.Addr, port uint16) {
+	t.Helper()
+	var f packet.Frame
+	frame := packet.AppendUDP(nil, &packet.UDP{SrcMAC: vm1MAC, DstMAC: to, Src: src, Dst: dst, SrcPort: port, DstPort: 2, TTL: 9})
+	if err := packet.Parse(frame, &f); err != nil {
+		t.Fatal(err)
+	}
+	id := vportOf(t, c, "vm1")
+	local, ok := c.locals.vports.Lookup(id)
+	if !ok {
+		t.Fatal("vm1 has no local number")
+	}
+	c.upcall(&f, id, local, flow.ReasonMissFlow)
+}
+
+// act is what the one flow that is installed does; false: there is none.
+func act(t *testing.T, c *core) (offload.Act, bool) {
+	t.Helper()
+	if len(c.flows.byPattern) > 1 {
+		t.Fatalf("%d flows, want one at most", len(c.flows.byPattern))
+	}
+	for _, f := range c.flows.byPattern {
+		return f.placed.Act, true
+	}
+	return 0, false
+}
+
+// TestWayEndsLoss: a flow that was decided while no way led to the edge of its destination is decided anew when one does: the edge appears, or its
+// gateway answers (E14).
+func TestWayEndsLoss(t *testing.T) {
+	for _, tt := range []struct{ src, dst string }{{"10.0.1.2", "10.0.1.3"}, {"fd00:1::2", "fd00:1::3"}} {
+		src, dst := netip.MustParseAddr(tt.src), netip.MustParseAddr(tt.dst)
+		c := detached(t, new(state.Store))
+		want := func(what string, wanted offload.Act) {
+			t.Helper()
+			fromVM1(t, c, vm2MAC, src, dst, 1)
+			if got, ok := act(t, c); !ok || got != wanted {
+				t.Errorf("%s, %s: flow %v, act %v, want %v", tt.src, what, ok, got, wanted)
+			}
+		}
+		want("edge unknown", offload.Drop)
+		c.gateway(gateway4, packet.MAC{2, 9})
+		want("edge unknown, gateway known", offload.Drop)
+		view := &state.View{Topology: c.snap, Edges: map[string]state.Edge{"e2": {EdgeInfo: state.EdgeInfo{ID: "e2", VTEPs: vtep(2)[:1]}}}}
+		c.world(state.Change{View: view, Edges: true})
+		want("edge known", offload.Forward)
+
+		c = detached(t, new(state.Store))
+		c.world(state.Change{View: view, Edges: true})
+		want("gateway unknown", offload.Drop)
+		c.gateway(gateway4, packet.MAC{2, 9})
+		want("gateway known", offload.Forward)
+	}
+}
