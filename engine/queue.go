@@ -58,7 +58,7 @@ func (q *packetQueue) push(port, vport uint16, reason flow.Reason, tunnel flow.D
 	if q.n >= queueLimit {
 		longest := l
 		for _, x := range q.turn {
-			if len(x.packets) > len(longest.packets) {
+			if len(x.packets) > max(1, len(longest.packets)) { // a lane in turn holds one at least
 				longest = x
 			}
 		}

@@ -65,3 +65,18 @@ func TestQueueKeepsOrder(t *testing.T) {
 		}
 	}
 }
+
+// TestQueueOfSingles: a full queue of lanes that hold one packet each turns newcomers away, and all that it took is there.
+func TestQueueOfSingles(t *testing.T) {
+	q := newPacketQueue()
+	for i := range uint16(queueLimit + 10) {
+		q.push(1, i, flow.ReasonMissFlow, []byte("one"))
+	}
+	total := 0
+	for batch := q.take(nil); len(batch) > 0; batch = q.take(nil) {
+		total += len(batch)
+	}
+	if total != queueLimit || q.dropped() != 10 {
+		t.Errorf("%d packets taken, %d dropped, want %d and 10", total, q.dropped(), queueLimit)
+	}
+}
