@@ -4,11 +4,13 @@ import (
 	"context"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/offload"
 	"github.com/weft-sdn/weft/p4rt"
 	"github.com/weft-sdn/weft/packet"
+	"github.com/weft-sdn/weft/sim"
 	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/topology"
 )
@@ -113,5 +115,25 @@ func TestWayEndsLoss(t *testing.T) {
 		want("gateway unknown", offload.Drop)
 		c.gateway(gateway4, packet.MAC{2, 9})
 		want("gateway known", offload.Forward)
+	}
+}
+
+// TestNotStation: what the database will never take is given up at once, as any refusal is: it does not fill the room of what can be learnt.
+func TestNotStation(t *testing.T) {
+	c := detached(t, new(state.Store))
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	c.start(ctx, func(int64) {})
+	mapped := sim.Effect{Kind: sim.LearnBridgeNeighbour, Device: 1, Addr: netip.MustParseAddr("::ffff:10.0.0.1"), MAC: vm1MAC}
+	if !c.effects.begin(mapped) {
+		t.Fatal("it was not begun")
+	}
+	c.effects.wait()
+	if ctx.Err() != nil {
+		t.Fatal("it was tried again and again")
+	}
+	c.a.mail.deliver()
+	if _, refused := c.effects.refused[mapped]; !refused || len(c.effects.busy) != 0 {
+		t.Errorf("refused %v, %d under way", refused, len(c.effects.busy))
 	}
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -91,6 +92,9 @@ func (e *effects) run(f sim.Effect, store func(context.Context) (state.Learnt, e
 	e.wg.Go(func() {
 		for {
 			learnt, err := store(ctx)
+			if errors.Is(err, state.ErrNotStation) {
+				learnt, err = state.RefusedGone, nil // it would be refused for ever
+			}
 			if err == nil {
 				e.c.a.mail.post(func() { e.done(f, learnt) })
 				return

@@ -64,7 +64,7 @@ func (s *Simulator) learn(b *topology.Bridge, p *topology.VPort, h *hop) {
 
 // learnNeighbour notes the MAC of an address in the bridge's ARP cache, if that is new.
 func (s *Simulator) learnNeighbour(b *topology.Bridge, a netip.Addr, m packet.MAC) {
-	if a.IsUnspecified() || a.IsMulticast() || a.IsLoopback() || !m.IsUnicast() || s.origin != nil || b.SeededNeighbour(a) {
+	if a.IsUnspecified() || a.Is4In6() || a.IsMulticast() || a.IsLoopback() || !m.IsUnicast() || s.origin != nil || b.SeededNeighbour(a) {
 		return
 	}
 	inside := len(b.Subnets) == 0 || a.IsLinkLocalUnicast() && a.Is6()

@@ -214,3 +214,23 @@ func TestLostSoundness(t *testing.T) {
 		t.Errorf("too few cases: %d told, %d silent, %d mutants", told, silent, mutants)
 	}
 }
+
+// TestMappedSourceIsNotLearnt (K9): an IPv4-mapped source is nobody's address, and no bridge learns it.
+func TestMappedSourceIsNotLearnt(t *testing.T) {
+	l := newLab(t, "{apiVersion: weft/v1, kind: Bridge, metadata: {name: lan, tenant: acme}, spec: {}}\n---\n"+
+		"{apiVersion: weft/v1, kind: VPort, metadata: {name: a1, tenant: acme}, spec: {device: bridge/lan}}\n")
+	for src, want := range map[string]int{"::ffff:10.0.0.1": 0, "2001:db8::1": 1} {
+		frame := udp{from: mac("0a:01"), to: mac("0a:02"), src: "2001:db8::1", dst: "2001:db8::2", ttl: 9}.frame()
+		a := ip(src).As16()
+		copy(frame[14+8:], a[:])
+		n := 0
+		for _, e := range l.run("a1", frame).Effects {
+			if e.Kind == LearnBridgeNeighbour {
+				n++
+			}
+		}
+		if n != want {
+			t.Errorf("%s: %d addresses learnt, want %d", src, n, want)
+		}
+	}
+}

@@ -24,6 +24,8 @@ var (
 	ErrTooLarge = errors.New("state: too large for one transaction")
 	// ErrEdgeTaken: another process registered the same edge id after this one.
 	ErrEdgeTaken = errors.New("state: edge is registered by another process")
+	// ErrNotStation: what was to be learnt or asked for is not the address of one station; it never will be.
+	ErrNotStation = errors.New("not the address of one station")
 	// ErrInUse: another process holds the data directory.
 	ErrInUse = errors.New("state: data directory is in use")
 	// ErrCodec: a stored value can't be decoded.

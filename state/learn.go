@@ -45,7 +45,7 @@ func (l Learnt) String() string {
 // It returns the port where the MAC is now, and the revision from which views show that.
 func (s *Store) LearnMAC(ctx context.Context, bridge topology.DeviceID, mac packet.MAC, port flow.VPortID) (Learnt, flow.VPortID, int64, error) {
 	if !mac.IsUnicast() {
-		return 0, 0, 0, fmt.Errorf("state: learn %v: not the address of one station", mac)
+		return 0, 0, 0, fmt.Errorf("state: learn %v: %w", mac, ErrNotStation)
 	}
 	v := s.View()
 	known := flow.VPortID(0)
@@ -106,7 +106,7 @@ func (s *Store) ForgetMAC(ctx context.Context, bridge topology.DeviceID, mac pac
 // LearnBridgeNeighbour tells a bridge the MAC of an address that it saw as source (K9, B5).
 func (s *Store) LearnBridgeNeighbour(ctx context.Context, bridge topology.DeviceID, addr netip.Addr, mac packet.MAC) (Learnt, int64, error) {
 	if !mac.IsUnicast() || !learnable(addr) {
-		return 0, 0, fmt.Errorf("state: learn %v at %v: not the addresses of one station", addr, mac)
+		return 0, 0, fmt.Errorf("state: learn %v at %v: %w", addr, mac, ErrNotStation)
 	}
 	v := s.View()
 	if b := v.Topology.Bridge(bridge); b != nil {
@@ -172,7 +172,7 @@ func (s *Store) AskNeighbour(ctx context.Context, port flow.VPortID, addr netip.
 // another MAC only if the caller says that the old one no longer answers.
 func (s *Store) LearnNeighbour(ctx context.Context, port flow.VPortID, addr netip.Addr, mac packet.MAC, replace bool) (Learnt, int64, error) {
 	if !mac.IsUnicast() || !learnable(addr) {
-		return 0, 0, fmt.Errorf("state: learn %v at %v: not the addresses of one station", addr, mac)
+		return 0, 0, fmt.Errorf("state: learn %v at %v: %w", addr, mac, ErrNotStation)
 	}
 	router, at, err := s.deviceOfPort(ctx, port)
 	if err != nil || router == 0 {
