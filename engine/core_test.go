@@ -95,7 +95,7 @@ func act(t *testing.T, c *core) (offload.Act, bool) {
 func TestWayEndsLoss(t *testing.T) {
 	for _, tt := range []struct{ src, dst string }{{"10.0.1.2", "10.0.1.3"}, {"fd00:1::2", "fd00:1::3"}} {
 		src, dst := netip.MustParseAddr(tt.src), netip.MustParseAddr(tt.dst)
-		c := detached(t, new(state.Store))
+		c := detached(t, idleStore(t))
 		want := func(what string, wanted offload.Act) {
 			t.Helper()
 			fromVM1(t, c, vm2MAC, src, dst, 1)
@@ -110,7 +110,7 @@ func TestWayEndsLoss(t *testing.T) {
 		c.world(state.Change{View: view, Edges: true})
 		want("edge known", offload.Forward)
 
-		c = detached(t, new(state.Store))
+		c = detached(t, idleStore(t))
 		c.world(state.Change{View: view, Edges: true})
 		want("gateway unknown", offload.Drop)
 		c.gateway(gateway4, packet.MAC{2, 9})
@@ -120,7 +120,7 @@ func TestWayEndsLoss(t *testing.T) {
 
 // TestNotStation: what the database will never take is given up at once, as any refusal is: it does not fill the room of what can be learnt.
 func TestNotStation(t *testing.T) {
-	c := detached(t, new(state.Store))
+	c := detached(t, idleStore(t))
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	c.start(ctx, func(int64) {})
@@ -135,5 +135,53 @@ func TestNotStation(t *testing.T) {
 	c.a.mail.deliver()
 	if _, refused := c.effects.refused[mapped]; !refused || len(c.effects.busy) != 0 {
 		t.Errorf("refused %v, %d under way", refused, len(c.effects.busy))
+	}
+}
+
+// idleStore opens a store whose database serves nobody: nothing runs its writer, so that what is begun stays under way.
+func idleStore(t *testing.T) *state.Store {
+	t.Helper()
+	s, err := state.Open(t.Context(), state.Config{Embedded: &state.EmbeddedConfig{Dir: t.TempDir()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// TestAsksForWhatItWaitsFor (R4): a vport that scans a subnet has no more neighbours asked for than it may have packets waiting; each question ends,
+// and with the database away the ends do not pile up beyond the bound of what is under way.
+func TestAsksForWhatItWaitsFor(t *testing.T) {
+	c := detached(t, idleStore(t))
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(func() { cancel(); c.effects.wait() })
+	c.start(ctx, func(int64) {})
+	src := netip.MustParseAddr("10.0.1.2")
+	for i := range 10 * maxHeldFrom {
+		fromVM1(t, c, gwMAC, src, netip.AddrFrom4([4]byte{10, 0, 100 + byte(i>>8), byte(i)}), 1)
+	}
+	asked := func(asked bool) (n int) {
+		for e := range c.effects.busy {
+			if e.Kind == sim.AskNeighbour && e.Asked == asked {
+				n++
+			}
+		}
+		return n
+	}
+	if n := asked(false); n > maxHeldFrom || n == 0 {
+		t.Errorf("%d neighbours are asked for, want 1 to %d", n, maxHeldFrom)
+	}
+	for i := range askAttempts + 1 {
+		c.retry(c.now() + time.Duration(1+i)*time.Hour)
+	}
+	if n := len(c.holds.wanted); n != 0 || c.holds.n != 0 || len(c.holds.from) != 0 {
+		t.Errorf("%d neighbours are wanted, %d packets held", n, c.holds.n)
+	}
+	if n := asked(true); n == 0 || n > maxHeldFrom {
+		t.Errorf("%d questions are being taken back, want 1 to %d", n, maxHeldFrom)
 	}
 }

@@ -43,16 +43,16 @@ func (e *effects) wait() { e.wg.Wait() }
 
 // carryOut begins with a result's effects. What is learnt changes what the result relied on, and then its flow is decided anew; lost: it could not
 // be begun, so that the next packet must try again. wait: the packet is to wait for that neighbour.
-func (c *core) carryOut(list []sim.Effect) (lost bool, wait neighbour) {
+func (c *core) carryOut(list []sim.Effect) (lost bool, wait question) {
 	for _, e := range list {
 		switch e.Kind {
 		case sim.AskNeighbour:
-			n := neighbour{e.Port, e.Addr}
+			q := question{neighbour{e.Port, e.Addr}, e.Asked}
 			if e.Hold {
-				wait = n
-			}
-			if !e.Asked {
-				c.ask(n, 1)
+				wait = q
+			} else if len(c.holds.wanted) < maxHeld { // an originated packet's next hop: that packet does not wait
+				c.want(awaited{neighbour: q.neighbour})
+				c.pose(q)
 			}
 		case sim.ConfirmNeighbour:
 			delete(c.effects.probes, neighbour{e.Port, e.Addr})

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"net/netip"
 	"slices"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/packet"
 	"github.com/weft-sdn/weft/sim"
+	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/topology"
 )
 
@@ -84,7 +86,8 @@ func (c *core) want(n awaited) *wanted {
 }
 
 // hold keeps a packet until its neighbour answers, or its device is loaded, or neither.
-func (c *core) hold(n awaited, data []byte, ingress flow.VPortID, local uint16) {
+// It reports whether that is waited for, be it by others: who asks sees to it that the question is answered or taken back.
+func (c *core) hold(n awaited, data []byte, ingress flow.VPortID, local uint16) bool {
 	h := &c.holds
 	each := maxHeldEach
 	if n.device != 0 {
@@ -92,13 +95,14 @@ func (c *core) hold(n awaited, data []byte, ingress flow.VPortID, local uint16) 
 	}
 	if w := h.wanted[n]; w == nil && len(h.wanted) >= maxHeld || h.n >= maxHeld || h.from[ingress] >= maxHeldFrom || w != nil && len(w.packets) >= each {
 		c.a.counts.heldDrops.Add(1)
-		return
+		return w != nil
 	}
 	w := c.want(n)
 	w.packets = append(w.packets, heldPacket{append([]byte(nil), data...), ingress, local})
 	h.n++
 	h.from[ingress]++
 	c.a.counts.held.Add(1)
+	return true
 }
 
 // release takes what waits for a neighbour or device.
@@ -113,6 +117,19 @@ func (c *core) release(n awaited) *wanted {
 		}
 	}
 	return w
+}
+
+// question is a neighbour, and whether the database says that it was asked for.
+type question struct {
+	neighbour
+	asked bool
+}
+
+// pose asks for the first time, unless that was done.
+func (c *core) pose(q question) {
+	if !q.asked {
+		c.ask(q.neighbour, 1)
+	}
 }
 
 // ask notes in the database that a neighbour is asked for, and sends the request if no other node was faster. If the answer is there already, it
@@ -285,10 +302,17 @@ func (c *core) retry(now time.Duration) {
 
 // giveUp takes the question out of the database, so that the next packet asks anew.
 func (c *core) giveUp(n neighbour) {
-	ctx := c.ctx
-	c.effects.wg.Go(func() {
-		if _, err := c.a.cfg.Store.ForgetNeighbour(ctx, n.port, n.addr, packet.MAC{}); err != nil && ctx.Err() == nil {
-			c.a.cfg.Logger.Warn("unanswered neighbour is not forgotten", "port", n.port, "address", n.addr, "err", err)
-		}
+	end := sim.Effect{Kind: sim.AskNeighbour, Port: n.port, Addr: n.addr, Asked: true}
+	if _, ok := c.effects.busy[end]; ok {
+		return
+	}
+	if len(c.effects.busy) >= maxEffects {
+		c.a.counts.effectFails.Add(1) // the next packet for it waits, and then gives up, too
+		return
+	}
+	c.effects.busy[end] = struct{}{}
+	c.effects.run(end, func(ctx context.Context) (state.Learnt, error) {
+		_, err := c.a.cfg.Store.ForgetNeighbour(ctx, n.port, n.addr, packet.MAC{})
+		return state.LearntNothing, err
 	})
 }

@@ -70,7 +70,7 @@ func TestQueueKeepsOrder(t *testing.T) {
 func TestQueueOfSingles(t *testing.T) {
 	q := newPacketQueue()
 	for i := range uint16(queueLimit + 10) {
-		q.push(1, i, flow.ReasonMissFlow, []byte("one"))
+		q.push(1, i, flow.ReasonMissFlow, 0, []byte("one"))
 	}
 	total := 0
 	for batch := q.take(nil); len(batch) > 0; batch = q.take(nil) {

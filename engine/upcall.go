@@ -29,7 +29,9 @@ func (c *core) upcall(f *packet.Frame, ingress flow.VPortID, local uint16, reaso
 	}
 	unlearnt, wait := c.carryOut(res.Effects)
 	if wait.port != 0 {
-		c.hold(awaited{neighbour: wait}, f.Data, ingress, local)
+		if c.hold(awaited{neighbour: wait.neighbour}, f.Data, ingress, local) {
+			c.pose(wait)
+		}
 		return
 	}
 	c.originate(res, ingress)
