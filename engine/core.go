@@ -97,14 +97,11 @@ func (c *core) rebuild(touched map[subject]struct{}) {
 		}
 		return
 	}
-	c.write(stages, func(ok bool) {
-		if !ok {
-			return // the numbers stay taken: the target may still use them
-		}
+	c.write(stages, func() {
 		for _, f := range confirm {
 			f()
 		}
-	})
+	}, nil)
 }
 
 // gateway is told of a fabric router's MAC.

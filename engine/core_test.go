@@ -185,3 +185,53 @@ func TestAsksForWhatItWaitsFor(t *testing.T) {
 		t.Errorf("%d questions are being taken back, want 1 to %d", n, maxHeldFrom)
 	}
 }
+
+// TestRefusedIsNotAcknowledged: what the target refused is not acknowledged, and keeps its numbers, until a reconcile has brought the target there; a
+// flow that was refused goes, and its numbers come back.
+func TestRefusedIsNotAcknowledged(t *testing.T) {
+	c := detached(t, new(state.Store))
+	var acks []int64
+	c.start(t.Context(), func(r int64) { acks = append(acks, r) })
+	answer := func(refused bool) {
+		t.Helper()
+		if len(c.target.owed) == 0 {
+			t.Fatal("nothing was written")
+		}
+		all := c.target.owed
+		c.target.owed = nil
+		for _, u := range all {
+			c.answered(u, refused, nil)
+		}
+	}
+	answer(false) // what the agent began with
+	vm1 := vportOf(t, c, "vm1")
+	fromVM1(t, c, gwMAC, netip.MustParseAddr("10.0.1.2"), netip.MustParseAddr("192.0.2.1"), 1)
+	if len(c.flows.byPattern) != 1 {
+		t.Fatal("no flow was installed")
+	}
+	answer(true)
+	answer(false) // the flow's removal
+	if len(c.flows.byPattern) != 0 || len(c.target.open) != 0 {
+		t.Errorf("%d flows, %d updates are left of a flow that was refused", len(c.flows.byPattern), len(c.target.open))
+	}
+
+	delete(c.view.places, vm1)
+	c.rebuild(map[subject]struct{}{vportSubject(vm1): {}})
+	c.marks = append(c.marks, mark{7, c.target.seq})
+	for range 2 {
+		answer(true)
+		if len(acks) != 0 || !c.target.broken {
+			t.Fatalf("acknowledged %v, broken %v: the target refused it", acks, c.target.broken)
+		}
+		c.prepare()
+		c.reconciled(p4rt.Report{Failed: []*p4rt.UpdateError{{}}})
+		if len(acks) != 0 || !c.target.broken || c.target.after <= c.now() {
+			t.Fatalf("acknowledged %v, broken %v: the reconcile left it undone", acks, c.target.broken)
+		}
+	}
+	c.prepare()
+	c.reconciled(p4rt.Report{})
+	if len(acks) != 1 || acks[0] != 7 {
+		t.Errorf("acknowledged %v, want 7", acks)
+	}
+}

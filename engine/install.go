@@ -48,11 +48,7 @@ func (c *core) install(res *sim.Result, key flow.Key, local uint16) {
 	c.aging.back(f, 1)
 	c.a.counts.installed.Add(1)
 	c.target.want(stages)
-	c.write(stages, func(ok bool) {
-		if !ok {
-			c.remove(f)
-		}
-	})
+	c.write(stages, nil, func() { c.remove(f) })
 }
 
 // forgetFlow removes the flow of a pattern, if there is one.
@@ -74,11 +70,7 @@ func (c *core) remove(f *installedFlow) {
 	stages, confirm := c.placer.Remove(f.placed)
 	c.a.counts.removed.Add(1)
 	c.target.want(stages)
-	c.write(stages, func(ok bool) {
-		if ok {
-			confirm()
-		}
-	})
+	c.write(stages, confirm, nil)
 }
 
 // idle is the session's idle notice callback.

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"iter"
+	"time"
 
 	"github.com/weft-sdn/weft/p4rt"
 )
@@ -20,11 +21,15 @@ const (
 	serving
 )
 
-// update is a submission: updates in stages, and what to do when the target has them (ok), or refused some.
+// maxRepairPause is the longest pause between two reconciles of a target that goes on refusing.
+const maxRepairPause = time.Minute
+
+// update is a submission: updates in stages.
 type update struct {
-	stages [][]p4rt.Update
-	done   func(ok bool)
-	seq    uint64
+	stages  [][]p4rt.Update
+	done    func() // the target has them all; nil: nothing to do
+	refused func() // the target refused some, and the rest is not wanted any more either; nil: it is to have them all the same
+	seq     uint64
 }
 
 // targetState is what the core knows of the target, and what it owes it.
@@ -35,6 +40,9 @@ type targetState struct {
 	owed    []update                 // not acknowledged when the connection went: the next reconcile does them
 	due     []update                 // done once the reconcile under way is
 	broken  bool                     // the target may not hold what it is to: reconcile within the term
+	round   uint64                   // reconciles begun: an answer to an earlier one is late
+	pause   time.Duration            // before the next repair; grows while the target goes on refusing
+	after   time.Duration            // not before
 	seq     uint64                   // submissions so far
 	open    map[uint64]struct{}      // submissions that the target has not acknowledged
 }
@@ -52,11 +60,11 @@ func (t *targetState) want(stages [][]p4rt.Update) {
 	}
 }
 
-// write submits updates to the target. done is called by the agent's goroutine, ok if the target holds them all.
-func (c *core) write(stages [][]p4rt.Update, done func(ok bool)) {
+// write submits updates to the target. done and refused are called by the agent's goroutine: one of them, once.
+func (c *core) write(stages [][]p4rt.Update, done, refused func()) {
 	t := &c.target
 	t.seq++
-	u := update{stages, done, t.seq}
+	u := update{stages, done, refused, t.seq}
 	t.open[u.seq] = struct{}{}
 	switch t.term {
 	case away:
@@ -72,29 +80,17 @@ func (c *core) submit(u update) {
 	// A full queue holds the agent up, and its own queue then drops packet-ins, counted: flows and the target must not drift apart.
 	err := c.a.writer.Submit(c.ctx, func(results []p4rt.Result, err error) {
 		failed := 0
-		for _, r := range results {
-			if !r.OK() {
+		updates := flatten(u.stages)
+		for i, r := range results {
+			if !r.OK() && (updates[i].Op != p4rt.Delete || r.Outcome != p4rt.NotFound) { // what is not there need not go
 				failed++
 			}
 		}
 		if failed > 0 && err == nil {
-			err = p4rt.Failures(flatten(u.stages), results)
 			c.a.counts.writeFails.Add(uint64(failed))
-			c.a.cfg.Logger.Error("target refused updates", "failed", failed, "err", err)
-			c.a.mail.post(func() {
-				c.target.broken = true
-				c.acknowledged(u, false)
-			})
-			return
+			c.a.cfg.Logger.Error("target refused updates", "failed", failed, "err", p4rt.Failures(updates, results))
 		}
-		c.a.mail.post(func() {
-			if err != nil { // nobody knows what became of it
-				c.target.broken = true
-				c.target.owed = append(c.target.owed, u)
-				return
-			}
-			c.acknowledged(u, true)
-		})
+		c.a.mail.post(func() { c.answered(u, failed > 0, err) })
 	}, u.stages...)
 	if err != nil {
 		c.target.owed = append(c.target.owed, u) // the agent ends
@@ -109,11 +105,28 @@ func flatten(stages [][]p4rt.Update) []p4rt.Update {
 	return all
 }
 
-// acknowledged: the target has answered a submission.
-func (c *core) acknowledged(u update, ok bool) {
+// answered: what the target did not take is not acknowledged before a reconcile has done it.
+func (c *core) answered(u update, refused bool, err error) {
+	t := &c.target
+	switch {
+	case err != nil, refused && u.refused == nil: // nobody knows what became of it, or the target must have it
+		t.broken = true
+		t.owed = append(t.owed, u)
+	case refused:
+		t.broken = true
+		delete(t.open, u.seq)
+		u.refused()
+		c.settle()
+	default:
+		c.acknowledged(u)
+	}
+}
+
+// acknowledged: the target has a submission.
+func (c *core) acknowledged(u update) {
 	delete(c.target.open, u.seq)
 	if u.done != nil {
-		u.done(ok)
+		u.done()
 	}
 	c.settle()
 }
@@ -121,25 +134,25 @@ func (c *core) acknowledged(u update, ok bool) {
 // repair reconciles within the term what refused or unanswered updates may have left wrong.
 func (c *core) repair() {
 	t := &c.target
-	if !t.broken || t.term != serving {
+	if !t.broken || t.term != serving || c.now() < t.after {
 		return
 	}
 	ctx := c.ctx
 	stages, rates := c.prepare()
+	round := t.round
 	c.effects.wg.Go(func() {
 		report, err := c.a.session.Reconcile(ctx, stages...)
 		if err == nil {
 			_, err = c.a.session.Write(ctx, rates)
 		}
 		c.a.mail.post(func() {
-			if t.term != reconciling {
+			if t.term != reconciling || t.round != round {
 				return // the session was lost meanwhile: the next term does it
 			}
 			if err == nil {
 				c.reconciled(report)
 			} else {
-				t.broken = true
-				t.owed, t.due = append(t.owed, t.due...), nil
+				c.unrepaired()
 			}
 			c.serve()
 		})
@@ -150,6 +163,7 @@ func (c *core) repair() {
 func (c *core) prepare() (stages []p4rt.Stage, rates []p4rt.Update) {
 	t := &c.target
 	t.term, t.broken = reconciling, false
+	t.round++
 	t.due, t.owed = append(t.due, t.owed...), nil
 	return c.stages()
 }
@@ -162,12 +176,23 @@ func (c *core) reconciled(report p4rt.Report) {
 	if len(report.Failed) > 0 {
 		c.a.counts.writeFails.Add(uint64(len(report.Failed)))
 		log.Error("target refused updates", "failed", len(report.Failed), "err", report.Failed[0])
+		c.unrepaired()
+		return
 	}
 	due := c.target.due
-	c.target.due = nil
+	c.target.due, c.target.pause = nil, 0
 	for _, u := range due {
-		c.acknowledged(u, true)
+		c.acknowledged(u)
 	}
+}
+
+// unrepaired: a reconcile did not bring the target to what it is to hold. It is tried again, less and less often.
+func (c *core) unrepaired() {
+	t := &c.target
+	t.broken = true
+	t.owed, t.due = append(t.owed, t.due...), nil
+	t.pause = min(max(2*t.pause, time.Second), maxRepairPause)
+	t.after = c.now() + t.pause
 }
 
 // turn is the session's state callback.
