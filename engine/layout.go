@@ -65,10 +65,18 @@ type layout struct {
 	t     *offload.Tables
 	n     *locals
 	parts map[subject]*part
+	// claims are who asks for each entity, in order: the first has its way. One does, unless two edges give one address, or two names one interface.
+	claims map[p4rt.Key][]claim
+}
+
+// claim is an entity as a subject wants it.
+type claim struct {
+	by     subject
+	entity p4rt.Entity
 }
 
 func newLayout(t *offload.Tables, n *locals) *layout {
-	return &layout{t: t, n: n, parts: map[subject]*part{}}
+	return &layout{t: t, n: n, parts: map[subject]*part{}, claims: map[p4rt.Key][]claim{}}
 }
 
 // all names every subject of the view and of the layout.
@@ -96,7 +104,7 @@ func (l *layout) rebuild(v *view, touched map[subject]struct{}) (stages [][]p4rt
 	if l.movesPaths(v, touched) {
 		touched = l.all(v)
 	}
-	before, after := entitySet{}, entitySet{}
+	before, concerned := entitySet{}, entitySet{}
 	for _, s := range slices.SortedFunc(maps.Keys(touched), compareSubjects) {
 		old := l.parts[s]
 		next, err := l.build(v, s)
@@ -104,17 +112,19 @@ func (l *layout) rebuild(v *view, touched map[subject]struct{}) (stages [][]p4rt
 			errs = append(errs, fmt.Errorf("%s: %w", s, err))
 		}
 		if old != nil {
-			before.add(old)
+			l.note(old, &before, &concerned)
+			l.unclaim(s, old)
 			confirm = append(confirm, old.release()...)
 		}
 		if next == nil {
 			delete(l.parts, s)
 			continue
 		}
-		after.add(next)
+		l.note(next, &before, &concerned)
+		l.claim(s, next)
 		l.parts[s] = next
 	}
-	return diff(before, after), confirm, errs
+	return diff(before, l.now(&concerned)), confirm, errs
 }
 
 // movesPaths reports whether the ways to a peer differ from what vports and groups were built with.
@@ -279,11 +289,7 @@ func (l *layout) group(p *part, v *view, dest flow.Dest, domain []flow.VPortID) 
 
 // entities yields everything that the fixed tables are to hold.
 func (l *layout) entities(yield func(p4rt.Entity)) {
-	for _, p := range l.parts {
-		for _, stage := range p.stages {
-			for _, e := range stage {
-				yield(e)
-			}
-		}
+	for _, claims := range l.claims {
+		yield(claims[0].entity)
 	}
 }

@@ -314,3 +314,54 @@ func TestFlowsSpreadOverAddresses(t *testing.T) {
 		}
 	}
 }
+
+// TestOneEntryForTwo: an address that two edges give, or one edge twice, and an interface that goes by two names, are one entry, which stays while
+// anybody asks for it; with two, a target refuses the second, and no reconcile can want both.
+func TestOneEntryForTwo(t *testing.T) {
+	l, v, held := newLayout(tables(t), newLocals()), baseView(), map[p4rt.Key]p4rt.Entity{}
+	update := func(touched ...subject) {
+		t.Helper()
+		set := map[subject]struct{}{}
+		for _, s := range touched {
+			set[s] = struct{}{}
+		}
+		stages, _, errs := l.rebuild(v, set)
+		if len(errs) > 0 {
+			t.Fatal(errs)
+		}
+		for _, stage := range stages {
+			apply(t, held, stage)
+		}
+		seen := map[p4rt.Key]bool{}
+		l.entities(func(e p4rt.Entity) {
+			k := e.Key()
+			if seen[k] {
+				t.Errorf("wanted twice: %v", e)
+			}
+			seen[k] = true
+			if have, ok := held[k]; k.Kind != p4rt.KindMeterCell && (!ok || !same(have, e)) {
+				t.Errorf("installed %v, want %v", have, e)
+			}
+		})
+	}
+	update(subject{kind: subjectSelf})
+	own := len(held)
+	twice := append(vtep(2)[:1:1], vtep(2)[0])
+	v.edges["e2"] = Edge{ID: "e2", VTEPs: twice, Tunnel: offload.VXLAN}
+	update(peerSubject("e2"))
+	v.edges["e3"] = Edge{ID: "e3", VTEPs: vtep(2)[:1], Tunnel: offload.VXLAN} // e2 by its new name
+	update(peerSubject("e3"))
+	v.places[1], v.places[2] = place{edge: "e1", at: offload.Attachment{Port: 1}}, place{edge: "e1", at: offload.Attachment{Port: 1}}
+	update(vportSubject(1))
+	update(vportSubject(2))
+	delete(v.places, 1)
+	update(vportSubject(1))
+	delete(v.edges, "e2")
+	update(peerSubject("e2"))
+	delete(v.places, 2)
+	delete(v.edges, "e3")
+	update(vportSubject(2), peerSubject("e3"))
+	if len(held) != own {
+		t.Errorf("%d entries are left, want %d", len(held), own)
+	}
+}

@@ -10,16 +10,70 @@ import (
 // entitySet is a number of parts, by key within their stage.
 type entitySet [layoutStages]map[p4rt.Key]p4rt.Entity
 
-func (s *entitySet) add(p *part) {
+func (s *entitySet) set(stage int, k p4rt.Key, e p4rt.Entity) {
+	if s[stage] == nil {
+		s[stage] = map[p4rt.Key]p4rt.Entity{}
+	}
+	s[stage][k] = e
+}
+
+// note adds what a part concerns, and what stood for it before its claims change.
+func (l *layout) note(p *part, before, concerned *entitySet) {
 	for i, stage := range p.stages {
-		if s[i] == nil && len(stage) > 0 {
-			s[i] = make(map[p4rt.Key]p4rt.Entity, len(stage))
-		}
 		for _, e := range stage {
-			s[i][e.Key()] = e
+			k := e.Key()
+			if _, ok := concerned[i][k]; ok {
+				continue
+			}
+			concerned.set(i, k, e)
+			if claims := l.claims[k]; len(claims) > 0 {
+				before.set(i, k, claims[0].entity)
+			}
 		}
 	}
 }
+
+// now returns what stands for the concerned.
+func (l *layout) now(concerned *entitySet) (after entitySet) {
+	for i := range concerned {
+		for k := range concerned[i] {
+			if claims := l.claims[k]; len(claims) > 0 {
+				after.set(i, k, claims[0].entity)
+			}
+		}
+	}
+	return after
+}
+
+func (l *layout) claim(s subject, p *part) {
+	for _, stage := range p.stages {
+		for _, e := range stage {
+			k := e.Key()
+			at, own := slices.BinarySearchFunc(l.claims[k], s, claim.compare)
+			if own {
+				l.claims[k][at].entity = e
+				continue
+			}
+			l.claims[k] = slices.Insert(l.claims[k], at, claim{s, e})
+		}
+	}
+}
+
+func (l *layout) unclaim(s subject, p *part) {
+	for _, stage := range p.stages {
+		for _, e := range stage {
+			k := e.Key()
+			if at, own := slices.BinarySearchFunc(l.claims[k], s, claim.compare); own {
+				l.claims[k] = slices.Delete(l.claims[k], at, at+1)
+			}
+			if len(l.claims[k]) == 0 {
+				delete(l.claims, k)
+			}
+		}
+	}
+}
+
+func (c claim) compare(s subject) int { return compareSubjects(c.by, s) }
 
 // diff returns the updates that turn before into after: what is referred to first, deletes last and in reverse.
 func diff(before, after entitySet) [][]p4rt.Update {
