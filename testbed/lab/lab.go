@@ -286,13 +286,28 @@ func (l *Lab) waitNetwork(ctx context.Context, revision int64) error {
 	if err := l.store.WaitApplied(ctx, revision); err != nil {
 		return err
 	}
+	bindings := l.store.View().Bindings
 	for _, e := range l.edges {
-		here := len(l.store.View().Bindings.Edge(e.plan.name))
-		if err := e.waitReachable(ctx, len(l.edges)-1, here); err != nil {
+		if err := e.waitReachable(ctx, len(l.edges)-1, l.surelyKnown(e, bindings)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// surelyKnown counts the vports of which an edge has a place whatever is sent: those of the devices that it hosts.
+func (l *Lab) surelyKnown(e *edge, bindings *state.Bindings) int {
+	hosts := map[topology.DeviceID]bool{}
+	for _, b := range bindings.Edge(e.plan.name) {
+		hosts[b.Device] = true
+	}
+	n := 0
+	for b := range bindings.All() {
+		if hosts[b.Device] && l.plan.edge(b.Edge) != nil {
+			n++
+		}
+	}
+	return n
 }
 
 // waitLive waits until every edge has registered.
