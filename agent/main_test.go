@@ -63,12 +63,12 @@ func until(t *testing.T, missing func() string) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(60 * time.Second)
+	deadline := time.After(3 * time.Minute)
 	for what := missing(); what != ""; what = missing() {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("after 60 s: %s", what)
+			t.Fatalf("after three minutes: %s", what)
 		}
 	}
 }

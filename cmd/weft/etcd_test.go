@@ -16,25 +16,34 @@ import (
 	"github.com/weft-sdn/weft/testbed/certs"
 )
 
-// TestEtcd: a database as a process of its own, with certificates on both sides and passwords; commands are let in by flags or the environment.
-func TestEtcd(t *testing.T) {
-	atRoot(t)
+// secureDatabase runs weft etcd with TLS, and returns where it is. The current directory has etcd.crt, operator.crt, their keys and ca.crt.
+func secureDatabase(t *testing.T) (endpoint string) {
+	t.Helper()
 	ca, err := certs.New(".")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(ca.Issue("etcd"), ca.Issue("operator"), os.WriteFile("password", []byte("warp\n"), 0o600)); err != nil {
+	if err := errors.Join(ca.Issue("etcd"), ca.Issue("operator")); err != nil {
 		t.Fatal(err)
 	}
 	out := background(t, "etcd", "--dir", "db", "--listen", "https://127.0.0.1:0", "--no-fsync", "--cert", "etcd.crt", "--key", "etcd.key", "--ca", "ca.crt")
 	until(t, func() (bool, string) {
 		return strings.HasSuffix(out.String(), "\n"), "weft etcd prints " + out.String()
 	})
-	endpoint := strings.TrimSpace(out.String())
-	if !strings.HasPrefix(endpoint, "https://127.0.0.1:") {
+	if endpoint = strings.TrimSpace(out.String()); !strings.HasPrefix(endpoint, "https://127.0.0.1:") {
 		t.Fatalf("weft etcd prints %q", endpoint)
 	}
+	return endpoint
+}
+
+// TestEtcd: a database as a process of its own, with certificates on both sides and passwords; commands are let in by flags or the environment.
+func TestEtcd(t *testing.T) {
+	atRoot(t)
+	endpoint := secureDatabase(t)
 	requirePasswords(t, endpoint)
+	if err := os.WriteFile("password", []byte("warp\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 
 	tls := []string{"--etcd-ca", "ca.crt", "--etcd-cert", "operator.crt", "--etcd-key", "operator.key"}
 	password := []string{"--etcd-user", "weft", "--etcd-password-file", "password"}
@@ -80,11 +89,10 @@ func TestEtcd(t *testing.T) {
 	if got := foreground(t, "get", "vport/acme/web", "-o", "name"); got != "vport/acme/web\n" {
 		t.Errorf("get prints %s", got)
 	}
-	testFlowsOverTLS(t)
 }
 
 // secureAgent is the configuration of an edge whose database and status server want certificates, in the current directory.
-const secureAgent = `etcd: {endpoints: ["$WEFT_ETCD"], tls: {ca: ca.crt, cert: operator.crt, key: operator.key}, username: weft, passwordFile: password}
+const secureAgent = `etcd: {endpoints: ["$WEFT_ETCD"], tls: {ca: ca.crt, cert: operator.crt, key: operator.key}}
 listen: 127.0.0.1:0
 listenTLS: {cert: etcd.crt, key: etcd.key, ca: ca.crt}
 edges:
@@ -94,8 +102,14 @@ edges:
   uplinks: [{port: 256, mac: 02:ed:00:00:00:01, addresses: [192.0.2.2], gateways: [192.0.2.1]}]
 `
 
-// testFlowsOverTLS: weft flows finds an agent by the database, and is let in by its certificate alone.
-func testFlowsOverTLS(t *testing.T) {
+// TestFlowsOverTLS: weft flows finds an agent by the database, and is let in by its certificate alone.
+func TestFlowsOverTLS(t *testing.T) {
+	atRoot(t)
+	for name, value := range map[string]string{
+		"WEFT_ETCD": secureDatabase(t), "WEFT_ETCD_CA": "ca.crt", "WEFT_ETCD_CERT": "operator.crt", "WEFT_ETCD_KEY": "operator.key",
+	} {
+		t.Setenv(name, value)
+	}
 	dir, err := os.Getwd()
 	if err != nil {
 		t.Fatal(err)

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -64,24 +63,24 @@ func untilEdge(t *testing.T, id string) {
 	t.Helper()
 	want := regexp.MustCompile(`(?m)^` + id + ` +current`)
 	until(t, func() (bool, string) {
-		var stdout bytes.Buffer
-		run(t.Context(), []string{"edges"}, &stdout, io.Discard)
-		return want.Match(stdout.Bytes()), stdout.String()
+		var stdout, stderr bytes.Buffer
+		run(t.Context(), []string{"edges"}, &stdout, &stderr)
+		return want.Match(stdout.Bytes()), stdout.String() + stderr.String()
 	})
 }
 
-// until asks again and again until the answer is true; that it is not within a minute ends the test, with the last text.
+// until asks again and again until the answer is true; that it is not within three minutes ends the test, with the last text.
 func until(t *testing.T, ask func() (bool, string)) {
 	t.Helper()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(time.Minute); ; <-tick.C {
+	for deadline := time.Now().Add(3 * time.Minute); ; <-tick.C {
 		ok, text := ask()
 		if ok {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("not within a minute:\n%s", text)
+			t.Fatalf("not within three minutes:\n%s", text)
 		}
 	}
 }

@@ -62,13 +62,13 @@ func scriptUntil(ts *testscript.TestScript, neg bool, args []string) {
 	want := regexp.MustCompile("(?m)" + args[0])
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(time.Minute); ; <-tick.C {
+	for deadline := time.Now().Add(3 * time.Minute); ; <-tick.C {
 		err := ts.Exec("weft", args[1:]...)
 		if want.MatchString(ts.ReadFile("stdout")) {
 			return
 		}
 		if time.Now().After(deadline) {
-			ts.Fatalf("after a minute: no match for %q (%v)", args[0], err)
+			ts.Fatalf("after three minutes: no match for %q (%v)", args[0], err)
 		}
 	}
 }
