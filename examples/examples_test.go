@@ -1,6 +1,9 @@
 package examples_test
 
 import (
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/weft-sdn/weft/examples"
@@ -25,5 +28,45 @@ func TestDemo(t *testing.T) {
 	}
 	if both < 8 {
 		t.Errorf("%d legs for both families, want at least 8", both)
+	}
+}
+
+// TestScenarios: every scenario here is valid.
+func TestScenarios(t *testing.T) {
+	files, err := filepath.Glob("*.txtar")
+	if err != nil || len(files) < 2 {
+		t.Fatalf("%q, %v", files, err)
+	}
+	for _, file := range files {
+		s, err := scenario.ParseFile(file)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if _, err := topology.Load(scenario.NetworkFile, s.Network); err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+}
+
+// TestDocument: the example of docs/lab.md is examples/bridge.txtar.
+func TestDocument(t *testing.T) {
+	doc, err := os.ReadFile("../docs/lab.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	example, err := os.ReadFile("bridge.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var indented strings.Builder
+	for line := range strings.Lines(string(example)) {
+		if strings.TrimSpace(line) != "" {
+			indented.WriteString("    ")
+		}
+		indented.WriteString(line)
+	}
+	if !strings.Contains(string(doc), indented.String()) {
+		t.Error("docs/lab.md does not show examples/bridge.txtar as it is")
 	}
 }

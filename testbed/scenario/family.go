@@ -47,7 +47,7 @@ func narrowed(op Op, f Family) (Op, bool) {
 	return op, true
 }
 
-// both returns the family that an operation is left with, given that of its own and of its target.
+// only returns the family that an operation towards the target is left with in the run for f, given its own; false: it is not for f.
 func (t Target) only(own, f Family) (Family, bool) {
 	if !own.includes(f) || t.Addr.IsValid() && familyOf(t.Addr) != f {
 		return 0, false

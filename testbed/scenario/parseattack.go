@@ -14,7 +14,6 @@ const (
 	defaultQuietWithin = 300 * time.Millisecond
 )
 
-// firstEtherType is the least number that is an EtherType and no length (IEEE 802.3).
 func (p *parser) sweep(w *words) Sweep {
 	s := Sweep{Host: p.hostName(w, "host that sends"), Last: math.MaxUint16, Family: family(w), Within: w.duration("within", defaultSweepWithin)}
 	to, ok := w.option("to")

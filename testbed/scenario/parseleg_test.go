@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -159,6 +160,32 @@ func TestParseNewSteps(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, s.Legs[0].Steps[0].Op, equateAddrs); diff != "" {
 			t.Errorf("%s: %s", text, diff)
+		}
+	}
+}
+
+// TestDocumented: docs/lab.md has a row for every step, and names every option.
+func TestDocumented(t *testing.T) {
+	b, err := os.ReadFile("../../docs/lab.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc := string(b)
+	for verb := range operations {
+		if !strings.Contains(doc, "\n| `"+verb+" ") && !strings.Contains(doc, "\n| `"+verb+"`") {
+			t.Errorf("docs/lab.md has no row for %s", verb)
+		}
+		w := newWords([]string{verb})
+		operations[verb](&parser{scenario: &Scenario{}}, w, false)
+		for _, option := range w.known {
+			if !strings.Contains(doc, option) && verb != "trace" { // whose options are those of weft trace
+				t.Errorf("docs/lab.md does not name %s of %s", option, verb)
+			}
+		}
+	}
+	for _, name := range strings.Split(verbs, ", ") {
+		if !strings.Contains(doc, "`"+name) {
+			t.Errorf("docs/lab.md does not name %s", name)
 		}
 	}
 }
