@@ -20,6 +20,7 @@ type Printer struct {
 	layout  layout
 	headed  bool   // the table's header is written
 	current string // the leg under way; empty: none
+	told    string // the text of the leg that was told last
 }
 
 var _ scenario.Observer = (*Printer)(nil)
@@ -39,13 +40,20 @@ func (p *Printer) LegBegins(name, text string, number, total int) {
 		p.headed = true
 		fmt.Fprintf(p.w, "%s\n", p.style.paint(bold, p.layout.header()))
 	}
-	p.current = name
+	if text != "" && text != p.told {
+		p.indented(len(ok)+1, text, faint)
+	}
+	p.current, p.told = name, text
 	if p.style.Live {
-		line := fmt.Sprintf("%*s %s", len(ok), fmt.Sprintf("%d/%d", number, total), name)
-		if text != "" {
-			line += ": " + text
-		}
+		line := fmt.Sprintf("%*s %s, leg %d of %d", len(ok), "…", name, number, total)
 		fmt.Fprint(p.w, p.style.paint(faint, cut(line, p.style.width()-1)))
+	}
+}
+
+// indented prints text, in as many lines as it takes, behind so many blanks.
+func (p *Printer) indented(by int, text, color string) {
+	for _, line := range wrap(text, p.style.width()-by) {
+		fmt.Fprintf(p.w, "%*s%s\n", by, "", p.style.paint(color, line))
 	}
 }
 
@@ -54,7 +62,7 @@ func (p *Printer) StepEnds(r scenario.Result) {
 	if p.current != "" {
 		return
 	}
-	p.headed = false // a table goes on under a header of its own
+	p.headed, p.told = false, "" // a table goes on under a header of its own
 	mark, color := ok, green
 	if r.Err != nil {
 		mark, color = failed, red
@@ -87,19 +95,19 @@ func (p *Printer) LegEnds(r scenario.LegResult) {
 }
 
 // failure prints an error, which may have several lines, behind what it is of.
-func (p *Printer) failure(text string) {
-	for _, line := range wrap(text, p.style.width()-len(ok)-2) {
-		fmt.Fprintf(p.w, "%*s %s\n", len(ok), "", p.style.paint(red, line))
-	}
-}
+func (p *Printer) failure(text string) { p.indented(len(ok)+1, text, red) }
 
-// Finish prints what traces showed, the figures, and one line that says it all.
+// Finish prints what the columns are, what traces showed, the figures, and one line that says it all.
 func (p *Printer) Finish(r scenario.Report) {
+	if len(r.Legs) > 0 {
+		fmt.Fprintln(p.w)
+		p.indented(0, legend, faint)
+	}
 	for _, leg := range r.Legs {
 		if len(leg.Trace) > 0 {
 			fmt.Fprintf(p.w, "\n%s\n", p.style.paint(bold, "weft trace, in leg "+leg.Name))
 			for _, line := range leg.Trace {
-				fmt.Fprintf(p.w, "  %s\n", line)
+				p.hanging(line)
 			}
 		}
 	}
@@ -110,6 +118,23 @@ func (p *Printer) Finish(r scenario.Report) {
 		}
 	}
 	p.verdict(r)
+}
+
+// legend says what the columns are.
+const legend = "Packets: frames that hosts sent. Fast path: the share of them that P4 entries forwarded alone. Upcalls: those that an agent decided. " +
+	"Entries: flow entries that it installed. First, steady: the round trip of the leg's first packet, and the median of the later pings."
+
+// hanging prints a line of a trace; where it is broken, the rest is further in.
+func (p *Printer) hanging(line string) {
+	const margin, more = 2, 4
+	text := strings.TrimLeft(line, " ")
+	in := margin + len(line) - len(text)
+	for i, part := range wrap(text, p.style.width()-in-more) {
+		if i == 1 {
+			in += more
+		}
+		fmt.Fprintf(p.w, "%*s%s\n", in, "", part)
+	}
 }
 
 // units are those of the figures that the demo has.

@@ -22,7 +22,7 @@ func sample() (*scenario.Scenario, scenario.Report) {
 		{Name: "bridge-across-edges/ipv4", Family: 4, OK: true, Packets: 123456, FastPath: 123450, Upcalls: 6, Entries: 4, EntriesNow: 9, FirstPacketUS: 1234.5, RTTUS: 84.2, TookMS: 812},
 		{Name: "isolation/ipv6", Family: 6, Packets: 20, FastPath: 10, Upcalls: 6, Drops: 4, TookMS: 12345.6,
 			Error: "demo.txtar:20: quiet globex-app1: not as expected: globex-app1 received 3 frames since the leg began, want none"},
-		{Name: "trace/ipv4", Family: 4, OK: true, Packets: 1, FastPath: 1, RTTUS: 9.1234, Trace: []string{"verdict     forward to globex/web"}},
+		{Name: "trace/ipv4", Family: 4, OK: true, Packets: 1, FastPath: 1, RTTUS: 9.1234, Trace: []string{"verdict     forward to globex/web", "    packet" + strings.Repeat(" field=value", 9)}},
 	}
 	return s, scenario.Report{Target: "softswitch", Legs: legs, Figures: map[string]float64{"demo_ready": 1.23456, "agent_rss": 42}}
 }
@@ -47,14 +47,22 @@ func TestPlain(t *testing.T) {
 	want := `ok   line 3: ping a b 1.50 ms
        shown
      leg                   IP  packets   fast upcalls entries   first  steady
+     what it shows
 ok   bridge-across-edges IPv4  123,456 99.9 %       6       4 1.23 ms   84 µs
 FAIL isolation           IPv6       20 50.0 %       6       0       -       -
      demo.txtar:20: quiet globex-app1: not as expected: globex-app1 received 3
      frames since the leg began, want none
 ok   trace               IPv4        1  100 %       0       0       - 9.12 µs
 
+Packets: frames that hosts sent. Fast path: the share of them that P4 entries
+forwarded alone. Upcalls: those that an agent decided. Entries: flow entries
+that it installed. First, steady: the round trip of the leg's first packet, and
+the median of the later pings.
+
 weft trace, in leg trace/ipv4
   verdict     forward to globex/web
+      packet field=value field=value field=value field=value field=value
+          field=value field=value field=value field=value
 
 agent_rss                42 MB
 demo_ready               1.235 s
@@ -85,7 +93,7 @@ func TestWidth(t *testing.T) {
 
 func TestLive(t *testing.T) {
 	got := printed(Style{Width: 80, Live: true, Color: true})
-	for _, part := range []string{"\x1b[2m 1/3 bridge-across-edges/ipv4: what it shows\x1b[0m\r\x1b[K", red + failed + plain, green + ok + plain} {
+	for _, part := range []string{"\x1b[2mwhat it shows\x1b[0m", "\x1b[2m   … bridge-across-edges/ipv4, leg 1 of 3\x1b[0m\r\x1b[K", red + failed + plain, green + ok + plain} {
 		if !strings.Contains(got, part) {
 			t.Errorf("%q is not in %q", part, got)
 		}
