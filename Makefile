@@ -6,7 +6,7 @@ BIN := bin/weft
 
 .PHONY: help demo build test check p4 bench bench-p4 bench-demo fuzz
 help: ## this list
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 demo: build ## build, then show the reference network with real traffic (weft demo)
 	@$(BIN) demo
@@ -29,7 +29,7 @@ bench: bench-demo ## all benchmarks; FIGURE lines have the names that docs/bench
 	@$(GO) test -p 1 -run '^$$' -bench . -benchmem ./... | tee /dev/stderr | awk -f .ci/figures.awk
 
 bench-p4: ## FIGUREs of p4rt and the softswitch
-	@$(GO) test -p 1 -run '^$$' -bench . -benchmem ./p4rt ./softswitch/... | tee /dev/stderr | awk -f .ci/figures.awk
+	@$(GO) test -p 1 -run '^$$' -bench 'Weft|Wild|MillionEntries|WriteFlows|Writer' -benchtime 2s -count 3 -benchmem ./p4rt ./softswitch/pipeline ./softswitch | tee /dev/stderr | awk -f .ci/figures.awk
 
 bench-demo: build ## FIGUREs of the demo, each part a process of its own
 	@$(BIN) demo --processes --json | sed 's/.*"figures":{//; s/}.*//; s/"//g' | tr ',:' '\n ' | sed 's/^/FIGURE /; s/demo_ready.*/& s/; s/agent_rss.*/& MB/'

@@ -145,5 +145,5 @@ func BenchmarkWriteFlows(b *testing.B) {
 		c.write(updates...)
 		present += size
 	}
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "entries/s")
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "softswitch_inserts_per_s")
 }

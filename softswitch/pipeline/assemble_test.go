@@ -9,6 +9,7 @@ import (
 type asm struct {
 	types, headers, stacks, unions, unionTypes  []any
 	states, actions, tables, conds, calcs, sums []any
+	unionStacks                                 []any
 	counters, meters, registers, lists, learn   []any
 	profiles, vsets, egressTables, egressConds  []any
 	order                                       []string
@@ -155,7 +156,7 @@ func extractHeader(h string) m {
 func (a *asm) json() []byte {
 	b, err := json.Marshal(m{
 		"__meta__": m{"version": list(2, 23)}, "header_types": a.types, "headers": a.headers, "header_stacks": a.stacks,
-		"header_unions": a.unions, "header_union_types": a.unionTypes,
+		"header_unions": a.unions, "header_union_types": a.unionTypes, "header_union_stacks": a.unionStacks,
 		"errors": list(list("NoError", 0), list("PacketTooShort", 1), list("NoMatch", 2), list("StackOutOfBounds", 3),
 			list("HeaderTooShort", 4), list("ParserTimeout", 5), list("ParserInvalidArgument", 6)),
 		"parsers":   list(m{"name": "parser", "id": 0, "init_state": "start", "parse_states": a.states}),
@@ -193,6 +194,7 @@ type harness struct {
 
 func run(t testing.TB, a *asm, o Options) *harness {
 	t.Helper()
+	coverage.note(t.Name(), a.json())
 	p, err := Load(a.json())
 	if err != nil {
 		t.Fatal(err)

@@ -24,10 +24,7 @@ func (t *Table) apply(c *ctx) uint32 {
 	case act < 0:
 		return d.missNone
 	}
-	to := c.f[c.prog.slots:c.prog.temp0]
-	for i, v := range params {
-		to[i] = v
-	}
+	copy(c.f[c.prog.slots:c.prog.temp0], params)
 	if hit {
 		return d.hitCode[act]
 	}

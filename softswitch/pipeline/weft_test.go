@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -112,7 +113,7 @@ func TestWeftTunnel(t *testing.T) {
 }
 
 // BenchmarkWeft is the project's program: a flow table hit among 10k, in turn,
-// VXLAN out. mpps is in terms of this thread's processor time.
+// VXLAN out. softswitch_mpps is in terms of this thread's processor time.
 func BenchmarkWeft(b *testing.B) {
 	for _, sizes := range [][]int{{64}, {64, 128, 256, 576, 1024, 1500}} {
 		name := "64B"
@@ -149,5 +150,82 @@ func benchmarkWeft(b *testing.B, sizes []int) {
 		}
 		h.Process(1, frames[n])
 	}
-	b.ReportMetric(float64(b.N)*1e3/float64(cpuNow(b)-start), "mpps")
+	cpu := cpuNow(b) - start
+	b.StopTimer()
+	if len(sizes) > 1 { // the figures are those of mixed sizes
+		b.ReportMetric(float64(b.N)*1e3/float64(cpu), "softswitch_mpps")
+		b.ReportMetric(testing.AllocsPerRun(flows, func() { h.Process(1, frames[0]) }), "softswitch_allocs")
+	} else {
+		b.ReportMetric(float64(b.N)*1e3/float64(cpu), "mpps")
+	}
+}
+
+// BenchmarkWild is the same packet without an exact entry: 10k ternary entries
+// under 50 masks, of priorities in no order, of which one matches.
+func BenchmarkWild(b *testing.B) {
+	h := weft(b, Options{CPUPort: cpuPort})
+	forwardFlows(b, h, 0)
+	const entries, masks = 10000, 50
+	h.tbl(b, "ingress.flow_wild_v4").d.size = entries + 1
+	any := FieldMatch{Any: true}
+	for i := range entries {
+		n := i % masks
+		// 50 masks: prefix lengths of the two addresses, with and without ports
+		src, dst := 8+n%5*6, 31-n/5%5
+		port := any
+		if n >= masks/2 {
+			port = FieldMatch{Value: be(2, uint64(1000+i)), Mask: be(2, 0xffff)}
+		}
+		insert(b, h, "ingress.flow_wild_v4", Entry{
+			Match: []FieldMatch{{Value: be(2, 9), Mask: be(2, 0xffff)},
+				{Value: be(4, uint64(i)<<12), Mask: be(4, 0xffffffff<<(32-src)&0xffffffff)},
+				{Value: be(4, uint64(i)*0x9e3779b1&0xffffffff), Mask: be(4, 0xffffffff<<(32-dst)&0xffffffff)}, any, port, any, any},
+			Priority: int32(1 + (i*7919)%entries), Action: "ingress.drop_flow_wild_v4"})
+	}
+	insert(b, h, "ingress.flow_wild_v4", Entry{Match: []FieldMatch{{Value: be(2, 9), Mask: be(2, 0xffff)}, any, any, any, any, any, any},
+		Priority: 1, Action: "ingress.forward_flow_wild_v4", Params: [][]byte{be(3, tenantFlow), be(2, 5), be(1, 1)}})
+	out := 0
+	h.Machine.o.Emit = func(port uint16, f []byte) { out += len(f) * int(port/underlayPort) }
+	frame := udpFrame(10<<24+1, 10<<24+1000, 4000, 53, 22)
+	h.Process(1, frame)
+	if out != 64+50 {
+		b.Fatalf("%d bytes out", out)
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	b.ReportAllocs()
+	b.ResetTimer()
+	start := cpuNow(b)
+	for range b.N {
+		h.Process(1, frame)
+	}
+	b.ReportMetric(float64(b.N)*1e3/float64(cpuNow(b)-start), "softswitch_ternary_mpps")
+}
+
+// BenchmarkMillionEntries fills the exact flow table of the project's program; one operation is one entry.
+func BenchmarkMillionEntries(b *testing.B) {
+	const entries = 1_000_000
+	var per float64
+	for range b.N {
+		h := weft(b, Options{CPUPort: cpuPort})
+		t := h.tbl(b, "ingress.flow_exact_v4")
+		t.d.size = entries
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		e := Entry{Match: exact(be(2, 9), be(4, 10<<24+1), be(4, 0), be(1, 17), be(2, 4000), be(2, 53), be(1, 0)),
+			Action: "ingress.forward_flow_exact_v4", Params: [][]byte{be(3, tenantFlow), be(2, 5), be(1, 1)}, IdleTimeout: time.Minute}
+		for i := range entries {
+			binary.BigEndian.PutUint32(e.Match[2].Value, uint32(i))
+			if err := t.Insert(e); err != nil {
+				b.Fatal(err)
+			}
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		per = float64(after.HeapAlloc-before.HeapAlloc) / entries
+		runtime.KeepAlive(h)
+	}
+	b.ReportMetric(per, "softswitch_entry_bytes")
+	b.ReportMetric(float64(entries)*float64(b.N)/b.Elapsed().Seconds(), "table_inserts_per_s")
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -179,7 +178,7 @@ func TestWrap(t *testing.T) {
 			t.Errorf("%q: %s", text, diff)
 		}
 	}
-	if got := cut(fmt.Sprint("αβγδε"), 4); got != "αβγ…" {
+	if got := cut("αβγδε", 4); got != "αβγ…" {
 		t.Errorf("cut: %q", got)
 	}
 }

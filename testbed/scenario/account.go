@@ -8,7 +8,7 @@ import (
 )
 
 // settleTime bounds how long a leg waits, at its end, for frames that are under way.
-const settleTime = 5 * time.Second
+const settleTime = 20 * time.Second
 
 // settleInterval is between two readings of the accounts.
 const settleInterval = 25 * time.Millisecond

@@ -11,7 +11,6 @@ import (
 
 // background is a started step.
 type background struct {
-	text    string
 	moving  chan struct{} // closed when the transfer is under way
 	release chan struct{} // closed by finish: the last quarter may follow
 	done    chan struct{} // closed when the step ended
