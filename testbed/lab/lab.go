@@ -211,9 +211,17 @@ func (l *Lab) withStore(ctx context.Context, db database) (err error) {
 	})
 }
 
+// patience is how long a lab waits for its etcd to answer: the machine may be busy with other things.
+const patience = time.Minute
+
 // openStore connects to the database, for the lab as each agent does for itself. With edges, it holds what they need.
 func openStore(ctx context.Context, endpoints []string, logger *slog.Logger, linger time.Duration, edges ...string) (*state.Store, error) {
-	return state.Open(ctx, state.Config{Client: state.ClientConfig{Endpoints: endpoints}, Log: logger, Edges: edges, Linger: linger})
+	for deadline := time.Now().Add(patience); ; {
+		store, err := state.Open(ctx, state.Config{Client: state.ClientConfig{Endpoints: endpoints}, Log: logger, Edges: edges, Linger: linger})
+		if err == nil || ctx.Err() != nil || time.Now().After(deadline) {
+			return store, err
+		}
+	}
 }
 
 // Store is an edge's own connection to the database, if its agent is in this process: its views hold what the edge needs.

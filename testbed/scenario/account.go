@@ -7,8 +7,10 @@ import (
 	"time"
 )
 
-// settleTime bounds how long a leg waits, at its end, for frames that are under way.
-const settleTime = 5 * time.Second
+const (
+	settleTime = 20 * time.Second // that a leg waits at most, at its end, for frames that are under way
+	quietTime  = 5 * time.Second  // that it waits at most, at its beginning, for traffic to end that need not
+)
 
 // settleInterval is between two readings of the accounts.
 const settleInterval = 25 * time.Millisecond
@@ -47,9 +49,9 @@ func (r *run) accounted(ctx context.Context) (LegResult, error) {
 // step is the leg's own line, for errors that are of no single step.
 func (l Leg) step() Step { return Step{Line: l.Line, Text: "leg " + l.Name} }
 
-// quiesce waits until two readings are equal: what earlier steps sent has arrived. Traffic that does not end is left alone after settleTime.
+// quiesce waits until two readings are equal: what earlier steps sent has arrived. Traffic that does not end is left alone after quietTime.
 func (r *run) quiesce(ctx context.Context) (Accounts, error) {
-	accounts, err := r.steady(ctx, func(Accounts) bool { return true })
+	accounts, err := r.steady(ctx, quietTime, func(Accounts) bool { return true })
 	if errors.Is(err, errUnsteady) {
 		err = nil
 	}
@@ -58,9 +60,12 @@ func (r *run) quiesce(ctx context.Context) (Accounts, error) {
 
 // settle waits until nothing is under way and every frame since before is accounted for.
 func (r *run) settle(ctx context.Context, before Accounts) (Accounts, error) {
-	after, err := r.steady(ctx, func(now Accounts) bool {
+	after, err := r.steady(ctx, settleTime, func(now Accounts) bool {
 		return now.HostFrames-before.HostFrames == now.FastPath-before.FastPath+now.Upcalls-before.Upcalls+now.Drops-before.Drops
 	})
+	if after == (Accounts{}) {
+		after = before // there was no reading: nothing is known to have happened
+	}
 	if errors.Is(err, errUnsteady) {
 		var c LegResult
 		c.count(before, after)
@@ -72,11 +77,11 @@ func (r *run) settle(ctx context.Context, before Accounts) (Accounts, error) {
 
 var errUnsteady = errors.New("still changing")
 
-// steady reads the accounts until two readings in a row are equal and right, at most for settleTime. It returns the last reading in any case.
-func (r *run) steady(ctx context.Context, right func(Accounts) bool) (Accounts, error) {
+// steady reads the accounts until two readings in a row are equal and right, at most for so long. It returns the last reading in any case.
+func (r *run) steady(ctx context.Context, patience time.Duration, right func(Accounts) bool) (Accounts, error) {
 	ticker := time.NewTicker(settleInterval)
 	defer ticker.Stop()
-	deadline := time.Now().Add(settleTime)
+	deadline := time.Now().Add(patience)
 	last, err := r.accounts(ctx)
 	for err == nil {
 		select {

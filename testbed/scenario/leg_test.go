@@ -112,9 +112,9 @@ func TestSettle(t *testing.T) {
 	}{
 		"at once":    {[]scenario.Accounts{{HostFrames: 110, FastPath: 88, Upcalls: 16, Drops: 5}}, ""},
 		"late":       {[]scenario.Accounts{{HostFrames: 110, FastPath: 80, Upcalls: 15, Drops: 4}, {HostFrames: 110, FastPath: 85, Upcalls: 15, Drops: 4}, {HostFrames: 110, FastPath: 90, Upcalls: 15, Drops: 4}}, ""},
-		"by chance":  {[]scenario.Accounts{{HostFrames: 110, FastPath: 90, Upcalls: 15, Drops: 4}, {HostFrames: 111, FastPath: 90, Upcalls: 15, Drops: 4}}, "packets 11 = fast path 10 + upcalls 0 + drops 0 does not hold (-1) after 5s"},
-		"too many":   {[]scenario.Accounts{{HostFrames: 110, FastPath: 90, Upcalls: 17, Drops: 4}}, "packets 10 = fast path 10 + upcalls 2 + drops 0 does not hold (+2) after 5s"},
-		"not enough": {[]scenario.Accounts{{HostFrames: 110, FastPath: 80, Upcalls: 15, Drops: 4}}, "does not hold (-10) after 5s"},
+		"by chance":  {[]scenario.Accounts{{HostFrames: 110, FastPath: 90, Upcalls: 15, Drops: 4}, {HostFrames: 111, FastPath: 90, Upcalls: 15, Drops: 4}}, "packets 11 = fast path 10 + upcalls 0 + drops 0 does not hold (-1) after 20s"},
+		"too many":   {[]scenario.Accounts{{HostFrames: 110, FastPath: 90, Upcalls: 17, Drops: 4}}, "packets 10 = fast path 10 + upcalls 2 + drops 0 does not hold (+2) after 20s"},
+		"not enough": {[]scenario.Accounts{{HostFrames: 110, FastPath: 80, Upcalls: 15, Drops: 4}}, "does not hold (-10) after 20s"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s, err := scenario.Parse("test.txtar", []byte("leg x family=4\ntrace t/a dst=10.1.0.2\n"+head))

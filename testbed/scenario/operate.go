@@ -35,7 +35,7 @@ func (t Trace) within() time.Duration      { return t.Within }
 
 // within of these ends the waiting, which is not a failure of its own.
 func (e Expect) within() time.Duration { return e.Within + time.Second }
-func (q Quiet) within() time.Duration  { return q.Within + settleTime + time.Second }
+func (q Quiet) within() time.Duration  { return q.Within + quietTime + settleTime }
 
 func (p Ping) run(ctx context.Context, r *run) error { return r.measured(r.lab.Ping(ctx, p)) }
 func (t TCP) run(ctx context.Context, r *run) error  { return r.measured(r.lab.TCP(ctx, t)) }
