@@ -189,7 +189,7 @@ func TestAsksForWhatItWaitsFor(t *testing.T) {
 // TestRefusedIsNotAcknowledged: what the target refused is not acknowledged, and keeps its numbers, until a reconcile has brought the target there; a
 // flow that was refused goes, and its numbers come back.
 func TestRefusedIsNotAcknowledged(t *testing.T) {
-	c := detached(t, new(state.Store))
+	c := detached(t, idleStore(t))
 	var acks []int64
 	c.start(t.Context(), func(r int64) { acks = append(acks, r) })
 	answer := func(refused bool) {
