@@ -134,7 +134,8 @@ func TestExamples(t *testing.T) {
 	if err := os.WriteFile("agent.yaml", []byte(os.ExpandEnv(exampleAgent)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	background(t, "softswitch", "--no-p4", "--cpu-port", "510", "--grpc-server-addr", "unix:"+dir+"/sw")
+	background(t, "softswitch", "--no-p4", "--cpu-port", "510", "--grpc-server-addr", "unix:"+dir+"/sw",
+		"-i", "1@unix:"+dir+"/p1", "-i", "2@unix:"+dir+"/p2", "-i", "256@unix:"+dir+"/up")
 	background(t, "agent", "--config", "agent.yaml")
 	untilEdge(t, "nic1")
 
