@@ -25,8 +25,10 @@ import (
 
 const (
 	bmv2Program = "simple_switch_grpc"
-	dropPort    = 511                // of the pipeline
-	vethMTU     = port.MaxFrame - 18 // bytes of IP packet: what a port carries
+	dropPort    = 511  // of the pipeline
+	portRate    = 5000 // frames a second that hosts may give a port: well below what bmv2 can take, since it does not tell when it can't
+	portBurst   = 200  // frames beyond that: what its receive queue holds without it
+	roomForTags = 8    // bytes that a frame may be longer than its IP packet by, beside the Ethernet header
 )
 
 // bmv2 is a simple_switch_grpc in a network namespace of its own, which has no name: it goes with the process and the lab. Ports are veth pairs, whose
@@ -35,9 +37,11 @@ type bmv2 struct {
 	child     *child
 	socket    string // of gRPC
 	namespace netns.NsHandle
+	mtu       int
 	ports     map[uint16]*wire.End
 	patches   attached
 	access    attached // of patches: those to hosts
+	sockets   packetSockets
 }
 
 func newBMv2(cfg targetConfig) (target, error) {
@@ -48,7 +52,7 @@ func newBMv2(cfg targetConfig) (target, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("target bmv2: needs root, for network namespaces and veth pairs; use --target softswitch without")
 	}
-	t := &bmv2{socket: filepath.Join(cfg.dir, cfg.edge+".p4rt"), ports: cfg.ports, namespace: netns.None()}
+	t := &bmv2{socket: filepath.Join(cfg.dir, cfg.edge+".p4rt"), ports: cfg.ports, mtu: cfg.mtu + roomForTags, namespace: netns.None()}
 	args := []string{program, "--no-p4", "--device-id", strconv.FormatUint(cfg.deviceID, 10), "--log-console", "--log-level", "warn"}
 	help, err := exec.Command(program, "--help").CombinedOutput()
 	if err != nil {
@@ -75,6 +79,7 @@ func (t *bmv2) run(ctx context.Context) (err error) {
 		return errors.Join(err, t.patches.close())
 	}
 	defer func() { err = errors.Join(err, t.namespace.Close()) }()
+	defer t.sockets.close()
 	g, ctx := errgroup.WithContext(ctx)
 	for _, p := range t.patches {
 		g.Go(func() error { return p.Run(ctx) })
@@ -111,7 +116,8 @@ func (t *bmv2) plugIn() (err error) {
 		}
 	}
 	for n, end := range t.ports {
-		if err := makeVeth(switchVeth(n), labVeth(n)); err != nil {
+		index, err := makeVeth(switchVeth(n), labVeth(n), t.mtu)
+		if err != nil {
 			return err
 		}
 		p, err := port.OpenInterface(labVeth(n))
@@ -121,35 +127,42 @@ func (t *bmv2) plugIn() (err error) {
 		patch := wire.NewPatch(end, p)
 		t.patches = append(t.patches, patch)
 		if n <= lastAccess {
+			patch.Limit(portRate, portBurst)
 			t.access = append(t.access, patch)
+			t.sockets.watch(index)
 		}
 	}
 	return nil
 }
 
-// makeVeth makes a veth pair in the namespace of the thread, and brings both ends up.
-func makeVeth(a, b string) error {
+// makeVeth makes a veth pair in the namespace of the thread, brings both ends up and returns the index of the first. Segmentation is not left to a: bmv2
+// would make room for its longest frame in every slot of its receive queue, which would have few then.
+func makeVeth(a, b string, mtu int) (int, error) {
 	attributes := netlink.NewLinkAttrs()
-	attributes.Name, attributes.MTU = a, vethMTU
-	if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: attributes, PeerName: b, PeerMTU: vethMTU}); err != nil {
-		return fmt.Errorf("make veth pair %s, %s: %w", a, b, err)
+	attributes.Name, attributes.MTU = a, mtu
+	if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: attributes, PeerName: b, PeerMTU: uint32(mtu)}); err != nil {
+		return 0, fmt.Errorf("make veth pair %s, %s: %w", a, b, err)
 	}
-	for _, name := range []string{a, b} {
+	if err := disableOffloads(a); err != nil {
+		return 0, err
+	}
+	index := 0
+	for _, name := range []string{b, a} {
 		link, err := netlink.LinkByName(name)
 		if err == nil {
-			err = netlink.LinkSetUp(link)
+			index, err = link.Attrs().Index, netlink.LinkSetUp(link)
 		}
 		if err != nil {
-			return fmt.Errorf("bring up %s: %w", name, err)
+			return 0, fmt.Errorf("bring up %s: %w", name, err)
 		}
 	}
-	return nil
+	return index, nil
 }
 
 func (t *bmv2) serves(ctx context.Context) error { return waitForSocket(ctx, t.socket) }
 func (t *bmv2) address() string                  { return "unix:" + t.socket }
 func (t *bmv2) profile() p4rt.Profile            { return p4rt.BMv2() }
-func (t *bmv2) lost() uint64                     { return t.access.lost() }
+func (t *bmv2) lost() uint64                     { return t.access.lost() + t.sockets.dropped(int(t.child.pid.Load())) }
 func (t *bmv2) dial(ctx context.Context) (p4rt.Conn, error) {
 	return dialSocket(ctx, t.socket)
 }

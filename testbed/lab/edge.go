@@ -56,7 +56,7 @@ func newEdge(l *Lab, ep *edgePlan, program *program) (*edge, error) {
 
 // makeTarget makes the target that the lab's configuration asks for.
 func (e *edge) makeTarget(dir string) (err error) {
-	cfg := targetConfig{edge: e.plan.name, deviceID: uint64(e.plan.n), dir: dir, logger: e.logger, ports: map[uint16]*wire.End{offload.FirstUnderlay: e.uplink.Edge()}}
+	cfg := targetConfig{edge: e.plan.name, mtu: max(e.uplink.MTU, fabric.DefaultMTU), deviceID: uint64(e.plan.n), dir: dir, logger: e.logger, ports: map[uint16]*wire.End{offload.FirstUnderlay: e.uplink.Edge()}}
 	for n, a := range e.access {
 		cfg.ports[n] = a.cable.A()
 	}

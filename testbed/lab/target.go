@@ -29,6 +29,7 @@ type targetConfig struct {
 	edge     string
 	deviceID uint64
 	ports    map[uint16]*wire.End // the target's ends of the cables
+	mtu      int                  // longest IP packet on the cables, in bytes
 	dir      string               // for sockets and logs
 	logger   *slog.Logger
 }

@@ -21,10 +21,39 @@ type Patch struct {
 	end     *End
 	port    port.Port
 	dropped atomic.Uint64
+	pace    pace
+}
+
+// pace lets frames pass at a rate, and bursts up to a size. The zero value does not hold any up.
+type pace struct {
+	interval, burst time.Duration // between frames; what a burst may be ahead by
+	due             time.Time     // of the next frame
+}
+
+// wait returns when the next frame may pass.
+func (p *pace) wait() {
+	if p.interval == 0 {
+		return
+	}
+	now := time.Now()
+	if earliest := now.Add(-p.burst); p.due.Before(earliest) {
+		p.due = earliest
+	}
+	if ahead := p.due.Sub(now); ahead > 0 {
+		time.Sleep(ahead)
+	}
+	p.due = p.due.Add(p.interval)
 }
 
 // NewPatch takes over an end of a cable and a port; nobody else may receive from either.
 func NewPatch(end *End, p port.Port) *Patch { return &Patch{end: end, port: p} }
+
+// Limit bounds how many frames a second the port is given, beyond bursts of so many: for ports behind which nobody tells that there is no room. Call it
+// before Run. Frames wait in the cable's queue meanwhile.
+func (p *Patch) Limit(perSecond, burst int) {
+	p.pace.interval = time.Second / time.Duration(perSecond)
+	p.pace.burst = p.pace.interval * time.Duration(burst-1)
+}
 
 // Dropped counts frames that the port did not take.
 func (p *Patch) Dropped() uint64 { return p.dropped.Load() }
@@ -58,6 +87,7 @@ func (p *Patch) Run(ctx context.Context) error {
 	one := make([][]byte, 1)
 	p.end.SetReceiver(func(frame []byte) {
 		one[0] = frame
+		p.pace.wait()
 		if !p.send(one) {
 			p.dropped.Add(1)
 		}

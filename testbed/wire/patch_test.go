@@ -69,3 +69,28 @@ func TestPatchTellsOfALostPort(t *testing.T) {
 		t.Errorf("Run ended with %v", err)
 	}
 }
+
+func TestPatchLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := wire.New(wire.Config{})
+		run(t, c)
+		near, far := port.NewLink("near", "far", 100)
+		patch := wire.NewPatch(c.A(), near)
+		patch.Limit(10, 4)
+		go patch.Run(t.Context())
+		for i := range 20 {
+			c.B().Send(numbered(i))
+		}
+		for _, test := range []struct {
+			after time.Duration
+			want  int
+		}{{0, 4}, {time.Second, 14}, {time.Second, 20}} {
+			time.Sleep(test.after)
+			synctest.Wait()
+			if got := far.Queued(); got != test.want {
+				t.Errorf("%d frames came through, want %d", got, test.want)
+			}
+		}
+		near.Close()
+	})
+}
