@@ -25,8 +25,9 @@ var anything = []string{"*"}
 var mayImport = map[string][]string{
 	"packet":      {},
 	"flow":        {"packet"},
-	"topology":    {"flow", "packet"},
-	"sim":         {"topology", "flow", "packet"},
+	"filter":      {"flow", "packet"},
+	"topology":    {"filter", "flow", "packet"},
+	"sim":         {"topology", "filter", "flow", "packet"},
 	"p4rt":        {},
 	"p4src":       {},
 	"offload":     {"flow", "p4rt", "packet"},

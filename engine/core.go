@@ -51,6 +51,7 @@ type core struct {
 	effects  *effects
 	aging    aging
 	errors   *limiter
+	logged   *limiter // by chain
 	buf, cut []byte
 }
 
@@ -63,7 +64,7 @@ type mark struct {
 func newCore(a *Agent) *core {
 	c := &core{
 		a: a, ctx: context.Background(), ack: func(int64) {}, begin: time.Now(), snap: new(topology.Snapshot), view: newView(a.cfg.Self, a.cfg.Links),
-		locals: newLocals(), placer: offload.NewPlacer(a.tables), flows: newFlowTable(), errors: newLimiter(errorRate, errorBurst),
+		locals: newLocals(), placer: offload.NewPlacer(a.tables), flows: newFlowTable(), errors: newLimiter(errorRate, errorBurst), logged: newLimiter(logRate, logBurst),
 		holds: newHolds(), devices: newDevices(a.cfg.Store), low: 1,
 		target: targetState{flows: map[p4rt.Key]p4rt.Entity{}, open: map[uint64]struct{}{}},
 	}
@@ -161,6 +162,7 @@ func (c *core) tick() {
 	c.repair()
 	c.retry(now)
 	c.errors.sweep(now)
+	c.logged.sweep(now)
 	c.age(now)
 	c.effects.sweep(now)
 	c.devices.sweep(now)

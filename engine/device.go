@@ -39,7 +39,7 @@ func (d *devices) drop(id topology.DeviceID) {
 
 // has reports whether a device is in the view.
 func (c *core) has(id topology.DeviceID) bool {
-	return c.snap.Bridge(id) != nil || c.snap.Router(id) != nil
+	return c.snap.Has(id)
 }
 
 // depend keeps the devices that a flow relies on.
@@ -54,10 +54,20 @@ func (c *core) depend(f *installedFlow) {
 			}
 			id = p.Device
 		}
-		if !slices.Contains(f.devices, id) {
-			f.devices = append(f.devices, id)
-			c.devices.keep(id)
+		c.keepFor(f, id)
+		if chain := c.snap.Chain(id); chain != nil {
+			for _, used := range chain.Used {
+				c.keepFor(f, used)
+			}
 		}
+	}
+}
+
+// keepFor keeps a device for a flow, once.
+func (c *core) keepFor(f *installedFlow, id topology.DeviceID) {
+	if !slices.Contains(f.devices, id) {
+		f.devices = append(f.devices, id)
+		c.devices.keep(id)
 	}
 }
 

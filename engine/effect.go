@@ -46,6 +46,7 @@ func (e *effects) wait() { e.wg.Wait() }
 func (c *core) carryOut(list []sim.Effect) (lost bool, wait question) {
 	for _, e := range list {
 		switch e.Kind {
+		case sim.LogRule: // log.go
 		case sim.AskNeighbour:
 			q := question{neighbour{e.Port, e.Addr}, e.Asked}
 			if e.Hold {

@@ -25,6 +25,7 @@ type Stats struct {
 	HeldDrops    uint64 `json:"held_drops"`     // of these, in vain
 	Errors       uint64 `json:"errors"`         // ICMP errors sent
 	ErrorsUnsent uint64 `json:"errors_unsent"`  // ICMP errors over the rate
+	Unlogged     uint64 `json:"unlogged"`       // decisions that a rule wanted logged, over the rate
 	Learnt       uint64 `json:"learnt"`         // MACs and neighbours that went to the database
 	EffectFails  uint64 `json:"effect_fails"`   // what could not be stored: too much at once, or the database refused
 	Aged         uint64 `json:"aged"`           // learnt MACs forgotten
@@ -36,11 +37,11 @@ type Stats struct {
 }
 
 type counts struct {
-	packetIns, malformed, underlay, unhandled, outDrops   atomic.Uint64
-	upcalls, drops, held, heldDrops, errors, errorsUnsent atomic.Uint64
-	learnt, effectFails, aged                             atomic.Uint64
-	loads, loadDrops, unknownKeys                         atomic.Uint64
-	installed, removed, notInstalled, writeFails          atomic.Uint64
+	packetIns, malformed, underlay, unhandled, outDrops             atomic.Uint64
+	upcalls, drops, held, heldDrops, errors, errorsUnsent, unlogged atomic.Uint64
+	learnt, effectFails, aged                                       atomic.Uint64
+	loads, loadDrops, unknownKeys                                   atomic.Uint64
+	installed, removed, notInstalled, writeFails                    atomic.Uint64
 }
 
 // Stats returns a copy of the counts.
@@ -49,7 +50,7 @@ func (a *Agent) Stats() Stats {
 	s := Stats{
 		PacketIns: c.packetIns.Load(), QueueDrops: a.queue.dropped(), Malformed: c.malformed.Load(), Underlay: c.underlay.Load(),
 		Unhandled: c.unhandled.Load(), OutDrops: c.outDrops.Load(), Upcalls: c.upcalls.Load(), Drops: c.drops.Load(), Held: c.held.Load(),
-		Loads: c.loads.Load(), LoadDrops: c.loadDrops.Load(), UnknownKeys: c.unknownKeys.Load(), HeldDrops: c.heldDrops.Load(), Errors: c.errors.Load(), ErrorsUnsent: c.errorsUnsent.Load(), Learnt: c.learnt.Load(),
+		Loads: c.loads.Load(), LoadDrops: c.loadDrops.Load(), UnknownKeys: c.unknownKeys.Load(), HeldDrops: c.heldDrops.Load(), Errors: c.errors.Load(), ErrorsUnsent: c.errorsUnsent.Load(), Unlogged: c.unlogged.Load(), Learnt: c.learnt.Load(),
 		EffectFails: c.effectFails.Load(), Aged: c.aged.Load(), Removed: c.removed.Load(), Installed: c.installed.Load(),
 		NotInstalled: c.notInstalled.Load(), WriteFails: c.writeFails.Load(),
 	}

@@ -27,6 +27,7 @@ func (c *core) upcall(f *packet.Frame, ingress flow.VPortID, local uint16, reaso
 	if c.load(res.Effects, f.Data, ingress, local) {
 		return
 	}
+	c.logRules(res, f, ingress)
 	unlearnt, wait := c.carryOut(res.Effects)
 	if wait.port != 0 {
 		if c.hold(awaited{neighbour: wait.neighbour}, f.Data, ingress, local) {

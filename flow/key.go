@@ -36,7 +36,8 @@ func (a Addr) Netip(etherType uint16) netip.Addr {
 	return netip.Addr{}
 }
 
-func (a Addr) halves() (hi, lo uint64) {
+// Halves returns the address as two numbers, the upper half first.
+func (a Addr) Halves() (hi, lo uint64) {
 	return binary.BigEndian.Uint64(a[:8]), binary.BigEndian.Uint64(a[8:])
 }
 
@@ -48,15 +49,15 @@ func addrFromHalves(hi, lo uint64) (a Addr) {
 
 // And returns the bitwise conjunction.
 func (a Addr) And(b Addr) Addr {
-	ah, al := a.halves()
-	bh, bl := b.halves()
+	ah, al := a.Halves()
+	bh, bl := b.Halves()
 	return addrFromHalves(ah&bh, al&bl)
 }
 
 // Or returns the bitwise disjunction.
 func (a Addr) Or(b Addr) Addr {
-	ah, al := a.halves()
-	bh, bl := b.halves()
+	ah, al := a.Halves()
+	bh, bl := b.Halves()
 	return addrFromHalves(ah|bh, al|bl)
 }
 

@@ -80,8 +80,8 @@ func (m *Mask) agree(p, k *Key) bool {
 
 // Bits returns the number of bits that were read.
 func (m Mask) Bits() int {
-	sh, sl := m.Src.halves()
-	dh, dl := m.Dst.halves()
+	sh, sl := m.Src.Halves()
+	dh, dl := m.Dst.Halves()
 	return bits.OnesCount64(sh) + bits.OnesCount64(sl) + bits.OnesCount64(dh) + bits.OnesCount64(dl) +
 		bits.OnesCount64(m.SrcMAC.Uint64()) + bits.OnesCount64(m.DstMAC.Uint64()) +
 		bits.OnesCount32(uint32(m.Ingress)) + bits.OnesCount16(m.EtherType) +
@@ -96,7 +96,7 @@ func (m Mask) IsZero() bool { return m == Mask{} }
 
 // PrefixLen returns n if the address mask is that of an n-bit prefix in the family that etherType names.
 func (a Addr) PrefixLen(etherType uint16) (n int, ok bool) {
-	hi, lo := a.halves()
+	hi, lo := a.Halves()
 	if etherType == packet.EtherTypeIPv4 {
 		n = bits.OnesCount32(binary.BigEndian.Uint32(a[12:]))
 	} else {

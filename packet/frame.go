@@ -181,6 +181,9 @@ func (f *Frame) TOS() uint8 {
 	return 0
 }
 
+// DSCP returns the differentiated services code point (RFC 2474).
+func (f *Frame) DSCP() uint8 { return f.TOS() >> 2 }
+
 // DontFragment reports whether routers must not fragment the packet: IPv4 with DF, and all IPv6.
 func (f *Frame) DontFragment() bool { return f.Is6() || f.Is4() && f.Data[f.L3+6]&0x40 != 0 }
 

@@ -9,10 +9,15 @@ import (
 )
 
 // bridge: a copy enters a bridge by port p (B1–B5).
-//  1. learn the source
-//  2. answer ARP and ND from the cache
-//  3. known unicast to its port, the rest is flooded
+//  1. chains of what comes in: what they refuse is not learnt from
+//  2. learn the source
+//  3. answer ARP and ND from the cache
+//  4. known unicast to its port, through the chains of what goes out; the rest is flooded
 func (s *Simulator) bridge(b *topology.Bridge, p *topology.VPort, h *hop) {
+	if s.filterIn(b.Filters, p, h) == refused {
+		s.unlearnt(b, p, h)
+		return
+	}
 	s.learn(b, p, h)
 	if s.suppress(b, p, h) {
 		return
@@ -31,7 +36,10 @@ func (s *Simulator) bridge(b *topology.Bridge, p *topology.VPort, h *hop) {
 			s.drop(h, DropSamePort, false)
 			return
 		}
-		s.send(h, s.vport(port))
+		out := s.vport(port)
+		if s.filterOut(b.Filters, p, out, h) == pass {
+			s.send(h, out)
+		}
 		return
 	}
 	s.dep(topology.DeviceDep(b.ID))
@@ -40,6 +48,18 @@ func (s *Simulator) bridge(b *topology.Bridge, p *topology.VPort, h *hop) {
 		return
 	}
 	s.floodFrom(b, p, h, true)
+}
+
+// unlearnt: a frame was refused before its source was learnt. The guard KnownSource would let other frames of that source pass without being learnt
+// from, so only the refusal of a source that is known is installed.
+func (s *Simulator) unlearnt(b *topology.Bridge, p *topology.VPort, h *hop) {
+	if h.rewritten || s.origin != nil || p.ID != s.ingress {
+		return
+	}
+	s.dep(topology.FDBDep(b.ID, h.src))
+	if at, ok := b.FDB(h.src); !ok || at != p.ID {
+		s.notInstallable("refused before its source was learnt")
+	}
 }
 
 // learn notes where the source is, if that is new (B2). At the ingress vport the guard KnownSource stands for the source MAC; a further bridge reads it.

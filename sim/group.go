@@ -11,6 +11,14 @@ import (
 type floodStep struct {
 	bridge *topology.Bridge
 	in     *topology.VPort
+	mark   uint32
+	apart  bool // behind a chain: its members are not the group's
+}
+
+// apart is a member that gets a copy of its own, since a chain said so of that copy.
+type apart struct {
+	port flow.VPortID
+	mark uint32
 }
 
 // floodFrom sends a copy to all ports of the bridge but the one that it came in by, over linked bridges too (B1, E10). Exterior members get it as one
@@ -19,13 +27,17 @@ func (s *Simulator) floodFrom(b *topology.Bridge, p *topology.VPort, h *hop, unk
 	if s.res.Trace != nil {
 		s.res.Trace.add(s, h, "floods "+h.dst.String())
 	}
-	s.flood = append(s.flood[:0], floodStep{b, p})
-	s.members, s.routers, s.missing = s.members[:0], s.routers[:0], false
+	s.flood = append(s.flood[:0], floodStep{bridge: b, in: p, mark: h.mark})
+	s.members, s.apart, s.routers, s.missing = s.members[:0], s.apart[:0], s.routers[:0], false
 	whole := true
 	for i := 0; i < len(s.flood); i++ {
 		whole = s.floodBridge(i, h, unknown) && whole
 	}
 	sent := s.floodMembers(b, p, h, whole)
+	for _, m := range s.apart {
+		s.deliver(h, m.port.Dest())
+		sent = true
+	}
 	for _, r := range s.routers {
 		s.work = append(s.work, r)
 		sent = true
@@ -46,7 +58,7 @@ func (s *Simulator) floodBridge(i int, h *hop, unknown bool) bool {
 			s.dep(topology.DeviceDep(b.ID))
 			if at, ok := b.FDB(h.dst); ok {
 				if at != in.ID {
-					s.floodPort(at, h)
+					s.floodPort(i, at, h)
 				}
 				return false
 			}
@@ -57,18 +69,32 @@ func (s *Simulator) floodBridge(i int, h *hop, unknown bool) bool {
 	}
 	for _, id := range b.Ports {
 		if id != in.ID {
-			s.floodPort(id, h)
+			s.floodPort(i, id, h)
 		}
 	}
 	return true
 }
 
-func (s *Simulator) floodPort(id flow.VPortID, h *hop) {
-	v := s.snap.VPort(id)
+// floodPort sends the copy of step i out of a port.
+func (s *Simulator) floodPort(i int, id flow.VPortID, h *hop) {
+	v, step := s.snap.VPort(id), s.flood[i]
 	if v == nil || v.AdminDown {
 		return
 	}
-	if v.Exterior {
+	filtered := filtersOut(step.bridge.Filters, v)
+	copied := *h
+	copied.mark = step.mark
+	if filtered {
+		s.dep(topology.VPortDep(id))
+		if s.filterCopy(func() verdict { return s.filterOut(step.bridge.Filters, step.in, v, &copied) }) == refused {
+			return
+		}
+	}
+	switch {
+	case v.Exterior && (filtered || step.apart):
+		s.apart = append(s.apart, apart{id, copied.mark})
+		return
+	case v.Exterior:
 		s.members = append(s.members, id)
 		return
 	}
@@ -83,12 +109,17 @@ func (s *Simulator) floodPort(id flow.VPortID, h *hop) {
 		return
 	}
 	if peer.Kind == topology.DeviceBridge {
-		if x := s.snap.Bridge(peer.Device); x != nil && !slices.ContainsFunc(s.flood, func(f floodStep) bool { return f.bridge == x }) {
-			s.flood = append(s.flood, floodStep{x, peer})
+		x := s.snap.Bridge(peer.Device)
+		if x == nil || slices.ContainsFunc(s.flood, func(f floodStep) bool { return f.bridge == x }) {
+			return
+		}
+		behind := step.apart || filtered || topology.FiltersIn(x.Filters, peer)
+		if s.filterCopy(func() verdict { return s.filterIn(x.Filters, peer, &copied) }) == pass {
+			s.flood = append(s.flood, floodStep{x, peer, copied.mark, behind})
 		}
 		return
 	}
-	r := *h
+	r := copied
 	r.port, r.branch = v.Peer, true
 	s.routers = append(s.routers, r)
 }

@@ -82,7 +82,7 @@ func TestPartial(t *testing.T) {
 					t.Fatalf("seed %d world %d packet %d: installs what is incomplete", seed, n, i)
 				}
 				for _, id := range ids {
-					if loaded[id] || w.Snap.Bridge(id) == nil && w.Snap.Router(id) == nil {
+					if loaded[id] || !w.Snap.Has(id) {
 						t.Fatalf("seed %d world %d packet %d: asks for device %d, which is loaded or nothing", seed, n, i, id)
 					}
 					partial, _ = partial.With(w.Part(map[topology.DeviceID]bool{id: true}))

@@ -97,6 +97,8 @@ const (
 	DropTooBig                   // router: longer than the MTU and must not be fragmented (R3)
 	DropNoNeighbour              // router: nobody on the link can have the next hop's address
 	DropNoAddress                // router: the port has no address to ask from
+	DropFiltered                 // a rule, or the end of a chain (F1)
+	DropChainLoop                // chains that jump in a loop: never written, so a fault
 	DropUnreachable              // the destination is bound nowhere (E14), or the neighbour does not answer (R4): see Lost
 )
 
@@ -105,7 +107,7 @@ func (d DropReason) String() string {
 	names := [...]string{
 		"none", "no such vport", "port down", "unlinked port", "too many devices", "invalid source mac", "same port", "unknown mac", "no members",
 		"not our mac", "multicast", "not ip", "malformed", "not our address", "unsolicited", "local address", "unforwardable address", "no route",
-		"reject route", "blackhole", "ttl expired", "too big", "no neighbour", "no address", "unreachable",
+		"reject route", "blackhole", "ttl expired", "too big", "no neighbour", "no address", "filtered", "chain loop", "unreachable",
 	}
 	if int(d) < len(names) {
 		return names[d]
@@ -123,6 +125,7 @@ const (
 	LearnNeighbour                             // router port Port: Addr is at MAC (R4)
 	AskNeighbour                               // router port Port: Addr is wanted; the request is among Originated, unless it was Asked already
 	Load                                       // Device is not in the snapshot (E7): when it is, the packet is to be decided anew. Nothing else of the result counts
+	LogRule                                    // the rule with number Rule of chain Device decided about a packet that came by Port, and wants it logged
 	ConfirmNeighbour                           // router port Port: the station at MAC says that it still has Addr, as is known. An answer to a probe
 )
 
@@ -133,6 +136,7 @@ type Effect struct {
 	Port      flow.VPortID
 	MAC       packet.MAC
 	Addr      netip.Addr
+	Rule      uint16
 	Solicited bool // LearnNeighbour: answers a question. If neither this nor Unasked, it contradicts an entry, whose MAC is to be probed first
 	Unasked   bool // LearnNeighbour: there is no entry in this snapshot. To be refused unless the database says that somebody asked
 	Asked     bool // AskNeighbour: the database says that it was asked; retry at intervals with Simulator.Ask

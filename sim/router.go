@@ -9,9 +9,9 @@ import (
 )
 
 // router: a copy enters a router by port p.
-//  1. ARP and ND; the port's MAC
+//  1. ARP and ND; the port's MAC; chains of what comes in (R8)
 //  2. longest prefix match (R1), own addresses (R2), errors (R3)
-//  3. TTL, MTU, next hop (R3, R4)
+//  3. TTL, chains of what goes out (R8), MTU, next hop (R3, R4)
 //  4. rewrite and out (R6)
 func (s *Simulator) router(r *topology.Router, p *topology.VPort, h *hop) {
 	switch {
@@ -31,6 +31,9 @@ func (s *Simulator) router(r *topology.Router, p *topology.VPort, h *hop) {
 	v6, ip := s.readFamily()
 	if !ip {
 		s.drop(h, DropNotIP, false)
+		return
+	}
+	if s.filterIn(r.Filters, p, h) == refused {
 		return
 	}
 	m := r.Routes.Lookup(&s.key.Dst, &s.key.Src, v6)
@@ -98,7 +101,7 @@ func (s *Simulator) forward(r *topology.Router, p *topology.VPort, h *hop, to to
 		s.drop(h, DropPortDown, false)
 		return
 	}
-	if !s.fits(r, p, h, out.MTU) {
+	if s.filterOut(r.Filters, p, out, h) == refused || !s.fits(r, p, h, out.MTU) {
 		return
 	}
 	next := to.Via

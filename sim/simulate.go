@@ -22,6 +22,7 @@ const (
 // A packet's way through it:
 //  1. Simulate: the ingress vport and the source MAC
 //  2. enter: a device receives a copy by a port → bridge.go, router.go
+//     filter.go: their chains, on the way in and out
 //  3. send: a device emits a copy through a port → deliver, or enter the peer's device
 //  4. finish: what was read and decided becomes the result
 //  5. the same for each packet that was originated on the way
@@ -44,6 +45,7 @@ type Simulator struct {
 	lost    Lost
 	flood   []floodStep
 	members []flow.VPortID
+	apart   []apart
 	routers []hop
 	missing bool // the flood reaches devices that are not loaded
 }
@@ -59,6 +61,7 @@ type hop struct {
 	branch    bool         // a copy made by a flood
 	lastIn    flow.VPortID // by which the last router that forwarded it got it; 0: none did
 	lastSrc   packet.MAC   // its source there
+	mark      uint32       // set by a rule
 }
 
 // origin is a packet to be simulated after the one that caused it.

@@ -151,7 +151,7 @@ func (s *Store) commit(ctx context.Context, put []*topology.Object, del []topolo
 		if old := before.Get(o.Ref()); old != nil {
 			c.Status = old.Status
 		}
-		if c.Status.ID == 0 && hasID(c.Kind) {
+		if c.Status.ID == 0 && c.Kind.HasID() {
 			id, err := ids.next()
 			if err != nil {
 				return 0, fmt.Errorf("state: %v: %w", c.Ref(), err)
@@ -189,11 +189,6 @@ func (s *Store) commit(ctx context.Context, put []*topology.Object, del []topolo
 	}
 	s.desired = desired{set: after, generation: rev, top: ids.last}
 	return rev, nil
-}
-
-// hasID reports whether objects of the kind have an id.
-func hasID(k topology.Kind) bool {
-	return k == topology.KindBridge || k == topology.KindRouter || k == topology.KindVPort
 }
 
 // diffObjects writes the objects that differ, and returns which.
@@ -262,7 +257,7 @@ func decodeObject(key string, value []byte) (*topology.Object, error) {
 	if err := json.Unmarshal(value, o); err != nil {
 		return nil, fmt.Errorf("%w: key %s: %w", ErrCodec, key, err)
 	}
-	if o.Ref() != ref || hasID(o.Kind) != flow.VPortID(o.Status.ID).IsValid() {
+	if o.Ref() != ref || o.Kind.HasID() != flow.VPortID(o.Status.ID).IsValid() {
 		return nil, fmt.Errorf("%w: key %s holds %v with id %d", ErrCodec, key, o.Ref(), o.Status.ID)
 	}
 	return o, nil

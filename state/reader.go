@@ -215,7 +215,7 @@ func (m *batch) putRecord(k deviceKey, e Event) error {
 		return fmt.Errorf("%w: key %s: %w", ErrCodec, e.Key, err)
 	}
 	id := uint32(k.device)
-	fits := o.Kind == topology.KindBridge || o.Kind == topology.KindRouter
+	fits := o.Kind.HasID() && o.Kind != topology.KindVPort
 	if k.record == recordPort {
 		id, fits = uint32(k.port), o.Kind == topology.KindVPort
 	}
@@ -236,10 +236,8 @@ func (m *batch) remove(k deviceKey) {
 		if p := m.before.VPort(k.port); p != nil && (p.Device == k.device || p.Device == 0) {
 			ref = topology.Ref{Kind: topology.KindVPort, Tenant: p.Tenant, Name: p.Name}
 		}
-	} else if b := m.before.Bridge(k.device); b != nil {
-		ref = topology.Ref{Kind: topology.KindBridge, Tenant: b.Tenant, Name: b.Name}
-	} else if r := m.before.Router(k.device); r != nil {
-		ref = topology.Ref{Kind: topology.KindRouter, Tenant: r.Tenant, Name: r.Name}
+	} else {
+		ref, _ = m.before.Ref(k.device)
 	}
 	if ref.Kind != "" {
 		m.topo.Delete = append(m.topo.Delete, ref)

@@ -275,6 +275,20 @@ func article(v any) string {
 		return "an IP address such as 10.0.0.1 or 2001:db8::1"
 	case packet.MAC:
 		return "a MAC such as 02:00:00:00:00:01"
+	case AddrSpec:
+		return "an address or prefix such as 10.0.0.1, 10.0.0.0/24 or 2001:db8::/64"
+	case PortRange:
+		return "a port or range of ports such as 80 or 8000-8080"
+	case Protocol:
+		return "a protocol: tcp, udp, sctp, icmp, icmpv6, igmp, gre or a number"
+	case EtherType:
+		return "a type of frames: ipv4, ipv6, arp or a number such as 0x88cc"
+	case ICMPType:
+		return "an ICMP type, or type and code, such as 8 or 3/4"
+	case Fragment:
+		return "a class of fragments: whole, first or later"
+	case FlagSpec:
+		return "TCP flags such as syn or syn+!ack"
 	}
 	return fmt.Sprintf("a %T", v)
 }

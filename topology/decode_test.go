@@ -101,7 +101,7 @@ func TestDecode(t *testing.T) {
 func TestErrors(t *testing.T) {
 	for _, tt := range []struct{ old, new, want string }{
 		{"unknownUnicast: drop", "unknownUnicast: maybe", `net.yaml:5: bridge acme/web: spec.unknownUnicast: "maybe" is no mode; use flood or drop`},
-		{"unknownUnicast: drop", "unknownunicast: drop", "net.yaml:5: bridge acme/web: spec.unknownunicast: is not a known field; use one of unknownUnicast, macs, neighbours"},
+		{"unknownUnicast: drop", "unknownunicast: drop", "net.yaml:5: bridge acme/web: spec.unknownunicast: is not a known field; use one of unknownUnicast, macs, neighbours, filters"},
 		{"port: vm}", "port: r-web}", `net.yaml:7: bridge acme/web: spec.macs[0].port: "r-web" is a port of router acme/r; name a port of bridge acme/web`},
 		{`{mac: "02:00:00:00:00:09"`, `{mac: "03:00:00:00:00:09"`, `net.yaml:7: bridge acme/web: spec.macs[0].mac: "03:00:00:00:00:09" is not the MAC of one station; use one with an even first byte, such as 02:00:00:00:00:01`},
 		{`{mac: "02:00:00:00:00:09"`, `{mac: "02:00"`, `net.yaml:7: bridge acme/web: spec.macs[0].mac: "02:00" is not a MAC such as 02:00:00:00:00:01`},
@@ -116,7 +116,7 @@ func TestErrors(t *testing.T) {
 		{"{vport: vm,", "{vport: web-r,", `net.yaml:38: binding acme/vm: spec.vport: "web-r" is an interior port; bind an exterior one`},
 		{"vlan: 7", "vlan: 4095", `net.yaml:38: binding acme/vm: spec.vlan: "4095" is out of range; use 1 to 4094, or leave it out for untagged frames`},
 		{"mtu: 1600", "mtu: 600", `net.yaml:43: fabric default/dc: spec.mtu: "600" is out of range; use 1350 to 9286 bytes of outer IP packet`},
-		{"kind: Fabric", "kind: Fabrik", `net.yaml:40: kind: "Fabrik" is no kind of object; use one of Fabric, Bridge, Router, VPort, Binding`},
+		{"kind: Fabric", "kind: Fabrik", `net.yaml:40: kind: "Fabrik" is no kind of object; use one of Fabric, AddressGroup, PortGroup, Chain, Bridge, Router, VPort, Binding`},
 		{"metadata: {name: r,", "metadata: {name: R_1,", `net.yaml:13: router acme/R_1: metadata.name: "R_1" is not a name; use 1 to 63 of a-z, 0-9, '-' and '.', a letter or digit first`},
 		{"spec: {mtu: 1600}", "spec: {mtu: 1600}\nspec: {}", "net.yaml:44: mapping key \"spec\" already defined at [43:1]"},
 	} {

@@ -16,6 +16,7 @@ type Bridge struct {
 	Tenant      string
 	Ports       []flow.VPortID // in order of id
 	DropUnknown bool           // unknown unicast is dropped, not flooded (B1)
+	Filters     Filters
 	Subnets     []netip.Prefix // of the router ports linked to it
 
 	ref     Ref
@@ -102,11 +103,12 @@ func (b *Bridge) SeededNeighbour(a netip.Addr) bool {
 
 // Router is a virtual router. Read-only.
 type Router struct {
-	ID     DeviceID
-	Name   string
-	Tenant string
-	Ports  []flow.VPortID // in order of id
-	Routes *LPM
+	ID      DeviceID
+	Name    string
+	Tenant  string
+	Ports   []flow.VPortID // in order of id
+	Routes  *LPM
+	Filters Filters
 
 	ref    Ref
 	spec   *RouterSpec

@@ -14,6 +14,8 @@ type edit struct {
 	vports  tableEdit[VPort]
 	bridges tableEdit[Bridge]
 	routers tableEdit[Router]
+	chains  tableEdit[Chain]
+	sets    tableEdit[group]
 	names   shardEdit[Ref, uint32]
 	bound   shardEdit[Ref, bound]
 	owns    bool                  // s.pending is a copy
@@ -54,6 +56,10 @@ func (e *edit) put(o *Object) {
 	case *FabricSpec:
 		e.s.fabRef = o.Ref()
 		e.setFabric(fabric{mtu: spec.MTU, overV4: spec.EncapFamily == "v4"})
+	case *ChainSpec:
+		e.putChain(o, spec)
+	case *AddressGroupSpec, *PortGroupSpec:
+		e.putGroup(o)
 	case *BridgeSpec:
 		e.putBridge(o, spec)
 	case *RouterSpec:
@@ -84,6 +90,11 @@ func (e *edit) putBridge(o *Object, spec *BridgeSpec) {
 	}
 	b.Name, b.Tenant, b.ref, b.spec = o.Metadata.Name, o.Tenant(), o.Ref(), spec
 	b.DropUnknown = spec.UnknownUnicast == "drop"
+	b.Filters = filtersIn(o)
+	if old != nil && old.Filters != b.Filters {
+		e.refilter(b.Ports, old.Filters, b.Filters)
+		e.groups[b.ID] = struct{}{}
+	}
 	e.bridges.set(o.Status.ID, &b)
 	e.names.set(o.Ref(), o.Status.ID)
 	if old == nil || old.DropUnknown != b.DropUnknown {
@@ -104,6 +115,10 @@ func (e *edit) putRouter(o *Object, spec *RouterSpec) {
 		r = *old
 	}
 	r.Name, r.Tenant, r.ref, r.spec = o.Metadata.Name, o.Tenant(), o.Ref(), spec
+	r.Filters = filtersIn(o)
+	if old != nil {
+		e.refilter(r.Ports, old.Filters, r.Filters)
+	}
 	e.routers.set(o.Status.ID, &r)
 	e.names.set(o.Ref(), o.Status.ID)
 	e.touch(r.ID)
@@ -199,6 +214,9 @@ func (e *edit) remove(ref Ref) {
 		return
 	}
 	e.names.remove(ref)
+	if e.dropRules(DeviceID(id)) {
+		return
+	}
 	if ref.Kind == KindVPort {
 		p := e.s.VPort(flow.VPortID(id))
 		e.unlink(p)
@@ -231,15 +249,19 @@ func (e *edit) remove(ref Ref) {
 
 // forget takes a device out as not loaded: what is linked to it keeps its links.
 func (e *edit) forget(id DeviceID) {
-	var ref Ref
+	ref, _ := e.s.Ref(id)
+	if e.dropRules(id) {
+		e.names.remove(ref)
+		return
+	}
 	var ports []flow.VPortID
 	if b := e.s.Bridge(id); b != nil {
-		ref, ports = b.ref, b.Ports
+		ports = b.Ports
 		e.groups[id] = struct{}{}
 		e.bridges.set(uint32(id), nil)
 	}
 	if r := e.s.Router(id); r != nil {
-		ref, ports = r.ref, r.Ports
+		ports = r.Ports
 		e.routers.set(uint32(id), nil)
 	}
 	if e.s.learned.get(uint32(id)) != nil {

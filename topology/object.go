@@ -20,15 +20,23 @@ type Kind string
 
 // Kinds.
 const (
-	KindBridge  Kind = "Bridge"
-	KindRouter  Kind = "Router"
-	KindVPort   Kind = "VPort"
-	KindBinding Kind = "Binding"
-	KindFabric  Kind = "Fabric"
+	KindBridge       Kind = "Bridge"
+	KindRouter       Kind = "Router"
+	KindVPort        Kind = "VPort"
+	KindBinding      Kind = "Binding"
+	KindFabric       Kind = "Fabric"
+	KindChain        Kind = "Chain"
+	KindAddressGroup Kind = "AddressGroup"
+	KindPortGroup    Kind = "PortGroup"
 )
 
 // Kinds returns all kinds, those that others refer to first.
-func Kinds() []Kind { return []Kind{KindFabric, KindBridge, KindRouter, KindVPort, KindBinding} }
+func Kinds() []Kind {
+	return []Kind{KindFabric, KindAddressGroup, KindPortGroup, KindChain, KindBridge, KindRouter, KindVPort, KindBinding}
+}
+
+// HasID reports whether objects of the kind have an id: what a packet's walk meets.
+func (k Kind) HasID() bool { return k != KindFabric && k != KindBinding }
 
 // Ref names an object. Comparable.
 type Ref struct {
@@ -60,8 +68,9 @@ type Metadata struct {
 
 // Status is what the system adds.
 type Status struct {
-	ID   uint32 `json:"id,omitempty"`   // bridges (also their group), routers and vports share one 24-bit space; from a counter that never decreases
-	Peer *Peer  `json:"peer,omitempty"` // of a vport, in a resolved object: see Set.Resolved
+	ID   uint32            `json:"id,omitempty"`   // of one 24-bit space for all kinds (a bridge's is its group's, too); from a counter that never decreases
+	Peer *Peer             `json:"peer,omitempty"` // of a vport, in a resolved object: see Set.Resolved
+	Uses map[string]uint32 `json:"uses,omitempty"` // in a resolved object: ids of the chains, groups and ports that its filters and rules name, by Ref.String
 }
 
 // Peer is the other end of a vport's link, as far as this end must know it when the other device is not loaded (E7).
@@ -79,7 +88,7 @@ type Source struct {
 	Lines map[string]int // by path of a field, such as spec.routes[1].dst; "" is the object
 }
 
-// Spec is the part of an object that its kind defines: *BridgeSpec, *RouterSpec, *VPortSpec, *BindingSpec or *FabricSpec.
+// Spec is the part of an object that its kind defines: *BridgeSpec, *ChainSpec …
 type Spec interface{ kind() Kind }
 
 // BridgeSpec is a virtual bridge (B1–B5).
@@ -87,6 +96,7 @@ type BridgeSpec struct {
 	UnknownUnicast string          `json:"unknownUnicast,omitempty"` // flood (default) or drop
 	MACs           []MACSpec       `json:"macs,omitempty"`           // seeds of the FDB
 	Neighbours     []NeighbourSpec `json:"neighbours,omitempty"`     // seeds of the ARP cache
+	Filters        FilterSpec      `json:"filters,omitzero"`
 }
 
 // MACSpec tells where a bridge finds a MAC.
@@ -103,7 +113,8 @@ type NeighbourSpec struct {
 
 // RouterSpec is a virtual router.
 type RouterSpec struct {
-	Routes []RouteSpec `json:"routes,omitempty"`
+	Routes  []RouteSpec `json:"routes,omitempty"`
+	Filters FilterSpec  `json:"filters,omitzero"`
 }
 
 // RouteSpec is a static route (R1).
@@ -125,6 +136,7 @@ type VPortSpec struct {
 	Addresses []netip.Prefix `json:"addresses,omitempty"`
 	MTU       uint16         `json:"mtu,omitempty"` // bytes of IP packet; 0: what the fabric leaves
 	AdminDown bool           `json:"adminDown,omitempty"`
+	Filters   FilterSpec     `json:"filters,omitzero"`
 }
 
 // IsExterior reports whether the port has no peer.
@@ -163,6 +175,12 @@ func newSpec(k Kind) Spec {
 		return new(BindingSpec)
 	case KindFabric:
 		return new(FabricSpec)
+	case KindChain:
+		return new(ChainSpec)
+	case KindAddressGroup:
+		return new(AddressGroupSpec)
+	case KindPortGroup:
+		return new(PortGroupSpec)
 	}
 	return nil
 }
@@ -179,12 +197,15 @@ func (o *Object) Tenant() string {
 func (o *Object) Ref() Ref { return Ref{o.Kind, o.Tenant(), o.Metadata.Name} }
 
 // VPortRef returns what a field of this object that names a vport refers to: NAME in the same tenant, or TENANT/NAME.
-func (o *Object) VPortRef(s string) Ref {
+func (o *Object) VPortRef(s string) Ref { return o.refTo(KindVPort, s) }
+
+// refTo is VPortRef for any kind.
+func (o *Object) refTo(k Kind, s string) Ref {
 	tenant, name, found := strings.Cut(s, "/")
 	if !found {
 		tenant, name = o.Tenant(), s
 	}
-	return Ref{KindVPort, tenant, name}
+	return Ref{k, tenant, name}
 }
 
 // DeviceRef returns what a vport's device field refers to: bridge/NAME, router/NAME, or the same with TENANT/NAME.

@@ -17,6 +17,9 @@ func (e *edit) rebuild(id DeviceID) {
 	if r := e.s.Router(id); r != nil {
 		e.rebuildRouter(r)
 	}
+	if c := e.s.Chain(id); c != nil {
+		e.rebuildChain(c)
+	}
 }
 
 func (e *edit) rebuildBridge(old *Bridge) {

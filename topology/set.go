@@ -87,6 +87,16 @@ func (s *Set) Resolved(r Ref) *Object {
 	if o == nil {
 		return nil
 	}
+	if names := namesOf(o); len(names) > 0 {
+		c := *o
+		c.Status.Uses = make(map[string]uint32, len(names))
+		for _, n := range names {
+			if used := s.Get(n); used != nil {
+				c.Status.Uses[n.String()] = used.Status.ID
+			}
+		}
+		o = &c
+	}
 	spec, ok := o.Spec.(*VPortSpec)
 	if !ok || spec.IsExterior() {
 		return o
@@ -105,16 +115,22 @@ func (s *Set) Resolved(r Ref) *Object {
 	return &c
 }
 
-// AssignIDs gives ids to the bridges, routers and vports that have none, counting up from last, and returns the last one given.
+// ResolvedAll is Resolved for objects of the set, in their order.
+func (s *Set) ResolvedAll(objects []*Object) []*Object {
+	out := make([]*Object, len(objects))
+	for i, o := range objects {
+		out[i] = s.Resolved(o.Ref())
+	}
+	return out
+}
+
+// AssignIDs gives ids to the objects that are to have one and have none, counting up from last, and returns the last one given.
 // State does the same from a counter in etcd; this is for one process.
 func AssignIDs(objects []*Object, last uint32) uint32 {
 	for _, o := range objects {
-		switch o.Kind {
-		case KindBridge, KindRouter, KindVPort:
-			if o.Status.ID == 0 {
-				last++
-				o.Status.ID = last
-			}
+		if o.Kind.HasID() && o.Status.ID == 0 {
+			last++
+			o.Status.ID = last
 		}
 	}
 	return last
@@ -126,11 +142,12 @@ func Load(file string, data []byte) (*Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := new(Set).Apply(objects, nil); err != nil {
+	set, err := new(Set).Apply(objects, nil)
+	if err != nil {
 		return nil, err
 	}
 	AssignIDs(objects, 0)
-	s, _ := new(Snapshot).With(Changes{Put: objects})
+	s, _ := new(Snapshot).With(Changes{Put: set.ResolvedAll(objects)})
 	return s, nil
 }
 
@@ -204,9 +221,18 @@ func (v *validator) meaning(refs []Ref) {
 		o := v.set.Get(r)
 		v.claims(o)
 		v.edit.use(o)
+		if filtersOf(o.Spec) != nil {
+			v.filters(o)
+		}
 		switch s := o.Spec.(type) {
 		case *FabricSpec:
 			v.fabric(o, s)
+		case *ChainSpec:
+			v.chain(o, s)
+		case *AddressGroupSpec:
+			v.addressGroup(o, s)
+		case *PortGroupSpec:
+			v.portGroup(o, s)
 		case *BridgeSpec:
 			v.bridge(o, s)
 		case *RouterSpec:

@@ -69,6 +69,36 @@ func usesOf(o *Object) []Ref {
 	case *BindingSpec:
 		r = append(r, o.VPortRef(s.VPort))
 	}
+	return append(r, namesOf(o)...)
+}
+
+// namesOf returns the chains, groups and ports that an object's filters and rules name.
+func namesOf(o *Object) []Ref {
+	var r []Ref
+	if f := filtersOf(o.Spec); f != nil {
+		for _, c := range f.names() {
+			r = append(r, o.refTo(KindChain, c))
+		}
+	}
+	switch s := o.Spec.(type) {
+	case *ChainSpec:
+		for i := range s.Rules {
+			for _, m := range []*MatchSpec{&s.Rules[i].Match, &s.Rules[i].Not} {
+				m.eachReference("", func(_ string, k Kind, names []string) {
+					for _, n := range names {
+						r = append(r, o.refTo(k, n))
+					}
+				})
+			}
+			if c := s.Rules[i].Chain; c != "" {
+				r = append(r, o.refTo(KindChain, c))
+			}
+		}
+	case *PortGroupSpec:
+		for _, p := range s.Ports {
+			r = append(r, o.VPortRef(p))
+		}
+	}
 	return r
 }
 

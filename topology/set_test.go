@@ -44,7 +44,7 @@ func draw(rng *rand.Rand) *Object {
 		}
 		o.Spec = s
 	}
-	if hasID := o.Kind == KindBridge || o.Kind == KindRouter || o.Kind == KindVPort; hasID && rng.IntN(3) > 0 {
+	if o.Kind.HasID() && rng.IntN(3) > 0 {
 		o.Status.ID = uint32(1 + rng.IntN(40))
 	}
 	return o

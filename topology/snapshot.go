@@ -18,6 +18,8 @@ type Snapshot struct {
 	vports  table[VPort]
 	bridges table[Bridge]
 	routers table[Router]
+	chains  table[Chain]
+	sets    table[group]
 	learned table[learned]    // by bridge
 	neigh   table[neighbours] // by router port
 	names   shardMap[Ref, uint32]
@@ -67,12 +69,20 @@ func (s *Snapshot) Neighbour(port flow.VPortID, a netip.Addr) (packet.MAC, Neigh
 // IsGroup reports whether d is a group, not a vport.
 func (s *Snapshot) IsGroup(d flow.Dest) bool { return s.Bridge(DeviceID(d)) != nil }
 
-// GroupMembers returns the exterior vports of a bridge's flood domain in order of id: those of the bridge and of all bridges linked to it (E10).
+// GroupMembers returns the exterior vports of a bridge's flood domain in order of id: those of the bridge and of all bridges linked to it (E10), but
+// those that a chain stands before. What they get is decided copy by copy.
 func (s *Snapshot) GroupMembers(d flow.Dest) []flow.VPortID {
 	var members []flow.VPortID
-	for _, id := range s.Domain(DeviceID(d)) {
-		for _, p := range s.Bridge(id).Ports {
-			if v := s.VPort(p); v != nil && v.Exterior && !v.AdminDown {
+	open, _ := s.reach(DeviceID(d), func(p, q *VPort) bool {
+		return p.Filters.Egress == 0 && s.Bridge(p.Device).Filters.Egress == 0 && !FiltersIn(s.Bridge(q.Device).Filters, q)
+	})
+	for _, id := range open {
+		b := s.Bridge(id)
+		if b.Filters.Egress != 0 {
+			continue
+		}
+		for _, p := range b.Ports {
+			if v := s.VPort(p); v != nil && v.Exterior && !v.AdminDown && v.Filters.Egress == 0 {
 				members = append(members, p)
 			}
 		}
@@ -80,6 +90,9 @@ func (s *Snapshot) GroupMembers(d flow.Dest) []flow.VPortID {
 	slices.Sort(members)
 	return members
 }
+
+// FiltersIn reports whether what enters a device by a port meets a chain.
+func FiltersIn(device Filters, p *VPort) bool { return device.Ingress != 0 || p.Filters.Ingress != 0 }
 
 // Missing returns the device at the other end of a port's link, if it is not loaded; 0 if it is, or if there is no link.
 func (s *Snapshot) Missing(p *VPort) DeviceID {
@@ -95,21 +108,24 @@ func (s *Snapshot) MissingGroup(d flow.Dest) []DeviceID {
 	return missing
 }
 
-// Linked returns the devices at the other ends of a device's links, loaded or not: those that share its flood domain, and others. There may be
-// repetitions.
+// Linked returns the devices at the other ends of a device's links, loaded or not: those that share its flood domain, and others. The chains of a device
+// and of its ports, and what a chain names, go with the former. There may be repetitions.
 func (s *Snapshot) Linked(id DeviceID) (domain, others []DeviceID) {
 	var ports []flow.VPortID
 	kind := DeviceRouter
 	if b := s.Bridge(id); b != nil {
-		ports, kind = b.Ports, DeviceBridge
+		ports, kind, domain = b.Ports, DeviceBridge, b.Filters.ids()
 	} else if r := s.Router(id); r != nil {
-		ports = r.Ports
+		ports, domain = r.Ports, r.Filters.ids()
+	} else if c := s.Chain(id); c != nil {
+		return c.Used, nil
 	}
 	for _, p := range ports {
 		v := s.VPort(p)
 		if v == nil {
 			continue
 		}
+		domain = append(domain, v.Filters.ids()...)
 		switch q := s.far(v); {
 		case q == nil || q.Device == 0:
 		case kind == DeviceBridge && q.Kind == DeviceBridge:
@@ -136,6 +152,11 @@ func (s *Snapshot) Domain(id DeviceID) []DeviceID {
 }
 
 func (s *Snapshot) domain(id DeviceID) (found, missing []DeviceID) {
+	return s.reach(id, func(*VPort, *VPort) bool { return true })
+}
+
+// reach is domain over the links that it may cross, from p to q.
+func (s *Snapshot) reach(id DeviceID, cross func(p, q *VPort) bool) (found, missing []DeviceID) {
 	if s.Bridge(id) == nil {
 		return nil, nil
 	}
@@ -151,7 +172,7 @@ func (s *Snapshot) domain(id DeviceID) (found, missing []DeviceID) {
 				continue
 			}
 			q := s.VPort(v.Peer)
-			if q != nil && q.Kind == DeviceBridge && !q.AdminDown && s.Bridge(q.Device) != nil && !slices.Contains(found, q.Device) {
+			if q != nil && q.Kind == DeviceBridge && !q.AdminDown && s.Bridge(q.Device) != nil && !slices.Contains(found, q.Device) && cross(v, q) {
 				found = append(found, q.Device)
 			}
 		}

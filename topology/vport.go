@@ -34,6 +34,7 @@ type VPort struct {
 	MTU       uint16 // bytes of IP packet
 	AdminDown bool
 	Exterior  bool
+	Filters   Filters
 
 	ref       Ref
 	spec      *VPortSpec
@@ -106,7 +107,7 @@ func (f fabric) vportMTU() uint16 {
 func newVPort(o *Object, s *VPortSpec, f fabric) *VPort {
 	p := &VPort{
 		ref: o.Ref(), ID: flow.VPortID(o.Status.ID), Name: o.Metadata.Name, Tenant: o.Tenant(), MAC: s.MAC, Addrs: s.Addresses,
-		MTU: s.MTU, AdminDown: s.AdminDown, Exterior: s.IsExterior(), spec: s,
+		MTU: s.MTU, AdminDown: s.AdminDown, Exterior: s.IsExterior(), Filters: filtersIn(o), spec: s,
 	}
 	p.deviceRef, _ = o.DeviceRef()
 	if !p.Exterior {

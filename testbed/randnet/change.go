@@ -25,6 +25,9 @@ func (w *World) Change() topology.Changes {
 		return &o
 	}
 	v6 := w.rng.IntN(2) == 0
+	if len(objects(topology.KindChain)) > 0 && w.rng.IntN(4) == 0 {
+		return topology.Changes{Put: []*topology.Object{w.changeChain()}}
+	}
 	switch w.rng.IntN(8) {
 	case 0, 1:
 		b := w.Snap.Bridge(topology.DeviceID(pick(topology.KindBridge).Status.ID))

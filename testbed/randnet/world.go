@@ -10,7 +10,8 @@ import (
 	"github.com/weft-sdn/weft/topology"
 )
 
-// World is a random network: bridges, some linked, routers in a tree, hosts, uplinks, routes and neighbours from few addresses, so that they collide.
+// World is a random network: bridges, some linked, routers in a tree, hosts, uplinks, routes, neighbours and, in every other, chains of rules, from few
+// addresses, so that they collide.
 // Not safe for concurrent use.
 type World struct {
 	Snap  *topology.Snapshot
@@ -128,6 +129,9 @@ func New(seed uint64) *World {
 		}
 	}
 	w.routes(routers)
+	if w.rng.IntN(2) == 0 {
+		w.chains()
+	}
 	w.Snap, _ = new(topology.Snapshot).With(topology.Changes{Put: w.objects})
 	w.learn()
 	return w

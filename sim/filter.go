@@ -1,0 +1,218 @@
+package sim
+
+import (
+	"net/netip"
+
+	"github.com/weft-sdn/weft/filter"
+	"github.com/weft-sdn/weft/packet"
+	"github.com/weft-sdn/weft/topology"
+)
+
+// maxJumps bounds how deep chains jump. What is written can not loop; what is met that does is dropped.
+const maxJumps = 16
+
+// verdict is what chains say of a copy.
+type verdict uint8
+
+const (
+	pass    verdict = iota // it goes on
+	refused                // dropped, or waiting for a chain: its walk is over
+)
+
+// filterIn runs the chains of packets that enter a device by port p: the port's, then the device's (F1).
+func (s *Simulator) filterIn(device topology.Filters, p *topology.VPort, h *hop) verdict {
+	if p.Filters.Ingress != 0 && s.runChain(p.Filters.Ingress, p, nil, h) == refused {
+		return refused
+	}
+	if device.Ingress != 0 {
+		return s.runChain(device.Ingress, p, nil, h)
+	}
+	return pass
+}
+
+// filterOut runs the chains of packets that came by port in and leave by port out: the device's, then the port's. Nothing of it touches what a device says
+// itself.
+func (s *Simulator) filterOut(device topology.Filters, in, out *topology.VPort, h *hop) verdict {
+	if out == nil {
+		return pass
+	}
+	if device.Egress != 0 && s.runChain(device.Egress, in, out, h) == refused {
+		return refused
+	}
+	if out.Filters.Egress != 0 {
+		return s.runChain(out.Filters.Egress, in, out, h)
+	}
+	return pass
+}
+
+// filtersOut reports whether a copy that leaves by a port meets a chain there.
+func filtersOut(device topology.Filters, out *topology.VPort) bool {
+	return device.Egress != 0 || out.Filters.Egress != 0
+}
+
+// runChain runs a chain and those that it jumps to. out is nil before it is known.
+func (s *Simulator) runChain(id topology.DeviceID, in, out *topology.VPort, h *hop) verdict {
+	why := DropFiltered
+	action, rule := s.chain(id, in, out, h, 0)
+	switch action {
+	case topology.ActionReturn, topology.ActionAccept:
+		return pass
+	case topology.ActionReject:
+		s.refuse(in, h)
+		s.drop(h, why, true)
+	case topology.ActionDrop:
+		s.drop(h, why, false)
+	case actionLoop:
+		s.drop(h, DropChainLoop, false)
+	case actionWait:
+		s.load(h, rule)
+	}
+	return refused
+}
+
+// What chain says beside the actions of rules: wait for a chain or group that is not loaded, or jumps that are too many.
+const (
+	actionWait topology.Action = 100 + iota
+	actionLoop
+)
+
+// chain runs one chain and returns what it decides; ActionReturn: nothing. With actionWait, what is to be loaded.
+func (s *Simulator) chain(id topology.DeviceID, in, out *topology.VPort, h *hop, depth int) (topology.Action, topology.DeviceID) {
+	s.dep(topology.DeviceDep(id))
+	c := s.snap.Chain(id)
+	switch {
+	case c == nil:
+		return actionWait, id
+	case len(c.Missing) > 0:
+		return actionWait, c.Missing[0]
+	case depth == maxJumps:
+		return actionLoop, 0
+	}
+	link := s.f.IsARP() || s.f.IsND()
+	for next := 0; ; next++ {
+		next = s.find(c, next, in, out, h)
+		if next < 0 {
+			if link {
+				return topology.ActionReturn, 0 // a chain that ends with a drop is not to cut hosts off from their neighbours
+			}
+			return c.End, 0
+		}
+		rule := &c.Rules[next]
+		if link && !rule.Link {
+			continue
+		}
+		if s.res.Trace != nil {
+			s.res.Trace.add(s, h, "chain "+c.Tenant+"/"+c.Name+" rule "+rule.Name+": "+rule.Action.String())
+		}
+		if rule.Log && s.origin == nil {
+			s.effect(Effect{Kind: LogRule, Device: c.ID, Port: in.ID, Rule: uint16(next)})
+		}
+		switch rule.Action {
+		case topology.ActionContinue:
+		case topology.ActionMark:
+			h.mark = rule.Mark
+		case topology.ActionJump:
+			if action, what := s.chain(rule.Chain, in, out, h, depth+1); action != topology.ActionReturn {
+				return action, what
+			}
+		default:
+			return rule.Action, 0
+		}
+	}
+}
+
+// find returns the first rule from a given one on that the copy meets, and records what decided that.
+func (s *Simulator) find(c *topology.Chain, from int, in, out *topology.VPort, h *hop) int {
+	p := filter.Packet{Key: &s.key, SrcMAC: h.src, DstMAC: h.dst, In: in.ID, Mark: h.mark, TCPFlags: s.f.TCPFlags, DSCP: s.f.DSCP()}
+	if out != nil {
+		p.Out = out.ID
+	}
+	var read filter.Read
+	i := c.Classifier.Find(&p, from, &read)
+	s.readFields(&read, h)
+	return i
+}
+
+// readFields records what a classifier read.
+func (s *Simulator) readFields(r *filter.Read, h *hop) {
+	if s.origin != nil || r.Fields == 0 {
+		return
+	}
+	m := &s.res.Mask
+	if r.Has(filter.SrcMAC) {
+		s.readSrcMAC(h)
+	}
+	if r.Has(filter.DstMAC) {
+		s.readDstMAC(h)
+	}
+	if r.Has(filter.EtherType) {
+		m.EtherType = 0xffff
+	}
+	if r.Has(filter.Proto) {
+		m.Proto = 0xff
+	}
+	if r.Has(filter.Fragment) {
+		m.Frag = 3
+	}
+	if r.Has(filter.DSCP) || r.Has(filter.TCPFlags) {
+		s.notInstallable("a rule asks for DSCP or TCP flags")
+	}
+	m.SrcPort |= r.SrcPort
+	m.DstPort |= r.DstPort
+	s.readSrc(r.SrcBits)
+	s.readDst(r.DstBits)
+}
+
+// refuse answers the sender of a copy that a rule rejects, out of the port by which the device got it: a TCP segment with a reset (RFC 9293 section
+// 3.10.7), other packets with an ICMP error of the destination that the filter speaks for.
+func (s *Simulator) refuse(in *topology.VPort, h *hop) {
+	if s.f.L3 == 0 {
+		return
+	}
+	n := len(s.res.arena)
+	var b []byte
+	var err error
+	if s.f.Proto == packet.ProtoTCP && s.f.L4 != 0 {
+		b, err = packet.AppendTCPReset(s.res.arena, s.f)
+	} else {
+		b, err = packet.AppendICMPError(s.res.arena, s.f, &packet.ICMPError{Kind: packet.Prohibited, Src: s.refuser(in)})
+	}
+	if err != nil {
+		return
+	}
+	answer := s.built(b, n)
+	copy(answer[0:6], h.src[:])
+	if h.dst.IsUnicast() {
+		copy(answer[6:12], h.dst[:])
+	} else {
+		copy(answer[6:12], in.MAC[:])
+	}
+	s.originate(answer, in.ID, OriginError)
+}
+
+// refuser is the address that an ICMP error comes from: a router's own, or, where a bridge has none, that which was not reached.
+func (s *Simulator) refuser(in *topology.VPort) (src netip.Addr) {
+	if r := s.snap.Router(in.Device); r != nil && in.Kind == topology.DeviceRouter {
+		if a := s.errorSource(r, in); a.IsValid() {
+			return a
+		}
+	}
+	return s.f.DstAddr()
+}
+
+// filterCopy runs chains over one copy of a flood. What they refuse is not the packet's end, but a chain that is not loaded is.
+func (s *Simulator) filterCopy(run func() verdict) verdict {
+	n := len(s.res.Outcomes)
+	v := run()
+	if v == refused {
+		keep := s.res.Outcomes[:n]
+		for _, o := range s.res.Outcomes[n:] {
+			if o.Verdict == Incomplete {
+				keep = append(keep, o)
+				s.missing = true
+			}
+		}
+		s.res.Outcomes = keep
+	}
+	return v
+}

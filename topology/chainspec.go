@@ -1,0 +1,73 @@
+package topology
+
+// ChainSpec is a list of rules (F1). A device or vport runs it over the packets that it receives or sends, a rule by a jump.
+type ChainSpec struct {
+	Rules   []RuleSpec `json:"rules,omitempty"`
+	Default string     `json:"default,omitempty"` // what becomes of a packet that meets no rule: return (default), accept, drop, reject
+}
+
+// RuleSpec is one rule of a chain. Rules are tried in order of priority, the smaller first, and then as they are listed; the first that is met decides.
+type RuleSpec struct {
+	Name     string    `json:"name,omitempty"` // stable: in logs and traces, whatever is put before it; "#3" for the third if there is none
+	Priority uint32    `json:"priority,omitempty"`
+	Match    MatchSpec `json:"match,omitzero"`
+	Not      MatchSpec `json:"not,omitzero"`
+	Action   string    `json:"action"`          // accept, drop, reject, return, jump; mark and continue go on with the next rule
+	Chain    string    `json:"chain,omitempty"` // jump: where to
+	Mark     uint32    `json:"mark,omitempty"`  // mark: what later rules can ask for
+	Log      bool      `json:"log,omitempty"`   // the decisions of this rule are logged, rate limited
+}
+
+// AddressGroupSpec is a named set of addresses that rules share.
+type AddressGroupSpec struct {
+	Addresses []AddrSpec `json:"addresses,omitempty"`
+}
+
+// PortGroupSpec is a named set of vports that rules share.
+type PortGroupSpec struct {
+	Ports []string `json:"ports,omitempty"`
+}
+
+// FilterSpec names the chains of a device or vport.
+type FilterSpec struct {
+	Ingress string `json:"ingress,omitempty"` // of packets that enter the device: by this vport, or by any
+	Egress  string `json:"egress,omitempty"`  // of packets that leave it
+}
+
+func (*ChainSpec) kind() Kind        { return KindChain }
+func (*AddressGroupSpec) kind() Kind { return KindAddressGroup }
+func (*PortGroupSpec) kind() Kind    { return KindPortGroup }
+
+// eachReference calls f with every field of the match that refers to another object.
+func (m *MatchSpec) eachReference(field string, f func(field string, kind Kind, names []string)) {
+	f(field+".inPorts", KindVPort, m.InPorts)
+	f(field+".inPortGroups", KindPortGroup, m.InPortGroups)
+	f(field+".outPorts", KindVPort, m.OutPorts)
+	f(field+".outPortGroups", KindPortGroup, m.OutPortGroups)
+	f(field+".srcGroups", KindAddressGroup, m.SrcGroups)
+	f(field+".dstGroups", KindAddressGroup, m.DstGroups)
+}
+
+// filtersOf returns the chains that an object runs, nil if its kind runs none.
+func filtersOf(s Spec) *FilterSpec {
+	switch s := s.(type) {
+	case *BridgeSpec:
+		return &s.Filters
+	case *RouterSpec:
+		return &s.Filters
+	case *VPortSpec:
+		return &s.Filters
+	}
+	return nil
+}
+
+// names returns the chains that are given.
+func (f *FilterSpec) names() []string {
+	var n []string
+	for _, c := range []string{f.Ingress, f.Egress} {
+		if c != "" {
+			n = append(n, c)
+		}
+	}
+	return n
+}

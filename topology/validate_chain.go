@@ -1,0 +1,172 @@
+package topology
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/weft-sdn/weft/packet"
+)
+
+// maxRules bounds a chain: what a classifier costs in memory grows with the square of it.
+const maxRules = 4096
+
+// chain checks the rules of a chain, and that no way through jumps leads back.
+func (v *validator) chain(o *Object, s *ChainSpec) {
+	if len(s.Rules) > maxRules {
+		v.fail(o, "spec.rules", strconv.Itoa(len(s.Rules))+" rules", "is too many", fmt.Sprintf("use %d at most, and groups or jumps for more", maxRules))
+	}
+	switch s.Default {
+	case "", "return", "accept", "drop", "reject":
+	default:
+		v.fail(o, "spec.default", s.Default, "is no end of a chain", "use return, accept, drop or reject")
+	}
+	names := map[string]bool{}
+	for i := range s.Rules {
+		r, field := &s.Rules[i], fmt.Sprintf("spec.rules[%d]", i)
+		if r.Name != "" && !validName(r.Name) {
+			v.fail(o, field+".name", r.Name, "is not a name", "use 1 to 63 of a-z, 0-9, '-' and '.', a letter or digit first")
+		}
+		if r.Name != "" && names[r.Name] {
+			v.fail(o, field+".name", r.Name, "is the name of an earlier rule", "name each rule once")
+		}
+		names[r.Name] = true
+		v.action(o, r, field)
+		v.match(o, &r.Match, field+".match", &r.Match)
+		v.match(o, &r.Not, field+".not", &r.Match)
+	}
+	if loop := v.jumpsBack(o.Ref()); loop != "" {
+		v.fail(o, "spec.rules", loop, "is a loop of jumps", "jump to chains that do not lead back")
+	}
+}
+
+func (v *validator) action(o *Object, r *RuleSpec, field string) {
+	switch r.Action {
+	case "accept", "drop", "reject", "return", "continue", "mark":
+	case "jump":
+		if r.Chain == "" {
+			v.fail(o, field+".chain", "", "is missing", "name the chain to jump to")
+		}
+	case "":
+		v.fail(o, field+".action", "", "is missing", "use accept, drop, reject, return, jump, mark or continue")
+	default:
+		v.fail(o, field+".action", r.Action, "is no action", "use accept, drop, reject, return, jump, mark or continue")
+	}
+	if r.Chain != "" {
+		if r.Action != "jump" {
+			v.fail(o, field+".chain", r.Chain, "goes with action jump alone", "leave it out")
+		}
+		v.there(o, field+".chain", KindChain, r.Chain)
+	}
+	if r.Mark != 0 && r.Action != "mark" {
+		v.fail(o, field+".mark", strconv.Itoa(int(r.Mark)), "goes with action mark alone", "leave it out")
+	}
+}
+
+// there checks that a field names an object that exists.
+func (v *validator) there(o *Object, field string, k Kind, name string) {
+	if ref := o.refTo(k, name); v.set.Get(ref) == nil {
+		v.fail(o, field, name, "is no "+strings.ToLower(string(k)), "define "+ref.String()+" or name an existing one")
+	}
+}
+
+// filters checks the chains that a device or vport runs.
+func (v *validator) filters(o *Object) {
+	f := filtersOf(o.Spec)
+	if f.Ingress != "" {
+		v.there(o, "spec.filters.ingress", KindChain, f.Ingress)
+	}
+	if f.Egress != "" {
+		v.there(o, "spec.filters.egress", KindChain, f.Egress)
+	}
+}
+
+// match checks the conditions m of a rule. given is the rule's match, which must make sure of the protocol.
+func (v *validator) match(o *Object, m *MatchSpec, field string, given *MatchSpec) {
+	m.eachReference(field, func(field string, k Kind, names []string) {
+		for i, n := range names {
+			v.there(o, fmt.Sprintf("%s[%d]", field, i), k, n)
+		}
+	})
+	for name, list := range map[string][]AddrSpec{"src": m.Src, "dst": m.Dst} {
+		for i, a := range list {
+			v.prefix(o, fmt.Sprintf("%s.%s[%d]", field, name, i), a.Prefix)
+		}
+	}
+	for i, d := range m.DSCP {
+		if d > 63 {
+			v.fail(o, fmt.Sprintf("%s.dscp[%d]", field, i), strconv.Itoa(int(d)), "is out of range", "use 0 to 63 (RFC 2474)")
+		}
+	}
+	only := func(ok func(Protocol) bool) string {
+		for _, p := range given.Protocols {
+			if !ok(p) {
+				return "does not go with protocol " + p.String()
+			}
+		}
+		if len(given.Protocols) == 0 {
+			return "needs a protocol"
+		}
+		return ""
+	}
+	ports := only(Protocol.hasPorts)
+	if n := len(m.SrcPorts) + len(m.DstPorts); n > 0 && ports != "" {
+		where := ".dstPorts"
+		if len(m.DstPorts) == 0 {
+			where = ".srcPorts"
+		}
+		v.fail(o, field+where, "", ports, "give match.protocols of tcp, udp and sctp alone")
+	}
+	icmp := only(func(p Protocol) bool { return p == packet.ProtoICMP || p == packet.ProtoICMPv6 })
+	if len(given.Protocols) > 1 && icmp == "" {
+		icmp = "means another thing in each protocol"
+	}
+	if len(m.ICMP) > 0 && icmp != "" {
+		v.fail(o, field+".icmp", m.ICMP[0].String(), icmp, "give match.protocols of either icmp or icmpv6")
+	}
+	if tcp := only(func(p Protocol) bool { return p == packet.ProtoTCP }); len(m.TCPFlags) > 0 && tcp != "" {
+		v.fail(o, field+".tcpFlags", m.TCPFlags[0].String(), tcp, "give match.protocols: [tcp]")
+	}
+}
+
+// jumpsBack returns a way by jumps from a chain back to itself, empty if there is none.
+func (v *validator) jumpsBack(start Ref) string {
+	seen := map[Ref]bool{}
+	var walk func(r Ref, way string) string
+	walk = func(r Ref, way string) string {
+		o := v.set.Get(r)
+		if o == nil || seen[r] {
+			return ""
+		}
+		seen[r] = true
+		for _, rule := range o.Spec.(*ChainSpec).Rules {
+			if rule.Chain == "" {
+				continue
+			}
+			next := o.refTo(KindChain, rule.Chain)
+			longer := way + " → " + next.Tenant + "/" + next.Name
+			if next == start {
+				return longer
+			}
+			if loop := walk(next, longer); loop != "" {
+				return loop
+			}
+		}
+		return ""
+	}
+	return walk(start, start.Tenant+"/"+start.Name)
+}
+
+// addressGroup checks a set of addresses.
+func (v *validator) addressGroup(o *Object, s *AddressGroupSpec) {
+	for i, a := range s.Addresses {
+		v.prefix(o, fmt.Sprintf("spec.addresses[%d]", i), a.Prefix)
+	}
+}
+
+// portGroup checks a set of vports.
+func (v *validator) portGroup(o *Object, s *PortGroupSpec) {
+	for i, p := range s.Ports {
+		v.there(o, fmt.Sprintf("spec.ports[%d]", i), KindVPort, p)
+	}
+}
