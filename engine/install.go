@@ -32,18 +32,17 @@ func (c *core) install(res *sim.Result, key flow.Key, local uint16) {
 		c.a.counts.notInstalled.Add(1)
 		return
 	}
-	p := patternOf(key, res.Mask)
-	if c.flows.byPattern[p] != nil {
+	if c.flows.find(key, res.Mask) != nil {
 		return // the entry is on its way: this packet was faster
 	}
 	m.Key, m.Mask, m.Guards, m.Idle, m.Prio = key, res.Mask, res.Guards, c.a.cfg.IdleTimeout, c.flows.generation()
 	placed, stages, err := c.placer.Place(m, local)
 	if err != nil {
 		c.a.counts.notInstalled.Add(1)
-		c.a.cfg.Logger.Debug("flow stays on the slow path", "flow", p.key.String(), "err", err)
+		c.a.cfg.Logger.Debug("flow stays on the slow path", "flow", key.And(res.Mask).String(), "err", err)
 		return
 	}
-	f := c.flows.add(p, placed, res.Deps, c.now())
+	f := c.flows.add(placed, res.Deps, c.now())
 	c.depend(f)
 	c.aging.back(f, 1)
 	c.a.counts.installed.Add(1)
@@ -51,9 +50,9 @@ func (c *core) install(res *sim.Result, key flow.Key, local uint16) {
 	c.write(stages, nil, func() { c.remove(f) })
 }
 
-// forgetFlow removes the flow of a pattern, if there is one.
-func (c *core) forgetFlow(key flow.Key, mask flow.Mask) {
-	if f := c.flows.byPattern[patternOf(key, mask)]; f != nil {
+// forgetFlow removes the flow that a decision was installed as, if there is one.
+func (c *core) forgetFlow(key flow.Key, read flow.Mask) {
+	if f := c.flows.find(key, read); f != nil {
 		c.remove(f)
 	}
 }
