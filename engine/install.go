@@ -25,10 +25,13 @@ func decision(outcomes []sim.Outcome) (m offload.Megaflow, ok bool) {
 	return m, true
 }
 
+// maxBacklog bounds what waits for a reconcile: flows are not installed beyond it.
+const maxBacklog = 4096
+
 // install puts a decision into the target's tables.
 func (c *core) install(res *sim.Result, key flow.Key, local uint16) {
 	m, ok := decision(res.Outcomes)
-	if !ok {
+	if !ok || len(c.target.backlog) >= maxBacklog {
 		c.a.counts.notInstalled.Add(1)
 		return
 	}

@@ -160,7 +160,7 @@ func (p *Placer) choose(candidates []Lane, m *Megaflow, at macAt) (Lane, error) 
 }
 
 // Remove returns the updates that take a megaflow away, in the reverse order of Place, and confirm, to be called when the target has
-// acknowledged them: from then on the local ids can be used again.
+// acknowledged them and all that was sent before: from then on the local ids can be used again. It is nil if none became free.
 func (p *Placer) Remove(placed *Placed) (stages [][]p4rt.Update, confirm func()) {
 	at := macAt{placed.vport, placed.Key.DstMAC}
 	var before, after []p4rt.Update
@@ -195,7 +195,11 @@ func (p *Placer) Remove(placed *Placed) (stages [][]p4rt.Update, confirm func())
 	} else {
 		shared.refs--
 	}
-	return [][]p4rt.Update{before, entry, after}, func() {
+	stages = [][]p4rt.Update{before, entry, after}
+	if len(freed) == 0 {
+		return stages, nil
+	}
+	return stages, func() {
 		for _, f := range freed {
 			f()
 		}
