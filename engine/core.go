@@ -52,6 +52,7 @@ type core struct {
 	effects  *effects
 	aging    aging
 	errors   *limiter
+	warnings *limiter // of vports that have their share
 	buf, cut []byte
 }
 
@@ -64,8 +65,9 @@ type mark struct {
 func newCore(a *Agent) *core {
 	c := &core{
 		a: a, ctx: context.Background(), ack: func(int64) {}, begin: time.Now(), snap: new(topology.Snapshot), view: newView(a.cfg.Self, a.cfg.Links),
-		locals: newLocals(func(local uint16) { a.counts.unhandled.Add(a.queue.purge(local)) }), placer: offload.NewPlacer(a.tables), flows: newFlowTable(), errors: newLimiter(errorRate, errorBurst),
-		holds: newHolds(), devices: newDevices(a.cfg.Store), low: 1,
+		locals: newLocals(func(local uint16) { a.counts.unhandled.Add(a.queue.purge(local)) }), placer: offload.NewPlacer(a.tables, a.cfg.VPortShare), flows: newFlowTable(), errors: newLimiter(errorRate, errorBurst),
+		warnings: newLimiter(warningRate, 1),
+		holds:    newHolds(), devices: newDevices(a.cfg.Store), low: 1,
 		target: targetState{flows: map[p4rt.Key]p4rt.Entity{}, open: map[uint64]struct{}{}},
 	}
 	c.send = c.toWriter
@@ -172,6 +174,7 @@ func (c *core) tick() {
 	c.repair()
 	c.retry(now)
 	c.errors.sweep(now)
+	c.warnings.sweep(now)
 	c.age(now)
 	c.effects.sweep(now)
 	c.devices.sweep(now)

@@ -125,7 +125,7 @@ func TestNotStation(t *testing.T) {
 	defer cancel()
 	c.start(ctx, func(int64) {})
 	mapped := sim.Effect{Kind: sim.LearnBridgeNeighbour, Device: 1, Addr: netip.MustParseAddr("::ffff:10.0.0.1"), MAC: vm1MAC}
-	if !c.effects.begin(mapped) {
+	if !c.effects.begin(mapped, 0) {
 		t.Fatal("it was not begun")
 	}
 	c.effects.wait()
@@ -183,5 +183,39 @@ func TestAsksForWhatItWaitsFor(t *testing.T) {
 	}
 	if n := asked(true); n == 0 || n > maxHeldFrom {
 		t.Errorf("%d questions are being taken back, want 1 to %d", n, maxHeldFrom)
+	}
+}
+
+// TestEffectsAreShared: a vport that has much to learn, or much of it refused, leaves room for what the others have.
+func TestEffectsAreShared(t *testing.T) {
+	c := detached(t, idleStore(t))
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(func() { cancel(); c.effects.wait() })
+	c.start(ctx, func(int64) {})
+	learn := func(of flow.VPortID, i int) sim.Effect {
+		return sim.Effect{Kind: sim.LearnBridgeNeighbour, Device: 1, Addr: netip.AddrFrom4([4]byte{10, byte(of), byte(i >> 8), byte(i)}), MAC: vm1MAC}
+	}
+	begun := 0
+	for i := range maxEffects {
+		if c.effects.begin(learn(1, i), 1) {
+			begun++
+		}
+	}
+	if begun != maxEffectsOf || !c.effects.begin(learn(2, 0), 2) {
+		t.Errorf("%d of one vport are under way, want %d and one of another", begun, maxEffectsOf)
+	}
+	for i := range maxRemembers {
+		c.effects.remember(learn(1, i), 1)
+	}
+	c.effects.remember(learn(2, 0), 2)
+	if n := len(c.effects.refused); n != rememberedOf+1 {
+		t.Errorf("%d refusals are remembered, want %d and one of another vport", n, rememberedOf)
+	}
+	c.effects.sweep(c.now() + refusedFor)
+	for f := range c.effects.busy {
+		c.effects.end(f)
+	}
+	if len(c.effects.of) != 0 {
+		t.Errorf("shares %v are left of nothing", c.effects.of)
 	}
 }

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"errors"
+
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/offload"
 	"github.com/weft-sdn/weft/p4rt"
@@ -42,6 +44,12 @@ func (c *core) install(res *sim.Result, key flow.Key, local uint16) {
 	placed, stages, err := c.placer.Place(m, local)
 	if err != nil {
 		c.a.counts.notInstalled.Add(1)
+		if errors.Is(err, offload.ErrShare) {
+			c.a.counts.overShare.Add(1)
+			if c.warnings.allow(key.Ingress, c.now()) {
+				c.a.cfg.Logger.Warn("vport has its share of the flow tables: its other flows stay on the slow path", "vport", c.nameOf(key.Ingress), "err", err)
+			}
+		}
 		c.a.cfg.Logger.Debug("flow stays on the slow path", "flow", key.And(res.Mask).String(), "err", err)
 		return
 	}
@@ -88,4 +96,12 @@ func (a *Agent) idle(entries []*p4rt.Entry) {
 			}
 		}
 	})
+}
+
+// nameOf returns a vport's name for the log.
+func (c *core) nameOf(id flow.VPortID) string {
+	if p := c.snap.VPort(id); p != nil {
+		return p.Tenant + "/" + p.Name
+	}
+	return id.String()
 }

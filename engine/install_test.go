@@ -29,7 +29,7 @@ func resize(t *testing.T, c *core, sizes map[string]int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.placer = offload.NewPlacer(tables)
+	c.placer = offload.NewPlacer(tables, 90)
 }
 
 // laneFlows counts the flows in each lane.
@@ -68,5 +68,18 @@ func TestWildLaneFull(t *testing.T) {
 		if n := laneFlows(c); n[offload.LaneExact] != 0 || n[offload.LaneWild] != 1 {
 			t.Errorf("%s: lanes %v are left, want the wild flow alone", tt.second, n)
 		}
+	}
+}
+
+// TestShareIsCounted: the flows of a vport that has its share of the tables are decided one by one, counted.
+func TestShareIsCounted(t *testing.T) {
+	c := detached(t, idleStore(t))
+	resize(t, c, map[string]int64{"ingress.flow_wild_v4": 1, "ingress.flow_exact_v4": 2})
+	src := netip.MustParseAddr("10.0.1.2")
+	for i := range byte(6) {
+		fromVM1(t, c, gwMAC, src, netip.AddrFrom4([4]byte{11 + 16*i, 0, 0, 1}), uint16(i))
+	}
+	if s := c.a.Stats(); s.Flows != 2 || s.OverShare != 4 || s.NotInstalled != 4 {
+		t.Errorf("%d flows, %d over the share, %d not installed; want 2, 4 and 4", s.Flows, s.OverShare, s.NotInstalled)
 	}
 }

@@ -27,7 +27,7 @@ func (c *core) upcall(f *packet.Frame, ingress flow.VPortID, local uint16, reaso
 	if c.load(res.Effects, f.Data, ingress, local) {
 		return
 	}
-	unlearnt, wait := c.carryOut(res.Effects)
+	unlearnt, wait := c.carryOut(res.Effects, ingress)
 	if wait.port != 0 {
 		if c.hold(awaited{neighbour: wait.neighbour}, f.Data, ingress, local) {
 			c.pose(wait)
