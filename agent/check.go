@@ -145,7 +145,7 @@ func (c *checker) edge(at string, e *Edge, seen taken) {
 	}
 	c.interfaces(at+".interfaces", e)
 	if e.VPortShare < 1 || e.VPortShare > 100 {
-		c.fail(at+".vportShare", strconv.Itoa(e.VPortShare), "is no share", "use 1 to 100 percent")
+		c.fail(at+".vportShare", strconv.Itoa(int(e.VPortShare)), "is no share", "use 1 to 100 percent")
 	}
 }
 

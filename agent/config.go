@@ -38,7 +38,7 @@ type Edge struct {
 	VTEPs      []netip.Addr      `json:"vteps"`  // tunnel addresses; flows are spread over several (E12)
 	Uplinks    []Uplink          `json:"uplinks"`
 	Interfaces map[string]uint16 `json:"interfaces"` // name in bindings → access port
-	VPortShare int               `json:"vportShare"` // percent of each flow table that one vport may take
+	VPortShare uint8             `json:"vportShare"` // percent of each flow table that one vport may take
 }
 
 // Target is the P4Runtime server that an edge's agent programs.
