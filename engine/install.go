@@ -55,7 +55,7 @@ func (c *core) install(res *sim.Result, key flow.Key, local uint16) {
 	}
 	f := c.flows.add(placed, res.Deps, c.now())
 	c.depend(f)
-	c.aging.back(f, 1)
+	c.aging.back(f, 1, c.now())
 	c.a.counts.installed.Add(1)
 	c.target.want(stages)
 	c.write(stages, nil, func() { c.remove(f) })
@@ -73,7 +73,7 @@ func (c *core) remove(f *installedFlow) {
 	if !c.flows.remove(f) {
 		return
 	}
-	c.aging.back(f, -1)
+	c.aging.back(f, -1, c.now())
 	for _, d := range f.devices {
 		c.devices.drop(d)
 	}
