@@ -35,10 +35,15 @@ var vm1MAC, vm2MAC, gwMAC = packet.MAC{2, 0, 0, 0, 0, 1}, packet.MAC{2, 0, 0, 0,
 // detached returns the core of an agent of edge e1 that has no target: what it wants is noted and goes nowhere.
 func detached(t *testing.T, store *state.Store) *core {
 	t.Helper()
+	return detachedFrom(t, store, func(ctx context.Context) (p4rt.Conn, error) { return nil, context.Cause(ctx) })
+}
+
+// detachedFrom is detached with a target to be connected to.
+func detachedFrom(t *testing.T, store *state.Store, dial func(context.Context) (p4rt.Conn, error)) *core {
+	t.Helper()
 	base := baseView()
 	a, err := NewAgent(Config{
-		Store: store, Self: base.self, Links: base.links,
-		Dial: func(ctx context.Context) (p4rt.Conn, error) { return nil, context.Cause(ctx) },
+		Store: store, Self: base.self, Links: base.links, Dial: dial,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -98,6 +98,24 @@ func (a *Agent) idle(entries []*p4rt.Entry) {
 	})
 }
 
+// missedIdle finds the flows that went idle while nobody heard the target's notices: before this term, or since the target dropped them.
+func (c *core) missedIdle() {
+	ctx, a := c.ctx, c.a
+	c.effects.wg.Go(func() {
+		var idle []*p4rt.Entry
+		err := a.session.ReadEntries(ctx, p4rt.ReadOptions{Tables: a.tables.FlowTables(), LastHit: true}, func(e *p4rt.Entry, n p4rt.Counter) error {
+			if e.IdleTimeout > 0 && n.HitKnown && n.SinceHit >= e.IdleTimeout {
+				idle = append(idle, e)
+			}
+			return nil
+		})
+		if err != nil && ctx.Err() == nil {
+			a.cfg.Logger.Warn("idle flows are not found", "err", err) // the next term tries again
+		}
+		a.idle(idle)
+	})
+}
+
 // nameOf returns a vport's name for the log.
 func (c *core) nameOf(id flow.VPortID) string {
 	if p := c.snap.VPort(id); p != nil {

@@ -258,7 +258,10 @@ func (c *core) unrepaired() {
 func (a *Agent) turn(s p4rt.State, _ error) {
 	switch s {
 	case p4rt.Ready:
-		a.mail.post(a.core.serve)
+		a.mail.post(func() {
+			a.core.serve()
+			a.core.missedIdle()
+		})
 	case p4rt.Disconnected, p4rt.Backup:
 		a.mail.post(func() {
 			t := &a.core.target
