@@ -144,6 +144,9 @@ func (c *checker) edge(at string, e *Edge, seen taken) {
 		c.uplink(fmt.Sprintf("%s.uplinks[%d]", at, i), e.ID, &e.Uplinks[i], seen)
 	}
 	c.interfaces(at+".interfaces", e)
+	if e.VPortShare < 1 || e.VPortShare > 100 {
+		c.fail(at+".vportShare", strconv.Itoa(int(e.VPortShare)), "is no share", "use 1 to 100 percent")
+	}
 }
 
 func (c *checker) target(at string, t *Target, seen taken) {

@@ -38,6 +38,7 @@ type Edge struct {
 	VTEPs      []netip.Addr      `json:"vteps"`  // tunnel addresses; flows are spread over several (E12)
 	Uplinks    []Uplink          `json:"uplinks"`
 	Interfaces map[string]uint16 `json:"interfaces"` // name in bindings → access port
+	VPortShare uint8             `json:"vportShare"` // percent of each flow table that one vport may take
 }
 
 // Target is the P4Runtime server that an edge's agent programs.
@@ -63,6 +64,7 @@ const (
 	DefaultListen = "127.0.0.1:9570"
 	defaultMTU    = 1500
 	defaultDevice = 1
+	defaultShare  = 10
 )
 
 // profiles are the kinds of target by name.
@@ -129,6 +131,9 @@ func (c *Config) fill(dir string) {
 		e.Target.TLS.within(dir)
 		if e.Target.DeviceID == 0 {
 			e.Target.DeviceID = defaultDevice
+		}
+		if e.VPortShare == 0 {
+			e.VPortShare = defaultShare
 		}
 		for j := range e.Uplinks {
 			if e.Uplinks[j].MTU == 0 {

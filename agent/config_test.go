@@ -68,7 +68,7 @@ func TestExample(t *testing.T) {
 				Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("2001:db8:1::2")},
 				Gateways:  []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8:1::1")},
 			}},
-			Interfaces: map[string]uint16{"vm1": 1, "vm2": 2},
+			Interfaces: map[string]uint16{"vm1": 1, "vm2": 2}, VPortShare: 10,
 		}},
 	}
 	if d := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); d != "" {

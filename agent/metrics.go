@@ -36,6 +36,7 @@ func counters() []counter {
 		{"installed", "Flows installed.", func(s *engine.Stats) uint64 { return s.Installed }},
 		{"removed", "Flows removed: idle, or something that they relied on changed.", func(s *engine.Stats) uint64 { return s.Removed }},
 		{"not_installed", "Decisions that stayed on the slow path.", func(s *engine.Stats) uint64 { return s.NotInstalled }},
+		{"over_share", "Of these, because their vport had its share of the flow tables.", func(s *engine.Stats) uint64 { return s.OverShare }},
 		{"write_failures", "Updates that the target did not accept.", func(s *engine.Stats) uint64 { return s.WriteFails }},
 	}
 }

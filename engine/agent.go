@@ -36,6 +36,8 @@ type Config struct {
 	IdleTimeout time.Duration
 	// PuntRate is how many packets a second each vport may have punted to the agent; default 50,000.
 	PuntRate int64
+	// VPortShare is how much of each flow table, in percent, the flows of one vport may take; what is beyond it stays on the slow path. Default 10.
+	VPortShare int
 	// AgeTime is how long a learnt MAC lives after its last flow (B3); default 30 s.
 	AgeTime time.Duration
 }
@@ -100,6 +102,9 @@ func NewAgent(cfg Config) (*Agent, error) {
 	orDefault(&cfg.AgeTime, 30*time.Second)
 	if cfg.PuntRate <= 0 {
 		cfg.PuntRate = 50_000
+	}
+	if cfg.VPortShare <= 0 {
+		cfg.VPortShare = 10
 	}
 	info, err := p4src.Info()
 	if err != nil {

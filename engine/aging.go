@@ -37,7 +37,7 @@ func (a *aging) add(k learntMAC, idle time.Duration) *backed {
 }
 
 // back counts a flow, by the bridges where its source was learnt.
-func (a *aging) back(f *installedFlow, n int) {
+func (a *aging) back(f *installedFlow, n int, now time.Duration) {
 	for _, d := range f.deps {
 		if d.Kind != topology.DepFDB || d.MAC() != f.pattern.source {
 			continue
@@ -45,9 +45,10 @@ func (a *aging) back(f *installedFlow, n int) {
 		k := learntMAC{topology.DeviceID(d.A), f.pattern.source}
 		e := a.entries[k]
 		if e == nil {
-			e = a.add(k, 0)
+			e = a.add(k, now)
 		}
 		e.flows += n
+		e.idle = now
 	}
 }
 

@@ -34,7 +34,8 @@ type core struct {
 	locals *locals
 	layout *layout
 	target targetState
-	low    uint64 // every submission before it is acknowledged
+	send   func(update) // hands a submission to the writer
+	low    uint64       // every submission before it is acknowledged
 	marks  []mark
 	routed uint64 // submission that brought the last change of the ways to other edges
 	astray string // an edge to which there is no way
@@ -52,6 +53,7 @@ type core struct {
 	aging    aging
 	errors   *limiter
 	logged   *limiter // by chain
+	warnings *limiter // of vports that have their share
 	buf, cut []byte
 }
 
@@ -64,10 +66,12 @@ type mark struct {
 func newCore(a *Agent) *core {
 	c := &core{
 		a: a, ctx: context.Background(), ack: func(int64) {}, begin: time.Now(), snap: new(topology.Snapshot), view: newView(a.cfg.Self, a.cfg.Links),
-		locals: newLocals(), placer: offload.NewPlacer(a.tables), flows: newFlowTable(), errors: newLimiter(errorRate, errorBurst), logged: newLimiter(logRate, logBurst),
-		holds: newHolds(), devices: newDevices(a.cfg.Store), low: 1,
+		locals: newLocals(func(local uint16) { a.counts.unhandled.Add(a.queue.purge(local)) }), placer: offload.NewPlacer(a.tables, a.cfg.VPortShare), flows: newFlowTable(), errors: newLimiter(errorRate, errorBurst), logged: newLimiter(logRate, logBurst),
+		warnings: newLimiter(warningRate, 1),
+		holds:    newHolds(), devices: newDevices(a.cfg.Store), low: 1,
 		target: targetState{flows: map[p4rt.Key]p4rt.Entity{}, open: map[uint64]struct{}{}},
 	}
+	c.send = c.toWriter
 	c.view.puntRate = a.cfg.PuntRate
 	c.aging = newAging(a.cfg.AgeTime, c.devices)
 	c.layout = newLayout(a.tables, c.locals)
@@ -88,21 +92,15 @@ func (c *core) rebuild(touched map[subject]struct{}) {
 	for _, err := range errs {
 		c.a.cfg.Logger.Error("edge can not hold it", "err", err)
 	}
-	empty := true
-	for _, s := range stages {
-		empty = empty && len(s) == 0
-	}
-	if empty {
-		for _, f := range confirm {
-			f()
+	var all func()
+	if len(confirm) > 0 {
+		all = func() {
+			for _, f := range confirm {
+				f()
+			}
 		}
-		return
 	}
-	c.write(stages, func() {
-		for _, f := range confirm {
-			f()
-		}
-	}, nil)
+	c.write(stages, all, nil)
 }
 
 // gateway is told of a fabric router's MAC.
@@ -137,6 +135,16 @@ func (c *core) routing() {
 	}
 }
 
+// mark notes that a configuration is in what was written so far.
+func (c *core) mark(conf int64) {
+	switch n := len(c.marks); {
+	case n > 0 && c.marks[n-1].seq == c.target.seq:
+		c.marks[n-1].conf = max(c.marks[n-1].conf, conf)
+	case n > 0 && c.marks[n-1].conf < conf, n == 0 && c.conf < conf:
+		c.marks = append(c.marks, mark{conf, c.target.seq})
+	}
+}
+
 // settle notes what the target has by now, and tells.
 func (c *core) settle() {
 	for c.low <= c.target.seq {
@@ -144,6 +152,11 @@ func (c *core) settle() {
 			break
 		}
 		c.low++
+	}
+	t := &c.target
+	for len(t.freed) > 0 && t.freed[0].seq < c.low {
+		t.freed[0].confirm()
+		t.freed = t.freed[1:]
 	}
 	for len(c.marks) > 0 && c.marks[0].seq < c.low {
 		c.conf = max(c.conf, c.marks[0].conf)
@@ -163,6 +176,7 @@ func (c *core) tick() {
 	c.retry(now)
 	c.errors.sweep(now)
 	c.logged.sweep(now)
+	c.warnings.sweep(now)
 	c.age(now)
 	c.effects.sweep(now)
 	c.devices.sweep(now)

@@ -35,10 +35,15 @@ var vm1MAC, vm2MAC, gwMAC = packet.MAC{2, 0, 0, 0, 0, 1}, packet.MAC{2, 0, 0, 0,
 // detached returns the core of an agent of edge e1 that has no target: what it wants is noted and goes nowhere.
 func detached(t *testing.T, store *state.Store) *core {
 	t.Helper()
+	return detachedFrom(t, store, func(ctx context.Context) (p4rt.Conn, error) { return nil, context.Cause(ctx) })
+}
+
+// detachedFrom is detached with a target to be connected to.
+func detachedFrom(t *testing.T, store *state.Store, dial func(context.Context) (p4rt.Conn, error)) *core {
+	t.Helper()
 	base := baseView()
 	a, err := NewAgent(Config{
-		Store: store, Self: base.self, Links: base.links,
-		Dial: func(ctx context.Context) (p4rt.Conn, error) { return nil, context.Cause(ctx) },
+		Store: store, Self: base.self, Links: base.links, Dial: dial,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -125,7 +130,7 @@ func TestNotStation(t *testing.T) {
 	defer cancel()
 	c.start(ctx, func(int64) {})
 	mapped := sim.Effect{Kind: sim.LearnBridgeNeighbour, Device: 1, Addr: netip.MustParseAddr("::ffff:10.0.0.1"), MAC: vm1MAC}
-	if !c.effects.begin(mapped) {
+	if !c.effects.begin(mapped, 0) {
 		t.Fatal("it was not begun")
 	}
 	c.effects.wait()
@@ -186,52 +191,36 @@ func TestAsksForWhatItWaitsFor(t *testing.T) {
 	}
 }
 
-// TestRefusedIsNotAcknowledged: what the target refused is not acknowledged, and keeps its numbers, until a reconcile has brought the target there; a
-// flow that was refused goes, and its numbers come back.
-func TestRefusedIsNotAcknowledged(t *testing.T) {
+// TestEffectsAreShared: a vport that has much to learn, or much of it refused, leaves room for what the others have.
+func TestEffectsAreShared(t *testing.T) {
 	c := detached(t, idleStore(t))
-	var acks []int64
-	c.start(t.Context(), func(r int64) { acks = append(acks, r) })
-	answer := func(refused bool) {
-		t.Helper()
-		if len(c.target.owed) == 0 {
-			t.Fatal("nothing was written")
-		}
-		all := c.target.owed
-		c.target.owed = nil
-		for _, u := range all {
-			c.answered(u, refused, nil)
-		}
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(func() { cancel(); c.effects.wait() })
+	c.start(ctx, func(int64) {})
+	learn := func(of flow.VPortID, i int) sim.Effect {
+		return sim.Effect{Kind: sim.LearnBridgeNeighbour, Device: 1, Addr: netip.AddrFrom4([4]byte{10, byte(of), byte(i >> 8), byte(i)}), MAC: vm1MAC}
 	}
-	answer(false) // what the agent began with
-	vm1 := vportOf(t, c, "vm1")
-	fromVM1(t, c, gwMAC, netip.MustParseAddr("10.0.1.2"), netip.MustParseAddr("192.0.2.1"), 1)
-	if len(c.flows.byPattern) != 1 {
-		t.Fatal("no flow was installed")
-	}
-	answer(true)
-	answer(false) // the flow's removal
-	if len(c.flows.byPattern) != 0 || len(c.target.open) != 0 {
-		t.Errorf("%d flows, %d updates are left of a flow that was refused", len(c.flows.byPattern), len(c.target.open))
-	}
-
-	delete(c.view.places, vm1)
-	c.rebuild(map[subject]struct{}{vportSubject(vm1): {}})
-	c.marks = append(c.marks, mark{7, c.target.seq})
-	for range 2 {
-		answer(true)
-		if len(acks) != 0 || !c.target.broken {
-			t.Fatalf("acknowledged %v, broken %v: the target refused it", acks, c.target.broken)
-		}
-		c.prepare()
-		c.reconciled(p4rt.Report{Failed: []*p4rt.UpdateError{{}}})
-		if len(acks) != 0 || !c.target.broken || c.target.after <= c.now() {
-			t.Fatalf("acknowledged %v, broken %v: the reconcile left it undone", acks, c.target.broken)
+	begun := 0
+	for i := range maxEffects {
+		if c.effects.begin(learn(1, i), 1) {
+			begun++
 		}
 	}
-	c.prepare()
-	c.reconciled(p4rt.Report{})
-	if len(acks) != 1 || acks[0] != 7 {
-		t.Errorf("acknowledged %v, want 7", acks)
+	if begun != maxEffectsOf || !c.effects.begin(learn(2, 0), 2) {
+		t.Errorf("%d of one vport are under way, want %d and one of another", begun, maxEffectsOf)
+	}
+	for i := range maxRemembers {
+		c.effects.remember(learn(1, i), 1)
+	}
+	c.effects.remember(learn(2, 0), 2)
+	if n := len(c.effects.refused); n != rememberedOf+1 {
+		t.Errorf("%d refusals are remembered, want %d and one of another vport", n, rememberedOf)
+	}
+	c.effects.sweep(c.now() + refusedFor)
+	for f := range c.effects.busy {
+		c.effects.end(f)
+	}
+	if len(c.effects.of) != 0 {
+		t.Errorf("shares %v are left of nothing", c.effects.of)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/sim"
 	"github.com/weft-sdn/weft/state"
 )
@@ -13,19 +14,30 @@ import (
 // Bounds of what is under way to the database.
 const (
 	maxEffects   = 4096
+	maxEffectsOf = 256                    // because of packets of one vport
 	refusedFor   = 5 * time.Second        // how long a refusal is not asked again
 	effectRetry  = 200 * time.Millisecond // while the database does not answer
 	probeTime    = time.Second            // how long the old MAC of a neighbour has to answer (R4)
-	maxRemembers = 1 << 16
+	maxRemembers = 1 << 16                // refusals
+	rememberedOf = 1 << 12                // because of packets of one vport
 )
 
 // effects carries out what simulations want changed in the database, each once however many packets want it.
 type effects struct {
 	c       *core
 	wg      sync.WaitGroup
-	busy    map[sim.Effect]struct{}
-	refused map[sim.Effect]time.Duration // until
-	probes  map[neighbour]probe
+	busy    map[sim.Effect]flow.VPortID // under way, and the vport whose packet it began with; 0: the agent
+	refused map[sim.Effect]refusal
+	probes  map[neighbour]probe // their claims are under way
+	of      map[flow.VPortID]shares
+}
+
+// shares are what a vport has of the bounds.
+type shares struct{ busy, refused int }
+
+type refusal struct {
+	until time.Duration
+	of    flow.VPortID
 }
 
 // probe is a question to the old MAC of a neighbour that another claims to be.
@@ -35,15 +47,64 @@ type probe struct {
 }
 
 func newEffects(c *core) *effects {
-	return &effects{c: c, busy: map[sim.Effect]struct{}{}, refused: map[sim.Effect]time.Duration{}, probes: map[neighbour]probe{}}
+	return &effects{c: c, busy: map[sim.Effect]flow.VPortID{}, refused: map[sim.Effect]refusal{}, probes: map[neighbour]probe{}, of: map[flow.VPortID]shares{}}
+}
+
+// take notes that something is under way. False: it is already, or there is no room.
+func (e *effects) take(f sim.Effect, of flow.VPortID) bool {
+	if _, ok := e.busy[f]; ok {
+		return false
+	}
+	if len(e.busy) >= maxEffects || of != 0 && e.of[of].busy >= maxEffectsOf {
+		e.c.a.counts.effectFails.Add(1)
+		return false
+	}
+	e.busy[f] = of
+	e.share(of, 1, 0)
+	return true
+}
+
+// end notes that something is under way no more, and returns the vport that it was for.
+func (e *effects) end(f sim.Effect) (of flow.VPortID) {
+	of, ok := e.busy[f]
+	if ok {
+		delete(e.busy, f)
+		e.share(of, -1, 0)
+	}
+	return of
+}
+
+// remember notes a refusal, so that it is not asked again for a while.
+func (e *effects) remember(f sim.Effect, of flow.VPortID) {
+	if _, ok := e.refused[f]; ok || len(e.refused) >= maxRemembers || of != 0 && e.of[of].refused >= rememberedOf {
+		return
+	}
+	e.refused[f] = refusal{e.c.now() + refusedFor, of}
+	e.share(of, 0, 1)
+}
+
+func (e *effects) forget(f sim.Effect) {
+	if r, ok := e.refused[f]; ok {
+		delete(e.refused, f)
+		e.share(r.of, 0, -1)
+	}
+}
+
+func (e *effects) share(of flow.VPortID, busy, refused int) {
+	s := e.of[of]
+	s.busy += busy
+	s.refused += refused
+	if e.of[of] = s; s == (shares{}) {
+		delete(e.of, of)
+	}
 }
 
 // wait returns when nothing is under way any more; the context of the agent has ended.
 func (e *effects) wait() { e.wg.Wait() }
 
-// carryOut begins with a result's effects. What is learnt changes what the result relied on, and then its flow is decided anew; lost: it could not
+// carryOut begins with a result's effects, which packets of a vport had. What is learnt changes what the result relied on, and then its flow is decided anew; lost: it could not
 // be begun, so that the next packet must try again. wait: the packet is to wait for that neighbour.
-func (c *core) carryOut(list []sim.Effect) (lost bool, wait question) {
+func (c *core) carryOut(list []sim.Effect, of flow.VPortID) (lost bool, wait question) {
 	for _, e := range list {
 		switch e.Kind {
 		case sim.LogRule: // log.go
@@ -56,33 +117,34 @@ func (c *core) carryOut(list []sim.Effect) (lost bool, wait question) {
 				c.pose(q)
 			}
 		case sim.ConfirmNeighbour:
-			delete(c.effects.probes, neighbour{e.Port, e.Addr})
+			c.effects.confirmed(neighbour{e.Port, e.Addr})
 		case sim.LearnNeighbour:
 			if !e.Solicited && !e.Unasked {
-				c.effects.probe(e)
+				c.effects.probe(e, of)
 				continue
 			}
-			c.effects.begin(e)
+			c.effects.begin(e, of)
 		default:
-			lost = !c.effects.begin(e) || lost
+			lost = !c.effects.begin(e, of) || lost
 		}
 	}
 	return lost, wait
 }
 
 // begin starts what is not under way and was not refused. False: there is no room.
-func (e *effects) begin(f sim.Effect) bool {
+func (e *effects) begin(f sim.Effect, of flow.VPortID) bool {
 	if _, ok := e.busy[f]; ok {
 		return true
 	}
-	if until, ok := e.refused[f]; ok && e.c.now() < until {
-		return true
+	if r, ok := e.refused[f]; ok {
+		if e.c.now() < r.until {
+			return true
+		}
+		e.forget(f)
 	}
-	if len(e.busy) >= maxEffects {
-		e.c.a.counts.effectFails.Add(1)
+	if !e.take(f, of) {
 		return false
 	}
-	e.busy[f] = struct{}{}
 	e.run(f, func(ctx context.Context) (state.Learnt, error) { return e.store(ctx, f, false) })
 	return true
 }
@@ -127,43 +189,45 @@ func (e *effects) store(ctx context.Context, f sim.Effect, replace bool) (learnt
 
 // done takes the database's word. What was stored comes back as a view.
 func (e *effects) done(f sim.Effect, learnt state.Learnt) {
-	delete(e.busy, f)
+	of := e.end(f)
 	switch learnt {
 	case state.LearntNew, state.LearntMove:
 		e.c.a.counts.learnt.Add(1)
 	case state.LearntNothing:
 	default:
-		if len(e.refused) < maxRemembers {
-			e.refused[f] = e.c.now() + refusedFor
-		}
+		e.remember(f, of)
 	}
 }
 
 // probe asks whether the neighbour that is known still answers, before another takes its place.
-func (e *effects) probe(claim sim.Effect) {
+func (e *effects) probe(claim sim.Effect, of flow.VPortID) {
 	n := neighbour{claim.Port, claim.Addr}
-	if _, ok := e.probes[n]; ok || len(e.probes) >= maxEffects {
+	if _, ok := e.probes[n]; ok || !e.take(claim, of) {
 		return
 	}
 	e.probes[n] = probe{claim, e.c.now() + probeTime}
 	e.c.request(n)
 }
 
+// confirmed: the neighbour that is known answered.
+func (e *effects) confirmed(n neighbour) {
+	if p, ok := e.probes[n]; ok {
+		delete(e.probes, n)
+		e.end(p.claim)
+	}
+}
+
 // sweep ends probes that nobody answered, and forgets old refusals.
 func (e *effects) sweep(now time.Duration) {
 	for n, p := range e.probes {
-		if now < p.until {
-			continue
-		}
-		delete(e.probes, n)
-		if _, ok := e.busy[p.claim]; !ok {
-			e.busy[p.claim] = struct{}{}
+		if now >= p.until {
+			delete(e.probes, n)
 			e.run(p.claim, func(ctx context.Context) (state.Learnt, error) { return e.store(ctx, p.claim, true) })
 		}
 	}
-	for f, until := range e.refused {
-		if now >= until {
-			delete(e.refused, f)
+	for f, r := range e.refused {
+		if now >= r.until {
+			e.forget(f)
 		}
 	}
 }

@@ -22,6 +22,8 @@ type flowTable struct {
 	gen       int32
 }
 
+// pattern is what the packets of a flow have in common: the bits that its entry matches, which are more than were read where only a lane that
+// matches more had room.
 type pattern struct {
 	key    flow.Key
 	mask   flow.Mask
@@ -62,8 +64,19 @@ func (t *flowTable) generation() int32 {
 	return t.gen
 }
 
+// find returns the flow that a decision was installed as, whatever the lane; nil if there is none.
+func (t *flowTable) find(key flow.Key, read flow.Mask) *installedFlow {
+	for lane := offload.LaneClass; lane <= offload.LaneWildL2; lane++ {
+		if f := t.byPattern[patternOf(key, lane.Matched(read, key.EtherType))]; f != nil && f.placed.Lane == lane {
+			return f
+		}
+	}
+	return nil
+}
+
 // add notes a flow. deps is copied.
-func (t *flowTable) add(p pattern, placed *offload.Placed, deps []topology.Dep, now time.Duration) *installedFlow {
+func (t *flowTable) add(placed *offload.Placed, deps []topology.Dep, now time.Duration) *installedFlow {
+	p := patternOf(placed.Key, placed.Lane.Matched(placed.Mask, placed.Key.EtherType))
 	f := &installedFlow{pattern: p, placed: placed, deps: append([]topology.Dep(nil), deps...), since: now}
 	t.byPattern[f.pattern] = f
 	index(t.byEntry, placed.Entry.Key(), f)

@@ -136,15 +136,14 @@ func (c *core) pose(q question) {
 // comes with a view.
 func (c *core) ask(n neighbour, attempt uint8) {
 	asked := sim.Effect{Kind: sim.AskNeighbour, Port: n.port, Addr: n.addr}
-	if _, ok := c.effects.busy[asked]; ok || len(c.effects.busy) >= maxEffects {
-		return
+	if !c.effects.take(asked, 0) {
+		return // asked again in a second
 	}
-	c.effects.busy[asked] = struct{}{}
 	ctx := c.ctx
 	c.effects.wg.Go(func() {
 		first, _, _, err := c.a.cfg.Store.AskNeighbour(ctx, n.port, n.addr, attempt)
 		c.a.mail.post(func() {
-			delete(c.effects.busy, asked)
+			c.effects.end(asked)
 			switch {
 			case err != nil:
 				c.a.counts.effectFails.Add(1) // asked again in a second
@@ -303,14 +302,9 @@ func (c *core) retry(now time.Duration) {
 // giveUp takes the question out of the database, so that the next packet asks anew.
 func (c *core) giveUp(n neighbour) {
 	end := sim.Effect{Kind: sim.AskNeighbour, Port: n.port, Addr: n.addr, Asked: true}
-	if _, ok := c.effects.busy[end]; ok {
-		return
+	if !c.effects.take(end, 0) {
+		return // the next packet for it waits, and then gives up, too
 	}
-	if len(c.effects.busy) >= maxEffects {
-		c.a.counts.effectFails.Add(1) // the next packet for it waits, and then gives up, too
-		return
-	}
-	c.effects.busy[end] = struct{}{}
 	c.effects.run(end, func(ctx context.Context) (state.Learnt, error) {
 		_, err := c.a.cfg.Store.ForgetNeighbour(ctx, n.port, n.addr, packet.MAC{})
 		return state.LearntNothing, err

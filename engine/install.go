@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"errors"
+
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/offload"
 	"github.com/weft-sdn/weft/p4rt"
@@ -25,35 +27,43 @@ func decision(outcomes []sim.Outcome) (m offload.Megaflow, ok bool) {
 	return m, true
 }
 
+// maxBacklog bounds what waits for a reconcile: flows are not installed beyond it.
+const maxBacklog = 4096
+
 // install puts a decision into the target's tables.
 func (c *core) install(res *sim.Result, key flow.Key, local uint16) {
 	m, ok := decision(res.Outcomes)
-	if !ok {
+	if !ok || len(c.target.backlog) >= maxBacklog {
 		c.a.counts.notInstalled.Add(1)
 		return
 	}
-	p := patternOf(key, res.Mask)
-	if c.flows.byPattern[p] != nil {
+	if c.flows.find(key, res.Mask) != nil {
 		return // the entry is on its way: this packet was faster
 	}
 	m.Key, m.Mask, m.Guards, m.Idle, m.Prio = key, res.Mask, res.Guards, c.a.cfg.IdleTimeout, c.flows.generation()
 	placed, stages, err := c.placer.Place(m, local)
 	if err != nil {
 		c.a.counts.notInstalled.Add(1)
-		c.a.cfg.Logger.Debug("flow stays on the slow path", "flow", p.key.String(), "err", err)
+		if errors.Is(err, offload.ErrShare) {
+			c.a.counts.overShare.Add(1)
+			if c.warnings.allow(key.Ingress, c.now()) {
+				c.a.cfg.Logger.Warn("vport has its share of the flow tables: its other flows stay on the slow path", "vport", c.nameOf(key.Ingress), "err", err)
+			}
+		}
+		c.a.cfg.Logger.Debug("flow stays on the slow path", "flow", key.And(res.Mask).String(), "err", err)
 		return
 	}
-	f := c.flows.add(p, placed, res.Deps, c.now())
+	f := c.flows.add(placed, res.Deps, c.now())
 	c.depend(f)
-	c.aging.back(f, 1)
+	c.aging.back(f, 1, c.now())
 	c.a.counts.installed.Add(1)
 	c.target.want(stages)
 	c.write(stages, nil, func() { c.remove(f) })
 }
 
-// forgetFlow removes the flow of a pattern, if there is one.
-func (c *core) forgetFlow(key flow.Key, mask flow.Mask) {
-	if f := c.flows.byPattern[patternOf(key, mask)]; f != nil {
+// forgetFlow removes the flow that a decision was installed as, if there is one.
+func (c *core) forgetFlow(key flow.Key, read flow.Mask) {
+	if f := c.flows.find(key, read); f != nil {
 		c.remove(f)
 	}
 }
@@ -63,7 +73,7 @@ func (c *core) remove(f *installedFlow) {
 	if !c.flows.remove(f) {
 		return
 	}
-	c.aging.back(f, -1)
+	c.aging.back(f, -1, c.now())
 	for _, d := range f.devices {
 		c.devices.drop(d)
 	}
@@ -86,4 +96,30 @@ func (a *Agent) idle(entries []*p4rt.Entry) {
 			}
 		}
 	})
+}
+
+// missedIdle finds the flows that went idle while nobody heard the target's notices: before this term, or since the target dropped them.
+func (c *core) missedIdle() {
+	ctx, a := c.ctx, c.a
+	c.effects.wg.Go(func() {
+		var idle []*p4rt.Entry
+		err := a.session.ReadEntries(ctx, p4rt.ReadOptions{Tables: a.tables.FlowTables(), LastHit: true}, func(e *p4rt.Entry, n p4rt.Counter) error {
+			if e.IdleTimeout > 0 && n.HitKnown && n.SinceHit >= e.IdleTimeout {
+				idle = append(idle, e)
+			}
+			return nil
+		})
+		if err != nil && ctx.Err() == nil {
+			a.cfg.Logger.Warn("idle flows are not found", "err", err) // the next term tries again
+		}
+		a.idle(idle)
+	})
+}
+
+// nameOf returns a vport's name for the log.
+func (c *core) nameOf(id flow.VPortID) string {
+	if p := c.snap.VPort(id); p != nil {
+		return p.Tenant + "/" + p.Name
+	}
+	return id.String()
 }

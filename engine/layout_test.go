@@ -123,7 +123,7 @@ func TestLayoutDependsOnStateAlone(t *testing.T) {
 	ts := tables(t)
 	r := rand.New(rand.NewPCG(5, 6))
 	for range 100 {
-		l := newLayout(ts, newLocals())
+		l := newLayout(ts, newLocals(func(uint16) {}))
 		v := baseView()
 		held := map[p4rt.Key]p4rt.Entity{}
 		update := func(touched map[subject]struct{}) {
@@ -155,7 +155,7 @@ func TestLayoutDependsOnStateAlone(t *testing.T) {
 			if len(held) != total {
 				t.Fatalf("%d entries installed, want %d", len(held), total)
 			}
-			fresh := newLayout(ts, newLocals())
+			fresh := newLayout(ts, newLocals(func(uint16) {}))
 			fresh.rebuild(v, fresh.all(v))
 			if d := cmp.Diff(census(fresh), census(l)); d != "" {
 				t.Fatalf("what is held differs from what a fresh start holds (-fresh +held):\n%s", d)
@@ -206,7 +206,7 @@ func apply(t *testing.T, held map[p4rt.Key]p4rt.Entity, stage []p4rt.Update) {
 
 // TestMoveCostsOneDestination: a vport that moves changes its own location, port map and replicas, not those of others (O1).
 func TestMoveCostsOneDestination(t *testing.T) {
-	l := newLayout(tables(t), newLocals())
+	l := newLayout(tables(t), newLocals(func(uint16) {}))
 	v := baseView()
 	v.edges["e2"] = Edge{ID: "e2", VTEPs: vtep(2)[:1], Tunnel: offload.VXLAN}
 	for id := flow.VPortID(1); id <= 1000; id++ {
@@ -282,7 +282,7 @@ func TestUnderlayAnswers(t *testing.T) {
 // TestFlowsSpreadOverAddresses: an edge with several tunnel addresses and uplinks gets its flows over every pair of them, in equal shares (E12).
 func TestFlowsSpreadOverAddresses(t *testing.T) {
 	ts := tables(t)
-	l := newLayout(ts, newLocals())
+	l := newLayout(ts, newLocals(func(uint16) {}))
 	v := baseView()
 	v.self.VTEPs = []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("198.51.100.1")}
 	second := v.links[0]
@@ -318,7 +318,7 @@ func TestFlowsSpreadOverAddresses(t *testing.T) {
 // TestOneEntryForTwo: an address that two edges give, or one edge twice, and an interface that goes by two names, are one entry, which stays while
 // anybody asks for it; with two, a target refuses the second, and no reconcile can want both.
 func TestOneEntryForTwo(t *testing.T) {
-	l, v, held := newLayout(tables(t), newLocals()), baseView(), map[p4rt.Key]p4rt.Entity{}
+	l, v, held := newLayout(tables(t), newLocals(func(uint16) {})), baseView(), map[p4rt.Key]p4rt.Entity{}
 	update := func(touched ...subject) {
 		t.Helper()
 		set := map[subject]struct{}{}

@@ -12,6 +12,9 @@ const (
 	errorBurst = 50
 )
 
+// warningRate is how often a second the log says the same of a vport.
+const warningRate = 1.0 / 60
+
 // limiter is a token bucket for each vport.
 type limiter struct {
 	rate, burst float64

@@ -23,6 +23,7 @@ type locals struct {
 	paths  *offload.IDs[pathName]
 	groups *offload.IDs[flow.Dest]
 	global [maxVPorts + 1]flow.VPortID // by local number; 0: none
+	purge  func(local uint16)          // no packet of a vport's number comes any more: those that wait are another's than the next to have it
 }
 
 type pathName struct {
@@ -31,10 +32,10 @@ type pathName struct {
 	port     uint16
 }
 
-func newLocals() *locals {
+func newLocals(purge func(local uint16)) *locals {
 	return &locals{
 		vports: offload.NewIDs[flow.VPortID](maxVPorts), peers: offload.NewIDs[string](maxPeers),
-		paths: offload.NewIDs[pathName](maxPaths), groups: offload.NewIDs[flow.Dest](maxGroups),
+		paths: offload.NewIDs[pathName](maxPaths), groups: offload.NewIDs[flow.Dest](maxGroups), purge: purge,
 	}
 }
 
@@ -86,7 +87,10 @@ func (n *locals) vport(r *references, id flow.VPortID) (uint16, error) {
 			return nil
 		}
 		n.global[local] = 0
-		return func() { n.vports.Confirm(local) }
+		return func() {
+			n.purge(local)
+			n.vports.Confirm(local)
+		}
 	})
 	return local, nil
 }

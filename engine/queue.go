@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/weft-sdn/weft/flow"
@@ -110,6 +111,23 @@ func (q *packetQueue) take(dst []*packetIn) []*packetIn {
 		}
 	}
 	return dst
+}
+
+// purge throws away what waits in a vport's lane, and returns how much it was.
+func (q *packetQueue) purge(vport uint16) uint64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	l := q.lanes[vport]
+	if l == nil {
+		return 0
+	}
+	for _, p := range l.packets {
+		q.pool.Put(p)
+	}
+	q.n -= len(l.packets)
+	q.turn = slices.DeleteFunc(q.turn, func(x *lane) bool { return x == l })
+	delete(q.lanes, vport)
+	return uint64(len(l.packets))
 }
 
 func (q *packetQueue) free(p *packetIn) { q.pool.Put(p) }

@@ -32,6 +32,7 @@ type Stats struct {
 	Installed    uint64 `json:"installed"`      // flows
 	Removed      uint64 `json:"removed"`        // flows: invalidated or idle
 	NotInstalled uint64 `json:"not_installed"`  // decisions that stay on the slow path for want of an entry that can do it, or of room
+	OverShare    uint64 `json:"over_share"`     // of these, because their vport had its share of the flow tables
 	WriteFails   uint64 `json:"write_failures"` // updates that the target did not accept
 	Flows        uint64 `json:"flows"`          // installed now
 }
@@ -41,7 +42,7 @@ type counts struct {
 	upcalls, drops, held, heldDrops, errors, errorsUnsent, unlogged atomic.Uint64
 	learnt, effectFails, aged                                       atomic.Uint64
 	loads, loadDrops, unknownKeys                                   atomic.Uint64
-	installed, removed, notInstalled, writeFails                    atomic.Uint64
+	installed, removed, notInstalled, overShare, writeFails         atomic.Uint64
 }
 
 // Stats returns a copy of the counts.
@@ -52,7 +53,7 @@ func (a *Agent) Stats() Stats {
 		Unhandled: c.unhandled.Load(), OutDrops: c.outDrops.Load(), Upcalls: c.upcalls.Load(), Drops: c.drops.Load(), Held: c.held.Load(),
 		Loads: c.loads.Load(), LoadDrops: c.loadDrops.Load(), UnknownKeys: c.unknownKeys.Load(), HeldDrops: c.heldDrops.Load(), Errors: c.errors.Load(), ErrorsUnsent: c.errorsUnsent.Load(), Unlogged: c.unlogged.Load(), Learnt: c.learnt.Load(),
 		EffectFails: c.effectFails.Load(), Aged: c.aged.Load(), Removed: c.removed.Load(), Installed: c.installed.Load(),
-		NotInstalled: c.notInstalled.Load(), WriteFails: c.writeFails.Load(),
+		NotInstalled: c.notInstalled.Load(), OverShare: c.overShare.Load(), WriteFails: c.writeFails.Load(),
 	}
 	s.Flows = s.Installed - s.Removed
 	return s

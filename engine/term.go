@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/weft-sdn/weft/p4rt"
@@ -10,13 +11,16 @@ import (
 
 // term is whether updates can go to the target now.
 //
-//	away ──OnPrimary──▶ reconciling ──Ready──▶ serving
-//	  ▲                      │ lost                │ lost
-//	  └──────────────────────┴─────────────────────┘
+//	              ┌────────────── repair ──────────────┐
+//	              ▼                                    │
+//	away ──▶ draining ──all answered──▶ reconciling ──▶ serving
+//	  ▲  OnPrimary │ lost                   │ lost         │ lost
+//	  └────────────┴────────────────────────┴──────────────┘
 type term uint8
 
 const (
 	away        term = iota // not the primary: what is wanted changes, and the next term brings the target there
+	draining                // updates wait until none is under way
 	reconciling             // updates wait: they differ from what the reconcile was given
 	serving
 )
@@ -27,7 +31,6 @@ const maxRepairPause = time.Minute
 // update is a submission: updates in stages.
 type update struct {
 	stages  [][]p4rt.Update
-	done    func() // the target has them all; nil: nothing to do
 	refused func() // the target refused some, and the rest is not wanted any more either; nil: it is to have them all the same
 	seq     uint64
 }
@@ -36,15 +39,46 @@ type update struct {
 type targetState struct {
 	term    term
 	flows   map[p4rt.Key]p4rt.Entity // entries of flows that the target is to hold; the fixed ones are the layout's
-	backlog []update                 // submitted while reconciling
-	owed    []update                 // not acknowledged when the connection went: the next reconcile does them
-	due     []update                 // done once the reconcile under way is
+	backlog []update                 // written while draining or reconciling
+	sent    int                      // submissions that the writer has not answered
+	drained func()                   // what waits for sent to be 0
+	owed    uint64                   // the oldest submission of which the target may not have all: the next reconcile does it. 0: none
+	due     uint64                   // the same: done once the reconcile under way is
 	broken  bool                     // the target may not hold what it is to: reconcile within the term
 	round   uint64                   // reconciles begun: an answer to an earlier one is late
 	pause   time.Duration            // before the next repair; grows while the target goes on refusing
 	after   time.Duration            // not before
 	seq     uint64                   // submissions so far
 	open    map[uint64]struct{}      // submissions that the target has not acknowledged
+	freed   []freed                  // in order
+}
+
+// freed are local numbers that nobody uses any more. What still refers to them may be under way to the target, in a submission that is older than the
+// one that gave them up: they are given again only when all of these are acknowledged.
+type freed struct {
+	seq     uint64
+	confirm func()
+}
+
+// owe leaves a submission to the next reconcile, which does all of them at once: the oldest stands for them.
+func (t *targetState) owe(seq uint64) {
+	switch {
+	case seq == 0 || seq == t.owed:
+	case t.owed == 0:
+		t.owed = seq
+	default:
+		delete(t.open, max(seq, t.owed))
+		t.owed = min(seq, t.owed)
+	}
+}
+
+// oweAll leaves to the next reconcile what the one under way was to do, and what waited for it.
+func (t *targetState) oweAll() {
+	t.owe(t.due)
+	for _, u := range t.backlog {
+		t.owe(u.seq)
+	}
+	t.due, t.backlog = 0, nil
 }
 
 // want notes what flow entries a submission is to leave.
@@ -60,23 +94,29 @@ func (t *targetState) want(stages [][]p4rt.Update) {
 	}
 }
 
-// write submits updates to the target. done and refused are called by the agent's goroutine: one of them, once.
-func (c *core) write(stages [][]p4rt.Update, done, refused func()) {
+// write submits updates to the target. confirm is called when it has acknowledged them and all earlier ones; refused at once when it refuses some.
+// Both may be nil.
+func (c *core) write(stages [][]p4rt.Update, confirm, refused func()) {
 	t := &c.target
-	t.seq++
-	u := update{stages, done, refused, t.seq}
-	t.open[u.seq] = struct{}{}
-	switch t.term {
-	case away:
-		t.owed = append(t.owed, u)
-	case reconciling:
-		t.backlog = append(t.backlog, u)
-	case serving:
-		c.submit(u)
+	if slices.ContainsFunc(stages, func(s []p4rt.Update) bool { return len(s) > 0 }) && (t.term != away || t.owed == 0) {
+		t.seq++
+		t.open[t.seq] = struct{}{}
+		switch u := (update{stages, refused, t.seq}); t.term {
+		case away:
+			t.owe(u.seq) // and what is written from now on: the next reconcile does it all
+		case draining, reconciling:
+			t.backlog = append(t.backlog, u)
+		case serving:
+			c.submit(u)
+		}
+	}
+	if confirm != nil {
+		t.freed = append(t.freed, freed{t.seq, confirm})
 	}
 }
 
-func (c *core) submit(u update) {
+// toWriter hands a submission to the writer; its answer is posted.
+func (c *core) toWriter(u update) {
 	// A full queue holds the agent up, and its own queue then drops packet-ins, counted: flows and the target must not drift apart.
 	err := c.a.writer.Submit(c.ctx, func(results []p4rt.Result, err error) {
 		failed := 0
@@ -93,8 +133,13 @@ func (c *core) submit(u update) {
 		c.a.mail.post(func() { c.answered(u, failed > 0, err) })
 	}, u.stages...)
 	if err != nil {
-		c.target.owed = append(c.target.owed, u) // the agent ends
+		c.answered(u, false, err) // the agent ends
 	}
+}
+
+func (c *core) submit(u update) {
+	c.target.sent++
+	c.send(u)
 }
 
 func flatten(stages [][]p4rt.Update) []p4rt.Update {
@@ -108,35 +153,48 @@ func flatten(stages [][]p4rt.Update) []p4rt.Update {
 // answered: what the target did not take is not acknowledged before a reconcile has done it.
 func (c *core) answered(u update, refused bool, err error) {
 	t := &c.target
+	t.sent--
 	switch {
 	case err != nil, refused && u.refused == nil: // nobody knows what became of it, or the target must have it
 		t.broken = true
-		t.owed = append(t.owed, u)
+		t.owe(u.seq)
 	case refused:
 		t.broken = true
 		delete(t.open, u.seq)
 		u.refused()
 		c.settle()
 	default:
-		c.acknowledged(u)
+		delete(t.open, u.seq)
+		c.settle()
+	}
+	if f := t.drained; t.sent == 0 && f != nil {
+		t.drained = nil
+		f()
 	}
 }
 
-// acknowledged: the target has a submission.
-func (c *core) acknowledged(u update) {
-	delete(c.target.open, u.seq)
-	if u.done != nil {
-		u.done()
+// drain holds back what is written, and calls f when the target has nothing under way: a reconcile that reads while others write takes what they do for
+// a difference.
+func (c *core) drain(f func()) {
+	t := &c.target
+	t.term = draining
+	if t.sent == 0 {
+		f()
+	} else {
+		t.drained = f
 	}
-	c.settle()
 }
 
 // repair reconciles within the term what refused or unanswered updates may have left wrong.
 func (c *core) repair() {
 	t := &c.target
-	if !t.broken || t.term != serving || c.now() < t.after {
-		return
+	if t.broken && t.term == serving && c.now() >= t.after {
+		c.drain(c.mend)
 	}
+}
+
+func (c *core) mend() {
+	t := &c.target
 	ctx := c.ctx
 	stages, rates := c.prepare()
 	round := t.round
@@ -159,12 +217,13 @@ func (c *core) repair() {
 	})
 }
 
-// prepare begins a reconcile: it returns what the target is to hold, and the rates to set.
+// prepare begins a reconcile: it returns what the target is to hold, and the rates to set. What was written until now is part of that.
 func (c *core) prepare() (stages []p4rt.Stage, rates []p4rt.Update) {
 	t := &c.target
 	t.term, t.broken = reconciling, false
 	t.round++
-	t.due, t.owed = append(t.due, t.owed...), nil
+	t.oweAll()
+	t.due, t.owed = t.owed, 0
 	return c.stages()
 }
 
@@ -179,18 +238,18 @@ func (c *core) reconciled(report p4rt.Report) {
 		c.unrepaired()
 		return
 	}
-	due := c.target.due
-	c.target.due, c.target.pause = nil, 0
-	for _, u := range due {
-		c.acknowledged(u)
-	}
+	t := &c.target
+	delete(t.open, t.due)
+	t.due, t.pause = 0, 0
+	c.settle()
 }
 
 // unrepaired: a reconcile did not bring the target to what it is to hold. It is tried again, less and less often.
 func (c *core) unrepaired() {
 	t := &c.target
 	t.broken = true
-	t.owed, t.due = append(t.owed, t.due...), nil
+	t.owe(t.due)
+	t.due = 0
 	t.pause = min(max(2*t.pause, time.Second), maxRepairPause)
 	t.after = c.now() + t.pause
 }
@@ -199,13 +258,15 @@ func (c *core) unrepaired() {
 func (a *Agent) turn(s p4rt.State, _ error) {
 	switch s {
 	case p4rt.Ready:
-		a.mail.post(a.core.serve)
+		a.mail.post(func() {
+			a.core.serve()
+			a.core.missedIdle()
+		})
 	case p4rt.Disconnected, p4rt.Backup:
 		a.mail.post(func() {
 			t := &a.core.target
-			t.term = away
-			t.owed = append(append(t.owed, t.due...), t.backlog...)
-			t.due, t.backlog = nil, nil
+			t.term, t.drained = away, nil
+			t.oweAll()
 		})
 	}
 }
@@ -226,8 +287,20 @@ func (a *Agent) reconcile(ctx context.Context, term *p4rt.Term) error {
 	c := a.core
 	var stages []p4rt.Stage
 	var rates []p4rt.Update
-	if err := a.mail.call(ctx, func() { stages, rates = c.prepare() }); err != nil {
-		return err
+	ready := make(chan struct{})
+	a.mail.post(func() {
+		if ctx.Err() != nil {
+			return // the term is over
+		}
+		c.drain(func() { // what was under way when the last term ended fails, and is owed
+			stages, rates = c.prepare()
+			close(ready)
+		})
+	})
+	select {
+	case <-ready:
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 	report, err := term.Reconcile(ctx, stages...)
 	if err == nil {

@@ -28,7 +28,7 @@ func (c *core) upcall(f *packet.Frame, ingress flow.VPortID, local uint16, reaso
 		return
 	}
 	c.logRules(res, f, ingress)
-	unlearnt, wait := c.carryOut(res.Effects)
+	unlearnt, wait := c.carryOut(res.Effects, ingress)
 	if wait.port != 0 {
 		if c.hold(awaited{neighbour: wait.neighbour}, f.Data, ingress, local) {
 			c.pose(wait)

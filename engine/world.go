@@ -37,9 +37,7 @@ func (c *core) world(change state.Change) {
 		c.routing()
 	}
 	c.resume(change.Deps, change.All)
-	if n := len(c.marks); n == 0 && v.Conf > c.conf || n > 0 && c.marks[n-1].conf < v.Conf {
-		c.marks = append(c.marks, mark{v.Conf, c.target.seq})
-	}
+	c.mark(v.Conf)
 	c.settle()
 }
 

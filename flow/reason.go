@@ -41,6 +41,7 @@ const (
 	ReasonLocationDrop   Reason = 76 // destination known to be bound nowhere (E14)
 	ReasonBadPacketOut   Reason = 77 // packet-out with an unknown mode, or whose destination does not resolve
 	ReasonPuntRate       Reason = 78 // punts of this vport are over their rate
+	ReasonGroupSource    Reason = 79 // a vport's frame whose source is no station's MAC: a group's, or zero
 )
 
 // IsDrop reports whether the packet was dropped by the pipeline (REASON_IS_DROP).
@@ -116,6 +117,8 @@ func (r Reason) String() string {
 		return "bad_packet_out"
 	case ReasonPuntRate:
 		return "punt_rate"
+	case ReasonGroupSource:
+		return "group_source"
 	}
 	return strconv.Itoa(int(r))
 }

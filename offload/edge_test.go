@@ -36,7 +36,7 @@ type edge struct {
 
 func newEdge(t testing.TB, r random, w *randnet.World, tables *offload.Tables) *edge {
 	e := &edge{
-		machine: newMachine(t), r: r, w: w, tables: tables, placer: offload.NewPlacer(tables),
+		machine: newMachine(t), r: r, w: w, tables: tables, placer: offload.NewPlacer(tables, 100),
 		at: map[flow.VPortID]offload.Attachment{}, local: map[flow.VPortID]uint16{}, behind: map[flow.VPortID]int{},
 	}
 	e.apply(inserts(tables.AlwaysPunted()...), inserts(tables.GuardedDrop()))

@@ -1,7 +1,8 @@
 package offload
 
 // IDs hands out local numbers for keys and counts the references to them. A number whose last reference went is free again only when
-// the caller says that the target has confirmed the delete: until then it could still be met by packets.
+// the caller says that the target has confirmed the delete: until then it could still be met by packets. Of the free numbers the one that was used
+// longest ago is given, and one that never was before any other: a packet that is late is then rarely taken for another's.
 type IDs[K comparable] struct {
 	slots map[K]*slot
 	free  []uint16
@@ -26,12 +27,11 @@ func (a *IDs[K]) Acquire(k K) (id uint16, fresh, ok bool) {
 		return s.id, false, true
 	}
 	switch {
-	case len(a.free) > 0:
-		id = a.free[len(a.free)-1]
-		a.free = a.free[:len(a.free)-1]
 	case a.next != 0 && a.next <= a.max:
 		id = a.next
 		a.next++
+	case len(a.free) > 0:
+		id, a.free = a.free[0], a.free[1:]
 	default:
 		return 0, false, false
 	}

@@ -100,6 +100,18 @@ func lanes(m *Megaflow) ([]Lane, error) {
 	return nil, fmt.Errorf("%w: %s", ErrNotCovered, m.Key.And(m.Mask))
 }
 
+// Matched returns the bits in which packets must agree with the one that was decided to meet its entry in the lane: no fewer than were read.
+func (l Lane) Matched(read flow.Mask, etherType uint16) flow.Mask {
+	read.Ingress, read.DstMAC = flow.MaxID, packet.Broadcast() // the scope, or dst_class itself
+	switch l {
+	case LaneExact:
+		return read.Or(l3Mask(etherType))
+	case LaneWild, LaneWildL2:
+		read.EtherType = 0xffff // a table a family; flow_wild_l2 has the field
+	}
+	return read
+}
+
 // lower builds the flow entry of a megaflow for a lane. vport, scope and rewrite are local ids; scope is unused in LaneClass.
 func (t *Tables) lower(m *Megaflow, lane Lane, vport, scope, rewrite uint16) *p4rt.Entry {
 	var name string
@@ -118,7 +130,7 @@ func (t *Tables) lower(m *Megaflow, lane Lane, vport, scope, rewrite uint16) *p4
 		e.Priority = m.Prio
 	case LaneWildL2:
 		e.Set(0, u(uint64(scope)))
-		mask := m.Mask
+		mask := lane.Matched(m.Mask, m.Key.EtherType)
 		if m.Guards.KnownSource {
 			mask.SrcMAC = packet.MAC{}
 		}

@@ -90,7 +90,7 @@ func TestSoftwareEqualsPipeline(t *testing.T) {
 		}
 		mega := r.megaflow(&f, ingress)
 		route(m, tables, r, kinds[r.IntN(len(kinds))], mega.Dest)
-		placer := offload.NewPlacer(tables)
+		placer := offload.NewPlacer(tables, 100)
 		placed, stages, err := placer.Place(mega, vport)
 		if err != nil {
 			t.Fatalf("case %d: %v", i, err)
@@ -149,7 +149,7 @@ func TestPlaceAndRemove(t *testing.T) {
 	r := random{rand.New(rand.NewPCG(3, 4))}
 	tables := newTables(t)
 	m := newMachine(t)
-	p := offload.NewPlacer(tables)
+	p := offload.NewPlacer(tables, 100)
 	var live []*offload.Placed
 	macs := []packet.MAC{r.mac(), r.mac(), r.mac()}
 	for range cases(t, 4000) {
@@ -157,7 +157,9 @@ func TestPlaceAndRemove(t *testing.T) {
 			i := r.IntN(len(live))
 			stages, confirm := p.Remove(live[i])
 			m.apply(stages...)
-			confirm()
+			if confirm != nil {
+				confirm()
+			}
 			live = append(live[:i], live[i+1:]...)
 			continue
 		}
@@ -183,7 +185,9 @@ func TestPlaceAndRemove(t *testing.T) {
 	for _, placed := range live {
 		stages, confirm := p.Remove(placed)
 		m.apply(stages...)
-		confirm()
+		if confirm != nil {
+			confirm()
+		}
 	}
 	for table := range m.Tables() {
 		if table.Len() != 0 {
@@ -197,7 +201,7 @@ func TestPlaceAndRemove(t *testing.T) {
 
 // TestSharedEntry: two stations at one vport share the entry of a flow that both use, and it goes with the last of them.
 func TestSharedEntry(t *testing.T) {
-	p := offload.NewPlacer(newTables(t))
+	p := offload.NewPlacer(newTables(t), 100)
 	m := offload.Megaflow{Key: flow.Key{Ingress: 1, SrcMAC: packet.MAC{2, 1}, DstMAC: packet.MAC{2, 9}, EtherType: packet.EtherTypeIPv4}, Act: offload.Forward, Dest: 5}
 	m.Mask = flow.Mask{Ingress: flow.MaxID, SrcMAC: packet.Broadcast(), DstMAC: packet.Broadcast()}
 	m.Guards.KnownSource = true
@@ -254,7 +258,7 @@ func TestLanes(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := offload.Megaflow{Key: c.key, Mask: c.mask, Act: offload.Drop, Prio: 1, Guards: flow.Guards{KnownSource: c.known}}
-			placed, _, err := offload.NewPlacer(newTables(t)).Place(m, 1)
+			placed, _, err := offload.NewPlacer(newTables(t), 100).Place(m, 1)
 			if !errors.Is(err, c.err) {
 				t.Fatalf("error %v, want %v", err, c.err)
 			}
@@ -284,7 +288,7 @@ func TestWildLaneFull(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := offload.NewPlacer(tables)
+	p := offload.NewPlacer(tables, 100)
 	want := []offload.Lane{offload.LaneWild, offload.LaneWild, offload.LaneExact, offload.LaneExact}
 	m := offload.Megaflow{Key: flow.Key{Ingress: 1, DstMAC: packet.MAC{2}, EtherType: packet.EtherTypeIPv6}, Act: offload.Drop, Prio: 1}
 	m.Mask = flow.Mask{Ingress: flow.MaxID, DstMAC: packet.Broadcast(), EtherType: 0xffff, Dst: flow.AddrMask(64, packet.EtherTypeIPv6)}
@@ -311,7 +315,7 @@ func TestAlwaysPunted(t *testing.T) {
 	src, dst := packet.MAC{2, 1}, packet.MAC{2, 2}
 	m.apply(inserts(tables.PortMap(offload.Attachment{Port: 1}, 1)...), inserts(tables.KnownSource(1, src)), inserts(tables.AlwaysPunted()...))
 	key := flow.Key{Ingress: 1, DstMAC: dst, EtherType: packet.EtherTypeIPv4}
-	_, stages, err := offload.NewPlacer(tables).Place(offload.Megaflow{Key: key, Mask: flow.Mask{Ingress: flow.MaxID, DstMAC: packet.Broadcast()}, Act: offload.Forward, Dest: 5}, 1)
+	_, stages, err := offload.NewPlacer(tables, 100).Place(offload.Megaflow{Key: key, Mask: flow.Mask{Ingress: flow.MaxID, DstMAC: packet.Broadcast()}, Act: offload.Forward, Dest: 5}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -358,7 +362,7 @@ func TestAlwaysPunted(t *testing.T) {
 
 func BenchmarkPlace(b *testing.B) {
 	tables := newTables(b)
-	p := offload.NewPlacer(tables)
+	p := offload.NewPlacer(tables, 100)
 	m := offload.Megaflow{Key: flow.Key{Ingress: 1, DstMAC: packet.MAC{2}, EtherType: packet.EtherTypeIPv4}, Act: offload.Forward, Dest: 9, Prio: 1}
 	m.Mask = flow.Mask{Ingress: flow.MaxID, DstMAC: packet.Broadcast(), EtherType: 0xffff, Dst: flow.AddrMask(24, packet.EtherTypeIPv4)}
 	m.Rewrite = flow.Rewrite{SetMACs: true, SrcMAC: packet.MAC{2, 3}, DstMAC: packet.MAC{2, 4}, TTLDec: 1}
@@ -370,6 +374,8 @@ func BenchmarkPlace(b *testing.B) {
 			b.Fatal(err)
 		}
 		_, confirm := p.Remove(placed)
-		confirm()
+		if confirm != nil {
+			confirm()
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package offload
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/weft-sdn/weft/flow"
@@ -28,6 +29,14 @@ type Placer struct {
 	classes  map[macAt]int // megaflows that are a dst_class entry
 	entries  map[p4rt.Key]*sharedEntry
 	used     map[*p4rt.Table]int64
+	held     map[holding]int64
+	share    int64 // percent of each table that one vport may hold
+}
+
+// holding is what a vport has in a table: flow tables, src_class, dst_class.
+type holding struct {
+	vport uint16
+	table *p4rt.Table
 }
 
 // sharedEntry is a flow entry with the megaflows that need it: those that differ only in a source MAC, which src_class checks, share one.
@@ -46,10 +55,11 @@ type Placed struct {
 	rewrote bool
 }
 
-// NewPlacer returns a Placer for an edge whose tables hold no flows.
-func NewPlacer(t *Tables) *Placer {
+// NewPlacer returns a Placer for an edge whose tables hold no flows. No vport gets more than share percent of a table, so that what one sends to or from
+// leaves room for the others.
+func NewPlacer(t *Tables, share int) *Placer {
 	return &Placer{
-		t: t, scopes: NewIDs[macAt](65535), sources: NewIDs[macAt](65535), rewrites: NewIDs[rewriteKey](65535),
+		t: t, share: int64(share), held: make(map[holding]int64), scopes: NewIDs[macAt](65535), sources: NewIDs[macAt](65535), rewrites: NewIDs[rewriteKey](65535),
 		classes: make(map[macAt]int), entries: make(map[p4rt.Key]*sharedEntry), used: make(map[*p4rt.Table]int64),
 	}
 }
@@ -66,6 +76,15 @@ func (p *Placer) Place(m Megaflow, vport uint16) (*Placed, [][]p4rt.Update, erro
 	}
 	at := macAt{vport, m.Key.DstMAC}
 	lane, err := p.choose(candidates, &m, at)
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, scoped := p.scopes.Lookup(at); lane != LaneClass && !scoped {
+		err = p.room(vport, p.t.dstClass.Table)
+	}
+	if _, known := p.sources.Lookup(macAt{vport, m.Key.SrcMAC}); m.Guards.KnownSource && !known && err == nil {
+		err = p.room(vport, p.t.srcClass.Table)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -129,7 +148,7 @@ func (p *Placer) Place(m Megaflow, vport uint16) (*Placed, [][]p4rt.Update, erro
 	case shared == nil:
 		shared = &sharedEntry{entry: placed.Entry}
 		p.entries[placed.Entry.Key()] = shared
-		p.used[placed.Entry.Table]++
+		p.hold(vport, placed.Entry.Table, 1)
 		entry = inserts(nil, placed.Entry)
 	case !shared.entry.SameEffect(placed.Entry):
 		return fail(ErrOccupied, placed.Entry.String())
@@ -138,12 +157,36 @@ func (p *Placer) Place(m Megaflow, vport uint16) (*Placed, [][]p4rt.Update, erro
 	if lane == LaneClass {
 		p.classes[at]++
 	}
+	for _, u := range reach {
+		p.hold(vport, u.Entity.(*p4rt.Entry).Table, 1)
+	}
 	return placed, [][]p4rt.Update{refer, entry, reach}, nil
+}
+
+// room says why a vport can have no further entry in a table; nil: it can.
+func (p *Placer) room(vport uint16, t *p4rt.Table) error {
+	switch {
+	case t.Size > 0 && p.used[t] >= t.Size:
+		return fmt.Errorf("%w: %s", ErrFull, t.Name)
+	case t.Size > 0 && p.held[holding{vport, t}] >= max(1, t.Size*p.share/100):
+		return fmt.Errorf("%w: %s", ErrShare, t.Name)
+	}
+	return nil
+}
+
+// hold counts n entries of a vport more.
+func (p *Placer) hold(vport uint16, t *p4rt.Table, n int64) {
+	h := holding{vport, t}
+	p.used[t] += n
+	if p.held[h] += n; p.held[h] == 0 {
+		delete(p.held, h)
+	}
 }
 
 // choose takes the first lane with room. dst_class can hold a megaflow or a scope for one MAC at one vport, not both.
 func (p *Placer) choose(candidates []Lane, m *Megaflow, at macAt) (Lane, error) {
 	_, scoped := p.scopes.Lookup(at)
+	err := ErrFull
 	for _, lane := range candidates {
 		if lane == LaneClass && scoped {
 			continue
@@ -152,15 +195,19 @@ func (p *Placer) choose(candidates []Lane, m *Megaflow, at macAt) (Lane, error) 
 			return 0, fmt.Errorf("%w: table dst_class has a flow for %v at local vport %d", ErrOccupied, at.mac, at.vport)
 		}
 		var name string
-		if t := p.t.flowTable(lane, m.Key.Is4(), &name); t.Size == 0 || p.used[t.Table] < t.Size {
+		why := p.room(at.vport, p.t.flowTable(lane, m.Key.Is4(), &name).Table)
+		if why == nil {
 			return lane, nil
 		}
+		if !errors.Is(err, ErrShare) {
+			err = why
+		}
 	}
-	return 0, ErrFull
+	return 0, err
 }
 
 // Remove returns the updates that take a megaflow away, in the reverse order of Place, and confirm, to be called when the target has
-// acknowledged them: from then on the local ids can be used again.
+// acknowledged them and all that was sent before: from then on the local ids can be used again. It is nil if none became free.
 func (p *Placer) Remove(placed *Placed) (stages [][]p4rt.Update, confirm func()) {
 	at := macAt{placed.vport, placed.Key.DstMAC}
 	var before, after []p4rt.Update
@@ -190,12 +237,19 @@ func (p *Placer) Remove(placed *Placed) (stages [][]p4rt.Update, confirm func())
 	key := placed.Entry.Key()
 	if shared := p.entries[key]; shared.refs == 1 {
 		delete(p.entries, key)
-		p.used[placed.Entry.Table]--
+		p.hold(placed.vport, placed.Entry.Table, -1)
 		entry = deletes(nil, placed.Entry)
 	} else {
 		shared.refs--
 	}
-	return [][]p4rt.Update{before, entry, after}, func() {
+	for _, u := range before {
+		p.hold(placed.vport, u.Entity.(*p4rt.Entry).Table, -1)
+	}
+	stages = [][]p4rt.Update{before, entry, after}
+	if len(freed) == 0 {
+		return stages, nil
+	}
+	return stages, func() {
 		for _, f := range freed {
 			f()
 		}

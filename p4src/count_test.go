@@ -19,18 +19,21 @@ func TestEveryFrameIsCountedOnce(t *testing.T) {
 	e.send(9, known)                  // no such port
 	e.send(1, known[:20])             // truncated
 	e.punted(underlay, known, 15)     // no tunnel
+	for _, src := range [][]byte{{1, 0, 0x5e, 0, 0, 1}, make([]byte, 6), {255, 255, 255, 255, 255, 255}} {
+		e.dropped(1, build(t, frameOptions{src: src, dst: macB}), "ingress", 79)
+	}
 	e.send(cpuPort, make([]byte, 12)) // a packet-out without a frame
 	total := uint64(0)
 	for index := range 1024 {
 		total += e.count("ingress", index)
 	}
-	for index, want := range map[int]uint64{0: 2, 2: 1, 64: 1, 65: 1, sideUnderlay + 15: 1, 2*sideUnderlay + 64: 1} {
+	for index, want := range map[int]uint64{0: 2, 2: 1, 64: 1, 65: 1, 79: 3, sideUnderlay + 15: 1, 2*sideUnderlay + 64: 1} {
 		if got := e.count("ingress", index); got != want {
 			t.Errorf("ingress.reasons[%d]: %d, want %d", index, got, want)
 		}
 	}
-	if total != 7 {
-		t.Errorf("%d counted of 7 frames", total)
+	if total != 10 {
+		t.Errorf("%d counted of 10 frames", total)
 	}
 }
 

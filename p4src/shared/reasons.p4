@@ -39,6 +39,7 @@ const reason_t REASON_NO_REPLICA      = 75;  // egress: replica id not in table 
 const reason_t REASON_LOCATION_DROP   = 76;  // destination known to be bound nowhere (E14)
 const reason_t REASON_BAD_PACKET_OUT  = 77;  // packet-out with an unknown mode, or whose destination does not resolve
 const reason_t REASON_PUNT_RATE       = 78;  // punts of this vport are over their rate
+const reason_t REASON_GROUP_SOURCE    = 79;  // a vport's frame whose source is no station's MAC: a group's, or zero (IEEE 802.3 section 3.2.4)
 
 #define REASON_IS_DROP(r) ((r) >= 64)
 

@@ -329,6 +329,8 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
                 }
                 flow_hash();
             }
+        } else if (hdr.ethernet.src[40:40] == 1 || hdr.ethernet.src == 0) {
+            meta.map_reason = REASON_GROUP_SOURCE;
         } else {
             // 2. A vport's frame: class tables, then the flow tables.
             if (hdr.vlan.isValid()) {

@@ -55,7 +55,7 @@ func newInstallBench(b *testing.B, v6 bool) *installBench {
 		}
 		return resp, err
 	}
-	if t.Lab, err = New(Config{Scenario: s, server: []grpc.ServerOption{grpc.UnaryInterceptor(observe)}}); err != nil {
+	if t.Lab, err = New(Config{Scenario: s, VPortShare: 100, server: []grpc.ServerOption{grpc.UnaryInterceptor(observe)}}); err != nil {
 		b.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -50,6 +50,7 @@ type Config struct {
 	Trace func(snap *topology.Snapshot, flags []string) ([]string, error)
 	// IdleTimeout and AgeTime are those of agents in this process; 0: engine.Config's defaults.
 	IdleTimeout, AgeTime time.Duration
+	VPortShare           int // the same
 	// Linger is that of their stores; 0: state.Config's default.
 	Linger time.Duration
 	// Logger gets the logs of what runs in this process; nil: nobody.
