@@ -15,6 +15,7 @@ type Stats struct {
 	// UnknownKeys counts frames that came by tunnel for something of which this edge knew nothing.
 	UnknownKeys uint64 `json:"unknown_keys"`
 	Unhandled   uint64 `json:"unhandled"` // packet-ins that nobody wanted
+	Departed    uint64 `json:"departed"`  // packet-ins of vports that had left this edge when it was their turn
 	OutDrops    uint64 `json:"out_drops"` // packet-outs that the session did not take
 
 	Upcalls      uint64 `json:"upcalls"`        // packets of vports that were simulated
@@ -37,6 +38,7 @@ type Stats struct {
 
 type counts struct {
 	packetIns, malformed, underlay, unhandled, outDrops   atomic.Uint64
+	departed                                              atomic.Uint64
 	upcalls, drops, held, heldDrops, errors, errorsUnsent atomic.Uint64
 	learnt, effectFails, aged                             atomic.Uint64
 	loads, loadDrops, unknownKeys                         atomic.Uint64
@@ -48,7 +50,7 @@ func (a *Agent) Stats() Stats {
 	c := &a.counts
 	s := Stats{
 		PacketIns: c.packetIns.Load(), QueueDrops: a.queue.dropped(), Malformed: c.malformed.Load(), Underlay: c.underlay.Load(),
-		Unhandled: c.unhandled.Load(), OutDrops: c.outDrops.Load(), Upcalls: c.upcalls.Load(), Drops: c.drops.Load(), Held: c.held.Load(),
+		Unhandled: c.unhandled.Load(), Departed: c.departed.Load(), OutDrops: c.outDrops.Load(), Upcalls: c.upcalls.Load(), Drops: c.drops.Load(), Held: c.held.Load(),
 		Loads: c.loads.Load(), LoadDrops: c.loadDrops.Load(), UnknownKeys: c.unknownKeys.Load(), HeldDrops: c.heldDrops.Load(), Errors: c.errors.Load(), ErrorsUnsent: c.errorsUnsent.Load(), Learnt: c.learnt.Load(),
 		EffectFails: c.effectFails.Load(), Aged: c.aged.Load(), Removed: c.removed.Load(), Installed: c.installed.Load(),
 		NotInstalled: c.notInstalled.Load(), WriteFails: c.writeFails.Load(),

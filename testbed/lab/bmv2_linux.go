@@ -162,7 +162,9 @@ func makeVeth(a, b string, mtu int) (int, error) {
 func (t *bmv2) serves(ctx context.Context) error { return waitForSocket(ctx, t.socket) }
 func (t *bmv2) address() string                  { return "unix:" + t.socket }
 func (t *bmv2) profile() p4rt.Profile            { return p4rt.BMv2() }
-func (t *bmv2) lost() uint64                     { return t.access.lost() + t.sockets.dropped(int(t.child.pid.Load())) }
+func (t *bmv2) lost() (frames, packetIns uint64) {
+	return t.access.lost() + t.sockets.dropped(int(t.child.pid.Load())), 0
+}
 func (t *bmv2) dial(ctx context.Context) (p4rt.Conn, error) {
 	return dialSocket(ctx, t.socket)
 }

@@ -296,7 +296,13 @@ func (l *Lab) waitNetwork(ctx context.Context, revision int64) error {
 	}
 	bindings := l.store.View().Bindings
 	for _, e := range l.edges {
-		if err := e.waitReachable(ctx, len(l.edges)-1, l.surelyKnown(e, bindings)); err != nil {
+		paths := 0
+		for _, to := range l.edges {
+			if to != e {
+				paths += e.ways(to)
+			}
+		}
+		if err := e.waitReachable(ctx, len(l.edges)-1, paths, l.surelyKnown(e, bindings)); err != nil {
 			return err
 		}
 	}
