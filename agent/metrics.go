@@ -20,6 +20,7 @@ func counters() []counter {
 		{"malformed", "Packet-ins that could not be parsed.", func(s *engine.Stats) uint64 { return s.Malformed }},
 		{"underlay", "Frames of the underlay that were answered or learnt from.", func(s *engine.Stats) uint64 { return s.Underlay }},
 		{"unhandled", "Packet-ins that nobody wanted.", func(s *engine.Stats) uint64 { return s.Unhandled }},
+		{"departed", "Packet-ins of vports that had left the edge when it was their turn.", func(s *engine.Stats) uint64 { return s.Departed }},
 		{"out_drops", "Packets for the target that its session did not take.", func(s *engine.Stats) uint64 { return s.OutDrops }},
 		{"upcalls", "Packets of vports that were decided in software.", func(s *engine.Stats) uint64 { return s.Upcalls }},
 		{"drops", "Decisions to drop.", func(s *engine.Stats) uint64 { return s.Drops }},

@@ -230,7 +230,7 @@ func (a *Agent) handle(u *underlay, p *packetIn, f *packet.Frame) {
 	}
 	ingress := a.core.locals.ingress(p.vport)
 	if ingress == 0 {
-		a.counts.unhandled.Add(1)
+		a.counts.departed.Add(1)
 		return
 	}
 	a.counts.upcalls.Add(1)

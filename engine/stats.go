@@ -15,6 +15,7 @@ type Stats struct {
 	// UnknownKeys counts frames that came by tunnel for something of which this edge knew nothing.
 	UnknownKeys uint64 `json:"unknown_keys"`
 	Unhandled   uint64 `json:"unhandled"` // packet-ins that nobody wanted
+	Departed    uint64 `json:"departed"`  // packet-ins of vports that had left this edge when it was their turn
 	OutDrops    uint64 `json:"out_drops"` // packet-outs that the session did not take
 
 	Upcalls      uint64 `json:"upcalls"`        // packets of vports that were simulated
@@ -38,22 +39,61 @@ type Stats struct {
 }
 
 type counts struct {
-	packetIns, malformed, underlay, unhandled, outDrops             atomic.Uint64
-	upcalls, drops, held, heldDrops, errors, errorsUnsent, unlogged atomic.Uint64
-	learnt, effectFails, aged                                       atomic.Uint64
-	loads, loadDrops, unknownKeys                                   atomic.Uint64
-	installed, removed, notInstalled, overShare, writeFails         atomic.Uint64
+	packetIns    atomic.Uint64
+	malformed    atomic.Uint64
+	underlay     atomic.Uint64
+	unhandled    atomic.Uint64
+	departed     atomic.Uint64
+	outDrops     atomic.Uint64
+	upcalls      atomic.Uint64
+	drops        atomic.Uint64
+	held         atomic.Uint64
+	heldDrops    atomic.Uint64
+	errors       atomic.Uint64
+	errorsUnsent atomic.Uint64
+	unlogged     atomic.Uint64
+	learnt       atomic.Uint64
+	effectFails  atomic.Uint64
+	aged         atomic.Uint64
+	loads        atomic.Uint64
+	loadDrops    atomic.Uint64
+	unknownKeys  atomic.Uint64
+	installed    atomic.Uint64
+	removed      atomic.Uint64
+	notInstalled atomic.Uint64
+	overShare    atomic.Uint64
+	writeFails   atomic.Uint64
 }
 
 // Stats returns a copy of the counts.
 func (a *Agent) Stats() Stats {
 	c := &a.counts
 	s := Stats{
-		PacketIns: c.packetIns.Load(), QueueDrops: a.queue.dropped(), Malformed: c.malformed.Load(), Underlay: c.underlay.Load(),
-		Unhandled: c.unhandled.Load(), OutDrops: c.outDrops.Load(), Upcalls: c.upcalls.Load(), Drops: c.drops.Load(), Held: c.held.Load(),
-		Loads: c.loads.Load(), LoadDrops: c.loadDrops.Load(), UnknownKeys: c.unknownKeys.Load(), HeldDrops: c.heldDrops.Load(), Errors: c.errors.Load(), ErrorsUnsent: c.errorsUnsent.Load(), Unlogged: c.unlogged.Load(), Learnt: c.learnt.Load(),
-		EffectFails: c.effectFails.Load(), Aged: c.aged.Load(), Removed: c.removed.Load(), Installed: c.installed.Load(),
-		NotInstalled: c.notInstalled.Load(), OverShare: c.overShare.Load(), WriteFails: c.writeFails.Load(),
+		QueueDrops:   a.queue.dropped(),
+		PacketIns:    c.packetIns.Load(),
+		Malformed:    c.malformed.Load(),
+		Underlay:     c.underlay.Load(),
+		Unhandled:    c.unhandled.Load(),
+		Departed:     c.departed.Load(),
+		OutDrops:     c.outDrops.Load(),
+		Upcalls:      c.upcalls.Load(),
+		Drops:        c.drops.Load(),
+		Held:         c.held.Load(),
+		HeldDrops:    c.heldDrops.Load(),
+		Errors:       c.errors.Load(),
+		ErrorsUnsent: c.errorsUnsent.Load(),
+		Unlogged:     c.unlogged.Load(),
+		Learnt:       c.learnt.Load(),
+		EffectFails:  c.effectFails.Load(),
+		Aged:         c.aged.Load(),
+		Loads:        c.loads.Load(),
+		LoadDrops:    c.loadDrops.Load(),
+		UnknownKeys:  c.unknownKeys.Load(),
+		Installed:    c.installed.Load(),
+		Removed:      c.removed.Load(),
+		NotInstalled: c.notInstalled.Load(),
+		OverShare:    c.overShare.Load(),
+		WriteFails:   c.writeFails.Load(),
 	}
 	s.Flows = s.Installed - s.Removed
 	return s

@@ -35,9 +35,7 @@ keeps the network up to play with.`,
 			if err != nil {
 				return err
 			}
-			if !o.json {
-				fmt.Fprintf(cmd.OutOrStdout(), "weft demo: etcd, %d edges with an agent and a %s each, %d hosts\n\n", len(s.Edges), o.target, len(s.Hosts))
-			}
+			o.title = fmt.Sprintf("weft demo: etcd, %d edges with an agent and a %s each, %d hosts\n", len(s.Edges), o.target, len(s.Hosts))
 			return o.run(cmd, s, processStart)
 		},
 	}

@@ -87,7 +87,10 @@ func (d *dev) run(ctx context.Context, stderr io.Writer, o *labOptions, listen s
 	if err != nil {
 		return err
 	}
-	cfg := o.config(s, stderr)
+	cfg, err := o.config(s, stderr)
+	if err != nil {
+		return err
+	}
 	cfg.SparePorts, cfg.Reachable, cfg.Listen = devPorts, true, listen
 	if listen == "" {
 		cfg.Listen = freeEtcd()

@@ -31,6 +31,7 @@ type labOptions struct {
 	pcap      string
 	json      bool
 	verbose   bool
+	title     string // printed once it is sure that the lab can be; not with --json
 }
 
 func (o *labOptions) flags(f *pflag.FlagSet) {
@@ -45,16 +46,19 @@ func (o *labOptions) jsonFlag(f *pflag.FlagSet, usage string) {
 	f.BoolVar(&o.json, "json", false, usage)
 }
 
-// config is the lab of a scenario.
-func (o *labOptions) config(s *scenario.Scenario, stderr io.Writer) lab.Config {
+// config is the lab of a scenario. Its error says what the machine lacks.
+func (o *labOptions) config(s *scenario.Scenario, stderr io.Writer) (lab.Config, error) {
 	c := lab.Config{Scenario: s, Target: o.target, Processes: o.processes, Pcap: o.pcap, Trace: traceLines}
 	if o.netns {
+		if err := netns.Missing(); err != nil {
+			return c, err
+		}
 		c.PowerOn = netns.New
 	}
 	if o.verbose {
 		c.Logger = slog.New(slog.NewTextHandler(stderr, nil))
 	}
-	return c
+	return c, nil
 }
 
 func newLab() *cobra.Command {
@@ -107,8 +111,8 @@ scenarios held.`,
 				if i > 0 {
 					begin = time.Now()
 				}
-				if len(all) > 1 && !o.json {
-					fmt.Fprintf(cmd.OutOrStdout(), "%s\n", s.Name)
+				if len(all) > 1 {
+					o.title = s.Name
 				}
 				switch err := o.run(cmd, s, begin); {
 				case errors.Is(err, errReported):
@@ -130,16 +134,18 @@ scenarios held.`,
 
 // run runs a scenario, for which all began at begin, in a lab of its own and prints how it went. An error that is not errReported kept it from running.
 func (o *labOptions) run(cmd *cobra.Command, s *scenario.Scenario, begin time.Time) error {
-	if o.netns {
-		if err := netns.Missing(); err != nil {
-			return err
-		}
+	cfg, err := o.config(s, cmd.ErrOrStderr())
+	if err != nil {
+		return err
 	}
-	l, err := lab.New(o.config(s, cmd.ErrOrStderr()))
+	l, err := lab.New(cfg)
 	if err != nil {
 		return err
 	}
 	out := cmd.OutOrStdout()
+	if o.title != "" && !o.json {
+		fmt.Fprintln(out, o.title)
+	}
 	printer := legs.NewPrinter(out, s, styleOf(out))
 	var observer scenario.Observer = printer
 	if o.json {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
@@ -57,10 +58,13 @@ func TestUseFiles(t *testing.T) {
 	go func() { done <- cmd.ExecuteContext(ctx) }()
 	<-log.seen
 	path := out + "_out.pcap"
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
 	for { // the frame comes, or the test runs out of time
 		if data, err := os.ReadFile(path); err == nil && bytes.Contains(data, frame[2:]) {
 			break
 		}
+		<-tick.C
 	}
 	stop()
 	if err := <-done; err != nil {

@@ -10,11 +10,13 @@ import (
 
 // targetCounts is a reading of a target: what became of the frames that came from hosts, and why any others did not go on.
 type targetCounts struct {
-	fastPath uint64 // forwarded by an entry
-	drops    uint64 // dropped, for a reason that is counted, or on the way to the agent
-	entries  uint64
-	ingress  [3]reasons // by side
-	egress   reasons
+	fastPath  uint64 // forwarded by an entry
+	punts     uint64 // sent to the agent
+	drops     uint64 // dropped, for a reason that is counted, or lost before the pipeline
+	puntDrops uint64 // of the punts, lost behind it
+	entries   uint64
+	ingress   [3]reasons // by side
+	egress    reasons
 }
 
 // counts reads a target.
@@ -28,11 +30,16 @@ func (e *edge) counts(ctx context.Context) (c targetCounts, err error) {
 	}
 	c.entries, c.fastPath = uint64(entries), c.ingress[offload.SideAccess][flow.ReasonNone]
 	for i, n := range c.ingress[offload.SideAccess] {
-		if flow.Reason(i).IsDrop() {
+		switch r := flow.Reason(i); {
+		case r == flow.ReasonNone:
+		case r.IsDrop():
 			c.drops += n
+		default:
+			c.punts += n
 		}
 	}
-	c.drops += e.target.lost()
+	frames, packetIns := e.target.lost()
+	c.drops, c.puntDrops = c.drops+frames, packetIns
 	return c, nil
 }
 

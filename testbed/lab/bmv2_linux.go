@@ -44,13 +44,21 @@ type bmv2 struct {
 	sockets   packetSockets
 }
 
+// bmv2Missing tells why there can be no bmv2 here.
+func bmv2Missing() error {
+	if _, err := exec.LookPath(bmv2Program); err != nil {
+		return fmt.Errorf("%w; install p4lang's behavioral-model", err)
+	}
+	if os.Geteuid() != 0 {
+		return errors.New("needs root, for network namespaces and veth pairs")
+	}
+	return nil
+}
+
 func newBMv2(cfg targetConfig) (target, error) {
 	program, err := exec.LookPath(bmv2Program)
 	if err != nil {
-		return nil, fmt.Errorf("target bmv2: %w; install p4lang's behavioral-model, or use --target softswitch", err)
-	}
-	if os.Geteuid() != 0 {
-		return nil, errors.New("target bmv2: needs root, for network namespaces and veth pairs; use --target softswitch without")
+		return nil, fmt.Errorf("target bmv2: %w", err)
 	}
 	t := &bmv2{socket: filepath.Join(cfg.dir, cfg.edge+".p4rt"), ports: cfg.ports, mtu: cfg.mtu + roomForTags, namespace: netns.None()}
 	args := []string{program, "--no-p4", "--device-id", strconv.FormatUint(cfg.deviceID, 10), "--log-console", "--log-level", "warn"}
@@ -162,7 +170,9 @@ func makeVeth(a, b string, mtu int) (int, error) {
 func (t *bmv2) serves(ctx context.Context) error { return waitForSocket(ctx, t.socket) }
 func (t *bmv2) address() string                  { return "unix:" + t.socket }
 func (t *bmv2) profile() p4rt.Profile            { return p4rt.BMv2() }
-func (t *bmv2) lost() uint64                     { return t.access.lost() + t.sockets.dropped(int(t.child.pid.Load())) }
+func (t *bmv2) lost() (frames, packetIns uint64) {
+	return t.access.lost() + t.sockets.dropped(int(t.child.pid.Load())), 0
+}
 func (t *bmv2) dial(ctx context.Context) (p4rt.Conn, error) {
 	return dialSocket(ctx, t.socket)
 }

@@ -4,6 +4,6 @@ package lab
 
 import "errors"
 
-func newBMv2(targetConfig) (target, error) {
-	return nil, errors.New("target bmv2: needs the network namespaces of Linux; use --target softswitch")
-}
+func bmv2Missing() error { return errors.New("needs the network namespaces of Linux") }
+
+func newBMv2(targetConfig) (target, error) { return nil, bmv2Missing() }

@@ -42,7 +42,14 @@ func (l *Lab) capture() (stop func() error, err error) {
 		return from.Capture(file)
 	}
 	for _, e := range l.edges {
-		err := begin("underlay-"+e.plan.name, e.uplink)
+		var err error
+		for i, u := range e.uplinks {
+			name := "underlay-" + e.plan.name
+			if len(e.uplinks) > 1 {
+				name += fmt.Sprintf("-%d", i+1)
+			}
+			err = errors.Join(err, begin(name, u))
+		}
 		for name, n := range e.plan.interfaces {
 			err = errors.Join(err, begin("access-"+e.plan.name+"-"+name, e.access[n].cable))
 		}

@@ -15,26 +15,28 @@ import (
 )
 
 // Account implements scenario.Network.
-func (l *Lab) Account(ctx context.Context) (a scenario.Accounts, err error) {
-	for _, c := range l.cables {
-		a.HostFrames += c.B().Counters().Sent
+func (l *Lab) Account(ctx context.Context) ([]scenario.Accounts, error) {
+	all := make([]scenario.Accounts, len(l.edges))
+	for i, e := range l.edges {
+		all[i].Edge = e.plan.name
+		for _, a := range e.access {
+			all[i].HostFrames += a.cable.B().Counters().Sent
+		}
 	}
-	for _, e := range l.edges {
+	for i, e := range l.edges {
 		counts, err := e.counts(ctx)
 		if err != nil {
-			return a, fmt.Errorf("%w: %w", scenario.ErrLab, err)
+			return nil, fmt.Errorf("%w: %w", scenario.ErrLab, err)
 		}
 		stats, err := e.agent.stats(ctx)
 		if err != nil {
-			return a, fmt.Errorf("%w: agent of edge %s: %w", scenario.ErrLab, e.plan.name, err)
+			return nil, fmt.Errorf("%w: agent of edge %s: %w", scenario.ErrLab, e.plan.name, err)
 		}
-		a.FastPath += counts.fastPath
-		a.Entries += counts.entries
-		a.Drops += counts.drops + stats.QueueDrops
-		a.Upcalls += stats.Upcalls
-		a.Installed += stats.Installed
+		a := &all[i]
+		a.FastPath, a.Punts, a.Drops, a.Entries = counts.fastPath, counts.punts, counts.drops, counts.entries
+		a.Upcalls, a.PuntDrops, a.Installed = stats.Upcalls, counts.puntDrops+stats.QueueDrops+stats.Departed, stats.Installed
 	}
-	return a, nil
+	return all, nil
 }
 
 // Counter implements scenario.Network.
@@ -56,7 +58,7 @@ func (l *Lab) Counter(ctx context.Context, of, name string) (uint64, error) {
 	return pick("edge "+of, name, values)
 }
 
-// counters are all that an edge can tell: the agent's statistics, what was counted at its target and at its access ports.
+// counters are all that an edge can tell: the agent's statistics, what was counted at its target and at its ports.
 func (e *edge) counters(ctx context.Context) (map[string]uint64, error) {
 	counts, err := e.counts(ctx)
 	if err != nil {
@@ -68,7 +70,7 @@ func (e *edge) counters(ctx context.Context) (map[string]uint64, error) {
 	}
 	values := fieldsOf(stats)
 	values["simulated_drops"] = stats.Drops
-	values["fast_path"], values["drops"], values["entries"] = counts.fastPath, counts.drops, counts.entries
+	values["fast_path"], values["drops"], values["entries"] = counts.fastPath, counts.drops+counts.puntDrops, counts.entries
 	for i := range len(reasons{}) {
 		r := flow.Reason(i)
 		switch name := r.String(); {
@@ -82,6 +84,11 @@ func (e *edge) counters(ctx context.Context) (map[string]uint64, error) {
 	for _, a := range e.access {
 		values["stray_frames"] += a.trunk.Stray()
 		values["forged_frames"] += a.trunk.Forged()
+	}
+	for i, u := range e.uplinks {
+		name, edge, router := fmt.Sprintf("uplink_%d_", i+1), u.Edge().Counters(), u.Gateway().Counters()
+		values[name+"sent"], values[name+"received"] = edge.Sent, edge.Received
+		values[name+"lost"] = edge.Down + edge.Lost + edge.Overflow + router.Down + router.Lost + router.Overflow
 	}
 	return values, nil
 }

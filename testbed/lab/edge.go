@@ -17,11 +17,11 @@ import (
 
 // edge is an edge of a lab: a target with its cables, and an agent.
 type edge struct {
-	plan   *edgePlan
-	cfg    *Config
-	logger *slog.Logger
-	uplink *fabric.Port
-	access map[uint16]*accessPort
+	plan    *edgePlan
+	cfg     *Config
+	logger  *slog.Logger
+	uplinks []*fabric.Port
+	access  map[uint16]*accessPort
 
 	program *program
 	target  target
@@ -36,16 +36,19 @@ type accessPort struct {
 }
 
 func newEdge(l *Lab, ep *edgePlan, program *program) (*edge, error) {
-	uplink, err := l.fabric.Plug(ep.n, ep.mtu)
-	if err != nil {
-		return nil, err
+	e := &edge{plan: ep, cfg: &l.cfg, logger: l.cfg.Logger.With("edge", ep.name), program: program, access: map[uint16]*accessPort{}}
+	for _, n := range ep.links {
+		uplink, err := l.fabric.Plug(n, ep.mtu)
+		if err != nil {
+			return nil, err
+		}
+		e.uplinks = append(e.uplinks, uplink)
 	}
-	for _, a := range ep.vteps {
-		if err := l.fabric.Route(netip.PrefixFrom(a, a.BitLen()), ep.n); err != nil {
+	for i, a := range ep.vteps {
+		if err := l.fabric.Route(netip.PrefixFrom(a, a.BitLen()), ep.links[i%len(ep.links)]); err != nil {
 			return nil, err
 		}
 	}
-	e := &edge{plan: ep, cfg: &l.cfg, logger: l.cfg.Logger.With("edge", ep.name), uplink: uplink, program: program, access: map[uint16]*accessPort{}}
 	for name, n := range ep.interfaces {
 		c := wire.New(wire.Config{NameA: ep.name + ":" + name, NameB: "hosts of " + ep.name + ":" + name})
 		l.cables = append(l.cables, c)
@@ -56,7 +59,10 @@ func newEdge(l *Lab, ep *edgePlan, program *program) (*edge, error) {
 
 // makeTarget makes the target that the lab's configuration asks for.
 func (e *edge) makeTarget(dir string) (err error) {
-	cfg := targetConfig{edge: e.plan.name, mtu: max(e.uplink.MTU, fabric.DefaultMTU), deviceID: uint64(e.plan.n), dir: dir, logger: e.logger, ports: map[uint16]*wire.End{offload.FirstUnderlay: e.uplink.Edge()}}
+	cfg := targetConfig{edge: e.plan.name, mtu: fabric.DefaultMTU, deviceID: uint64(e.plan.n), dir: dir, logger: e.logger, ports: map[uint16]*wire.End{}}
+	for i, u := range e.uplinks {
+		cfg.ports[offload.FirstUnderlay+uint16(i)], cfg.mtu = u.Edge(), max(cfg.mtu, u.MTU)
+	}
 	for n, a := range e.access {
 		cfg.ports[n] = a.cable.A()
 	}
@@ -87,32 +93,41 @@ func (e *edge) connect(ctx context.Context) error {
 	return fmt.Errorf("edge %s: %w", e.plan.name, err)
 }
 
-// uplinkOf is the edge's place in the underlay.
-func (e *edge) link() engine.Uplink {
-	return engine.Uplink{
-		Port: offload.FirstUnderlay, MAC: packet.MAC{2, 0xed, 0, 0, 0, byte(e.plan.n)}, MTU: uint16(e.uplink.MTU),
-		Addrs: []netip.Addr{e.uplink.Edge4.Addr(), e.uplink.Edge6.Addr()}, Gateway: []netip.Addr{e.uplink.Gateway4, e.uplink.Gateway6},
+// links are the edge's places in the underlay.
+func (e *edge) links() []engine.Uplink {
+	all := make([]engine.Uplink, len(e.uplinks))
+	for i, u := range e.uplinks {
+		all[i] = engine.Uplink{
+			Port: offload.FirstUnderlay + uint16(i), MAC: packet.MAC{2, 0xed, 0, 0, 0, byte(u.N)}, MTU: uint16(u.MTU),
+			Addrs: []netip.Addr{u.Edge4.Addr(), u.Edge6.Addr()}, Gateway: []netip.Addr{u.Gateway4, u.Gateway6},
+		}
 	}
+	return all
 }
 
-// waitReachable waits until the target has a path to as many peers, and a place for the vports that are bound here and, as far as its agent uses
+// ways counts the ways to an edge: over each uplink, between each pair of tunnel addresses.
+func (e *edge) ways(to *edge) int { return len(e.uplinks) * len(e.plan.vteps) * len(to.plan.vteps) }
+
+// waitReachable waits until the target has as many ways to peers, and a place for the vports that are bound here and, as far as its agent uses
 // them, elsewhere: those of other edges follow the paths in one submission, so that two readings that agree have them.
-func (e *edge) waitReachable(ctx context.Context, peers, vports int) error {
+func (e *edge) waitReachable(ctx context.Context, peers, paths, vports int) error {
 	tick := time.NewTicker(lookAgain)
 	defer tick.Stop()
 	before := -1
 	for {
-		ways, places, err := e.reader.reaches(ctx)
-		if err == nil && ways >= peers && places >= vports && places == before {
+		has, err := e.reader.reaches(ctx)
+		whole := err == nil && has.peers >= peers && has.paths >= paths
+		if whole && has.places >= vports && has.places == before {
 			return nil
 		}
-		if before = places; err != nil || ways < peers {
+		if before = has.places; !whole {
 			before = -1
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return errors.Join(fmt.Errorf("edge %s has paths to %d of %d edges, and places of %d of %d vports: %w", e.plan.name, ways, peers, places, vports, context.Cause(ctx)), err)
+			return errors.Join(fmt.Errorf("edge %s has %d of %d paths, to %d of %d edges, and places of %d of %d vports: %w",
+				e.plan.name, has.paths, paths, has.peers, peers, has.places, vports, context.Cause(ctx)), err)
 		}
 	}
 }

@@ -50,7 +50,9 @@ func newInMemory(cfg targetConfig, reachable bool, options []grpc.ServerOption) 
 func (t *inMemory) run(ctx context.Context) error { return t.server.Serve(ctx, t.listener) }
 func (t *inMemory) serves(context.Context) error  { return nil }
 func (t *inMemory) profile() p4rt.Profile         { return p4rt.Softswitch() }
-func (t *inMemory) lost() uint64                  { return t.server.Stats().PacketInsDropped }
+func (t *inMemory) lost() (frames, packetIns uint64) {
+	return 0, t.server.Stats().PacketInsDropped
+}
 
 func (t *inMemory) address() string {
 	if t.socket == "" {

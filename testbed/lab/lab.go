@@ -91,6 +91,11 @@ func New(cfg Config) (*Lab, error) {
 	if cfg.Target != Softswitch && cfg.Target != BMv2 {
 		return nil, fmt.Errorf("target %q: is not known; use %s or %s", cfg.Target, Softswitch, BMv2)
 	}
+	if cfg.Target == BMv2 {
+		if err := bmv2Missing(); err != nil {
+			return nil, fmt.Errorf("target bmv2: %w; use --target softswitch", err)
+		}
+	}
 	if cfg.Executable == "" {
 		var err error
 		if cfg.Executable, err = os.Executable(); err != nil {
@@ -168,22 +173,22 @@ func (l *Lab) ResidentBytes() (most uint64, ok bool) {
 //
 // Each stands upon what is to the right of it: that comes up before, and ends after.
 func (l *Lab) Run(ctx context.Context) (err error) {
-	dir, err := os.MkdirTemp("", fmt.Sprintf("weft-lab-%d-", os.Getpid()))
+	place, err := newPlace()
 	if err != nil {
 		return fmt.Errorf("lab: %w", err)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	defer func() { err = errors.Join(err, place.remove()) }()
 	stopCaptures, err := l.capture()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, stopCaptures()) }()
-	db, err := l.newDatabase(dir)
+	db, err := l.newDatabase(place.dir)
 	if err != nil {
 		return err
 	}
 	l.mu.Lock()
-	l.dir = dir
+	l.dir = place.dir
 	l.mu.Unlock()
 	return stand(ctx, []part{{"etcd", db.run}}, func(ctx context.Context) error {
 		if err := db.serves(ctx); err != nil {
@@ -297,7 +302,13 @@ func (l *Lab) waitNetwork(ctx context.Context, revision int64) error {
 	}
 	bindings := l.store.View().Bindings
 	for _, e := range l.edges {
-		if err := e.waitReachable(ctx, len(l.edges)-1, l.surelyKnown(e, bindings)); err != nil {
+		paths := 0
+		for _, to := range l.edges {
+			if to != e {
+				paths += e.ways(to)
+			}
+		}
+		if err := e.waitReachable(ctx, len(l.edges)-1, paths, l.surelyKnown(e, bindings)); err != nil {
 			return err
 		}
 	}

@@ -110,3 +110,51 @@ func TestScenarios(t *testing.T) {
 		})
 	}
 }
+
+// departed is a VM that moves while packets of it, ARP requests, still wait for the agent of the edge that it leaves.
+const departed = `
+leg departed
+ping vm1 vm2
+raw vm2 arp count=3000
+bind vm2 e3
+raw vm2 arp count=3000
+bind vm2 e2
+raw vm2 arp count=3000
+bind vm2 e3
+ping vm2 vm1
+ping vm1 vm2
+-- arp --
+ffffffffffff 020000000002 0806
+0001 0800 06 04 0001 020000000002 0a000002 000000000000 0a000001
+-- network.yaml --
+apiVersion: weft/v1
+kind: Bridge
+metadata: {name: lan, tenant: red}
+spec: {}
+---
+apiVersion: weft/v1
+kind: VPort
+metadata: {name: vm1, tenant: red}
+spec: {device: bridge/lan, mac: "02:00:00:00:00:01", addresses: [10.0.0.1/24, "fd00::1/64"]}
+---
+apiVersion: weft/v1
+kind: VPort
+metadata: {name: vm2, tenant: red}
+spec: {device: bridge/lan, mac: "02:00:00:00:00:02", addresses: [10.0.0.2/24, "fd00::2/64"]}
+-- edges --
+e1
+e2
+e3
+-- hosts --
+vm1 vport=red/vm1 edge=e1
+vm2 vport=red/vm2 edge=e2
+`
+
+// TestDeparted: every packet that a VM sent before it moved away is accounted for: decided, or dropped and counted.
+func TestDeparted(t *testing.T) {
+	s, err := scenario.Parse("departed.txtar", []byte(departed))
+	if err != nil {
+		t.Fatal(err)
+	}
+	runScenario(t, s, start(t, lab.Config{Scenario: s}))
+}

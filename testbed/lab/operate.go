@@ -80,14 +80,20 @@ func (l *Lab) waitApplied(ctx context.Context, revision int64) error {
 	return l.store.WaitApplied(ctx, revision)
 }
 
-// Link implements scenario.Network.
+// Link implements scenario.Network. Parsing has checked the number of the uplink.
 func (l *Lab) Link(_ context.Context, s scenario.Link) error {
 	e, err := l.edge(s.Edge)
 	if err != nil {
 		return err
 	}
-	e.uplink.SetUp(s.Up)
-	e.uplink.SetLoss(s.Loss)
+	uplinks := e.uplinks
+	if s.Uplink > 0 {
+		uplinks = uplinks[s.Uplink-1 : s.Uplink]
+	}
+	for _, u := range uplinks {
+		u.SetUp(s.Up)
+		u.SetLoss(s.Loss)
+	}
 	return nil
 }
 

@@ -20,8 +20,8 @@ import (
 // lastAccess is the highest number of an access port (docs/decisions/0002-port-roles-by-number.md).
 const lastAccess = offload.FirstUnderlay - 1
 
-// maxEdges is bounded by the links of a fabric.
-const maxEdges = 255
+// maxLinks is how many links a fabric has, and how many tunnel addresses there are.
+const maxLinks = 255
 
 // plan is what a scenario asks for, with numbers given and references resolved. Making it starts nothing.
 type plan struct {
@@ -33,10 +33,11 @@ type plan struct {
 
 type edgePlan struct {
 	name       string
-	n          int // link of the fabric, device id
+	n          int // device id
 	tunnel     offload.Tunnel
+	links      []int // of the fabric, one an uplink
 	vteps      []netip.Addr
-	mtu        int               // of its underlay link; 0: the fabric's
+	mtu        int               // of its underlay links; 0: the fabric's
 	interfaces map[string]uint16 // access ports by name
 }
 
@@ -148,17 +149,28 @@ func (p *planner) edges() error {
 			lines = append(lines, scenario.Edge{Name: name})
 		}
 	}
-	if len(lines) == 0 || len(lines) > maxEdges {
-		return fmt.Errorf("%d edges: 1 to %d will do; bindings and hosts name them, or file %s", len(lines), maxEdges, scenario.EdgesFile)
+	if len(lines) == 0 {
+		return fmt.Errorf("there is no edge; bindings and hosts name them, or file %s", scenario.EdgesFile)
 	}
 	family := p.encapFamily()
+	links, vteps := 0, 0
 	for i, line := range lines {
 		e := &edgePlan{name: line.Name, n: i + 1, mtu: line.MTU, interfaces: map[string]uint16{}}
 		var ok bool
 		if e.tunnel, ok = map[string]offload.Tunnel{"": offload.VXLAN, "vxlan": offload.VXLAN, "geneve": offload.Geneve, "gre": offload.GRE}[line.Encap]; !ok {
 			return fmt.Errorf("line %d: edge %s: encap=%s; use vxlan, geneve or gre", line.Line, line.Name, line.Encap)
 		}
-		e.vteps = []netip.Addr{vtep(e.n, cmp.Or(line.Family, family))}
+		for range max(line.Uplinks, 1) {
+			links++
+			e.links = append(e.links, links)
+		}
+		for range max(line.VTEPs, 1) {
+			vteps++
+			e.vteps = append(e.vteps, vtep(vteps, cmp.Or(line.Family, family)))
+		}
+		if max(links, vteps) > maxLinks {
+			return fmt.Errorf("line %d: edge %s: that is more than the %d underlay links, or tunnel addresses, that a lab has", line.Line, line.Name, maxLinks)
+		}
 		if first := p.plan.edges; len(first) > 0 && first[0].vteps[0].Is4() != e.vteps[0].Is4() {
 			return fmt.Errorf("line %d: edges %s and %s have no IP version in common, so that no tunnel joins them; give all edges the same family=", line.Line, first[0].name, e.name)
 		}
@@ -209,7 +221,7 @@ func (p *planner) encapFamily() int {
 	return 6
 }
 
-// vtep is the tunnel address of edge n: 192.0.2.n (RFC 5737) or 2001:db8::n (RFC 3849).
+// vtep is tunnel address n of the lab: 192.0.2.n (RFC 5737) or 2001:db8::n (RFC 3849).
 func vtep(n, family int) netip.Addr {
 	if family == 4 {
 		return netip.AddrFrom4([4]byte{192, 0, 2, byte(n)})

@@ -62,7 +62,7 @@ func (t *process) run(ctx context.Context) error {
 func (t *process) serves(ctx context.Context) error { return waitForSocket(ctx, t.socket) }
 func (t *process) address() string                  { return "unix:" + t.socket }
 func (t *process) profile() p4rt.Profile            { return p4rt.Softswitch() }
-func (t *process) lost() uint64                     { return t.access.lost() }
+func (t *process) lost() (frames, packetIns uint64) { return t.access.lost(), 0 }
 func (t *process) dial(ctx context.Context) (p4rt.Conn, error) {
 	return dialSocket(ctx, t.socket)
 }

@@ -24,7 +24,7 @@ const subjectField = 1
 type program struct {
 	flowTables                    []uint32
 	forward, drop, punt           []uint32 // actions of flow tables
-	peer, location                uint32
+	peer, location, underlay      uint32
 	toPort, toPeer                uint32 // actions of location
 	ingressReasons, egressReasons uint32
 }
@@ -60,7 +60,7 @@ func newProgram() (*program, error) {
 		p.drop = append(p.drop, find(actions, "ingress.drop_"+name))
 		p.punt = append(p.punt, find(actions, "ingress.punt_"+name))
 	}
-	p.peer, p.location = find(tables, "ingress.peer"), find(tables, "ingress.location")
+	p.peer, p.location, p.underlay = find(tables, "ingress.peer"), find(tables, "ingress.location"), find(tables, "egress.underlay")
 	p.toPort, p.toPeer = find(actions, "ingress.to_port"), find(actions, "ingress.to_peer")
 	p.ingressReasons, p.egressReasons = find(counters, "ingress.reasons"), find(counters, "egress.reasons")
 	if len(missing) > 0 {
@@ -145,21 +145,30 @@ func (r *reader) flowEntries(ctx context.Context) (n int, err error) {
 	return n, err
 }
 
-// reaches tells how many peers the target has a path to, and how many vports it knows a place of.
-func (r *reader) reaches(ctx context.Context) (peers, vports int, err error) {
-	ways, places := map[string]bool{}, map[string]bool{}
+// reach is what a target can deliver to.
+type reach struct {
+	peers, paths int // edges that it has a path to; paths
+	places       int // vports that it knows a place of
+}
+
+func (r *reader) reaches(ctx context.Context) (has reach, err error) {
+	peers, places := map[string]bool{}, map[string]bool{}
 	err = r.read(ctx, func(e *p4v1.Entity) {
 		t := e.GetTableEntry()
+		if t.TableId == r.program.underlay && !t.IsDefaultAction {
+			has.paths++
+		}
 		action := t.GetAction().GetAction().GetActionId()
 		for _, m := range t.Match {
 			switch value := string(m.GetExact().GetValue()); {
 			case m.FieldId != subjectField:
 			case t.TableId == r.program.peer:
-				ways[value] = true
+				peers[value] = true
 			case action == r.program.toPort, action == r.program.toPeer:
 				places[value] = true
 			}
 		}
-	}, table(r.program.peer), table(r.program.location))
-	return len(ways), len(places), err
+	}, table(r.program.peer), table(r.program.location), table(r.program.underlay))
+	has.peers, has.places = len(peers), len(places)
+	return has, err
 }

@@ -26,13 +26,16 @@ type servedAgent struct {
 func newServedAgent(e *edge, dir string, endpoints []string) (*servedAgent, error) {
 	name := e.plan.name
 	status := "unix:" + filepath.Join(dir, name+".status")
-	link := e.link()
+	var uplinks []service.Uplink
+	for _, link := range e.links() {
+		uplinks = append(uplinks, service.Uplink{Port: link.Port, MAC: link.MAC, Addresses: link.Addrs, Gateways: link.Gateway, MTU: link.MTU})
+	}
 	cfg := service.Config{
 		Etcd: service.Etcd{Endpoints: endpoints}, Listen: status, Log: service.Log{Level: "info", Format: "text"},
 		Edges: []service.Edge{{
 			ID: name, Tunnel: e.plan.tunnel.String(), VTEPs: e.plan.vteps, Interfaces: e.plan.interfaces,
 			Target:  service.Target{Address: e.target.address(), DeviceID: uint64(e.plan.n), Profile: e.target.profile().Name, ElectionID: "1"},
-			Uplinks: []service.Uplink{{Port: link.Port, MAC: link.MAC, Addresses: link.Addrs, Gateways: link.Gateway, MTU: link.MTU}},
+			Uplinks: uplinks,
 		}},
 	}
 	file := filepath.Join(dir, name+".yaml")

@@ -20,8 +20,8 @@ type target interface {
 	// address is where agents of other processes find the server, in the form of gRPC; empty: they can't.
 	address() string
 	profile() p4rt.Profile
-	// lost counts what got lost, uncounted by the pipeline: frames of hosts between cable and target, packet-ins behind a full queue.
-	lost() uint64
+	// lost counts what the pipeline does not: frames of hosts that got lost before it, packet-ins behind it.
+	lost() (frames, packetIns uint64)
 }
 
 // targetConfig is what every target needs.

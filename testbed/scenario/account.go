@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -50,8 +52,8 @@ func (r *run) accounted(ctx context.Context) (LegResult, error) {
 func (l Leg) step() Step { return Step{Line: l.Line, Text: "leg " + l.Name} }
 
 // quiesce waits until two readings are equal: what earlier steps sent has arrived. Traffic that does not end is left alone after quietTime.
-func (r *run) quiesce(ctx context.Context) (Accounts, error) {
-	accounts, err := r.steady(ctx, quietTime, func(Accounts) bool { return true })
+func (r *run) quiesce(ctx context.Context) ([]Accounts, error) {
+	accounts, err := r.steady(ctx, quietTime, func([]Accounts) bool { return true })
 	if errors.Is(err, errUnsteady) {
 		err = nil
 	}
@@ -59,26 +61,44 @@ func (r *run) quiesce(ctx context.Context) (Accounts, error) {
 }
 
 // settle waits until nothing is under way and every frame since before is accounted for.
-func (r *run) settle(ctx context.Context, before Accounts) (Accounts, error) {
-	after, err := r.steady(ctx, settleTime, func(now Accounts) bool {
-		return now.HostFrames-before.HostFrames == now.FastPath-before.FastPath+now.Upcalls-before.Upcalls+now.Drops-before.Drops
+func (r *run) settle(ctx context.Context, before []Accounts) ([]Accounts, error) {
+	var c LegResult
+	after, err := r.steady(ctx, settleTime, func(now []Accounts) bool {
+		c.count(before, now)
+		return c.Packets == c.FastPath+c.Upcalls+c.Drops
 	})
-	if after == (Accounts{}) {
+	if after == nil {
 		after = before // there was no reading: nothing is known to have happened
 	}
 	if errors.Is(err, errUnsteady) {
-		var c LegResult
 		c.count(before, after)
-		err = fmt.Errorf("%w: packets %d = fast path %d + upcalls %d + drops %d does not hold (%+d) after %v",
-			ErrUnexpected, c.Packets, c.FastPath, c.Upcalls, c.Drops, int64(c.FastPath+c.Upcalls+c.Drops-c.Packets), settleTime)
+		err = fmt.Errorf("%w: packets %d = fast path %d + upcalls %d + drops %d does not hold (%+d) after %v%s",
+			ErrUnexpected, c.Packets, c.FastPath, c.Upcalls, c.Drops, int64(c.FastPath+c.Upcalls+c.Drops-c.Packets), settleTime, gaps(before, after))
 	}
 	return after, err
+}
+
+// gaps tells, a line each, where frames are missing between two readings, or are there too often.
+func gaps(before, after []Accounts) string {
+	var lines strings.Builder
+	for i, a := range after {
+		b := before[i]
+		sent, fast, punts, drops := a.HostFrames-b.HostFrames, a.FastPath-b.FastPath, a.Punts-b.Punts, a.Drops-b.Drops
+		if sent != fast+punts+drops {
+			fmt.Fprintf(&lines, "\nedge %s: between its access ports and its target: hosts sent %d, the target has fast path %d + punts %d + drops %d", a.Edge, sent, fast, punts, drops)
+		}
+		upcalls, lost := a.Upcalls-b.Upcalls, a.PuntDrops-b.PuntDrops
+		if punts != upcalls+lost {
+			fmt.Fprintf(&lines, "\nedge %s: between its target and its agent: punts %d, the agent has upcalls %d + drops %d", a.Edge, punts, upcalls, lost)
+		}
+	}
+	return lines.String()
 }
 
 var errUnsteady = errors.New("still changing")
 
 // steady reads the accounts until two readings in a row are equal and right, at most for so long. It returns the last reading in any case.
-func (r *run) steady(ctx context.Context, patience time.Duration, right func(Accounts) bool) (Accounts, error) {
+func (r *run) steady(ctx context.Context, patience time.Duration, right func([]Accounts) bool) ([]Accounts, error) {
 	ticker := time.NewTicker(settleInterval)
 	defer ticker.Stop()
 	deadline := time.Now().Add(patience)
@@ -89,12 +109,12 @@ func (r *run) steady(ctx context.Context, patience time.Duration, right func(Acc
 		case <-ctx.Done():
 			return last, context.Cause(ctx)
 		}
-		var next Accounts
+		var next []Accounts
 		if next, err = r.accounts(ctx); err != nil {
 			break
 		}
 		switch {
-		case next == last && right(next):
+		case slices.Equal(next, last) && right(next):
 			return next, nil
 		case time.Now().After(deadline):
 			return next, errUnsteady
@@ -105,7 +125,7 @@ func (r *run) steady(ctx context.Context, patience time.Duration, right func(Acc
 }
 
 // accounts is one reading.
-func (r *run) accounts(ctx context.Context) (Accounts, error) {
+func (r *run) accounts(ctx context.Context) ([]Accounts, error) {
 	ctx, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()
 	return r.lab.Account(ctx)

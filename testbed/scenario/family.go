@@ -47,47 +47,40 @@ func narrowed(op Op, f Family) (Op, bool) {
 	return op, true
 }
 
-// only returns the family that an operation towards the target is left with in the run for f, given its own; false: it is not for f.
-func (t Target) only(own, f Family) (Family, bool) {
-	if !own.includes(f) || t.Addr.IsValid() && familyOf(t.Addr) != f {
-		return 0, false
-	}
-	return f, true
+// narrow leaves an operation towards the target with one family; false: it is not for that.
+func (t Target) narrow(own *Family, f Family) bool {
+	ok := own.includes(f) && (!t.Addr.IsValid() || familyOf(t.Addr) == f)
+	*own = f
+	return ok
 }
 
 func (p Ping) only(f Family) (Op, bool) {
-	var ok bool
-	p.Family, ok = p.To.only(p.Family, f)
+	ok := p.To.narrow(&p.Family, f)
 	return p, ok
 }
 
 func (t Traceroute) only(f Family) (Op, bool) {
-	var ok bool
-	t.Family, ok = t.To.only(t.Family, f)
+	ok := t.To.narrow(&t.Family, f)
 	return t, ok
 }
 
 func (t TCP) only(f Family) (Op, bool) {
-	var ok bool
-	t.Family, ok = t.To.only(t.Family, f)
+	ok := t.To.narrow(&t.Family, f)
 	return t, ok
 }
 
 func (h HTTP) only(f Family) (Op, bool) {
-	var ok bool
-	h.Family, ok = h.To.only(h.Family, f)
+	ok := h.To.narrow(&h.Family, f)
 	return h, ok
 }
 
 func (u UDP) only(f Family) (Op, bool) {
-	var ok bool
-	u.Family, ok = u.To.only(u.Family, f)
+	ok := u.To.narrow(&u.Family, f)
 	return u, ok
 }
 
 func (t Trace) only(f Family) (Op, bool) {
-	var ok bool
-	t.Family, ok = t.To.only(t.Family, f)
+	ok := t.To.narrow(&t.Family, f)
 	return t, ok
 }
 

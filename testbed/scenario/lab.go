@@ -42,9 +42,9 @@ type Network interface {
 	// Counter reads a counter of an edge, a host (Machines.HostCounter) or the fabric. Edges have at least installed and removed (flow entries so
 	// far), entries (now), upcalls, fast_path and drops.
 	Counter(ctx context.Context, of, name string) (uint64, error)
-	// Account reads the counts of all edges and of the hosts' cables, in this order: the hosts' frames first, so that no edge is ever ahead of
-	// them for longer than frames are under way.
-	Account(ctx context.Context) (Accounts, error)
+	// Account reads the counts of each edge and of its hosts' cables: all the hosts' frames first, so that no edge is ever ahead of them for longer
+	// than frames are under way.
+	Account(ctx context.Context) ([]Accounts, error)
 	// VTEPs are the tunnel addresses of an edge.
 	VTEPs(edge string) ([]netip.Addr, error)
 	// VPortID is the global id of a vport, TENANT/NAME: the tunnel key of what is for it.
@@ -53,15 +53,27 @@ type Network interface {
 	Trace(ctx context.Context, flags []string) ([]string, error)
 }
 
-// Accounts are counts over all edges since the lab began, but for Entries. Once nothing is under way,
-// HostFrames = FastPath + Upcalls + Drops: every frame of a host is accounted for exactly once.
+// Accounts are counts of one edge since the lab began, but for Entries. Once nothing is under way, HostFrames = FastPath + Punts + Drops and
+// Punts = Upcalls + PuntDrops: every frame of a host is accounted for exactly once.
 type Accounts struct {
-	HostFrames uint64 // frames that hosts put on access ports, and that their cables took
-	FastPath   uint64 // of these, forwarded by entries without a CPU: from the targets' counters, read by P4Runtime
-	Upcalls    uint64 // of these, received by agents as packet-ins
-	Drops      uint64 // of these, dropped and counted on the way: by a target (parser errors, drop entries …), or between it and the agent
+	Edge       string
+	HostFrames uint64 // frames that hosts put on its access ports, and that their cables took
+	FastPath   uint64 // of these, forwarded by entries without a CPU: from the target's counters, read by P4Runtime
+	Punts      uint64 // of these, sent to the agent: from the same counters
+	Drops      uint64 // of these, dropped and counted: by the target (parser errors, drop entries …), or before it
+	Upcalls    uint64 // of the punts, simulated by the agent
+	PuntDrops  uint64 // of the punts, dropped and counted between the target and the simulation
 	Entries    uint64 // flow entries installed now
 	Installed  uint64 // flow entries installed since the lab began
+}
+
+// sum adds the accounts of edges up.
+func sum(all []Accounts) (s Accounts) {
+	for _, a := range all {
+		s.HostFrames, s.FastPath, s.Punts, s.Drops = s.HostFrames+a.HostFrames, s.FastPath+a.FastPath, s.Punts+a.Punts, s.Drops+a.Drops
+		s.Upcalls, s.PuntDrops, s.Entries, s.Installed = s.Upcalls+a.Upcalls, s.PuntDrops+a.PuntDrops, s.Entries+a.Entries, s.Installed+a.Installed
+	}
+	return s
 }
 
 // Flow is a flow entry of an edge.

@@ -52,9 +52,10 @@ func (l *cableLab) Counter(_ context.Context, of, name string) (uint64, error) {
 }
 
 // Account: all frames that the cable took were forwarded, but for those that a test has vanish.
-func (l *cableLab) Account(context.Context) (scenario.Accounts, error) {
+func (l *cableLab) Account(context.Context) ([]scenario.Accounts, error) {
 	n := l.cable.A().Counters().Sent + l.cable.B().Counters().Sent
-	return scenario.Accounts{HostFrames: n, FastPath: n - min(n, l.slow), Upcalls: max(min(n, l.slow), l.vanish) - l.vanish, Entries: 3, Installed: 4}, nil
+	slow := min(n, l.slow)
+	return []scenario.Accounts{{Edge: "e1", HostFrames: n, FastPath: n - slow, Punts: slow, Upcalls: max(slow, l.vanish) - l.vanish, Entries: 3, Installed: 4}}, nil
 }
 
 func (l *cableLab) VTEPs(edge string) ([]netip.Addr, error) {

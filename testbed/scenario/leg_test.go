@@ -95,26 +95,30 @@ type countLab struct {
 	readings []scenario.Accounts
 }
 
-func (l *countLab) Account(context.Context) (scenario.Accounts, error) {
+func (l *countLab) Account(context.Context) ([]scenario.Accounts, error) {
 	now := l.readings[0]
 	if len(l.readings) > 1 {
 		l.readings = l.readings[1:]
 	}
-	return now, nil
+	return []scenario.Accounts{now}, nil
 }
 
 // TestSettle: a leg waits for what is under way, and fails when a frame stays unaccounted for.
 func TestSettle(t *testing.T) {
-	earlier := scenario.Accounts{HostFrames: 100, FastPath: 80, Upcalls: 15, Drops: 4} // one was lost before
+	earlier := scenario.Accounts{Edge: "e1", HostFrames: 100, FastPath: 80, Punts: 15, Upcalls: 15, Drops: 4} // one was lost before
 	for name, test := range map[string]struct {
 		during []scenario.Accounts
 		want   string
 	}{
-		"at once":    {[]scenario.Accounts{{HostFrames: 110, FastPath: 88, Upcalls: 16, Drops: 5}}, ""},
-		"late":       {[]scenario.Accounts{{HostFrames: 110, FastPath: 80, Upcalls: 15, Drops: 4}, {HostFrames: 110, FastPath: 85, Upcalls: 15, Drops: 4}, {HostFrames: 110, FastPath: 90, Upcalls: 15, Drops: 4}}, ""},
-		"by chance":  {[]scenario.Accounts{{HostFrames: 110, FastPath: 90, Upcalls: 15, Drops: 4}, {HostFrames: 111, FastPath: 90, Upcalls: 15, Drops: 4}}, "packets 11 = fast path 10 + upcalls 0 + drops 0 does not hold (-1) after 20s"},
-		"too many":   {[]scenario.Accounts{{HostFrames: 110, FastPath: 90, Upcalls: 17, Drops: 4}}, "packets 10 = fast path 10 + upcalls 2 + drops 0 does not hold (+2) after 20s"},
-		"not enough": {[]scenario.Accounts{{HostFrames: 110, FastPath: 80, Upcalls: 15, Drops: 4}}, "does not hold (-10) after 20s"},
+		"at once":   {[]scenario.Accounts{{Edge: "e1", HostFrames: 110, FastPath: 88, Punts: 16, Upcalls: 16, Drops: 5}}, ""},
+		"late":      {[]scenario.Accounts{{Edge: "e1", HostFrames: 110, FastPath: 80, Punts: 15, Upcalls: 15, Drops: 4}, {Edge: "e1", HostFrames: 110, FastPath: 85, Punts: 15, Upcalls: 15, Drops: 4}, {Edge: "e1", HostFrames: 110, FastPath: 90, Punts: 15, Upcalls: 15, Drops: 4}}, ""},
+		"by chance": {[]scenario.Accounts{{Edge: "e1", HostFrames: 110, FastPath: 90, Punts: 15, Upcalls: 15, Drops: 4}, {Edge: "e1", HostFrames: 111, FastPath: 90, Punts: 15, Upcalls: 15, Drops: 4}}, "packets 11 = fast path 10 + upcalls 0 + drops 0 does not hold (-1) after 20s"},
+		"too many":  {[]scenario.Accounts{{Edge: "e1", HostFrames: 110, FastPath: 90, Punts: 17, Upcalls: 17, Drops: 4}}, "packets 10 = fast path 10 + upcalls 2 + drops 0 does not hold (+2) after 20s"},
+		"in the target": {[]scenario.Accounts{{Edge: "e1", HostFrames: 110, FastPath: 88, Punts: 16, Upcalls: 16, Drops: 4}},
+			"(-1) after 20s\nedge e1: between its access ports and its target: hosts sent 10, the target has fast path 8 + punts 1 + drops 0"},
+		"on the way": {[]scenario.Accounts{{Edge: "e1", HostFrames: 110, FastPath: 87, Punts: 18, Upcalls: 16, PuntDrops: 1, Drops: 4}},
+			"(-1) after 20s\nedge e1: between its target and its agent: punts 3, the agent has upcalls 1 + drops 1"},
+		"not enough": {[]scenario.Accounts{{Edge: "e1", HostFrames: 110, FastPath: 80, Punts: 15, Upcalls: 15, Drops: 4}}, "does not hold (-10) after 20s"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s, err := scenario.Parse("test.txtar", []byte("leg x family=4\ntrace t/a dst=10.1.0.2\n"+head))

@@ -154,8 +154,27 @@ func (f Flows) run(ctx context.Context, r *run) error {
 			}
 		}
 		ok := n >= f.Min && (f.Max < 0 || n <= f.Max) && packets >= f.Packets
-		return ok, fmt.Sprintf("%d of %d flows match, with %d packets", n, len(flows), packets), nil
+		if ok {
+			return true, "", nil
+		}
+		return false, fmt.Sprintf("%d of %d flows match, with %d packets%s", n, len(flows), packets, listed(flows)), nil
 	})
+}
+
+// mostListed bounds the flows that an error shows.
+const mostListed = 20
+
+// listed are the first flows, a line each.
+func listed(flows []Flow) string {
+	var lines strings.Builder
+	for i, one := range flows {
+		if i == mostListed {
+			fmt.Fprintf(&lines, "\n  … and %d more", len(flows)-i)
+			break
+		}
+		fmt.Fprintf(&lines, "\n  %s, %d packets", one, one.Packets)
+	}
+	return lines.String()
 }
 
 // matches tells whether a flow is one of those that the step counts.
@@ -271,7 +290,7 @@ func poll(ctx context.Context, look func() (ok bool, seen string, err error)) er
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
-			return fmt.Errorf("%w: %s at the end: %w", ErrUnexpected, seen, context.Cause(ctx))
+			return fmt.Errorf("%w: %w: at the end, %s", ErrUnexpected, context.Cause(ctx), seen)
 		}
 	}
 }

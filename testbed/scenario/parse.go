@@ -77,14 +77,19 @@ func (p *parser) eachLine(data []byte, first int, parse func(line int, text stri
 	}
 }
 
+// maxUplinks bounds the underlay links and the tunnel addresses of an edge: flows to a peer are spread over 16 ways (docs/decisions/0004-peer-buckets.md).
+const maxUplinks = 4
+
 func (p *parser) edge(line int, _ string, all []string) {
 	w := newWords(all)
 	edge := Edge{
-		Name:   w.next("name of the edge"),
-		Encap:  w.oneOf("encap", "", "vxlan", "geneve", "gre"),
-		Family: w.number("family", 0, 4, 6),
-		MTU:    w.number("mtu", 0, 1280, 65535),
-		Line:   line,
+		Name:    w.next("name of the edge"),
+		Encap:   w.oneOf("encap", "", "vxlan", "geneve", "gre"),
+		Family:  w.number("family", 0, 4, 6),
+		MTU:     w.number("mtu", 0, 1280, 65535),
+		Uplinks: w.number("uplinks", 1, 1, maxUplinks),
+		VTEPs:   w.number("vteps", 1, 1, maxUplinks),
+		Line:    line,
 	}
 	if edge.Family == 5 {
 		w.failHint("it is 4 or 6", "family=5")

@@ -16,7 +16,7 @@ const files = `-- network.yaml --
 kind: Bridge
 -- edges --
 e1 encap=geneve family=6 mtu=9000
-e2
+e2 uplinks=3 vteps=2
 -- hosts --
 # two machines
 a vport=acme/a edge=e1 interface=eth7 vlan=5 mac=02:00:00:00:00:0a ip=10.1.0.2/24,fd01::2/64 gw=10.1.0.1,fd01::1 mtu=1400 route=10.2.0.9/16>10.1.0.9
@@ -67,6 +67,8 @@ func TestParse(t *testing.T) {
 		"! expect b seen.hex":                        {Op: Expect{Host: "b", File: "seen.hex", Patterns: []Pattern{pattern}, Absent: true, Within: 300 * time.Millisecond}},
 		"bind a e2":                                  {Op: Bind{What: "a", Edge: "e2", Within: 30 * time.Second}},
 		"! bind acme/x e1:eth3":                      {Fail: true, Op: Bind{What: "acme/x", Edge: "e1", Interface: "eth3", Within: 30 * time.Second}},
+		"udp a b:7 count=5 min=2 each=50ms":          {Op: UDP{From: "a", To: at(b, 7), Count: 5, Size: 32, Min: 2, Each: 50 * time.Millisecond, Within: 30 * time.Second}},
+		"link e2:3 up":                               {Op: Link{Edge: "e2", Uplink: 3, Up: true, Within: 30 * time.Second}},
 		"link e1 down":                               {Op: Link{Edge: "e1", Within: 30 * time.Second}},
 		"link e2 loss=0.25":                          {Op: Link{Edge: "e2", Up: true, Loss: 0.25, Within: 30 * time.Second}},
 		"apply more.yaml":                            {Op: Apply{File: "more.yaml", Data: []byte("kind: Router\n"), Within: 30 * time.Second}},
@@ -101,7 +103,7 @@ func TestParseFiles(t *testing.T) {
 	if diff := cmp.Diff(wantHosts, s.Hosts, equateAddrs); diff != "" {
 		t.Error(diff)
 	}
-	wantEdges := []Edge{{Name: "e1", Encap: "geneve", Family: 6, MTU: 9000, Line: 4}, {Name: "e2", Line: 5}}
+	wantEdges := []Edge{{Name: "e1", Encap: "geneve", Family: 6, MTU: 9000, Uplinks: 1, VTEPs: 1, Line: 4}, {Name: "e2", Uplinks: 3, VTEPs: 2, Line: 5}}
 	if diff := cmp.Diff(wantEdges, s.Edges); diff != "" {
 		t.Error(diff)
 	}
@@ -142,6 +144,9 @@ func TestParseErrors(t *testing.T) {
 		"bind c e1":                       `1: unknown host "c"; it is TENANT/NAME of a vport, or one of a, b`,
 		"bind a e3":                       `1: unknown edge "e3"; edges are e1, e2`,
 		"link e1":                         `1: link wants one of up, down, loss=`,
+		"link e1:2 up":                    `1: edge e1 has no underlay link "2"; it is a number from 1 to 1; file edges says uplinks=`,
+		"link e2:0 up":                    `1: edge e2 has no underlay link "0"; it is a number from 1 to 3`,
+		"udp a b:7 count=2 min=3":         `1: min=3 is more than count=2`,
 		"link e1 up down":                 `1: link wants one of up, down, loss=`,
 		"link e1 loss=NaN":                `1: loss=NaN; it is a share from 0 to 1`,
 		"flows e1 min=3 max=2":            `1: max=2 is less than min=3`,

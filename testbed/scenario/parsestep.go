@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -94,10 +95,15 @@ func (p *parser) tcp(w *words, fail bool, port int) TCP {
 }
 
 func (p *parser) udp(w *words, fail bool) UDP {
-	return UDP{
+	u := UDP{
 		From: p.hostName(w, "host that sends"), To: p.target(w, "TO:PORT", 0), Count: w.number("count", 1, 1, 10000),
-		Size: w.number("size", 32, 0, 65000), Family: family(w), Outcome: outcome(w, fail), Within: w.duration("within", defaultWithin),
+		Size: w.number("size", 32, 0, 65000), Min: w.number("min", 0, 1, 10000), Each: w.duration("each", 0),
+		Family: family(w), Outcome: outcome(w, fail), Within: w.duration("within", defaultWithin),
 	}
+	if u.Min > u.Count {
+		w.fail("min=%d is more than count=%d", u.Min, u.Count)
+	}
+	return u
 }
 
 func (p *parser) raw(w *words) Raw {
@@ -127,8 +133,14 @@ func (p *parser) bind(w *words) Bind {
 }
 
 func (p *parser) link(w *words) Link {
-	l := Link{Edge: w.next("edge"), Up: true, Within: defaultWithin}
+	l := Link{Up: true, Within: defaultWithin}
+	var uplink string
+	var one bool
+	l.Edge, uplink, one = strings.Cut(w.next("EDGE[:N]"), ":")
 	p.checkEdge(w, l.Edge)
+	if one {
+		l.Uplink = p.uplink(w, l.Edge, uplink)
+	}
 	up, down := w.flag("up"), w.flag("down")
 	_, lossy := w.options["loss"]
 	l.Loss = w.share("loss")
@@ -137,6 +149,22 @@ func (p *parser) link(w *words) Link {
 	}
 	l.Up = !down
 	return l
+}
+
+// uplink is the number of one of the edge's underlay links.
+func (p *parser) uplink(w *words, edge, text string) int {
+	most := 1
+	for _, e := range p.scenario.Edges {
+		if e.Name == edge {
+			most = e.Uplinks
+		}
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > most {
+		w.failHint(fmt.Sprintf("it is a number from 1 to %d; file %s says uplinks=", most, EdgesFile), "edge %s has no underlay link %q", edge, text)
+		return 0
+	}
+	return n
 }
 
 func (p *parser) apply(w *words) Apply {

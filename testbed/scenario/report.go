@@ -42,13 +42,14 @@ func (r LegResult) FastShare() float64 {
 }
 
 // count fills in what happened between two readings.
-func (r *LegResult) count(before, after Accounts) {
-	r.Packets = after.HostFrames - before.HostFrames
-	r.FastPath = after.FastPath - before.FastPath
-	r.Upcalls = after.Upcalls - before.Upcalls
-	r.Drops = after.Drops - before.Drops
-	r.Entries = after.Installed - before.Installed
-	r.EntriesNow = after.Entries
+func (r *LegResult) count(before, after []Accounts) {
+	b, a := sum(before), sum(after)
+	r.Packets = a.HostFrames - b.HostFrames
+	r.FastPath = a.FastPath - b.FastPath
+	r.Upcalls = a.Upcalls - b.Upcalls
+	r.Drops = a.Drops + a.PuntDrops - b.Drops - b.PuntDrops
+	r.Entries = a.Installed - b.Installed
+	r.EntriesNow = a.Entries
 }
 
 func microseconds(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 }

@@ -43,8 +43,10 @@ type Edge struct {
 	Name   string
 	Encap  string // vxlan, geneve, gre; empty: the lab's default
 	Family int    // of the underlay: 4, 6; 0: the lab's default
-	MTU    int    // of its underlay link; 0: the fabric's default
-	Line   int
+	MTU    int    // of its underlay links; 0: the fabric's default
+	// Uplinks and VTEPs are how many underlay links and tunnel addresses it has; 0: one.
+	Uplinks, VTEPs int
+	Line           int
 }
 
 // Host is one line of the hosts file. What is left out comes from the vport in the network.
@@ -131,12 +133,14 @@ type Traceroute struct {
 	Within time.Duration
 }
 
-// UDP is "udp FROM TO:PORT [count=] [size=] …": datagrams to an echo service and back.
+// UDP is "udp FROM TO:PORT [count=] [size=] [min=] [each=] …": datagrams to an echo service and back, each from a port of its own.
 type UDP struct {
 	From    string
 	To      Target
 	Count   int
 	Size    int
+	Min     int           // as many must come back; 0: all
+	Each    time.Duration // that a datagram has; 0: all the time of the step
 	Family  Family
 	Outcome Outcome
 	Within  time.Duration
@@ -239,9 +243,10 @@ type Bind struct {
 	Within    time.Duration
 }
 
-// Link is "link EDGE up|down|loss=SHARE": the edge's underlay link.
+// Link is "link EDGE[:N] up|down|loss=SHARE": the edge's underlay links, or one of them.
 type Link struct {
 	Edge   string
+	Uplink int // from 1; 0: all
 	Up     bool
 	Loss   float64 // 0 to 1
 	Within time.Duration

@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -105,9 +106,13 @@ func (m *Machines) UDP(ctx context.Context, u UDP) error {
 	payload := make([]byte, u.Size)
 	rand.Read(payload)
 	return m.each(ctx, u.From, u.To, u.Family, u.Outcome, u.Within, service{"echo", u.To.Port}, func(ctx context.Context, from *machine, to netip.AddrPort) error {
-		for range u.Count {
-			if _, err := from.EchoUDP(ctx, to, payload, u.Within); err != nil {
-				return err
+		least, back := cmp.Or(u.Min, u.Count), 0
+		for sent := 1; sent <= u.Count; sent++ {
+			_, err := from.EchoUDP(ctx, to, payload, cmp.Or(u.Each, u.Within))
+			if err == nil {
+				back++
+			} else if ctx.Err() != nil || back+u.Count-sent < least {
+				return fmt.Errorf("%d of %d datagrams came back, want %d of %d: %w", back, sent, least, u.Count, err)
 			}
 		}
 		return nil
