@@ -19,7 +19,7 @@ func bigProbe(b *testing.B, c *controller) {
 			t.Size = 1 << 21
 		}
 	}
-	config.P4DeviceConfig = enlarge(b, config.P4DeviceConfig)
+	config.P4DeviceConfig = enlarge(b, config.P4DeviceConfig, "ingress.mac", 1<<21)
 	c.push(commitNow, config)
 }
 

@@ -262,8 +262,8 @@ func (l *lab) inject(number uint16, frames ...[]byte) {
 	}
 }
 
-// enlarge gives the table ingress.mac of a program room for 2M entries.
-func enlarge(t testing.TB, program []byte) []byte {
+// enlarge gives a table of a program room for more entries.
+func enlarge(t testing.TB, program []byte, name string, size int) []byte {
 	t.Helper()
 	var root map[string]any
 	if err := json.Unmarshal(program, &root); err != nil {
@@ -271,8 +271,8 @@ func enlarge(t testing.TB, program []byte) []byte {
 	}
 	for _, p := range root["pipelines"].([]any) {
 		for _, table := range p.(map[string]any)["tables"].([]any) {
-			if table := table.(map[string]any); table["name"] == "ingress.mac" {
-				table["max_size"] = 1 << 21
+			if table := table.(map[string]any); table["name"] == name {
+				table["max_size"] = size
 			}
 		}
 	}
