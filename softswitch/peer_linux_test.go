@@ -53,13 +53,14 @@ type peer struct {
 	*controller
 	process *exec.Cmd
 	wires   map[uint16]*port.Interface
+	tallies map[uint16]*tally
 }
 
 // newPeer starts simple_switch_grpc, or this softswitch if program is "".
 func newPeer(t testing.TB, program string, ports ...uint16) *peer {
 	t.Helper()
 	socket := filepath.Join(t.TempDir(), "grpc")
-	p := &peer{wires: map[uint16]*port.Interface{}}
+	p := &peer{wires: map[uint16]*port.Interface{}, tallies: map[uint16]*tally{}}
 	args := []string{"--no-p4", "--device-id", strconv.Itoa(labDevice), "--log-console", "--log-level", "error"}
 	var specs []string
 	for _, n := range ports {
@@ -97,8 +98,9 @@ func newPeer(t testing.TB, program string, ports ...uint16) *peer {
 	t.Cleanup(func() {
 		_ = p.process.Process.Kill()
 		<-started
-		for _, w := range p.wires {
+		for n, w := range p.wires {
 			w.Close()
+			unix.Close(p.tallies[n].fd)
 		}
 	})
 	p.controller = dialPeer(t, socket)
@@ -163,8 +165,49 @@ func (p *peer) plug(ports []uint16) error {
 		if p.wires[n], err = port.OpenInterface(farEnd(n)); err != nil {
 			return err
 		}
+		if p.tallies[n], err = newTally(farEnd(n)); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// tally counts the frames that arrive at an interface, and takes none of them: the kernel
+// counts what does not fit into the queue of its socket.
+type tally struct {
+	fd    int
+	total int64
+}
+
+func newTally(name string) (*tally, error) {
+	nic, err := net.InterfaceByName(name)
+	if err != nil {
+		return nil, err
+	}
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	all := uint16(unix.ETH_P_ALL)<<8 | uint16(unix.ETH_P_ALL)>>8
+	err = errors.Join(unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1),
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 1),
+		unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: nic.Index}))
+	if err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	return &tally{fd: fd}, nil
+}
+
+// count is how many frames have arrived.
+func (c *tally) count(t testing.TB) int64 {
+	t.Helper()
+	stats, err := unix.GetsockoptTpacketStats(c.fd, unix.SOL_PACKET, unix.PACKET_STATISTICS) // which resets them
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.total += int64(stats.Packets)
+	return c.total
 }
 
 // noOffload keeps bmv2 from making room for 64 KiB in each slot of its receive queue.
