@@ -56,9 +56,14 @@ func newLab(t testing.TB) *lab {
 
 func newQuirkyLab(t testing.TB, quirks Quirks) *lab {
 	t.Helper()
+	return newLabOf(t, quirks, 1, 2, 3, 4)
+}
+
+func newLabOf(t testing.TB, quirks Quirks, numbers ...uint16) *lab {
+	t.Helper()
 	l := &lab{t: t, ends: map[uint16]*port.End{}, now: time.Unix(1_000_000, 0)}
 	ports := map[uint16]port.Port{}
-	for n := uint16(1); n <= 4; n++ {
+	for _, n := range numbers {
 		inner, outer := port.NewLink(fmt.Sprintf("p%d", n), "host", 0)
 		ports[n], l.ends[n] = inner, outer
 	}

@@ -54,6 +54,7 @@ type peer struct {
 	process *exec.Cmd
 	wires   map[uint16]*port.Interface
 	tallies map[uint16]*tally
+	heard   *heard // by listen
 }
 
 // newPeer starts simple_switch_grpc, or this softswitch if program is "".
