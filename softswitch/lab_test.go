@@ -29,6 +29,7 @@ const (
 type lab struct {
 	t      testing.TB
 	server *Server
+	conn   *grpc.ClientConn
 	client p4v1.P4RuntimeClient
 	ends   map[uint16]*port.End
 	info   *configv1.P4Info
@@ -90,7 +91,7 @@ func newLabOf(t testing.TB, quirks Quirks, numbers ...uint16) *lab {
 			t.Errorf("Serve: %v", err)
 		}
 	})
-	l.client = p4v1.NewP4RuntimeClient(conn)
+	l.conn, l.client = conn, p4v1.NewP4RuntimeClient(conn)
 	return l
 }
 
