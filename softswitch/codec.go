@@ -106,12 +106,20 @@ type field struct {
 
 // next takes a field off b; what is left is nil if it can't.
 func (f *field) next(b []byte) []byte {
-	var n int
-	f.id, f.kind, n = protowire.ConsumeTag(b)
-	if n < 0 {
+	if len(b) == 0 {
 		return nil
 	}
+	n := 1
+	if f.id, f.kind = protowire.Number(b[0]>>3), protowire.Type(b[0]&7); b[0] >= 0x80 || f.id == 0 {
+		if f.id, f.kind, n = protowire.ConsumeTag(b); n < 0 {
+			return nil
+		}
+	}
 	b = b[n:]
+	if f.kind == protowire.BytesType && len(b) > 0 && b[0] < 0x80 && int(b[0]) < len(b) { // a short one
+		f.bytes = b[1 : 1+b[0] : 1+b[0]]
+		return b[1+b[0]:]
+	}
 	switch f.kind {
 	case protowire.VarintType:
 		f.number, n = protowire.ConsumeVarint(b)
@@ -127,7 +135,9 @@ func (f *field) next(b []byte) []byte {
 }
 
 // is tells whether the field has an id and a wire type.
-func (f *field) is(id protowire.Number, kind protowire.Type) bool { return f.id == id && f.kind == kind }
+func (f *field) is(id protowire.Number, kind protowire.Type) bool {
+	return f.id == id && f.kind == kind
+}
 
 func (d *writeDecoder) request(b []byte, req *p4v1.WriteRequest) bool {
 	n := countFields(b, 4)
@@ -216,9 +226,8 @@ func (d *writeDecoder) entity(b []byte, u *updateParts) bool {
 
 func (d *writeDecoder) entry(b []byte, u *updateParts) bool {
 	e := &u.entry
-	if n := countFields(b, 2); n > 0 {
-		e.Match = d.matchList.list(n)[:0]
-	}
+	var memory [16]*p4v1.FieldMatch
+	matches := memory[:0]
 	var f field
 	for len(b) > 0 {
 		if b = f.next(b); b == nil {
@@ -232,7 +241,7 @@ func (d *writeDecoder) entry(b []byte, u *updateParts) bool {
 			if m == nil {
 				return false
 			}
-			e.Match = append(e.Match, m)
+			matches = append(matches, m)
 		case f.is(3, protowire.BytesType) && e.Action == nil:
 			e.Action = &u.does
 			if !d.does(f.bytes, u) {
@@ -261,6 +270,10 @@ func (d *writeDecoder) entry(b []byte, u *updateParts) bool {
 		default: // a message of few entries, or nothing that is known
 			return false
 		}
+	}
+	if len(matches) > 0 {
+		e.Match = d.matchList.list(len(matches))
+		copy(e.Match, matches)
 	}
 	return true
 }
@@ -335,9 +348,8 @@ func (d *writeDecoder) does(b []byte, u *updateParts) bool {
 	u.whichDoes.Action = &u.action
 	u.does.Type = &u.whichDoes
 	b = f.bytes
-	if n := countFields(b, 4); n > 0 {
-		u.action.Params = d.paramList.list(n)[:0]
-	}
+	var memory [8]*p4v1.Action_Param
+	params := memory[:0]
 	for len(b) > 0 {
 		if b = f.next(b); b == nil {
 			return false
@@ -350,10 +362,14 @@ func (d *writeDecoder) does(b []byte, u *updateParts) bool {
 			if !param(f.bytes, p) {
 				return false
 			}
-			u.action.Params = append(u.action.Params, p)
+			params = append(params, p)
 		default:
 			return false
 		}
+	}
+	if len(params) > 0 {
+		u.action.Params = d.paramList.list(len(params))
+		copy(u.action.Params, params)
 	}
 	return true
 }
