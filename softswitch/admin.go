@@ -52,7 +52,10 @@ func (s *Server) SetImpairment(number uint16, c impair.Config) error {
 	if c != (impair.Config{Seed: c.Seed}) {
 		next = &impairment{config: c}
 		next.in = impair.New(c, 2*uint64(number), func(frame []byte) { s.inject(a, frame) })
-		next.out = impair.New(c, 2*uint64(number)+1, a.transmit)
+		next.out = impair.New(c, 2*uint64(number)+1, func(frame []byte) {
+			a.transmit(frame)
+			a.flush()
+		})
 	}
 	if old := a.impairment.Swap(next); old != nil {
 		old.close()
@@ -72,6 +75,7 @@ func (s *Server) inject(a *attachment, frame []byte) {
 	defer s.gate.RUnlock()
 	if t := s.running.Load(); t != nil {
 		t.machine.Process(a.number, frame)
+		s.flush()
 		return
 	}
 	a.counters.DroppedRx(1)

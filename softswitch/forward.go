@@ -22,8 +22,9 @@ type attachment struct {
 	lastChange atomic.Int64
 	impairment atomic.Pointer[impairment] // nil: none
 
-	sendMu sync.Mutex // orders senders and guards one
-	one    [1][]byte
+	sendMu  sync.Mutex // orders senders and guards queue
+	queue   [port.BatchSize][]byte
+	waiting atomic.Int32 // how many frames of queue are to be sent
 }
 
 // receive is a port's goroutine: it takes frames, runs the pipeline on them, and sends
@@ -73,6 +74,7 @@ func (s *Server) process(a *attachment, batch *port.Batch, n int) {
 			t.machine.Process(a.number, batch.Frames[i][:size])
 		}
 	}
+	s.flush()
 	a.counters.Received(uint64(n), bytes)
 }
 
@@ -114,7 +116,7 @@ func (a *attachment) send(frame []byte) {
 	a.transmit(frame)
 }
 
-// transmit gives a frame to the port.
+// transmit puts a copy of a frame into the port's queue, which flush sends.
 func (a *attachment) transmit(frame []byte) {
 	if a.disabled.Load() {
 		a.counters.DroppedTx(1)
@@ -122,13 +124,45 @@ func (a *attachment) transmit(frame []byte) {
 	}
 	a.sendMu.Lock()
 	defer a.sendMu.Unlock()
-	a.one[0] = frame
-	n, _ := a.port.Send(a.one[:]) // a lost port shows in Recv
-	a.one[0] = nil
-	if n == 1 {
-		a.counters.Sent(1, uint64(len(frame)))
-	} else {
-		a.counters.DroppedTx(1)
+	n := a.waiting.Load()
+	a.queue[n] = append(a.queue[n][:0], frame...)
+	if a.waiting.Store(n + 1); n+1 == int32(len(a.queue)) {
+		a.flushLocked()
+	}
+}
+
+// flush sends what waits in the queues of the ports. Whoever runs packets through the
+// pipeline calls it before it waits for more.
+func (s *Server) flush() {
+	for _, a := range s.plugged {
+		if a.waiting.Load() > 0 {
+			a.flush()
+		}
+	}
+}
+
+func (a *attachment) flush() {
+	a.sendMu.Lock()
+	defer a.sendMu.Unlock()
+	a.flushLocked()
+}
+
+// flushLocked gives the queue to the port. What the port does not take is dropped, frame
+// by frame: one that is too long does not stop those behind it.
+func (a *attachment) flushLocked() {
+	frames := a.queue[:a.waiting.Load()]
+	a.waiting.Store(0)
+	for len(frames) > 0 {
+		n, _ := a.port.Send(frames) // a lost port shows in Recv
+		bytes := 0
+		for _, f := range frames[:n] {
+			bytes += len(f)
+		}
+		a.counters.Sent(uint64(n), uint64(bytes))
+		if frames = frames[n:]; len(frames) > 0 {
+			a.counters.DroppedTx(1)
+			frames = frames[1:]
+		}
 	}
 }
 

@@ -29,6 +29,7 @@ const (
 type lab struct {
 	t      testing.TB
 	server *Server
+	conn   *grpc.ClientConn
 	client p4v1.P4RuntimeClient
 	ends   map[uint16]*port.End
 	info   *configv1.P4Info
@@ -56,9 +57,14 @@ func newLab(t testing.TB) *lab {
 
 func newQuirkyLab(t testing.TB, quirks Quirks) *lab {
 	t.Helper()
+	return newLabOf(t, quirks, 1, 2, 3, 4)
+}
+
+func newLabOf(t testing.TB, quirks Quirks, numbers ...uint16) *lab {
+	t.Helper()
 	l := &lab{t: t, ends: map[uint16]*port.End{}, now: time.Unix(1_000_000, 0)}
 	ports := map[uint16]port.Port{}
-	for n := uint16(1); n <= 4; n++ {
+	for _, n := range numbers {
 		inner, outer := port.NewLink(fmt.Sprintf("p%d", n), "host", 0)
 		ports[n], l.ends[n] = inner, outer
 	}
@@ -85,7 +91,7 @@ func newQuirkyLab(t testing.TB, quirks Quirks) *lab {
 			t.Errorf("Serve: %v", err)
 		}
 	})
-	l.client = p4v1.NewP4RuntimeClient(conn)
+	l.conn, l.client = conn, p4v1.NewP4RuntimeClient(conn)
 	return l
 }
 
@@ -262,8 +268,8 @@ func (l *lab) inject(number uint16, frames ...[]byte) {
 	}
 }
 
-// enlarge gives the table ingress.mac of a program room for 2M entries.
-func enlarge(t testing.TB, program []byte) []byte {
+// enlarge gives a table of a program room for more entries.
+func enlarge(t testing.TB, program []byte, name string, size int) []byte {
 	t.Helper()
 	var root map[string]any
 	if err := json.Unmarshal(program, &root); err != nil {
@@ -271,8 +277,8 @@ func enlarge(t testing.TB, program []byte) []byte {
 	}
 	for _, p := range root["pipelines"].([]any) {
 		for _, table := range p.(map[string]any)["tables"].([]any) {
-			if table := table.(map[string]any); table["name"] == "ingress.mac" {
-				table["max_size"] = 1 << 21
+			if table := table.(map[string]any); table["name"] == name {
+				table["max_size"] = size
 			}
 		}
 	}

@@ -200,5 +200,6 @@ func (s *Server) packetOut(peer *session, msg *p4v1.PacketOut) error {
 	s.gate.RLock()
 	defer s.gate.RUnlock()
 	t.machine.Process(s.options.CPUPort, frame)
+	s.flush()
 	return nil
 }

@@ -24,6 +24,7 @@ const graceTime = time.Second
 // that suit large batches.
 func (s *Server) NewGRPCServer() *grpc.Server {
 	defaults := []grpc.ServerOption{
+		grpc.ForceServerCodecV2(newCodec()),
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.MaxSendMsgSize(maxMessage),
 		grpc.InitialWindowSize(1 << 20),

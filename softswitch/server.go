@@ -49,6 +49,7 @@ type Server struct {
 	log     *slog.Logger
 	arbiter *arbiter
 	ports   []*attachment // by number; nil where there is none
+	plugged []*attachment // those that are there
 	counts  counts
 
 	running atomic.Pointer[target] // what packets go through; nil: nothing
@@ -111,6 +112,7 @@ func New(o Options) (*Server, error) {
 			s.ports = append(s.ports, nil)
 		}
 		s.ports[number] = &attachment{number: number, port: p}
+		s.plugged = append(s.plugged, s.ports[number])
 	}
 	return s, nil
 }

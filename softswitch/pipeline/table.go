@@ -126,6 +126,10 @@ func (t *Table) addLocked(e *entry, mask []uint64) {
 	t.all = append(t.all, e)
 	key := t.key(e)
 	h := hashWords(key, t.m.hashSeed)
+	if t.d.class == classExact { // an entry per key
+		tp.index.put(e, key, h)
+		return
+	}
 	head := tp.index.find(key, h)
 	if head == nil || head.prio < e.prio {
 		if head != nil {
