@@ -31,6 +31,7 @@ func counters() []counter {
 		{"held_drops", "Packets that waited for a neighbour in vain.", func(s *engine.Stats) uint64 { return s.HeldDrops }},
 		{"errors", "ICMP errors sent.", func(s *engine.Stats) uint64 { return s.Errors }},
 		{"errors_unsent", "ICMP errors that were over the rate.", func(s *engine.Stats) uint64 { return s.ErrorsUnsent }},
+		{"unlogged", "Decisions that a rule wanted logged, over the rate.", func(s *engine.Stats) uint64 { return s.Unlogged }},
 		{"learnt", "MACs and neighbours that went to the database.", func(s *engine.Stats) uint64 { return s.Learnt }},
 		{"effect_fails", "What was learnt and could not be stored.", func(s *engine.Stats) uint64 { return s.EffectFails }},
 		{"aged", "Learnt MACs that were forgotten.", func(s *engine.Stats) uint64 { return s.Aged }},
