@@ -127,8 +127,8 @@ func TestUnboundLaneIsPurged(t *testing.T) {
 	bind(c, vm1, false)
 	w.answer(t, false)
 	batch := c.a.queue.take(nil)
-	if len(batch) != 1 || batch[0].vport != local+1 || c.a.Stats().Unhandled != 2 {
-		t.Errorf("%d packets wait, %d unhandled, want 1 and 2", len(batch), c.a.Stats().Unhandled)
+	if len(batch) != 1 || batch[0].vport != local+1 || c.a.Stats().Departed != 2 {
+		t.Errorf("%d packets wait, %d departed, want 1 and 2", len(batch), c.a.Stats().Departed)
 	}
 	bind(c, vm1, true)
 	if again, _ := c.locals.vports.Lookup(vm1); again == local {
