@@ -35,6 +35,11 @@ import (
 //	/weft/dev/<device>/fdb/<mac>              MAC seen by a bridge, binary
 //	/weft/dev/<device>/arp/<addr>             neighbour seen by a bridge (B5), binary
 //	/weft/dev/<device>/neigh/<vport>/<addr>   neighbour of a router port, binary
+//
+// Connections (conn.go); what stands in <…> is binary:
+//
+//	/weft/st/ct/<key>                         connection under the key of its first direction; under that of the other, the first key
+//	/weft/inbox/<run>/<key>                   a connection of which the process that calls itself <run> is to look again
 const (
 	confPrefix   = "/weft/conf/"
 	fabricPrefix = confPrefix + "fabric/"
@@ -44,6 +49,8 @@ const (
 	edgePrefix   = "/weft/edge/"
 	ackPrefix    = "/weft/ack/"
 	metaPrefix   = "/weft/meta/"
+	connPrefix   = "/weft/st/ct/"
+	inboxPrefix  = "/weft/inbox/"
 
 	generationKey = metaPrefix + "conf"
 	idsKey        = metaPrefix + "ids"

@@ -18,6 +18,15 @@ type Op struct {
 	Expect int64            // modification revision that must be stored; 0 = the key must be absent; -1 = any
 	Guard  string           // a key that must exist, "" = none
 	Lease  clientv3.LeaseID // 0 = none
+	Also   []Also           // written with it, or not at all. The operation is conditional then
+}
+
+// Also is a further write of an Op.
+type Also struct {
+	Key    string
+	Value  []byte // nil iff Delete
+	Delete bool
+	Absent bool // the key must be absent
 }
 
 // Put writes the key, whatever is stored.
@@ -43,9 +52,17 @@ type OpResult struct {
 }
 
 // size is about what the operation takes on the wire.
-func (op *Op) size() int { return 2*len(op.Key) + len(op.Value) + len(op.Guard) + 64 }
+func (op *Op) size() int {
+	n := 2*len(op.Key) + len(op.Value) + len(op.Guard) + 64
+	for i := range op.Also {
+		n += 2*len(op.Also[i].Key) + len(op.Also[i].Value) + 32
+	}
+	return n
+}
 
-func (op *Op) unconditional() bool { return op.Expect == anyRevision && op.Guard == "" }
+func (op *Op) unconditional() bool {
+	return op.Expect == anyRevision && op.Guard == "" && len(op.Also) == 0
+}
 
 // request builds the operation; conditional ones are nested transactions, so that each is decided by itself.
 func (op *Op) request() clientv3.Op {
@@ -60,12 +77,23 @@ func (op *Op) request() clientv3.Op {
 	if op.Expect != anyRevision {
 		cmps = append(cmps, clientv3.Compare(clientv3.ModRevision(op.Key), "=", op.Expect))
 	}
-	otherwise := []clientv3.Op{clientv3.OpGet(op.Key)}
+	writes, otherwise := []clientv3.Op{write}, []clientv3.Op{clientv3.OpGet(op.Key)}
+	for i := range op.Also {
+		a := &op.Also[i]
+		if a.Absent {
+			cmps = append(cmps, clientv3.Compare(clientv3.CreateRevision(a.Key), "=", 0))
+		}
+		if a.Delete {
+			writes = append(writes, clientv3.OpDelete(a.Key))
+		} else {
+			writes = append(writes, clientv3.OpPut(a.Key, string(a.Value)))
+		}
+	}
 	if op.Guard != "" {
 		cmps = append(cmps, clientv3.Compare(clientv3.CreateRevision(op.Guard), ">", 0))
 		otherwise = append(otherwise, clientv3.OpGet(op.Guard, clientv3.WithCountOnly()))
 	}
-	return clientv3.OpTxn(cmps, []clientv3.Op{write}, otherwise)
+	return clientv3.OpTxn(cmps, writes, otherwise)
 }
 
 var errShortResponse = errors.New("state: etcd's answer has too few parts")

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/weft-sdn/weft/conntrack"
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/topology"
 )
@@ -28,6 +29,7 @@ type batch struct {
 	acks   map[string]int64
 	conf   int64 // revision of the generation, if it changed
 	fdb    []fdbChange
+	told   []conntrack.Key
 	before *topology.Snapshot
 }
 
@@ -65,7 +67,7 @@ func (s *Store) deliver(b Batch) error {
 		v.Edges = m.newEdges(old.Edges)
 	}
 	s.learnt.observe(m.fdb)
-	s.publish(v, deps, edges)
+	s.publish(v, deps, m.told, edges)
 	return nil
 }
 
@@ -142,6 +144,8 @@ func (m *batch) add(e Event) error {
 			m.hosts[e.Key] = b.Device
 		}
 		return err
+	case strings.HasPrefix(e.Key, inboxPrefix):
+		return m.addTold(e)
 	case strings.HasPrefix(e.Key, metaPrefix):
 		if e.Key == generationKey {
 			m.conf = e.ModRevision

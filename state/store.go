@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,6 +41,7 @@ type Store struct {
 	writer   *Writer
 	watcher  *Watcher
 	loader   *loader
+	run      int64 // names this process
 	log      *slog.Logger
 
 	applyMu sync.Mutex
@@ -94,7 +96,8 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if s.embedded != nil {
 		watch = s.embedded.watchClient()
 	}
-	prefixes := []string{metaPrefix, fabricPrefix, edgePrefix, ackPrefix}
+	s.run = 1 + rand.Int64N(1<<62)
+	prefixes := []string{metaPrefix, fabricPrefix, edgePrefix, ackPrefix, inboxOf(s.run)}
 	for _, edge := range cfg.Edges {
 		prefixes = append(prefixes, edgeIfaces(edge))
 	}
@@ -134,6 +137,9 @@ func (s *Store) Run(ctx context.Context) error {
 	}
 	return g.Wait()
 }
+
+// RunID names this process in what it owns in the database: never 0, and another after a restart.
+func (s *Store) RunID() int64 { return s.run }
 
 // Endpoints are the addresses where other processes find the database.
 func (s *Store) Endpoints() []string {

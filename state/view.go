@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/weft-sdn/weft/conntrack"
 	"github.com/weft-sdn/weft/topology"
 )
 
@@ -23,9 +24,10 @@ type View struct {
 // Change is what a subscriber is told: the newest view, and what differs from the one it was told before.
 type Change struct {
 	View  *View
-	Deps  []topology.Dep // changed; in no order
-	All   bool           // anything may have changed: the first call, or the subscriber was too far behind
-	Edges bool           // Edges differs
+	Deps  []topology.Dep  // changed; in no order
+	All   bool            // anything may have changed: the first call, or the subscriber was too far behind
+	Edges bool            // Edges differs
+	Told  []conntrack.Key // connections that another process changed and wants this one to look at; see Store.Heard
 }
 
 // View returns the newest view; never nil.
@@ -52,6 +54,7 @@ const maxPendingDeps = 1 << 17 // of a subscriber that is behind; beyond, it is 
 // subscriber gathers what its reader hasn't been told.
 type subscriber struct {
 	deps  map[topology.Dep]struct{}
+	told  []conntrack.Key
 	all   bool
 	edges bool
 	wake  chan struct{}
@@ -80,8 +83,9 @@ func (s *Store) Watch(ctx context.Context, fn func(Change)) error {
 		case <-sub.wake:
 		}
 		s.mu.Lock()
-		c := Change{View: s.view.Load(), All: sub.all, Edges: sub.edges, Deps: slices.Collect(maps.Keys(sub.deps))}
+		c := Change{View: s.view.Load(), All: sub.all, Edges: sub.edges, Deps: slices.Collect(maps.Keys(sub.deps)), Told: sub.told}
 		clear(sub.deps)
+		sub.told = nil
 		sub.all, sub.edges = false, false
 		s.mu.Unlock()
 		fn(c)
@@ -89,18 +93,19 @@ func (s *Store) Watch(ctx context.Context, fn func(Change)) error {
 }
 
 // publish makes v the view and tells the subscribers.
-func (s *Store) publish(v *View, deps []topology.Dep, edges bool) {
+func (s *Store) publish(v *View, deps []topology.Dep, told []conntrack.Key, edges bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	moved := v.Conf != s.view.Load().Conf
 	s.view.Store(v)
 	close(s.published)
 	s.published = make(chan struct{})
-	if len(deps) == 0 && !edges && !moved {
+	if len(deps) == 0 && len(told) == 0 && !edges && !moved {
 		return // only the revision moved
 	}
 	for sub := range s.subscribers {
 		sub.edges = sub.edges || edges
+		sub.told = append(sub.told, told...)
 		if len(sub.deps)+len(deps) > maxPendingDeps {
 			sub.all = true
 			clear(sub.deps)

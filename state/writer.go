@@ -166,14 +166,15 @@ type laneState struct {
 func (l *laneState) collect(lane <-chan *write) {
 	l.group = l.group[:0]
 	clear(l.keys)
-	bytes := 0
+	bytes, weight := 0, 0
 	for next := l.carry; ; {
-		_, again := l.keys[next.op.Key]
-		if bytes += next.op.size(); again || len(l.group) == l.w.cfg.MaxOps || (bytes > l.w.cfg.MaxBytes && len(l.group) > 0) {
+		again := l.has(&next.op)
+		bytes += next.op.size()
+		if weight += 1 + len(next.op.Also); again || weight > l.w.cfg.MaxOps && len(l.group) > 0 || (bytes > l.w.cfg.MaxBytes && len(l.group) > 0) {
 			l.carry = next
 			return
 		}
-		l.keys[next.op.Key] = struct{}{}
+		l.note(&next.op)
 		l.group = append(l.group, next)
 		select {
 		case next = <-lane:
@@ -181,6 +182,24 @@ func (l *laneState) collect(lane <-chan *write) {
 			l.carry = nil
 			return
 		}
+	}
+}
+
+// has reports whether an operation writes a key that the group writes.
+func (l *laneState) has(op *Op) bool {
+	_, yes := l.keys[op.Key]
+	for i := range op.Also {
+		_, also := l.keys[op.Also[i].Key]
+		yes = yes || also
+	}
+	return yes
+}
+
+// note takes down what an operation writes.
+func (l *laneState) note(op *Op) {
+	l.keys[op.Key] = struct{}{}
+	for i := range op.Also {
+		l.keys[op.Also[i].Key] = struct{}{}
 	}
 }
 

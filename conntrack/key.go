@@ -1,0 +1,154 @@
+package conntrack
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/maphash"
+	"net/netip"
+
+	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/packet"
+)
+
+// Tuple is what identifies one direction of a connection. Comparable.
+//
+// Of ICMP and ICMPv6 echo the identifier is the source port of requests and the destination port of replies, so that the reverse of a request is its
+// reply. Protocols without ports have none.
+type Tuple struct {
+	Src, Dst         flow.Addr
+	SrcPort, DstPort uint16
+	Proto            uint8
+	V6               bool
+}
+
+// TupleOf returns the tuple of a packet.
+func TupleOf(k *flow.Key) Tuple {
+	t := Tuple{Src: k.Src, Dst: k.Dst, Proto: k.Proto, V6: k.Is6()}
+	switch k.Proto {
+	case packet.ProtoTCP, packet.ProtoUDP, packet.ProtoSCTP:
+		t.SrcPort, t.DstPort = k.SrcPort, k.DstPort
+	case packet.ProtoICMP, packet.ProtoICMPv6:
+		switch uint8(k.SrcPort >> 8) {
+		case packet.ICMPEchoRequest, packet.ICMPv6EchoRequest:
+			t.SrcPort = k.DstPort
+		case packet.ICMPEchoReply, packet.ICMPv6EchoReply:
+			t.DstPort = k.DstPort
+		}
+	}
+	return t
+}
+
+// Apply gives a packet the addresses and ports of a tuple, which is that of the packet but for what was translated.
+func (t *Tuple) Apply(k *flow.Key) {
+	k.Src, k.Dst = t.Src, t.Dst
+	switch k.Proto {
+	case packet.ProtoTCP, packet.ProtoUDP, packet.ProtoSCTP:
+		k.SrcPort, k.DstPort = t.SrcPort, t.DstPort
+	case packet.ProtoICMP, packet.ProtoICMPv6:
+		if id := t.SrcPort | t.DstPort; id != 0 {
+			k.DstPort = id
+		}
+	}
+}
+
+// HasPorts reports whether the tuple has ports that can be translated. SCTP's can't: its checksum covers them and the whole packet.
+func (t *Tuple) HasPorts() bool {
+	switch t.Proto {
+	case packet.ProtoTCP, packet.ProtoUDP:
+		return true
+	case packet.ProtoICMP, packet.ProtoICMPv6:
+		return t.SrcPort|t.DstPort != 0
+	}
+	return false
+}
+
+// Reverse returns the tuple of the other direction.
+func (t Tuple) Reverse() Tuple {
+	t.Src, t.Dst = t.Dst, t.Src
+	t.SrcPort, t.DstPort = t.DstPort, t.SrcPort
+	return t
+}
+
+func (t *Tuple) etherType() uint16 {
+	if t.V6 {
+		return packet.EtherTypeIPv6
+	}
+	return packet.EtherTypeIPv4
+}
+
+// String returns the form "tcp 10.0.0.1:4000 > 192.0.2.1:80".
+func (t Tuple) String() string {
+	proto := fmt.Sprintf("proto %d", t.Proto)
+	switch t.Proto {
+	case packet.ProtoTCP:
+		proto = "tcp"
+	case packet.ProtoUDP:
+		proto = "udp"
+	case packet.ProtoSCTP:
+		proto = "sctp"
+	case packet.ProtoICMP:
+		proto = "icmp"
+	case packet.ProtoICMPv6:
+		proto = "icmpv6"
+	}
+	src, dst := t.Src.Netip(t.etherType()), t.Dst.Netip(t.etherType())
+	return fmt.Sprintf("%s %v > %v", proto, netip.AddrPortFrom(src, t.SrcPort), netip.AddrPortFrom(dst, t.DstPort))
+}
+
+// Key names one direction of a connection: the tuple of its packets where they enter the virtual network, and the device that they enter there (C1).
+// Comparable.
+type Key struct {
+	Zone uint32 // id of the device
+	Tuple
+}
+
+// Append appends the key in binary: zone (3 bytes), protocol, ports, addresses. The length tells the family.
+func (k *Key) Append(b []byte) []byte {
+	b = append(b, byte(k.Zone>>16), byte(k.Zone>>8), byte(k.Zone))
+	return k.Tuple.append(b)
+}
+
+func (t *Tuple) append(b []byte) []byte {
+	b = append(b, t.Proto)
+	b = binary.BigEndian.AppendUint16(b, t.SrcPort)
+	b = binary.BigEndian.AppendUint16(b, t.DstPort)
+	at := 12
+	if t.V6 {
+		at = 0
+	}
+	b = append(b, t.Src[at:]...)
+	return append(b, t.Dst[at:]...)
+}
+
+// Lengths of a key in binary.
+const (
+	keyLen4 = 3 + 5 + 8
+	keyLen6 = 3 + 5 + 32
+)
+
+// ParseKey reads what Append writes.
+func ParseKey(b []byte) (k Key, err error) {
+	switch len(b) {
+	case keyLen4:
+		copy(k.Src[12:], b[8:12])
+		copy(k.Dst[12:], b[12:16])
+	case keyLen6:
+		k.V6 = true
+		copy(k.Src[:], b[8:24])
+		copy(k.Dst[:], b[24:40])
+	default:
+		return k, fmt.Errorf("%w: a key of %d bytes", ErrCodec, len(b))
+	}
+	k.Zone = uint32(b[0])<<16 | uint32(b[1])<<8 | uint32(b[2])
+	k.Proto = b[3]
+	k.SrcPort, k.DstPort = binary.BigEndian.Uint16(b[4:]), binary.BigEndian.Uint16(b[6:])
+	return k, nil
+}
+
+// Hash returns 128 bits that stand for the key within this process.
+func (k *Key) Hash() (hi, lo uint64) {
+	return maphash.Comparable(hashSeeds[0], *k), maphash.Comparable(hashSeeds[1], *k)
+}
+
+// hashSeeds are drawn once: hashes are compared within a process.
+var hashSeeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}

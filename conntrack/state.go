@@ -1,0 +1,102 @@
+package conntrack
+
+import (
+	"time"
+
+	"github.com/weft-sdn/weft/packet"
+)
+
+// State is that of a connection's protocol (C3, C5).
+//
+//	TCP      first packet → SynSent ──answer──▶ Established ──FIN──▶ Half ──FIN of the other side──▶ Closed
+//	                          └────────────── RST of either side ──────────────────────────────────▶ Closed
+//	others   first packet → Single ──answer──▶ Both
+//
+// Half is two states: which side ended.
+type State uint8
+
+// States. StateNone: there is no connection.
+const (
+	StateNone State = iota
+	Single          // one direction was seen
+	Both            // both were
+	SynSent
+	Established
+	HalfForward // the side of the first packet sent a FIN
+	HalfReturn
+	Closed
+	states
+)
+
+var stateNames = [...]string{"none", "single", "both", "syn-sent", "established", "half-closed", "half-closed by server", "closed"}
+
+// String returns the state in words.
+func (s State) String() string { return stateNames[s] }
+
+// Next returns the state behind a packet of the forward or the other direction.
+func (s State) Next(proto uint8, flags uint8, reply bool) State {
+	if proto != packet.ProtoTCP {
+		switch {
+		case reply:
+			return Both
+		case s == StateNone:
+			return Single
+		}
+		return s
+	}
+	if flags&packet.TCPRst != 0 && s != StateNone {
+		return Closed
+	}
+	switch {
+	case s == StateNone && flags&packet.TCPSyn != 0:
+		return SynSent
+	case s == StateNone, s == SynSent && reply:
+		s = Established // in the middle of a connection, too
+	}
+	if flags&packet.TCPFin == 0 {
+		return s
+	}
+	switch {
+	case s == Established && reply:
+		return HalfReturn
+	case s == Established, s == SynSent:
+		return HalfForward
+	case s == HalfForward && reply, s == HalfReturn && !reply:
+		return Closed
+	}
+	return s
+}
+
+// Begins reports whether a packet begins a connection anew, whatever is remembered in state s: a SYN where the old one is over.
+func (s State) Begins(proto uint8, flags uint8) bool {
+	return proto == packet.ProtoTCP && s == Closed && flags&(packet.TCPSyn|packet.TCPAck) == packet.TCPSyn
+}
+
+// Timeouts are how long a connection is remembered after its last packet.
+type Timeouts struct {
+	TCPOpening     time.Duration // SYN without an answer; 30 s
+	TCPEstablished time.Duration // 7,440 s (RFC 5382 REQ-5)
+	TCPClosed      time.Duration // 30 s
+	Single         time.Duration // other protocols, one direction; 30 s
+	Both           time.Duration // other protocols, both directions; 180 s (RFC 4787 REQ-5 asks for 120 s)
+}
+
+// DefaultTimeouts are what is used if nothing else is said.
+func DefaultTimeouts() Timeouts {
+	return Timeouts{TCPOpening: 30 * time.Second, TCPEstablished: 7440 * time.Second, TCPClosed: 30 * time.Second, Single: 30 * time.Second, Both: 180 * time.Second}
+}
+
+// Of returns the time of a state.
+func (t *Timeouts) Of(s State) time.Duration {
+	switch s {
+	case SynSent:
+		return t.TCPOpening
+	case Established, HalfForward, HalfReturn:
+		return t.TCPEstablished
+	case Closed:
+		return t.TCPClosed
+	case Both:
+		return t.Both
+	}
+	return t.Single
+}

@@ -1,0 +1,192 @@
+package state
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/weft-sdn/weft/conntrack"
+)
+
+// StoredConn is a connection as it is in the database.
+type StoredConn struct {
+	conntrack.Conn
+	Revision int64 // of its last change
+}
+
+// returnVersion is the first byte of what is stored under a connection's other key: its first key follows.
+const returnVersion = 0x81
+
+func connKey(k *conntrack.Key) string { return string(k.Append([]byte(connPrefix))) }
+
+func inboxOf(run int64) string { return inboxPrefix + strconv.FormatInt(run, 16) + "/" }
+
+func returnValue(c *conntrack.Conn) []byte { return c.Forward.Append([]byte{returnVersion}) }
+
+// FindConn reads the connection that a key belongs to, by either direction, as the database has it now; found is false if there is none (C5).
+func (s *Store) FindConn(ctx context.Context, k conntrack.Key) (c StoredConn, found bool, err error) {
+	kv, err := s.getOne(ctx, connKey(&k))
+	if err != nil || kv == nil {
+		return c, false, err
+	}
+	if len(kv.value) > 0 && kv.value[0] == returnVersion {
+		if k, err = conntrack.ParseKey(kv.value[1:]); err != nil {
+			return c, false, fmt.Errorf("state: connection: %w", err)
+		}
+		if kv, err = s.getOne(ctx, connKey(&k)); err != nil || kv == nil {
+			return c, false, err
+		}
+	}
+	c, err = decodeConn(k, kv.value, kv.rev)
+	return c, err == nil, err
+}
+
+type oneKV struct {
+	value []byte
+	rev   int64
+}
+
+func (s *Store) getOne(ctx context.Context, key string) (*oneKV, error) {
+	resp, err := s.client.Get(ctx, key)
+	if err != nil {
+		return nil, fmt.Errorf("state: connection: %w", err)
+	}
+	if len(resp.Kvs) == 0 {
+		return nil, nil
+	}
+	return &oneKV{resp.Kvs[0].Value, resp.Kvs[0].ModRevision}, nil
+}
+
+func decodeConn(forward conntrack.Key, value []byte, rev int64) (StoredConn, error) {
+	c, err := conntrack.ParseConn(forward, value)
+	if err != nil {
+		return StoredConn{}, fmt.Errorf("state: connection %v: %w", forward, err)
+	}
+	return StoredConn{c, rev}, nil
+}
+
+// CreateConn stores a connection under both its keys, if neither is there (C1, N2). created is false if one is: then the connection must be looked for
+// again, or translated otherwise. old is one that it replaces, with the revision at which it is still to be there; nil if there is none.
+func (s *Store) CreateConn(ctx context.Context, c conntrack.Conn, old *StoredConn) (revision int64, created bool, err error) {
+	ret := c.Return()
+	op := Op{Key: connKey(&c.Forward), Value: c.Append(nil), Also: []Also{{Key: connKey(&ret), Value: returnValue(&c), Absent: true}}}
+	if old != nil {
+		before := old.Return()
+		op.Expect = old.Revision
+		if before == ret {
+			op.Also[0].Absent = false
+		} else {
+			op.Also = append(op.Also, Also{Key: connKey(&before), Delete: true})
+		}
+	}
+	if ret == c.Forward {
+		return 0, false, errors.New("state: connection with itself")
+	}
+	res, err := s.writer.Do(ctx, op)
+	return res.Revision, res.Applied, err
+}
+
+// UpdateConn stores another state or other owners of a connection, if it is as it was read, and tells a process to look at it: run, 0: nobody. If it is
+// not, updated is false and now is what it is; now.Revision is 0 if it is gone.
+func (s *Store) UpdateConn(ctx context.Context, c StoredConn, tell int64) (now StoredConn, updated bool, err error) {
+	op := Swap(connKey(&c.Forward), c.Append(nil), c.Revision)
+	op.Also = telling(&c, tell)
+	return s.changeConn(ctx, &c, op)
+}
+
+// DeleteConn removes a connection, as UpdateConn.
+func (s *Store) DeleteConn(ctx context.Context, c StoredConn, tell int64) (now StoredConn, deleted bool, err error) {
+	ret := c.Return()
+	op := Remove(connKey(&c.Forward), c.Revision)
+	op.Also = append(telling(&c, tell), Also{Key: connKey(&ret), Delete: true})
+	return s.changeConn(ctx, &c, op)
+}
+
+func telling(c *StoredConn, run int64) []Also {
+	if run == 0 {
+		return nil
+	}
+	return []Also{{Key: string(c.Forward.Append([]byte(inboxOf(run)))), Value: []byte{1}}}
+}
+
+func (s *Store) changeConn(ctx context.Context, c *StoredConn, op Op) (now StoredConn, changed bool, err error) {
+	res, err := s.writer.Do(ctx, op)
+	switch {
+	case err != nil:
+		return now, false, err
+	case res.Applied:
+		now = *c
+		now.Revision = res.Revision
+		return now, true, nil
+	case res.ModRevision == 0:
+		return now, false, nil
+	}
+	now, err = decodeConn(c.Forward, res.Value, res.ModRevision)
+	return now, false, err
+}
+
+// Heard takes what this process was told out of the database.
+func (s *Store) Heard(ctx context.Context, keys []conntrack.Key) error {
+	for _, k := range keys {
+		if _, err := s.writer.Do(ctx, Op{Key: string(k.Append([]byte(inboxOf(s.run)))), Delete: true, Expect: anyRevision}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addTold takes a word of another process.
+func (m *batch) addTold(e Event) error {
+	if e.Deleted {
+		return nil
+	}
+	_, raw, _ := strings.Cut(strings.TrimPrefix(e.Key, inboxPrefix), "/")
+	k, err := conntrack.ParseKey([]byte(raw))
+	if err == nil {
+		m.told = append(m.told, k)
+	}
+	return err
+}
+
+// SweepConns removes connections that no process owns any more: neither owner is among those that live, now and at the sweep before (seen). It returns
+// what is to be handed to the next sweep. It reads the whole table, page by page.
+func (s *Store) SweepConns(ctx context.Context, live map[int64]bool, seen map[conntrack.Key]int64) (map[conntrack.Key]int64, int, error) {
+	next, removed := map[conntrack.Key]int64{}, 0
+	const page = 512
+	for from := connPrefix; ; {
+		resp, err := s.client.Get(ctx, from, clientv3.WithRange(clientv3.GetPrefixRangeEnd(connPrefix)), clientv3.WithLimit(page))
+		if err != nil {
+			return seen, removed, fmt.Errorf("state: sweep connections: %w", err)
+		}
+		for _, kv := range resp.Kvs {
+			k, err := conntrack.ParseKey([]byte(strings.TrimPrefix(string(kv.Key), connPrefix)))
+			if err != nil || len(kv.Value) > 0 && kv.Value[0] == returnVersion {
+				continue
+			}
+			c, err := decodeConn(k, kv.Value, kv.ModRevision)
+			if err != nil {
+				s.log.Warn("value in the database is not understood", "key", hex.EncodeToString(kv.Key), "err", err)
+				continue
+			}
+			if live[c.ForwardOwner] || live[c.ReturnOwner] {
+				continue
+			}
+			if seen[k] != c.Revision {
+				next[k] = c.Revision
+				continue
+			}
+			if _, gone, err := s.DeleteConn(ctx, c, 0); err == nil && gone {
+				removed++
+			}
+		}
+		if !resp.More {
+			return next, removed, nil
+		}
+		from = string(resp.Kvs[len(resp.Kvs)-1].Key) + "\x00"
+	}
+}
