@@ -21,9 +21,15 @@ const (
 	ActionJump
 	ActionContinue
 	ActionMark
+	ActionSNAT
+	ActionMasquerade // SNAT to the address of the port by which the packet leaves
+	ActionDNAT
 )
 
-var actionNames = [...]string{"return", "accept", "drop", "reject", "jump", "continue", "mark"}
+var actionNames = [...]string{"return", "accept", "drop", "reject", "jump", "continue", "mark", "snat", "masquerade", "dnat"}
+
+// translates reports whether a rule's action is NAT.
+func (a Action) translates() bool { return a >= ActionSNAT }
 
 // String returns the word that a rule has for it.
 func (a Action) String() string { return actionNames[a] }
@@ -40,6 +46,9 @@ type Chain struct {
 	Tenant     string
 	Rules      []ChainRule // in the order in which they are tried
 	End        Action      // of a packet that meets no rule
+	Stateful   bool        // a rule asks for the state of connections, or translates
+	NAT        bool        // a rule translates
+	Jumps      []DeviceID
 	Classifier *filter.Classifier
 	Missing    []DeviceID // groups that its rules name and that are not loaded: then there is no Classifier
 	Used       []DeviceID // groups that its rules name, and chains that they jump to
@@ -56,7 +65,9 @@ type ChainRule struct {
 	Chain  DeviceID // ActionJump
 	Mark   uint32   // ActionMark
 	Log    bool
-	Link   bool // speaks of the link: of MACs, EtherTypes or ICMP types. No other rule meets ARP and neighbour discovery
+	NAT    *NATSpec // of SNAT, masquerade, DNAT; may be nil
+	Then   Action   // of the same: what follows
+	Link   bool     // speaks of the link: of MACs, EtherTypes or ICMP types. No other rule meets ARP and neighbour discovery
 }
 
 // group is a set that rules share.
@@ -125,14 +136,21 @@ func (c *Chain) compile(sets *table[group]) {
 		names[specs[i]] = cmp.Or(specs[i].Name, fmt.Sprintf("#%d", i+1))
 	}
 	slices.SortStableFunc(specs, func(a, b *RuleSpec) int { return cmp.Compare(a.Priority, b.Priority) })
-	c.Rules = make([]ChainRule, len(specs))
+	c.Rules, c.Stateful, c.NAT, c.Jumps = make([]ChainRule, len(specs)), false, false, nil
 	rules := make([]filter.Rule, len(specs))
 	for i, s := range specs {
-		r := ChainRule{Name: names[s], Action: actionOf(s.Action), Mark: s.Mark, Log: s.Log}
+		r := ChainRule{Name: names[s], Action: actionOf(s.Action), Mark: s.Mark, Log: s.Log, NAT: s.NAT, Then: ActionContinue}
+		if s.Then != "" {
+			r.Then = actionOf(s.Then)
+		}
 		if s.Chain != "" {
 			r.Chain = m.id(KindChain, s.Chain)
+			c.Jumps = append(c.Jumps, r.Chain)
 		}
+		c.NAT = c.NAT || r.Action.translates()
+		c.Stateful = c.Stateful || c.NAT
 		for _, side := range []*MatchSpec{&s.Match, &s.Not} {
+			c.Stateful = c.Stateful || len(side.States) > 0
 			r.Link = r.Link || len(side.EtherTypes)+len(side.SrcMACs)+len(side.DstMACs)+len(side.ICMP) > 0
 		}
 		c.Rules[i] = r
@@ -216,6 +234,7 @@ func (m *matcher) conditions(r *filter.Rule, s *MatchSpec, not bool) {
 		}
 	}
 	add(filter.TCPFlags, flags)
+	add(filter.State, each(s.States, func(n ConnState) filter.Range { return one(uint64(n)) }))
 }
 
 // icmpRange is an ICMP type, with its codes, as a flow key has it in place of the source port.

@@ -123,7 +123,7 @@ func TestChainChanges(t *testing.T) {
 // TestChainErrors: what is refused, and how that is told.
 func TestChainErrors(t *testing.T) {
 	for _, tt := range []struct{ old, new, want string }{
-		{"action: drop}", "action: dorp}", `chain acme/inner: spec.rules[0].action: "dorp" is no action; use accept, drop, reject, return, jump, mark or continue`},
+		{"action: drop}", "action: dorp}", `chain acme/inner: spec.rules[0].action: "dorp" is no action; use accept, drop, reject, return, jump, mark, continue, snat, masquerade or dnat`},
 		{"default: drop", "default: deny", `chain acme/web: spec.default: "deny" is no end of a chain; use return, accept, drop or reject`},
 		{"name: open", "name: late", `chain acme/web: spec.rules[1].name: "late" is the name of an earlier rule; name each rule once`},
 		{"8000-8080", "8080-8000", `chain acme/web: spec.rules[1].match.dstPorts[1]: "8080-8000" is not a port or range of ports such as 80 or 8000-8080`},
@@ -157,5 +157,41 @@ func TestChainErrors(t *testing.T) {
 	}
 	if _, err := set.Apply(nil, []Ref{{KindChain, "acme", "inner"}}); err == nil || !strings.Contains(err.Error(), `"inner" is no chain`) {
 		t.Errorf("a chain that is named is deleted: %v", err)
+	}
+}
+
+// TestTranslations: where chains may translate what.
+func TestTranslations(t *testing.T) {
+	const base = `
+{apiVersion: weft/v1, kind: Chain, metadata: {name: inner, tenant: acme}, spec: {rules: [{name: hide, action: masquerade, nat: {ports: 2000-3000}, then: accept}]}}
+---
+{apiVersion: weft/v1, kind: Chain, metadata: {name: out, tenant: acme}, spec: {rules: [{match: {states: [new]}, action: jump, chain: inner}]}}
+---
+{apiVersion: weft/v1, kind: Router, metadata: {name: gw, tenant: acme}, spec: {filters: {egress: out}}}
+`
+	objects, err := Decode("net.yaml", []byte(base))
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := new(Set).Apply(objects, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ rule, want string }{
+		{"{action: dnat, nat: {addresses: [10.0.0.1]}}", `router acme/gw: spec.filters.egress: "out" has dnat in rule #1 of chain acme/inner; translate destinations in an ingress chain`},
+		{"{action: snat}", `chain acme/inner: spec.rules[0].nat.addresses: is missing; give the addresses to translate to`},
+		{"{action: masquerade, nat: {addresses: [10.0.0.1]}}", `chain acme/inner: spec.rules[0].nat.addresses: "10.0.0.1" does not go with masquerade, which takes that of the port; use action snat`},
+		{"{action: snat, nat: {addresses: [10.0.0.9-10.0.0.1]}}", `chain acme/inner: spec.rules[0].nat.addresses[0]: "10.0.0.9-10.0.0.1" is not an address or range of addresses such as 192.0.2.1 or 192.0.2.1-192.0.2.9`},
+		{"{action: snat, nat: {addresses: [224.0.0.1], ports: 0-9}}", `chain acme/inner: spec.rules[0].nat.ports: "0-9" has port 0; begin with 1`},
+		{"{action: accept, then: accept}", `chain acme/inner: spec.rules[0].then: "accept" goes with actions snat, masquerade and dnat alone; leave it out`},
+		{"{action: drop, match: {states: [old]}}", `chain acme/inner: spec.rules[0].match.states[0]: "old" is not a state of connections: new, established or related`},
+	} {
+		objects, err := Decode("net.yaml", []byte("{apiVersion: weft/v1, kind: Chain, metadata: {name: inner, tenant: acme}, spec: {rules: ["+tt.rule+"]}}"))
+		if err == nil {
+			_, err = set.Apply(objects, nil)
+		}
+		if err == nil || !strings.Contains(err.Error()+"\n", " "+tt.want+"\n") {
+			t.Errorf("%s:\n got %v\nwant %s", tt.rule, err, tt.want)
+		}
 	}
 }

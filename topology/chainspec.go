@@ -12,10 +12,19 @@ type RuleSpec struct {
 	Priority uint32    `json:"priority,omitempty"`
 	Match    MatchSpec `json:"match,omitzero"`
 	Not      MatchSpec `json:"not,omitzero"`
-	Action   string    `json:"action"`          // accept, drop, reject, return, jump; mark and continue go on with the next rule
+	Action   string    `json:"action"`          // accept, drop, reject, return, jump; mark and continue go on with the next rule; snat, masquerade, dnat: see nat
 	Chain    string    `json:"chain,omitempty"` // jump: where to
 	Mark     uint32    `json:"mark,omitempty"`  // mark: what later rules can ask for
+	NAT      *NATSpec  `json:"nat,omitempty"`   // snat, dnat: what to; masquerade: ports only
+	Then     string    `json:"then,omitempty"`  // snat, masquerade, dnat: what follows: continue (default: the next rules see what was translated), accept, return
 	Log      bool      `json:"log,omitempty"`   // the decisions of this rule are logged, rate limited
+}
+
+// NATSpec is what a translation gives the first packet of a connection (N1); all others of the connection get the same, and those of the other direction
+// the reverse.
+type NATSpec struct {
+	Addresses []AddrRange `json:"addresses,omitempty"` // one of them, by hash of the connection; those of the packet's family
+	Ports     *PortRange  `json:"ports,omitempty"`     // one of them. None given: snat keeps the port if it can, else takes one of 1024-65535; dnat keeps it
 }
 
 // AddressGroupSpec is a named set of addresses that rules share.

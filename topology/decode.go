@@ -191,7 +191,10 @@ func (d *decoder) value(n ast.Node, v reflect.Value, path string) {
 		return
 	}
 	switch v.Kind() {
-	case reflect.Interface, reflect.Pointer:
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		d.value(n, v.Elem(), path)
+	case reflect.Interface:
 		d.value(n, reflect.Indirect(reflect.ValueOf(v.Interface())), path)
 	case reflect.Struct:
 		d.structure(n, v, path)
@@ -287,6 +290,10 @@ func article(v any) string {
 		return "an ICMP type, or type and code, such as 8 or 3/4"
 	case Fragment:
 		return "a class of fragments: whole, first or later"
+	case ConnState:
+		return "a state of connections: new, established or related"
+	case AddrRange:
+		return "an address or range of addresses such as 192.0.2.1 or 192.0.2.1-192.0.2.9"
 	case FlagSpec:
 		return "TCP flags such as syn or syn+!ack"
 	}

@@ -30,6 +30,7 @@ type MatchSpec struct {
 	Fragments     []Fragment   `json:"fragments,omitempty"` // whole, first, later
 	DSCP          []uint16     `json:"dscp,omitempty"`      // such packets stay on the slow path
 	TCPFlags      []FlagSpec   `json:"tcpFlags,omitempty"`  // such packets stay on the slow path
+	States        []ConnState  `json:"states,omitempty"`    // new, established, related
 }
 
 // AddrSpec is a prefix, or an address, which stands for itself alone.
@@ -209,6 +210,68 @@ func (f Fragment) String() string { return fragmentNames[f] }
 
 // MarshalText writes what UnmarshalText reads.
 func (f Fragment) MarshalText() ([]byte, error) { return []byte(f.String()), nil }
+
+// ConnState is what a packet is to a connection (C1): the first of one (new), one of a connection that is stored, in either direction (established), an ICMP
+// error about such a one (related).
+type ConnState uint8
+
+// Connection states. The zero ConnState is that of a packet that is none of them.
+const (
+	ConnNew ConnState = iota + 1
+	ConnEstablished
+	ConnRelated
+)
+
+var connStateNames = [...]string{ConnNew: "new", ConnEstablished: "established", ConnRelated: "related"}
+
+// UnmarshalText reads new, established or related.
+func (c *ConnState) UnmarshalText(b []byte) error {
+	for i, name := range connStateNames {
+		if name != "" && name == string(b) {
+			*c = ConnState(i)
+			return nil
+		}
+	}
+	return fmt.Errorf("%q is no state of a connection", b)
+}
+
+// String returns what UnmarshalText reads.
+func (c ConnState) String() string { return connStateNames[c] }
+
+// MarshalText writes what UnmarshalText reads.
+func (c ConnState) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// AddrRange is the addresses from First to Last, both included, of one family.
+type AddrRange struct{ First, Last netip.Addr }
+
+// UnmarshalText reads 192.0.2.1 and 192.0.2.1-192.0.2.9.
+func (r *AddrRange) UnmarshalText(b []byte) (err error) {
+	first, last, is := strings.Cut(string(b), "-")
+	if !is {
+		last = first
+	}
+	if r.First, err = netip.ParseAddr(first); err != nil {
+		return err
+	}
+	if r.Last, err = netip.ParseAddr(last); err != nil {
+		return err
+	}
+	if r.First.Is4() != r.Last.Is4() || r.Last.Less(r.First) {
+		return fmt.Errorf("range %s ends before it begins", b)
+	}
+	return nil
+}
+
+// String returns what UnmarshalText reads.
+func (r AddrRange) String() string {
+	if r.First == r.Last {
+		return r.First.String()
+	}
+	return r.First.String() + "-" + r.Last.String()
+}
+
+// MarshalText writes what UnmarshalText reads.
+func (r AddrRange) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
 // FlagSpec is TCP flags that are set, and others that are not.
 type FlagSpec struct{ Set, Clear uint8 }

@@ -132,6 +132,9 @@ func (e *setEdit) concerned(touched []Ref) []Ref {
 			users, _ := e.before.users.get(r)
 			maps.Copy(all, users)
 		}
+		if r.Kind == KindChain {
+			e.runners(r, all)
+		}
 	}
 	var refs []Ref
 	for r := range all {
@@ -144,6 +147,20 @@ func (e *setEdit) concerned(touched []Ref) []Ref {
 	}
 	slices.SortFunc(refs, compareByKind)
 	return refs
+}
+
+// runners adds those that run a chain, by themselves or by a jump: what a chain may do depends on where.
+func (e *setEdit) runners(chain Ref, all map[Ref]struct{}) {
+	users, _ := e.before.users.get(chain)
+	for u := range users {
+		if _, seen := all[u]; seen {
+			continue
+		}
+		all[u] = struct{}{}
+		if u.Kind == KindChain {
+			e.runners(u, all)
+		}
+	}
 }
 
 // release takes an object out of the indexes.

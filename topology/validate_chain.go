@@ -1,7 +1,9 @@
 package topology
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -40,17 +42,96 @@ func (v *validator) chain(o *Object, s *ChainSpec) {
 	}
 }
 
+const actionHint = "use accept, drop, reject, return, jump, mark, continue, snat, masquerade or dnat"
+
+// nat checks a translation.
+func (v *validator) nat(o *Object, r *RuleSpec, field string) {
+	switch r.Then {
+	case "", "accept", "continue", "return":
+	default:
+		v.fail(o, field+".then", r.Then, "is nothing that can follow", "use continue, accept or return")
+	}
+	n := r.NAT
+	if n == nil {
+		n = new(NATSpec)
+	}
+	switch {
+	case r.Action == "masquerade" && len(n.Addresses) > 0:
+		v.fail(o, field+".nat.addresses", n.Addresses[0].String(), "does not go with masquerade, which takes that of the port", "use action snat")
+	case r.Action != "masquerade" && len(n.Addresses) == 0:
+		v.fail(o, field+".nat.addresses", "", "is missing", "give the addresses to translate to")
+	}
+	for i, a := range n.Addresses {
+		if !isHost(a.First) || !isHost(a.Last) {
+			v.fail(o, fmt.Sprintf("%s.nat.addresses[%d]", field, i), a.String(), "is not of hosts", "use addresses such as 203.0.113.1")
+		}
+	}
+	if n.Ports != nil && n.Ports.First == 0 {
+		v.fail(o, field+".nat.ports", n.Ports.String(), "has port 0", "begin with 1")
+	}
+}
+
+// hooks checks that chains translate destinations on the way in and sources on the way out alone (R8): there the route is looked up between them.
+func (v *validator) hooks(o *Object) {
+	f := filtersOf(o.Spec)
+	for field, x := range map[string]struct {
+		chain string
+		bad   []string
+		hint  string
+	}{
+		"spec.filters.ingress": {f.Ingress, []string{"snat", "masquerade"}, "translate sources in an egress chain"},
+		"spec.filters.egress":  {f.Egress, []string{"dnat"}, "translate destinations in an ingress chain"},
+	} {
+		if x.chain == "" {
+			continue
+		}
+		if where := v.translation(o.refTo(KindChain, x.chain), x.bad, map[Ref]bool{}); where != "" {
+			v.fail(o, field, x.chain, "has "+where, x.hint)
+		}
+	}
+}
+
+// translation names a rule of a chain, or of one that it jumps to, that has one of these actions.
+func (v *validator) translation(r Ref, actions []string, seen map[Ref]bool) string {
+	o := v.set.Get(r)
+	if o == nil || seen[r] {
+		return ""
+	}
+	seen[r] = true
+	for i, rule := range o.Spec.(*ChainSpec).Rules {
+		if slices.Contains(actions, rule.Action) {
+			return fmt.Sprintf("%s in rule %s of %v", rule.Action, cmp.Or(rule.Name, fmt.Sprintf("#%d", i+1)), r)
+		}
+		if rule.Chain != "" {
+			if where := v.translation(o.refTo(KindChain, rule.Chain), actions, seen); where != "" {
+				return where
+			}
+		}
+	}
+	return ""
+}
+
 func (v *validator) action(o *Object, r *RuleSpec, field string) {
 	switch r.Action {
 	case "accept", "drop", "reject", "return", "continue", "mark":
+	case "snat", "masquerade", "dnat":
+		v.nat(o, r, field)
 	case "jump":
 		if r.Chain == "" {
 			v.fail(o, field+".chain", "", "is missing", "name the chain to jump to")
 		}
 	case "":
-		v.fail(o, field+".action", "", "is missing", "use accept, drop, reject, return, jump, mark or continue")
+		v.fail(o, field+".action", "", "is missing", actionHint)
 	default:
-		v.fail(o, field+".action", r.Action, "is no action", "use accept, drop, reject, return, jump, mark or continue")
+		v.fail(o, field+".action", r.Action, "is no action", actionHint)
+	}
+	if !actionOf(r.Action).translates() {
+		if r.NAT != nil {
+			v.fail(o, field+".nat", "", "goes with actions snat, masquerade and dnat alone", "leave it out")
+		}
+		if r.Then != "" {
+			v.fail(o, field+".then", r.Then, "goes with actions snat, masquerade and dnat alone", "leave it out")
+		}
 	}
 	if r.Chain != "" {
 		if r.Action != "jump" {
@@ -79,6 +160,7 @@ func (v *validator) filters(o *Object) {
 	if f.Egress != "" {
 		v.there(o, "spec.filters.egress", KindChain, f.Egress)
 	}
+	v.hooks(o)
 }
 
 // match checks the conditions m of a rule. given is the rule's match, which must make sure of the protocol.
