@@ -69,8 +69,8 @@ func (c *Conn) At(n int) Tuple {
 // Return is the key of the other direction.
 func (c *Conn) Return() Key { return Key{c.RetZone, c.At(int(c.n)).Reverse()} }
 
-// Translated reports whether anything is translated on its way.
-func (c *Conn) Translated() bool { return c.n > 0 }
+// Translates reports whether anything is translated on its way; a nil Conn translates nothing.
+func (c *Conn) Translates() bool { return c != nil && c.n > 0 }
 
 const connVersion = 1
 

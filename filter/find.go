@@ -24,6 +24,7 @@ type Read struct {
 	Fields           uint32 // 1<<Field for each
 	SrcBits, DstBits uint8  // leading bits of the addresses
 	SrcPort, DstPort uint16 // masks of bits
+	Lacks            bool   // a port was asked for that is in the first fragment alone
 }
 
 // Has reports whether a field was read.
@@ -42,6 +43,7 @@ type place struct {
 	value    Value
 	interval int  // -1: the packet has no such field
 	read     bool // its part of the answer is noted
+	later    bool // it has none because it is a later fragment
 }
 
 // Find returns the first rule, from a given one on, that the packet meets, and adds what decided that to read: for every rule before it a field that tells
@@ -140,6 +142,7 @@ func (c *Classifier) note(at *place, read *Read) {
 		read.Fields |= 1<<Proto | 1<<Fragment
 	}
 	if at.interval < 0 {
+		read.Lacks = read.Lacks || at.later
 		return
 	}
 	read.Fields |= 1 << field
@@ -194,6 +197,7 @@ func (c *Classifier) locate(domain int, p *Packet, at *place) bool {
 		at.value, ok = p.value(Field(domain))
 	}
 	if !ok {
+		at.later = (domain == int(DstPort) || domain == int(SrcPort)) && p.Key.Frag == uint8(packet.FragLater)
 		at.vector, at.interval = d.absent, -1
 		return true
 	}
@@ -214,7 +218,7 @@ func addrValue(k *flow.Key, domain int) Value {
 // value returns what the packet has in a field that is no address; ok is false if it has nothing.
 func (p *Packet) value(f Field) (v Value, ok bool) {
 	k := p.Key
-	l4 := k.Frag != uint8(packet.FragLater)
+	l4 := k.Frag != uint8(packet.FragLater) || k.SrcPort|k.DstPort != 0 // or those of the first fragment, lent
 	switch f {
 	case InPort:
 		return V(uint64(p.In)), true

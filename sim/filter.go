@@ -21,27 +21,41 @@ const (
 
 // filterIn runs the chains of packets that enter a device by port p: the port's, then the device's (F1).
 func (s *Simulator) filterIn(device topology.Filters, p *topology.VPort, h *hop) verdict {
+	if device == (topology.Filters{}) && p.Filters == (topology.Filters{}) {
+		return pass
+	}
+	if !s.need(p.Filters, h) || !s.need(device, h) || !s.undoIn(device, p, h) {
+		return refused
+	}
 	if p.Filters.Ingress != 0 && s.runChain(p.Filters.Ingress, p, nil, h) == refused {
 		return refused
 	}
-	if device.Ingress != 0 {
-		return s.runChain(device.Ingress, p, nil, h)
+	if device.Ingress != 0 && s.runChain(device.Ingress, p, nil, h) == refused {
+		return refused
 	}
+	s.redo(p.Device, true, h)
 	return pass
 }
 
 // filterOut runs the chains of packets that came by port in and leave by port out: the device's, then the port's. Nothing of it touches what a device says
 // itself.
 func (s *Simulator) filterOut(device topology.Filters, in, out *topology.VPort, h *hop) verdict {
-	if out == nil {
+	if out == nil || device == (topology.Filters{}) && out.Filters == (topology.Filters{}) {
 		return pass
+	}
+	if !s.need(out.Filters, h) {
+		return refused
 	}
 	if device.Egress != 0 && s.runChain(device.Egress, in, out, h) == refused {
 		return refused
 	}
-	if out.Filters.Egress != 0 {
-		return s.runChain(out.Filters.Egress, in, out, h)
+	if out.Filters.Egress != 0 && s.runChain(out.Filters.Egress, in, out, h) == refused {
+		return refused
 	}
+	if !s.undoOut(device, out, h) {
+		return refused
+	}
+	s.redo(out.Device, false, h)
 	return pass
 }
 
@@ -66,6 +80,7 @@ func (s *Simulator) runChain(id topology.DeviceID, in, out *topology.VPort, h *h
 		s.drop(h, DropChainLoop, false)
 	case actionWait:
 		s.load(h, rule)
+	case actionOver: // told already
 	}
 	return refused
 }
@@ -74,6 +89,7 @@ func (s *Simulator) runChain(id topology.DeviceID, in, out *topology.VPort, h *h
 const (
 	actionWait topology.Action = 100 + iota
 	actionLoop
+	actionOver // the walk is over
 )
 
 // chain runs one chain and returns what it decides; ActionReturn: nothing. With actionWait, what is to be loaded.
@@ -91,6 +107,9 @@ func (s *Simulator) chain(id topology.DeviceID, in, out *topology.VPort, h *hop,
 	link := s.f.IsARP() || s.f.IsND()
 	for next := 0; ; next++ {
 		next = s.find(c, next, in, out, h)
+		if next == over {
+			return actionOver, 0
+		}
 		if next < 0 {
 			if link {
 				return topology.ActionReturn, 0 // a chain that ends with a drop is not to cut hosts off from their neighbours
@@ -111,6 +130,13 @@ func (s *Simulator) chain(id topology.DeviceID, in, out *topology.VPort, h *hop,
 		case topology.ActionContinue:
 		case topology.ActionMark:
 			h.mark = rule.Mark
+		case topology.ActionSNAT, topology.ActionMasquerade, topology.ActionDNAT:
+			if !s.translate(rule, out, in.Device, h) {
+				return actionOver, 0
+			}
+			if rule.Then != topology.ActionContinue {
+				return rule.Then, 0
+			}
 		case topology.ActionJump:
 			if action, what := s.chain(rule.Chain, in, out, h, depth+1); action != topology.ActionReturn {
 				return action, what
@@ -123,15 +149,27 @@ func (s *Simulator) chain(id topology.DeviceID, in, out *topology.VPort, h *hop,
 
 // find returns the first rule from a given one on that the copy meets, and records what decided that.
 func (s *Simulator) find(c *topology.Chain, from int, in, out *topology.VPort, h *hop) int {
-	p := filter.Packet{Key: &s.key, SrcMAC: h.src, DstMAC: h.dst, In: in.ID, Mark: h.mark, TCPFlags: s.f.TCPFlags, DSCP: s.f.DSCP()}
+	p := filter.Packet{Key: s.header(h), SrcMAC: h.src, DstMAC: h.dst, In: in.ID, Mark: h.mark, TCPFlags: s.f.TCPFlags, DSCP: s.f.DSCP()}
 	if out != nil {
 		p.Out = out.ID
 	}
 	var read filter.Read
 	i := c.Classifier.Find(&p, from, &read)
+	if i == filter.NeedState {
+		if !s.state(&p, h) {
+			return over
+		}
+		i = c.Classifier.Find(&p, from, &read)
+	}
+	if read.Lacks && s.lacksPorts(h) {
+		return over
+	}
 	s.readFields(&read, h)
 	return i
 }
+
+// over is what find returns if the walk is.
+const over = -3
 
 // readFields records what a classifier read.
 func (s *Simulator) readFields(r *filter.Read, h *hop) {

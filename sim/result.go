@@ -17,6 +17,7 @@ type Result struct {
 	Deps           []topology.Dep // what the walk of the packet relied on, absences too
 	Effects        []Effect
 	Originated     []Originated
+	Track          Track
 	Installable    bool
 	NotInstallable string // why not; empty iff Installable
 	Trace          *Trace // nil: off. Set by the caller
@@ -98,6 +99,7 @@ const (
 	DropNoNeighbour              // router: nobody on the link can have the next hop's address
 	DropNoAddress                // router: the port has no address to ask from
 	DropFiltered                 // a rule, or the end of a chain (F1)
+	DropNAT                      // a translation that can't be made: no more are possible, or of several copies
 	DropChainLoop                // chains that jump in a loop: never written, so a fault
 	DropUnreachable              // the destination is bound nowhere (E14), or the neighbour does not answer (R4): see Lost
 )
@@ -107,7 +109,7 @@ func (d DropReason) String() string {
 	names := [...]string{
 		"none", "no such vport", "port down", "unlinked port", "too many devices", "invalid source mac", "same port", "unknown mac", "no members",
 		"not our mac", "multicast", "not ip", "malformed", "not our address", "unsolicited", "local address", "unforwardable address", "no route",
-		"reject route", "blackhole", "ttl expired", "too big", "no neighbour", "no address", "filtered", "chain loop", "unreachable",
+		"reject route", "blackhole", "ttl expired", "too big", "no neighbour", "no address", "filtered", "no translation", "chain loop", "unreachable",
 	}
 	if int(d) < len(names) {
 		return names[d]

@@ -36,10 +36,11 @@ func (s *Simulator) router(r *topology.Router, p *topology.VPort, h *hop) {
 	if s.filterIn(r.Filters, p, h) == refused {
 		return
 	}
-	m := r.Routes.Lookup(&s.key.Dst, &s.key.Src, v6)
+	k := s.header(h)
+	m := r.Routes.Lookup(&k.Dst, &k.Src, v6)
 	s.readDst(m.DstBits)
 	s.readSrc(m.SrcBits)
-	s.dep(topology.RouteDep(r.ID, &s.key.Dst, v6, m.DstBits))
+	s.dep(topology.RouteDep(r.ID, &k.Dst, v6, m.DstBits))
 	if len(m.Routes) == 0 {
 		s.reject(r, p, h, DropNoRoute, packet.NoRoute)
 		return
@@ -107,7 +108,7 @@ func (s *Simulator) forward(r *topology.Router, p *topology.VPort, h *hop, to to
 	next := to.Via
 	if !next.IsValid() {
 		s.readDst(128)
-		next = s.key.Dst.Netip(s.key.EtherType)
+		next = s.header(h).Dst.Netip(s.key.EtherType)
 		if isSubnetBroadcast(route.Dst, next) {
 			s.drop(h, DropUnforwardable, false)
 			return
@@ -159,7 +160,7 @@ func (s *Simulator) local(p *topology.VPort, h *hop, v6 bool) {
 	if v6 {
 		icmp = packet.ProtoICMPv6
 	}
-	if s.readProto() != icmp {
+	if s.readProto() != icmp || h.tuple != 0 {
 		s.drop(h, DropLocal, false)
 		return
 	}

@@ -27,6 +27,9 @@ const (
 //  4. finish: what was read and decided becomes the result
 //  5. the same for each packet that was originated on the way
 type Simulator struct {
+	Conns   Connections // nil: there are none, and none is stored
+	Attempt uint32      // how many translations of this connection were taken already: another one is chosen
+
 	snap    *topology.Snapshot
 	res     *Result
 	f       *packet.Frame
@@ -47,6 +50,8 @@ type Simulator struct {
 	members []flow.VPortID
 	apart   []apart
 	routers []hop
+	conns   tracking
+	scratch []byte
 	missing bool // the flood reaches devices that are not loaded
 }
 
@@ -62,6 +67,8 @@ type hop struct {
 	lastIn    flow.VPortID // by which the last router that forwarded it got it; 0: none did
 	lastSrc   packet.MAC   // its source there
 	mark      uint32       // set by a rule
+	tuple     uint8        // what it was translated to: Simulator.conns; 0: nothing
+	steps     uint8        // translations of its connection that are behind it
 }
 
 // origin is a packet to be simulated after the one that caused it.
@@ -95,7 +102,9 @@ func (s *Simulator) SimulateLost(snap *topology.Snapshot, f *packet.Frame, ingre
 		s.drop(&h, DropInvalidSource, false)
 	default:
 		res.Guards.KnownSource = true
+		s.conns.zone = p.Device
 		s.walk(&h)
+		s.settleConnection()
 	}
 	s.finish()
 	s.simulateOriginated()
@@ -123,6 +132,7 @@ func (s *Simulator) begin(snap *topology.Snapshot, f *packet.Frame, ingress flow
 	s.visits, s.origin, s.again = 0, nil, false
 	s.srcRead, s.dstRead = 0, 0
 	s.work, s.pending = s.work[:0], s.pending[:0]
+	s.conns.begin(0)
 	if len(f.Data) != 0 {
 		s.key = flow.KeyOf(f, ingress)
 	}
@@ -191,10 +201,14 @@ func (s *Simulator) send(h *hop, p *topology.VPort) {
 	}
 }
 
-func (h *hop) rewrite() flow.Rewrite {
+func (s *Simulator) rewrite(h *hop) flow.Rewrite {
 	r := flow.Rewrite{TTLDec: h.ttlDec}
 	if h.rewritten {
 		r.SetMACs, r.SrcMAC, r.DstMAC = true, h.src, h.dst
+	}
+	if h.tuple != 0 {
+		k := s.header(h)
+		r.Translate, r.Src, r.Dst, r.SrcPort, r.DstPort = true, k.Src, k.Dst, k.SrcPort, k.DstPort
 	}
 	return r
 }
@@ -202,23 +216,35 @@ func (h *hop) rewrite() flow.Rewrite {
 // deliver ends the copy's walk at an exterior vport or group.
 func (s *Simulator) deliver(h *hop, d flow.Dest) {
 	if s.res.Trace != nil {
-		s.res.Trace.add(s, h, "→ leaves at "+s.destName(d)+", "+h.rewrite().String())
+		s.res.Trace.add(s, h, "→ leaves at "+s.destName(d)+", "+s.rewrite(h).String())
 	}
 	if s.origin == nil {
-		s.res.Outcomes = append(s.res.Outcomes, Outcome{Verdict: Forward, Dest: d, Rewrite: h.rewrite(), Fragment: h.fragment})
+		s.conns.last = s.deviceOf(d)
+		if s.conns.related && h.tuple != 0 {
+			s.res.Track.Quoted, s.res.Track.Quote = true, s.tuple(h).Reverse()
+		}
+		s.res.Outcomes = append(s.res.Outcomes, Outcome{Verdict: Forward, Dest: d, Rewrite: s.rewrite(h), Fragment: h.fragment})
 		return
 	}
 	if len(s.res.Originated) == maxOriginated {
 		return
 	}
 	frame := s.origin.frame
-	if r := h.rewrite(); !r.IsZero() {
+	if r := s.rewrite(h); !r.IsZero() {
 		n := len(s.res.arena)
 		s.res.arena = append(s.res.arena, frame...)
 		frame = s.res.arena[n:len(s.res.arena):len(s.res.arena)]
 		r.Apply(frame, s.f)
 	}
 	s.res.Originated = append(s.res.Originated, Originated{Frame: frame, Dest: d, From: s.origin.out, Kind: s.origin.kind})
+}
+
+// deviceOf returns the device of a vport or group.
+func (s *Simulator) deviceOf(d flow.Dest) topology.DeviceID {
+	if p := s.snap.VPort(d.VPort()); p != nil {
+		return p.Device
+	}
+	return topology.DeviceID(d)
 }
 
 func (s *Simulator) drop(h *hop, why DropReason, reject bool) {

@@ -22,6 +22,7 @@ const (
 	DepNeighbour               // A: router port; B: address; V6
 	DepGroup                   // A: bridge, the group too. Its ports
 	DepBinding                 // A: vport. Where it lives
+	DepConn                    // A: device; B: a connection that enters there, by its hash
 )
 
 // Dep is one thing that a result relied on; its absence is the same Dep (E6). Comparable.
@@ -49,6 +50,11 @@ func GroupDep(d DeviceID) Dep { return Dep{DepOf: DepOf{Kind: DepGroup, A: uint3
 
 // BindingDep returns the dependency on where a vport lives.
 func BindingDep(v flow.VPortID) Dep { return Dep{DepOf: DepOf{Kind: DepBinding, A: uint32(v)}} }
+
+// ConnDep returns the dependency on a connection that enters a device, by a hash of its key.
+func ConnDep(d DeviceID, hi, lo uint64) Dep {
+	return Dep{DepOf{Kind: DepConn, A: uint32(d)}, hi, lo}
+}
 
 // FDBDep returns the dependency on where a bridge finds a MAC.
 func FDBDep(d DeviceID, m packet.MAC) Dep {
@@ -110,6 +116,8 @@ func (d Dep) String() string {
 		return fmt.Sprintf("vport %d neighbour %v", d.A, d.Addr())
 	case DepGroup:
 		return fmt.Sprintf("group %d", d.A)
+	case DepConn:
+		return fmt.Sprintf("a connection into device %d", d.A)
 	case DepBinding:
 		return fmt.Sprintf("binding of vport %d", d.A)
 	}

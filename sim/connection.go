@@ -1,0 +1,276 @@
+package sim
+
+import (
+	"github.com/weft-sdn/weft/conntrack"
+	"github.com/weft-sdn/weft/filter"
+	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/packet"
+	"github.com/weft-sdn/weft/topology"
+)
+
+// Connections is what is known of connections.
+type Connections interface {
+	// Find returns the connection that a key belongs to, by either direction, nil if there is none. known is false if that is not known: then it is to be
+	// looked for, and the packet simulated again.
+	Find(k conntrack.Key) (c *conntrack.Conn, known bool)
+}
+
+// Track is what a result has to do with a connection (C1–C5). The zero Track: nothing.
+type Track struct {
+	Used    bool          // the connection was asked for: the flow is of this connection alone
+	Wait    bool          // it is not known whether there is Key: look for it. Nothing else of the result counts
+	Ports   bool          // a later fragment whose ports are asked for: those of the first are to be lent to it. Nothing else of the result counts
+	Key     conntrack.Key // of the packet's direction
+	Reply   bool          // the packet is of the other direction than the first one
+	State   conntrack.State
+	Changed bool // the packet takes the connection to another State
+	Commit  bool // New is to be stored before the packet leaves; then the packet's successors are of a connection that is known: simulate again
+	Replace bool // New takes the place of the connection with Key, which is over
+	New     conntrack.Conn
+	Quote   conntrack.Tuple // ICMP error: what the packet that it quotes is to have where the error leaves. Valid iff Quoted
+	Quoted  bool
+}
+
+// tracking is what a simulation knows of its packet's connection.
+type tracking struct {
+	zone    topology.DeviceID // that the packet entered
+	looked  bool              // conn is what there is
+	needed  bool              // a chain on the way, or on the way back, asks for it (C2)
+	related bool              // the packet is an ICMP error: the connection is that of the packet that it quotes
+	reply   bool
+	conn    *conntrack.Conn // nil: none
+	fresh   conntrack.Conn  // what there will be, if there is none
+	last    topology.DeviceID
+	tuples  []conntrack.Tuple // what copies were translated to …
+	keys    []flow.Key        // … and their headers then
+}
+
+func (t *tracking) begin(zone topology.DeviceID) {
+	*t = tracking{zone: zone, tuples: t.tuples[:0], keys: t.keys[:0]}
+}
+
+// header is the header of a copy as it is now.
+func (s *Simulator) header(h *hop) *flow.Key {
+	if h.tuple == 0 {
+		return &s.key
+	}
+	return &s.conns.keys[h.tuple-1]
+}
+
+// tuple is the connection's tuple of a copy as it is now: of an ICMP error, what an answer to the packet that it quotes would have.
+func (s *Simulator) tuple(h *hop) conntrack.Tuple {
+	if h.tuple == 0 {
+		return s.res.Track.Key.Tuple
+	}
+	return s.conns.tuples[h.tuple-1]
+}
+
+// tracks reports whether packets like this one have connections at all: IP packets to one station that a vport sent.
+func (s *Simulator) tracks() bool {
+	return s.origin == nil && s.f.L3 != 0 && !s.f.IsND() && !s.key.Dst.Netip(s.key.EtherType).IsMulticast()
+}
+
+// track finds the packet's connection, once. Who asks makes the flow one of its connection alone. False: the walk ends, since that must be found out first.
+func (s *Simulator) track(h *hop) bool {
+	c, r := &s.conns, &s.res.Track
+	if c.looked {
+		return true
+	}
+	s.readAll()
+	r.Used = true
+	if s.f.Frag != packet.FragNone {
+		s.notInstallable("fragment of a tracked flow")
+	}
+	if s.lacksPorts(h) {
+		return false
+	}
+	tuple, ok := conntrack.TupleOf(&s.key), true
+	if s.f.IsICMP() && packet.IsICMPError(s.f) {
+		s.notInstallable("ICMP error")
+		c.related = true
+		tuple, ok = quoted(s.f)
+		tuple = tuple.Reverse()
+	}
+	r.Key = conntrack.Key{Zone: uint32(c.zone), Tuple: tuple}
+	if !ok || s.Conns == nil {
+		c.looked = true
+		return true
+	}
+	hi, lo := r.Key.Hash()
+	s.dep(topology.ConnDep(c.zone, hi, lo))
+	found, known := s.Conns.Find(r.Key)
+	if !known {
+		r.Wait = true
+		s.wait(h, "… waits to hear whether there is a connection "+r.Key.String())
+		return false
+	}
+	c.looked, c.conn = true, found
+	switch {
+	case found == nil:
+	case !c.related && found.State.Begins(s.key.Proto, s.f.TCPFlags):
+		r.Replace, c.conn = true, nil
+	default:
+		c.reply = found.Forward != r.Key
+		r.Reply, r.State = c.reply, found.State
+		if !c.related {
+			r.State = found.State.Next(s.key.Proto, s.f.TCPFlags, c.reply)
+			r.Changed = r.State != found.State
+		}
+		if r.State == conntrack.Closed {
+			s.notInstallable("connection is over")
+		}
+	}
+	c.fresh.Forward = r.Key
+	if s.res.Trace != nil {
+		s.res.Trace.add(s, h, s.connText())
+	}
+	return true
+}
+
+func (s *Simulator) connText() string {
+	c := &s.conns
+	switch {
+	case c.conn == nil:
+		return "connection " + s.res.Track.Key.String() + ": new"
+	case c.related:
+		return "connection " + c.conn.Forward.String() + ": related"
+	case c.reply:
+		return "connection " + c.conn.Forward.String() + ": " + c.conn.State.String() + ", other direction"
+	}
+	return "connection " + c.conn.Forward.String() + ": " + c.conn.State.String()
+}
+
+// wait ends a copy's walk: what would become of it is not known yet.
+func (s *Simulator) wait(h *hop, what string) {
+	s.notInstallable("not known yet")
+	if s.res.Trace != nil {
+		s.res.Trace.add(s, h, what)
+	}
+	s.res.Outcomes = append(s.res.Outcomes, Outcome{Verdict: Incomplete})
+}
+
+// lacksPorts ends the walk of a later fragment whose ports are asked for and that has none: those of the first fragment are to be lent to it.
+func (s *Simulator) lacksPorts(h *hop) bool {
+	if s.origin != nil || s.f.Frag != packet.FragLater || s.f.SrcPort != 0 || s.f.DstPort != 0 {
+		return false
+	}
+	switch s.f.Proto {
+	case packet.ProtoTCP, packet.ProtoUDP, packet.ProtoSCTP, packet.ProtoICMP, packet.ProtoICMPv6:
+	default:
+		return false
+	}
+	s.res.Track.Ports = true
+	s.wait(h, "… waits for the first fragment, which has the ports")
+	return true
+}
+
+// readAll reads all of the header that a connection's key is made of.
+func (s *Simulator) readAll() {
+	if s.origin != nil {
+		return
+	}
+	m := &s.res.Mask
+	s.srcRead, s.dstRead = 128, 128
+	m.EtherType, m.Proto, m.Frag, m.SrcPort, m.DstPort = 0xffff, 0xff, 3, 0xffff, 0xffff
+}
+
+// quoted returns the tuple of the packet that an ICMP error quotes.
+func quoted(f *packet.Frame) (conntrack.Tuple, bool) {
+	q, ok := packet.Quote(f)
+	if !ok {
+		return conntrack.Tuple{}, false
+	}
+	k := flow.Key{EtherType: f.EtherType, Src: flow.AddrOf(q.Src), Dst: flow.AddrOf(q.Dst), Proto: q.Proto, SrcPort: q.SrcPort, DstPort: q.DstPort}
+	return conntrack.TupleOf(&k), true
+}
+
+// state is what a packet is to its connection, for rules. False: the walk ends.
+func (s *Simulator) state(p *filter.Packet, h *hop) bool {
+	p.HasState = true
+	c := &s.conns
+	switch {
+	case s.origin != nil && s.origin.kind == OriginError:
+		p.State = uint8(topology.ConnRelated)
+	case s.origin != nil:
+		p.State = uint8(topology.ConnEstablished)
+	case !s.tracks():
+		p.State = uint8(topology.ConnNew)
+	case !s.track(h):
+		return false
+	case c.related && c.conn == nil:
+		p.State = 0 // an error about nothing that is known
+	case c.related:
+		p.State = uint8(topology.ConnRelated)
+	case c.conn == nil:
+		p.State = uint8(topology.ConnNew)
+	default:
+		p.State = uint8(topology.ConnEstablished)
+	}
+	return true
+}
+
+// need notes that a chain that the packet meets, or that an answer would, asks for connections. False: a chain is not loaded, and the walk ends.
+func (s *Simulator) need(chains topology.Filters, h *hop) bool {
+	for _, id := range [2]topology.DeviceID{chains.Ingress, chains.Egress} {
+		if id == 0 || s.conns.needed || !s.tracks() {
+			continue
+		}
+		stateful, missing := s.stateful(id, 0)
+		if missing != 0 {
+			s.load(h, missing)
+			return false
+		}
+		s.conns.needed = stateful
+	}
+	return true
+}
+
+// stateful reports whether a chain, or one that it jumps to, asks for connections; or what must be loaded to tell.
+func (s *Simulator) stateful(id topology.DeviceID, depth int) (bool, topology.DeviceID) {
+	s.dep(topology.DeviceDep(id))
+	c := s.snap.Chain(id)
+	switch {
+	case c == nil:
+		return false, id
+	case c.Stateful:
+		return true, 0
+	case depth == maxJumps:
+		return false, 0
+	}
+	for _, next := range c.Jumps {
+		if yes, missing := s.stateful(next, depth+1); yes || missing != 0 {
+			return yes, missing
+		}
+	}
+	return false, 0
+}
+
+// settleConnection decides what becomes of the connection, now that the packet's fate is known: what the return flow needs is to be stored before the
+// packet leaves, and only if it does (C1, C2, C5).
+func (s *Simulator) settleConnection() {
+	c, r := &s.conns, &s.res.Track
+	var out *Outcome
+	for i := range s.res.Outcomes {
+		switch s.res.Outcomes[i].Verdict {
+		case Forward:
+			out = &s.res.Outcomes[i]
+		case Incomplete:
+			return
+		}
+	}
+	if out == nil || !c.needed && !r.Used {
+		return
+	}
+	h := hop{port: s.ingress}
+	if !s.track(&h) {
+		s.res.Outcomes = append(s.res.Outcomes[:0], Outcome{Verdict: Incomplete})
+		return
+	}
+	if c.conn != nil || c.related || s.Conns == nil {
+		return
+	}
+	c.fresh.RetZone = uint32(c.last)
+	c.fresh.State = conntrack.StateNone.Next(s.key.Proto, s.f.TCPFlags, false)
+	r.State, r.Commit, r.New = c.fresh.State, true, c.fresh
+	s.notInstallable("connection not stored yet")
+}

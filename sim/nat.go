@@ -1,0 +1,257 @@
+package sim
+
+import (
+	"encoding/binary"
+	"hash/crc32"
+	"net/netip"
+
+	"github.com/weft-sdn/weft/conntrack"
+	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/topology"
+)
+
+// Ports from which a source is given one if a rule does not say.
+const (
+	firstPort = 1024
+	lastPort  = 65535
+)
+
+// undoIn takes back, for a packet of the other direction, the translations of sources that the device made: ahead of its chains (R8).
+func (s *Simulator) undoIn(device topology.Filters, p *topology.VPort, h *hop) bool {
+	if !s.meetsNAT(device, p) {
+		return true
+	}
+	if !s.track(h) {
+		return false
+	}
+	s.undo(p.Device, false, h)
+	return true
+}
+
+// undoOut takes back translations of destinations, behind the device's chains.
+func (s *Simulator) undoOut(device topology.Filters, out *topology.VPort, h *hop) bool {
+	if !s.meetsNAT(device, out) {
+		return true
+	}
+	if !s.track(h) {
+		return false
+	}
+	s.undo(out.Device, true, h)
+	return true
+}
+
+// meetsNAT reports whether a device may have translated what a packet answers to, or may translate the packet.
+func (s *Simulator) meetsNAT(device topology.Filters, p *topology.VPort) bool {
+	if device == (topology.Filters{}) && p.Filters == (topology.Filters{}) || !s.tracks() {
+		return false
+	}
+	return s.conns.conn.Translates() || s.nats(device.Ingress, 0) || s.nats(device.Egress, 0) || s.nats(p.Filters.Ingress, 0) || s.nats(p.Filters.Egress, 0)
+}
+
+// nats reports whether a chain, or one that it jumps to, translates. What is not loaded was asked for by need.
+func (s *Simulator) nats(id topology.DeviceID, depth int) bool {
+	c := s.snap.Chain(id)
+	if c == nil || c.NAT || depth == maxJumps {
+		return c != nil && c.NAT
+	}
+	for _, next := range c.Jumps {
+		if s.nats(next, depth+1) {
+			return true
+		}
+	}
+	return false
+}
+
+// undo takes back the steps of a device, the last first.
+func (s *Simulator) undo(device topology.DeviceID, dst bool, h *hop) {
+	c := &s.conns
+	if c.conn == nil || !c.reply {
+		return
+	}
+	steps := c.conn.Steps()
+	for n := len(steps) - int(h.steps); n > 0 && steps[n-1].Device == uint32(device) && steps[n-1].Dst == dst; n-- {
+		h.steps++
+		s.becomes(c.conn.At(n-1).Reverse(), h)
+	}
+}
+
+// redo makes the steps of a device that no rule asked for: the connection is older than the rules.
+func (s *Simulator) redo(device topology.DeviceID, dst bool, h *hop) {
+	c := &s.conns
+	if c.conn == nil || c.reply {
+		return
+	}
+	for s.redoOne(device, dst, h) {
+	}
+}
+
+func (s *Simulator) redoOne(device topology.DeviceID, dst bool, h *hop) bool {
+	steps := s.conns.conn.Steps()
+	n := int(h.steps)
+	if n >= len(steps) || steps[n].Device != uint32(device) || steps[n].Dst != dst {
+		return false
+	}
+	h.steps++
+	s.becomes(s.conns.conn.At(n+1), h)
+	return true
+}
+
+// becomes gives a copy another tuple.
+func (s *Simulator) becomes(t conntrack.Tuple, h *hop) {
+	c := &s.conns
+	k := s.key
+	if c.related { // the error goes to whoever sent what it quotes; who complains is somebody on the way, or the other end itself
+		first := s.res.Track.Key.Tuple
+		if k.Src == first.Src {
+			k.Src = t.Src
+		}
+		k.Dst = t.Dst
+	} else {
+		t.Apply(&k)
+	}
+	c.tuples, c.keys = append(c.tuples, t), append(c.keys, k)
+	h.tuple = uint8(len(c.keys))
+	if s.res.Trace != nil {
+		s.res.Trace.add(s, h, "becomes "+t.String())
+	}
+}
+
+// translate carries out a rule that translates (N1). False: the walk ends.
+func (s *Simulator) translate(rule *topology.ChainRule, out *topology.VPort, device topology.DeviceID, h *hop) bool {
+	if !s.tracks() || h.dst.IsMulticast() {
+		return true
+	}
+	if !s.track(h) {
+		return false
+	}
+	c := &s.conns
+	dst := rule.Action == topology.ActionDNAT
+	switch {
+	case c.related && c.conn == nil, c.reply:
+		return true
+	case c.conn != nil:
+		s.redoOne(device, dst, h)
+		return true
+	case h.branch || len(c.keys) > int(h.tuple) || len(c.keys) == 200:
+		s.drop(h, DropNAT, false) // copies of one packet can't be translated apart
+		return false
+	}
+	step, ok := s.pick(rule, out, h)
+	if !ok {
+		return true
+	}
+	step.Device, step.Dst = uint32(device), dst
+	if !c.fresh.AddStep(step) {
+		s.drop(h, DropNAT, false)
+		return false
+	}
+	h.steps++
+	s.becomes(step.Apply(s.tuple(h)), h)
+	return true
+}
+
+// pick chooses an address and a port by a hash of the connection, so that every edge chooses alike; Attempt makes it another one, after one that was taken.
+// False: the rule has nothing for the packet's family.
+func (s *Simulator) pick(rule *topology.ChainRule, out *topology.VPort, h *hop) (conntrack.Step, bool) {
+	t := s.tuple(h)
+	dst := rule.Action == topology.ActionDNAT
+	addr, port := t.Src, t.SrcPort
+	if dst {
+		addr, port = t.Dst, t.DstPort
+	}
+	x := s.draw()
+	switch {
+	case rule.Action == topology.ActionMasquerade:
+		a := out.AddrFor(t.Dst.Netip(s.key.EtherType))
+		if !a.IsValid() || a.Is4() == t.V6 {
+			return conntrack.Step{}, false
+		}
+		addr = flow.AddrOf(a)
+	default:
+		a, ok := draw(rule.NAT.Addresses, t.V6, x>>16)
+		if !ok {
+			return conntrack.Step{}, false
+		}
+		addr = flow.AddrOf(a)
+	}
+	if t.HasPorts() && port != 0 {
+		port = s.pickPort(rule, dst, port, x)
+	}
+	return conntrack.Step{Addr: addr, Port: port}, true
+}
+
+// pickPort keeps the port if it may.
+func (s *Simulator) pickPort(rule *topology.ChainRule, dst bool, port uint16, x uint32) uint16 {
+	first, last := uint32(firstPort), uint32(lastPort)
+	given := rule.NAT != nil && rule.NAT.Ports != nil
+	if given {
+		first, last = uint32(rule.NAT.Ports.First), uint32(rule.NAT.Ports.Last)
+	}
+	switch {
+	case dst && !given:
+		return port
+	case !dst && s.Attempt == 0 && (!given || uint32(port) >= first && uint32(port) <= last):
+		return port
+	}
+	return uint16(first + x%(last-first+1))
+}
+
+// draw returns 32 bits that follow from the connection and the attempt.
+func (s *Simulator) draw() uint32 {
+	b := s.res.Track.Key.Append(s.scratch[:0])
+	b = binary.BigEndian.AppendUint32(b, s.Attempt)
+	s.scratch = b
+	return crc32.ChecksumIEEE(b)
+}
+
+// draw returns one of the addresses of a family.
+func draw(ranges []topology.AddrRange, v6 bool, x uint32) (netip.Addr, bool) {
+	total := uint64(0)
+	for _, r := range ranges {
+		if r.First.Is6() == v6 {
+			total += size(r)
+		}
+	}
+	if total == 0 {
+		return netip.Addr{}, false
+	}
+	n := uint64(x) % total
+	for _, r := range ranges {
+		if r.First.Is6() != v6 {
+			continue
+		}
+		if m := size(r); n >= m {
+			n -= m
+			continue
+		}
+		return plus(r.First, n), true
+	}
+	return netip.Addr{}, false
+}
+
+// size returns the number of addresses of a range, of which only the first 65,536 are used.
+func size(r topology.AddrRange) uint64 {
+	f, l := flow.AddrOf(r.First), flow.AddrOf(r.Last)
+	fh, fl := f.Halves()
+	lh, ll := l.Halves()
+	if fh != lh || ll-fl >= 1<<16 {
+		return 1 << 16
+	}
+	return ll - fl + 1
+}
+
+// plus returns the n-th address behind a.
+func plus(a netip.Addr, n uint64) netip.Addr {
+	b := flow.AddrOf(a)
+	lo := binary.BigEndian.Uint64(b[8:])
+	hi := binary.BigEndian.Uint64(b[:8])
+	if lo+n < lo {
+		hi++
+	}
+	binary.BigEndian.PutUint64(b[8:], lo+n)
+	binary.BigEndian.PutUint64(b[:8], hi)
+	if a.Is4() {
+		return netip.AddrFrom4([4]byte(b[12:]))
+	}
+	return netip.AddrFrom16(b)
+}
