@@ -11,6 +11,7 @@ func operations(t testing.TB) map[string]func() {
 		mask := ExactMask(k.EtherType)
 		match := MatchOf(k, mask)
 		r := Rewrite{SetMACs: true, SrcMAC: macR, DstMAC: macB, TTLDec: 1}
+		nat := Rewrite{Translate: true, Src: k.Dst, Dst: k.Src, SrcPort: 7, DstPort: 8}
 		g := Guards{MinTTL: 1, MaxLen: 1500}
 		var sink Key
 		var n int
@@ -19,6 +20,7 @@ func operations(t testing.TB) map[string]func() {
 		m["Contains/"+family] = func() { _ = match.Contains(sink) }
 		m["Hash/"+family] = func() { n += int(Hash(f)) }
 		m["Apply/"+family] = func() { r.Apply(f.Data, f) }
+		m["Translate/"+family] = func() { nat.Apply(f.Data, f) }
 		m["Check/"+family] = func() { n += int(g.Check(f)) }
 	}
 	return m

@@ -3,6 +3,7 @@ package flow
 import (
 	"encoding/binary"
 	"fmt"
+	"strings"
 
 	"github.com/weft-sdn/weft/packet"
 )
@@ -37,41 +38,59 @@ type Rewrite struct {
 	SetMACs        bool
 	SrcMAC, DstMAC packet.MAC // valid iff SetMACs
 	TTLDec         uint8      // number of routers passed
+
+	// Translate: the packet gets all four of the following; those that do not change hold its own value.
+	// Of ICMP echo and echo reply, DstPort is the identifier, and SrcPort, type and code, is never changed. Of SCTP no port is: its CRC32c covers them.
+	Translate        bool
+	Src, Dst         Addr   // valid iff Translate, of the packet's family
+	SrcPort, DstPort uint16 // valid iff Translate, as in Key
 }
 
 // IsZero reports whether r changes nothing.
-func (r Rewrite) IsZero() bool { return !r.SetMACs && r.TTLDec == 0 }
+func (r Rewrite) IsZero() bool { return !r.SetMACs && r.TTLDec == 0 && !r.Translate }
 
-// Apply changes frame in place, bit for bit as the pipeline does: MACs, TTL or hop limit, and the IPv4 checksum by RFC 1624.
-// frame has the layout that f was parsed from; f's offsets stay valid, its fields too. A tag stays: see packet.Frame.Untag.
+// Apply changes frame in place, bit for bit as the pipeline does: MACs, TTL or hop limit, addresses and ports, and the checksums over them by RFC 1624.
+// frame has the layout that f was parsed from; f's offsets stay valid, its fields too but for translated ports. A tag stays: see packet.Frame.Untag.
 // The flow hash is that of the frame as it came in: take it first.
 func (r Rewrite) Apply(frame []byte, f *packet.Frame) {
 	if r.SetMACs {
 		copy(frame[0:6], r.DstMAC[:])
 		copy(frame[6:12], r.SrcMAC[:])
 	}
-	if r.TTLDec == 0 {
-		return
+	if r.TTLDec != 0 {
+		r.decrement(frame, f)
 	}
+	if r.Translate {
+		r.translate(frame, f)
+	}
+}
+
+func (r *Rewrite) decrement(frame []byte, f *packet.Frame) {
 	switch {
 	case f.Is4():
 		h := frame[f.L3 : f.L3+packet.IPv4Len]
 		m := binary.BigEndian.Uint16(h[8:])
 		h[8] -= r.TTLDec
-		c := packet.UpdateChecksum(binary.BigEndian.Uint16(h[10:]), m, binary.BigEndian.Uint16(h[8:]))
-		binary.BigEndian.PutUint16(h[10:], c)
+		updateChecksum(h[10:], m, binary.BigEndian.Uint16(h[8:]))
 	case f.Is6():
 		frame[f.L3+7] -= r.TTLDec
 	}
 }
 
-// String returns the rewrite in one line.
+// String returns the rewrite in one line, fields separated by spaces.
 func (r Rewrite) String() string {
-	switch {
-	case r.IsZero():
+	if r.IsZero() {
 		return "none"
-	case !r.SetMACs:
-		return fmt.Sprintf("ttl_dec=%d", r.TTLDec)
 	}
-	return fmt.Sprintf("src_mac=%v dst_mac=%v ttl_dec=%d", r.SrcMAC, r.DstMAC, r.TTLDec)
+	var parts []string
+	if r.SetMACs {
+		parts = append(parts, fmt.Sprintf("src_mac=%v dst_mac=%v", r.SrcMAC, r.DstMAC))
+	}
+	if r.SetMACs || r.TTLDec != 0 {
+		parts = append(parts, fmt.Sprintf("ttl_dec=%d", r.TTLDec))
+	}
+	if r.Translate {
+		parts = append(parts, r.translation())
+	}
+	return strings.Join(parts, " ")
 }
