@@ -51,6 +51,14 @@ func (t *Tuple) Apply(k *flow.Key) {
 	}
 }
 
+// EchoID returns the identifier of an ICMP echo's tuple, 0 of others.
+func (t *Tuple) EchoID() uint16 {
+	if t.Proto == packet.ProtoICMP || t.Proto == packet.ProtoICMPv6 {
+		return t.SrcPort | t.DstPort
+	}
+	return 0
+}
+
 // HasPorts reports whether the tuple has ports that can be translated. SCTP's can't: its checksum covers them and the whole packet.
 func (t *Tuple) HasPorts() bool {
 	switch t.Proto {

@@ -86,6 +86,19 @@ func DefaultTimeouts() Timeouts {
 	return Timeouts{TCPOpening: 30 * time.Second, TCPEstablished: 7440 * time.Second, TCPClosed: 30 * time.Second, Single: 30 * time.Second, Both: 180 * time.Second}
 }
 
+// OrDefaults returns the times with those that are not given set to the defaults.
+func (t Timeouts) OrDefaults() Timeouts {
+	d := DefaultTimeouts()
+	for _, x := range []struct{ at, def *time.Duration }{
+		{&t.TCPOpening, &d.TCPOpening}, {&t.TCPEstablished, &d.TCPEstablished}, {&t.TCPClosed, &d.TCPClosed}, {&t.Single, &d.Single}, {&t.Both, &d.Both},
+	} {
+		if *x.at <= 0 {
+			*x.at = *x.def
+		}
+	}
+	return t
+}
+
 // Of returns the time of a state.
 func (t *Timeouts) Of(s State) time.Duration {
 	switch s {

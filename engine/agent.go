@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/weft-sdn/weft/conntrack"
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/offload"
 	"github.com/weft-sdn/weft/p4rt"
@@ -39,7 +40,8 @@ type Config struct {
 	// VPortShare is how much of each flow table, in percent, the flows of one vport may take; what is beyond it stays on the slow path. Default 10.
 	VPortShare int
 	// AgeTime is how long a learnt MAC lives after its last flow (B3); default 30 s.
-	AgeTime time.Duration
+	AgeTime  time.Duration
+	Timeouts conntrack.Timeouts // of connections; zero: the defaults
 }
 
 // Agent drives one edge: its target holds what the database's view asks for, and what first packets led to.
@@ -100,6 +102,7 @@ func NewAgent(cfg Config) (*Agent, error) {
 	orDefault(&cfg.Solicit, 10*time.Second)
 	orDefault(&cfg.IdleTimeout, 60*time.Second)
 	orDefault(&cfg.AgeTime, 30*time.Second)
+	cfg.Timeouts = cfg.Timeouts.OrDefaults()
 	if cfg.PuntRate <= 0 {
 		cfg.PuntRate = 50_000
 	}

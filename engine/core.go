@@ -42,19 +42,21 @@ type core struct {
 	others []string
 	conf   int64 // last revision of the configuration that the target has
 
-	sim      sim.Simulator
-	res      sim.Result
-	asks     sim.Result
-	placer   *offload.Placer
-	flows    *flowTable
-	holds    holds
-	devices  *devices
-	effects  *effects
-	aging    aging
-	errors   *limiter
-	logged   *limiter // by chain
-	warnings *limiter // of vports that have their share
-	buf, cut []byte
+	sim       sim.Simulator
+	res       sim.Result
+	asks      sim.Result
+	placer    *offload.Placer
+	flows     *flowTable
+	holds     holds
+	devices   *devices
+	effects   *effects
+	conns     *conns
+	fragments fragments
+	aging     aging
+	errors    *limiter
+	logged    *limiter // by chain
+	warnings  *limiter // of vports that have their share
+	buf, cut  []byte
 }
 
 // mark is a configuration whose updates are under way.
@@ -76,6 +78,8 @@ func newCore(a *Agent) *core {
 	c.aging = newAging(a.cfg.AgeTime, c.devices)
 	c.layout = newLayout(a.tables, c.locals)
 	c.effects = newEffects(c)
+	c.conns, c.fragments = newConns(c), newFragments()
+	c.sim.Conns = c.conns
 	c.rebuild(map[subject]struct{}{{kind: subjectSelf}: {}})
 	return c
 }
@@ -179,5 +183,7 @@ func (c *core) tick() {
 	c.warnings.sweep(now)
 	c.age(now)
 	c.effects.sweep(now)
+	c.conns.sweep(now)
+	c.fragments.sweep(now)
 	c.devices.sweep(now)
 }

@@ -46,6 +46,9 @@ type installedFlow struct {
 	deps    []topology.Dep
 	devices []topology.DeviceID // that deps are about
 	since   time.Duration
+
+	conn      *conn // that the flow is of, nil: none
+	direction int
 }
 
 func newFlowTable() *flowTable {

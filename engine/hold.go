@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/weft-sdn/weft/conntrack"
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/packet"
 	"github.com/weft-sdn/weft/sim"
@@ -23,10 +24,12 @@ const (
 	loadTime    = 3 * time.Second
 )
 
-// awaited is what packets wait for: a neighbour, or a device that is being loaded.
+// awaited is what packets wait for: a neighbour, a device that is being loaded, what the database says of a connection, or the first fragment.
 type awaited struct {
 	neighbour
-	device topology.DeviceID // 0: the neighbour
+	device   topology.DeviceID
+	conn     conntrack.Key
+	fragment fragmented
 }
 
 // neighbour is a station that a router port looks for.
@@ -78,6 +81,10 @@ func (c *core) want(n awaited) *wanted {
 		w = &wanted{next: c.now() + loadTime}
 		c.a.counts.loads.Add(1)
 		c.devices.keep(n.device)
+	case n.conn.Zone != 0:
+		w = &wanted{next: c.now() + 2*connTime}
+	case n.fragment.ingress != 0:
+		w = &wanted{next: c.now() + fragmentWait}
 	default:
 		w = &wanted{attempt: 1, next: c.now() + time.Second}
 	}
@@ -199,7 +206,7 @@ func (c *core) resume(deps []topology.Dep, all bool) {
 			}
 			continue
 		}
-		if _, ok := changed[n.addr]; !ok && !all {
+		if _, ok := changed[n.addr]; !ok && !all || n.port == 0 {
 			continue
 		}
 		if _, state := c.snap.Neighbour(n.port, n.addr); state != topology.NeighbourOK && !c.cached(n.neighbour) {
@@ -283,6 +290,10 @@ func (c *core) retry(now time.Duration) {
 			c.a.counts.loadDrops.Add(uint64(len(c.release(n).packets)))
 			c.devices.drop(n.device)
 			c.a.cfg.Logger.Warn("device was not loaded in time: packets dropped", "device", n.device)
+			continue
+		}
+		if n.port == 0 {
+			c.a.counts.heldDrops.Add(uint64(len(c.release(n).packets))) // the database does not answer, or the first fragment does not come
 			continue
 		}
 		w.next = now + time.Second

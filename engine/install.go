@@ -41,6 +41,7 @@ func (c *core) install(res *sim.Result, key flow.Key, local uint16) {
 		return // the entry is on its way: this packet was faster
 	}
 	m.Key, m.Mask, m.Guards, m.Idle, m.Prio = key, res.Mask, res.Guards, c.a.cfg.IdleTimeout, c.flows.generation()
+	c.tracked(&m, &res.Track)
 	placed, stages, err := c.placer.Place(m, local)
 	if err != nil {
 		c.a.counts.notInstalled.Add(1)
@@ -55,6 +56,7 @@ func (c *core) install(res *sim.Result, key flow.Key, local uint16) {
 	}
 	f := c.flows.add(placed, res.Deps, c.now())
 	c.depend(f)
+	c.conns.flowAdded(f, &res.Track)
 	c.aging.back(f, 1, c.now())
 	c.a.counts.installed.Add(1)
 	c.target.want(stages)
@@ -74,6 +76,7 @@ func (c *core) remove(f *installedFlow) {
 		return
 	}
 	c.aging.back(f, -1, c.now())
+	c.conns.flowGone(f)
 	for _, d := range f.devices {
 		c.devices.drop(d)
 	}
@@ -93,6 +96,7 @@ func (a *Agent) idle(entries []*p4rt.Entry) {
 		for _, k := range keys {
 			for f := range a.core.flows.byEntry[k] {
 				a.core.remove(f)
+				a.core.conns.idleSince(f, f.placed.Idle)
 			}
 		}
 	})

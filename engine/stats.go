@@ -36,9 +36,15 @@ type Stats struct {
 	OverShare    uint64 `json:"over_share"`     // of these, because their vport had its share of the flow tables
 	WriteFails   uint64 `json:"write_failures"` // updates that the target did not accept
 	Flows        uint64 `json:"flows"`          // installed now
+	Conns        uint64 `json:"connections"`    // of which the edge owns a direction, now
+	NATRetries   uint64 `json:"nat_retries"`    // translations that were another connection's, and were chosen anew
+	NATFails     uint64 `json:"nat_fails"`      // packets dropped because no translation was free
 }
 
 type counts struct {
+	conns        atomic.Uint64
+	natRetries   atomic.Uint64
+	natFails     atomic.Uint64
 	packetIns    atomic.Uint64
 	malformed    atomic.Uint64
 	underlay     atomic.Uint64
@@ -69,6 +75,7 @@ type counts struct {
 func (a *Agent) Stats() Stats {
 	c := &a.counts
 	s := Stats{
+		Conns: c.conns.Load(), NATRetries: c.natRetries.Load(), NATFails: c.natFails.Load(),
 		QueueDrops:   a.queue.dropped(),
 		PacketIns:    c.packetIns.Load(),
 		Malformed:    c.malformed.Load(),

@@ -8,10 +8,12 @@ import (
 )
 
 // upcall decides what becomes of a packet that no entry matched, or that a guard or class punted.
-//  1. simulate; once more if the destination turns out to be nowhere (E14). What needs a device that is not loaded waits for it, and nothing else happens
-//  2. effects go to the database; what the virtual network sends of itself leaves by packet-out
-//  3. install: place the megaflow, send its updates in stages
-//  4. the packet leaves rewritten, by packet-out to its destination; or waits for a neighbour
+//
+//	   conn.go: or for what the database says of its connection
+//	1. simulate; once more if the destination turns out to be nowhere (E14). What needs a device that is not loaded waits for it, and nothing else happens
+//	2. effects go to the database; what the virtual network sends of itself leaves by packet-out
+//	3. install: place the megaflow, send its updates in stages
+//	4. the packet leaves rewritten, by packet-out to its destination; or waits for a neighbour
 //
 // The snapshot can not change between 1 and 3: both are this goroutine's, and updates reach the target in the order in which they were decided.
 func (c *core) upcall(f *packet.Frame, ingress flow.VPortID, local uint16, reason flow.Reason) {
@@ -24,7 +26,10 @@ func (c *core) upcall(f *packet.Frame, ingress flow.VPortID, local uint16, reaso
 		c.sim.SimulateLost(c.snap, f, ingress, c.now(), sim.Lost{Dest: lost}, &c.res)
 	}
 	res := &c.res
-	if c.load(res.Effects, f.Data, ingress, local) {
+	if res.Track.Ports && c.fragments.lend(f, ingress, c.now()) {
+		c.sim.Simulate(c.snap, f, ingress, c.now(), res)
+	}
+	if c.load(res.Effects, f.Data, ingress, local) || c.track(res, f, ingress, local) {
 		return
 	}
 	c.logRules(res, f, ingress)
@@ -43,6 +48,7 @@ func (c *core) upcall(f *packet.Frame, ingress flow.VPortID, local uint16, reaso
 	for i := range res.Outcomes {
 		c.emit(&res.Outcomes[i], f, local, hash, i == len(res.Outcomes)-1)
 	}
+	c.fragments.came(c, f, ingress)
 }
 
 // lost returns the destination of a packet that goes to one vport, if that is out of reach.
@@ -98,6 +104,13 @@ func (c *core) emit(o *sim.Outcome, f *packet.Frame, local, hash uint16, last bo
 	if !last {
 		c.buf = append(c.buf[:0], f.Data...)
 		frame = c.buf
+	}
+	if t := &c.res.Track; t.Quoted {
+		et, q := f.EtherType, &t.Quote
+		if err := packet.RewriteQuote(frame, f, q.Src.Netip(et), q.Dst.Netip(et), q.SrcPort, q.EchoID()|q.DstPort); err != nil {
+			c.a.counts.drops.Add(1)
+			return
+		}
 	}
 	o.Rewrite.Apply(frame, f)
 	if o.Fragment == 0 {

@@ -28,6 +28,10 @@ func (c *core) world(change state.Change) {
 		}
 		c.changed(v, change.Deps, touched)
 	}
+	if change.Edges || change.All {
+		c.conns.meet(v.Edges)
+	}
+	c.conns.told(change.Told)
 	moved := (change.Edges || change.All) && c.meet(v.Edges)
 	if moved {
 		touched = c.layout.all(c.view)

@@ -35,7 +35,7 @@ func (v vector) has(i int) bool { return v[i/64]>>(i%64)&1 != 0 }
 // Compile makes a classifier of rules in order.
 func Compile(rules []Rule) *Classifier {
 	c := &Classifier{rules: len(rules), words: (len(rules) + 63) / 64}
-	for d := range domains {
+	for _, d := range order() {
 		field := fieldOf(d)
 		named := false
 		for i := range rules {
@@ -49,6 +49,21 @@ func Compile(rules []Rule) *Classifier {
 		}
 	}
 	return c
+}
+
+// order is that of the fields, addresses of IPv6 beside those of IPv4.
+func order() []int {
+	var all []int
+	for f := range fields {
+		all = append(all, int(f))
+		switch f {
+		case Dst:
+			all = append(all, dst6)
+		case Src:
+			all = append(all, src6)
+		}
+	}
+	return all
 }
 
 // fieldOf returns the field whose values a domain has.

@@ -16,9 +16,9 @@ const (
 	Proto
 	Dst // IP address
 	Src
+	Fragment
 	DstPort // of TCP, UDP and SCTP
 	SrcPort // the same; of ICMP and ICMPv6: type<<8 | code
-	Fragment
 	DSCP
 	TCPFlags
 	State // of the connection

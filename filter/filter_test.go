@@ -217,6 +217,9 @@ func (r random) mutate(p *Packet, read *Read) *Packet {
 	}
 	k.SrcPort = p.Key.SrcPort&read.SrcPort | k.SrcPort&^read.SrcPort
 	k.DstPort = p.Key.DstPort&read.DstPort | k.DstPort&^read.DstPort
+	if k.Frag == uint8(packet.FragLater) {
+		k.SrcPort, k.DstPort = 0, 0
+	}
 	return q
 }
 

@@ -5,6 +5,18 @@ import (
 	"fmt"
 )
 
+// FragmentID returns what the fragments of one packet have in common, beside addresses and protocol (RFC 791, RFC 8200 section 4.5); 0 if it is no fragment.
+func (f *Frame) FragmentID() uint32 {
+	switch {
+	case f.Frag == FragNone:
+	case f.Is4():
+		return uint32(binary.BigEndian.Uint16(f.Data[f.L3+4:]))
+	case f.Is6():
+		return binary.BigEndian.Uint32(f.Data[f.L3+IPv6Len+4:])
+	}
+	return 0
+}
+
 // Fragmenter cuts an IPv4 packet into fragments (RFC 791 section 3.2). It borrows the frame.
 type Fragmenter struct {
 	frame   *Frame

@@ -195,6 +195,9 @@ func (s *Simulator) readFields(r *filter.Read, h *hop) {
 	if r.Has(filter.DSCP) || r.Has(filter.TCPFlags) {
 		s.notInstallable("a rule asks for DSCP or TCP flags")
 	}
+	if r.SrcPort|r.DstPort != 0 && s.f.Frag != packet.FragNone {
+		s.notInstallable("ports of a fragment") // later ones have none: each is decided by itself
+	}
 	m.SrcPort |= r.SrcPort
 	m.DstPort |= r.DstPort
 	s.readSrc(r.SrcBits)

@@ -1,0 +1,587 @@
+package engine
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/weft-sdn/weft/conntrack"
+	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/offload"
+	"github.com/weft-sdn/weft/packet"
+	"github.com/weft-sdn/weft/sim"
+	"github.com/weft-sdn/weft/state"
+	"github.com/weft-sdn/weft/topology"
+)
+
+// Bounds of connections.
+const (
+	maxAttempts = 16              // translations that are tried before a connection is given up (N2)
+	connTime    = 3 * time.Second // that packets wait for the database
+	sweepTime   = 5 * time.Minute // between two looks for connections that nobody owns
+	maxAnswers  = 4096            // connections that were looked for and are nobody's here, kept until the packets that wait for them are decided
+)
+
+// Directions of a connection.
+const (
+	forward = 0
+	reply   = 1
+)
+
+// conns are the connections that an agent owns a direction of (C1): it has the flows of that direction, or had them less than the connection's timeout ago.
+// The agent's own goroutine alone touches them.
+//
+//	packet → sim wants the connection → look → create, or own its direction → flows … idle → let go; the last owner deletes it
+type conns struct {
+	c        *core
+	run      int64 // names this process in the database
+	timeouts conntrack.Timeouts
+	known    map[conntrack.Key]*conn // by both keys
+	answers  map[conntrack.Key]*conn // what was just looked for; nil: there is none
+	waiting  map[conntrack.Key]struct{}
+	attempts map[conntrack.Key]uint32 // translations that were taken
+	fresh    conntrack.Key            // of a connection that was just stored: its first packet is decided as if it were not
+	live     map[int64]bool           // processes with live edges
+	edges    []string                 // live ones, sorted
+	resting  map[*conn]struct{}       // without a flow of a direction that is owned
+	orphans  map[conntrack.Key]int64  // seen without owners
+	swept    time.Duration
+}
+
+// conn is a connection with an owned direction.
+type conn struct {
+	stored state.StoredConn
+	busy   bool // a change is under way to the database
+	again  bool // and another is wanted
+	own    [2]bool
+	flows  [2]int
+	seen   [2]time.Duration // when a direction without flows had its last packet
+}
+
+func newConns(c *core) *conns {
+	return &conns{
+		c: c, run: c.a.cfg.Store.RunID(), timeouts: c.a.cfg.Timeouts, known: map[conntrack.Key]*conn{}, answers: map[conntrack.Key]*conn{},
+		waiting: map[conntrack.Key]struct{}{}, attempts: map[conntrack.Key]uint32{}, live: map[int64]bool{c.a.cfg.Store.RunID(): true}, resting: map[*conn]struct{}{},
+	}
+}
+
+// Find implements sim.Connections.
+func (t *conns) Find(k conntrack.Key) (*conntrack.Conn, bool) {
+	if k == t.fresh {
+		return nil, true
+	}
+	if x := t.known[k]; x != nil {
+		return &x.stored.Conn, true
+	}
+	x, ok := t.answers[k]
+	if x == nil {
+		return nil, ok
+	}
+	return &x.stored.Conn, true
+}
+
+// track does what a result has to do with a connection. True: the packet waits, or is dropped, and nothing else of the result counts.
+func (c *core) track(res *sim.Result, f *packet.Frame, ingress flow.VPortID, local uint16) bool {
+	r := &res.Track
+	switch {
+	case r.Ports:
+		return c.fragments.wait(c, f, ingress, local)
+	case r.Wait:
+		if c.hold(awaited{conn: r.Key}, f.Data, ingress, local) {
+			c.conns.look(r.Key)
+		}
+		return true
+	case r.Commit:
+		if c.hold(awaited{conn: r.Key}, f.Data, ingress, local) {
+			c.conns.create(r)
+		}
+		return true
+	case r.Used:
+		c.conns.own(r)
+	}
+	return false
+}
+
+// begin does something at the database for a key, once at a time, and then goes on with the packets that wait for the key.
+func (t *conns) begin(k conntrack.Key, do func(context.Context) func()) {
+	if _, busy := t.waiting[k]; busy {
+		return
+	}
+	t.waiting[k] = struct{}{}
+	ctx := t.c.ctx
+	t.c.effects.wg.Go(func() {
+		ctx, cancel := context.WithTimeout(ctx, connTime)
+		defer cancel()
+		done := do(ctx)
+		t.c.a.mail.post(func() {
+			delete(t.waiting, k)
+			done()
+		})
+	})
+}
+
+// look asks the database for a connection.
+func (t *conns) look(k conntrack.Key) {
+	t.begin(k, func(ctx context.Context) func() {
+		found, there, err := t.c.a.cfg.Store.FindConn(ctx, k)
+		return func() {
+			if err != nil {
+				t.failed(k, err)
+				return
+			}
+			t.answer(k, found, there)
+			t.resume(k)
+		}
+	})
+}
+
+// answer notes what the database said, for the packets that wait.
+func (t *conns) answer(k conntrack.Key, found state.StoredConn, there bool) {
+	if len(t.answers) >= maxAnswers {
+		clear(t.answers)
+	}
+	t.answers[k] = nil
+	if there {
+		t.answers[k] = &conn{stored: found}
+	}
+}
+
+func (t *conns) failed(k conntrack.Key, err error) {
+	t.c.a.counts.effectFails.Add(1)
+	t.c.a.cfg.Logger.Debug("connection is not known", "connection", k.String(), "err", err)
+	if n := (awaited{conn: k}); t.c.holds.wanted[n] != nil {
+		t.c.a.counts.heldDrops.Add(uint64(len(t.c.release(n).packets)))
+	}
+	delete(t.attempts, k)
+}
+
+// resume decides the packets that wait for a connection.
+func (t *conns) resume(k conntrack.Key) {
+	n := awaited{conn: k}
+	if t.c.holds.wanted[n] == nil {
+		delete(t.answers, k)
+		return
+	}
+	t.c.sim.Attempt = t.attempts[k]
+	packets := t.c.release(n).packets
+	for i := range packets {
+		t.c.again(&packets[i], sim.Lost{})
+	}
+	t.c.sim.Attempt = 0
+	if _, busy := t.waiting[k]; !busy {
+		delete(t.answers, k)
+		delete(t.attempts, k)
+	}
+}
+
+// create stores a connection (C1). Of two that want the same, or the same translation, one wins (N1, N2).
+func (t *conns) create(r *sim.Track) {
+	k, c := r.Key, r.New
+	c.ForwardOwner = t.run
+	var old *state.StoredConn
+	if x := t.known[k]; r.Replace && x != nil {
+		stored := x.stored
+		old = &stored
+	} else if x := t.answers[k]; r.Replace && x != nil {
+		stored := x.stored
+		old = &stored
+	}
+	t.begin(k, func(ctx context.Context) func() {
+		rev, created, err := t.c.a.cfg.Store.CreateConn(ctx, c, old)
+		var found state.StoredConn
+		there := false
+		if err == nil && !created {
+			found, there, err = t.c.a.cfg.Store.FindConn(ctx, k)
+		}
+		return func() {
+			switch {
+			case err != nil:
+				t.failed(k, err)
+			case created:
+				t.created(state.StoredConn{Conn: c, Revision: rev})
+			case there && !(old != nil && found.Revision == old.Revision): // another edge was faster: what it chose holds
+				t.drop(k)
+				t.answer(k, found, true)
+				t.resume(k)
+			default: // the translation is another connection's
+				t.taken(k)
+			}
+		}
+	})
+}
+
+// taken tries another translation.
+func (t *conns) taken(k conntrack.Key) {
+	if t.attempts[k]++; t.attempts[k] < maxAttempts {
+		t.c.a.counts.natRetries.Add(1)
+		t.drop(k)
+		t.answer(k, state.StoredConn{}, false)
+		t.resume(k)
+		return
+	}
+	n := awaited{conn: k}
+	if t.c.holds.wanted[n] != nil {
+		t.c.a.counts.natFails.Add(uint64(len(t.c.release(n).packets)))
+	}
+	delete(t.attempts, k)
+}
+
+// created: the first packet leaves as that of a new connection, and its successors are those of one that is known.
+func (t *conns) created(c state.StoredConn) {
+	k := c.Forward
+	t.drop(k)
+	x := &conn{stored: c, own: [2]bool{forward: true}}
+	t.keep(x)
+	n := awaited{conn: k}
+	if t.c.holds.wanted[n] == nil {
+		t.rest(x, forward)
+		return
+	}
+	packets := t.c.release(n).packets
+	t.fresh, t.c.sim.Attempt = k, t.attempts[k]
+	t.c.first(&packets[0])
+	t.fresh, t.c.sim.Attempt = conntrack.Key{}, 0
+	delete(t.attempts, k)
+	delete(t.answers, k)
+	for i := range packets {
+		t.c.successor(&packets[i], i > 0)
+	}
+	if x.flows[forward] == 0 {
+		t.rest(x, forward)
+	}
+}
+
+// keep indexes a connection by both its keys.
+func (t *conns) keep(x *conn) {
+	ret := x.stored.Return()
+	t.known[x.stored.Forward], t.known[ret] = x, x
+	t.c.a.counts.conns.Store(uint64(len(t.known) / 2))
+}
+
+// drop forgets a connection, and the flows that relied on it.
+func (t *conns) drop(k conntrack.Key) {
+	x := t.known[k]
+	if x == nil {
+		return
+	}
+	ret := x.stored.Return()
+	delete(t.known, x.stored.Forward)
+	delete(t.known, ret)
+	delete(t.resting, x)
+	t.c.a.counts.conns.Store(uint64(len(t.known) / 2))
+	t.invalidate(&x.stored)
+}
+
+// invalidate removes the flows of a connection: their next packets are decided anew.
+func (t *conns) invalidate(c *state.StoredConn) {
+	for _, k := range []conntrack.Key{c.Forward, c.Return()} {
+		hi, lo := k.Hash()
+		for _, f := range t.c.flows.affected([]topology.Dep{topology.ConnDep(topology.DeviceID(k.Zone), hi, lo)}) {
+			t.c.remove(f)
+		}
+	}
+}
+
+func directionOf(r *sim.Track) int {
+	if r.Reply {
+		return reply
+	}
+	return forward
+}
+
+// own makes this edge the owner of the packet's direction, and stores the state that the packet leads to.
+func (t *conns) own(r *sim.Track) {
+	x := t.known[r.Key]
+	if x == nil {
+		if x = t.answers[r.Key]; x == nil {
+			return // there is none, and the packet makes none
+		}
+		t.keep(x)
+		delete(t.answers, r.Key)
+	}
+	dir := directionOf(r)
+	t.touch(x, dir)
+	if x.own[dir] && !r.Changed {
+		return
+	}
+	x.own[dir] = true
+	if r.Changed {
+		x.stored.State = r.State
+		if r.State == conntrack.Closed {
+			t.invalidate(&x.stored)
+		}
+	}
+	t.store(x)
+}
+
+// touch notes a packet of a direction.
+func (t *conns) touch(x *conn, dir int) {
+	if x.flows[dir] == 0 {
+		t.rest(x, dir)
+	}
+}
+
+// rest: a direction has no flows; from now on its timeout counts.
+func (t *conns) rest(x *conn, dir int) {
+	x.seen[dir] = t.c.now()
+	t.resting[x] = struct{}{}
+}
+
+// store writes a connection with this edge's owned directions.
+func (t *conns) store(x *conn) {
+	if x.busy {
+		x.again = true
+		return
+	}
+	x.busy = true
+	want := x.stored
+	if x.own[forward] {
+		want.ForwardOwner = t.run
+	} else if want.ForwardOwner == t.run {
+		want.ForwardOwner = 0
+	}
+	if x.own[reply] {
+		want.ReturnOwner = t.run
+	} else if want.ReturnOwner == t.run {
+		want.ReturnOwner = 0
+	}
+	gone := !t.live[want.ForwardOwner] && !t.live[want.ReturnOwner]
+	tell := int64(0)
+	if want.State == conntrack.Closed || gone {
+		tell = t.other(&want)
+	}
+	ctx := t.c.ctx
+	t.c.effects.wg.Go(func() {
+		var now state.StoredConn
+		var done bool
+		var err error
+		for {
+			if gone {
+				now, done, err = t.c.a.cfg.Store.DeleteConn(ctx, want, tell)
+			} else {
+				now, done, err = t.c.a.cfg.Store.UpdateConn(ctx, want, tell)
+			}
+			if err == nil || ctx.Err() != nil {
+				break
+			}
+			t.c.a.counts.effectFails.Add(1)
+			timer := time.NewTimer(effectRetry)
+			select {
+			case <-ctx.Done():
+				timer.Stop()
+			case <-timer.C:
+			}
+		}
+		t.c.a.mail.post(func() { t.storedConn(x, now, done, gone, want.State) })
+	})
+}
+
+// other is the process that owns the other direction, 0 if it is this one or nobody.
+func (t *conns) other(c *state.StoredConn) int64 {
+	for _, owner := range []int64{c.ForwardOwner, c.ReturnOwner} {
+		if owner != t.run && t.live[owner] {
+			return owner
+		}
+	}
+	return 0
+}
+
+// storedConn takes the database's word.
+func (t *conns) storedConn(x *conn, now state.StoredConn, done, deleted bool, wanted conntrack.State) {
+	x.busy = false
+	again := x.again
+	x.again = false
+	k := x.stored.Forward
+	if t.known[k] != x {
+		return
+	}
+	switch {
+	case done && deleted, !done && now.Revision == 0:
+		t.drop(k)
+		return
+	case done:
+		state := x.stored.State
+		x.stored = now
+		if again {
+			x.stored.State = state
+		}
+	default: // another process changed it: what it says holds, and this one's part is put in again
+		t.adopt(x, now)
+		if wanted == conntrack.Closed || now.State == conntrack.SynSent || now.State == conntrack.Single {
+			x.stored.State = wanted
+		}
+		if now.State == conntrack.HalfForward && wanted == conntrack.HalfReturn || now.State == conntrack.HalfReturn && wanted == conntrack.HalfForward {
+			x.stored.State = conntrack.Closed
+			t.invalidate(&x.stored)
+		}
+		again = true
+	}
+	if !x.own[forward] && !x.own[reply] && !again {
+		t.drop(k)
+		return
+	}
+	if again {
+		t.store(x)
+	}
+}
+
+// adopt takes what another process stored.
+func (t *conns) adopt(x *conn, now state.StoredConn) {
+	closed := now.State == conntrack.Closed && x.stored.State != conntrack.Closed
+	x.stored = now
+	if closed {
+		t.invalidate(&x.stored)
+	}
+}
+
+// meet takes the edges that are alive.
+func (t *conns) meet(live map[string]state.Edge) {
+	clear(t.live)
+	t.live[t.run] = true
+	for _, e := range live {
+		t.live[e.Run] = true
+	}
+	t.edges = slices.Sorted(maps.Keys(live))
+}
+
+// flowAdded and flowGone count the flows of a connection's directions.
+func (t *conns) flowAdded(f *installedFlow, r *sim.Track) {
+	x := t.known[r.Key]
+	if x == nil {
+		return
+	}
+	f.conn, f.direction = x, directionOf(r)
+	x.flows[f.direction]++
+}
+
+func (t *conns) flowGone(f *installedFlow) {
+	x := f.conn
+	if x == nil {
+		return
+	}
+	if x.flows[f.direction]--; x.flows[f.direction] == 0 && t.known[x.stored.Forward] == x {
+		t.rest(x, f.direction)
+	}
+}
+
+// idleSince corrects when a direction had its last packet: its flow was idle for that long.
+func (t *conns) idleSince(f *installedFlow, idle time.Duration) {
+	if x := f.conn; x != nil && x.flows[f.direction] == 0 {
+		x.seen[f.direction] -= idle
+	}
+}
+
+// sweep lets go of directions that had no packet for the connection's timeout (C7).
+func (t *conns) sweep(now time.Duration) {
+	for x := range t.resting {
+		timeout, owned, let := t.timeouts.Of(x.stored.State), false, false
+		for dir := range x.own {
+			switch {
+			case !x.own[dir] || x.flows[dir] > 0:
+			case now-x.seen[dir] >= timeout:
+				x.own[dir], let = false, true
+			default:
+				owned = true
+			}
+		}
+		if let {
+			t.store(x)
+		}
+		if !owned {
+			delete(t.resting, x)
+		}
+	}
+	if now-t.swept >= sweepTime {
+		t.swept = now
+		t.sweepOrphans()
+	}
+}
+
+// sweepOrphans has the first of the live edges look for connections of processes that are gone.
+func (t *conns) sweepOrphans() {
+	if len(t.edges) == 0 || t.edges[0] != t.c.view.self.ID {
+		return
+	}
+	ctx, live, seen := t.c.ctx, map[int64]bool{t.run: true}, t.orphans
+	for run := range t.live {
+		live[run] = true
+	}
+	t.c.effects.wg.Go(func() {
+		next, n, err := t.c.a.cfg.Store.SweepConns(ctx, live, seen)
+		t.c.a.mail.post(func() {
+			if t.orphans = next; err == nil && n > 0 {
+				t.c.a.cfg.Logger.Info("connections that nobody owned are removed", "connections", n)
+			}
+		})
+	})
+}
+
+// told: another process changed connections that this one owns a direction of.
+func (t *conns) told(keys []conntrack.Key) {
+	if len(keys) == 0 {
+		return
+	}
+	ctx := t.c.ctx
+	t.c.effects.wg.Go(func() {
+		for _, k := range keys {
+			found, there, err := t.c.a.cfg.Store.FindConn(ctx, k)
+			if err != nil {
+				continue // it stays in the inbox, and the flow's timeout ends it
+			}
+			t.c.a.mail.post(func() {
+				x := t.known[k]
+				switch {
+				case x == nil:
+				case !there || found.Forward != x.stored.Forward:
+					t.drop(k)
+				default:
+					t.adopt(x, found)
+				}
+			})
+		}
+		_ = t.c.a.cfg.Store.Heard(ctx, keys)
+	})
+}
+
+// first sends the packet for which a connection was stored, as that of a new connection.
+func (c *core) first(p *heldPacket) {
+	var f packet.Frame
+	if packet.Parse(p.data, &f) != nil || c.locals.ingress(p.local) != p.ingress {
+		c.a.counts.heldDrops.Add(1)
+		return
+	}
+	f.Untag()
+	c.sim.Simulate(c.snap, &f, p.ingress, c.now(), &c.res)
+	hash := flow.Hash(&f)
+	for i := range c.res.Outcomes {
+		c.emit(&c.res.Outcomes[i], &f, p.local, hash, i == len(c.res.Outcomes)-1)
+	}
+}
+
+// successor installs what is decided of the packets that follow, and sends this one too, if it is one of them.
+func (c *core) successor(p *heldPacket, send bool) {
+	if send {
+		c.again(p, sim.Lost{})
+		return
+	}
+	var f packet.Frame
+	if packet.Parse(p.data, &f) != nil || c.locals.ingress(p.local) != p.ingress {
+		return
+	}
+	f.Untag()
+	c.sim.Simulate(c.snap, &f, p.ingress, c.now(), &c.res)
+	if c.res.Installable && c.res.Track.Used {
+		c.install(&c.res, flow.KeyOf(&f, p.ingress), p.local)
+	}
+}
+
+// tracked completes a flow of a connection: how long it may be idle, and whether the target is to show the ends of TCP.
+func (c *core) tracked(m *offload.Megaflow, r *sim.Track) {
+	if !r.Used {
+		return
+	}
+	if t := c.conns.timeouts.Of(r.State); t > 0 {
+		m.Idle = t
+	}
+}
