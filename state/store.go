@@ -97,7 +97,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		watch = s.embedded.watchClient()
 	}
 	s.run = 1 + rand.Int64N(1<<62)
-	prefixes := []string{metaPrefix, fabricPrefix, edgePrefix, ackPrefix, inboxOf(s.run)}
+	prefixes := []string{metaPrefix, fabricPrefix, edgePrefix, inboxOf(s.run)}
 	for _, edge := range cfg.Edges {
 		prefixes = append(prefixes, edgeIfaces(edge))
 	}
@@ -108,7 +108,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	s.loader = newLoader(s.watcher, &cfg)
 	s.reader.known = map[string]map[string]int64{}
 	s.learnt.init(cfg.Now)
-	s.view.Store(&View{Topology: new(topology.Snapshot), Bindings: new(Bindings), Edges: map[string]Edge{}})
+	s.view.Store(&View{Topology: new(topology.Snapshot), Bindings: new(Bindings), Edges: map[string]Edge{}, Known: map[string]EdgeInfo{}})
 	return s, nil
 }
 
