@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -89,6 +90,7 @@ type Registration struct {
 	client *clientv3.Client
 	info   EdgeInfo
 	cfg    EdgeConfig
+	lease  *atomic.Int64 // where others find it while the edge is live
 
 	mu    sync.Mutex
 	live  bool
@@ -107,7 +109,7 @@ func NewRegistration(client *clientv3.Client, info EdgeInfo, cfg EdgeConfig) (*R
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Registration{client: client, info: info, cfg: cfg, moved: make(chan struct{}, 1)}, nil
+	return &Registration{client: client, info: info, cfg: cfg, lease: new(atomic.Int64), moved: make(chan struct{}, 1)}, nil
 }
 
 // IsLive reports whether the lease holds, as far as this side can tell.
@@ -146,10 +148,12 @@ func (r *Registration) Run(ctx context.Context) error {
 		lease, rev, err := r.register(ctx, stored)
 		if err == nil {
 			r.setLive(true)
+			r.lease.Store(int64(lease))
 			if r.cfg.Live != nil {
 				r.cfg.Live()
 			}
 			err = r.hold(ctx, lease, rev, stored)
+			r.lease.CompareAndSwap(int64(lease), 0)
 			r.setLive(false)
 			ended := ctx.Err() != nil
 			if !ended && r.cfg.Lost != nil {
@@ -229,20 +233,31 @@ func (r *Registration) hold(ctx context.Context, lease clientv3.LeaseID, rev int
 	pause := time.NewTimer(0) // of acknowledgements
 	defer pause.Stop()
 	ready := false
+	var storing Progress
+	answer := make(chan error, 1) // of the one store under way: etcd may not answer for longer than the lease lives
+	underWay := false
+	defer func() {
+		if cancel(); underWay {
+			<-answer
+		}
+	}()
 	for {
 		if at := r.progress(); ready && !at.equal(stored) {
-			if err := r.store(ctx, lease, at); err != nil {
-				if errors.Is(err, ErrEdgeTaken) {
-					return err
-				}
-				r.cfg.Log.Warn("acknowledgement is not stored", "edge", r.info.ID, "err", err)
-			} else {
-				stored = at
-			}
-			ready = false
-			pause.Reset(ackInterval)
+			ready, underWay, storing = false, true, at
+			go func() { answer <- r.store(ctx, lease, at) }()
 		}
 		select {
+		case err := <-answer:
+			underWay = false
+			switch {
+			case errors.Is(err, ErrEdgeTaken):
+				return err
+			case err != nil:
+				r.cfg.Log.Warn("acknowledgement is not stored", "edge", r.info.ID, "err", err)
+			default:
+				stored = storing
+			}
+			pause.Reset(ackInterval)
 		case <-ctx.Done():
 			return ctx.Err()
 		case _, ok := <-renewals:

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/weft-sdn/weft/topology"
 )
 
 func edgeInfo(id string) EdgeInfo {
@@ -163,4 +165,41 @@ func TestEdgeIsTakenOrRemoved(t *testing.T) {
 	if !next.IsLive() {
 		t.Error("the next registration is not live")
 	}
+}
+
+// TestQuestionGoesWithItsEdge: what an edge asked goes with its lease, so that nobody waits for what an agent that was killed asked; an answer stays.
+func TestQuestionGoesWithItsEdge(t *testing.T) {
+	s := embeddedStore(t)
+	apply(t, s, network)
+	live := make(chan struct{}, 1)
+	r, err := s.RegisterEdge(edgeInfo("e1"), EdgeConfig{Live: func() { live <- struct{}{} }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := running(t, r.Run)
+	within(t, live)
+	const port = flowVPortID(4)
+	answered, open := addr("10.1.0.9"), addr("2001:db8::9")
+	for _, a := range []netip.Addr{answered, open} {
+		for attempt := range uint8(2) {
+			if ask, _, _, err := s.AskNeighbour(t.Context(), port, a, attempt+1); err != nil || !ask {
+				t.Fatalf("%v: %v, %v", a, ask, err)
+			}
+		}
+	}
+	_, rev, err := s.LearnNeighbour(t.Context(), port, answered, mac(1), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wait(t, s, rev)
+	stop()
+	untilView(t, s, "the answer alone", func(v *View) bool {
+		_, asked := v.Topology.Neighbour(port, open)
+		m, known := v.Topology.Neighbour(port, answered)
+		return asked == topology.NeighbourAbsent && known == topology.NeighbourOK && m == mac(1)
+	})
+	if _, _, rev, err = s.AskNeighbour(t.Context(), port, open, 1); err != nil {
+		t.Fatalf("no edge is live: %v", err)
+	}
+	wait(t, s, rev)
 }

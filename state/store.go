@@ -49,6 +49,7 @@ type Store struct {
 
 	reader reader // owned by the watcher's goroutine
 	view   atomic.Pointer[View]
+	lease  atomic.Int64 // of the edge that this process registered last; 0: none is live
 	learnt learnt
 
 	mu          sync.Mutex
@@ -160,5 +161,9 @@ func (s *Store) RegisterEdge(info EdgeInfo, cfg EdgeConfig) (*Registration, erro
 	if cfg.Log == nil {
 		cfg.Log = s.log
 	}
-	return NewRegistration(s.client, info, cfg)
+	r, err := NewRegistration(s.client, info, cfg)
+	if err == nil {
+		r.lease = &s.lease
+	}
+	return r, err
 }
