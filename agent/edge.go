@@ -153,7 +153,7 @@ func (r *runner) status(v *state.View) EdgeStatus {
 	if v != nil {
 		var e state.Edge
 		e, live = v.Edges[s.ID]
-		s.Applied, s.Wanted = e.Applied, v.Conf
+		s.Applied, s.Wanted, s.Lacks = e.Applied, v.Conf, e.Lacks
 	}
 	switch {
 	case stopped:

@@ -72,7 +72,7 @@ func TestRunnerStartsAgain(t *testing.T) {
 		if st := r.status(&state.View{Edges: map[string]state.Edge{}}); st.State != NotLive {
 			t.Errorf("ready, not live: %+v", st)
 		}
-		if st := r.status(&state.View{Conf: 9, Edges: map[string]state.Edge{"e": {Applied: 7}}}); st.State != Serving || st.Applied != 7 || st.Wanted != 9 {
+		if st := r.status(&state.View{Conf: 9, Edges: map[string]state.Edge{"e": {Progress: state.Progress{Applied: 7}}}}); st.State != Serving || st.Applied != 7 || st.Wanted != 9 {
 			t.Errorf("ready and live: %+v", st)
 		}
 		f.ends <- state.ErrEdgeTaken

@@ -1,6 +1,9 @@
 package agent
 
-import "github.com/weft-sdn/weft/engine"
+import (
+	"github.com/weft-sdn/weft/engine"
+	"github.com/weft-sdn/weft/state"
+)
 
 // Paths of the status API. All are read by GET; there is nothing to write.
 const (
@@ -80,6 +83,8 @@ type EdgeStatus struct {
 	Applied int64     `json:"applied"` // revision that it has acknowledged
 	Wanted  int64     `json:"wanted"`  // revision of the last change of the network
 	Flows   uint64    `json:"flows"`   // installed
+	// Lacks is what of the network it can not do, and why.
+	Lacks []state.Lack `json:"lacks,omitempty"`
 }
 
 // EdgeList is the answer of /v1/edges.

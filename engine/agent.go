@@ -72,7 +72,7 @@ type Agent struct {
 // reached is how far an agent is, for those who wait.
 type reached struct {
 	applied int64    // revision of the configuration that the target has
-	edges   []string // the others, as far as they are known; only ever more
+	edges   []string // the others, as far as they are known
 	away    string   // one of them to which there is no way; "" if there is none
 	routed  bool     // the target has the ways to the others
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/weft-sdn/weft/p4rt"
 	"github.com/weft-sdn/weft/packet"
 	"github.com/weft-sdn/weft/sim"
+	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/topology"
 )
 
@@ -26,7 +27,7 @@ import (
 type core struct {
 	a     *Agent
 	ctx   context.Context
-	ack   func(revision int64) // tells the database
+	ack   func(int64, []state.Lack) // tells the database
 	begin time.Time
 
 	snap   *topology.Snapshot
@@ -40,7 +41,9 @@ type core struct {
 	routed uint64 // submission that brought the last change of the ways to other edges
 	astray string // an edge to which there is no way
 	others []string
-	conf   int64 // last revision of the configuration that the target has
+	conf   int64              // last revision of the configuration that the target has
+	lacks  map[subject]string // what of it the edge can not do
+	told   bool               // conf and lacks were
 
 	sim       sim.Simulator
 	res       sim.Result
@@ -67,8 +70,9 @@ type mark struct {
 
 func newCore(a *Agent) *core {
 	c := &core{
-		a: a, ctx: context.Background(), ack: func(int64) {}, begin: time.Now(), snap: new(topology.Snapshot), view: newView(a.cfg.Self, a.cfg.Links),
-		locals: newLocals(func(local uint16) { a.counts.departed.Add(a.queue.purge(local)) }), placer: offload.NewPlacer(a.tables, a.cfg.VPortShare), flows: newFlowTable(), errors: newLimiter(errorRate, errorBurst), logged: newLimiter(logRate, logBurst),
+		a: a, ctx: context.Background(), ack: func(int64, []state.Lack) {}, told: true, begin: time.Now(), snap: new(topology.Snapshot), view: newView(a.cfg.Self, a.cfg.Links),
+		locals: newLocals(func(local uint16) { a.counts.departed.Add(a.queue.purge(local)) }), placer: offload.NewPlacer(a.tables, a.cfg.VPortShare), flows: newFlowTable(),
+		errors: newLimiter(errorRate, errorBurst), logged: newLimiter(logRate, logBurst),
 		warnings: newLimiter(warningRate, 1),
 		holds:    newHolds(), devices: newDevices(a.cfg.Store), low: 1,
 		target: targetState{flows: map[p4rt.Key]p4rt.Entity{}, open: map[uint64]struct{}{}},
@@ -85,16 +89,19 @@ func newCore(a *Agent) *core {
 }
 
 // start gives the core what only a running agent has.
-func (c *core) start(ctx context.Context, ack func(int64)) { c.ctx, c.ack = ctx, ack }
+func (c *core) start(ctx context.Context, ack func(int64, []state.Lack)) { c.ctx, c.ack = ctx, ack }
 
 // now is the time since the agent was made: monotonic.
 func (c *core) now() time.Duration { return time.Since(c.begin) }
 
 // rebuild brings the fixed tables to the view for the touched subjects.
 func (c *core) rebuild(touched map[subject]struct{}) {
-	stages, confirm, errs := c.layout.rebuild(c.view, touched)
-	for _, err := range errs {
-		c.a.cfg.Logger.Error("edge can not hold it", "err", err)
+	stages, confirm := c.layout.rebuild(c.view, touched)
+	if !maps.Equal(c.lacks, c.layout.lacks) {
+		c.lacks, c.told = maps.Clone(c.layout.lacks), false
+		for _, l := range c.lackList() {
+			c.a.cfg.Logger.Error("the edge can not do it", "object", l.Object, "err", l.Why)
+		}
 	}
 	var all func()
 	if len(confirm) > 0 {
@@ -165,9 +172,11 @@ func (c *core) settle() {
 	for len(c.marks) > 0 && c.marks[0].seq < c.low {
 		c.conf = max(c.conf, c.marks[0].conf)
 		c.marks = c.marks[1:]
-		if len(c.marks) == 0 || c.marks[0].seq >= c.low {
-			c.ack(c.conf)
-		}
+		c.told = false
+	}
+	if !c.told {
+		c.told = true
+		c.ack(c.conf, c.lackList())
 	}
 	c.arrive()
 	c.a.tell(reached{applied: c.conf, routed: c.routed < c.low, away: c.astray, edges: c.others})

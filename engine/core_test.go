@@ -111,7 +111,7 @@ func TestWayEndsLoss(t *testing.T) {
 		want("edge unknown", offload.Drop)
 		c.gateway(gateway4, packet.MAC{2, 9})
 		want("edge unknown, gateway known", offload.Drop)
-		view := &state.View{Topology: c.snap, Edges: map[string]state.Edge{"e2": {EdgeInfo: state.EdgeInfo{ID: "e2", VTEPs: vtep(2)[:1]}}}}
+		view := &state.View{Topology: c.snap, Known: map[string]state.EdgeInfo{"e2": {ID: "e2", VTEPs: vtep(2)[:1]}}}
 		c.world(state.Change{View: view, Edges: true})
 		want("edge known", offload.Forward)
 
@@ -128,7 +128,7 @@ func TestNotStation(t *testing.T) {
 	c := detached(t, idleStore(t))
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
-	c.start(ctx, func(int64) {})
+	c.start(ctx, func(int64, []state.Lack) {})
 	mapped := sim.Effect{Kind: sim.LearnBridgeNeighbour, Device: 1, Addr: netip.MustParseAddr("::ffff:10.0.0.1"), MAC: vm1MAC}
 	if !c.effects.begin(mapped, 0) {
 		t.Fatal("it was not begun")
@@ -164,7 +164,7 @@ func TestAsksForWhatItWaitsFor(t *testing.T) {
 	c := detached(t, idleStore(t))
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(func() { cancel(); c.effects.wait() })
-	c.start(ctx, func(int64) {})
+	c.start(ctx, func(int64, []state.Lack) {})
 	src := netip.MustParseAddr("10.0.1.2")
 	for i := range 10 * maxHeldFrom {
 		fromVM1(t, c, gwMAC, src, netip.AddrFrom4([4]byte{10, 0, 100 + byte(i>>8), byte(i)}), 1)
@@ -196,7 +196,7 @@ func TestEffectsAreShared(t *testing.T) {
 	c := detached(t, idleStore(t))
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(func() { cancel(); c.effects.wait() })
-	c.start(ctx, func(int64) {})
+	c.start(ctx, func(int64, []state.Lack) {})
 	learn := func(of flow.VPortID, i int) sim.Effect {
 		return sim.Effect{Kind: sim.LearnBridgeNeighbour, Device: 1, Addr: netip.AddrFrom4([4]byte{10, byte(of), byte(i >> 8), byte(i)}), MAC: vm1MAC}
 	}

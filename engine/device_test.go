@@ -79,7 +79,7 @@ func TestUnknownKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.core.start(t.Context(), func(int64) {})
+	a.core.start(t.Context(), func(int64, []state.Lack) {})
 	is := func(loaded bool) func(*topology.Snapshot) bool {
 		return func(s *topology.Snapshot) bool { return (s.Bridge(topology.DeviceID(lan)) != nil) == loaded }
 	}

@@ -86,6 +86,7 @@ type view struct {
 	links    []Uplink
 	edges    map[string]Edge // the others: as they were last seen alive
 	places   map[flow.VPortID]place
+	strays   map[flow.VPortID]string      // bound here, to an interface that this edge does not have
 	groups   map[flow.Dest][]flow.VPortID // exterior members
 	puntRate int64                        // packets a second that a vport may have punted
 	// nextHop has the MACs of gateways that answered.
@@ -94,7 +95,7 @@ type view struct {
 
 func newView(self Edge, links []Uplink) *view {
 	return &view{
-		self: self, links: links, edges: map[string]Edge{}, places: map[flow.VPortID]place{}, groups: map[flow.Dest][]flow.VPortID{},
+		self: self, links: links, edges: map[string]Edge{}, places: map[flow.VPortID]place{}, strays: map[flow.VPortID]string{}, groups: map[flow.Dest][]flow.VPortID{},
 		nextHop: map[netip.Addr]packet.MAC{},
 	}
 }

@@ -7,13 +7,14 @@ import (
 	"time"
 
 	"github.com/weft-sdn/weft/p4rt/p4rttest"
+	"github.com/weft-sdn/weft/state"
 )
 
 // connected runs what an agent's detached core needs to program a target, and waits until it does.
 func connected(t *testing.T, c *core, target *p4rttest.Server) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	c.start(ctx, func(int64) {})
+	c.start(ctx, func(int64, []state.Lack) {})
 	ended := make(chan struct{}, 3)
 	for _, run := range []func(context.Context) error{c.a.session.Run, c.a.writer.Run, c.a.decide} {
 		go func() {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -65,6 +66,7 @@ type layout struct {
 	t     *offload.Tables
 	n     *locals
 	parts map[subject]*part
+	lacks map[subject]string // what is left out, and why
 	// claims are who asks for each entity, in order: the first has its way. One does, unless two edges give one address, or two names one interface.
 	claims map[p4rt.Key][]claim
 }
@@ -76,7 +78,7 @@ type claim struct {
 }
 
 func newLayout(t *offload.Tables, n *locals) *layout {
-	return &layout{t: t, n: n, parts: map[subject]*part{}, claims: map[p4rt.Key][]claim{}}
+	return &layout{t: t, n: n, parts: map[subject]*part{}, lacks: map[subject]string{}, claims: map[p4rt.Key][]claim{}}
 }
 
 // all names every subject of the view and of the layout.
@@ -92,6 +94,12 @@ func (l *layout) all(v *view) map[subject]struct{} {
 	for id := range v.places {
 		out[vportSubject(id)] = struct{}{}
 	}
+	for id := range v.strays {
+		out[vportSubject(id)] = struct{}{}
+	}
+	for s := range l.lacks {
+		out[s] = struct{}{}
+	}
 	for d := range v.groups {
 		out[groupSubject(d)] = struct{}{}
 	}
@@ -99,8 +107,8 @@ func (l *layout) all(v *view) map[subject]struct{} {
 }
 
 // rebuild builds the touched subjects anew. It returns the updates that bring the target there, in stages, and what to call when it has
-// acknowledged them. A subject that can not be built is left out, with an error each.
-func (l *layout) rebuild(v *view, touched map[subject]struct{}) (stages [][]p4rt.Update, confirm []func(), errs []error) {
+// acknowledged them. A subject that can not be built is left out, and in lacks.
+func (l *layout) rebuild(v *view, touched map[subject]struct{}) (stages [][]p4rt.Update, confirm []func()) {
 	if l.movesPaths(v, touched) {
 		touched = l.all(v)
 	}
@@ -108,8 +116,8 @@ func (l *layout) rebuild(v *view, touched map[subject]struct{}) (stages [][]p4rt
 	for _, s := range slices.SortedFunc(maps.Keys(touched), compareSubjects) {
 		old := l.parts[s]
 		next, err := l.build(v, s)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", s, err))
+		if delete(l.lacks, s); err != nil {
+			l.lacks[s] = err.Error()
 		}
 		if old != nil {
 			l.note(old, &before, &concerned)
@@ -124,7 +132,7 @@ func (l *layout) rebuild(v *view, touched map[subject]struct{}) (stages [][]p4rt
 		l.claim(s, next)
 		l.parts[s] = next
 	}
-	return diff(before, l.now(&concerned)), confirm, errs
+	return diff(before, l.now(&concerned)), confirm
 }
 
 // movesPaths reports whether the ways to a peer differ from what vports and groups were built with.
@@ -150,18 +158,6 @@ func pathNames(e *Edge, routes []route) []pathName {
 	return names
 }
 
-func (s subject) String() string {
-	switch s.kind {
-	case subjectPeer:
-		return "edge " + s.edge
-	case subjectVPort:
-		return fmt.Sprintf("vport %d", s.id)
-	case subjectGroup:
-		return fmt.Sprintf("group %d", s.id)
-	}
-	return "this edge"
-}
-
 // build returns the part of a subject, nil if the view has no such subject. On an error nothing is held.
 func (l *layout) build(v *view, s subject) (*part, error) {
 	p := new(part)
@@ -176,6 +172,10 @@ func (l *layout) build(v *view, s subject) (*part, error) {
 			err = l.peer(p, v, &e)
 		}
 	case subjectVPort:
+		if name, stray := v.strays[flow.VPortID(s.id)]; stray {
+			err = fmt.Errorf("%w: %q", errInterface, name)
+			break
+		}
 		var at place
 		if at, there = v.places[flow.VPortID(s.id)]; there {
 			err = l.place(p, v, flow.VPortID(s.id), at)
@@ -194,6 +194,8 @@ func (l *layout) build(v *view, s subject) (*part, error) {
 	}
 	return p, nil
 }
+
+var errInterface = errors.New("bound to an interface that the edge does not have")
 
 func (l *layout) self(p *part, v *view) {
 	p.add(stageUnderlay, l.t.AlwaysPunted()...)

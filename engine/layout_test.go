@@ -128,9 +128,9 @@ func TestLayoutDependsOnStateAlone(t *testing.T) {
 		held := map[p4rt.Key]p4rt.Entity{}
 		update := func(touched map[subject]struct{}) {
 			t.Helper()
-			stages, confirm, errs := l.rebuild(v, touched)
-			if len(errs) > 0 {
-				t.Fatal(errs)
+			stages, confirm := l.rebuild(v, touched)
+			if len(l.lacks) > 0 {
+				t.Fatal(l.lacks)
 			}
 			for _, stage := range stages {
 				apply(t, held, stage)
@@ -160,7 +160,7 @@ func TestLayoutDependsOnStateAlone(t *testing.T) {
 			if d := cmp.Diff(census(fresh), census(l)); d != "" {
 				t.Fatalf("what is held differs from what a fresh start holds (-fresh +held):\n%s", d)
 			}
-			stages, _, _ := l.rebuild(v, l.all(v))
+			stages, _ := l.rebuild(v, l.all(v))
 			for _, stage := range stages {
 				if len(stage) != 0 {
 					t.Fatalf("a layout differs from itself: %v", stage[0])
@@ -214,9 +214,9 @@ func TestMoveCostsOneDestination(t *testing.T) {
 	}
 	l.rebuild(v, l.all(v))
 	v.places[7] = place{edge: "e1", at: offload.Attachment{Port: 3}}
-	stages, _, errs := l.rebuild(v, map[subject]struct{}{vportSubject(7): {}})
-	if len(errs) > 0 {
-		t.Fatal(errs)
+	stages, _ := l.rebuild(v, map[subject]struct{}{vportSubject(7): {}})
+	if len(l.lacks) > 0 {
+		t.Fatal(l.lacks)
 	}
 	changed := 0
 	for _, stage := range stages {
@@ -290,8 +290,8 @@ func TestFlowsSpreadOverAddresses(t *testing.T) {
 	v.links = append(v.links, second)
 	v.nextHop[second.Gateway[0]] = packet.MAC{2, 8}
 	v.edges["e2"] = Edge{ID: "e2", VTEPs: []netip.Addr{netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("198.51.100.2")}, Tunnel: offload.VXLAN}
-	if _, _, errs := l.rebuild(v, l.all(v)); len(errs) > 0 {
-		t.Fatal(errs)
+	if l.rebuild(v, l.all(v)); len(l.lacks) > 0 {
+		t.Fatal(l.lacks)
 	}
 	peer := l.parts[peerSubject("e2")]
 	if len(peer.paths) != 8 { // 2 own addresses, 2 of the peer, 2 uplinks
@@ -325,9 +325,9 @@ func TestOneEntryForTwo(t *testing.T) {
 		for _, s := range touched {
 			set[s] = struct{}{}
 		}
-		stages, _, errs := l.rebuild(v, set)
-		if len(errs) > 0 {
-			t.Fatal(errs)
+		stages, _ := l.rebuild(v, set)
+		if len(l.lacks) > 0 {
+			t.Fatal(l.lacks)
 		}
 		for _, stage := range stages {
 			apply(t, held, stage)

@@ -8,6 +8,7 @@ import (
 	"github.com/weft-sdn/weft/offload"
 	"github.com/weft-sdn/weft/p4rt"
 	"github.com/weft-sdn/weft/packet"
+	"github.com/weft-sdn/weft/topology"
 )
 
 // Flow is an installed flow, as operators see it.
@@ -30,6 +31,7 @@ type Flow struct {
 // Flows returns the installed flows with the counters that the target has for them.
 func (a *Agent) Flows(ctx context.Context) ([]Flow, error) {
 	var flows []Flow
+	var deps [][]topology.Dep // of flows; nobody changes them
 	entries := map[p4rt.Key][]int{}
 	err := a.mail.call(ctx, func() {
 		now := a.core.now()
@@ -41,16 +43,19 @@ func (a *Agent) Flows(ctx context.Context) ([]Flow, error) {
 			if f.placed.Guards.KnownSource {
 				one.SourceMAC = f.pattern.source
 			}
-			for _, d := range f.deps {
-				one.Depends = append(one.Depends, d.String())
-			}
 			k := f.placed.Entry.Key()
 			entries[k] = append(entries[k], len(flows))
-			flows = append(flows, one)
+			flows, deps = append(flows, one), append(deps, f.deps)
 		}
 	})
 	if err != nil {
 		return nil, err
+	}
+	for i, list := range deps { // here: packets wait for the agent's goroutine
+		flows[i].Depends = make([]string, len(list))
+		for j, d := range list {
+			flows[i].Depends[j] = d.String()
+		}
 	}
 	err = a.session.ReadEntries(ctx, p4rt.ReadOptions{Tables: a.tables.FlowTables(), Counters: true}, func(e *p4rt.Entry, n p4rt.Counter) error {
 		for _, i := range entries[e.Key()] {

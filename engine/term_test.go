@@ -7,6 +7,7 @@ import (
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/offload"
 	"github.com/weft-sdn/weft/p4rt"
+	"github.com/weft-sdn/weft/state"
 )
 
 // fakeWriter keeps submissions of a core until the test answers them.
@@ -49,7 +50,7 @@ func (w *fakeWriter) answer(t *testing.T, refused bool) {
 func TestRefusedIsNotAcknowledged(t *testing.T) {
 	c := detached(t, idleStore(t))
 	var acks []int64
-	c.start(t.Context(), func(r int64) { acks = append(acks, r) })
+	c.start(t.Context(), func(r int64, _ []state.Lack) { acks = append(acks, r) })
 	w := served(c)
 	vm1 := vportOf(t, c, "vm1")
 	fromVM1(t, c, gwMAC, netip.MustParseAddr("10.0.1.2"), netip.MustParseAddr("192.0.2.1"), 1)
@@ -140,7 +141,7 @@ func TestUnboundLaneIsPurged(t *testing.T) {
 func TestOwedIsBounded(t *testing.T) {
 	c := detached(t, idleStore(t))
 	var acks []int64
-	c.start(t.Context(), func(r int64) { acks = append(acks, r) })
+	c.start(t.Context(), func(r int64, _ []state.Lack) { acks = append(acks, r) })
 	w := served(c)
 	vm1 := vportOf(t, c, "vm1")
 	bind(c, vm1, false) // under way as the target goes

@@ -60,7 +60,7 @@ func (a *Agent) wait(ctx context.Context, missing func(reached) string) error {
 func (a *Agent) tell(r reached) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.reached.applied == r.applied && a.reached.away == r.away && a.reached.routed == r.routed && len(a.reached.edges) == len(r.edges) {
+	if a.reached.applied == r.applied && a.reached.away == r.away && a.reached.routed == r.routed && slices.Equal(a.reached.edges, r.edges) {
 		return
 	}
 	a.reached = r

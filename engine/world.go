@@ -32,7 +32,7 @@ func (c *core) world(change state.Change) {
 		c.conns.meet(v.Edges)
 	}
 	c.conns.told(change.Told)
-	moved := (change.Edges || change.All) && c.meet(v.Edges)
+	moved := (change.Edges || change.All) && c.meet(v.Known)
 	if moved {
 		touched = c.layout.all(c.view)
 	}
@@ -51,6 +51,7 @@ func (c *core) everything(v *state.View, touched map[subject]struct{}) {
 		c.remove(f)
 	}
 	clear(c.view.places)
+	clear(c.view.strays)
 	for b := range v.Bindings.All() {
 		c.settleAt(b)
 	}
@@ -84,6 +85,7 @@ func (c *core) changed(v *state.View, deps []topology.Dep, touched map[subject]s
 func (c *core) bound(v *state.View, id flow.VPortID, touched map[subject]struct{}) {
 	before, had := c.view.places[id]
 	delete(c.view.places, id)
+	delete(c.view.strays, id)
 	if b, ok := v.Bindings.Get(id); ok {
 		c.settleAt(b)
 	}
@@ -105,13 +107,13 @@ func (c *core) bound(v *state.View, id flow.VPortID, touched map[subject]struct{
 	}
 }
 
-// settleAt notes where a vport lives. A binding to an interface that this edge does not have is told, and ignored.
+// settleAt notes where a vport lives. One that is bound to an interface that this edge does not have lives nowhere.
 func (c *core) settleAt(b state.Binding) {
 	p := place{edge: b.Edge}
 	if b.Edge == c.view.self.ID {
 		port, ok := c.a.port(b.Interface)
 		if !ok {
-			c.a.cfg.Logger.Error("binding names an interface that this edge does not have", "vport", b.Tenant+"/"+b.Name, "interface", b.Interface)
+			c.view.strays[b.VPort] = b.Interface
 			return
 		}
 		p.at = offload.Attachment{Port: port, VLAN: b.VLAN}
@@ -152,16 +154,22 @@ func (c *core) members(b *topology.Bridge) {
 	c.view.groups[b.Group()] = c.snap.GroupMembers(b.Group())
 }
 
-// meet takes the edges that are alive. One that is gone stays known as it was: its agent may be restarting while its target forwards. It reports
-// whether anything is new.
-func (c *core) meet(live map[string]state.Edge) (moved bool) {
-	for id, e := range live {
+// meet takes the edges that are known, alive or not: the agent of one that is not may be restarting while its target forwards. It reports whether anything
+// is new.
+func (c *core) meet(known map[string]state.EdgeInfo) (moved bool) {
+	for id, info := range known {
 		if id == c.view.self.ID {
 			continue
 		}
-		next := edgeOf(&e.EdgeInfo)
+		next := edgeOf(&info)
 		if was, ok := c.view.edges[id]; !ok || !was.equal(next) {
 			c.view.edges[id] = next
+			moved = true
+		}
+	}
+	for id := range c.view.edges {
+		if _, ok := known[id]; !ok {
+			delete(c.view.edges, id)
 			moved = true
 		}
 	}

@@ -7,15 +7,16 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"strconv"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// EdgeInfo is what the others need to know of a live edge: it is stored under a lease, so that it goes when the edge does.
+// EdgeInfo is what the others need to know of an edge. It is stored without a lease: an edge whose agent is away goes on forwarding.
 type EdgeInfo struct {
 	ID      string       `json:"id"`
 	VTEPs   []netip.Addr `json:"vteps"`  // underlay addresses; the identity is ID (E12)
@@ -30,7 +31,26 @@ type EdgeInfo struct {
 // Edge is a live edge as the database knows it.
 type Edge struct {
 	EdgeInfo
-	Applied int64 // revision of /conf and /bind that it has acknowledged
+	Progress
+}
+
+// Progress is how far a live edge is.
+type Progress struct {
+	Applied int64  `json:"applied"` // revision of the configuration that it has acknowledged
+	Lacks   []Lack `json:"lacks,omitempty"`
+}
+
+// Lack is something of the configuration that an edge can not do though it has acknowledged it.
+type Lack struct {
+	Tenant string `json:"tenant,omitempty"` // whose it is; "": everybody's
+	Object string `json:"object"`           // such as vport/acme/web
+	Why    string `json:"why"`
+}
+
+func (l Lack) String() string { return l.Object + ": " + l.Why }
+
+func (p Progress) equal(o Progress) bool {
+	return p.Applied == o.Applied && slices.Equal(p.Lacks, o.Lacks)
 }
 
 func (i EdgeInfo) check() error {
@@ -71,11 +91,12 @@ type Registration struct {
 	client *clientv3.Client
 	info   EdgeInfo
 	cfg    EdgeConfig
+	lease  *atomic.Int64 // where others find it while the edge is live
 
-	mu      sync.Mutex
-	live    bool
-	applied int64
-	acks    chan struct{} // applied grew
+	mu    sync.Mutex
+	live  bool
+	at    Progress
+	moved chan struct{} // at changed
 }
 
 // NewRegistration returns the registration of an edge; it works while Run does.
@@ -89,7 +110,7 @@ func NewRegistration(client *clientv3.Client, info EdgeInfo, cfg EdgeConfig) (*R
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Registration{client: client, info: info, cfg: cfg, acks: make(chan struct{}, 1)}, nil
+	return &Registration{client: client, info: info, cfg: cfg, lease: new(atomic.Int64), moved: make(chan struct{}, 1)}, nil
 }
 
 // IsLive reports whether the lease holds, as far as this side can tell.
@@ -99,38 +120,41 @@ func (r *Registration) IsLive() bool {
 	return r.live
 }
 
-// Ack says that this edge has applied all of /conf and /bind up to revision. It is stored within 100 ms.
-func (r *Registration) Ack(revision int64) {
+// Ack says that this edge has applied all of the configuration up to revision, and what of it it can not do. It is stored within 100 ms.
+func (r *Registration) Ack(revision int64, lacks []Lack) {
 	r.mu.Lock()
-	grew := revision > r.applied
-	r.applied = max(r.applied, revision)
+	next := Progress{max(r.at.Applied, revision), lacks}
+	same := r.at.equal(next)
+	r.at = next
 	r.mu.Unlock()
-	if !grew {
+	if same {
 		return
 	}
 	select {
-	case r.acks <- struct{}{}:
+	case r.moved <- struct{}{}:
 	default:
 	}
 }
 
-func (r *Registration) acked() int64 {
+func (r *Registration) progress() Progress {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.applied
+	return r.at
 }
 
 // Run registers, renews and registers anew until ctx ends (nil) or another process takes the edge (ErrEdgeTaken).
 func (r *Registration) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
-		stored := r.acked()
+		stored := r.progress()
 		lease, rev, err := r.register(ctx, stored)
 		if err == nil {
 			r.setLive(true)
+			r.lease.Store(int64(lease))
 			if r.cfg.Live != nil {
 				r.cfg.Live()
 			}
 			err = r.hold(ctx, lease, rev, stored)
+			r.lease.CompareAndSwap(int64(lease), 0)
 			r.setLive(false)
 			ended := ctx.Err() != nil
 			if !ended && r.cfg.Lost != nil {
@@ -162,10 +186,14 @@ func (r *Registration) setLive(live bool) {
 }
 
 // register writes the edge's keys under a new lease. The newest registration of an id wins: a restarted agent doesn't wait for its old lease.
-func (r *Registration) register(ctx context.Context, applied int64) (clientv3.LeaseID, int64, error) {
+func (r *Registration) register(ctx context.Context, at Progress) (clientv3.LeaseID, int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.TTL)
 	defer cancel()
 	value, err := json.Marshal(r.info)
+	if err != nil {
+		return 0, 0, fmt.Errorf("state: register edge %s: %w", r.info.ID, err)
+	}
+	progress, err := json.Marshal(at)
 	if err != nil {
 		return 0, 0, fmt.Errorf("state: register edge %s: %w", r.info.ID, err)
 	}
@@ -174,8 +202,8 @@ func (r *Registration) register(ctx context.Context, applied int64) (clientv3.Le
 		return 0, 0, fmt.Errorf("state: register edge %s: lease: %w", r.info.ID, err)
 	}
 	resp, err := r.client.Txn(ctx).Then(
-		clientv3.OpPut(edgeKey(r.info.ID), string(value), clientv3.WithLease(grant.ID)),
-		clientv3.OpPut(ackKey(r.info.ID), strconv.FormatInt(applied, 10), clientv3.WithLease(grant.ID)),
+		clientv3.OpPut(infoKey(r.info.ID), string(value)),
+		clientv3.OpPut(liveKey(r.info.ID), string(progress), clientv3.WithLease(grant.ID)),
 	).Commit()
 	if err != nil {
 		r.leave(ctx, grant.ID)
@@ -192,34 +220,45 @@ func (r *Registration) leave(ctx context.Context, lease clientv3.LeaseID) {
 }
 
 // hold renews the lease and writes acknowledgements beyond stored until the edge is no longer ours.
-func (r *Registration) hold(ctx context.Context, lease clientv3.LeaseID, rev, stored int64) error {
+func (r *Registration) hold(ctx context.Context, lease clientv3.LeaseID, rev int64, stored Progress) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	renewals, err := r.client.KeepAlive(ctx, lease)
 	if err != nil {
 		return fmt.Errorf("state: renew edge %s: %w", r.info.ID, err)
 	}
-	own := r.client.Watch(ctx, edgeKey(r.info.ID), clientv3.WithRev(rev+1))
+	own := r.client.Watch(ctx, edgePrefix+r.info.ID+"/", clientv3.WithPrefix(), clientv3.WithRev(rev+1))
 	margin := r.cfg.TTL * 5 / 6 // stop before etcd lets others begin
 	dead := time.NewTimer(margin)
 	defer dead.Stop()
 	pause := time.NewTimer(0) // of acknowledgements
 	defer pause.Stop()
 	ready := false
+	var storing Progress
+	answer := make(chan error, 1) // of the one store under way: etcd may not answer for longer than the lease lives
+	underWay := false
+	defer func() {
+		if cancel(); underWay {
+			<-answer
+		}
+	}()
 	for {
-		if a := r.acked(); ready && a > stored {
-			if err := r.storeAck(ctx, lease, a); err != nil {
-				if errors.Is(err, ErrEdgeTaken) {
-					return err
-				}
-				r.cfg.Log.Warn("acknowledgement is not stored", "edge", r.info.ID, "err", err)
-			} else {
-				stored = a
-			}
-			ready = false
-			pause.Reset(ackInterval)
+		if at := r.progress(); ready && !at.equal(stored) {
+			ready, underWay, storing = false, true, at
+			go func() { answer <- r.store(ctx, lease, at) }()
 		}
 		select {
+		case err := <-answer:
+			underWay = false
+			switch {
+			case errors.Is(err, ErrEdgeTaken):
+				return err
+			case err != nil:
+				r.cfg.Log.Warn("acknowledgement is not stored", "edge", r.info.ID, "err", err)
+			default:
+				stored = storing
+			}
+			pause.Reset(ackInterval)
 		case <-ctx.Done():
 			return ctx.Err()
 		case _, ok := <-renewals:
@@ -235,7 +274,7 @@ func (r *Registration) hold(ctx context.Context, lease clientv3.LeaseID, rev, st
 			}
 		case <-pause.C:
 			ready = true
-		case <-r.acks:
+		case <-r.moved:
 		}
 	}
 }
@@ -249,20 +288,26 @@ func (r *Registration) displaced(resp clientv3.WatchResponse, ok bool, lease cli
 		if e.Type == clientv3.EventTypeDelete {
 			return fmt.Errorf("state: edge %s was removed from the database, or its lease ran out", r.info.ID)
 		}
-		if clientv3.LeaseID(e.Kv.Lease) != lease {
+		if string(e.Kv.Key) == liveKey(r.info.ID) && clientv3.LeaseID(e.Kv.Lease) != lease {
 			return fmt.Errorf("%w: %s", ErrEdgeTaken, r.info.ID)
 		}
 	}
 	return nil
 }
 
-func (r *Registration) storeAck(ctx context.Context, lease clientv3.LeaseID, revision int64) error {
+// store writes how far the edge is, while it is ours.
+func (r *Registration) store(ctx context.Context, lease clientv3.LeaseID, at Progress) error {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.TTL/3)
 	defer cancel()
+	value, err := json.Marshal(at)
+	if err != nil {
+		return err
+	}
+	key := liveKey(r.info.ID)
 	resp, err := r.client.Txn(ctx).
-		If(clientv3.Compare(clientv3.LeaseValue(edgeKey(r.info.ID)), "=", lease)).
-		Then(clientv3.OpPut(ackKey(r.info.ID), strconv.FormatInt(revision, 10), clientv3.WithLease(lease))).
-		Else(clientv3.OpGet(edgeKey(r.info.ID))).Commit()
+		If(clientv3.Compare(clientv3.LeaseValue(key), "=", lease)).
+		Then(clientv3.OpPut(key, string(value), clientv3.WithLease(lease))).
+		Else(clientv3.OpGet(key)).Commit()
 	if err != nil {
 		return err
 	}
@@ -277,7 +322,7 @@ func decodeEdge(key string, value []byte) (EdgeInfo, error) {
 	if err := json.Unmarshal(value, &i); err != nil {
 		return i, fmt.Errorf("%w: key %s: %w", ErrCodec, key, err)
 	}
-	if edgeKey(i.ID) != key {
+	if infoKey(i.ID) != key {
 		return i, fmt.Errorf("%w: key %s holds edge %q", ErrCodec, key, i.ID)
 	}
 	return i, i.check()

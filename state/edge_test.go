@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/weft-sdn/weft/topology"
 )
 
 func edgeInfo(id string) EdgeInfo {
@@ -18,7 +21,7 @@ func edgeInfo(id string) EdgeInfo {
 // untilView waits for a view with a property.
 func untilView(t *testing.T, s *Store, what string, ok func(*View) bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	found := false
 	if err := s.Watch(ctx, func(c Change) {
@@ -52,6 +55,13 @@ func TestEdgeComesAndGoes(t *testing.T) {
 	}
 	stop() // gives the lease back: gone at once, not after its 10 s
 	untilView(t, s, "no e1", lacksEdge("e1"))
+	if known := s.View().Known["e1"]; !cmp.Equal(edgeInfo("e1"), known, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })) {
+		t.Errorf("of an edge that is away, %+v is known", known)
+	}
+	if _, err := s.client.Delete(t.Context(), infoKey("e1")); err != nil { // an operator's hand
+		t.Fatal(err)
+	}
+	untilView(t, s, "nothing of e1", func(v *View) bool { _, ok := v.Known["e1"]; return !ok })
 	for _, bad := range []EdgeInfo{{}, {ID: "a/b"}, {ID: "x", VTEPs: []netip.Addr{addr("224.0.0.1")}}} {
 		if _, err := s.RegisterEdge(bad, EdgeConfig{}); err == nil {
 			t.Errorf("registers %+v", bad)
@@ -72,16 +82,21 @@ func TestWaitApplied(t *testing.T) {
 		regs = append(regs, r)
 	}
 	rev := apply(t, s, network)
-	regs[0].Ack(rev)
+	regs[0].Ack(rev, nil)
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	if err := s.WaitApplied(ctx, rev); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "by e2:") {
 		t.Errorf("e2 hasn't acknowledged: %v", err)
 	}
-	regs[1].Ack(rev)
-	regs[1].Ack(1) // late news changes nothing
+	regs[1].Ack(rev, nil)
+	regs[1].Ack(1, nil) // late news changes nothing
 	if err := s.WaitApplied(t.Context(), rev); err != nil {
 		t.Error(err)
+	}
+	lacks := []Lack{{"acme", "vport/acme/web", "no room"}}
+	for _, l := range [][]Lack{lacks, nil} { // without a new revision
+		regs[0].Ack(rev, l)
+		untilView(t, s, "what e1 lacks", func(v *View) bool { return slices.Equal(v.Edges["e1"].Lacks, l) && v.Edges["e1"].Applied == rev })
 	}
 }
 
@@ -95,13 +110,13 @@ func TestEdgeLeaseRunsOut(t *testing.T) {
 	}
 	t.Cleanup(func() { remote.Close() })
 	live, lost := make(chan struct{}, 8), make(chan error, 8)
-	r, err := NewRegistration(remote, edgeInfo("e1"), EdgeConfig{TTL: 2 * time.Second, Live: func() { live <- struct{}{} }, Lost: func(err error) { lost <- err }})
+	r, err := NewRegistration(remote, edgeInfo("e1"), EdgeConfig{TTL: 6 * time.Second, Live: func() { live <- struct{}{} }, Lost: func(err error) { lost <- err }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	running(t, r.Run)
 	within(t, live)
-	r.Ack(7)
+	r.Ack(7, nil)
 	untilView(t, s, "e1 at 7", func(v *View) bool { return v.Edges["e1"].Applied == 7 })
 	g.set(true)
 	if err := within(t, lost); err == nil || r.IsLive() {
@@ -128,7 +143,7 @@ func TestEdgeIsTakenOrRemoved(t *testing.T) {
 	defer cancel()
 	go func() { ended <- first.Run(ctx) }()
 	within(t, live)
-	if _, err := s.client.Delete(t.Context(), edgeKey("e1")); err != nil { // an operator's hand
+	if _, err := s.client.Delete(t.Context(), liveKey("e1")); err != nil { // an operator's hand
 		t.Fatal(err)
 	}
 	if err := within(t, lost); errors.Is(err, ErrEdgeTaken) {
@@ -150,4 +165,41 @@ func TestEdgeIsTakenOrRemoved(t *testing.T) {
 	if !next.IsLive() {
 		t.Error("the next registration is not live")
 	}
+}
+
+// TestQuestionGoesWithItsEdge: what an edge asked goes with its lease, so that nobody waits for what an agent that was killed asked; an answer stays.
+func TestQuestionGoesWithItsEdge(t *testing.T) {
+	s := embeddedStore(t)
+	apply(t, s, network)
+	live := make(chan struct{}, 1)
+	r, err := s.RegisterEdge(edgeInfo("e1"), EdgeConfig{Live: func() { live <- struct{}{} }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := running(t, r.Run)
+	within(t, live)
+	const port = flowVPortID(4)
+	answered, open := addr("10.1.0.9"), addr("2001:db8::9")
+	for _, a := range []netip.Addr{answered, open} {
+		for attempt := range uint8(2) {
+			if ask, _, _, err := s.AskNeighbour(t.Context(), port, a, attempt+1); err != nil || !ask {
+				t.Fatalf("%v: %v, %v", a, ask, err)
+			}
+		}
+	}
+	_, rev, err := s.LearnNeighbour(t.Context(), port, answered, mac(1), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wait(t, s, rev)
+	stop()
+	untilView(t, s, "the answer alone", func(v *View) bool {
+		_, asked := v.Topology.Neighbour(port, open)
+		m, known := v.Topology.Neighbour(port, answered)
+		return asked == topology.NeighbourAbsent && known == topology.NeighbourOK && m == mac(1)
+	})
+	if _, _, rev, err = s.AskNeighbour(t.Context(), port, open, 1); err != nil {
+		t.Fatalf("no edge is live: %v", err)
+	}
+	wait(t, s, rev)
 }

@@ -18,8 +18,8 @@ import (
 //	/weft/conf/<kind>/<tenant>/<name>         desired object, JSON
 //	/weft/meta/conf                           generation: written by every change of /weft/conf; appliers compare it
 //	/weft/meta/ids                            last id given to a vport or group; never decreases
-//	/weft/edge/<edge>                         live edge, JSON, leased
-//	/weft/ack/<edge>                          revision of the configuration that the edge has applied, decimal, leased
+//	/weft/edge/<edge>/info                    where the edge is, JSON; it stays while the edge is away
+//	/weft/edge/<edge>/live                    that it is alive, and how far it is, JSON, leased
 //
 // Derived from /weft/conf, in the transaction that changes it (compile.go): all about a device under one prefix, by ids, for those who need no more
 // than some devices (E7).
@@ -47,7 +47,6 @@ const (
 	ifacePrefix  = "/weft/iface/"
 	vportPrefix  = "/weft/vport/"
 	edgePrefix   = "/weft/edge/"
-	ackPrefix    = "/weft/ack/"
 	metaPrefix   = "/weft/meta/"
 	connPrefix   = "/weft/st/ct/"
 	inboxPrefix  = "/weft/inbox/"
@@ -95,8 +94,8 @@ func ifaceKey(edge, iface string, vlan uint16) string {
 	return edgeIfaces(edge) + url.PathEscape(iface) + "/" + strconv.FormatUint(uint64(vlan), 10)
 }
 
-func edgeKey(edge string) string { return edgePrefix + edge }
-func ackKey(edge string) string  { return ackPrefix + edge }
+func infoKey(edge string) string { return edgePrefix + edge + "/info" }
+func liveKey(edge string) string { return edgePrefix + edge + "/live" }
 
 // devicePrefix is what all keys of a device begin with.
 func devicePrefix(device topology.DeviceID) string {

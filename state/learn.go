@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
+
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/packet"
 	"github.com/weft-sdn/weft/topology"
@@ -144,7 +146,7 @@ func (s *Store) ForgetBridgeNeighbour(ctx context.Context, bridge topology.Devic
 
 // AskNeighbour notes that a router port is about to ask for an address, for the attempt-th time, counted from 1 (R4).
 // ask tells the caller to send the request: of all edges that call with the same attempt one is told so. If the neighbour is
-// known already, its MAC is returned.
+// known already, its MAC is returned. A question goes with the edge that asked it: an agent that is killed leaves none that nobody takes back.
 func (s *Store) AskNeighbour(ctx context.Context, port flow.VPortID, addr netip.Addr, attempt uint8) (ask bool, mac packet.MAC, revision int64, err error) {
 	if attempt == 0 || !learnable(addr) {
 		return false, mac, 0, fmt.Errorf("state: ask for %v, attempt %d: not something to ask for", addr, attempt)
@@ -153,17 +155,17 @@ func (s *Store) AskNeighbour(ctx context.Context, port flow.VPortID, addr netip.
 	if err != nil || router == 0 {
 		return false, mac, at, err
 	}
-	key, guard := neighKey(router, port, addr), portKey(router, port)
+	key, guard, lease := neighKey(router, port, addr), portKey(router, port), clientv3.LeaseID(s.lease.Load())
 	value := appendNeigh(nil, neighValue{attempts: attempt})
 	ask = true
-	res, err := s.settle(ctx, Op{Key: key, Guard: guard, Value: value}, func(res OpResult) (Op, bool) {
+	res, err := s.settle(ctx, Op{Key: key, Guard: guard, Value: value, Lease: lease}, func(res OpResult) (Op, bool) {
 		stored, err := decodeNeigh(res.Value)
 		if err == nil && (stored.known || stored.attempts >= attempt) {
 			ask, mac = false, stored.mac
 			return Op{}, false
 		}
 		ask, mac = true, packet.MAC{}
-		return Op{Key: key, Guard: guard, Value: value, Expect: res.ModRevision}, true
+		return Op{Key: key, Guard: guard, Value: value, Expect: res.ModRevision, Lease: lease}, true
 	})
 	return ask && res.Applied && err == nil, mac, res.Revision, err
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"strconv"
 	"strings"
 	"sync/atomic"
 
@@ -26,8 +25,8 @@ type batch struct {
 	binds  map[flow.VPortID]*Binding
 	hosts  map[string]topology.DeviceID // by place, at the edges that this store is for; 0: nothing is there any more
 	edges  map[string]*EdgeInfo
-	acks   map[string]int64
-	conf   int64 // revision of the generation, if it changed
+	live   map[string]*Progress // nil: not any more
+	conf   int64                // revision of the generation, if it changed
 	fdb    []fdbChange
 	told   []conntrack.Key
 	before *topology.Snapshot
@@ -37,7 +36,7 @@ type batch struct {
 func (s *Store) deliver(b Batch) error {
 	old := s.view.Load()
 	m := batch{
-		binds: map[flow.VPortID]*Binding{}, hosts: map[string]topology.DeviceID{}, edges: map[string]*EdgeInfo{}, acks: map[string]int64{},
+		binds: map[flow.VPortID]*Binding{}, hosts: map[string]topology.DeviceID{}, edges: map[string]*EdgeInfo{}, live: map[string]*Progress{},
 		before: old.Topology,
 	}
 	for _, p := range b.Dropped {
@@ -50,7 +49,7 @@ func (s *Store) deliver(b Batch) error {
 			s.log.Warn("value in the database is not understood", "key", e.Key, "err", err)
 		}
 	}
-	v := &View{Revision: b.Revision, Whole: old.Whole, Conf: old.Conf, Topology: old.Topology, Bindings: old.Bindings.with(m.binds), Edges: old.Edges}
+	v := &View{Revision: b.Revision, Whole: old.Whole, Conf: old.Conf, Topology: old.Topology, Bindings: old.Bindings.with(m.binds), Edges: old.Edges, Known: old.Known}
 	var deps []topology.Dep
 	if m.hasTopology() {
 		v.Topology, deps = old.Topology.With(m.topo)
@@ -62,9 +61,9 @@ func (s *Store) deliver(b Batch) error {
 	if s.loader.took(b, &m, v.Topology) {
 		v.Whole, v.Conf = b.Revision, s.reader.conf
 	}
-	edges := len(m.edges)+len(m.acks) > 0
+	edges := len(m.edges)+len(m.live) > 0
 	if edges {
-		v.Edges = m.newEdges(old.Edges)
+		v.Known, v.Edges = m.newEdges(old.Known, old.Edges)
 	}
 	s.learnt.observe(m.fdb)
 	s.publish(v, deps, m.told, edges)
@@ -266,43 +265,50 @@ func (m *batch) addObject(e Event) error {
 }
 
 func (m *batch) addEdge(e Event) error {
-	if id, ok := strings.CutPrefix(e.Key, ackPrefix); ok {
-		if e.Deleted {
-			m.acks[id] = 0
-			return nil
+	id, what, _ := strings.Cut(strings.TrimPrefix(e.Key, edgePrefix), "/")
+	switch {
+	case what == "live" && e.Deleted:
+		m.live[id] = nil
+	case what == "live":
+		var at Progress
+		if err := json.Unmarshal(e.Value, &at); err != nil {
+			return fmt.Errorf("%w: key %s: %w", ErrCodec, e.Key, err)
 		}
-		n, err := strconv.ParseInt(string(e.Value), 10, 64)
-		if err == nil {
-			m.acks[id] = n
-		}
-		return err
-	}
-	id := strings.TrimPrefix(e.Key, edgePrefix)
-	if e.Deleted {
+		m.live[id] = &at
+	case e.Deleted:
 		m.edges[id] = nil
-		return nil
-	}
-	info, err := decodeEdge(e.Key, e.Value)
-	if err == nil {
+	default:
+		info, err := decodeEdge(e.Key, e.Value)
+		if err != nil {
+			return err
+		}
 		m.edges[id] = &info
 	}
-	return err
+	return nil
 }
 
-func (m *batch) newEdges(old map[string]Edge) map[string]Edge {
-	edges := maps.Clone(old)
+// newEdges returns the edges that are known, and of these the live ones.
+func (m *batch) newEdges(known map[string]EdgeInfo, live map[string]Edge) (map[string]EdgeInfo, map[string]Edge) {
+	known, live = maps.Clone(known), maps.Clone(live)
 	for id, info := range m.edges {
 		if info == nil {
-			delete(edges, id)
-		} else {
-			edges[id] = Edge{EdgeInfo: *info, Applied: edges[id].Applied}
+			delete(known, id)
+			delete(live, id)
+			continue
+		}
+		known[id] = *info
+		if e, ok := live[id]; ok {
+			e.EdgeInfo = *info
+			live[id] = e
 		}
 	}
-	for id, applied := range m.acks {
-		if e, ok := edges[id]; ok {
-			e.Applied = applied
-			edges[id] = e
+	for id, at := range m.live {
+		info, ok := known[id]
+		if at == nil || !ok {
+			delete(live, id)
+			continue
 		}
+		live[id] = Edge{info, *at}
 	}
-	return edges
+	return known, live
 }

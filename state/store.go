@@ -49,6 +49,7 @@ type Store struct {
 
 	reader reader // owned by the watcher's goroutine
 	view   atomic.Pointer[View]
+	lease  atomic.Int64 // of the edge that this process registered last; 0: none is live
 	learnt learnt
 
 	mu          sync.Mutex
@@ -97,7 +98,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		watch = s.embedded.watchClient()
 	}
 	s.run = 1 + rand.Int64N(1<<62)
-	prefixes := []string{metaPrefix, fabricPrefix, edgePrefix, ackPrefix, inboxOf(s.run)}
+	prefixes := []string{metaPrefix, fabricPrefix, edgePrefix, inboxOf(s.run)}
 	for _, edge := range cfg.Edges {
 		prefixes = append(prefixes, edgeIfaces(edge))
 	}
@@ -108,7 +109,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	s.loader = newLoader(s.watcher, &cfg)
 	s.reader.known = map[string]map[string]int64{}
 	s.learnt.init(cfg.Now)
-	s.view.Store(&View{Topology: new(topology.Snapshot), Bindings: new(Bindings), Edges: map[string]Edge{}})
+	s.view.Store(&View{Topology: new(topology.Snapshot), Bindings: new(Bindings), Edges: map[string]Edge{}, Known: map[string]EdgeInfo{}})
 	return s, nil
 }
 
@@ -160,5 +161,9 @@ func (s *Store) RegisterEdge(info EdgeInfo, cfg EdgeConfig) (*Registration, erro
 	if cfg.Log == nil {
 		cfg.Log = s.log
 	}
-	return NewRegistration(s.client, info, cfg)
+	r, err := NewRegistration(s.client, info, cfg)
+	if err == nil {
+		r.lease = &s.lease
+	}
+	return r, err
 }

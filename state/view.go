@@ -19,6 +19,8 @@ type View struct {
 	Topology *topology.Snapshot
 	Bindings *Bindings       // of the vports in Topology
 	Edges    map[string]Edge // live ones
+	// Known has where edges are, or were when they were last alive: their targets forward while their agents are away.
+	Known map[string]EdgeInfo
 }
 
 // Change is what a subscriber is told: the newest view, and what differs from the one it was told before.
@@ -26,7 +28,7 @@ type Change struct {
 	View  *View
 	Deps  []topology.Dep  // changed; in no order
 	All   bool            // anything may have changed: the first call, or the subscriber was too far behind
-	Edges bool            // Edges differs
+	Edges bool            // Edges or Known differs
 	Told  []conntrack.Key // connections that another process changed and wants this one to look at; see Store.Heard
 }
 

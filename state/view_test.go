@@ -159,7 +159,7 @@ func TestBadValuesAreSkipped(t *testing.T) {
 	s := embeddedStore(t)
 	apply(t, s, network)
 	for k, v := range map[string]string{
-		fdbKey(1, mac(1)): "?", portKey(1, 5): "{", bindKey(1, 5): "null", edgeKey("e"): "[]", ackKey("e"): "x",
+		fdbKey(1, mac(1)): "?", portKey(1, 5): "{", bindKey(1, 5): "null", infoKey("e"): "[]", liveKey("e"): "x",
 		fabricPrefix + "nonsense": "", recordPrefix(1, recordFDB) + "x": "", recordPrefix(1, recordARP) + "zz": "", selfKey(2): string(appendFDB(nil, fdbValue{vport: 6})),
 	} {
 		if _, err := s.client.Put(t.Context(), k, v); err != nil {
@@ -184,15 +184,15 @@ func FuzzStoredValues(f *testing.F) {
 	f.Add(portKey(1, 7), []byte(`{"kind":"VPort","metadata":{"name":"vm1","tenant":"acme"},"spec":{"device":"bridge/web"},"status":{"id":7}}`))
 	f.Add(bindKey(1, 5), []byte(`{"vport":5,"device":1,"edge":"e1","interface":"eth1"}`))
 	f.Add(ifaceKey("e1", "eth1", 0), []byte(`{"vport":5,"device":1,"edge":"e1","interface":"eth1"}`))
-	f.Add(edgeKey("e1"), []byte(`{"id":"e1","vteps":["192.0.2.1","2001:db8::1"]}`))
-	f.Add(ackKey("e1"), []byte("12"))
+	f.Add(infoKey("e1"), []byte(`{"id":"e1","vteps":["192.0.2.1","2001:db8::1"]}`))
+	f.Add(liveKey("e1"), []byte(`{"applied":12,"lacks":[{"tenant":"acme","object":"vport/acme/web","why":"no room"}]}`))
 	f.Add(neighKey(2, 5, addr("10.0.0.1")), appendNeigh(nil, neighValue{attempts: 1}))
 	f.Fuzz(func(t *testing.T, key string, value []byte) {
-		m := batch{binds: map[flowVPortID]*Binding{}, hosts: map[string]topology.DeviceID{}, edges: map[string]*EdgeInfo{}, acks: map[string]int64{}, before: new(topology.Snapshot)}
+		m := batch{binds: map[flowVPortID]*Binding{}, hosts: map[string]topology.DeviceID{}, edges: map[string]*EdgeInfo{}, live: map[string]*Progress{}, before: new(topology.Snapshot)}
 		_ = m.add(Event{Key: key, Value: value, ModRevision: 1})
 		_ = m.add(Event{Key: key, Deleted: true, ModRevision: 2})
 		snap, _ := new(topology.Snapshot).With(m.topo)
 		_ = dump(snap)
-		_ = m.newEdges(map[string]Edge{})
+		_, _ = m.newEdges(map[string]EdgeInfo{}, map[string]Edge{})
 	})
 }

@@ -78,7 +78,7 @@ func (d *database) change(cmd *cobra.Command, dryRun bool, w *waiting, put []*to
 		if err := printSteps(cmd.OutOrStdout(), steps, dryRun); err != nil || dryRun || !w.on {
 			return err
 		}
-		return watch(ctx, store, func(store *state.Store) error { return w.wait(ctx, cmd, store, rev) })
+		return watch(ctx, store, func(store *state.Store) error { return w.wait(ctx, cmd, store, rev, tenantsOf(put, del)) })
 	})
 }
 
@@ -111,8 +111,20 @@ func (w *waiting) flags(cmd *cobra.Command) {
 	cmd.Flags().DurationVar(&w.timeout, "timeout", time.Minute, "how long --wait waits")
 }
 
-// wait waits until the live edges have applied a revision; its error says which have not, and where they are.
-func (w *waiting) wait(ctx context.Context, cmd *cobra.Command, store *state.Store, rev int64) error {
+// tenantsOf are the tenants of what is changed.
+func tenantsOf(put []*topology.Object, del []topology.Ref) map[string]bool {
+	tenants := map[string]bool{}
+	for _, o := range put {
+		tenants[o.Ref().Tenant] = true
+	}
+	for _, r := range del {
+		tenants[r.Tenant] = true
+	}
+	return tenants
+}
+
+// wait waits until the live edges have applied a revision; its error says which have not, and where they are, or what of the tenants' they can not do.
+func (w *waiting) wait(ctx context.Context, cmd *cobra.Command, store *state.Store, rev int64, tenants map[string]bool) error {
 	limit, cancel := context.WithTimeout(ctx, w.timeout)
 	defer cancel()
 	if err := store.WaitApplied(limit, rev); err != nil {
@@ -128,8 +140,28 @@ func (w *waiting) wait(ctx context.Context, cmd *cobra.Command, store *state.Sto
 		slices.Sort(behind)
 		return fmt.Errorf("revision %d is stored, but after %v not applied by %s; weft edges shows where they are", rev, w.timeout, strings.Join(behind, ", "))
 	}
-	_, err := fmt.Fprintf(cmd.OutOrStdout(), "revision %d: %s\n", rev, appliedText(store.View()))
-	return err
+	v := store.View()
+	if _, err := fmt.Fprintf(cmd.OutOrStdout(), "revision %d: %s\n", rev, appliedText(v)); err != nil {
+		return err
+	}
+	if lacks := lacksOf(v, tenants); len(lacks) > 0 {
+		return fmt.Errorf("not all of it can be done:\n  %s", strings.Join(lacks, "\n  "))
+	}
+	return nil
+}
+
+// lacksOf says what of these tenants' edges can not do, in order.
+func lacksOf(v *state.View, tenants map[string]bool) []string {
+	var out []string
+	for id, e := range v.Edges {
+		for _, l := range e.Lacks {
+			if l.Tenant == "" || tenants[l.Tenant] {
+				out = append(out, "edge "+id+": "+l.String())
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // appliedText says how many edges have what was waited for, and which will only when they are live.
@@ -143,7 +175,7 @@ func appliedText(v *state.View) string {
 	}
 	var away []string
 	for _, e := range edgeRows(v) {
-		if e.State == edgeAway {
+		if e.State == edgeAway && e.VPorts > 0 {
 			away = append(away, e.ID)
 		}
 	}

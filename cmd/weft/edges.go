@@ -17,13 +17,14 @@ import (
 const (
 	edgeCurrent = "current"
 	edgeBehind  = "behind"
+	edgeLacking = "lacking"
 	edgeAway    = "away"
 )
 
 // edgeRow is what `weft edges` tells of an edge.
 type edgeRow struct {
 	ID      string   `json:"id"`
-	State   string   `json:"state"`           // current, behind, or away: bindings name it, and it is not live
+	State   string   `json:"state"`           // current, lacking, behind, or away: known or named by bindings, and not live
 	Applied int64    `json:"applied"`         // revision that it has acknowledged
 	Wanted  int64    `json:"wanted"`          // revision of the last change of the network
 	VPorts  int      `json:"vports"`          // bound there
@@ -32,6 +33,7 @@ type edgeRow struct {
 	MTU     int      `json:"mtu,omitempty"` // of its underlay, bytes of IP
 	Version string   `json:"version,omitempty"`
 	Status  string   `json:"status,omitempty"` // where its agent's status server is
+	Lacks   []string `json:"lacks,omitempty"`  // what it can not do, and why
 }
 
 func newEdges() *cobra.Command {
@@ -40,11 +42,12 @@ func newEdges() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "edges",
 		Short: "Show the edges, and which are behind",
-		Long: `Show every edge that is live or that a binding names, one a line.
+		Long: `Show every edge that is known or that a binding names, one a line.
 
   current   it has applied the last change of the network
+  lacking   it has, but for what it can not do: -o json says what, and why
   behind    it has not yet: APPLIED is the revision that it has / the wanted one
-  away      bindings name it, and no agent holds its lease
+  away      no agent holds its lease; its target may forward all the same
 
 TUNNEL is the encapsulation that others use towards it, VTEPS are the addresses.`,
 		Example: `  weft edges
@@ -67,15 +70,24 @@ TUNNEL is the encapsulation that others use towards it, VTEPS are the addresses.
 // edgeRows are the edges of a view, and those that its bindings name, in order of id.
 func edgeRows(v *state.View) []edgeRow {
 	rows := map[string]*edgeRow{}
-	for id, e := range v.Edges {
-		r := &edgeRow{ID: id, State: edgeCurrent, Applied: e.Applied, Encaps: e.Encaps, MTU: e.MTU, Version: e.Version, Status: e.Status}
-		if e.Applied < v.Conf {
-			r.State = edgeBehind
-		}
-		for _, a := range e.VTEPs {
+	for id, info := range v.Known {
+		r := &edgeRow{ID: id, State: edgeAway, Encaps: info.Encaps, MTU: info.MTU, Version: info.Version}
+		for _, a := range info.VTEPs {
 			r.VTEPs = append(r.VTEPs, a.String())
 		}
 		rows[id] = r
+	}
+	for id, e := range v.Edges {
+		r := rows[id]
+		r.State, r.Applied, r.Status = edgeCurrent, e.Applied, e.Status
+		if e.Applied < v.Conf {
+			r.State = edgeBehind
+		} else if len(e.Lacks) > 0 {
+			r.State = edgeLacking
+		}
+		for _, l := range e.Lacks {
+			r.Lacks = append(r.Lacks, l.String())
+		}
 	}
 	for b := range v.Bindings.All() {
 		if rows[b.Edge] == nil {
