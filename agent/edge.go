@@ -22,6 +22,7 @@ import (
 type edgeAgent interface {
 	Run(context.Context) error
 	Ready() <-chan struct{} // closed while the target holds what the network asks for
+	TargetError() error     // why it is not, as far as that is known
 	Stats() engine.Stats
 	Flows(context.Context) ([]engine.Flow, error)
 }
@@ -171,6 +172,9 @@ func (r *runner) status(v *state.View) EdgeStatus {
 			}
 		default:
 			s.State = NoTarget
+			if err := agent.TargetError(); err != nil {
+				s.Error = err.Error()
+			}
 		}
 	}
 	return s

@@ -171,6 +171,7 @@ func TestRunWaits(t *testing.T) {
 
 	startDatabase(t, db)
 	untilState(t, client, "nic1", NoTarget)
+	untilReady(t, client, "edge nic1: no target: ", "dial unix")
 	stopSwitch := startSwitch(t, dir, "unix:"+dir+"/sw", cli.TLS{})
 	untilState(t, client, "nic1", Serving)
 	if status, body := read(t, client, pathReady); status != http.StatusOK || body != "ok\n" {
@@ -181,6 +182,17 @@ func TestRunWaits(t *testing.T) {
 	untilState(t, client, "nic1", NoTarget)
 	startSwitch(t, dir, "unix:"+dir+"/sw", cli.TLS{})
 	untilState(t, client, "nic1", Serving)
+}
+
+// untilReady waits until the answer for readiness begins with a text and contains another.
+func untilReady(t *testing.T, client *Client, begin, contains string) {
+	t.Helper()
+	until(t, func() string {
+		if _, body := read(t, client, pathReady); !strings.HasPrefix(body, begin) || !strings.Contains(body, contains) {
+			return fmt.Sprintf("ready: %q, want %q… with %q", body, begin, contains)
+		}
+		return ""
+	})
 }
 
 // read gets a path as it is.

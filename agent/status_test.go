@@ -34,6 +34,7 @@ func (f *fake) Run(ctx context.Context) error {
 	}
 }
 func (f *fake) Ready() <-chan struct{} { return f.ready }
+func (*fake) TargetError() error       { return errors.New("it is off") }
 func (*fake) Stats() engine.Stats      { return engine.Stats{Flows: 3} }
 func (*fake) Flows(ctx context.Context) ([]engine.Flow, error) {
 	return nil, errors.New("the target is away")
@@ -52,7 +53,7 @@ func TestRunnerStartsAgain(t *testing.T) {
 			if got := made.Load(); got != n {
 				t.Fatalf("made %d agents, want %d", got, n)
 			}
-			if st := r.status(new(state.View)); st.State != NoTarget || st.Flows != 3 {
+			if st := r.status(new(state.View)); st.State != NoTarget || st.Flows != 3 || st.Error != "it is off" {
 				t.Errorf("while it runs: %+v", st)
 			}
 			f.ends <- errors.New("boom")

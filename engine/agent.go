@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -62,7 +63,8 @@ type Agent struct {
 	mail    *mailbox
 	fields  metaFields
 	counts  counts
-	core    *core // owned by decide
+	core    *core                 // owned by decide
+	trouble atomic.Pointer[error] // what ended the session's last term; nil: it is ready, or never was
 
 	mu       sync.Mutex
 	progress chan struct{} // closed and made anew when reached changes

@@ -255,14 +255,16 @@ func (c *core) unrepaired() {
 }
 
 // turn is the session's state callback.
-func (a *Agent) turn(s p4rt.State, _ error) {
+func (a *Agent) turn(s p4rt.State, cause error) {
 	switch s {
 	case p4rt.Ready:
+		a.trouble.Store(nil)
 		a.mail.post(func() {
 			a.core.serve()
 			a.core.missedIdle()
 		})
 	case p4rt.Disconnected, p4rt.Backup:
+		a.trouble.Store(&cause)
 		a.mail.post(func() {
 			t := &a.core.target
 			t.term, t.drained = away, nil

@@ -27,11 +27,9 @@ func labCondition(name string) (bool, error) {
 	return false, fmt.Errorf("there is no condition %q", name)
 }
 
-// TestKilledLab: processes of a lab that is killed end, too.
-func TestKilledLab(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("only Linux ends the children of a process that is killed")
-	}
+// startDev runs weft dev with processes of its own. It is killed at the end of the test.
+func startDev(t *testing.T) (*exec.Cmd, *buffer) {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "weft") // short, for the path of a socket
 	if err != nil {
 		t.Fatal(err)
@@ -43,10 +41,19 @@ func TestKilledLab(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	return cmd, out
+}
+
+// TestKilledLab: processes of a lab that is killed end, too.
+func TestKilledLab(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux ends the children of a process that is killed")
+	}
+	cmd, out := startDev(t)
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
 		left, _ := filepath.Glob(filepath.Join(os.TempDir(), fmt.Sprintf("weft-lab-%d-*", cmd.Process.Pid)))
 		for _, one := range left {
 			os.RemoveAll(one)
@@ -117,18 +124,7 @@ func TestLostProcess(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("children are looked up in Linux's /proc")
 	}
-	dir, err := os.MkdirTemp("", "weft")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	cmd := exec.Command("weft", "dev", "--processes", "--listen", "unix://"+dir+"/e")
-	out := new(buffer)
-	cmd.Stdout, cmd.Stderr = out, out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	cmd, out := startDev(t)
 	until(t, func() (bool, string) { return strings.Contains(out.String(), "ctrl-C ends it"), out.String() })
 	children := childrenOf(t, cmd.Process.Pid)
 	for _, pid := range children {

@@ -168,7 +168,13 @@ func (p *Printer) verdict(r scenario.Report) {
 	lines := wrap(word+text, p.style.width())
 	lines[0] = p.style.paint(color, word) + strings.TrimPrefix(lines[0], word)
 	fmt.Fprintf(p.w, "\n%s\n", strings.Join(lines, "\n"))
+	if !r.OK {
+		p.indented(0, closer, faint)
+	}
 }
+
+// closer says what to do about a failure.
+const closer = "To look closer, run it again with --pcap DIR (what was on each cable) or --verbose (what agents and targets log); docs/lab.md has more under \"When a leg fails\"."
 
 // figure prints a number with the digits that matter.
 func figure(v float64) string {

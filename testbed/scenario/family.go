@@ -54,35 +54,12 @@ func (t Target) narrow(own *Family, f Family) bool {
 	return ok
 }
 
-func (p Ping) only(f Family) (Op, bool) {
-	ok := p.To.narrow(&p.Family, f)
-	return p, ok
-}
-
-func (t Traceroute) only(f Family) (Op, bool) {
-	ok := t.To.narrow(&t.Family, f)
-	return t, ok
-}
-
-func (t TCP) only(f Family) (Op, bool) {
-	ok := t.To.narrow(&t.Family, f)
-	return t, ok
-}
-
-func (h HTTP) only(f Family) (Op, bool) {
-	ok := h.To.narrow(&h.Family, f)
-	return h, ok
-}
-
-func (u UDP) only(f Family) (Op, bool) {
-	ok := u.To.narrow(&u.Family, f)
-	return u, ok
-}
-
-func (t Trace) only(f Family) (Op, bool) {
-	ok := t.To.narrow(&t.Family, f)
-	return t, ok
-}
+func (p Ping) only(f Family) (Op, bool)       { ok := p.To.narrow(&p.Family, f); return p, ok }
+func (t Traceroute) only(f Family) (Op, bool) { ok := t.To.narrow(&t.Family, f); return t, ok }
+func (t TCP) only(f Family) (Op, bool)        { ok := t.To.narrow(&t.Family, f); return t, ok }
+func (h HTTP) only(f Family) (Op, bool)       { ok := h.To.narrow(&h.Family, f); return h, ok }
+func (u UDP) only(f Family) (Op, bool)        { ok := u.To.narrow(&u.Family, f); return u, ok }
+func (t Trace) only(f Family) (Op, bool)      { ok := t.To.narrow(&t.Family, f); return t, ok }
 
 func (s Sweep) only(f Family) (Op, bool) { return s, s.Family.includes(f) }
 

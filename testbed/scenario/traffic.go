@@ -77,22 +77,23 @@ func orUnexpected(err error) error {
 
 // TCP implements Hosts.
 func (m *Machines) TCP(ctx context.Context, t TCP) (Measured, error) {
-	var took Measured
-	err := m.each(ctx, t.From, t.To, t.Family, t.Outcome, t.Within, service{"sink", t.To.Port}, func(ctx context.Context, from *machine, to netip.AddrPort) error {
-		result, err := from.PushAt(ctx, to, t.Bytes, t.Pace)
-		if took.First == 0 {
-			took.First = result.Connected
-		}
-		return err
+	return m.transfer(ctx, t, "sink", func(ctx context.Context, from *machine, to netip.AddrPort) (host.Transfer, error) {
+		return from.PushAt(ctx, to, t.Bytes, t.Pace)
 	})
-	return took, err
 }
 
 // HTTP implements Hosts.
 func (m *Machines) HTTP(ctx context.Context, h HTTP) (Measured, error) {
+	return m.transfer(ctx, TCP(h), "http", func(ctx context.Context, from *machine, to netip.AddrPort) (host.Transfer, error) {
+		return from.FetchAt(ctx, to, h.Bytes, h.Pace)
+	})
+}
+
+// transfer moves bytes between a host and a service, in the way of move.
+func (m *Machines) transfer(ctx context.Context, t TCP, proto string, move func(context.Context, *machine, netip.AddrPort) (host.Transfer, error)) (Measured, error) {
 	var took Measured
-	err := m.each(ctx, h.From, h.To, h.Family, h.Outcome, h.Within, service{"http", h.To.Port}, func(ctx context.Context, from *machine, to netip.AddrPort) error {
-		result, err := from.FetchAt(ctx, to, h.Bytes, h.Pace)
+	err := m.each(ctx, t.From, t.To, t.Family, t.Outcome, t.Within, service{proto, t.To.Port}, func(ctx context.Context, from *machine, to netip.AddrPort) error {
+		result, err := move(ctx, from, to)
 		if took.First == 0 {
 			took.First = result.Connected
 		}
