@@ -17,7 +17,6 @@ type ctx struct {
 	big  []big.Int // scratch of wide arithmetic
 
 	frame  []byte // the packet as it entered the parser
-	parsed int    // bytes of frame that the parser consumed
 	arrive int    // length on arrival, for meters and counters
 	limit  int    // truncate: largest frame on output
 	trim   int    // bytes cut off the payload's end (truncated clones)
@@ -49,6 +48,7 @@ func newCtx(m *Machine) *ctx {
 	p := m.prog
 	f := make([]uint64, maxFrameSlots)
 	copy(f[p.temp0+maxTemps:], p.consts)
+	f[seedSlot], f[seedSlot+1] = m.hashSeed, secondSeed(m.hashSeed)
 	return &ctx{m: m, prog: p, f: f, vb: make([]byte, p.varBytes),
 		key: make([]uint64, max(8, p.maxKey)), mkey: make([]uint64, max(8, p.maxKey)),
 		big: make([]big.Int, p.nbig),
@@ -61,11 +61,14 @@ func newCtx(m *Machine) *ctx {
 // valid header.
 func (c *ctx) start(frame []byte) {
 	clear(c.f[:c.prog.slots])
-	c.frame, c.parsed, c.trim = frame, 0, 0
-	c.f[lengthSlot], c.arrive = uint64(len(frame)), len(frame)
+	c.frame, c.trim, c.arrive = frame, 0, len(frame)
+	c.f[lengthSlot], c.f[frameSlot], c.f[parsedSlot] = uint64(len(frame)), uint64(len(frame)), 0
 	c.limit = maxFrame
 	c.request()
 }
+
+// ahead is what the parser has not consumed.
+func (c *ctx) ahead() []byte { return c.frame[c.f[parsedSlot]:] }
 
 // request forgets what primitives asked for.
 func (c *ctx) request() {
@@ -80,8 +83,8 @@ const maxFrame = 1 << 30
 func (c *ctx) copyFrom(o *ctx) {
 	copy(c.f[:c.prog.slots], o.f)
 	copy(c.vb, o.vb)
-	c.frame, c.parsed, c.trim = o.frame, o.parsed, o.trim
-	c.f[lengthSlot] = o.f[lengthSlot]
+	c.frame, c.trim = o.frame, o.trim
+	copy(c.f[parsedSlot:], o.f[parsedSlot:])
 	c.arrive, c.limit, c.now = o.arrive, o.limit, o.now
 	c.request()
 }

@@ -21,7 +21,7 @@ func (l *loader) generate() {
 	x.egress = uint32(g.control(l.p.egress))
 	g.link()
 	if !l.interpret {
-		x.native()
+		x.native(l.p)
 	}
 	for _, a := range l.p.actions {
 		a.body = nil

@@ -53,14 +53,18 @@ func hashWords(key []uint64, seed uint64) uint64 {
 // hash2 mixes two words. The products of words that an adversary chooses are
 // not small: what they are changed by is unknown.
 func hash2(a, b, seed uint64) uint64 {
-	hi, lo := bits.Mul64(a^seed, b^(seed*0x9e3779b97f4a7c15|1))
+	hi, lo := bits.Mul64(a^seed, b^secondSeed(seed))
 	h := hi ^ lo
-	hi, lo = bits.Mul64(h, 0xa0761d6478bd642f)
+	hi, lo = bits.Mul64(h, hashFactor)
 	if h = hi ^ lo; h < minHash {
 		h += minHash
 	}
 	return h
 }
+
+const hashFactor = 0xa0761d6478bd642f
+
+func secondSeed(seed uint64) uint64 { return seed*0x9e3779b97f4a7c15 | 1 }
 
 func sameKey(words, key []uint64) bool {
 	for i, v := range key {

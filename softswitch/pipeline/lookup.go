@@ -1,9 +1,18 @@
 package pipeline
 
-// apply looks the packet up, counts, and returns where the code goes on.
-func (t *Table) apply(c *ctx) uint32 {
+// apply looks the packet up, counts, and returns where the code goes on. keyed: machine
+// code has left a short key and its hash in keySlot.
+func (t *Table) apply(c *ctx, keyed bool) uint32 {
 	d := t.d
-	e := t.lookup(c)
+	var e *entry
+	if keyed {
+		if a := t.only.index.cur.Load(); a != nil {
+			f := (*slots)(c.f)
+			e = a.find2(f[keySlot], f[keySlot+1], d.words, f[keySlot+2])
+		}
+	} else {
+		e = t.lookup(c)
+	}
 	hit := e != nil
 	if !hit {
 		e = t.def.Load()
@@ -24,7 +33,13 @@ func (t *Table) apply(c *ctx) uint32 {
 	case act < 0:
 		return d.missNone
 	}
-	copy(c.f[c.prog.slots:c.prog.temp0], params)
+	if f := c.f[c.prog.slots:]; len(params) <= 4 {
+		for i, v := range params { // cheaper than a call
+			f[i] = v
+		}
+	} else {
+		copy(f[:maxParams], params)
+	}
 	if hit {
 		return d.hitCode[act]
 	}

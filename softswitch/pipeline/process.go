@@ -223,7 +223,7 @@ func (c *ctx) cut(limit int) {
 }
 
 // payload is what the parser did not consume.
-func (c *ctx) payload() []byte { return c.frame[c.parsed : len(c.frame)-c.trim] }
+func (c *ctx) payload() []byte { return c.frame[c.f[parsedSlot] : len(c.frame)-c.trim] }
 
 func (c *ctx) sendDigest() {
 	d := c.prog.digests[c.digest]
@@ -298,6 +298,13 @@ func (c *ctx) deparseFrame() []byte {
 	}
 	out := c.out[:cap(c.out)]
 	f := (*slots)(c.f)
+	if entry := c.prog.code.deparse; entry != 0 {
+		if r := callNative(entry, f, c.bytes(), &out[0]); r != stopped {
+			n = int(r)
+			n += copy(out[n:], payload)
+			return out[:min(n, c.limit)]
+		}
+	}
 	for list := c.prog.deparse; len(list) > 0; list = list[1:] {
 		if e := &list[0]; f[e.valid&slotMask] != 0 {
 			n += c.emitHeader(e.h, out[n:])

@@ -144,7 +144,9 @@ func TestUnions(t *testing.T) {
 	member := func(u any, i int) m {
 		return m{"type": "expression", "value": m{"op": "access_union_header", "left": u, "right": i}}
 	}
-	field := func(h any, i int) m { return m{"type": "expression", "value": m{"op": "access_field", "left": h, "right": i}} }
+	field := func(h any, i int) m {
+		return m{"type": "expression", "value": m{"op": "access_field", "left": h, "right": i}}
+	}
 	h := choice(t, a,
 		list(pr("assign", fld("c", "i"), ex("b2d", nil, ex("valid_union", nil, elem)))),
 		list(pr("assign", field(member(elem, 1), 1), hex("0x77"))),
