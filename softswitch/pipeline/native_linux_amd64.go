@@ -38,6 +38,13 @@ func (x *code) native(p *Program) {
 	}
 	a.at[len(x.ins)] = len(a.text)
 	a.deparser(p.deparse)
+	calcs := map[*calc]int{}
+	for _, k := range p.calcs {
+		if k.chunked() {
+			calcs[k] = len(a.text)
+			a.input(k)
+		}
+	}
 	for _, j := range a.jumps {
 		binary.LittleEndian.PutUint32(a.text[j.from:], uint32(a.at[j.to]-j.from-4))
 	}
@@ -57,6 +64,9 @@ func (x *code) native(p *Program) {
 		}
 	}
 	x.deparse = base + uintptr(a.at[len(x.ins)])
+	for k, at := range calcs {
+		k.entry = base + uintptr(at)
+	}
 	x.memory = &memory
 	runtime.AddCleanup(x.memory, func(m []byte) { _ = unix.Munmap(m) }, memory)
 }

@@ -243,6 +243,46 @@ func (a *assembler) deparser(order []emitted) {
 	a.bytes(0xc3)
 }
 
+// input writes the input of a calculation to R10 and returns its length.
+func (a *assembler) input(k *calc) {
+	a.both(opMove, regR10, regR9)
+	for i := range k.items {
+		it := &k.items[i]
+		absent := -1
+		if it.guard != nil {
+			a.slot(uint16(it.guard.vslot), 0x48, 0x83, 0xbf) // CMP [valid], 0
+			a.bytes(0)
+			absent = a.ahead(0x0f, 0x84) // JE
+		}
+		a.deposit(it.chunks, it.n)
+		k.most += it.n
+		if absent >= 0 {
+			a.land(absent)
+		}
+	}
+	a.both(opMove, regR10, regAX)
+	a.both(opSubs, regR9, regAX)
+	a.bytes(0xc3)
+}
+
+// deposit writes chunks, n bytes in all, to R10, and moves it.
+func (a *assembler) deposit(chunks []chunk, n int) {
+	for i := range chunks {
+		c := &chunks[i]
+		a.gather(c)
+		a.shifts(true, regCX, int(64-8*c.n))
+		a.swap(regCX)
+		a.memory(true, regCX, regR10, c.off, 0x89)
+	}
+	a.advance(n)
+}
+
+// advance moves R10.
+func (a *assembler) advance(n int) {
+	a.bytes(rex(true, 0, regR10), 0x81, 0xc0|byte(regR10&7)) // ADD R10, n
+	a.imm32(uint32(n))
+}
+
 // emit writes one header that is valid.
 func (a *assembler) emit(h *header) {
 	if h.vl != nil {
@@ -259,21 +299,14 @@ func (a *assembler) emit(h *header) {
 		for i := range h.store {
 			a.patch(&h.store[i])
 		}
+		a.advance(h.preLen)
 		end = a.ahead(0xe9)
 		a.land(fresh)
 	}
-	for i := range h.pre {
-		c := &h.pre[i]
-		a.gather(c)
-		a.shifts(true, regCX, int(64-8*c.n))
-		a.swap(regCX)
-		a.memory(true, regCX, regR10, c.off, 0x89)
-	}
+	a.deposit(h.pre, h.preLen)
 	if end >= 0 {
 		a.land(end)
 	}
-	a.bytes(rex(true, 0, regR10), 0x81, 0xc0|byte(regR10&7)) // ADD R10, length
-	a.imm32(uint32(h.preLen))
 }
 
 // gather makes CX the chunk's pieces.
