@@ -33,25 +33,45 @@ const maxCopies = 1 << 14
 // Process runs one packet from an ingress port to the ports it leaves by. The
 // frame is only read, and not after Process returns. Safe for concurrent use.
 func (m *Machine) Process(port uint16, frame []byte) {
-	m.received.Add(1)
-	if len(frame) > maxFrame {
-		m.dropped.Add(1)
-		return
-	}
 	c := m.get()
 	if m.prog.needsTime {
 		c.now = m.clock()
 	}
-	c.pass = 0
-	c.copies = &c.made
-	c.made = 0
+	m.received.Add(1)
+	c.process(port, frame)
+	m.put(c)
+}
+
+// ProcessBatch is Process for frames[i][:sizes[i]], in order, all of which have arrived now;
+// those of size 0 are skipped.
+func (m *Machine) ProcessBatch(port uint16, frames [][]byte, sizes []int) {
+	c := m.get()
+	if m.prog.needsTime {
+		c.now = m.clock()
+	}
+	n := 0
+	for i, size := range sizes {
+		if size > 0 {
+			c.process(port, frames[i][:size])
+			n++
+		}
+	}
+	m.received.Add(uint64(n))
+	m.put(c)
+}
+
+func (c *ctx) process(port uint16, frame []byte) {
+	if len(frame) > maxFrame {
+		c.m.dropped.Add(1)
+		return
+	}
+	c.pass, c.made, c.copies = 0, 0, &c.made
 	c.start(frame)
-	std := &m.prog.std
+	std := &c.prog.std
 	c.set(&std.ingressPort, uint64(port))
 	c.set(&std.packetLength, uint64(len(frame)))
 	c.set(&std.ingressTS, uint64(c.now/1000))
 	c.ingress()
-	m.put(c)
 }
 
 func (m *Machine) get() *ctx  { return m.pool.Get().(*ctx) }
