@@ -116,7 +116,7 @@ func (k *calc) compute(c *ctx) uint64 {
 	w := &c.calc
 	if k.entry != 0 {
 		w.buf = grow(w.buf[:0], k.most+8)
-		n := callNative(k.entry, (*slots)(c.f), nil, unsafe.SliceData(w.buf))
+		n := writeNative(k.entry, (*slots)(c.f), nil, unsafe.SliceData(w.buf))
 		w.buf = w.buf[:n]
 		if k.payload {
 			w.buf = append(w.buf, c.payload()...)

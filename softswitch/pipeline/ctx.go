@@ -3,6 +3,7 @@ package pipeline
 import (
 	"math/big"
 	"math/bits"
+	"unsafe"
 )
 
 // ctx is the state of one packet on its way through the program. Contexts are
@@ -48,6 +49,11 @@ func newCtx(m *Machine) *ctx {
 	p := m.prog
 	f := make([]uint64, maxFrameSlots)
 	copy(f[p.temp0+maxTemps:], p.consts)
+	for i, t := range m.tables {
+		if t.only != nil && p.index0 != 0 {
+			f[p.index0+i] = uint64(uintptr(unsafe.Pointer(&t.only.index))) // the machine keeps it
+		}
+	}
 	f[seedSlot], f[seedSlot+1] = m.hashSeed, secondSeed(m.hashSeed)
 	return &ctx{m: m, prog: p, f: f, vb: make([]byte, p.varBytes),
 		key: make([]uint64, max(8, p.maxKey)), mkey: make([]uint64, max(8, p.maxKey)),

@@ -1,18 +1,9 @@
 package pipeline
 
-// apply looks the packet up, counts, and returns where the code goes on. keyed: machine
-// code has left a short key and its hash in keySlot.
-func (t *Table) apply(c *ctx, keyed bool) uint32 {
+// apply counts, and returns where the code goes on for the entry that was found, nil if
+// there is none.
+func (t *Table) apply(c *ctx, e *entry) uint32 {
 	d := t.d
-	var e *entry
-	if keyed {
-		if a := t.only.index.cur.Load(); a != nil {
-			f := (*slots)(c.f)
-			e = a.find2(f[keySlot], f[keySlot+1], d.words, f[keySlot+2])
-		}
-	} else {
-		e = t.lookup(c)
-	}
 	hit := e != nil
 	if !hit {
 		e = t.def.Load()

@@ -9,10 +9,12 @@ import (
 )
 
 // Most instructions run as machine code: a step is a few instructions instead of
-// an interpreter's thirty. The code has no calls, no stack and no loops (those of
-// a program have an instruction that counts, which stays with the interpreter); it
-// reads slots and the frame, writes slots and the frame that leaves, and so is over
-// before anyone could want to stop it. Where memory cannot be made executable,
+// an interpreter's thirty. The code has no calls, no stack and no loops but the
+// search of an exact table (those of a program have an instruction that counts,
+// which stays with the interpreter); it reads slots, the frame and tables, writes
+// slots and the frame that leaves, and so is over before anyone could want to stop
+// it: no collection of garbage begins or ends meanwhile, so that what it finds in a
+// table stays. Where memory cannot be made executable,
 // everything is interpreted.
 //
 // Registers: DI is the slots, SI the frame, R10 where the frame that leaves is
@@ -20,14 +22,24 @@ import (
 // instruction that the interpreter is to go on with, even if it has machine code:
 // that has prepared it, or met what is not for it.
 
-// callNative runs the code at entry. The memory behind frame and out is the caller's.
+// callNative runs the code at entry. If what it comes to is the application of a table, e
+// is the entry that was found, nil if there is none.
 //
 //go:noescape
-func callNative(entry uintptr, f *slots, frame, out *byte) uint32
+func callNative(entry uintptr, f *slots, frame *byte) (pc uint32, e *entry)
+
+// writeNative runs code that writes to out and returns how many bytes.
+//
+//go:noescape
+func writeNative(entry uintptr, f *slots, frame, out *byte) uint32
 
 // native gives the instructions their machine code.
 func (x *code) native(p *Program) {
-	a := &assembler{code: x, tables: p.tables, at: make([]int, len(x.ins)+1)}
+	p.index0 = p.temp0 + maxTemps + len(p.consts)
+	if p.index0+len(p.tables) > seedSlot {
+		return // it is a program beyond reason
+	}
+	a := &assembler{code: x, program: p, at: make([]int, len(x.ins)+1)}
 	for i := range x.ins {
 		if a.does(&x.ins[i]) {
 			a.at[i] = len(a.text)
@@ -73,10 +85,10 @@ func (x *code) native(p *Program) {
 
 type assembler struct {
 	*code
-	tables []*tableDef
-	text   []byte
-	at     []int // of each instruction, -1: it has none
-	jumps  []nativeJump
+	program *Program
+	text    []byte
+	at      []int // of each instruction, -1: it has none
+	jumps   []nativeJump
 }
 
 // nativeJump is a displacement to be set.
@@ -93,7 +105,7 @@ func (a *assembler) does(in *ins) bool {
 	case iExtract:
 		return a.heads[in.k].loadable()
 	case iApply:
-		t := a.tables[in.k]
+		t := a.program.tables[in.k]
 		return t.class == classExact && (t.words == 1 || t.words == 2)
 	}
 	return false
@@ -110,8 +122,7 @@ func (a *assembler) instruction(pc uint32) {
 		a.extract(pc, &a.heads[in.k])
 		a.leave(in.next)
 	case iApply:
-		a.key(a.tables[in.k])
-		a.give(pc)
+		a.apply(pc, a.program.tables[in.k])
 	}
 }
 
@@ -183,7 +194,7 @@ func (a *assembler) line(l *line) {
 	a.leave(l.next)
 }
 
-// leave goes on at to: straight to its machine code, else to the interpreter, six bytes.
+// leave goes on at to: straight to its machine code, else to the interpreter.
 func (a *assembler) leave(to uint32) {
 	if a.does(&a.ins[to]) {
 		a.jump(to, 0xe9) // JMP
@@ -192,12 +203,14 @@ func (a *assembler) leave(to uint32) {
 	a.give(to)
 }
 
-// give leaves an instruction to the interpreter: MOV EAX, pc; RET.
+// give leaves an instruction to the interpreter: XOR EDX, EDX; MOV EAX, pc; RET.
 func (a *assembler) give(pc uint32) {
-	a.bytes(0xb8)
+	a.bytes(0x31, 0xd2, 0xb8)
 	a.imm32(pc)
 	a.bytes(0xc3)
 }
+
+const giveSize = 8
 
 func (a *assembler) step(p *step) {
 	switch p.kind {
@@ -289,6 +302,6 @@ func (a *assembler) unless(skip byte, to uint32) {
 		a.jump(to, 0x0f, (skip^1)+0x10) // the condition itself
 		return
 	}
-	a.bytes(skip, 6)
+	a.bytes(skip, giveSize)
 	a.give(to)
 }

@@ -1,6 +1,9 @@
 package pipeline
 
-import "math/bits"
+import (
+	"math/bits"
+	"unsafe"
+)
 
 // Machine code for what touches packets: extraction, transitions, keys of tables
 // and the deparser.
@@ -19,6 +22,7 @@ const (
 	regR9  register = 9
 	regR10 register = 10
 	regR11 register = 11
+	regR13 register = 13
 )
 
 // rex is the prefix of an instruction on 64 bits, or 32 if not wide.
@@ -118,7 +122,7 @@ func (a *assembler) extract(pc uint32, h *headCode) {
 	a.get(regDX, parsedSlot)
 	a.memory(true, regCX, regDX, h.n, 0x8d)         // LEA CX, [DX+n]
 	a.memory(true, regCX, regDI, 8*frameSlot, 0x3b) // CMP CX, [frame]
-	a.bytes(0x76, 6)                                // JBE
+	a.bytes(0x76, giveSize)                         // JBE
 	a.give(pc)                                      //
 	a.keep(parsedSlot, regCX)                       //
 	a.memory(true, regCX, regDX, 1, 0x8d)           // LEA CX, [DX+1]
@@ -185,7 +189,96 @@ func (a *assembler) selection(s *selection) {
 	a.leave(s.other)
 }
 
-// key packs a table's key of one or two words, and hashes it as hash2 does.
+// apply looks an exact table up and goes on with the action of the entry, if it is found
+// and nothing is to be counted; else the interpreter goes on, with the entry in DX.
+func (a *assembler) apply(pc uint32, t *tableDef) {
+	a.key(t)
+	found, missed := a.find(t)
+	a.land(found)
+	if t.profile < 0 && !t.counters && !t.timeout && t.meter == nil {
+		a.act(t)
+	}
+	a.both(opMove, regR8, regDX)
+	a.bytes(0xb8) // MOV EAX, pc; RET
+	a.imm32(pc)
+	a.bytes(0xc3)
+	for _, from := range missed {
+		a.land(from)
+	}
+	a.give(pc)
+}
+
+// act copies the parameters of the entry in R8 and goes on with its action.
+func (a *assembler) act(t *tableDef) {
+	actions := t.runnable(a.program)
+	most := 0
+	for _, act := range actions {
+		most = max(most, act.words)
+	}
+	length := int(unsafe.Offsetof(entry{}.words) + unsafe.Sizeof(uintptr(0)))
+	a.memory(true, regDX, regR8, length, 0x8b)
+	var done []int
+	for i := range most {
+		a.bytes(0x48, 0x81, 0xfa) // CMP DX, the words so far
+		a.imm32(uint32(t.words + i))
+		done = append(done, a.ahead(0x0f, 0x84)) // JE
+		a.memory(true, regAX, regR13, 8*(t.words+i), 0x8b)
+		a.keep(a.program.slots+i, regAX)
+	}
+	for _, from := range done {
+		a.land(from)
+	}
+	a.memory(false, regAX, regR8, int(unsafe.Offsetof(entry{}.act)), 0x8b)
+	for _, act := range actions {
+		a.bytes(0x3d) // CMP EAX, action
+		a.imm32(uint32(act.index))
+		a.unless(0x75, t.hitCode[act.index]) // JNE
+	}
+}
+
+// find searches the table's index for the key in BX and R9 whose hash is in AX. It jumps to
+// found with the entry in R8 and its words in R13.
+func (a *assembler) find(t *tableDef) (found int, missed []int) {
+	a.get(regR11, a.program.index0+t.index)
+	a.memory(true, regR11, regR11, int(unsafe.Offsetof(index{}.cur)), 0x8b)
+	a.both(0x85, regR11, regR11) // TEST
+	missed = append(missed, a.ahead(0x0f, 0x84))
+	a.memory(true, regDX, regR11, int(unsafe.Offsetof(slotArray{}.mask)), 0x8b)
+	a.memory(true, regR11, regR11, int(unsafe.Offsetof(slotArray{}.slots)), 0x8b)
+	a.both(opMove, regAX, regCX)
+	loop := len(a.text)
+	a.both(opAnds, regDX, regCX)
+	a.both(opMove, regCX, regR8)
+	a.shifts(true, regR8, bits.Len(uint(unsafe.Sizeof(hashSlot{})))-1)
+	a.both(opAdds, regR11, regR8)
+	a.memory(true, regAX, regR8, int(unsafe.Offsetof(hashSlot{}.hash)), 0x39) // CMP [hash], AX
+	same := a.ahead(0x0f, 0x84)
+	a.memory(true, 7, regR8, int(unsafe.Offsetof(hashSlot{}.hash)), 0x83) // CMP [hash], 0
+	a.bytes(0)
+	missed = append(missed, a.ahead(0x0f, 0x84))
+	next := len(a.text)
+	a.bytes(0x48, 0x83, 0xc1, 1) // ADD CX, 1
+	a.back(loop, 0xe9)
+	a.land(same)
+	a.memory(true, regR8, regR8, int(unsafe.Offsetof(hashSlot{}.entry)), 0x8b)
+	a.both(0x85, regR8, regR8)
+	a.back(next, 0x0f, 0x84)
+	a.memory(true, regR13, regR8, int(unsafe.Offsetof(entry{}.words)), 0x8b)
+	for i, w := range []register{regBX, regR9}[:t.words] {
+		a.memory(true, w, regR13, 8*i, 0x39)
+		a.back(next, 0x0f, 0x85) // JNE
+	}
+	return a.ahead(0xe9), missed
+}
+
+// back is a jump to a place that is known.
+func (a *assembler) back(to int, op ...byte) {
+	a.bytes(op...)
+	a.imm32(uint32(to - len(a.text) - 4))
+}
+
+// key packs a table's key of one or two words into BX and R9, and hashes it into AX as
+// hash2 does.
 func (a *assembler) key(t *tableDef) {
 	words := [2]register{regBX, regR9}
 	var begun [2]bool
@@ -205,7 +298,6 @@ func (a *assembler) key(t *tableDef) {
 		if !begun[i] {
 			a.constant(w, 0)
 		}
-		a.keep(keySlot+i, w)
 	}
 	a.get(regAX, seedSlot)
 	a.get(regCX, seedSlot+1)
@@ -218,7 +310,6 @@ func (a *assembler) key(t *tableDef) {
 	low := a.ahead(0x0f, 0x83)         // JAE
 	a.bytes(0x48, 0x83, 0xc0, minHash) // ADD AX, minHash
 	a.land(low)
-	a.keep(keySlot+2, regAX)
 }
 
 // fold makes AX the product with reg, its halves combined.

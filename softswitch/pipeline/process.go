@@ -319,7 +319,7 @@ func (c *ctx) deparseFrame() []byte {
 	out := c.out[:cap(c.out)]
 	f := (*slots)(c.f)
 	if entry := c.prog.code.deparse; entry != 0 {
-		if r := callNative(entry, f, c.bytes(), &out[0]); r != stopped {
+		if r := writeNative(entry, f, c.bytes(), &out[0]); r != stopped {
 			n = int(r)
 			n += copy(out[n:], payload)
 			return out[:min(n, c.limit)]

@@ -15,8 +15,7 @@ const (
 	lengthSlot = maxFrameSlots - 1 // packet length register: frame plus added less removed headers
 	frameSlot  = maxFrameSlots - 2 // bytes of the frame
 	parsedSlot = maxFrameSlots - 3 // bytes of it that the parser consumed; those three are the packet's
-	keySlot    = maxFrameSlots - 6 // two words of a table's key, then their hash
-	seedSlot   = maxFrameSlots - 8 // two words; they never change
+	seedSlot   = maxFrameSlots - 5 // two words; they never change
 )
 
 // run executes instructions from pc to the next iEnd. Only what every packet
@@ -27,8 +26,9 @@ func (c *ctx) run(pc uint32) {
 	frame := c.bytes()
 	for {
 		in := &code[pc]
+		var found *entry
 		if in.entry != 0 {
-			pc = callNative(in.entry, f, frame, nil)
+			pc, found = callNative(in.entry, f, frame)
 			in = &code[pc]
 		}
 		switch in.op {
@@ -37,7 +37,11 @@ func (c *ctx) run(pc uint32) {
 		case iLine:
 			pc = x.lines[in.k].run(c)
 		case iApply:
-			pc = c.m.tables[in.k].apply(c, in.entry != 0)
+			t := c.m.tables[in.k]
+			if in.entry == 0 {
+				found = t.lookup(c)
+			}
+			pc = t.apply(c, found)
 		case iExtract:
 			pc = x.heads[in.k].extract(c, in)
 		default:
