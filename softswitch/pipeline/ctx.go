@@ -18,10 +18,12 @@ type ctx struct {
 	big  []big.Int // scratch of wide arithmetic
 
 	frame  []byte // the packet as it entered the parser
-	arrive int    // length on arrival, for meters and counters
-	limit  int    // truncate: largest frame on output
-	trim   int    // bytes cut off the payload's end (truncated clones)
-	now    int64  // nanoseconds since the machine's start
+	own    []byte // memory for frame, used if owned: of this context or the one that it is a copy of
+	owned  bool
+	arrive int   // length on arrival, for meters and counters
+	limit  int   // truncate: largest frame on output
+	trim   int   // bytes cut off the payload's end (truncated clones)
+	now    int64 // nanoseconds since the machine's start
 
 	perr   uint64 // parser error code
 	failed bool   // a parser operation failed
@@ -41,8 +43,15 @@ type ctx struct {
 	args [][]byte // digest fields
 	pass int      // resubmits, recirculations and clones that led here
 
-	made   int  // copies that the frame received in this context caused
-	copies *int // made of the context that received the frame
+	root  *ctx       // the context that received the frame; what follows is the root's
+	made  int        // copies that the frame caused
+	later []deferred // what is to run, in order, when the packet is through
+}
+
+// deferred is a copy of a packet that waits for the packets ahead of it.
+type deferred struct {
+	c        *ctx
+	replicas []Replica // of an egress clone; nil: a packet that is recirculated
 }
 
 func newCtx(m *Machine) *ctx {
@@ -73,6 +82,12 @@ func (c *ctx) start(frame []byte) {
 	c.request()
 }
 
+// hold gives c a copy of its frame, which may outlast the packet that it is from.
+func (c *ctx) hold() {
+	c.own = append(c.own[:0], c.frame...)
+	c.frame, c.owned = c.own, true
+}
+
 // ahead is what the parser has not consumed.
 func (c *ctx) ahead() []byte { return c.frame[c.f[parsedSlot]:] }
 
@@ -89,7 +104,7 @@ const maxFrame = 1 << 30
 func (c *ctx) copyFrom(o *ctx) {
 	copy(c.f[:c.prog.slots], o.f)
 	copy(c.vb, o.vb)
-	c.frame, c.trim = o.frame, o.trim
+	c.frame, c.trim, c.owned = o.frame, o.trim, o.owned
 	copy(c.f[parsedSlot:], o.f[parsedSlot:])
 	c.arrive, c.limit, c.now = o.arrive, o.limit, o.now
 	c.request()
