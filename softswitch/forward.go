@@ -60,21 +60,20 @@ func (s *Server) process(a *attachment, batch *port.Batch, n int) {
 	s.gate.RLock()
 	defer s.gate.RUnlock()
 	t := s.running.Load()
-	var bytes uint64
-	for i := range n {
-		size := batch.Sizes[i]
-		bytes += uint64(size)
-		switch {
-		case size == 0: // longer than MaxFrame
-			a.counters.DroppedRx(1)
-		case t == nil:
-			a.counters.DroppedRx(1)
-			s.counts.noPipeline.Add(1)
-		default:
-			t.machine.Process(a.number, batch.Frames[i][:size])
+	var bytes, long uint64
+	for _, size := range batch.Sizes[:n] {
+		if bytes += uint64(size); size == 0 { // longer than MaxFrame
+			long++
 		}
 	}
-	s.flush()
+	if t != nil {
+		t.machine.ProcessBatch(a.number, batch.Frames[:n], batch.Sizes[:n])
+		a.counters.DroppedRx(long)
+		s.flush()
+	} else {
+		a.counters.DroppedRx(uint64(n))
+		s.counts.noPipeline.Add(uint64(n) - long)
+	}
 	a.counters.Received(uint64(n), bytes)
 }
 

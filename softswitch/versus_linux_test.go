@@ -170,7 +170,7 @@ func (f *flight) window(frames [][]byte) (window int64) {
 	f.t.Helper()
 	f.pump(frames, 32, 200*time.Millisecond)
 	best := 0.0
-	for _, w := range []int64{16, 56, 256, 1024} {
+	for _, w := range []int64{16, 56, 256, 512} {
 		r := f.pump(frames, w, 500*time.Millisecond)
 		f.t.Logf("window %d: %.1f kpps, %v of processor time a packet, %.2f %% lost", w, r.kpps, r.cpu, r.lost*100)
 		if r.kpps > best {

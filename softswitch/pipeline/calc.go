@@ -3,6 +3,7 @@ package pipeline
 import (
 	"encoding/json"
 	"fmt"
+	"unsafe"
 )
 
 // calc is a hash or checksum over fields, constants, headers and the payload.
@@ -10,6 +11,8 @@ type calc struct {
 	items   []calcItem
 	payload bool
 	sum     func([]byte) uint64
+	entry   uintptr // machine code that writes the items, 0: none
+	most    int     // bytes that it writes
 }
 
 // calcItem is a run of consecutive input that is present if guard is valid. A
@@ -98,9 +101,28 @@ func runItem(run []*field) calcItem {
 	return it
 }
 
+// chunked tells whether everything but the payload is written by chunks.
+func (k *calc) chunked() bool {
+	for i := range k.items {
+		if k.items[i].n == 0 {
+			return false
+		}
+	}
+	return len(k.items) > 0
+}
+
 // compute evaluates the calculation on the packet.
 func (k *calc) compute(c *ctx) uint64 {
 	w := &c.calc
+	if k.entry != 0 {
+		w.buf = grow(w.buf[:0], k.most+8)
+		n := writeNative(k.entry, (*slots)(c.f), nil, unsafe.SliceData(w.buf))
+		w.buf = w.buf[:n]
+		if k.payload {
+			w.buf = append(w.buf, c.payload()...)
+		}
+		return k.sum(w.buf)
+	}
 	w.buf, w.bits = w.buf[:0], 0
 	for i := range k.items {
 		it := &k.items[i]

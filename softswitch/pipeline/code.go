@@ -58,12 +58,13 @@ func (o opc) jumps() bool {
 // it reads, or c the target of a jump; s is a shift and k a constant, a mask or
 // an index. What follows it is at next.
 type ins struct {
-	op   opc
-	s    uint8
-	a, b uint16
-	c    uint32
-	next uint32
-	k    uint64
+	op    opc
+	s     uint8
+	a, b  uint16
+	c     uint32
+	next  uint32
+	k     uint64
+	entry uintptr // of its machine code, 0: none
 }
 
 // code is a program's instructions and what they refer to.
@@ -78,6 +79,7 @@ type code struct {
 	bools   []evalB
 	locks   [][]int
 	memory  *[]byte // of machine code
+	deparse uintptr // machine code of the deparser, 0: none
 	parser  uint32  // entry points
 	ingress uint32
 	egress  uint32
@@ -86,7 +88,6 @@ type code struct {
 // line is a series of steps, then a series of tests: the target of the first
 // that holds is where to go on.
 type line struct {
-	entry uintptr // of its machine code, 0: none
 	steps []step
 	tests []test
 	next  uint32 // if no test holds

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"math/big"
 	"math/bits"
+	"unsafe"
 )
 
 // ctx is the state of one packet on its way through the program. Contexts are
@@ -17,11 +18,12 @@ type ctx struct {
 	big  []big.Int // scratch of wide arithmetic
 
 	frame  []byte // the packet as it entered the parser
-	parsed int    // bytes of frame that the parser consumed
-	arrive int    // length on arrival, for meters and counters
-	limit  int    // truncate: largest frame on output
-	trim   int    // bytes cut off the payload's end (truncated clones)
-	now    int64  // nanoseconds since the machine's start
+	own    []byte // memory for frame, used if owned: of this context or the one that it is a copy of
+	owned  bool
+	arrive int   // length on arrival, for meters and counters
+	limit  int   // truncate: largest frame on output
+	trim   int   // bytes cut off the payload's end (truncated clones)
+	now    int64 // nanoseconds since the machine's start
 
 	perr   uint64 // parser error code
 	failed bool   // a parser operation failed
@@ -41,14 +43,27 @@ type ctx struct {
 	args [][]byte // digest fields
 	pass int      // resubmits, recirculations and clones that led here
 
-	made   int  // copies that the frame received in this context caused
-	copies *int // made of the context that received the frame
+	root  *ctx       // the context that received the frame; what follows is the root's
+	made  int        // copies that the frame caused
+	later []deferred // what is to run, in order, when the packet is through
+}
+
+// deferred is a copy of a packet that waits for the packets ahead of it.
+type deferred struct {
+	c        *ctx
+	replicas []Replica // of an egress clone; nil: a packet that is recirculated
 }
 
 func newCtx(m *Machine) *ctx {
 	p := m.prog
 	f := make([]uint64, maxFrameSlots)
 	copy(f[p.temp0+maxTemps:], p.consts)
+	for i, t := range m.tables {
+		if t.only != nil && p.index0 != 0 {
+			f[p.index0+i] = uint64(uintptr(unsafe.Pointer(&t.only.index))) // the machine keeps it
+		}
+	}
+	f[seedSlot], f[seedSlot+1] = m.hashSeed, secondSeed(m.hashSeed)
 	return &ctx{m: m, prog: p, f: f, vb: make([]byte, p.varBytes),
 		key: make([]uint64, max(8, p.maxKey)), mkey: make([]uint64, max(8, p.maxKey)),
 		big: make([]big.Int, p.nbig),
@@ -61,11 +76,20 @@ func newCtx(m *Machine) *ctx {
 // valid header.
 func (c *ctx) start(frame []byte) {
 	clear(c.f[:c.prog.slots])
-	c.frame, c.parsed, c.trim = frame, 0, 0
-	c.f[lengthSlot], c.arrive = uint64(len(frame)), len(frame)
+	c.frame, c.trim, c.arrive = frame, 0, len(frame)
+	c.f[lengthSlot], c.f[frameSlot], c.f[parsedSlot] = uint64(len(frame)), uint64(len(frame)), 0
 	c.limit = maxFrame
 	c.request()
 }
+
+// hold gives c a copy of its frame, which may outlast the packet that it is from.
+func (c *ctx) hold() {
+	c.own = append(c.own[:0], c.frame...)
+	c.frame, c.owned = c.own, true
+}
+
+// ahead is what the parser has not consumed.
+func (c *ctx) ahead() []byte { return c.frame[c.f[parsedSlot]:] }
 
 // request forgets what primitives asked for.
 func (c *ctx) request() {
@@ -80,8 +104,8 @@ const maxFrame = 1 << 30
 func (c *ctx) copyFrom(o *ctx) {
 	copy(c.f[:c.prog.slots], o.f)
 	copy(c.vb, o.vb)
-	c.frame, c.parsed, c.trim = o.frame, o.parsed, o.trim
-	c.f[lengthSlot] = o.f[lengthSlot]
+	c.frame, c.trim, c.owned = o.frame, o.trim, o.owned
+	copy(c.f[parsedSlot:], o.f[parsedSlot:])
 	c.arrive, c.limit, c.now = o.arrive, o.limit, o.now
 	c.request()
 }

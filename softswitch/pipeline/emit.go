@@ -98,7 +98,7 @@ func (l *loader) literal(v uint64) uint16 {
 		return s
 	}
 	at := l.p.temp0 + maxTemps + len(l.p.consts)
-	if at >= lengthSlot {
+	if at >= seedSlot {
 		l.fail("more than %d words of fields and constants", maxFrameSlots)
 	}
 	s := uint16(at)

@@ -21,7 +21,7 @@ func (l *loader) generate() {
 	x.egress = uint32(g.control(l.p.egress))
 	g.link()
 	if !l.interpret {
-		x.native()
+		x.native(l.p)
 	}
 	for _, a := range l.p.actions {
 		a.body = nil
@@ -110,7 +110,7 @@ func (f *flow) table(t *tableDef) {
 	t.hitCode, t.missCode = make([]uint32, n), make([]uint32, n)
 	var after []*node
 	copies := func(code []uint32, next func(*action) *node) {
-		for _, a := range t.runnable(f.l) {
+		for _, a := range t.runnable(f.l.p) {
 			x := f.label()
 			f.here(x)
 			code[a.index] = uint32(x)
@@ -138,7 +138,7 @@ func (f *flow) table(t *tableDef) {
 }
 
 // runnable are the actions that an entry of the table can have.
-func (t *tableDef) runnable(l *loader) []*action {
+func (t *tableDef) runnable(p *Program) []*action {
 	out := slices.Clone(t.actions)
 	if t.def != nil {
 		out = append(out, t.def.act)
@@ -147,7 +147,7 @@ func (t *tableDef) runnable(l *loader) []*action {
 		out = append(out, t.entries[i].bind.act)
 	}
 	if t.profile >= 0 {
-		out = append(out, l.p.profiles[t.profile].actions...)
+		out = append(out, p.profiles[t.profile].actions...)
 	}
 	slices.SortFunc(out, func(a, b *action) int { return a.index - b.index })
 	return slices.Compact(out)

@@ -38,6 +38,10 @@ func hashWords(key []uint64, seed uint64) uint64 {
 		return hash2(key[0], 0, seed)
 	case 2:
 		return hash2(key[0], key[1], seed)
+	case 3:
+		return hash4(key[0], key[1], key[2], 0, seed)
+	case 4:
+		return hash4(key[0], key[1], key[2], key[3], seed)
 	}
 	h := seed
 	for len(key) >= 2 {
@@ -53,14 +57,31 @@ func hashWords(key []uint64, seed uint64) uint64 {
 // hash2 mixes two words. The products of words that an adversary chooses are
 // not small: what they are changed by is unknown.
 func hash2(a, b, seed uint64) uint64 {
-	hi, lo := bits.Mul64(a^seed, b^(seed*0x9e3779b97f4a7c15|1))
+	hi, lo := bits.Mul64(a^seed, b^secondSeed(seed))
 	h := hi ^ lo
-	hi, lo = bits.Mul64(h, 0xa0761d6478bd642f)
+	hi, lo = bits.Mul64(h, hashFactor)
 	if h = hi ^ lo; h < minHash {
 		h += minHash
 	}
 	return h
 }
+
+// hash4 is hash2 for four words: two products at a time.
+func hash4(a, b, c, d, seed uint64) uint64 {
+	second := secondSeed(seed)
+	hi, lo := bits.Mul64(a^seed, b^second)
+	hi2, lo2 := bits.Mul64(c^bits.RotateLeft64(seed, 32), d^bits.RotateLeft64(second, 32))
+	h := hi ^ lo ^ bits.RotateLeft64(hi2^lo2, 17)
+	hi, lo = bits.Mul64(h, hashFactor)
+	if h = hi ^ lo; h < minHash {
+		h += minHash
+	}
+	return h
+}
+
+const hashFactor = 0xa0761d6478bd642f
+
+func secondSeed(seed uint64) uint64 { return seed*0x9e3779b97f4a7c15 | 1 }
 
 func sameKey(words, key []uint64) bool {
 	for i, v := range key {

@@ -1,9 +1,11 @@
 package pipeline
 
-// apply looks the packet up, counts, and returns where the code goes on.
-func (t *Table) apply(c *ctx) uint32 {
+import "math/bits"
+
+// apply counts, and returns where the code goes on for the entry that was found, nil if
+// there is none.
+func (t *Table) apply(c *ctx, e *entry) uint32 {
 	d := t.d
-	e := t.lookup(c)
 	hit := e != nil
 	if !hit {
 		e = t.def.Load()
@@ -24,7 +26,13 @@ func (t *Table) apply(c *ctx) uint32 {
 	case act < 0:
 		return d.missNone
 	}
-	copy(c.f[c.prog.slots:c.prog.temp0], params)
+	if f := c.f[c.prog.slots:]; len(params) <= 4 {
+		for i, v := range params { // cheaper than a call
+			f[i] = v
+		}
+	} else {
+		copy(f[:maxParams], params)
+	}
 	if hit {
 		return d.hitCode[act]
 	}
@@ -71,6 +79,13 @@ func (t *Table) search(c *ctx) *entry {
 		return nil
 	}
 	key := d.pack(c)
+	switch {
+	case d.ranges != nil:
+	case d.words == 2:
+		return t.search2(refs, key[0], key[1])
+	case d.words == 3 || d.words == 4:
+		return t.search4(refs, key)
+	}
 	var best *entry
 	masked := c.mkey[:d.words]
 	for i := range refs {
@@ -90,6 +105,60 @@ func (t *Table) search(c *ctx) *entry {
 			e = d.inRange(e, key)
 		}
 		if e != nil && (best == nil || e.prio > best.prio) {
+			best = e
+		}
+	}
+	return best
+}
+
+// search2 is search for keys of two words.
+func (t *Table) search2(refs []tupleRef, k0, k1 uint64) (best *entry) {
+	seed, limit := t.m.hashSeed, int64(-1<<63)
+	second := secondSeed(seed)
+	for i := range refs {
+		r := &refs[i]
+		if int64(r.max) <= limit {
+			break
+		}
+		m0, m1 := k0&r.mask[0], k1&r.mask[1]
+		hi, lo := bits.Mul64(m0^seed, m1^second) // hash2
+		hi, lo = bits.Mul64(hi^lo, hashFactor)
+		h := hi ^ lo
+		if h < minHash {
+			h += minHash
+		}
+		a := r.t.index.cur.Load()
+		if a == nil {
+			continue
+		}
+		if b := h >> 32 & a.filterMask; a.filter[b/64].Load()>>(b%64)&1 == 0 {
+			continue
+		}
+		if e := a.find2(m0, m1, 2, h); e != nil && int64(e.prio) > limit {
+			best, limit = e, int64(e.prio)
+		}
+	}
+	return best
+}
+
+// search4 is search for keys of three or four words.
+func (t *Table) search4(refs []tupleRef, key []uint64) (best *entry) {
+	k := [4]uint64{key[0], key[1], key[2]}
+	if len(key) == 4 {
+		k[3] = key[3]
+	}
+	seed := t.m.hashSeed
+	for i := range refs {
+		r := &refs[i]
+		if best != nil && best.prio >= r.max {
+			break
+		}
+		m := [4]uint64{k[0] & r.mask[0], k[1] & r.mask[1], k[2] & r.mask[2], k[3] & r.mask[3]}
+		h := hash4(m[0], m[1], m[2], m[3], seed)
+		if !r.t.index.maybe(h) {
+			continue
+		}
+		if e := r.t.index.find(m[:len(key)], h); e != nil && (best == nil || e.prio > best.prio) {
 			best = e
 		}
 	}

@@ -8,70 +8,144 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Lines run as machine code: a step is a few instructions instead of an
-// interpreter's thirty. The code has no calls, no stack and no loops (those of a
-// program have an instruction that counts, which is not a line); it reads and
-// writes nothing but slots, and so is over before anyone could want to stop it.
-// Where memory cannot be made executable, lines are interpreted.
+// Most instructions run as machine code: a step is a few instructions instead of
+// an interpreter's thirty. The code has no calls, no stack and no loops but the
+// search of an exact table (those of a program have an instruction that counts,
+// which stays with the interpreter); it reads slots, the frame and tables, writes
+// slots and the frame that leaves, and so is over before anyone could want to stop
+// it: no collection of garbage begins or ends meanwhile, so that what it finds in a
+// table stays. Where memory cannot be made executable,
+// everything is interpreted.
 //
-// Registers: DI is the slots, AX and CX are scratch; the result, where to go
-// on, is in AX.
+// Registers: DI is the slots, SI the frame, R10 where the frame that leaves is
+// written; the others but SP and BP are scratch. The result in AX is the
+// instruction that the interpreter is to go on with, even if it has machine code:
+// that has prepared it, or met what is not for it.
 
-// callNative runs the code at entry.
-func callNative(entry uintptr, f *slots) uint32
+// callNative runs the code at entry. If what it comes to is the application of a table, e
+// is the entry that was found, nil if there is none.
+//
+//go:noescape
+func callNative(entry uintptr, f *slots, frame *byte) (pc uint32, e *entry)
 
-// native gives every line its machine code.
-func (x *code) native() {
-	a := &assembler{ins: x.ins}
-	at := make([]int, len(x.lines))
-	for i := range x.lines {
-		at[i] = len(a.code)
-		a.line(&x.lines[i])
+// writeNative runs code that writes to out and returns how many bytes.
+//
+//go:noescape
+func writeNative(entry uintptr, f *slots, frame, out *byte) uint32
+
+// native gives the instructions their machine code.
+func (x *code) native(p *Program) {
+	p.index0 = p.temp0 + maxTemps + len(p.consts)
+	if p.index0+len(p.tables) > seedSlot {
+		return // it is a program beyond reason
 	}
-	if len(a.code) == 0 {
-		return
+	a := &assembler{code: x, program: p, at: make([]int, len(x.ins)+1)}
+	for i := range x.ins {
+		if a.does(&x.ins[i]) {
+			a.at[i] = len(a.text)
+			a.instruction(uint32(i))
+		} else {
+			a.at[i] = -1
+		}
 	}
-	for _, j := range a.jumps { // from line to line
-		binary.LittleEndian.PutUint32(a.code[j.from:], uint32(at[j.line]-j.from-4))
+	a.at[len(x.ins)] = len(a.text)
+	a.deparser(p.deparse)
+	calcs := map[*calc]int{}
+	for _, k := range p.calcs {
+		if k.chunked() {
+			calcs[k] = len(a.text)
+			a.input(k)
+		}
 	}
-	memory, err := unix.Mmap(-1, 0, len(a.code), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	for _, j := range a.jumps {
+		binary.LittleEndian.PutUint32(a.text[j.from:], uint32(a.at[j.to]-j.from-4))
+	}
+	memory, err := unix.Mmap(-1, 0, len(a.text), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
 	if err != nil {
 		return
 	}
-	copy(memory, a.code)
+	copy(memory, a.text)
 	if unix.Mprotect(memory, unix.PROT_READ|unix.PROT_EXEC) != nil {
 		_ = unix.Munmap(memory) // what is left is an unused mapping
 		return
 	}
 	base := uintptr(unsafe.Pointer(unsafe.SliceData(memory))) // not moved by the runtime
-	for i := range x.lines {
-		x.lines[i].entry = base + uintptr(at[i])
+	for i := range x.ins {
+		if a.at[i] >= 0 {
+			x.ins[i].entry = base + uintptr(a.at[i])
+		}
+	}
+	x.deparse = base + uintptr(a.at[len(x.ins)])
+	for k, at := range calcs {
+		k.entry = base + uintptr(at)
 	}
 	x.memory = &memory
 	runtime.AddCleanup(x.memory, func(m []byte) { _ = unix.Munmap(m) }, memory)
 }
 
 type assembler struct {
-	code  []byte
-	ins   []ins
-	jumps []nativeJump
+	*code
+	program *Program
+	text    []byte
+	at      []int // of each instruction, -1: it has none
+	jumps   []nativeJump
 }
 
 // nativeJump is a displacement to be set.
 type nativeJump struct {
 	from int    // its place; it counts from what follows it
-	line uint64 // where it leads
+	to   uint32 // instruction
 }
 
-// jump is a jump with a 32-bit displacement to a line.
-func (a *assembler) jump(line uint64, op ...byte) {
+// does tells whether an instruction has machine code.
+func (a *assembler) does(in *ins) bool {
+	switch in.op {
+	case iLine, iSelect:
+		return true
+	case iExtract:
+		return a.heads[in.k].loadable()
+	case iApply:
+		t := a.program.tables[in.k]
+		return t.class == classExact && (t.words == 1 || t.words == 2)
+	}
+	return false
+}
+
+func (a *assembler) instruction(pc uint32) {
+	in := &a.ins[pc]
+	switch in.op {
+	case iLine:
+		a.line(&a.lines[in.k])
+	case iSelect:
+		a.selection(&a.selects[in.k])
+	case iExtract:
+		a.extract(pc, &a.heads[in.k])
+		a.leave(in.next)
+	case iApply:
+		a.apply(pc, a.program.tables[in.k])
+	}
+}
+
+// jump is a jump with a 32-bit displacement to an instruction's machine code.
+func (a *assembler) jump(to uint32, op ...byte) {
 	a.bytes(op...)
-	a.jumps = append(a.jumps, nativeJump{from: len(a.code), line: line})
+	a.jumps = append(a.jumps, nativeJump{from: len(a.text), to: to})
 	a.imm32(0)
 }
 
-func (a *assembler) bytes(b ...byte) { a.code = append(a.code, b...) }
-func (a *assembler) imm32(v uint32)  { a.code = binary.LittleEndian.AppendUint32(a.code, v) }
+// ahead is a jump to what follows, to be set by land.
+func (a *assembler) ahead(op ...byte) (from int) {
+	a.bytes(op...)
+	a.imm32(0)
+	return len(a.text) - 4
+}
+
+func (a *assembler) land(from int) {
+	binary.LittleEndian.PutUint32(a.text[from:], uint32(len(a.text)-from-4))
+}
+
+func (a *assembler) bytes(b ...byte) { a.text = append(a.text, b...) }
+func (a *assembler) imm32(v uint32)  { a.text = binary.LittleEndian.AppendUint32(a.text, v) }
 
 // slot is an instruction with the operand [DI + 8*slot].
 func (a *assembler) slot(s uint16, op ...byte) {
@@ -86,7 +160,7 @@ func (a *assembler) store(s uint16) { a.slot(s, 0x48, 0x89, 0x87) } // MOV [s], 
 func (a *assembler) complement()    { a.bytes(0x48, 0xf7, 0xd0) }   // NOT AX
 func (a *assembler) literal(v uint64) { // MOV CX, v
 	a.bytes(0x48, 0xb9)
-	a.code = binary.LittleEndian.AppendUint64(a.code, v)
+	a.text = binary.LittleEndian.AppendUint64(a.text, v)
 }
 
 // put is MOV [s], v, for a small v.
@@ -120,16 +194,23 @@ func (a *assembler) line(l *line) {
 	a.leave(l.next)
 }
 
-// leave goes on at to: straight to a line, else MOV EAX, to; RET, six bytes.
+// leave goes on at to: straight to its machine code, else to the interpreter.
 func (a *assembler) leave(to uint32) {
-	if in := &a.ins[to]; in.op == iLine {
-		a.jump(in.k, 0xe9) // JMP
+	if a.does(&a.ins[to]) {
+		a.jump(to, 0xe9) // JMP
 		return
 	}
-	a.bytes(0xb8)
-	a.imm32(to)
+	a.give(to)
+}
+
+// give leaves an instruction to the interpreter: XOR EDX, EDX; MOV EAX, pc; RET.
+func (a *assembler) give(pc uint32) {
+	a.bytes(0x31, 0xd2, 0xb8)
+	a.imm32(pc)
 	a.bytes(0xc3)
 }
+
+const giveSize = 8
 
 func (a *assembler) step(p *step) {
 	switch p.kind {
@@ -164,9 +245,7 @@ func (a *assembler) validity(p *step) {
 	if p.kind == stepDel {
 		jump = 0x84 // JE: it is invalid already
 	}
-	a.bytes(0x0f, jump)
-	from := len(a.code)
-	a.imm32(0)
+	from := a.ahead(0x0f, jump)
 	length := uint32(p.k)
 	switch p.kind {
 	case stepDel:
@@ -183,7 +262,7 @@ func (a *assembler) validity(p *step) {
 	}
 	a.slot(lengthSlot, 0x48, 0x81, 0x87) // ADD [length], k
 	a.imm32(length)
-	binary.LittleEndian.PutUint32(a.code[from:], uint32(len(a.code)-from-4))
+	a.land(from)
 }
 
 // test leaves the line if it holds.
@@ -214,10 +293,15 @@ func (a *assembler) test(t *test) {
 	if !t.want {
 		skip ^= 1 // the opposite condition
 	}
-	if in := &a.ins[t.to]; in.op == iLine {
-		a.jump(in.k, 0x0f, (skip^1)+0x10) // the condition itself
+	a.unless(skip, t.to)
+}
+
+// unless goes on at to, but not if the short conditional jump skip would be taken.
+func (a *assembler) unless(skip byte, to uint32) {
+	if a.does(&a.ins[to]) {
+		a.jump(to, 0x0f, (skip^1)+0x10) // the condition itself
 		return
 	}
-	a.bytes(skip, 6)
-	a.leave(t.to)
+	a.bytes(skip, giveSize)
+	a.give(to)
 }

@@ -3,6 +3,8 @@
 package pipeline
 
 // native leaves lines to the interpreter: there is no assembler for this platform.
-func (x *code) native() {}
+func (x *code) native(*Program) {}
 
-func callNative(uintptr, *slots) uint32 { panic("pipeline: no native code") }
+func callNative(uintptr, *slots, *byte) (uint32, *entry) { panic("pipeline: no native code") }
+
+func writeNative(uintptr, *slots, *byte, *byte) uint32 { panic("pipeline: no native code") }

@@ -3,10 +3,14 @@ package pipeline
 import (
 	"bytes"
 	"fmt"
+	"hash/crc32"
 	"math/bits"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -45,8 +49,11 @@ func TestNativeLines(t *testing.T) {
 		for range 8 {
 			x.lines = append(x.lines, randomLine(r))
 		}
-		x.native()
-		if x.lines[0].entry == 0 {
+		for i := range x.lines {
+			x.ins = append(x.ins, ins{op: iLine, k: uint64(i)})
+		}
+		x.native(&Program{})
+		if x.ins[10].entry == 0 {
 			t.Skip("no machine code on this platform")
 		}
 		for i := range x.lines {
@@ -56,7 +63,8 @@ func TestNativeLines(t *testing.T) {
 			}
 			a.f[38], a.f[lengthSlot] = uint64(r.IntN(2)), 100
 			copy(b.f, a.f)
-			got, want := callNative(x.lines[i].entry, (*slots)(a.f)), x.lines[i].run(b)
+			got, _ := callNative(x.ins[10+i].entry, (*slots)(a.f), nil)
+			want := x.lines[i].run(b)
 			if got != want {
 				t.Fatalf("%d: goes on at %d, want %d: %+v", n, got, want, x.lines[i])
 			}
@@ -142,4 +150,67 @@ func randomFrame(r *rand.Rand) []byte {
 		f = f[:r.IntN(len(f)+1)]
 	}
 	return f
+}
+
+// TestConcurrentExact changes entries of an exact table, and lets garbage be collected, while
+// packets look it up: each is marked by what was ever an entry of its key.
+func TestConcurrentExact(t *testing.T) {
+	h := run(t, matcher([2]string{"exact", "exact"}, nil), Options{})
+	var hits atomic.Uint64
+	h.Machine.o.Emit = func(_ uint16, f []byte) {
+		if f[6] != 0 && f[6] != f[3]+1 {
+			t.Errorf("key %d marked %d", f[3], f[6])
+		}
+		if f[6] != 0 {
+			hits.Add(1)
+		}
+	}
+	tbl := h.tbl(t, "t")
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for i := byte(0); ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+				h.Process(1, []byte{0, 0, 0, i & 0x3f, 1, 0, 0})
+			}
+		}
+	})
+	r := rand.New(rand.NewPCG(7, 8))
+	for i := range 40000 {
+		key := byte(r.IntN(64))
+		match := []FieldMatch{{Value: []byte{key}}, {Value: []byte{1}}}
+		a, p := mark(int(key) + 1)
+		switch r.IntN(3) {
+		case 0:
+			_ = tbl.Delete(match, 0)
+		case 1:
+			_ = tbl.Modify(Entry{Match: match, Action: a, Params: p})
+		default:
+			_ = tbl.Insert(Entry{Match: match, Action: a, Params: p})
+		}
+		if i%200 == 0 {
+			runtime.GC()
+		}
+	}
+	close(stop)
+	wg.Wait()
+	if hits.Load() == 0 {
+		t.Error("no packet met an entry")
+	}
+}
+
+func TestCRCSlices(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 1))
+	for n := range 100 {
+		b := make([]byte, n)
+		for i := range b {
+			b[i] = byte(r.Uint32())
+		}
+		if got, want := sliceCRC().sum(b), crc32.ChecksumIEEE(b); got != want {
+			t.Errorf("%x: %x, want %x", b, got, want)
+		}
+	}
 }

@@ -92,10 +92,10 @@ func (l *loader) advance(bits evalU) op {
 		switch {
 		case n%8 != 0:
 			c.stop(bad)
-		case n/8 > uint64(len(c.frame)-c.parsed):
+		case n/8 > uint64(len(c.ahead())):
 			c.stop(short)
 		default:
-			c.parsed += int(n / 8)
+			c.f[parsedSlot] += n / 8
 		}
 	}
 }
@@ -122,7 +122,7 @@ func (l *loader) setLookahead(dst, src jValue) op {
 // peek reads width bits at bit offset off of what is not yet parsed, as limbs
 // (modulo the length of dst).
 func (c *ctx) peek(dst []uint64, off, width int) bool {
-	data := c.frame[c.parsed:]
+	data := c.ahead()
 	if off+width > 8*len(data) {
 		return false
 	}
@@ -193,7 +193,7 @@ func (l *loader) extractNext(size, next int, elem func(int) *header, bits *expr)
 // extract reads h with a variable-length field of the given bits.
 func (c *ctx) extract(h *header, bits uint64) {
 	e := &c.m.perr
-	data := c.frame[c.parsed:]
+	data := c.ahead()
 	if bits%8 != 0 {
 		c.stop(e.badArgument)
 		return
@@ -214,7 +214,7 @@ func (c *ctx) extract(h *header, bits uint64) {
 		c.f[h.vl.slot] = n
 		extract(h.post, c.f, data[h.preLen+int(n):])
 	}
-	c.parsed += fixed + int(n)
+	c.f[parsedSlot] += uint64(fixed) + n
 	c.setValid(h)
 	c.f[h.off] = 0
 }

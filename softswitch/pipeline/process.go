@@ -11,7 +11,9 @@ package pipeline
 //     deparser, then recirculate or emit                afterEgress
 //
 // The order in 3 and 5 is that of simple_switch. A packet runs to completion:
-// copies run before Process returns, each in a context of its own.
+// copies run before Process returns, each in a context of its own. Egress clones and
+// recirculated packets wait until what is under way is through, as they do in
+// simple_switch's queues.
 
 // Instance types of v1model.
 const (
@@ -33,40 +35,98 @@ const maxCopies = 1 << 14
 // Process runs one packet from an ingress port to the ports it leaves by. The
 // frame is only read, and not after Process returns. Safe for concurrent use.
 func (m *Machine) Process(port uint16, frame []byte) {
-	m.received.Add(1)
-	if len(frame) > maxFrame {
-		m.dropped.Add(1)
-		return
-	}
 	c := m.get()
 	if m.prog.needsTime {
 		c.now = m.clock()
 	}
-	c.pass = 0
-	c.copies = &c.made
-	c.made = 0
+	m.received.Add(1)
+	c.process(port, frame)
+	m.put(c)
+}
+
+// ProcessBatch is Process for frames[i][:sizes[i]], in order, all of which have arrived now;
+// those of size 0 are skipped.
+func (m *Machine) ProcessBatch(port uint16, frames [][]byte, sizes []int) {
+	c := m.get()
+	if m.prog.needsTime {
+		c.now = m.clock()
+	}
+	n := 0
+	for i, size := range sizes {
+		if size > 0 {
+			c.process(port, frames[i][:size])
+			n++
+		}
+	}
+	m.received.Add(uint64(n))
+	m.put(c)
+}
+
+func (c *ctx) process(port uint16, frame []byte) {
+	if len(frame) > maxFrame {
+		c.m.dropped.Add(1)
+		return
+	}
+	c.pass, c.made, c.root, c.owned = 0, 0, c, false
 	c.start(frame)
-	std := &m.prog.std
+	std := &c.prog.std
 	c.set(&std.ingressPort, uint64(port))
 	c.set(&std.packetLength, uint64(len(frame)))
 	c.set(&std.ingressTS, uint64(c.now/1000))
 	c.ingress()
-	m.put(c)
+	if len(c.later) > 0 {
+		c.finish()
+	}
+}
+
+// maxLater bounds the contexts that wait; beyond it copies do not wait for their turn.
+const maxLater = 256
+
+// finish runs what was deferred, and what that defers.
+func (c *ctx) finish() {
+	for i := 0; i < len(c.later); i++ {
+		d := c.later[i]
+		c.later[i] = deferred{}
+		d.run()
+		if i+1 == maxLater { // room for more
+			c.later = append(c.later[:0], c.later[i+1:]...)
+			i = -1
+		}
+	}
+	c.later = c.later[:0]
+}
+
+func (d deferred) run() {
+	if d.replicas == nil {
+		d.c.ingress()
+	} else {
+		d.c.replicate(d.replicas)
+	}
+	d.c.m.put(d.c)
+}
+
+// postpone runs d when the packets that are under way are through.
+func (c *ctx) postpone(d deferred) {
+	if len(c.root.later) >= 2*maxLater {
+		d.run()
+		return
+	}
+	c.root.later = append(c.root.later, d)
 }
 
 func (m *Machine) get() *ctx  { return m.pool.Get().(*ctx) }
-func (m *Machine) put(c *ctx) { c.frame, c.copies = nil, nil; m.pool.Put(c) }
+func (m *Machine) put(c *ctx) { c.frame, c.root = nil, nil; m.pool.Put(c) }
 
 // spawn makes a context for a copy of c; nil, counted, if there are too many.
 // deeper marks descendants that could go on forever.
 func (c *ctx) spawn(deeper int) *ctx {
-	*c.copies++
-	if c.pass+deeper > maxPasses || *c.copies > maxCopies {
+	c.root.made++
+	if c.pass+deeper > maxPasses || c.root.made > maxCopies {
 		c.m.loops.Add(1)
 		return nil
 	}
 	n := c.m.get()
-	n.now, n.pass, n.copies = c.now, c.pass+deeper, c.copies
+	n.now, n.pass, n.root = c.now, c.pass+deeper, c.root
 	return n
 }
 
@@ -114,6 +174,12 @@ func (c *ctx) again(frame []byte, instance, list uint64) {
 	n.keep(c, list)
 	n.set(&std.instanceType, instance)
 	n.set(&std.packetLength, uint64(len(frame)))
+	if instance == instRecirc {
+		n.hold()
+		c.postpone(deferred{c: n})
+		return
+	}
+	n.owned = c.owned
 	n.ingress()
 	c.m.put(n)
 }
@@ -175,6 +241,7 @@ func (c *ctx) ingressClone() {
 	}
 	std := &c.prog.std
 	n.start(c.frame)
+	n.owned = c.owned
 	n.f[std.ingressPort.slot] = c.f[std.ingressPort.slot]
 	n.parse()
 	clear(n.f[:n.prog.meta])
@@ -206,8 +273,14 @@ func (c *ctx) egressClone() {
 	n.keep(c, c.cloneList)
 	n.set(&std.instanceType, instEgressClone)
 	n.cut(s.Truncate)
-	n.replicate(s.Replicas)
-	c.m.put(n)
+	if len(s.Replicas) == 0 {
+		c.m.put(n)
+		return
+	}
+	if c.owned {
+		n.hold()
+	}
+	c.postpone(deferred{c: n, replicas: s.Replicas})
 }
 
 // cut shortens the payload so that the packet has at most limit bytes; headers
@@ -223,7 +296,7 @@ func (c *ctx) cut(limit int) {
 }
 
 // payload is what the parser did not consume.
-func (c *ctx) payload() []byte { return c.frame[c.parsed : len(c.frame)-c.trim] }
+func (c *ctx) payload() []byte { return c.frame[c.f[parsedSlot] : len(c.frame)-c.trim] }
 
 func (c *ctx) sendDigest() {
 	d := c.prog.digests[c.digest]
@@ -298,6 +371,13 @@ func (c *ctx) deparseFrame() []byte {
 	}
 	out := c.out[:cap(c.out)]
 	f := (*slots)(c.f)
+	if entry := c.prog.code.deparse; entry != 0 {
+		if r := writeNative(entry, f, c.bytes(), &out[0]); r != stopped {
+			n = int(r)
+			n += copy(out[n:], payload)
+			return out[:min(n, c.limit)]
+		}
+	}
 	for list := c.prog.deparse; len(list) > 0; list = list[1:] {
 		if e := &list[0]; f[e.valid&slotMask] != 0 {
 			n += c.emitHeader(e.h, out[n:])

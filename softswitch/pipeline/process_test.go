@@ -92,7 +92,7 @@ func TestReplication(t *testing.T) {
 	check(t, "ingress clone", in(5), "9:05cc1234ff", "3:05ee0000ff")
 	check(t, "resubmit", in(6), "4:06cc005aff")
 	check(t, "egress drop", in(7))
-	check(t, "egress clone", in(8), "9:0877beefff", "5:08770000ff")
+	check(t, "egress clone", in(8), "5:08770000ff", "9:0877beefff")
 	check(t, "recirculate", in(9), "4:0acc0105ff")
 	h.SetClone(100, CloneSession{Replicas: []Replica{{Port: 9}}, Truncate: 4})
 	check(t, "truncated clone", in(5), "9:05cc1234", "3:05ee0000ff")

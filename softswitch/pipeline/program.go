@@ -32,6 +32,7 @@ type Program struct {
 	code       code
 	temp0      int      // slots: state, parameters, from here on temporaries, then consts
 	consts     []uint64 // never change
+	index0     int      // slots: behind consts, where the index of each exact table is, for machine code
 	nbig       int      // scratch big integers per context
 	needsTime  bool     // timestamps, meters or idle timeouts are used
 	maxKey     int      // words of the longest table key

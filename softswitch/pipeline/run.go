@@ -1,33 +1,47 @@
 package pipeline
 
-import "math/bits"
+import (
+	"math/bits"
+	"unsafe"
+)
 
 // slots are those of a context, in a form that spares checks of bounds.
 type slots [maxFrameSlots]uint64
 
 const slotMask = maxFrameSlots - 1
 
-// lengthSlot is the packet length register: frame plus added less removed headers.
-const lengthSlot = maxFrameSlots - 1
+// Slots of the machine, behind all of the program's.
+const (
+	lengthSlot = maxFrameSlots - 1 // packet length register: frame plus added less removed headers
+	frameSlot  = maxFrameSlots - 2 // bytes of the frame
+	parsedSlot = maxFrameSlots - 3 // bytes of it that the parser consumed; those three are the packet's
+	seedSlot   = maxFrameSlots - 5 // two words; they never change
+)
 
 // run executes instructions from pc to the next iEnd. Only what every packet
 // meets is here: a small loop keeps its state in registers.
 func (c *ctx) run(pc uint32) {
 	x := &c.prog.code
 	code, f := x.ins, (*slots)(c.f)
+	frame := c.bytes()
 	for {
 		in := &code[pc]
+		var found *entry
+		if in.entry != 0 {
+			pc, found = callNative(in.entry, f, frame)
+			in = &code[pc]
+		}
 		switch in.op {
 		case iEnd:
 			return
 		case iLine:
-			if l := &x.lines[in.k]; l.entry != 0 {
-				pc = callNative(l.entry, f)
-			} else {
-				pc = l.run(c)
-			}
+			pc = x.lines[in.k].run(c)
 		case iApply:
-			pc = c.m.tables[in.k].apply(c)
+			t := c.m.tables[in.k]
+			if in.entry == 0 {
+				found = t.lookup(c)
+			}
+			pc = t.apply(c, found)
 		case iExtract:
 			pc = x.heads[in.k].extract(c, in)
 		default:
@@ -39,6 +53,9 @@ func (c *ctx) run(pc uint32) {
 }
 
 const stopped = ^uint32(0)
+
+// bytes is where the frame is.
+func (c *ctx) bytes() *byte { return unsafe.SliceData(c.frame) }
 
 // other executes the rarer instructions and returns where to go on.
 func (c *ctx) other(in *ins) uint32 {
@@ -115,15 +132,15 @@ func (l *line) run(c *ctx) uint32 {
 
 // extract takes a header from the packet.
 func (h *headCode) extract(c *ctx, in *ins) uint32 {
-	data := c.frame[c.parsed:]
+	data := c.ahead()
 	if len(data) < h.n {
 		c.stop(c.m.perr.tooShort)
 		return in.c
 	}
 	extract(h.load, c.f, data)
 	c.f[h.valid] = 1
-	c.f[h.off] = uint64(c.parsed + 1)
-	c.parsed += h.n
+	c.f[h.off] = c.f[parsedSlot] + 1
+	c.f[parsedSlot] += uint64(h.n)
 	return in.next
 }
 

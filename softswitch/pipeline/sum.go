@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"math/bits"
+	"sync"
 )
 
 // algorithm finds a hash algorithm by its bmv2 name; nil if unknown. The
@@ -11,7 +12,13 @@ import (
 func algorithm(name string) func([]byte) uint64 {
 	switch name {
 	case "crc32", "crc32_custom":
-		return func(b []byte) uint64 { return uint64(crc32.ChecksumIEEE(b)) }
+		t := sliceCRC()
+		return func(b []byte) uint64 {
+			if len(b) > 64 { // the library has instructions for long ones
+				return uint64(crc32.ChecksumIEEE(b))
+			}
+			return uint64(t.sum(b))
+		}
 	case "crc16", "crc16_custom": // CRC-16/ARC
 		t := crcTable(0x8005)
 		return func(b []byte) uint64 {
@@ -40,6 +47,38 @@ func algorithm(name string) func([]byte) uint64 {
 		return identity
 	}
 	return nil
+}
+
+// crcSlices are the tables of a CRC-32 that takes eight bytes at once.
+type crcSlices [8][256]uint32
+
+var sliceCRC = sync.OnceValue(func() *crcSlices {
+	t := &crcSlices{[256]uint32(*crc32.IEEETable)}
+	for i := range 256 {
+		for k := 1; k < 8; k++ {
+			r := t[k-1][i]
+			t[k][i] = t[0][byte(r)] ^ r>>8
+		}
+	}
+	return t
+})
+
+func (t *crcSlices) sum(b []byte) uint32 {
+	r := ^uint32(0)
+	for ; len(b) >= 8; b = b[8:] {
+		w := binary.LittleEndian.Uint64(b) ^ uint64(r)
+		r = t[7][byte(w)] ^ t[6][byte(w>>8)] ^ t[5][byte(w>>16)] ^ t[4][byte(w>>24)] ^
+			t[3][byte(w>>32)] ^ t[2][byte(w>>40)] ^ t[1][byte(w>>48)] ^ t[0][byte(w>>56)]
+	}
+	if len(b) >= 4 {
+		w := binary.LittleEndian.Uint32(b) ^ r
+		r = t[3][byte(w)] ^ t[2][byte(w>>8)] ^ t[1][byte(w>>16)] ^ t[0][byte(w>>24)]
+		b = b[4:]
+	}
+	for _, x := range b {
+		r = t[0][byte(r)^x] ^ r>>8
+	}
+	return ^r
 }
 
 func crcTable(poly uint16) *[256]uint16 {

@@ -34,8 +34,9 @@ type tuple struct {
 
 // tupleRef bounds the priorities in a tuple, so that a search can stop early.
 type tupleRef struct {
-	t   *tuple
-	max int32
+	mask [4]uint64 // of the tuple, if it is no longer
+	t    *tuple
+	max  int32
 }
 
 func newTable(m *Machine, d *tableDef) *Table {
@@ -231,7 +232,9 @@ func (t *Table) relinkLocked(e, next *entry) {
 func (t *Table) publishLocked() {
 	refs := make([]tupleRef, 0, len(t.byMask))
 	for _, tp := range t.byMask {
-		refs = append(refs, tupleRef{t: tp, max: tp.max})
+		r := tupleRef{t: tp, max: tp.max}
+		copy(r.mask[:], tp.mask)
+		refs = append(refs, r)
 	}
 	slices.SortFunc(refs, func(a, b tupleRef) int { return int(int64(b.max) - int64(a.max)) })
 	t.tuples.Store(&refs)

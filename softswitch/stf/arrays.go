@@ -163,7 +163,7 @@ func (r *Runner) checkCounter(st *statement) error {
 
 // count reads the cell of a counter array, or the direct counter of an entry.
 func (r *Runner) count(name, where string) (pipeline.Count, error) {
-	if e, ok := r.entries[where]; ok {
+	if e, ok := r.entries[strings.TrimPrefix(where, "$")]; ok {
 		s, _ := e.table.Read(e.match, e.priority)
 		if !e.table.HasCounter() {
 			return s.Count, fmt.Errorf("table %s has no direct counter", e.table.Name())
