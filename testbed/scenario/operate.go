@@ -282,11 +282,16 @@ func addresses(all []netip.Addr) string {
 func poll(ctx context.Context, look func() (ok bool, seen string, err error)) error {
 	ticker := time.NewTicker(pollInterval)
 	defer ticker.Stop()
+	last := ""
 	for {
 		ok, seen, err := look()
+		if err != nil && ctx.Err() != nil && last != "" {
+			seen, err = last, nil // the time was over during this look
+		}
 		if err != nil || ok {
 			return err
 		}
+		last = seen
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
