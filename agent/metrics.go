@@ -31,6 +31,8 @@ func counters() []counter {
 		{"held_drops", "Packets that waited for a neighbour in vain.", func(s *engine.Stats) uint64 { return s.HeldDrops }},
 		{"errors", "ICMP errors sent.", func(s *engine.Stats) uint64 { return s.Errors }},
 		{"errors_unsent", "ICMP errors that were over the rate.", func(s *engine.Stats) uint64 { return s.ErrorsUnsent }},
+		{"nat_retries", "Translations that were another connection's, and were chosen anew.", func(s *engine.Stats) uint64 { return s.NATRetries }},
+		{"nat_fails", "Packets dropped because no translation was free.", func(s *engine.Stats) uint64 { return s.NATFails }},
 		{"unlogged", "Decisions that a rule wanted logged, over the rate.", func(s *engine.Stats) uint64 { return s.Unlogged }},
 		{"learnt", "MACs and neighbours that went to the database.", func(s *engine.Stats) uint64 { return s.Learnt }},
 		{"effect_fails", "What was learnt and could not be stored.", func(s *engine.Stats) uint64 { return s.EffectFails }},
@@ -83,6 +85,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		}
 		stats := agent.Stats()
 		gauge(desc("edge_flows", "Flows installed now.", "edge"), float64(stats.Flows), st.ID)
+		gauge(desc("edge_connections", "Connections of which the edge owns a direction.", "edge"), float64(stats.Conns), st.ID)
 		for _, k := range counters() {
 			out <- prometheus.MustNewConstMetric(desc("edge_"+k.name+"_total", k.help, "edge"), prometheus.CounterValue, float64(k.value(&stats)), st.ID)
 		}
