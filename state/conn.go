@@ -19,14 +19,35 @@ type StoredConn struct {
 	Revision int64 // of its last change
 }
 
-// returnVersion is the first byte of what is stored under a connection's other key: its first key follows.
-const returnVersion = 0x81
+// First bytes of what is stored under a connection's other key. Its first key follows, or, if nothing is translated, so that the first key is the other
+// one turned round, the device of the first key.
+const (
+	returnKey  = 0x81
+	returnZone = 0x82
+)
 
 func connKey(k *conntrack.Key) string { return string(k.Append([]byte(connPrefix))) }
 
 func inboxOf(run int64) string { return inboxPrefix + strconv.FormatInt(run, 16) + "/" }
 
-func returnValue(c *conntrack.Conn) []byte { return c.Forward.Append([]byte{returnVersion}) }
+func returnValue(c *conntrack.Conn) []byte {
+	if !c.Translates() {
+		return []byte{returnZone, byte(c.Forward.Zone >> 16), byte(c.Forward.Zone >> 8), byte(c.Forward.Zone)}
+	}
+	return c.Forward.Append([]byte{returnKey})
+}
+
+// forwardOf reads the first key of a connection from what is stored under its other key; ok is false if the value is that of a first key.
+func forwardOf(k conntrack.Key, value []byte) (forward conntrack.Key, ok bool, err error) {
+	switch {
+	case len(value) == 4 && value[0] == returnZone:
+		return conntrack.Key{Zone: uint32(value[1])<<16 | uint32(value[2])<<8 | uint32(value[3]), Tuple: k.Reverse()}, true, nil
+	case len(value) > 0 && value[0] == returnKey:
+		forward, err = conntrack.ParseKey(value[1:])
+		return forward, true, err
+	}
+	return k, false, nil
+}
 
 // FindConn reads the connection that a key belongs to, by either direction, as the database has it now; found is false if there is none (C5).
 func (s *Store) FindConn(ctx context.Context, k conntrack.Key) (c StoredConn, found bool, err error) {
@@ -34,10 +55,11 @@ func (s *Store) FindConn(ctx context.Context, k conntrack.Key) (c StoredConn, fo
 	if err != nil || kv == nil {
 		return c, false, err
 	}
-	if len(kv.value) > 0 && kv.value[0] == returnVersion {
-		if k, err = conntrack.ParseKey(kv.value[1:]); err != nil {
-			return c, false, fmt.Errorf("state: connection: %w", err)
-		}
+	k, other, err := forwardOf(k, kv.value)
+	if err != nil {
+		return c, false, fmt.Errorf("state: connection: %w", err)
+	}
+	if other {
 		if kv, err = s.getOne(ctx, connKey(&k)); err != nil || kv == nil {
 			return c, false, err
 		}
@@ -165,7 +187,10 @@ func (s *Store) SweepConns(ctx context.Context, live map[int64]bool, seen map[co
 		}
 		for _, kv := range resp.Kvs {
 			k, err := conntrack.ParseKey([]byte(strings.TrimPrefix(string(kv.Key), connPrefix)))
-			if err != nil || len(kv.Value) > 0 && kv.Value[0] == returnVersion {
+			if err != nil {
+				continue
+			}
+			if _, other, _ := forwardOf(k, kv.Value); other {
 				continue
 			}
 			c, err := decodeConn(k, kv.Value, kv.ModRevision)

@@ -1,0 +1,158 @@
+package state
+
+import (
+	"context"
+	"net/netip"
+	"testing"
+
+	"github.com/weft-sdn/weft/conntrack"
+	"github.com/weft-sdn/weft/flow"
+)
+
+func testConn(n uint16, v6 bool) conntrack.Conn {
+	a := func(four, six string) flow.Addr {
+		if v6 {
+			return flow.AddrOf(netip.MustParseAddr(six))
+		}
+		return flow.AddrOf(netip.MustParseAddr(four))
+	}
+	c := conntrack.Conn{
+		Forward: conntrack.Key{Zone: 5, Tuple: conntrack.Tuple{Src: a("10.0.0.1", "fd00::1"), Dst: a("192.0.2.1", "2001:db8::1"), SrcPort: n, DstPort: 80, Proto: 6, V6: v6}},
+		RetZone: 6, State: conntrack.SynSent,
+	}
+	c.AddStep(conntrack.Step{Device: 7, Port: 50000, Addr: a("198.51.100.1", "2001:db8:51::1")})
+	return c
+}
+
+// TestConn: a connection is found by both its keys, only one can have a key, and who is told hears of it.
+func TestConn(t *testing.T) {
+	ctx := t.Context()
+	s := embeddedStore(t)
+	other := second(t, s)
+	plain := conntrack.Conn{Forward: testConn(3999, true).Forward, RetZone: 9, State: conntrack.Single}
+	if _, created, err := s.CreateConn(ctx, plain, nil); !created || err != nil {
+		t.Fatal(created, err)
+	}
+	if got, found, err := other.FindConn(ctx, plain.Return()); !found || err != nil || got.Conn != plain {
+		t.Errorf("%+v, %v, %v", got, found, err)
+	}
+	c := testConn(4000, false)
+	c.ForwardOwner = s.RunID()
+	if _, found, err := s.FindConn(ctx, c.Forward); found || err != nil {
+		t.Fatalf("found %v, %v", found, err)
+	}
+	rev, created, err := s.CreateConn(ctx, c, nil)
+	if err != nil || !created {
+		t.Fatalf("created %v, %v", created, err)
+	}
+	for _, k := range []conntrack.Key{c.Forward, c.Return()} {
+		got, found, err := other.FindConn(ctx, k)
+		if err != nil || !found || got.Conn != c || got.Revision != rev {
+			t.Errorf("%v: %+v, %v, %v", k, got, found, err)
+		}
+	}
+	same := testConn(4001, false) // another source port, and the same translation
+	if _, created, err := other.CreateConn(ctx, same, nil); created || err != nil {
+		t.Errorf("a translation is given twice: %v, %v", created, err)
+	}
+	// The other side answers, and owns its direction.
+	got, _, err := other.FindConn(ctx, c.Return())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got.State, got.ReturnOwner = conntrack.Established, other.RunID()
+	now, done, err := other.UpdateConn(ctx, got, 0)
+	if err != nil || !done || now.ReturnOwner != other.RunID() {
+		t.Fatalf("%+v, %v, %v", now, done, err)
+	}
+	stale := StoredConn{c, rev}
+	if seen, done, err := s.UpdateConn(ctx, stale, 0); done || err != nil || seen.Conn != now.Conn || seen.Revision != now.Revision {
+		t.Errorf("a stale change: %+v, %v, %v", seen, done, err)
+	}
+	// It closes, and tells.
+	told := make(chan conntrack.Key, 4)
+	running(t, func(ctx context.Context) error {
+		return s.Watch(ctx, func(c Change) {
+			for _, k := range c.Told {
+				told <- k
+			}
+		})
+	})
+	now.State = conntrack.Closed
+	if now, done, err = other.UpdateConn(ctx, now, s.RunID()); !done || err != nil {
+		t.Fatal(done, err)
+	}
+	if k := within(t, told); k != c.Forward {
+		t.Errorf("told of %v", k)
+	}
+	if err := s.Heard(ctx, []conntrack.Key{c.Forward}); err != nil {
+		t.Fatal(err)
+	}
+	if resp, err := s.Client().Get(ctx, inboxOf(s.RunID())+string(c.Forward.Append(nil))); err != nil || len(resp.Kvs) != 0 {
+		t.Errorf("what was heard stays: %v, %v", resp, err)
+	}
+	// A new one takes its place.
+	next := testConn(4000, false)
+	if _, created, err := s.CreateConn(ctx, next, &now); !created || err != nil {
+		t.Errorf("what is over is in the way: %v, %v", created, err)
+	}
+	last, _, err := s.FindConn(ctx, next.Forward)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, gone, err := s.DeleteConn(ctx, last, 0); !gone || err != nil {
+		t.Errorf("deleted %v, %v", gone, err)
+	}
+	if resp, err := s.Client().Get(ctx, connPrefix+string(next.Forward.Append(nil))); err != nil || len(resp.Kvs) != 0 {
+		t.Errorf("a key stays: %v", err)
+	}
+	if _, found, _ := s.FindConn(ctx, next.Return()); found {
+		t.Error("the other key stays")
+	}
+}
+
+// TestSweepConns: what no live process owns goes at the second look.
+func TestSweepConns(t *testing.T) {
+	ctx := t.Context()
+	s := embeddedStore(t)
+	for i, v6 := range []bool{false, true} {
+		c := testConn(100+uint16(i), v6)
+		c.ForwardOwner = int64(1 + i)
+		if _, created, err := s.CreateConn(ctx, c, nil); !created || err != nil {
+			t.Fatal(created, err)
+		}
+	}
+	live := map[int64]bool{2: true}
+	seen, n, err := s.SweepConns(ctx, live, nil)
+	if err != nil || n != 0 || len(seen) != 1 {
+		t.Fatalf("first look: %d removed, %d seen, %v", n, len(seen), err)
+	}
+	if _, n, err = s.SweepConns(ctx, live, seen); err != nil || n != 1 {
+		t.Errorf("second look: %d removed, %v", n, err)
+	}
+	left := testConn(101, true)
+	if _, found, _ := s.FindConn(ctx, left.Forward); !found {
+		t.Error("one that is owned is gone")
+	}
+}
+
+// BenchmarkConnBytes reports what a connection takes in the database, keys and values of both directions.
+func BenchmarkConnBytes(b *testing.B) {
+	for _, v := range []struct {
+		name   string
+		v6, to bool
+	}{{"IPv4/translated", false, true}, {"IPv4/plain", false, false}, {"IPv6/translated", true, true}, {"IPv6/plain", true, false}} {
+		b.Run(v.name, func(b *testing.B) {
+			c := testConn(1, v.v6)
+			if !v.to {
+				c = conntrack.Conn{Forward: c.Forward, RetZone: c.RetZone, State: c.State}
+			}
+			n := 0
+			for b.Loop() {
+				ret := c.Return()
+				n = len(connKey(&c.Forward)) + len(c.Append(nil)) + len(connKey(&ret)) + len(returnValue(&c))
+			}
+			b.ReportMetric(float64(n), "B/conn")
+		})
+	}
+}
