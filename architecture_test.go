@@ -34,7 +34,7 @@ var mayImport = map[string][]string{
 	"conntrack":   {"flow", "packet"},
 	"state":       {"topology", "conntrack", "flow", "packet"},
 	"engine":      {"sim", "conntrack", "offload", "state", "topology", "flow", "packet", "p4rt", "p4src"},
-	"agent":       {"engine", "state", "topology", "flow", "packet", "offload", "p4rt"},
+	"agent":       {"engine", "state", "conntrack", "topology", "flow", "packet", "offload", "p4rt"},
 	"examples":    {},
 	"softswitch":  {"softswitch/gnmi", "softswitch/impair", "softswitch/pipeline", "softswitch/port"},
 	"cmd/weft":    anything,

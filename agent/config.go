@@ -7,7 +7,9 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"time"
 
+	"github.com/weft-sdn/weft/conntrack"
 	"github.com/weft-sdn/weft/offload"
 	"github.com/weft-sdn/weft/p4rt"
 	"github.com/weft-sdn/weft/packet"
@@ -39,6 +41,22 @@ type Edge struct {
 	Uplinks    []Uplink          `json:"uplinks"`
 	Interfaces map[string]uint16 `json:"interfaces"` // name in bindings → access port
 	VPortShare uint8             `json:"vportShare"` // percent of each flow table that one vport may take
+
+	Connections Connections `json:"connections"`
+}
+
+// Connections are how long connections are remembered after their last packet, in seconds; 0: conntrack.DefaultTimeouts.
+type Connections struct {
+	TCPOpening     uint32 `json:"tcpOpening"`
+	TCPEstablished uint32 `json:"tcpEstablished"`
+	TCPClosed      uint32 `json:"tcpClosed"`
+	Single         uint32 `json:"single"` // other protocols, one direction seen
+	Both           uint32 `json:"both"`   // both
+}
+
+func (c *Connections) timeouts() conntrack.Timeouts {
+	s := func(n uint32) time.Duration { return time.Duration(n) * time.Second }
+	return conntrack.Timeouts{TCPOpening: s(c.TCPOpening), TCPEstablished: s(c.TCPEstablished), TCPClosed: s(c.TCPClosed), Single: s(c.Single), Both: s(c.Both)}
 }
 
 // Target is the P4Runtime server that an edge's agent programs.

@@ -69,6 +69,7 @@ func TestExample(t *testing.T) {
 				Gateways:  []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8:1::1")},
 			}},
 			Interfaces: map[string]uint16{"vm1": 1, "vm2": 2}, VPortShare: 10,
+			Connections: Connections{TCPOpening: 30, TCPEstablished: 7440, TCPClosed: 30, Single: 30, Both: 180},
 		}},
 	}
 	if d := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); d != "" {
