@@ -202,6 +202,12 @@ func columns(kind topology.Kind, wide bool) []string {
 	switch kind {
 	case topology.KindFabric:
 		head, more = []string{"MTU", "ENCAP"}, nil
+	case topology.KindChain:
+		head, more = []string{"RULES", "DEFAULT"}, []string{"ID"}
+	case topology.KindAddressGroup:
+		head, more = []string{"ADDRESSES"}, []string{"ID"}
+	case topology.KindPortGroup:
+		head, more = []string{"PORTS"}, []string{"ID"}
 	case topology.KindBridge:
 		head, more = []string{"UNKNOWN", "MACS", "NEIGHBOURS"}, []string{"ID"}
 	case topology.KindRouter:
@@ -228,6 +234,16 @@ func cells(o *topology.Object, places map[topology.Ref]string, wide bool) []stri
 			family = "v6"
 		}
 		row = []string{number(s.MTU), "IP" + family}
+	case *topology.ChainSpec:
+		end := s.Default
+		if end == "" {
+			end = "return"
+		}
+		row, more = []string{fmt.Sprint(len(s.Rules)), end}, []string{id}
+	case *topology.AddressGroupSpec:
+		row, more = []string{fmt.Sprint(len(s.Addresses))}, []string{id}
+	case *topology.PortGroupSpec:
+		row, more = []string{fmt.Sprint(len(s.Ports))}, []string{id}
 	case *topology.BridgeSpec:
 		mode := s.UnknownUnicast
 		if mode == "" {
