@@ -15,7 +15,7 @@ import (
 // Stages of the fixed tables: what is referred to comes before what refers to it.
 const (
 	stageUnderlay = iota // underlay, replica, punt_class
-	stageGroup           // multicast groups, peer, tunnel_term, peer_list
+	stageGroup           // multicast groups, clone session, peer, tunnel_term, peer_list
 	stageLocation
 	stagePort // port_map: from here on packets come
 	layoutStages
@@ -199,6 +199,7 @@ var errInterface = errors.New("bound to an interface that the edge does not have
 
 func (l *layout) self(p *part, v *view) {
 	p.add(stageUnderlay, l.t.AlwaysPunted()...)
+	p.stages[stageGroup] = append(p.stages[stageGroup], l.t.Copies())
 	p.add(stageLocation, l.t.GuardedDrop())
 	for _, vtep := range v.self.VTEPs {
 		for _, kind := range tunnels {

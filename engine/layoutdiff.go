@@ -109,6 +109,9 @@ func same(a, b p4rt.Entity) bool {
 	case *p4rt.MulticastGroup:
 		b, ok := b.(*p4rt.MulticastGroup)
 		return ok && slices.Equal(sorted(a.Replicas), sorted(b.Replicas))
+	case *p4rt.CloneSession:
+		b, ok := b.(*p4rt.CloneSession)
+		return ok && slices.Equal(a.Replicas, b.Replicas)
 	}
 	return false
 }

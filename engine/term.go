@@ -337,7 +337,7 @@ func (c *core) stages() ([]p4rt.Stage, []p4rt.Update) {
 	stages := make([]p4rt.Stage, 0, len(order)+1)
 	for i, ts := range order {
 		if i == 1 {
-			stages = append(stages, p4rt.Stage{Groups: true, Want: each(groups)})
+			stages = append(stages, p4rt.Stage{Groups: true, Clones: true, Want: each(groups)})
 		}
 		var all []p4rt.Entity
 		for _, t := range ts {

@@ -60,7 +60,8 @@ func TestReasons(t *testing.T) {
 		"NO_PEER": ReasonNoPeer, "NO_REWRITE": ReasonNoRewrite, "UNDERLAY": ReasonUnderlay, "REJECT": ReasonReject, "PARSER_ERROR": ReasonParserError, "UNKNOWN_PORT": ReasonUnknownPort,
 		"UNKNOWN_VTEP": ReasonUnknownVTEP, "UNKNOWN_PEER": ReasonUnknownPeer, "TUNNEL_LOOP": ReasonTunnelLoop, "FLOW_DROP": ReasonFlowDrop, "CLASS_DROP": ReasonClassDrop,
 		"PRUNED": ReasonPruned, "UNDERLAY_LENGTH": ReasonUnderlayLength, "ECN": ReasonECN, "NO_PATH": ReasonNoPath, "NO_REPLICA": ReasonNoReplica, "LOCATION_DROP": ReasonLocationDrop,
-		"BAD_PACKET_OUT": ReasonBadPacketOut,
+		"BAD_PACKET_OUT": ReasonBadPacketOut, "PUNT_RATE": ReasonPuntRate, "GROUP_SOURCE": ReasonGroupSource, "TRACKED_SYN": ReasonTrackedSYN, "TRACKED_END": ReasonTrackedEnd,
+		"NO_NAT": ReasonNoNAT,
 	} {
 		if v, ok := want["REASON_"+name]; !ok || v != uint64(r) {
 			t.Errorf("%s is %d here, %d in p4src", name, r, v)

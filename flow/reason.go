@@ -25,6 +25,8 @@ const (
 	ReasonNoRewrite    Reason = 14
 	ReasonUnderlay     Reason = 15 // underlay frame that is no tunnel packet
 	ReasonReject       Reason = 16 // flow entry that asks for an answer to the sender
+	ReasonTrackedSYN   Reason = 17 // TCP segment with SYN on a tracked flow
+	ReasonTrackedEnd   Reason = 18 // copy of a TCP segment with FIN or RST on a tracked flow, which went on
 
 	ReasonParserError    Reason = 64 // truncated or malformed headers
 	ReasonUnknownPort    Reason = 65 // no vport on this port and VLAN
@@ -42,12 +44,13 @@ const (
 	ReasonBadPacketOut   Reason = 77 // packet-out with an unknown mode, or whose destination does not resolve
 	ReasonPuntRate       Reason = 78 // punts of this vport are over their rate
 	ReasonGroupSource    Reason = 79 // a vport's frame whose source is no station's MAC: a group's, or zero
+	ReasonNoNAT          Reason = 80 // egress: translation not in table nat_v4 or nat_v6
 )
 
 // IsDrop reports whether the packet was dropped by the pipeline (REASON_IS_DROP).
 func (r Reason) IsDrop() bool { return r >= 64 }
 
-// IsPunt reports whether the packet was sent to the engine.
+// IsPunt reports whether the packet, or a copy of it, was sent to the engine.
 func (r Reason) IsPunt() bool { return r != ReasonNone && r < 64 }
 
 // String returns the name in p4src in lower case, without REASON_; the number if there is none.
@@ -87,6 +90,10 @@ func (r Reason) String() string {
 		return "underlay"
 	case ReasonReject:
 		return "reject"
+	case ReasonTrackedSYN:
+		return "tracked_syn"
+	case ReasonTrackedEnd:
+		return "tracked_end"
 	case ReasonParserError:
 		return "parser_error"
 	case ReasonUnknownPort:
@@ -119,6 +126,8 @@ func (r Reason) String() string {
 		return "punt_rate"
 	case ReasonGroupSource:
 		return "group_source"
+	case ReasonNoNAT:
+		return "no_nat"
 	}
 	return strconv.Itoa(int(r))
 }

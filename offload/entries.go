@@ -15,6 +15,7 @@ const (
 	LastUnderlay  = 509
 	Buckets       = 16 // paths of a peer are spread over so many, by flow hash (E12)
 	peerReplica   = 0x8000
+	copySession   = 1
 )
 
 // Tunnel is an encapsulation.
@@ -48,6 +49,11 @@ func (k Tunnel) Overhead(v6 bool) int {
 		return n + 8
 	}
 	return n + 16
+}
+
+// Copies is the clone session by which the pipeline copies to the engine what goes on (flow.ReasonTrackedEnd).
+func (t *Tables) Copies() *p4rt.CloneSession {
+	return &p4rt.CloneSession{ID: copySession, Replicas: []p4rt.Replica{{Port: CPUPort}}}
 }
 
 // Attachment is where a local vport hangs: a switch port, and the VLAN that selects the vport there (0: untagged).

@@ -26,6 +26,7 @@ type Megaflow struct {
 	Act     Act
 	Dest    flow.Dest // valid iff Act is Forward
 	Rewrite flow.Rewrite
+	Tracked bool          // of a TCP connection: segments with SYN are punted, those with FIN or RST copied to the engine; valid iff Act is Forward
 	Tag     uint32        // in packet-ins of a Punt
 	Prio    int32         // generation: of overlapping wild entries the newer wins
 	Idle    time.Duration // 0: no idle timeout
@@ -73,7 +74,7 @@ func l3Mask(etherType uint16) flow.Mask {
 func l2Mask() flow.Mask { return flow.ExactMask(0) }
 
 // lanes returns the lanes whose keys cover what the megaflow read, the preferred first.
-// A megaflow can always be made more specific (exact) when the wild lane is full.
+// A megaflow can always be made more specific (exact) when the wild lane is full; what is translated or tracked must have read all that an exact key has.
 func lanes(m *Megaflow) ([]Lane, error) {
 	read := m.Mask
 	ip := m.Key.Is4() || m.Key.Is6()
@@ -82,7 +83,13 @@ func lanes(m *Megaflow) ([]Lane, error) {
 	}
 	macs := flow.Mask{Ingress: flow.MaxID, DstMAC: packet.Broadcast()}
 	l3 := l3Mask(m.Key.EtherType)
+	exact := l3
+	exact.DstMAC, exact.Ingress, exact.EtherType = read.DstMAC, read.Ingress, read.EtherType
 	switch {
+	case m.whole():
+		if ip && read == exact {
+			return []Lane{LaneExact}, nil
+		}
 	case macs.Covers(read):
 		if ip {
 			return []Lane{LaneClass, LaneWild, LaneExact}, nil
@@ -91,8 +98,7 @@ func lanes(m *Megaflow) ([]Lane, error) {
 	case !ip && l2Mask().Covers(read):
 		return []Lane{LaneWildL2}, nil
 	case ip && l3.Covers(read):
-		l3.DstMAC, l3.Ingress, l3.EtherType = read.DstMAC, read.Ingress, read.EtherType
-		if read == l3 {
+		if read == exact {
 			return []Lane{LaneExact, LaneWild}, nil
 		}
 		return []Lane{LaneWild, LaneExact}, nil
@@ -112,24 +118,30 @@ func (l Lane) Matched(read flow.Mask, etherType uint16) flow.Mask {
 	return read
 }
 
-// lower builds the flow entry of a megaflow for a lane. vport, scope and rewrite are local ids; scope is unused in LaneClass.
-func (t *Tables) lower(m *Megaflow, lane Lane, vport, scope, rewrite uint16) *p4rt.Entry {
+// localIDs are the numbers that a flow entry has for what is beside it; 0: none.
+type localIDs struct {
+	vport, scope uint16 // LaneClass has the vport, the others the scope
+	rewrite, nat uint16
+}
+
+// lower builds the flow entry of a megaflow for a lane.
+func (t *Tables) lower(m *Megaflow, lane Lane, ids localIDs) *p4rt.Entry {
 	var name string
 	tab := t.flowTable(lane, m.Key.Is4(), &name)
 	e := tab.NewEntry()
 	switch lane {
 	case LaneClass:
-		e.Set(0, u(uint64(vport)))
+		e.Set(0, u(uint64(ids.vport)))
 		e.Set(1, p4rt.MAC(m.Key.DstMAC))
 	case LaneExact:
-		e.Set(0, u(uint64(scope)))
+		e.Set(0, u(uint64(ids.scope)))
 		setL3(&m.Key, func(i int, v, _ p4rt.Value) { e.Set(i, v) }, flow.ExactMask(m.Key.EtherType))
 	case LaneWild:
-		e.Set(0, u(uint64(scope)))
+		e.Set(0, u(uint64(ids.scope)))
 		setL3(&m.Key, e.SetMasked, m.Mask)
 		e.Priority = m.Prio
 	case LaneWildL2:
-		e.Set(0, u(uint64(scope)))
+		e.Set(0, u(uint64(ids.scope)))
 		mask := lane.Matched(m.Mask, m.Key.EtherType)
 		if m.Guards.KnownSource {
 			mask.SrcMAC = packet.MAC{}
@@ -139,12 +151,19 @@ func (t *Tables) lower(m *Megaflow, lane Lane, vport, scope, rewrite uint16) *p4
 		e.Priority = m.Prio
 	}
 	e.IdleTimeout = m.Idle
+	forward := func(dest flow.Dest, ttlDec uint8, tracked bool) {
+		params := []p4rt.Value{u(uint64(dest)), u(uint64(ids.rewrite)), u(uint64(ttlDec)), u(uint64(ids.nat)), p4rt.Bool(tracked)}
+		if lane != LaneExact {
+			params = params[:3]
+		}
+		e.Do(tab.actions["ingress.forward_"+name], params...)
+	}
 	switch m.Act {
 	case Forward:
-		e.Do(tab.actions["ingress.forward_"+name], u(uint64(m.Dest)), u(uint64(rewrite)), u(uint64(m.Rewrite.TTLDec)))
+		forward(m.Dest, m.Rewrite.TTLDec, m.Tracked)
 	case Drop:
 		if m.guarded() {
-			e.Do(tab.actions["ingress.forward_"+name], u(nowhere), u(uint64(rewrite)), u(uint64(m.Guards.MinTTL)))
+			forward(nowhere, m.Guards.MinTTL, false)
 			break
 		}
 		e.Do(tab.actions["ingress.drop_"+name])

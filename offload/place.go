@@ -26,6 +26,8 @@ type Placer struct {
 	scopes   *IDs[macAt]
 	sources  *IDs[macAt] // ids are not used, references are
 	rewrites *IDs[rewriteKey]
+	nats4    *IDs[translationKey] // of egress.nat_v4
+	nats6    *IDs[translationKey]
 	classes  map[macAt]int // megaflows that are a dst_class entry
 	entries  map[p4rt.Key]*sharedEntry
 	used     map[*p4rt.Table]int64
@@ -33,7 +35,7 @@ type Placer struct {
 	share    int64 // percent of each table that one vport may hold
 }
 
-// holding is what a vport has in a table: flow tables, src_class, dst_class.
+// holding is what a vport has in a table: flow tables, src_class, dst_class, nat_v4, nat_v6.
 type holding struct {
 	vport uint16
 	table *p4rt.Table
@@ -60,6 +62,7 @@ type Placed struct {
 func NewPlacer(t *Tables, share int) *Placer {
 	return &Placer{
 		t: t, share: int64(share), held: make(map[holding]int64), scopes: NewIDs[macAt](65535), sources: NewIDs[macAt](65535), rewrites: NewIDs[rewriteKey](65535),
+		nats4: NewIDs[translationKey](65535), nats6: NewIDs[translationKey](65535),
 		classes: make(map[macAt]int), entries: make(map[p4rt.Key]*sharedEntry), used: make(map[*p4rt.Table]int64),
 	}
 }
@@ -85,6 +88,9 @@ func (p *Placer) Place(m Megaflow, vport uint16) (*Placed, [][]p4rt.Update, erro
 	if _, known := p.sources.Lookup(macAt{vport, m.Key.SrcMAC}); m.Guards.KnownSource && !known && err == nil {
 		err = p.room(vport, p.t.srcClass.Table)
 	}
+	if err == nil {
+		err = p.roomToTranslate(&m, vport)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -104,7 +110,7 @@ func (p *Placer) Place(m Megaflow, vport uint16) (*Placed, [][]p4rt.Update, erro
 		}
 		m.Rewrite.SetMACs = m.Guards.MaxLen != 0 // the rewrite has the guard
 	}
-	rewrite := uint16(0)
+	ids := localIDs{vport: vport}
 	if m.Act != Punt && m.Rewrite.SetMACs {
 		placed.rewrote = true
 		placed.rewrite = rewriteKey{m.Rewrite.SrcMAC, m.Rewrite.DstMAC, m.Guards.MaxLen}
@@ -116,19 +122,32 @@ func (p *Placer) Place(m Megaflow, vport uint16) (*Placed, [][]p4rt.Update, erro
 			return fail(ErrNoID, "rewrites")
 		}
 		undo = append(undo, func() { unacquire(p.rewrites, placed.rewrite) })
-		if rewrite = id; fresh {
+		if ids.rewrite = id; fresh {
 			refer = inserts(refer, p.t.Rewrite(id, placed.rewrite.src, placed.rewrite.dst, placed.rewrite.mtu)...)
 		}
 	}
-	scope := uint16(0)
+	var held []*p4rt.Table // by fresh entries, beside the flow's own
+	if m.translated() {
+		k, nats := p.translation(&m, vport)
+		id, fresh, ok := nats.Acquire(k)
+		if !ok {
+			return fail(ErrNoID, "translations")
+		}
+		undo = append(undo, func() { unacquire(nats, k) })
+		if ids.nat = id; fresh {
+			refer = inserts(refer, p.t.translation(m.Key.Is4(), id, k))
+			held = append(held, p.t.natTable(m.Key.Is4()).Table)
+		}
+	}
 	if lane != LaneClass {
 		id, fresh, ok := p.scopes.Acquire(at)
 		if !ok {
 			return fail(ErrNoID, "scopes")
 		}
 		undo = append(undo, func() { unacquire(p.scopes, at) })
-		if scope = id; fresh {
+		if ids.scope = id; fresh {
 			reach = inserts(reach, p.t.Scope(vport, m.Key.DstMAC, id))
+			held = append(held, p.t.dstClass.Table)
 		}
 	}
 	if m.Guards.KnownSource {
@@ -140,9 +159,10 @@ func (p *Placer) Place(m Megaflow, vport uint16) (*Placed, [][]p4rt.Update, erro
 		undo = append(undo, func() { unacquire(p.sources, source) })
 		if fresh {
 			reach = inserts(reach, p.t.KnownSource(vport, m.Key.SrcMAC))
+			held = append(held, p.t.srcClass.Table)
 		}
 	}
-	placed.Entry = p.t.lower(&m, lane, vport, scope, rewrite)
+	placed.Entry = p.t.lower(&m, lane, ids)
 	shared := p.entries[placed.Entry.Key()]
 	switch {
 	case shared == nil:
@@ -157,8 +177,8 @@ func (p *Placer) Place(m Megaflow, vport uint16) (*Placed, [][]p4rt.Update, erro
 	if lane == LaneClass {
 		p.classes[at]++
 	}
-	for _, u := range reach {
-		p.hold(vport, u.Entity.(*p4rt.Entry).Table, 1)
+	for _, t := range held {
+		p.hold(vport, t, 1)
 	}
 	return placed, [][]p4rt.Update{refer, entry, reach}, nil
 }
@@ -231,6 +251,15 @@ func (p *Placer) Remove(placed *Placed) (stages [][]p4rt.Update, confirm func())
 		if id, last := p.rewrites.Release(placed.rewrite); last {
 			after = deletes(after, p.t.Rewrite(id, placed.rewrite.src, placed.rewrite.dst, placed.rewrite.mtu)...)
 			freed = append(freed, func() { p.rewrites.Confirm(id) })
+		}
+	}
+	if placed.translated() {
+		k, nats := p.translation(&placed.Megaflow, placed.vport)
+		if id, last := nats.Release(k); last {
+			table := p.t.natTable(placed.Key.Is4()).Table
+			after = deletes(after, p.t.translation(placed.Key.Is4(), id, k))
+			p.hold(placed.vport, table, -1)
+			freed = append(freed, func() { nats.Confirm(id) })
 		}
 	}
 	var entry []p4rt.Update

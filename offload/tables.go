@@ -31,6 +31,7 @@ type Tables struct {
 	wild4, wild6, wildL2         table
 	l2Guard, location, peer      table
 	replica, l2Rewrite, underlay table
+	nat4, nat6                   table
 
 	ingressReasons, egressReasons *p4rt.CounterArray
 	punts                         *p4rt.MeterArray
@@ -45,10 +46,18 @@ func flowActions(name string) []action {
 	}
 }
 
+// exactActions are the same where a flow may be translated and tracked.
+func exactActions(name string) []action {
+	a := flowActions(name)
+	a[0].params = append(a[0].params, "nat", "tracked")
+	return a
+}
+
 // NewTables resolves the tables. Its error says which table, key field, action or parameter the p4info lacks.
 func NewTables(schema *p4rt.Schema) (*Tables, error) {
 	t := &Tables{Schema: schema}
 	l3 := []string{"scope", "src", "dst", "ip_proto", "sport", "dport", "frag"}
+	tuple := []string{"src", "dst", "sport", "dport"}
 	encap := []string{"kind", "src", "dst", "src_mac", "dst_mac", "mtu"}
 	for _, want := range []struct {
 		into    *table
@@ -65,8 +74,8 @@ func NewTables(schema *p4rt.Schema) (*Tables, error) {
 		{&t.dstClass, "ingress.dst_class", []string{"vport", "dst_mac"}, append(flowActions("dst_class"), action{"ingress.set_scope", []string{"scope"}})},
 		{&t.puntClass, "ingress.punt_class", []string{"vport", "ether_type", "ip_proto", "sport", "dport", "tcp_flags", "frag"},
 			[]action{{"ingress.class_punt", []string{"reason"}}, {"ingress.class_drop", nil}}},
-		{&t.exact4, "ingress.flow_exact_v4", l3, flowActions("flow_exact_v4")},
-		{&t.exact6, "ingress.flow_exact_v6", l3, flowActions("flow_exact_v6")},
+		{&t.exact4, "ingress.flow_exact_v4", l3, exactActions("flow_exact_v4")},
+		{&t.exact6, "ingress.flow_exact_v6", l3, exactActions("flow_exact_v6")},
 		{&t.wild4, "ingress.flow_wild_v4", l3, flowActions("flow_wild_v4")},
 		{&t.wild6, "ingress.flow_wild_v6", l3, flowActions("flow_wild_v6")},
 		{&t.wildL2, "ingress.flow_wild_l2", []string{"scope", "src_mac", "dst_mac", "ether_type"}, flowActions("flow_wild_l2")},
@@ -78,6 +87,8 @@ func NewTables(schema *p4rt.Schema) (*Tables, error) {
 		{&t.replica, "egress.replica", []string{"rid"}, []action{
 			{"egress.local_copy", []string{"vport", "tagged", "vid"}}, {"egress.peer_copy", []string{"path"}}}},
 		{&t.l2Rewrite, "egress.l2_rewrite", []string{"l2_rewrite"}, []action{{"egress.set_macs", []string{"src", "dst"}}}},
+		{&t.nat4, "egress.nat_v4", []string{"nat"}, []action{{"egress.translate_v4", tuple}}},
+		{&t.nat6, "egress.nat_v6", []string{"nat"}, []action{{"egress.translate_v6", tuple}}},
 		{&t.underlay, "egress.underlay", []string{"path"}, []action{{"egress.encap_v4", encap}, {"egress.encap_v6", encap}}},
 	} {
 		var err error
@@ -151,7 +162,7 @@ func (t *table) entry(action string, keys []p4rt.Value, params ...p4rt.Value) *p
 // Stages are all tables in dependency order: what is referred to comes before what refers to it (Reconcile, Writer).
 func (t *Tables) Stages() [][]*p4rt.Table {
 	return [][]*p4rt.Table{
-		{t.underlay.Table, t.replica.Table, t.l2Rewrite.Table, t.l2Guard.Table},
+		{t.underlay.Table, t.replica.Table, t.l2Rewrite.Table, t.l2Guard.Table, t.nat4.Table, t.nat6.Table},
 		{t.peer.Table, t.tunnelTerm4.Table, t.tunnelTerm6.Table, t.peerList4.Table, t.peerList6.Table},
 		{t.location.Table},
 		{t.exact4.Table, t.exact6.Table, t.wild4.Table, t.wild6.Table, t.wildL2.Table, t.puntClass.Table},

@@ -40,6 +40,7 @@ func TestIDsAreExplicit(t *testing.T) {
 		"ingress.flow_exact_v6": 0x0200000a, "ingress.flow_wild_v4": 0x0200000b, "ingress.flow_wild_v6": 0x0200000c,
 		"ingress.flow_wild_l2": 0x0200000d, "ingress.l2_guard": 0x0200000e, "ingress.location": 0x0200000f, "ingress.peer": 0x02000010,
 		"egress.replica": 0x02000020, "egress.l2_rewrite": 0x02000021, "egress.underlay": 0x02000022,
+		"egress.nat_v4": 0x02000023, "egress.nat_v6": 0x02000024,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("tables (-want +got):\n%s", diff)

@@ -54,7 +54,7 @@ func (c *controller) tunnelFlows() {
 // exactFlows are entries for versusFlows flows.
 func (c *controller) exactFlows() {
 	var updates []*p4v1.Update
-	forward := direct(c.action("forward_flow_exact_v4", be(500), be(5), be(1)))
+	forward := direct(c.action("forward_flow_exact_v4", be(500), be(5), be(1), be(0), be(0)))
 	for i := range versusFlows {
 		updates = append(updates, insert(c.entry("flow_exact_v4", forward, exact(1, 9), exact(2, 10, 0, 0, 1), exact(3, be(uint64(10<<24+1000+i))...),
 			exact(4, 17), exact(5, be(4000)...), exact(6, 53), exact(7, 0))))

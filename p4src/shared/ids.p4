@@ -9,6 +9,7 @@ typedef bit<24> dest_t;      // global id of a vport or group; it is also the tu
 typedef bit<16> peer_t;
 typedef bit<16> path_t;      // one way to a peer: addresses, MACs, encapsulation; 0 = none
 typedef bit<16> l2_rewrite_t;// 0 = leave MACs alone
+typedef bit<16> nat_t;       // translation, 0 = none
 
 // Port roles are known to the parser. v1model has no port metadata ahead of its parser, so they are ranges there; TNA uses port metadata.
 const port_t PORT_CPU          = 510;
@@ -34,11 +35,17 @@ const bit<2> SIDE_ACCESS   = 0;
 const bit<2> SIDE_UNDERLAY = 1;
 const bit<2> SIDE_CPU      = 2;
 
+const bit<32> COPY_SESSION = 1;           // clone session of copies to the CPU; the control plane writes it
+
 const bit<2> COLOR_RED = 2;               // of meters, RFC 2698
 
 const bit<2> FRAG_NONE  = 0;
 const bit<2> FRAG_FIRST = 1;
 const bit<2> FRAG_LATER = 2;
+
+const bit<8> TCP_FIN = 0x01;
+const bit<8> TCP_SYN = 0x02;
+const bit<8> TCP_RST = 0x04;
 
 const bit<16> ETHERTYPE_IPV4 = 0x0800;
 const bit<16> ETHERTYPE_VLAN = 0x8100;

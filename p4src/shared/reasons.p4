@@ -23,6 +23,8 @@ const reason_t REASON_NO_PEER         = 13;
 const reason_t REASON_NO_REWRITE      = 14;
 const reason_t REASON_UNDERLAY        = 15;  // underlay frame that is no tunnel packet: ARP, ND, ping of a VTEP
 const reason_t REASON_REJECT          = 16;  // flow entry that asks for an answer to the sender
+const reason_t REASON_TRACKED_SYN     = 17;  // TCP segment with SYN on a tracked flow
+const reason_t REASON_TRACKED_END     = 18;  // copy of a TCP segment with FIN or RST on a tracked flow, which went on
 
 const reason_t REASON_PARSER_ERROR    = 64;  // truncated or malformed headers
 const reason_t REASON_UNKNOWN_PORT    = 65;  // no vport on this port and VLAN
@@ -40,6 +42,7 @@ const reason_t REASON_LOCATION_DROP   = 76;  // destination known to be bound no
 const reason_t REASON_BAD_PACKET_OUT  = 77;  // packet-out with an unknown mode, or whose destination does not resolve
 const reason_t REASON_PUNT_RATE       = 78;  // punts of this vport are over their rate
 const reason_t REASON_GROUP_SOURCE    = 79;  // a vport's frame whose source is no station's MAC: a group's, or zero (IEEE 802.3 section 3.2.4)
+const reason_t REASON_NO_NAT          = 80;  // egress: translation not in table nat_v4 or nat_v6
 
 #define REASON_IS_DROP(r) ((r) >= 64)
 

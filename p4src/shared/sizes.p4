@@ -16,6 +16,8 @@ const bit<32> SIZE_FLOW_WILD_L2  = 512;
 const bit<32> SIZE_LOCATION      = 65536;
 const bit<32> SIZE_PEER          = 16384;
 const bit<32> SIZE_L2_REWRITE    = 65536;
+const bit<32> SIZE_NAT_V4        = 65536;
+const bit<32> SIZE_NAT_V6        = 8192;
 const bit<32> SIZE_REPLICA       = 16384;
 const bit<32> SIZE_UNDERLAY      = 16384;
 

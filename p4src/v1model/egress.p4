@@ -16,6 +16,42 @@ control egress(inout headers_t hdr, inout metadata_t meta, inout standard_metada
         size = SIZE_REPLICA;
     }
 
+    // --- translation, by id so that only translated flows pay. A packet without its entry is dropped: it must not leave as it is, and an entry is written
+    // before the flow that needs it.
+    @id(0x01000028) action translate_v4(@id(1) bit<32> src, @id(2) bit<32> dst, @id(3) bit<16> sport, @id(4) bit<16> dport) {
+        hdr.ipv4.src = src;
+        hdr.ipv4.dst = dst;
+        meta.nat_sport = sport;
+        meta.nat_dport = dport;
+    }
+    @id(0x01000029) action translate_v6(@id(1) bit<128> src, @id(2) bit<128> dst, @id(3) bit<16> sport, @id(4) bit<16> dport) {
+        hdr.ipv6.src = src;
+        hdr.ipv6.dst = dst;
+        meta.nat_sport = sport;
+        meta.nat_dport = dport;
+    }
+    @id(0x0100002a) action no_nat() { meta.egress_reason = REASON_NO_NAT; }
+    @id(0x02000023) table nat_v4 {
+        key = { meta.nat: exact @name("nat") @id(1); }
+        actions = { translate_v4; @defaultonly no_nat; }
+        const default_action = no_nat();
+        size = SIZE_NAT_V4;
+    }
+    @id(0x02000024) table nat_v6 {
+        key = { meta.nat: exact @name("nat") @id(1); }
+        actions = { translate_v6; @defaultonly no_nat; }
+        const default_action = no_nat();
+        size = SIZE_NAT_V6;
+    }
+
+    // RFC 1624 equation 3: delta is the sum of ~m + n over the words that went from m to n. A wrong checksum stays wrong.
+    action update_checksum_by(inout bit<16> checksum, in bit<32> delta) {
+        bit<32> sum = (bit<32>)(~checksum) + delta;
+        sum = (sum & 0xffff) + (sum >> 16);
+        sum = (sum & 0xffff) + (sum >> 16);
+        checksum = ~sum[15:0];
+    }
+
     @id(0x01000023) action set_macs(@id(1) bit<48> src, @id(2) bit<48> dst) {
         hdr.ethernet.src = src;
         hdr.ethernet.dst = dst;
@@ -126,7 +162,7 @@ control egress(inout headers_t hdr, inout metadata_t meta, inout standard_metada
             hdr.packet_in.setValid();
             hdr.packet_in.ingress_port = (bit<16>)standard_metadata.ingress_port;
             hdr.packet_in.vport = meta.vport;
-            hdr.packet_in.reason = meta.reason;
+            hdr.packet_in.reason = meta.reason | meta.copy_reason;   // of a copy the latter, else the former: never both
             hdr.packet_in.flags = (bit<8>)meta.by_tunnel | (meta.tunnel_flags << 1);
             hdr.packet_in.tunnel_key = (bit<32>)meta.tunnel_key;
             hdr.packet_in.tag = meta.tag;
@@ -135,6 +171,43 @@ control egress(inout headers_t hdr, inout metadata_t meta, inout standard_metada
                 replica.apply();
                 if (meta.path == 0 && meta.out_vport == meta.vport && meta.vport != 0) {
                     meta.egress_reason = REASON_PRUNED;
+                }
+            }
+            if (meta.nat != 0) {
+                bit<32> addresses;
+                if (hdr.ipv4.isValid()) {
+                    hash(meta.old_sum, HashAlgorithm.csum16, 16w0, { hdr.ipv4.src, hdr.ipv4.dst }, 32w0x10000);
+                    nat_v4.apply();
+                    hash(meta.new_sum, HashAlgorithm.csum16, 16w0, { hdr.ipv4.src, hdr.ipv4.dst }, 32w0x10000);
+                    addresses = (bit<32>)meta.old_sum + (bit<32>)(~meta.new_sum);
+                    update_checksum_by(hdr.ipv4.checksum, addresses);
+                } else {
+                    hash(meta.old_sum, HashAlgorithm.csum16, 16w0, { hdr.ipv6.src, hdr.ipv6.dst }, 32w0x10000);
+                    nat_v6.apply();
+                    hash(meta.new_sum, HashAlgorithm.csum16, 16w0, { hdr.ipv6.src, hdr.ipv6.dst }, 32w0x10000);
+                    addresses = (bit<32>)meta.old_sum + (bit<32>)(~meta.new_sum);
+                }
+                // Of a later fragment, of SCTP (its CRC32c covers the ports) and of what is not known here only the addresses change.
+                bit<32> ports = (bit<32>)(~hdr.ports.src) + (bit<32>)meta.nat_sport + (bit<32>)(~hdr.ports.dst) + (bit<32>)meta.nat_dport;
+                if (hdr.tcp_rest.isValid()) {
+                    update_checksum_by(hdr.tcp_rest.checksum, addresses + ports);
+                    hdr.ports.src = meta.nat_sport;
+                    hdr.ports.dst = meta.nat_dport;
+                } else if (hdr.udp_rest.isValid()) {
+                    if (hdr.udp_rest.checksum != 0) {           // none: of IPv4 by RFC 768, of tunnels over IPv6 by RFC 6935
+                        update_checksum_by(hdr.udp_rest.checksum, addresses + ports);
+                        if (hdr.udp_rest.checksum == 0) { hdr.udp_rest.checksum = 0xffff; }
+                    }
+                    hdr.ports.src = meta.nat_sport;
+                    hdr.ports.dst = meta.nat_dport;
+                } else if (hdr.icmp.isValid() && (hdr.ipv4.isValid() && meta.ip_proto == PROTO_ICMP || hdr.ipv6.isValid() && meta.ip_proto == PROTO_ICMPV6)) {
+                    if (hdr.ipv6.isValid()) {                   // ICMP has no pseudo header
+                        update_checksum_by(hdr.icmp.checksum, addresses);
+                    }
+                    if (hdr.icmp.type == 0 || hdr.icmp.type == 8 || hdr.icmp.type == 128 || hdr.icmp.type == 129) {
+                        update_checksum_by(hdr.icmp.checksum, (bit<32>)(~hdr.icmp.id) + (bit<32>)meta.nat_dport);
+                        hdr.icmp.id = meta.nat_dport;
+                    }
                 }
             }
             if (meta.l2_rewrite != 0) {

@@ -1,16 +1,32 @@
 // Actions of a flow table, one set a table: hardware counts per table. ttl_dec: number of routers passed.
 #define FLOW_ACTIONS(t, n) \
+    DROP_OR_PUNT(t, n) \
     @id(0x0100010##n) action forward_##t(@id(1) dest_t dest, @id(2) l2_rewrite_t l2_rewrite, @id(3) bit<4> ttl_dec) { \
         meta.resolve = 1; \
         meta.dest = dest; \
         meta.l2_rewrite = l2_rewrite; \
         meta.ttl_dec = ttl_dec; \
-    } \
+    }
+
+// The same where the key is whole: such a flow may be translated (nat) and be that of a connection whose begin and end the engine must see (tracked).
+#define EXACT_FLOW_ACTIONS(t, n) \
+    DROP_OR_PUNT(t, n) \
+    @id(0x0100010##n) action forward_##t(@id(1) dest_t dest, @id(2) l2_rewrite_t l2_rewrite, @id(3) bit<4> ttl_dec, @id(4) nat_t nat, @id(5) bit<1> tracked) { \
+        meta.resolve = 1; \
+        meta.dest = dest; \
+        meta.l2_rewrite = l2_rewrite; \
+        meta.ttl_dec = ttl_dec; \
+        meta.nat = nat; \
+        meta.tracked = tracked; \
+    }
+
+#define DROP_OR_PUNT(t, n) \
     @id(0x0100020##n) action drop_##t() { meta.flow_reason = REASON_FLOW_DROP; } \
     @id(0x0100030##n) action punt_##t(@id(1) reason_t reason, @id(2) bit<32> tag) { meta.flow_reason = reason; meta.tag = tag; }
 
 control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metadata_t standard_metadata) {
     @id(0x12000001) counter(1024, CounterType.packets_and_bytes) reasons;    // by side ++ reason
+    @id(0x12000003) counter(256, CounterType.packets_and_bytes) copies;      // by copy_reason; REASON_PUNT_RATE: not made
     @id(0x14000001) meter(65536, MeterType.packets) punts;                  // by local vport
 
     // --- who speaks: a vport ...
@@ -102,7 +118,7 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
 
     // --- flows
     @id(0x0100000e) action flow_miss() { }
-    FLOW_ACTIONS(flow_exact_v4, 1)
+    EXACT_FLOW_ACTIONS(flow_exact_v4, 1)
     @id(0x13000002) direct_counter(CounterType.packets_and_bytes) flow_exact_v4_counter;
     @id(0x02000009) table flow_exact_v4 {
         key = {
@@ -120,7 +136,7 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
         support_timeout = true;
         counters = flow_exact_v4_counter;
     }
-    FLOW_ACTIONS(flow_exact_v6, 2)
+    EXACT_FLOW_ACTIONS(flow_exact_v6, 2)
     @id(0x13000003) direct_counter(CounterType.packets_and_bytes) flow_exact_v6_counter;
     @id(0x0200000a) table flow_exact_v6 {
         key = {
@@ -377,6 +393,9 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
                 meta.guard_reason = REASON_TTL;
             }
         }
+        if (meta.tracked == 1 && meta.tcp_flags & TCP_SYN != 0 && meta.guard_reason == 0) {
+            meta.guard_reason = REASON_TRACKED_SYN;
+        }
 
         // 4. Where it goes.
         if (meta.resolve == 1) {
@@ -418,10 +437,23 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
         }
 
         // 7. What vports ask of the engine is metered, so that none can keep it from the others.
-        if (meta.reason != 0 && !REASON_IS_DROP(meta.reason) && meta.vport != 0 && meta.side == SIDE_ACCESS) {
+        if (meta.tracked == 1 && meta.tcp_flags & (TCP_FIN | TCP_RST) != 0 && meta.reason == 0) {
+            meta.copy_reason = REASON_TRACKED_END;
+        }
+        if ((meta.reason != 0 && !REASON_IS_DROP(meta.reason) || meta.copy_reason != 0) && meta.vport != 0 && meta.side == SIDE_ACCESS) {
             punts.execute_meter((bit<32>)meta.vport, meta.color);
             if (meta.color == COLOR_RED) {
-                meta.reason = REASON_PUNT_RATE;
+                if (meta.copy_reason != 0) {
+                    meta.copy_reason = REASON_PUNT_RATE;
+                } else {
+                    meta.reason = REASON_PUNT_RATE;
+                }
+            }
+        }
+        if (meta.copy_reason != 0) {
+            copies.count((bit<32>)meta.copy_reason);
+            if (meta.copy_reason != REASON_PUNT_RATE) {
+                clone_preserving_field_list(CloneType.I2E, COPY_SESSION, COPY_FIELDS);  // as it came in
             }
         }
 

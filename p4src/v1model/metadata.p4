@@ -1,3 +1,5 @@
+#define COPY_FIELDS 1         // what a copy to the CPU keeps
+
 struct metadata_t {
     // Parsed: the flow key (the class fields too), and the tunnel that the frame came in.
     bit<16> ether_type;
@@ -12,7 +14,7 @@ struct metadata_t {
     bit<8>  tunnel_flags;
 
     // Ingress. One reason per table, merged at the end: a shared one would chain all tables on hardware.
-    vport_t vport;
+    @field_list(COPY_FIELDS) vport_t vport;
     scope_t scope;
     reason_t map_reason;
     reason_t term_reason;
@@ -25,6 +27,7 @@ struct metadata_t {
     reason_t location_reason;
     reason_t peer_reason;
     reason_t reason;
+    @field_list(COPY_FIELDS) reason_t copy_reason;   // of the copy to the CPU of a packet that goes on, 0 = none
     bit<2>  side;
     bit<2>  color;           // of the punt meter
     bit<32> tag;
@@ -33,6 +36,7 @@ struct metadata_t {
     dest_t  dest;
     l2_rewrite_t l2_rewrite;
     bit<4>  ttl_dec;
+    bit<1>  tracked;
     bit<16> mtu;
     bit<16> hash;
     bit<4>  bucket;
@@ -42,6 +46,7 @@ struct metadata_t {
     // To egress.
     bit<1>  raw;             // packet-out to a port: leave it alone
     bit<1>  to_group;
+    nat_t   nat;
     path_t  path;
     vport_t out_vport;
     bit<1>  out_tagged;
@@ -50,6 +55,10 @@ struct metadata_t {
     reason_t egress_reason;
     bit<2>  encap_kind;
     bit<16> outer_mtu;
+    bit<16> old_sum;         // checksum over the addresses, before and after a translation
+    bit<16> new_sum;
+    bit<16> nat_sport;
+    bit<16> nat_dport;
     bit<8>  inner_tos;
     bit<1>  new_outer_ipv4;  // compute its checksum
 }

@@ -45,7 +45,7 @@ func forwardFlows(t testing.TB, h *harness, flows int) {
 	in("ingress.dst_class", exact(be(2, 7), be(6, 0x0a0000000002)), "ingress.set_scope", be(2, 9))
 	for i := range flows {
 		in("ingress.flow_exact_v4", exact(be(2, 9), be(4, 10<<24+1), be(4, uint64(10<<24+1000+i)), be(1, 17), be(2, 4000), be(2, 53), be(1, 0)),
-			"ingress.forward_flow_exact_v4", be(3, tenantFlow), be(2, 5), be(1, 1))
+			"ingress.forward_flow_exact_v4", be(3, tenantFlow), be(2, 5), be(1, 1), be(2, 0), be(1, 0))
 	}
 	in("ingress.l2_guard", exact(be(2, 5)), "ingress.set_mtu", be(2, 1500))
 	in("egress.l2_rewrite", exact(be(2, 5)), "egress.set_macs", be(6, 0xaabbccddee01), be(6, 0xaabbccddee02))
@@ -223,7 +223,7 @@ func BenchmarkMillionEntries(b *testing.B) {
 		runtime.GC()
 		runtime.ReadMemStats(&before)
 		e := Entry{Match: exact(be(2, 9), be(4, 10<<24+1), be(4, 0), be(1, 17), be(2, 4000), be(2, 53), be(1, 0)),
-			Action: "ingress.forward_flow_exact_v4", Params: [][]byte{be(3, tenantFlow), be(2, 5), be(1, 1)}, IdleTimeout: time.Minute}
+			Action: "ingress.forward_flow_exact_v4", Params: [][]byte{be(3, tenantFlow), be(2, 5), be(1, 1), be(2, 0), be(1, 0)}, IdleTimeout: time.Minute}
 		for i := range entries {
 			binary.BigEndian.PutUint32(e.Match[2].Value, uint32(i))
 			if err := t.Insert(e); err != nil {
