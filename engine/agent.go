@@ -238,6 +238,11 @@ func (a *Agent) handle(u *underlay, p *packetIn, f *packet.Frame) {
 		a.counts.departed.Add(1)
 		return
 	}
+	if p.reason == flow.ReasonTrackedEnd {
+		a.counts.copies.Add(1)
+		a.core.ended(f, ingress)
+		return
+	}
 	a.counts.upcalls.Add(1)
 	a.core.upcall(f, ingress, p.vport, p.reason)
 }

@@ -544,6 +544,15 @@ func (t *conns) told(keys []conntrack.Key) {
 	})
 }
 
+// ended takes the copy of a TCP segment with FIN or RST that went on: the connection's state changes, and nothing else.
+func (c *core) ended(f *packet.Frame, ingress flow.VPortID) {
+	f.Untag()
+	c.sim.Simulate(c.snap, f, ingress, c.now(), &c.res)
+	if r := &c.res.Track; r.Used && !r.Wait && c.conns.known[r.Key] != nil {
+		c.conns.own(r)
+	}
+}
+
 // first sends the packet for which a connection was stored, as that of a new connection.
 func (c *core) first(p *heldPacket) {
 	var f packet.Frame
@@ -581,6 +590,7 @@ func (c *core) tracked(m *offload.Megaflow, r *sim.Track) {
 	if !r.Used {
 		return
 	}
+	m.Tracked = m.Act == offload.Forward && m.Key.Proto == packet.ProtoTCP
 	if t := c.conns.timeouts.Of(r.State); t > 0 {
 		m.Idle = t
 	}

@@ -37,12 +37,14 @@ type Stats struct {
 	WriteFails   uint64 `json:"write_failures"` // updates that the target did not accept
 	Flows        uint64 `json:"flows"`          // installed now
 	Conns        uint64 `json:"connections"`    // of which the edge owns a direction, now
+	Copies       uint64 `json:"copies"`         // TCP segments with FIN or RST that went on, shown to the agent
 	NATRetries   uint64 `json:"nat_retries"`    // translations that were another connection's, and were chosen anew
 	NATFails     uint64 `json:"nat_fails"`      // packets dropped because no translation was free
 }
 
 type counts struct {
 	conns        atomic.Uint64
+	copies       atomic.Uint64
 	natRetries   atomic.Uint64
 	natFails     atomic.Uint64
 	packetIns    atomic.Uint64
@@ -75,7 +77,8 @@ type counts struct {
 func (a *Agent) Stats() Stats {
 	c := &a.counts
 	s := Stats{
-		Conns: c.conns.Load(), NATRetries: c.natRetries.Load(), NATFails: c.natFails.Load(),
+		Copies: c.copies.Load(),
+		Conns:  c.conns.Load(), NATRetries: c.natRetries.Load(), NATFails: c.natFails.Load(),
 		QueueDrops:   a.queue.dropped(),
 		PacketIns:    c.packetIns.Load(),
 		Malformed:    c.malformed.Load(),
