@@ -99,6 +99,11 @@ func TestStates(t *testing.T) {
 	if !Closed.Begins(6, syn) || Closed.Begins(6, syn|ack) || Established.Begins(6, syn) {
 		t.Error("what begins anew")
 	}
+	for _, x := range [][3]State{{SynSent, Established, Established}, {Established, HalfReturn, HalfReturn}, {HalfForward, HalfReturn, Closed}, {HalfForward, HalfForward, HalfForward}, {Closed, SynSent, Closed}, {Single, Both, Both}} {
+		if x[0].Join(x[1]) != x[2] || x[1].Join(x[0]) != x[2] {
+			t.Errorf("%v and %v are %v", x[0], x[1], x[0].Join(x[1]))
+		}
+	}
 	times := DefaultTimeouts()
 	for s := StateNone + 1; s < states; s++ {
 		if times.Of(s) <= 0 || s.String() == "" {

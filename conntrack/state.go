@@ -67,6 +67,14 @@ func (s State) Next(proto uint8, flags uint8, reply bool) State {
 	return s
 }
 
+// Join returns the state that two edges know together, each of one direction: who saw more is right, and of two that saw the FIN of one side each, both are.
+func (s State) Join(o State) State {
+	if s == HalfForward && o == HalfReturn || s == HalfReturn && o == HalfForward {
+		return Closed
+	}
+	return max(s, o)
+}
+
 // Begins reports whether a packet begins a connection anew, whatever is remembered in state s: a SYN where the old one is over.
 func (s State) Begins(proto uint8, flags uint8) bool {
 	return proto == packet.ProtoTCP && s == Closed && flags&(packet.TCPSyn|packet.TCPAck) == packet.TCPSyn

@@ -406,14 +406,14 @@ func (t *conns) storedConn(x *conn, now state.StoredConn, done, deleted bool, wa
 		if again {
 			x.stored.State = state
 		}
-	default: // another process changed it: what it says holds, and this one's part is put in again
+	default: // another process changed it: both are right
+		state := x.stored.State.Join(wanted).Join(now.State)
 		t.adopt(x, now)
-		if wanted == conntrack.Closed || now.State == conntrack.SynSent || now.State == conntrack.Single {
-			x.stored.State = wanted
-		}
-		if now.State == conntrack.HalfForward && wanted == conntrack.HalfReturn || now.State == conntrack.HalfReturn && wanted == conntrack.HalfForward {
-			x.stored.State = conntrack.Closed
-			t.invalidate(&x.stored)
+		if x.stored.State != state {
+			x.stored.State = state
+			if state == conntrack.Closed {
+				t.invalidate(&x.stored)
+			}
 		}
 		again = true
 	}

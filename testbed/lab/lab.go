@@ -14,6 +14,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/weft-sdn/weft/conntrack"
 	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/testbed/fabric"
 	"github.com/weft-sdn/weft/testbed/scenario"
@@ -50,7 +51,8 @@ type Config struct {
 	Trace func(snap *topology.Snapshot, flags []string) ([]string, error)
 	// IdleTimeout and AgeTime are those of agents in this process; 0: engine.Config's defaults.
 	IdleTimeout, AgeTime time.Duration
-	VPortShare           int // the same
+	Timeouts             conntrack.Timeouts // of connections, the same
+	VPortShare           int                // the same
 	// Linger is that of their stores; 0: state.Config's default.
 	Linger time.Duration
 	// Logger gets the logs of what runs in this process; nil: nobody.
