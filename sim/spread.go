@@ -51,11 +51,9 @@ func (s *Simulator) carries(id flow.VPortID) bool {
 	case p.Peer == 0:
 		return false
 	}
-	q := s.vport(p.Peer)
-	if q == nil {
-		return s.snap.Missing(p) != 0 // it will be loaded, and then decided anew
-	}
-	return q.Device != 0 && !q.AdminDown
+	s.dep(topology.VPortDep(p.Peer))
+	q := s.snap.Far(p)
+	return q != nil && q.Device != 0 && !q.AdminDown
 }
 
 // Odd numbers with bits in no order: the first ones of the golden ratio and of some roots.

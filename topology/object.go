@@ -79,7 +79,8 @@ type Peer struct {
 	Device    uint32         `json:"device"`
 	Kind      Kind           `json:"kind"` // of the device
 	MAC       packet.MAC     `json:"mac,omitzero"`
-	Addresses []netip.Prefix `json:"addresses,omitempty"`
+	Addresses []netip.Prefix `json:"addresses,omitempty"` // of the port itself
+	AdminDown bool           `json:"adminDown,omitempty"`
 }
 
 // Source tells where an object was written.

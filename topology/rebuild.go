@@ -28,7 +28,7 @@ func (e *edit) rebuildBridge(old *Bridge) {
 	for _, id := range b.Ports {
 		port, host := e.s.VPort(id), e.s.VPort(id)
 		if !port.Exterior {
-			host = e.s.far(port)
+			host = e.s.Far(port)
 			if host == nil || host.Kind != DeviceRouter {
 				continue
 			}

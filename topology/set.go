@@ -111,7 +111,7 @@ func (s *Set) Resolved(r Ref) *Object {
 		return o
 	}
 	c := *o
-	c.Status.Peer = &Peer{ID: peer.Status.ID, Device: s.Get(device).Status.ID, Kind: device.Kind, MAC: far.MAC, Addresses: far.ownAddresses()}
+	c.Status.Peer = &Peer{ID: peer.Status.ID, Device: s.Get(device).Status.ID, Kind: device.Kind, MAC: far.MAC, Addresses: far.ownAddresses(), AdminDown: far.AdminDown}
 	return &c
 }
 

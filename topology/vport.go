@@ -135,7 +135,7 @@ func farEnd(o *Peer) *VPort {
 	if o == nil {
 		return nil
 	}
-	p := &VPort{ID: flow.VPortID(o.ID), Device: DeviceID(o.Device), Kind: DeviceBridge, MAC: o.MAC, Addrs: o.Addresses}
+	p := &VPort{ID: flow.VPortID(o.ID), Device: DeviceID(o.Device), Kind: DeviceBridge, MAC: o.MAC, Addrs: o.Addresses, AdminDown: o.AdminDown}
 	if o.Kind == KindRouter {
 		p.Kind = DeviceRouter
 		if p.MAC.IsZero() {
