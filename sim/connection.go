@@ -164,7 +164,7 @@ func (s *Simulator) lacksPorts(h *hop) bool {
 	return true
 }
 
-// readAll reads all of the header that a connection's key is made of.
+// readAll reads all of the header that a connection's key, and flowHash, is made of.
 func (s *Simulator) readAll() {
 	if s.origin != nil {
 		return

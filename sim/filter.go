@@ -106,7 +106,7 @@ func (s *Simulator) chain(id topology.DeviceID, in, out *topology.VPort, h *hop,
 	}
 	link := s.f.IsARP() || s.f.IsND()
 	for next := 0; ; next++ {
-		next = s.find(c, next, in, out, h)
+		next = s.find(c.Classifier, next, in, out, h)
 		if next == over {
 			return actionOver, 0
 		}
@@ -148,18 +148,18 @@ func (s *Simulator) chain(id topology.DeviceID, in, out *topology.VPort, h *hop,
 }
 
 // find returns the first rule from a given one on that the copy meets, and records what decided that.
-func (s *Simulator) find(c *topology.Chain, from int, in, out *topology.VPort, h *hop) int {
+func (s *Simulator) find(c *filter.Classifier, from int, in, out *topology.VPort, h *hop) int {
 	p := filter.Packet{Key: s.header(h), SrcMAC: h.src, DstMAC: h.dst, In: in.ID, Mark: h.mark, TCPFlags: s.f.TCPFlags, DSCP: s.f.DSCP()}
 	if out != nil {
 		p.Out = out.ID
 	}
 	var read filter.Read
-	i := c.Classifier.Find(&p, from, &read)
+	i := c.Find(&p, from, &read)
 	if i == filter.NeedState {
 		if !s.state(&p, h) {
 			return over
 		}
-		i = c.Classifier.Find(&p, from, &read)
+		i = c.Find(&p, from, &read)
 	}
 	if read.Lacks && s.lacksPorts(h) {
 		return over

@@ -182,7 +182,7 @@ func TestLostSoundness(t *testing.T) {
 			}
 			o := a.Outcomes[0]
 			sim.SimulateLost(w.Snap, &f, s.Key.Ingress, 0, Lost{Dest: o.Dest}, &b)
-			routed := o.Rewrite.TTLDec > 0
+			routed := o.Rewrite.SetMACs
 			if o := b.Outcomes[0]; o.Verdict == Forward { // the only member of a flood
 				if !slices.Equal(a.Outcomes, b.Outcomes) {
 					t.Fatalf("seed %d world %d: %+v, lost %+v", seed, n, a.Outcomes, b.Outcomes)

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/packet"
 	"github.com/weft-sdn/weft/topology"
 )
@@ -22,7 +23,7 @@ func (s *Simulator) resolve(r *topology.Router, p *topology.VPort, h *hop, out *
 			s.drop(h, DropUnlinked, false)
 			return packet.MAC{}, false
 		case peer.Kind == topology.DeviceRouter:
-			if peer.HasAddr(next) {
+			if s.answersFor(peer, next) {
 				return peer.MAC, true
 			}
 			s.reject(r, p, h, DropNoNeighbour, packet.HostUnreachable)
@@ -90,7 +91,7 @@ func (s *Simulator) routerARP(p *topology.VPort, h *hop) {
 	switch {
 	case known && a.Gratuitous():
 		s.consume(h, "ARP announcement heard")
-	case a.Op == packet.ARPRequest && p.HasAddr(a.TargetIP) && !a.Gratuitous():
+	case a.Op == packet.ARPRequest && s.answersFor(p, a.TargetIP) && !a.Gratuitous():
 		n := len(s.res.arena)
 		s.originate(s.built(packet.AppendARPReply(s.res.arena, &a, p.MAC), n), p.ID, OriginARP)
 		s.consume(h, "ARP request answered by the router")
@@ -113,7 +114,7 @@ func (s *Simulator) routerND(p *topology.VPort, h *hop) {
 	}
 	n := len(s.res.arena)
 	switch {
-	case q.Type == packet.ICMPv6NeighSol && p.HasAddr(q.Target):
+	case q.Type == packet.ICMPv6NeighSol && s.answersFor(p, q.Target):
 		if !q.LinkAddr.IsZero() {
 			s.hear(p, q.Src, q.LinkAddr, false)
 		}
@@ -161,10 +162,23 @@ func (s *Simulator) hear(p *topology.VPort, a netip.Addr, m packet.MAC, answer b
 	return true
 }
 
-// onLink reports whether a can be a neighbour of router port p: in a connected prefix or link-local, and not the port itself.
+// answersFor reports whether a router answers at port p for an address: its own, or, at a single-host port, that of the host at another one (R5).
+func (s *Simulator) answersFor(p *topology.VPort, a netip.Addr) bool {
+	if p.HasAddr(a) || !p.SingleHost() {
+		return p.HasAddr(a)
+	}
+	x := flow.AddrOf(a)
+	s.dep(topology.RouteDep(p.Device, &x, a.Is6(), uint8(a.BitLen())))
+	return s.snap.StandIn(p, a) != 0
+}
+
+// onLink reports whether a can be a neighbour of router port p: in a connected prefix or link-local, and not the port itself; or the one host.
 func onLink(p *topology.VPort, a netip.Addr) bool {
-	if p.HasAddr(a) {
+	switch {
+	case p.HasAddr(a):
 		return false
+	case p.SingleHost() && !a.IsLinkLocalUnicast():
+		return slices.Contains(p.Hosts, a)
 	}
 	return a.Is6() && a.IsLinkLocalUnicast() || slices.ContainsFunc(p.Addrs, func(x netip.Prefix) bool { return x.Contains(a) })
 }

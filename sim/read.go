@@ -60,16 +60,6 @@ func (s *Simulator) readProto() uint8 {
 	return s.key.Proto
 }
 
-// readHash reads all that the flow hash covers. Ports are zero in later fragments, so the fragment class goes with them.
-func (s *Simulator) readHash() uint16 {
-	if s.origin == nil {
-		m := &s.res.Mask
-		s.srcRead, s.dstRead = 128, 128
-		m.Proto, m.Frag, m.SrcPort, m.DstPort = 0xff, 3, 0xffff, 0xffff
-	}
-	return flow.Hash(s.f)
-}
-
 // limit notes an MTU that the packet must fit: a guard, never a part of the mask (E4).
 func (s *Simulator) limit(mtu uint16) {
 	if g := &s.res.Guards; s.origin == nil && (g.MaxLen == 0 || mtu < g.MaxLen) {

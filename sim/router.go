@@ -10,7 +10,7 @@ import (
 
 // router: a copy enters a router by port p.
 //  1. ARP and ND; the port's MAC; chains of what comes in (R8)
-//  2. longest prefix match (R1), own addresses (R2), errors (R3)
+//  2. route.go: policies and longest prefix match (R1); own addresses (R2), errors (R3)
 //  3. TTL, chains of what goes out (R8), MTU, next hop (R3, R4)
 //  4. rewrite and out (R6)
 func (s *Simulator) router(r *topology.Router, p *topology.VPort, h *hop) {
@@ -36,21 +36,14 @@ func (s *Simulator) router(r *topology.Router, p *topology.VPort, h *hop) {
 	if s.filterIn(r.Filters, p, h) == refused {
 		return
 	}
-	k := s.header(h)
-	m := r.Routes.Lookup(&k.Dst, &k.Src, v6)
-	s.readDst(m.DstBits)
-	s.readSrc(m.SrcBits)
-	s.dep(topology.RouteDep(r.ID, &k.Dst, v6, m.DstBits))
-	if len(m.Routes) == 0 {
-		s.reject(r, p, h, DropNoRoute, packet.NoRoute)
+	route, to, why := s.route(r, p, h, v6)
+	switch {
+	case route == nil && why == dropWaits:
 		return
-	}
-	route, to := &m.Routes[0], m.Hop
-	if len(m.Routes) > 1 && to.Kind == topology.RoutePort {
-		route = spread(m.Routes, s.readHash())
-		to = route.Hop()
-	}
-	if s.res.Trace != nil {
+	case route == nil:
+		s.reject(r, p, h, why, packet.NoRoute)
+		return
+	case s.res.Trace != nil:
 		s.res.Trace.add(s, h, "route "+s.routeText(route))
 	}
 	switch to.Kind {
@@ -62,45 +55,25 @@ func (s *Simulator) router(r *topology.Router, p *topology.VPort, h *hop) {
 		s.drop(h, DropBlackhole, false)
 	case topology.RouteUnforwardable:
 		s.drop(h, DropUnforwardable, false)
+	case topology.RouteNoHost:
+		s.reject(r, p, h, DropNoNeighbour, packet.HostUnreachable)
 	default:
 		s.forward(r, p, h, to, route)
 	}
 }
 
-// spread chooses among equal routes by flow hash and weights.
-func spread(routes []topology.Route, hash uint16) *topology.Route {
-	total := uint32(0)
-	for i := range routes {
-		total += uint32(routes[i].Weight)
-	}
-	x := uint32(hash) * total >> 16
-	for i := range routes {
-		if w := uint32(routes[i].Weight); x >= w {
-			x -= w
-			continue
-		}
-		return &routes[i]
-	}
-	return &routes[0]
-}
-
 // forward takes the copy through the router by a route to a port. What is needed of the route is in to, most of the time.
 func (s *Simulator) forward(r *topology.Router, p *topology.VPort, h *hop, to topology.Hop, route *topology.Route) {
-	if s.f.TTL() <= h.ttlDec+1 {
-		s.notInstallable("TTL expired")
-		s.icmpError(r, p, h, packet.TTLExceeded, 0)
-		s.drop(h, DropTTL, false)
-		return
-	}
-	s.outlive(h.ttlDec + 1)
-	out := s.vport(to.Port)
-	switch {
-	case out == nil:
-		s.drop(h, DropUnlinked, false)
-		return
-	case out.AdminDown:
-		s.drop(h, DropPortDown, false)
-		return
+	out := s.snap.VPort(to.Port) // up: see route
+	beside := s.beside(p, h, to)
+	if !beside {
+		if s.f.TTL() <= h.ttlDec+1 {
+			s.notInstallable("TTL expired")
+			s.icmpError(r, p, h, packet.TTLExceeded, 0)
+			s.drop(h, DropTTL, false)
+			return
+		}
+		s.outlive(h.ttlDec + 1)
 	}
 	if s.filterOut(r.Filters, p, out, h) == refused || !s.fits(r, p, h, out.MTU) {
 		return
@@ -120,11 +93,23 @@ func (s *Simulator) forward(r *topology.Router, p *topology.VPort, h *hop, to to
 	}
 	h.lastIn, h.lastSrc = p.ID, h.src
 	h.src, h.dst, h.rewritten = out.MAC, m, true
-	h.ttlDec++
+	if !beside {
+		h.ttlDec++
+	}
 	if s.res.Trace != nil {
 		s.res.Trace.add(s, h, "next hop "+next.String()+" at "+m.String()+" through "+s.portName(out.ID))
 	}
 	s.send(h, out)
+}
+
+// beside reports whether a copy goes from one single-host port to another of the same prefix: between those hosts no router is to be seen (R5).
+func (s *Simulator) beside(p *topology.VPort, h *hop, to topology.Hop) bool {
+	if !p.SingleHost() || to.Via.IsValid() {
+		return false
+	}
+	s.readDst(128)
+	q := s.snap.StandIn(p, s.header(h).Dst.Netip(s.key.EtherType))
+	return q != 0 && q == to.Port
 }
 
 // fits checks the packet's length against the MTU of the egress port (R3): a guard. What is too long goes its own way and is never installed.

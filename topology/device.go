@@ -103,16 +103,18 @@ func (b *Bridge) SeededNeighbour(a netip.Addr) bool {
 
 // Router is a virtual router. Read-only.
 type Router struct {
-	ID      DeviceID
-	Name    string
-	Tenant  string
-	Ports   []flow.VPortID // in order of id
-	Routes  *LPM
-	Filters Filters
+	ID       DeviceID
+	Name     string
+	Tenant   string
+	Ports    []flow.VPortID // in order of id
+	Routes   *LPM
+	Policies *Policies // go before Routes; nil: none
+	Filters  Filters
 
 	ref    Ref
 	spec   *RouterSpec
-	static []Route // those of Routes that follow from the configuration, sorted
+	static []Route                     // those of Routes that follow from the configuration, sorted
+	hosts  map[netip.Addr]flow.VPortID // of single-host ports
 }
 
 // NeighbourState is what is known of a router port's neighbour (R4).

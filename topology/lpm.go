@@ -142,40 +142,87 @@ func (n *lpmNode) find(hi, lo uint64) (best *lpmNode, decided uint8) {
 	}
 }
 
-// findSourced chooses by source among the entries on the path to (hi, lo), the deepest first.
-func (n *lpmNode) findSourced(hi, lo, shi, slo uint64) ([]Route, uint8) {
-	var path [129]*lpmEntry
-	k := 0
+// lpmPath is the entries whose prefixes an address has, the shortest first.
+type lpmPath struct {
+	entries [129]*lpmEntry
+	n       int
+}
+
+func (p *lpmPath) add(en *lpmEntry) {
+	p.entries[p.n] = en
+	p.n++
+}
+
+// path finds the entries on the path to (hi, lo).
+func (n *lpmNode) path(hi, lo uint64, p *lpmPath) {
 	for commonBits(hi, lo, n.hi, n.lo) >= n.bits() {
 		if n.child == nil {
 			if n.entry != nil {
-				path[k] = n.entry
-				k++
+				p.add(n.entry)
 			}
-			break
+			return
 		}
 		x := stride(hi, lo, n.bits())
-		for p := n.prefixes & ancestors[x]; p != 0; p &= p - 1 {
-			path[k] = n.at(rank(n.prefixes, lowest(p))).entry
-			k++
+		for set := n.prefixes & ancestors[x]; set != 0; set &= set - 1 {
+			p.add(n.at(rank(n.prefixes, lowest(set))).entry)
 		}
 		if n.kids>>x&1 == 0 {
-			break
+			return
 		}
 		n = n.kid(x)
 	}
-	var read uint8
-	for k--; k >= 0; k-- {
-		for i := range path[k].groups {
-			g := &path[k].groups[i]
+}
+
+// findSourced chooses by source among the entries on the path to (hi, lo), the deepest first.
+func (n *lpmNode) findSourced(hi, lo, shi, slo uint64) (best []Route, read uint8) {
+	var p lpmPath
+	n.path(hi, lo, &p)
+	read = p.sourced(shi, slo, func(g *routeGroup) bool {
+		best = g.active
+		return false
+	})
+	return best, read
+}
+
+// sourced calls yield with the groups that the source belongs to, the best first, until it returns false. It returns how many leading
+// bits of the source decided.
+func (p *lpmPath) sourced(shi, slo uint64, yield func(g *routeGroup) bool) (read uint8) {
+	for k := p.n - 1; k >= 0; k-- {
+		for i := range p.entries[k].groups {
+			g := &p.entries[k].groups[i]
 			if c := commonBits(shi, slo, g.srcHi, g.srcLo); c < g.srcBits {
 				read = max(read, c+1)
 				continue
 			}
-			return g.active, max(read, g.srcBits)
+			if read = max(read, g.srcBits); !yield(g) {
+				return read
+			}
 		}
 	}
-	return nil, read
+	return read
+}
+
+// Each calls yield with the routes of each destination and source prefix that a packet matches and of each origin, the best first, until it returns false.
+// It returns how many leading bits of the source decided; those of the destination are Lookup's.
+func (l *LPM) Each(dst, src *flow.Addr, v6 bool, yield func(routes []Route) bool) (srcBits uint8) {
+	root := &l.root4
+	if v6 {
+		root = &l.root6
+	}
+	hi, lo := lpmKey(dst, v6)
+	shi, slo := lpmKey(src, v6)
+	var p lpmPath
+	root.path(hi, lo, &p)
+	return p.sourced(shi, slo, func(g *routeGroup) bool {
+		for rest := g.all; len(rest) > 0; {
+			n := sameOrigin(rest)
+			if !yield(rest[:n:n]) {
+				return false
+			}
+			rest = rest[n:]
+		}
+		return true
+	})
 }
 
 // Len returns the number of routes.

@@ -250,10 +250,7 @@ func newRouteGroup(r Route) routeGroup {
 func newEntry(groups []routeGroup) *lpmEntry {
 	for i := range groups {
 		g := &groups[i]
-		n := 1
-		for n < len(g.all) && g.all[n].Origin == g.all[0].Origin {
-			n++
-		}
+		n := sameOrigin(g.all)
 		g.active = g.all[:n:n]
 	}
 	en := &lpmEntry{active: groups[0].active, groups: groups, sourced: groups[0].srcBits > 0}
@@ -261,4 +258,13 @@ func newEntry(groups []routeGroup) *lpmEntry {
 		en.sole[0] = en.active[0]
 	}
 	return en
+}
+
+// sameOrigin returns how many routes, the first ones, have the origin of the first.
+func sameOrigin(routes []Route) int {
+	n := 1
+	for n < len(routes) && routes[n].Origin == routes[0].Origin {
+		n++
+	}
+	return n
 }

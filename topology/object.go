@@ -79,7 +79,8 @@ type Peer struct {
 	Device    uint32         `json:"device"`
 	Kind      Kind           `json:"kind"` // of the device
 	MAC       packet.MAC     `json:"mac,omitzero"`
-	Addresses []netip.Prefix `json:"addresses,omitempty"`
+	Addresses []netip.Prefix `json:"addresses,omitempty"` // of the port itself
+	AdminDown bool           `json:"adminDown,omitempty"`
 }
 
 // Source tells where an object was written.
@@ -113,8 +114,10 @@ type NeighbourSpec struct {
 
 // RouterSpec is a virtual router.
 type RouterSpec struct {
-	Routes  []RouteSpec `json:"routes,omitempty"`
-	Filters FilterSpec  `json:"filters,omitzero"`
+	Routes   []RouteSpec  `json:"routes,omitempty"`
+	Tables   []TableSpec  `json:"tables,omitempty"`   // for policies
+	Policies []PolicySpec `json:"policies,omitempty"` // go before routes
+	Filters  FilterSpec   `json:"filters,omitzero"`
 }
 
 // RouteSpec is a static route (R1).
@@ -123,20 +126,21 @@ type RouteSpec struct {
 	Src    netip.Prefix `json:"src,omitzero"`
 	Via    netip.Addr   `json:"via,omitzero"`
 	Port   string       `json:"port,omitempty"`
-	Kind   string       `json:"kind,omitempty"` // port (default), reject, blackhole
-	Weight uint8        `json:"weight,omitempty"`
+	Kind   string       `json:"kind,omitempty"`   // port (default), reject, blackhole
+	Weight uint8        `json:"weight,omitempty"` // share of flows among equal routes; 1 if not given
 }
 
 // VPortSpec is a port of a device.
 type VPortSpec struct {
-	Device    string         `json:"device"`             // bridge/NAME or router/NAME
-	Peer      string         `json:"peer,omitempty"`     // the vport at the other end of an interior link; empty or "exterior" if there is none
-	Exterior  bool           `json:"exterior,omitempty"` // says the same as no peer
-	MAC       packet.MAC     `json:"mac,omitzero"`       // of the router port, or of the one host at a bridge port; a router port without gets one from its id
-	Addresses []netip.Prefix `json:"addresses,omitempty"`
-	MTU       uint16         `json:"mtu,omitempty"` // bytes of IP packet; 0: what the fabric leaves
-	AdminDown bool           `json:"adminDown,omitempty"`
-	Filters   FilterSpec     `json:"filters,omitzero"`
+	Device     string         `json:"device"`             // bridge/NAME or router/NAME
+	Peer       string         `json:"peer,omitempty"`     // the vport at the other end of an interior link; empty or "exterior" if there is none
+	Exterior   bool           `json:"exterior,omitempty"` // says the same as no peer
+	MAC        packet.MAC     `json:"mac,omitzero"`       // of the router port, or of the one host at a bridge port; a router port without gets one from its id
+	Addresses  []netip.Prefix `json:"addresses,omitempty"`
+	SingleHost bool           `json:"singleHost,omitempty"` // of a router's port: addresses are those of the one host at it; its gateway is the first of the prefix, which other such ports share (R5)
+	MTU        uint16         `json:"mtu,omitempty"`        // bytes of IP packet; 0: what the fabric leaves
+	AdminDown  bool           `json:"adminDown,omitempty"`
+	Filters    FilterSpec     `json:"filters,omitzero"`
 }
 
 // IsExterior reports whether the port has no peer.

@@ -28,7 +28,7 @@ func (e *edit) rebuildBridge(old *Bridge) {
 	for _, id := range b.Ports {
 		port, host := e.s.VPort(id), e.s.VPort(id)
 		if !port.Exterior {
-			host = e.s.far(port)
+			host = e.s.Far(port)
 			if host == nil || host.Kind != DeviceRouter {
 				continue
 			}
@@ -88,10 +88,18 @@ func diffMaps[K, V comparable](a, b map[K]V, changed func(K)) {
 
 func (e *edit) rebuildRouter(old *Router) {
 	r := *old
-	r.static = builtinRoutes()
+	r.static, r.hosts = builtinRoutes(), nil
 	for _, id := range r.Ports {
-		if p := e.s.VPort(id); p != nil {
-			r.static = append(r.static, portRoutes(p)...)
+		p := e.s.VPort(id)
+		if p == nil {
+			continue
+		}
+		r.static = append(r.static, portRoutes(p)...)
+		if p.SingleHost() && r.hosts == nil {
+			r.hosts = map[netip.Addr]flow.VPortID{}
+		}
+		for _, a := range p.Hosts {
+			r.hosts[a] = id
 		}
 	}
 	for i := range r.spec.Routes {
@@ -118,6 +126,10 @@ func (e *edit) rebuildRouter(old *Router) {
 	}
 	r.Routes = old.Routes.With(add, del)
 	e.routesChanged(r.ID, add, del)
+	if r.Policies = e.rebuildPolicies(&r); r.policiesChanged(e.before.Router(r.ID)) {
+		e.note(RouteDep(r.ID, new(flow.Addr), false, 0))
+		e.note(RouteDep(r.ID, new(flow.Addr), true, 0))
+	}
 	e.routers.set(uint32(r.ID), &r)
 }
 

@@ -12,13 +12,14 @@ import (
 // RouteKind tells what a route does with a packet (R1).
 type RouteKind uint8
 
-// Route kinds. The last two are not configured: a router has them of itself.
+// Route kinds. The last three are not configured: a router has them of itself.
 const (
 	RoutePort          RouteKind = iota // through a port, with or without gateway
 	RouteReject                         // ICMP administratively prohibited
 	RouteBlackhole                      // dropped in silence
 	RouteLocal                          // the router's own address
 	RouteUnforwardable                  // an address that no router forwards to: multicast, loopback, link-local
+	RouteNoHost                         // nobody has the address: the rest of a prefix that single-host ports share (R5)
 )
 
 // String returns the kind's name in a manifest.
@@ -34,6 +35,8 @@ func (k RouteKind) String() string {
 		return "local"
 	case RouteUnforwardable:
 		return "unforwardable"
+	case RouteNoHost:
+		return "no host"
 	}
 	return fmt.Sprintf("kind %d", uint8(k))
 }
@@ -54,7 +57,7 @@ const (
 type Route struct {
 	Dst, Src netip.Prefix
 	Via      netip.Addr
-	Port     flow.VPortID // 0 unless kind port or local
+	Port     flow.VPortID // of kinds port and local; 0 of a gateway that single-host ports share
 	Kind     RouteKind
 	Origin   RouteOrigin
 	Weight   uint8 // share among equal routes, at least 1
@@ -116,6 +119,9 @@ func portRoutes(p *VPort) []Route {
 		return Route{Dst: netip.PrefixFrom(a, a.BitLen()), Port: p.ID, Kind: RouteLocal, Origin: OriginLocal, Weight: 1}
 	}
 	r := []Route{own(p.LinkLocal)}
+	if p.SingleHost() {
+		return append(r, p.singleHostRoutes()...)
+	}
 	for _, a := range p.Addrs {
 		r = append(r, own(a.Addr()))
 		if !a.IsSingleIP() {

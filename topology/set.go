@@ -111,7 +111,7 @@ func (s *Set) Resolved(r Ref) *Object {
 		return o
 	}
 	c := *o
-	c.Status.Peer = &Peer{ID: peer.Status.ID, Device: s.Get(device).Status.ID, Kind: device.Kind, MAC: far.MAC, Addresses: far.Addresses}
+	c.Status.Peer = &Peer{ID: peer.Status.ID, Device: s.Get(device).Status.ID, Kind: device.Kind, MAC: far.MAC, Addresses: far.ownAddresses(), AdminDown: far.AdminDown}
 	return &c
 }
 
@@ -217,8 +217,10 @@ func validName(s string) bool {
 
 // meaning checks objects and what they refer to.
 func (v *validator) meaning(refs []Ref) {
+	touched, routers := map[Ref]bool{}, map[Ref]bool{}
 	for _, r := range refs {
 		o := v.set.Get(r)
+		touched[r] = true
 		v.claims(o)
 		v.edit.use(o)
 		if filtersOf(o.Spec) != nil {
@@ -239,9 +241,15 @@ func (v *validator) meaning(refs []Ref) {
 			v.router(o, s)
 		case *VPortSpec:
 			v.vport(o, s)
+			if dev := v.deviceOf(o); dev != nil && dev.Kind == KindRouter {
+				routers[dev.Ref()] = true
+			}
 		case *BindingSpec:
 			v.binding(o, s)
 		}
+	}
+	for _, r := range slices.SortedFunc(maps.Keys(routers), compareRefs) {
+		v.overlaps(r, touched)
 	}
 	if v.edit.linked && len(v.errs) == 0 {
 		v.loops()

@@ -55,10 +55,8 @@ func usesOf(o *Object) []Ref {
 			r = append(r, o.VPortRef(m.Port))
 		}
 	case *RouterSpec:
-		for i := range s.Routes {
-			if p := s.Routes[i].Port; p != "" {
-				r = append(r, o.VPortRef(p))
-			}
+		for _, p := range s.ports() {
+			r = append(r, o.VPortRef(p))
 		}
 	case *VPortSpec:
 		dev, _ := o.DeviceRef()

@@ -126,7 +126,7 @@ func (s *Snapshot) Linked(id DeviceID) (domain, others []DeviceID) {
 			continue
 		}
 		domain = append(domain, v.Filters.ids()...)
-		switch q := s.far(v); {
+		switch q := s.Far(v); {
 		case q == nil || q.Device == 0:
 		case kind == DeviceBridge && q.Kind == DeviceBridge:
 			domain = append(domain, q.Device)
@@ -137,8 +137,8 @@ func (s *Snapshot) Linked(id DeviceID) (domain, others []DeviceID) {
 	return domain, others
 }
 
-// far returns the other end of a port's link, as far as it is known; nil if there is none.
-func (s *Snapshot) far(p *VPort) *VPort {
+// Far returns the other end of a port's link, nil if there is none. Of one that is not loaded, it has what the port's object says of its peer.
+func (s *Snapshot) Far(p *VPort) *VPort {
 	if q := s.VPort(p.Peer); q != nil || s.Missing(p) == 0 {
 		return q
 	}

@@ -92,9 +92,8 @@ func addrText(a netip.Addr) string {
 }
 
 func (v *validator) router(o *Object, s *RouterSpec) {
-	for i := range s.Routes {
-		v.route(o, &s.Routes[i], fmt.Sprintf("spec.routes[%d]", i))
-	}
+	v.routes(o, s.Routes, "spec.routes")
+	v.policies(o, s)
 }
 
 func (v *validator) route(o *Object, r *RouteSpec, field string) {
@@ -153,6 +152,9 @@ func (v *validator) vport(o *Object, s *VPortSpec) {
 	}
 	if !s.IsExterior() {
 		v.peer(o, s, dev)
+	}
+	if s.SingleHost {
+		v.singleHost(o, s, dev)
 	}
 	least := uint16(minMTU4)
 	for i, a := range s.Addresses {

@@ -31,7 +31,8 @@ type VPort struct {
 	MAC       packet.MAC // router port: its own; bridge port: the host's, may be unset
 	LinkLocal netip.Addr // router port: IPv6 link-local address by its MAC
 	Addrs     []netip.Prefix
-	MTU       uint16 // bytes of IP packet
+	Hosts     []netip.Addr // single-host port: its host's (R5); Addrs are then the gateway's
+	MTU       uint16       // bytes of IP packet
 	AdminDown bool
 	Exterior  bool
 	Filters   Filters
@@ -106,7 +107,7 @@ func (f fabric) vportMTU() uint16 {
 
 func newVPort(o *Object, s *VPortSpec, f fabric) *VPort {
 	p := &VPort{
-		ref: o.Ref(), ID: flow.VPortID(o.Status.ID), Name: o.Metadata.Name, Tenant: o.Tenant(), MAC: s.MAC, Addrs: s.Addresses,
+		ref: o.Ref(), ID: flow.VPortID(o.Status.ID), Name: o.Metadata.Name, Tenant: o.Tenant(), MAC: s.MAC, Addrs: s.ownAddresses(), Hosts: s.hosts(),
 		MTU: s.MTU, AdminDown: s.AdminDown, Exterior: s.IsExterior(), Filters: filtersIn(o), spec: s,
 	}
 	p.deviceRef, _ = o.DeviceRef()
@@ -134,7 +135,7 @@ func farEnd(o *Peer) *VPort {
 	if o == nil {
 		return nil
 	}
-	p := &VPort{ID: flow.VPortID(o.ID), Device: DeviceID(o.Device), Kind: DeviceBridge, MAC: o.MAC, Addrs: o.Addresses}
+	p := &VPort{ID: flow.VPortID(o.ID), Device: DeviceID(o.Device), Kind: DeviceBridge, MAC: o.MAC, Addrs: o.Addresses, AdminDown: o.AdminDown}
 	if o.Kind == KindRouter {
 		p.Kind = DeviceRouter
 		if p.MAC.IsZero() {

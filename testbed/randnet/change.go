@@ -53,6 +53,7 @@ func (w *World) Change() topology.Changes {
 		if w.Snap.VPort(flow.VPortID(o.Status.ID)).Kind == topology.DeviceRouter {
 			s.MAC, s.MTU = w.mac(), uint16(1280+w.rng.IntN(200))
 			s.Addresses = []netip.Prefix{netip.PrefixFrom(w.addr(false), 24), netip.PrefixFrom(w.addr(true), 120)}
+			s.SingleHost = s.SingleHost && w.rng.IntN(2) == 0
 		}
 		o.Spec = &s
 		return topology.Changes{Put: []*topology.Object{o}}
@@ -65,6 +66,13 @@ func (w *World) Change() topology.Changes {
 	}
 	o := pick(topology.KindRouter)
 	s := *o.Spec.(*topology.RouterSpec)
+	if n := len(s.Policies); n > 0 && w.rng.IntN(4) == 0 {
+		if s.Policies = slices.Clone(s.Policies[:n-1]); w.rng.IntN(2) == 0 {
+			s.Policies = append(s.Policies, topology.PolicySpec{Match: topology.MatchSpec{Src: []topology.AddrSpec{{Prefix: w.prefix(v6)}}}, Action: "drop"})
+		}
+		o.Spec = &s
+		return topology.Changes{Put: []*topology.Object{o}}
+	}
 	if n := len(s.Routes); n > 0 && w.rng.IntN(2) == 0 {
 		s.Routes = slices.Delete(slices.Clone(s.Routes), n-1, n)
 	} else {

@@ -30,7 +30,7 @@ func (w *World) Part(devices map[topology.DeviceID]bool) topology.Changes {
 		resolved := *o
 		if q := w.Snap.VPort(v.Peer); q != nil {
 			spec := byID[uint32(q.ID)].Spec.(*topology.VPortSpec)
-			resolved.Status.Peer = &topology.Peer{ID: uint32(q.ID), Device: uint32(q.Device), Kind: byID[uint32(q.Device)].Kind, MAC: spec.MAC, Addresses: spec.Addresses}
+			resolved.Status.Peer = &topology.Peer{ID: uint32(q.ID), Device: uint32(q.Device), Kind: byID[uint32(q.Device)].Kind, MAC: spec.MAC, Addresses: spec.Addresses, AdminDown: spec.AdminDown}
 		}
 		c.Put = append(c.Put, &resolved)
 	}

@@ -85,6 +85,23 @@ func (w *World) routerPort(s *topology.VPortSpec) {
 	if w.rng.IntN(3) == 0 {
 		s.MTU = uint16(1280 + w.rng.IntN(200))
 	}
+	s.AdminDown = w.rng.IntN(15) == 0
+}
+
+// singleHosts gives a router exterior ports with one host each, all in one prefix.
+func (w *World) singleHosts(r *topology.Object) {
+	p4, p6 := w.addr(false), w.addr(true)
+	for range 2 + w.rng.IntN(2) {
+		s := &topology.VPortSpec{Device: device(r)}
+		w.routerPort(s)
+		s.SingleHost = true
+		a4, a6 := p4.AsSlice(), p6.AsSlice()
+		a4[3], a6[15] = byte(2+w.rng.IntN(28)), byte(2+w.rng.IntN(28))
+		x, _ := netip.AddrFromSlice(a4)
+		y, _ := netip.AddrFromSlice(a6)
+		s.Addresses = []netip.Prefix{netip.PrefixFrom(x, 27), netip.PrefixFrom(y, 123)}
+		w.Ports = append(w.Ports, flow.VPortID(w.add(topology.KindVPort, s).Status.ID))
+	}
 }
 
 // New draws a network: the same one for the same seed.
@@ -116,6 +133,9 @@ func New(seed uint64) *World {
 			w.routerPort(s)
 			w.Ports = append(w.Ports, flow.VPortID(w.add(topology.KindVPort, s).Status.ID))
 		}
+		if w.rng.IntN(4) == 0 {
+			w.singleHosts(r)
+		}
 	}
 	for _, b := range bridges {
 		for range 1 + w.rng.IntN(3) {
@@ -135,58 +155,6 @@ func New(seed uint64) *World {
 	w.Snap, _ = new(topology.Snapshot).With(topology.Changes{Put: w.objects})
 	w.learn()
 	return w
-}
-
-// routes gives routers random routes through their ports.
-func (w *World) routes(routers []*topology.Object) {
-	for _, r := range routers {
-		var ports []string
-		for _, o := range w.objects {
-			if s, ok := o.Spec.(*topology.VPortSpec); ok && s.Device == device(r) {
-				ports = append(ports, o.Metadata.Name)
-			}
-		}
-		spec := r.Spec.(*topology.RouterSpec)
-		for range 4 + w.rng.IntN(14) {
-			v6 := w.rng.IntN(2) == 0
-			s := topology.RouteSpec{Dst: w.prefix(v6), Weight: uint8(w.rng.IntN(3))}
-			if w.rng.IntN(5) == 0 {
-				s.Src = w.prefix(v6)
-			}
-			if n := len(spec.Routes); n > 0 && w.rng.IntN(4) == 0 { // an equal route
-				s.Dst, s.Src = spec.Routes[n-1].Dst, spec.Routes[n-1].Src
-				v6 = s.Dst.Addr().Is6()
-			}
-			switch k := w.rng.IntN(8); {
-			case k == 0:
-				s.Kind = "reject"
-			case k == 1:
-				s.Kind = "blackhole"
-			case len(ports) == 0:
-				continue
-			default:
-				s.Port = ports[w.rng.IntN(len(ports))]
-				if s.Via = w.peerAddr(s.Port, v6); !s.Via.IsValid() && w.rng.IntN(2) == 0 {
-					s.Via = w.addr(v6)
-				}
-			}
-			spec.Routes = append(spec.Routes, s)
-		}
-	}
-}
-
-// peerAddr returns the address of the router port that a port is linked to.
-func (w *World) peerAddr(port string, v6 bool) netip.Addr {
-	for _, o := range w.objects {
-		if s, ok := o.Spec.(*topology.VPortSpec); ok && s.Peer == port {
-			for _, a := range s.Addresses {
-				if a.Addr().Is6() == v6 {
-					return a.Addr()
-				}
-			}
-		}
-	}
-	return netip.Addr{}
 }
 
 // allAddrs returns all that addr can draw.
