@@ -174,6 +174,7 @@ type tableControl interface {
 	HasMeter() bool    // direct meter
 	HasTimeout() bool  // support_timeout
 	IsConst() bool     // const entries
+	SetConst(bool)
 	Profile() string   // name of its action profile, "" if none
 
 	Insert(Entry) error
