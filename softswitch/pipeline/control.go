@@ -175,7 +175,7 @@ type tableControl interface {
 	HasTimeout() bool  // support_timeout
 	IsConst() bool     // const entries
 	SetConst(bool)
-	Profile() string   // name of its action profile, "" if none
+	Profile() string // name of its action profile, "" if none
 
 	Insert(Entry) error
 	Modify(Entry) error // keeps counters and the meter

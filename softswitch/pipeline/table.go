@@ -17,7 +17,7 @@ type Table struct {
 	only   *tuple                     // all that an exact table has, else nil
 	def    atomic.Pointer[entry]      // default entry; its act is nil if there is none
 
-	konst  bool                       // see SetConst
+	konst  bool // see SetConst
 	mu     sync.Mutex
 	byMask map[string]*tuple
 	all    []*entry
