@@ -110,7 +110,7 @@ type CloneSession struct {
 // GroupMember is a weighted member of an action selector group.
 type GroupMember struct {
 	Member uint32
-	Weight int // ≥ 1
+	Weight int // 0: it is held, but never chosen
 }
 
 // Member is an action profile member.
