@@ -323,7 +323,7 @@ func newObjects(t testing.TB) *objects {
 
 // run runs a script from nothing to nothing.
 func (m *objects) run(t *testing.T, script []byte) {
-	m.t, m.chooser = t, &chooser{script}
+	m.t, m.chooser = t, &chooser{script[:min(len(script), 4096)]}
 	if !m.clean {
 		var err error
 		if m.target, err = m.server.newTarget(probeConfig(t)); err != nil {
