@@ -40,7 +40,7 @@ var mayImport = map[string][]string{
 	"cmd/weft":    anything,
 	"testbed/...": anything,
 
-	"softswitch/cli":      {"softswitch", "softswitch/port", "softswitch/stf"},
+	"softswitch/cli":      {"softswitch", "softswitch/impair", "softswitch/port", "softswitch/stf"},
 	"softswitch/gnmi":     {"softswitch/impair"},
 	"softswitch/impair":   {},
 	"softswitch/pipeline": {},

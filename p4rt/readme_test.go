@@ -6,23 +6,28 @@ import (
 	"testing"
 )
 
-// The README's example is the one that is run.
+// The README's examples are those that are run.
 func TestREADME(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	source, err := os.ReadFile("example_test.go")
-	if err != nil {
-		t.Fatal(err)
+	var flat string
+	for _, name := range []string{"example_test.go", "example_kinds_test.go"} {
+		source, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		flat += strings.ReplaceAll(string(source), "\n\t", "\n")
 	}
-	_, rest, _ := strings.Cut(string(readme), "```go\n")
-	block, _, found := strings.Cut(rest, "```")
-	if !found {
-		t.Fatal("no example")
+	blocks := strings.Split(string(readme), "```go\n")[1:]
+	if len(blocks) < 3 {
+		t.Fatalf("%d examples", len(blocks))
 	}
-	flat := strings.ReplaceAll(string(source), "\n\t", "\n")
-	if !strings.Contains(flat, block) {
-		t.Error("the README's example differs from Example in example_test.go")
+	for _, rest := range blocks {
+		block, _, found := strings.Cut(rest, "```")
+		if !found || !strings.Contains(flat, block) {
+			t.Errorf("the README's example differs from those in example_test.go and example_kinds_test.go:\n%s", block)
+		}
 	}
 }

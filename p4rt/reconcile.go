@@ -229,7 +229,7 @@ type Report struct {
 
 // Reconcile reads the target back and applies the difference to what the stages want: first what
 // is missing or differs, stage by stage, so that references resolve; then deletes, last stage
-// first. What is right is not touched. Updates that found no room, or whose fate is unknown, are
+// first. Within a stage, kinds that refer to each other take the order of [InOrder]. What is right is not touched. Updates that found no room, or whose fate is unknown, are
 // tried once more after the deletes. See [Term.Reconcile].
 func (s *Session) Reconcile(ctx context.Context, stages ...Stage) (Report, error) {
 	t, err := s.readyTerm()
@@ -292,12 +292,25 @@ func (t *Term) plan(ctx context.Context, stages []Stage) (*Plan, error) {
 
 func (t *Term) apply(ctx context.Context, plan *Plan, rep *Report) error {
 	for i := range plan.Stages {
-		if err := t.applyAll(ctx, plan.Stages[i].Set, rep); err != nil {
+		if err := t.applyInOrder(ctx, plan.Stages[i].Set, rep); err != nil {
 			return err
 		}
 	}
 	for i := range slices.Backward(plan.Stages) {
-		if err := t.applyAll(ctx, plan.Stages[i].Delete, rep); err != nil {
+		if err := t.applyInOrder(ctx, plan.Stages[i].Delete, rep); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// applyInOrder splits a stage of different kinds by what refers to what.
+func (t *Term) applyInOrder(ctx context.Context, updates []Update, rep *Report) error {
+	if len(updates) == 0 || !slices.ContainsFunc(updates, func(u Update) bool { return rank(u) != rank(updates[0]) }) {
+		return t.applyAll(ctx, updates, rep)
+	}
+	for _, part := range InOrder(updates) {
+		if err := t.applyAll(ctx, part, rep); err != nil {
 			return err
 		}
 	}

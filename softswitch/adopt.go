@@ -11,6 +11,11 @@ import (
 // order of dependence. Constant entries come with the program. It fails if anything does
 // not fit.
 func (t *target) adopt(old *target) error {
+	for id, b := range t.tables {
+		if was := old.tables[id]; was != nil && was.initial && b.initial {
+			b.core.Clear() // those of them that are still there come with the state
+		}
+	}
 	direct := &p4v1.TableEntry{CounterData: &p4v1.CounterData{}, MeterConfig: &p4v1.MeterConfig{}}
 	defaults := proto.CloneOf(direct)
 	defaults.IsDefaultAction = true

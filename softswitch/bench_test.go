@@ -164,7 +164,7 @@ func (w *flowWriter) batch() *p4v1.WriteRequest {
 func BenchmarkWriteFlows(b *testing.B) {
 	b.Run("encoded", func(b *testing.B) {
 		w := newFlowWriter(b)
-		benchmarkWriteFlows(b, w, "softswitch_inserts_per_s", func(req *p4v1.WriteRequest) any {
+		benchmarkWriteFlows(b, w, "softswitch_inserts_per_s:1/s", func(req *p4v1.WriteRequest) any {
 			raw, err := proto.Marshal(req)
 			if err != nil {
 				b.Fatal(err)
@@ -173,7 +173,7 @@ func BenchmarkWriteFlows(b *testing.B) {
 		}, grpc.ForceCodecV2(encodedCodec{encoding.GetCodecV2("proto")}))
 	})
 	b.Run("client", func(b *testing.B) {
-		benchmarkWriteFlows(b, newFlowWriter(b), "inserts/s", func(req *p4v1.WriteRequest) any { return req })
+		benchmarkWriteFlows(b, newFlowWriter(b), "softswitch_inserts_with_client_per_s:1/s", func(req *p4v1.WriteRequest) any { return req })
 	})
 }
 

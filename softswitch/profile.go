@@ -221,12 +221,13 @@ func (t *target) groupMembers(g *p4v1.ActionProfileGroup) []watchedMember {
 	return out
 }
 
-// alive are the members whose ports are up.
+// alive are the members, those whose ports are down without weight: they get no packets,
+// but stay in the group.
 func (t *target) alive(members []watchedMember) []pipeline.GroupMember {
-	out := make([]pipeline.GroupMember, 0, len(members))
-	for _, m := range members {
-		if !m.watched || t.server.portUp(m.port) {
-			out = append(out, m.GroupMember)
+	out := make([]pipeline.GroupMember, len(members))
+	for i, m := range members {
+		if out[i] = m.GroupMember; m.watched && !t.server.portUp(m.port) {
+			out[i].Weight = 0
 		}
 	}
 	return out

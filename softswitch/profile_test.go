@@ -148,3 +148,16 @@ func TestMembersWithoutGroups(t *testing.T) {
 		t.Errorf("member in use: %v", err)
 	}
 }
+
+// TestMemberOfSilentPortIsHeld: a member whose port is down is still of its group.
+func TestMemberOfSilentPortIsHeld(t *testing.T) {
+	l := newLab(t)
+	c := l.primary()
+	c.write(insert(l.member("ecmp_selector", 1, 1)))
+	l.ends[1].SetUp(false)
+	l.server.watchPorts()
+	c.write(insert(l.group(3, groupMember(1, 1, 1))))
+	if got := codesOf(c.tryWrite(p4v1.WriteRequest_CONTINUE_ON_ERROR, remove(l.member("ecmp_selector", 1, 1)))); len(got) != 1 || got[0] != codes.FailedPrecondition {
+		t.Errorf("delete: %v, want FailedPrecondition", got)
+	}
+}

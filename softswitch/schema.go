@@ -37,6 +37,7 @@ type tableSchema struct {
 	actions      []actionRef
 	needPriority bool // a ternary, range or optional field
 	isConst      bool
+	initial      bool // the program has entries
 	constDefault bool
 	idleTimeout  bool
 	counter      bool         // direct
@@ -229,7 +230,7 @@ func (s *schema) addTables() error {
 	for _, t := range s.info.GetTables() {
 		table := &tableSchema{
 			id: t.GetPreamble().GetId(), name: t.GetPreamble().GetName(), size: t.GetSize(),
-			isConst: t.GetIsConstTable(), constDefault: t.GetConstDefaultActionId() != 0,
+			isConst: t.GetIsConstTable(), initial: t.GetHasInitialEntries(), constDefault: t.GetConstDefaultActionId() != 0,
 			idleTimeout: t.GetIdleTimeoutBehavior() == configv1.Table_NOTIFY_CONTROL,
 		}
 		var err error

@@ -101,6 +101,7 @@ func (t *target) bind() error {
 		if err := sameKeys(table.fields, core.Keys()); err != nil {
 			return invalidf("table %s: %v", table.name, err)
 		}
+		core.SetConst(table.isConst)
 		t.tables[table.id] = &boundTable{tableSchema: table, core: core}
 	}
 	if err := t.bindTranslations(t.config.GetP4DeviceConfig()); err != nil {

@@ -222,11 +222,11 @@ func BenchmarkVersusBMv2(b *testing.B) {
 				}
 			}
 			for i, name := range []string{"bmv2", "softswitch"} {
-				b.ReportMetric(kpps[i], name+"_kpps")
+				b.ReportMetric(kpps[i], name+"_veth_"+way.name+":kpps")
 				b.ReportMetric(cpu[i], name+"_cpu_us/packet")
 			}
-			b.ReportMetric(cpu[0]/cpu[1], "cpu_ratio")
-			b.ReportMetric(kpps[1]/kpps[0], "softswitch_vs_bmv2_"+way.name)
+			b.ReportMetric(cpu[0]/cpu[1], "softswitch_vs_bmv2_"+way.name+"_cpu:x")
+			b.ReportMetric(kpps[1]/kpps[0], "softswitch_vs_bmv2_"+way.name+":x")
 		})
 	}
 }

@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,6 +39,8 @@ type Config struct {
 	LogConsole bool
 	LogLevel   string
 	Verbose    bool
+	Profile    string   // whose deviations from the specification to imitate
+	Impair     []string // PORT:NAME=VALUE,…
 	ignored    []string // flags of bmv2 that mean nothing here
 	TLS        TLS
 }
@@ -60,14 +63,21 @@ Ports (-i, any number of times) are numbered by you:
 
 The options of simple_switch_grpc are accepted before the program, and those of its
 target after "--"; those for parts that this switch does not have (Thrift, nanomsg,
-the debugger) are accepted and said to be ignored.`
+the debugger) are accepted and said to be ignored.
+
+To test a controller, --profile makes the switch deviate from the specification as
+other targets do (docs/p4runtime.md lists how), and --impair makes lines lose, delay,
+reorder and slow down frames; gNMI changes the latter later.`
 
 	example = `  # Two switches and a cable between them, without privileges
   weft softswitch --no-p4 --device-id 1 --cpu-port 510 --grpc-server-addr 127.0.0.1:9559 -i 1@unix:/tmp/cable &
   weft softswitch --no-p4 --device-id 2 --cpu-port 510 --grpc-server-addr 127.0.0.1:9560 -i 1@unix:/tmp/cable &
 
   # A switch between two interfaces, with its program, as one would start bmv2
-  weft softswitch -i 1@veth1 -i 2@veth2 --device-id 1 weft.json -- --cpu-port 510 --drop-port 511 --grpc-server-addr 127.0.0.1:9559`
+  weft softswitch -i 1@veth1 -i 2@veth2 --device-id 1 weft.json -- --cpu-port 510 --drop-port 511 --grpc-server-addr 127.0.0.1:9559
+
+  # A switch that answers like bmv2, with a bad line at port 1
+  weft softswitch --no-p4 --profile bmv2 --impair 1:loss=0.01,delay=5ms,seed=1 --cpu-port 510 -i 1@unix:/tmp/cable`
 )
 
 // NewCommand makes the command "softswitch".
@@ -98,6 +108,8 @@ func NewCommand() *cobra.Command {
 	flags.StringVar(&c.PcapDir, "pcap", "", "write a capture of each port to `directory`; without one, to the current")
 	flags.Lookup("pcap").NoOptDefVal = "."
 	flags.IntVar(&c.FilesWait, "use-files", 0, "ports are pcap files (SPEC_in.pcap, SPEC_out.pcap), read after so many `seconds`")
+	flags.StringVar(&c.Profile, "profile", "strict", "serve P4Runtime as `TARGET` does: strict (to the specification), bmv2, stratum or pins")
+	flags.StringArrayVar(&c.Impair, "impair", nil, "make the line of a port bad, both ways: `PORT:loss=0.01,delay=5ms`,jitter=1ms,reorder=0.1,rate=1000000,limit=100,seed=1, any of them")
 	flags.BoolVar(&c.LogConsole, "log-console", false, "log to standard output")
 	flags.StringVar(&c.LogFile, "log-file", "", "log to `file`")
 	flags.StringVarP(&c.LogLevel, "log-level", "L", "info", "`level` from which on to log: trace, debug, info, warn, error or off")
@@ -163,6 +175,10 @@ func Run(ctx context.Context, c Config, log io.Writer) (err error) {
 	for _, name := range c.ignored {
 		logger.Warn("flag is ignored: this switch has no such part", "flag", "--"+name)
 	}
+	quirks, ok := softswitch.Profile(cmp.Or(c.Profile, "strict"))
+	if !ok {
+		return fmt.Errorf("--profile: %q, want strict, bmv2, stratum or pins", c.Profile)
+	}
 	security, err := c.TLS.options()
 	if err != nil {
 		return err
@@ -173,9 +189,12 @@ func Run(ctx context.Context, c Config, log io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, closeAll()) }()
 	server, err := softswitch.New(softswitch.Options{
-		DeviceID: c.DeviceID, CPUPort: c.CPUPort, DropPort: c.DropPort, Ports: ports, Logger: logger, GRPC: security,
+		DeviceID: c.DeviceID, CPUPort: c.CPUPort, DropPort: c.DropPort, Ports: ports, Logger: logger, GRPC: security, Quirks: quirks,
 	})
 	if err != nil {
+		return err
+	}
+	if err := c.impair(server); err != nil {
 		return err
 	}
 	if err := c.load(server); err != nil {

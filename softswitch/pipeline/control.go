@@ -110,7 +110,7 @@ type CloneSession struct {
 // GroupMember is a weighted member of an action selector group.
 type GroupMember struct {
 	Member uint32
-	Weight int // ≥ 1
+	Weight int // 0: it is held, but never chosen
 }
 
 // Member is an action profile member.
@@ -174,7 +174,8 @@ type tableControl interface {
 	HasMeter() bool    // direct meter
 	HasTimeout() bool  // support_timeout
 	IsConst() bool     // const entries
-	Profile() string   // name of its action profile, "" if none
+	SetConst(bool)
+	Profile() string // name of its action profile, "" if none
 
 	Insert(Entry) error
 	Modify(Entry) error // keeps counters and the meter

@@ -26,13 +26,7 @@ func (t *Table) apply(c *ctx, e *entry) uint32 {
 	case act < 0:
 		return d.missNone
 	}
-	if f := c.f[c.prog.slots:]; len(params) <= 4 {
-		for i, v := range params { // cheaper than a call
-			f[i] = v
-		}
-	} else {
-		copy(f[:maxParams], params)
-	}
+	copy(c.f[c.prog.slots:c.prog.temp0], params)
 	if hit {
 		return d.hitCode[act]
 	}

@@ -201,7 +201,7 @@ func (p *Profile) bucketsLocked(g *Group) ([]*member, error) {
 		switch {
 		case m == nil:
 			return nil, fmt.Errorf("%s: group %d: member %d %w", p.d.name, g.ID, gm.Member, ErrNotFound)
-		case gm.Weight < 1:
+		case gm.Weight < 0:
 			return nil, fmt.Errorf("%s: group %d: %w: weight %d", p.d.name, g.ID, ErrInvalid, gm.Weight)
 		case gm.Weight > limit-len(out):
 			return nil, fmt.Errorf("%s: group %d: %w, size %d", p.d.name, g.ID, ErrFull, limit)

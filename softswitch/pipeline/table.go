@@ -17,6 +17,7 @@ type Table struct {
 	only   *tuple                     // all that an exact table has, else nil
 	def    atomic.Pointer[entry]      // default entry; its act is nil if there is none
 
+	konst  bool // see SetConst
 	mu     sync.Mutex
 	byMask map[string]*tuple
 	all    []*entry
@@ -40,7 +41,7 @@ type tupleRef struct {
 }
 
 func newTable(m *Machine, d *tableDef) *Table {
-	t := &Table{m: m, d: d, byMask: map[string]*tuple{}}
+	t := &Table{m: m, d: d, konst: d.konst, byMask: map[string]*tuple{}}
 	t.tuples.Store(&[]tupleRef{})
 	t.def.Store(t.defaultEntry(d.def, nil))
 	if d.class == classExact {

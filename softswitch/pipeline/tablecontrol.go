@@ -51,7 +51,12 @@ func (t *Table) HasMeter() bool { return t.d.meter != nil }
 func (t *Table) HasTimeout() bool { return t.d.timeout }
 
 // IsConst reports whether the program fixes the entries.
-func (t *Table) IsConst() bool { return t.d.konst }
+func (t *Table) IsConst() bool { return t.konst }
+
+// SetConst says whether the entries of the program can be changed, and others added: bmv2's
+// JSON has the same form for entries and for const entries, the P4Info tells. Without it,
+// all are const. To be called before the table is in use.
+func (t *Table) SetConst(konst bool) { t.konst = konst && t.d.konst }
 
 // Profile is the name of the table's action profile, "" if it has none.
 func (t *Table) Profile() string {
@@ -64,7 +69,7 @@ func (t *Table) Profile() string {
 // Insert adds an entry: ErrExists, ErrFull, ErrInvalid, ErrNotFound (member or
 // group), ErrConst.
 func (t *Table) Insert(e Entry) error {
-	if t.d.konst {
+	if t.konst {
 		return fmt.Errorf("table %s: %w", t.d.name, ErrConst)
 	}
 	var words [2 * scratchWords]uint64
@@ -93,7 +98,7 @@ func (t *Table) Insert(e Entry) error {
 // Modify replaces action, parameters, timeout and metadata of an entry; its
 // counters and meter stay. ErrNotFound, ErrInvalid, ErrConst.
 func (t *Table) Modify(e Entry) error {
-	if t.d.konst {
+	if t.konst {
 		return fmt.Errorf("table %s: %w", t.d.name, ErrConst)
 	}
 	var words [2 * scratchWords]uint64
@@ -121,7 +126,7 @@ func (t *Table) Modify(e Entry) error {
 
 // Delete removes an entry. ErrNotFound, ErrInvalid, ErrConst.
 func (t *Table) Delete(match []FieldMatch, priority int32) error {
-	if t.d.konst {
+	if t.konst {
 		return fmt.Errorf("table %s: %w", t.d.name, ErrConst)
 	}
 	e, err := t.at(match, priority, func(e *entry) {
@@ -313,7 +318,7 @@ func (t *Table) All() iter.Seq[EntryState] {
 
 // Clear deletes all entries that are not const.
 func (t *Table) Clear() {
-	if t.d.konst {
+	if t.konst {
 		return
 	}
 	t.mu.Lock()

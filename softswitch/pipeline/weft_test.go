@@ -162,8 +162,8 @@ func benchmarkWeft(b *testing.B, sizes []int) {
 	b.StopTimer()
 	done := float64((b.N + batch - 1) / batch * batch)
 	if len(sizes) > 1 { // the figures are those of mixed sizes
-		b.ReportMetric(done*1e3/float64(cpu), "softswitch_mpps")
-		b.ReportMetric(testing.AllocsPerRun(flows, func() { h.ProcessBatch(1, frames, lengths) }), "softswitch_allocs")
+		b.ReportMetric(done*1e3/float64(cpu), "softswitch_mpps:Mpps")
+		b.ReportMetric(testing.AllocsPerRun(flows, func() { h.ProcessBatch(1, frames, lengths) }), "softswitch_allocs:allocs")
 	} else {
 		b.ReportMetric(done*1e3/float64(cpu), "mpps")
 	}
@@ -208,7 +208,7 @@ func BenchmarkWild(b *testing.B) {
 	for range b.N {
 		h.Process(1, frame)
 	}
-	b.ReportMetric(float64(b.N)*1e3/float64(cpuNow(b)-start), "softswitch_ternary_mpps")
+	b.ReportMetric(float64(b.N)*1e3/float64(cpuNow(b)-start), "softswitch_ternary_mpps:Mpps")
 }
 
 // BenchmarkMillionEntries fills the exact flow table of the project's program; one operation is one entry.
@@ -235,6 +235,6 @@ func BenchmarkMillionEntries(b *testing.B) {
 		per = float64(after.HeapAlloc-before.HeapAlloc) / entries
 		runtime.KeepAlive(h)
 	}
-	b.ReportMetric(per, "softswitch_entry_bytes")
-	b.ReportMetric(float64(entries)*float64(b.N)/b.Elapsed().Seconds(), "table_inserts_per_s")
+	b.ReportMetric(per, "softswitch_entry_bytes:B")
+	b.ReportMetric(float64(entries)*float64(b.N)/b.Elapsed().Seconds(), "table_inserts_per_s:1/s")
 }

@@ -69,6 +69,11 @@ func New(program []byte, o Options) (*Runner, error) {
 	}
 	r.machine = pipeline.New(p, pipeline.Options{DropPort: o.DropPort, Emit: r.emit,
 		Log: func(s string) { fmt.Fprintln(r.log, "log:", s) }})
+	for _, t := range o.P4Info.GetTables() {
+		if table, ok := r.machine.Table(t.GetPreamble().GetName()); ok {
+			table.SetConst(t.GetIsConstTable())
+		}
+	}
 	return r, nil
 }
 
