@@ -21,10 +21,9 @@ comes in to where it leaves, or to the device that drops or answers it.
 The packet is described by flags. What you leave out is chosen as the host at
 the vport would, and said ("assumed …").
 
-With -f the network is that of files, and nothing has been learnt yet. With
---etcd or WEFT_ETCD it is the live one, with all that it has learnt: what is
-said is what an edge would decide now. In neither case is anything changed or
-sent.
+The network is the live one, with all that it has learnt: what is said is what an
+edge would decide now. With -f it is that of files, where nothing has been learnt
+yet. In neither case is anything changed or sent.
 
 After the steps:
   verdict     what becomes of the packet
@@ -59,17 +58,15 @@ func newTrace() *cobra.Command {
 	var p probe
 	var db database
 	cmd := &cobra.Command{
-		Use:     "trace {-f FILE | --etcd URL} --vport TENANT/NAME --dst ADDRESS",
+		Use:     "trace [-f FILE] --vport TENANT/NAME --dst ADDRESS",
 		Short:   "Follow one packet through the virtual devices",
 		Long:    traceLong,
 		Example: traceExample,
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
 			case len(files) > 0 && cmd.Flags().Changed("etcd"):
 				return usage(errors.New("-f is the network of files and --etcd the live one; give one of them"))
-			case len(files) == 0 && !db.given():
-				return usage(errors.New("no network is named; use -f FILE, or --etcd URL for the live one"))
 			case len(files) == 0:
 				return db.watching(cmd.Context(), func(store *state.Store) error {
 					return trace(cmd.OutOrStdout(), store.View().Topology, vport, &p)
