@@ -242,9 +242,9 @@ func traceLines(snap *topology.Snapshot, flags []string) ([]string, error) {
 	if err := f.Parse(flags); err != nil {
 		return nil, err
 	}
-	var b strings.Builder
-	if err := trace(&b, snap, vport, &p); err != nil {
+	t, err := trace(snap, vport, &p)
+	if err != nil {
 		return nil, err
 	}
-	return strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n"), nil
+	return strings.Split(strings.TrimSuffix(t.text(false), "\n"), "\n"), nil
 }
