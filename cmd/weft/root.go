@@ -14,8 +14,9 @@ bridges and routers are simulated once in software, and what was decided is
 installed as entries of a P4 pipeline.
 
 Networks are written as YAML objects: weft explain and docs/objects.md have all
-kinds and fields, examples/reference.yaml is one to start from. They are stored in etcd: commands
-find it by --etcd or WEFT_ETCD. docs/operations.md makes an edge from nothing.
+kinds and fields, examples/reference.yaml is one to start from. They are stored
+in etcd: commands find it by --etcd or WEFT_ETCD. docs/operations.md makes an
+edge from nothing.
 
 Exit status: 0 done, 1 failed, 2 called wrongly, 130 interrupted.`
 
@@ -47,7 +48,7 @@ func newRoot() *cobra.Command {
 	}
 	root.SetHelpCommand(newHelp())
 	group(root, "try", "To try it out:", newDemo(), newDev(), newLab())
-	group(root, "network", "The network:", newApply(), newDelete(), newDiff(), newGet(), newTrace(), newValidate())
+	group(root, "network", "The network:", newApply(), newDelete(), newDiff(), newExplain(), newGet(), newTrace(), newValidate())
 	group(root, "edges", "Its edges:", newEdges(), newFlows())
 	group(root, "processes", "Processes:", newAgent(), newEtcd(), cli.NewCommand())
 	root.AddCommand(newVersion())

@@ -78,9 +78,13 @@ func tell(snap *topology.Snapshot, f *packet.Frame, v *topology.VPort, assumed [
 		if read, ok := strings.CutPrefix(st.What, "read "); ok && st.Sum {
 			t.Read = read
 		}
-		if !st.Sum {
-			t.Steps = append(t.Steps, traceStep{st.Device, st.Port, st.What})
+		if st.Sum {
+			continue
 		}
+		if strings.HasPrefix(st.What, "originated by ") {
+			st.What, _, _ = strings.Cut(st.What, ": ") // what it is, Originated says
+		}
+		t.Steps = append(t.Steps, traceStep{st.Device, st.Port, st.What})
 	}
 	for _, o := range r.Outcomes {
 		one := outcome{Verdict: o.Verdict.String(), text: verdict(snap, o)}
