@@ -16,11 +16,16 @@ import (
 // checker collects all that is wrong with a configuration.
 type checker struct {
 	source *topology.Source
+	form   topology.Errors // what could not be read
 	errs   topology.Errors
 }
 
+// fail adds an error, unless the field could not be read in the first place.
 func (c *checker) fail(field, value, problem, hint string) {
-	c.errs = append(c.errs, &topology.FieldError{File: c.source.File, Line: c.source.Line(field), Field: field, Value: value, Problem: problem, Hint: hint})
+	e := &topology.FieldError{File: c.source.File, Line: c.source.Line(field), Field: field, Value: value, Problem: problem, Hint: hint}
+	if !slices.ContainsFunc(c.form, func(f *topology.FieldError) bool { return f.Covers(e) }) {
+		c.errs = append(c.errs, e)
+	}
 }
 
 func (c *checker) all(prefix string, problems []fieldProblem) {
@@ -179,7 +184,9 @@ func parseElection(text string) (p4rt.ElectionID, bool) {
 }
 
 func (c *checker) uplink(at, edge string, u *Uplink, seen taken) {
-	if u.Port < offload.FirstUnderlay || u.Port > offload.LastUnderlay {
+	if u.Port == 0 {
+		c.fail(at+".port", "", "is missing", fmt.Sprintf("use %d to %d", offload.FirstUnderlay, offload.LastUnderlay))
+	} else if u.Port < offload.FirstUnderlay || u.Port > offload.LastUnderlay {
 		c.fail(at+".port", strconv.Itoa(int(u.Port)), "is no underlay port", fmt.Sprintf("use %d to %d", offload.FirstUnderlay, offload.LastUnderlay))
 	}
 	c.once(seen, "edge "+edge+" port", at+".port", strconv.Itoa(int(u.Port)))

@@ -3,10 +3,13 @@
 package agent
 
 import (
+	"cmp"
 	_ "embed"
+	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/weft-sdn/weft/conntrack"
@@ -117,14 +120,16 @@ func Load(file string) (*Config, error) {
 func Decode(file, dir string, data []byte) (*Config, error) {
 	c := new(Config)
 	source, err := topology.DecodeDocument(file, data, c)
-	if err != nil {
+	var form topology.Errors
+	if err != nil && (!errors.As(err, &form) || source == nil) {
 		return nil, err
 	}
 	c.fill(dir)
-	ck := checker{source: source}
+	ck := checker{source: source, form: form}
 	ck.config(c)
-	if len(ck.errs) > 0 {
-		return nil, ck.errs
+	if all := append(form, ck.errs...); len(all) > 0 {
+		slices.SortStableFunc(all, func(a, b *topology.FieldError) int { return cmp.Compare(a.Line, b.Line) })
+		return nil, all
 	}
 	return c, nil
 }

@@ -199,7 +199,19 @@ func TestErrors(t *testing.T) {
 			t.Errorf("%q:\n got %v\nwant %s", tc.new, err, tc.want)
 		}
 	}
-	_, err := Decode("a.yaml", "/nowhere", []byte("log: {level: x}"))
+	_, err := Decode("a.yaml", "/nowhere", []byte(strings.NewReplacer("port: 256", "prt: 256", "mac: 02:ed:00:00:00:01", "mac: x\n    mtu: 100", "unix:/run/sw2", "sw2").Replace(small)))
+	want := `a.yaml:7: edges[0].uplinks[0].prt: is not a known field; use one of port, mac, addresses, gateways, mtu
+a.yaml:7: edges[0].uplinks[0].port: is missing; use 256 to 509
+a.yaml:8: edges[0].uplinks[0].mac: "x" is not a MAC such as 02:00:00:00:00:01
+a.yaml:9: edges[0].uplinks[0].mtu: "100" leaves too little for a tenant's packet; use 1350 or more
+a.yaml:14: edges[1].target.address: "sw2" is no address; use HOST:PORT or unix:/PATH`
+	if err == nil || err.Error() != want {
+		t.Errorf("wrong forms and values at once:\n%v\nwant\n%s", err, want)
+	}
+	if _, err := Decode("a.yaml", "/nowhere", nil); err == nil || !strings.HasPrefix(err.Error(), "a.yaml: etcd.endpoints: is missing; ") {
+		t.Errorf("empty file: %v", err)
+	}
+	_, err = Decode("a.yaml", "/nowhere", []byte("log: {level: x}"))
 	if list := (topology.Errors)(nil); !errors.As(err, &list) || len(list) != 3 {
 		t.Errorf("want three errors at once: %v", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -22,8 +23,8 @@ import (
 type edgeAgent interface {
 	Run(context.Context) error
 	Ready() <-chan struct{} // closed while the target holds what the network asks for
-	TargetError() error     // why it is not, as far as that is known
 	Stats() engine.Stats
+	Silent() []netip.Addr // gateways that don't answer
 	Flows(context.Context) ([]engine.Flow, error)
 }
 
@@ -46,17 +47,25 @@ type runner struct {
 	agent   edgeAgent // nil unless one runs
 	stopped bool      // for good
 	err     error     // why the last one ended
+	live    bool      // the database has the edge, as far as the agent can tell
+	lost    error     // why it has it no more
+	target  string    // why the target is not programmed; empty: it is, or was not reached yet
 }
 
 // newRunner returns the runner of an edge whose status can be asked for at a URL.
 func newRunner(cfg Edge, status, version string, log *slog.Logger) *runner {
-	return &runner{cfg: cfg, log: log.With("edge", cfg.ID), make: func(store *state.Store) (edgeAgent, error) {
+	r := &runner{cfg: cfg, log: log.With("edge", cfg.ID)}
+	r.make = func(store *state.Store) (edgeAgent, error) {
 		dial, err := cfg.Target.dialer()
 		if err != nil {
 			return nil, err
 		}
-		return engine.NewAgent(cfg.engine(store, dial, status, version, log))
-	}}
+		c := cfg.engine(store, dial, status, version, log)
+		c.OnTarget = func(err error) { r.onTarget(err, store.View()) }
+		c.OnLive = r.onLive
+		return engine.NewAgent(c)
+	}
+	return r
 }
 
 // engine is the configuration as the engine wants it.
@@ -125,6 +134,7 @@ func (r *runner) set(agent edgeAgent, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.agent, r.err = agent, err
+	r.live, r.lost, r.target = false, nil, ""
 }
 
 func (r *runner) stop(err error) error {
@@ -145,15 +155,13 @@ func (r *runner) running() edgeAgent {
 func (r *runner) status(v *state.View) EdgeStatus {
 	s := EdgeStatus{ID: r.cfg.ID, Target: r.cfg.Target.Address}
 	r.mu.Lock()
-	agent, stopped, err := r.agent, r.stopped, r.err
+	agent, stopped, err, live, lost, target := r.agent, r.stopped, r.err, r.live, r.lost, r.target
 	r.mu.Unlock()
 	if err != nil {
 		s.Error = err.Error()
 	}
-	live := false
 	if v != nil {
-		var e state.Edge
-		e, live = v.Edges[s.ID]
+		e := v.Edges[s.ID]
 		s.Applied, s.Wanted, s.Lacks = e.Applied, v.Conf, e.Lacks
 	}
 	switch {
@@ -164,17 +172,17 @@ func (r *runner) status(v *state.View) EdgeStatus {
 	case agent == nil:
 		s.State = NoDatabase
 	default:
-		s.Flows = agent.Stats().Flows
+		s.Flows, s.Silent = agent.Stats().Flows, agent.Silent()
 		select {
 		case <-agent.Ready():
 			if s.State = Serving; !live {
 				s.State = NotLive
+				if lost != nil {
+					s.Error = lost.Error()
+				}
 			}
 		default:
-			s.State = NoTarget
-			if err := agent.TargetError(); err != nil {
-				s.Error = err.Error()
-			}
+			s.State, s.Error = NoTarget, target
 		}
 	}
 	return s

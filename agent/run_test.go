@@ -169,7 +169,7 @@ func TestRunWaits(t *testing.T) {
 		t.Errorf("flows: %v", err)
 	}
 
-	startDatabase(t, db)
+	_, stopDatabase := startDatabase(t, db)
 	untilState(t, client, "nic1", NoTarget)
 	untilReady(t, client, "edge nic1: no target: ", "dial unix")
 	stopSwitch := startSwitch(t, dir, "unix:"+dir+"/sw", cli.TLS{})
@@ -181,6 +181,14 @@ func TestRunWaits(t *testing.T) {
 	stopSwitch()
 	untilState(t, client, "nic1", NoTarget)
 	startSwitch(t, dir, "unix:"+dir+"/sw", cli.TLS{})
+	untilState(t, client, "nic1", Serving)
+
+	stopDatabase() // the view stays as it was: what it says of this edge is old
+	untilState(t, client, "nic1", NotLive)
+	if status, body := read(t, client, pathReady); status != http.StatusServiceUnavailable || !strings.HasPrefix(body, "edge nic1: not live: ") {
+		t.Errorf("ready: %d %q", status, body)
+	}
+	startDatabase(t, db)
 	untilState(t, client, "nic1", Serving)
 }
 

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -32,6 +33,9 @@ func (c *Config) listen() (net.Listener, string, error) {
 		return l, c.Listen, err
 	}
 	l, err := net.Listen("tcp", c.Listen)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, "", fmt.Errorf("status server: listen %s is in use, perhaps by another agent; choose another address in the configuration, or port 0", c.Listen)
+	}
 	if err != nil {
 		return nil, "", fmt.Errorf("status server: %w", err)
 	}
@@ -49,7 +53,7 @@ func (c *Config) listen() (net.Listener, string, error) {
 func listenUnix(path string) (net.Listener, error) {
 	if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
 		conn.Close()
-		return nil, fmt.Errorf("status server: %s is in use", path)
+		return nil, fmt.Errorf("status server: listen unix:%s is in use, perhaps by another agent; choose another path in the configuration", path)
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("status server: %w", err)

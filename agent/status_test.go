@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"os"
 	"reflect"
 	"regexp"
@@ -34,8 +35,8 @@ func (f *fake) Run(ctx context.Context) error {
 	}
 }
 func (f *fake) Ready() <-chan struct{} { return f.ready }
-func (*fake) TargetError() error       { return errors.New("it is off") }
 func (*fake) Stats() engine.Stats      { return engine.Stats{Flows: 3} }
+func (*fake) Silent() []netip.Addr     { return nil }
 func (*fake) Flows(ctx context.Context) ([]engine.Flow, error) {
 	return nil, errors.New("the target is away")
 }
@@ -53,7 +54,8 @@ func TestRunnerStartsAgain(t *testing.T) {
 			if got := made.Load(); got != n {
 				t.Fatalf("made %d agents, want %d", got, n)
 			}
-			if st := r.status(new(state.View)); st.State != NoTarget || st.Flows != 3 || st.Error != "it is off" {
+			r.onTarget(errors.New("it is off"), new(state.View))
+			if st := r.status(new(state.View)); st.State != NoTarget || st.Flows != 3 || st.Error != "the target at : it is off" {
 				t.Errorf("while it runs: %+v", st)
 			}
 			f.ends <- errors.New("boom")
@@ -70,11 +72,17 @@ func TestRunnerStartsAgain(t *testing.T) {
 		}
 		synctest.Wait()
 		close(f.ready)
-		if st := r.status(&state.View{Edges: map[string]state.Edge{}}); st.State != NotLive {
+		view := &state.View{Conf: 9, Edges: map[string]state.Edge{"e": {Progress: state.Progress{Applied: 7}}}}
+		if st := r.status(view); st.State != NotLive {
 			t.Errorf("ready, not live: %+v", st)
 		}
-		if st := r.status(&state.View{Conf: 9, Edges: map[string]state.Edge{"e": {Progress: state.Progress{Applied: 7}}}}); st.State != Serving || st.Applied != 7 || st.Wanted != 9 {
+		r.onLive(nil)
+		if st := r.status(view); st.State != Serving || st.Applied != 7 || st.Wanted != 9 || st.Error != "" {
 			t.Errorf("ready and live: %+v", st)
+		}
+		r.onLive(errors.New("etcd is away")) // the view is what it was: nobody tells that it is old
+		if st := r.status(view); st.State != NotLive || st.Error != "etcd is away" {
+			t.Errorf("live no more: %+v", st)
 		}
 		f.ends <- state.ErrEdgeTaken
 		if err := <-ended; !errors.Is(err, state.ErrEdgeTaken) {

@@ -1,6 +1,8 @@
 package agent
 
 import (
+	"net/netip"
+
 	"github.com/weft-sdn/weft/engine"
 	"github.com/weft-sdn/weft/state"
 )
@@ -68,7 +70,7 @@ type EdgeState string
 const (
 	NoDatabase EdgeState = "no database" // it was not reached yet
 	NoTarget   EdgeState = "no target"   // no connection, or another controller is primary
-	NotLive    EdgeState = "not live"    // the target is programmed; the database does not have the edge
+	NotLive    EdgeState = "not live"    // the target is programmed; the database does not have the edge, or does not answer
 	Serving    EdgeState = "serving"
 	Stopped    EdgeState = "stopped" // another process took the edge
 	Restarting EdgeState = "restarting"
@@ -85,6 +87,8 @@ type EdgeStatus struct {
 	Flows   uint64    `json:"flows"`   // installed
 	// Lacks is what of the network it can not do, and why.
 	Lacks []state.Lack `json:"lacks,omitempty"`
+	// Silent are the gateways of uplinks that never answered ARP or ND: nothing goes to other edges by them.
+	Silent []netip.Addr `json:"silent_gateways,omitempty"`
 }
 
 // EdgeList is the answer of /v1/edges.

@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -32,6 +32,10 @@ type Config struct {
 	Logger     *slog.Logger
 	Version    string // shown to operators
 	Status     string // where this agent's status can be asked for; "" is nowhere
+	// OnTarget is told each time that the target is lost, or refuses this controller, and why; nil: it is programmed. From one goroutine; may be nil.
+	OnTarget func(error)
+	// OnLive is told that the database has the edge (nil), or why it has it no more, as far as this side can tell. From one goroutine; may be nil.
+	OnLive func(error)
 	// Solicit is how often gateways are asked whether they are still there; default 10 s. Unanswered ones are asked each second.
 	Solicit time.Duration
 	// IdleTimeout is how long a flow entry lives without a packet; default 60 s.
@@ -63,10 +67,13 @@ type Agent struct {
 	mail    *mailbox
 	fields  metaFields
 	counts  counts
-	core    *core                 // owned by decide
-	trouble atomic.Pointer[error] // what ended the session's last term; nil: it is ready, or never was
+	core    *core // owned by decide
+
+	whole chan struct{}      // closed when the core has its first view: all that the database has for this edge
+	greet chan chan struct{} // asks for the gateways before anything else is written; the inner one is closed when all have answered
 
 	mu       sync.Mutex
+	mute     []netip.Addr  // gateways that do not answer
 	progress chan struct{} // closed and made anew when reached changes
 	reached  reached
 }
@@ -119,7 +126,7 @@ func NewAgent(cfg Config) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Agent{cfg: cfg, queue: newPacketQueue(), mail: newMailbox(), progress: make(chan struct{})}
+	a := &Agent{cfg: cfg, queue: newPacketQueue(), mail: newMailbox(), progress: make(chan struct{}), whole: make(chan struct{}), greet: make(chan chan struct{})}
 	if a.tables, err = offload.NewTables(schema); err != nil {
 		return nil, err
 	}
@@ -152,17 +159,29 @@ func orDefault(d *time.Duration, v time.Duration) {
 
 // Run connects, registers the edge and serves until ctx ends. An edge that another process took is an error.
 func (a *Agent) Run(ctx context.Context) error {
-	registration, err := a.cfg.Store.RegisterEdge(a.info(), state.EdgeConfig{Log: a.cfg.Logger})
+	registration, err := a.cfg.Store.RegisterEdge(a.info(), state.EdgeConfig{Log: a.cfg.Logger, Live: func() { a.live(nil) }, Lost: a.live})
 	if err != nil {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	a.core.start(ctx, registration.Ack)
-	g.Go(func() error { return a.session.Run(ctx) })
+	g.Go(func() error {
+		select { // what the target holds from before is compared with the network, not with nothing
+		case <-a.whole:
+			return a.session.Run(ctx)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
 	g.Go(func() error { return a.writer.Run(ctx) })
 	g.Go(func() error { return a.decide(ctx) })
 	g.Go(func() error {
-		return a.cfg.Store.Watch(ctx, func(c state.Change) { _ = a.mail.call(ctx, func() { a.core.world(c) }) })
+		whole := sync.OnceFunc(func() { close(a.whole) })
+		return a.cfg.Store.Watch(ctx, func(c state.Change) {
+			if a.mail.call(ctx, func() { a.core.world(c) }) == nil {
+				whole()
+			}
+		})
 	})
 	g.Go(func() error {
 		select { // others send as soon as they see the edge: not before its tables are there
@@ -177,16 +196,28 @@ func (a *Agent) Run(ctx context.Context) error {
 	return err
 }
 
+// live passes on whether the database has the edge.
+func (a *Agent) live(lost error) {
+	if a.cfg.OnLive != nil {
+		a.cfg.OnLive(lost)
+	}
+}
+
 // decide is the goroutine that owns the core.
 func (a *Agent) decide(ctx context.Context) error {
-	u := newUnderlay(a.cfg.Self, a.cfg.Links, a.sendRaw, a.core.gateway)
+	u := newUnderlay(a.cfg.Self, a.cfg.Links, a.sendRaw, a.core.gateway, a.silent)
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	asked := time.Now()
 	ready := a.session.Ready()
 	var batch []*packetIn
 	var f packet.Frame
+	var greeted chan struct{}
 	for {
+		if greeted != nil && u.complete() {
+			close(greeted)
+			greeted = nil
+		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -198,10 +229,13 @@ func (a *Agent) decide(ctx context.Context) error {
 			if all {
 				asked = time.Now()
 			}
-			if a.core.target.term == serving {
+			if a.core.target.term == serving || greeted != nil {
 				u.solicit(all)
 			}
 			a.core.tick()
+		case g := <-a.greet:
+			greeted = g
+			u.solicit(false)
 		case <-a.mail.wake:
 			a.mail.deliver()
 		case <-a.queue.wake:

@@ -234,7 +234,7 @@ func TestUnderlayAnswers(t *testing.T) {
 	var sent [][]byte
 	learnt := map[netip.Addr]packet.MAC{}
 	u := newUnderlay(v.self, v.links, func(_ uint16, f []byte) { sent = append(sent, append([]byte{}, f...)) },
-		func(a netip.Addr, m packet.MAC) { learnt[a] = m })
+		func(a netip.Addr, m packet.MAC) { learnt[a] = m }, func(uint16, netip.Addr, bool) {})
 	gw := packet.MAC{2, 9}
 	receive := func(frame []byte) int {
 		t.Helper()

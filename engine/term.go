@@ -256,15 +256,16 @@ func (c *core) unrepaired() {
 
 // turn is the session's state callback.
 func (a *Agent) turn(s p4rt.State, cause error) {
+	if a.cfg.OnTarget != nil && (s == p4rt.Ready || cause != nil) {
+		a.cfg.OnTarget(cause)
+	}
 	switch s {
 	case p4rt.Ready:
-		a.trouble.Store(nil)
 		a.mail.post(func() {
 			a.core.serve()
 			a.core.missedIdle()
 		})
 	case p4rt.Disconnected, p4rt.Backup:
-		a.trouble.Store(&cause)
 		a.mail.post(func() {
 			t := &a.core.target
 			t.term, t.drained = away, nil
@@ -286,6 +287,9 @@ func (c *core) serve() {
 
 // reconcile runs at the begin of each term: it makes the target hold what is wanted and nothing else, and leaves alone what is right.
 func (a *Agent) reconcile(ctx context.Context, term *p4rt.Term) error {
+	if !term.Pushed {
+		a.meetGateways(ctx)
+	}
 	c := a.core
 	var stages []p4rt.Stage
 	var rates []p4rt.Update
@@ -312,6 +316,30 @@ func (a *Agent) reconcile(ctx context.Context, term *p4rt.Term) error {
 		return err
 	}
 	return a.mail.call(ctx, func() { c.reconciled(report) })
+}
+
+// greetLimit is how long a target that may forward already waits for answers of its gateways.
+const greetLimit = 3 * time.Second
+
+// meetGateways finds the gateways of a target that holds entries from before: without their MACs no way to another edge is known, and the entries that
+// forward there would be taken out and put in again.
+func (a *Agent) meetGateways(ctx context.Context) {
+	limit, cancel := context.WithTimeout(ctx, greetLimit)
+	defer cancel()
+	alone := true
+	if a.mail.call(limit, func() { alone = len(a.core.view.edges) == 0 }) != nil || alone {
+		return
+	}
+	met := make(chan struct{})
+	select {
+	case a.greet <- met:
+	case <-limit.Done():
+		return
+	}
+	select {
+	case <-met:
+	case <-limit.Done():
+	}
 }
 
 // stages lists all that the target is to hold by the tables' dependency order, and the meters, which are always there.

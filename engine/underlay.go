@@ -17,12 +17,16 @@ type underlay struct {
 	// found is told of a gateway's MAC, each time that it is new.
 	found func(gateway netip.Addr, mac packet.MAC)
 
-	known map[netip.Addr]packet.MAC
-	buf   []byte
+	known   map[netip.Addr]packet.MAC
+	silence silence
+	buf     []byte
 }
 
-func newUnderlay(self Edge, links []Uplink, send func(uint16, []byte), found func(netip.Addr, packet.MAC)) *underlay {
-	return &underlay{self: self, links: links, send: send, found: found, known: make(map[netip.Addr]packet.MAC)}
+func newUnderlay(self Edge, links []Uplink, send func(uint16, []byte), found func(netip.Addr, packet.MAC), silent func(uint16, netip.Addr, bool)) *underlay {
+	return &underlay{
+		self: self, links: links, send: send, found: found, known: make(map[netip.Addr]packet.MAC),
+		silence: silence{asked: make(map[netip.Addr]int), told: silent},
+	}
 }
 
 func (u *underlay) link(port uint16) *Uplink {
@@ -44,8 +48,12 @@ func (u *underlay) solicit(all bool) {
 	for i := range u.links {
 		l := &u.links[i]
 		for _, g := range l.Gateway {
-			if _, ok := u.known[g]; ok && !all {
+			_, ok := u.known[g]
+			if ok && !all {
 				continue
+			}
+			if !ok {
+				u.silence.ask(l, g)
 			}
 			from, ok := speaker(l, g)
 			if !ok {
@@ -138,5 +146,18 @@ func (u *underlay) learn(l *Uplink, a netip.Addr, mac packet.MAC) {
 		return
 	}
 	u.known[a] = mac
+	u.silence.answer(l, a)
 	u.found(a, mac)
+}
+
+// complete reports whether every gateway has answered, but for those that never do.
+func (u *underlay) complete() bool {
+	for i := range u.links {
+		for _, g := range u.links[i].Gateway {
+			if _, ok := u.known[g]; !ok && u.silence.asked[g] < silentAfter {
+				return false
+			}
+		}
+	}
+	return true
 }

@@ -9,14 +9,6 @@ import (
 // Ready is closed once the agent is primary and the target holds what the view asked for.
 func (a *Agent) Ready() <-chan struct{} { return a.session.Ready() }
 
-// TargetError is why the target was last lost, or is not this agent's to program; nil: it is ready, or nothing is known yet.
-func (a *Agent) TargetError() error {
-	if cause := a.trouble.Load(); cause != nil {
-		return *cause
-	}
-	return nil
-}
-
 // WaitApplied waits until the target has the configuration that the database has now.
 func (a *Agent) WaitApplied(ctx context.Context) error {
 	conf := a.cfg.Store.View().Conf

@@ -41,6 +41,12 @@ var (
 	ErrNotConnected = errors.New("not connected to the target")
 	// ErrNotPrimary: another controller is primary for this device and role, or none is yet.
 	ErrNotPrimary = errors.New("not the primary controller")
+	// ErrElectionIDRefused: most often another controller that is connected has it.
+	ErrElectionIDRefused = errors.New("the target refuses the election id")
+	// ErrNoSuchDevice: the target has no device of the id that the session is for.
+	ErrNoSuchDevice = errors.New("the target has no device of this id")
+	// ErrNoP4Runtime: what answers there is a gRPC server of something else.
+	ErrNoP4Runtime = errors.New("no P4Runtime server")
 	// ErrNoDetails: the target refused a batch without saying which of its updates.
 	ErrNoDetails = errors.New("batch failed without details of its updates")
 	// ErrQueueFull: a bounded queue had no room; the drop is counted.
@@ -48,6 +54,23 @@ var (
 	// ErrClosed: the Writer has ended.
 	ErrClosed = errors.New("writer has ended")
 )
+
+// NotPrimaryError says why a session is a backup. It is an ErrNotPrimary.
+type NotPrimaryError struct {
+	Bid     ElectionID // this controller's
+	Highest ElectionID // that the target has seen, from whomever
+	Vacant  bool       // nobody is primary
+}
+
+func (e *NotPrimaryError) Error() string {
+	if e.Vacant { // Spec 5.3: ids below the highest that was ever seen stay backups, also when its controller has gone
+		return fmt.Sprintf("%v: nobody is, but this target has seen election id %s, and this controller's is %s", ErrNotPrimary, e.Highest, e.Bid)
+	}
+	return fmt.Sprintf("%v: another is, with election id %s; this controller's is %s", ErrNotPrimary, e.Highest, e.Bid)
+}
+
+// Unwrap makes it an ErrNotPrimary.
+func (*NotPrimaryError) Unwrap() error { return ErrNotPrimary }
 
 // UpdateError is the refusal of one update.
 type UpdateError struct {

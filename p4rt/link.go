@@ -142,7 +142,7 @@ func (l *link) control() (settled bool, err error) {
 					end = nil
 					drain(done)
 				}
-				s.setState(Backup, nil, fmt.Errorf("%w: highest election id is %s", ErrNotPrimary, ev.highest))
+				s.setBackup(NotPrimaryError{Bid: l.presented(), Highest: ev.highest, Vacant: ev.vacant})
 				if ev.vacant {
 					l.succeed()
 				}
@@ -164,12 +164,16 @@ func (l *link) present() { l.offer(l.ask()) }
 
 // succeed bids anew when there is no primary, if Config.Election now has another id to offer.
 func (l *link) succeed() {
-	l.mu.Lock()
-	last := l.bid
-	l.mu.Unlock()
-	if id := l.ask(); id != last {
+	if id := l.ask(); id != l.presented() {
 		l.offer(id)
 	}
+}
+
+// presented is the last bid.
+func (l *link) presented() ElectionID {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.bid
 }
 
 func (l *link) ask() ElectionID {
@@ -265,6 +269,19 @@ func (l *link) dropQueue() {
 	}
 }
 
+// refusal says what a stream's end means by its status (Spec 5.3, 16).
+func (l *link) refusal(err error) error {
+	switch status.Code(err) {
+	case codes.InvalidArgument:
+		return fmt.Errorf("%w: %s: %w", ErrElectionIDRefused, l.presented(), err)
+	case codes.NotFound:
+		return fmt.Errorf("%w: %d: %w", ErrNoSuchDevice, l.s.cfg.DeviceID, err)
+	case codes.Unimplemented:
+		return fmt.Errorf("%w: %w", ErrNoP4Runtime, err)
+	}
+	return fmt.Errorf("stream: %w", err)
+}
+
 // receive is the only receiver; its end ends the link.
 func (l *link) receive() {
 	r := receiver{l: l, dec: l.decoder()}
@@ -273,10 +290,7 @@ func (l *link) receive() {
 	for {
 		var f frame
 		if err := l.stream.RecvMsg(&f); err != nil {
-			if status.Code(err) == codes.InvalidArgument {
-				err = fmt.Errorf("election id refused: %w", err)
-			}
-			l.fail(fmt.Errorf("stream: %w", err))
+			l.fail(l.refusal(err))
 			return
 		}
 		r.message(f.in.ReadOnlyData())

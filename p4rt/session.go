@@ -7,6 +7,7 @@ import (
 	"hash/maphash"
 	"log/slog"
 	"math/rand/v2"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,7 +24,13 @@ func (id ElectionID) Less(o ElectionID) bool {
 	return id.High < o.High || id.High == o.High && id.Low < o.Low
 }
 
-func (id ElectionID) String() string { return fmt.Sprintf("%d.%d", id.High, id.Low) }
+// String is LOW, or HIGH.LOW.
+func (id ElectionID) String() string {
+	if id.High == 0 {
+		return strconv.FormatUint(id.Low, 10)
+	}
+	return fmt.Sprintf("%d.%d", id.High, id.Low)
+}
 
 // Conn is a connection to a target; *grpc.ClientConn is one.
 type Conn interface {
@@ -57,7 +64,9 @@ type Config struct {
 	// the session is Ready: the place to reconcile. The context ends with the term. An error
 	// drops the connection; it is tried again.
 	OnPrimary func(context.Context, *Term) error
-	// OnState is told of each change, with the error that caused it, if any.
+	// OnState is told of each change, with the error that caused it, if any: of a Backup a
+	// [NotPrimaryError], and again when the primary is another one then, or nobody; of a target
+	// that refuses the session one of the errors that say so. The log has them at debug level.
 	OnState func(State, error)
 	// PacketIn gets packets. The packet is valid until the call returns.
 	PacketIn func(*PacketIn)
@@ -124,6 +133,7 @@ type Session struct {
 	in    []int16 // packet-in metadata id → position
 
 	campaign chan struct{}
+	backup   NotPrimaryError // why it was one last; owned by Run's goroutine
 
 	mu    sync.Mutex
 	state State
@@ -197,7 +207,7 @@ func (s *Session) Run(ctx context.Context) error {
 			backoff = s.cfg.BackoffMin
 		}
 		wait := backoff/2 + rand.N(backoff/2+1)
-		s.cfg.Logger.Warn("connection lost", "err", err, "retry", wait)
+		s.cfg.Logger.Debug("not connected", "err", err, "retry", wait)
 		backoff = min(2*backoff, s.cfg.BackoffMax)
 		timer := time.NewTimer(wait)
 		select {
@@ -286,6 +296,21 @@ func (s *Session) setState(st State, t *Term, cause error) {
 		s.ready = make(chan struct{})
 	}
 	s.mu.Unlock()
+	s.tell(st, cause)
+}
+
+// setBackup is setState of a backup; that another is primary now, or nobody, is told too.
+func (s *Session) setBackup(why NotPrimaryError) {
+	news := why != s.backup
+	s.backup = why
+	if news && s.State() == Backup {
+		s.tell(Backup, &why)
+		return
+	}
+	s.setState(Backup, nil, &why)
+}
+
+func (s *Session) tell(st State, cause error) {
 	s.cfg.Logger.Debug("state", "state", st, "err", cause)
 	if s.cfg.OnState != nil {
 		s.cfg.OnState(st, cause)

@@ -216,7 +216,7 @@ func (s *Simulator) rewrite(h *hop) flow.Rewrite {
 // deliver ends the copy's walk at an exterior vport or group.
 func (s *Simulator) deliver(h *hop, d flow.Dest) {
 	if s.res.Trace != nil {
-		s.res.Trace.add(s, h, "→ leaves at "+s.destName(d)+", "+s.rewrite(h).String())
+		s.res.Trace.add(s, h, "→ leaves at "+s.destName(d)+asWhat(s.rewrite(h)))
 	}
 	if s.origin == nil {
 		s.conns.last = s.deviceOf(d)

@@ -17,6 +17,7 @@ type Step struct {
 	Device string // such as "bridge acme/web"; empty for the packet as a whole
 	Port   string // by which the device got the copy
 	What   string
+	Sum    bool // no step of the walk: the packet as it is keyed, or what the result says in other words
 }
 
 // String returns one line per step; a device is named when the walk enters it.
@@ -40,10 +41,12 @@ func (t *Trace) String() string {
 
 func (t *Trace) note(what string) { t.Steps = append(t.Steps, Step{What: what}) }
 
+func (t *Trace) sum(what string) { t.Steps = append(t.Steps, Step{What: what, Sum: true}) }
+
 func (t *Trace) start(f *packet.Frame, k flow.Key) {
-	t.note("packet " + k.String())
+	t.sum("packet " + k.String())
 	if f.L3 != 0 {
-		t.note(fmt.Sprintf("ttl=%d length=%d", f.TTL(), f.IPLen()))
+		t.sum(fmt.Sprintf("ttl=%d length=%d", f.TTL(), f.IPLen()))
 	}
 }
 
@@ -79,21 +82,29 @@ func (t *Trace) finish(s *Simulator) {
 			if o.Fragment != 0 {
 				what += fmt.Sprintf(", fragments of %d", o.Fragment)
 			}
-			t.note(what)
+			t.sum(what)
 		case Drop:
-			t.note(fmt.Sprintf("outcome drop: %v, reject %v", o.Drop, o.Reject))
+			t.sum(fmt.Sprintf("outcome drop: %v, reject %v", o.Drop, o.Reject))
 		default:
-			t.note("outcome " + o.Verdict.String())
+			t.sum("outcome " + o.Verdict.String())
 		}
 	}
-	t.note("read " + maskText(r.Mask, s.key.EtherType) + fmt.Sprintf(" (%d bits wild)", r.Mask.Wild()))
-	t.note(fmt.Sprintf("guards ttl>%d length<=%d known source %v", r.Guards.MinTTL, r.Guards.MaxLen, r.Guards.KnownSource))
+	t.sum("read " + maskText(r.Mask, s.key.EtherType) + fmt.Sprintf(" (%d bits wild)", r.Mask.Wild()))
+	t.sum(fmt.Sprintf("guards ttl>%d length<=%d known source %v", r.Guards.MinTTL, r.Guards.MaxLen, r.Guards.KnownSource))
 	for _, d := range r.Deps {
-		t.note("depends on " + d.String())
+		t.sum("depends on " + d.String())
 	}
 	if !r.Installable {
-		t.note("not installable: " + r.NotInstallable)
+		t.sum("not installable: " + r.NotInstallable)
 	}
+}
+
+// asWhat says how a copy leaves.
+func asWhat(r flow.Rewrite) string {
+	if r.IsZero() {
+		return ", as it came"
+	}
+	return ", " + r.String()
 }
 
 func (s *Simulator) destName(d flow.Dest) string {

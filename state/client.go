@@ -40,7 +40,7 @@ func Dial(ctx context.Context, cfg ClientConfig) (*clientv3.Client, error) {
 		Endpoints: cfg.Endpoints, TLS: cfg.TLS, Username: cfg.Username, Password: cfg.Password, Context: context.WithoutCancel(ctx),
 		DialTimeout: untilDeadline(pctx), DialKeepAliveTime: keepAliveTime, DialKeepAliveTimeout: keepAliveTimeout,
 		MaxCallSendMsgSize: maxRequestBytes, MaxCallRecvMsgSize: math.MaxInt32,
-		Logger: zapTo(cfg.Log),
+		Logger: zapTo(cfg.Log, true),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("state: etcd client for %v: %w", cfg.Endpoints, errors.Join(err, cause(cfg)))

@@ -168,7 +168,7 @@ func (r *Registration) Run(ctx context.Context) error {
 				return err
 			}
 		}
-		r.cfg.Log.Warn("edge is not registered", "edge", r.info.ID, "err", err)
+		r.cfg.Log.Warn("edge is not registered", "err", err)
 		t := time.NewTimer(registerRetry)
 		select {
 		case <-ctx.Done():
@@ -254,7 +254,7 @@ func (r *Registration) hold(ctx context.Context, lease clientv3.LeaseID, rev int
 			case errors.Is(err, ErrEdgeTaken):
 				return err
 			case err != nil:
-				r.cfg.Log.Warn("acknowledgement is not stored", "edge", r.info.ID, "err", err)
+				r.cfg.Log.Warn("acknowledgement is not stored", "err", err)
 			default:
 				stored = storing
 			}

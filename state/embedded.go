@@ -109,7 +109,7 @@ func (cfg EmbeddedConfig) server(dir string) (*embed.Config, error) {
 		c.AutoCompactionRetention = cfg.CompactAfter.String()
 	}
 	c.ClientTLSInfo = transport.TLSInfo{CertFile: cfg.CertFile, KeyFile: cfg.KeyFile, TrustedCAFile: cfg.CAFile, ClientCertAuth: cfg.CAFile != ""}
-	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zapTo(cfg.Log))
+	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zapTo(cfg.Log, false))
 
 	listen := cfg.Listen
 	if len(listen) == 0 {

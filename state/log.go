@@ -8,22 +8,27 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// zapTo returns etcd's kind of logger, writing to log; nil is silent.
-func zapTo(log *slog.Logger) *zap.Logger {
+// zapTo returns etcd's kind of logger, writing to log; nil is silent. All that a client says is our debug: what fails, its caller is told.
+func zapTo(log *slog.Logger, client bool) *zap.Logger {
 	if log == nil {
 		return zap.NewNop()
 	}
-	return zap.New(slogCore{handler: log.With("component", "etcd").Handler()})
+	return zap.New(slogCore{handler: log.With("component", "etcd").Handler(), client: client})
 }
 
 // slogCore passes zap records on to a slog handler.
-type slogCore struct{ handler slog.Handler }
+type slogCore struct {
+	handler slog.Handler
+	client  bool
+}
 
 var _ zapcore.Core = slogCore{}
 
 // level lowers etcd's chatter: its info is our debug.
-func (slogCore) level(l zapcore.Level) slog.Level {
+func (c slogCore) level(l zapcore.Level) slog.Level {
 	switch {
+	case c.client:
+		return slog.LevelDebug
 	case l >= zapcore.ErrorLevel:
 		return slog.LevelError
 	case l == zapcore.WarnLevel:
@@ -37,7 +42,7 @@ func (c slogCore) Enabled(l zapcore.Level) bool {
 }
 
 func (c slogCore) With(fields []zapcore.Field) zapcore.Core {
-	return slogCore{handler: c.handler.WithAttrs(attrs(fields))}
+	return slogCore{handler: c.handler.WithAttrs(attrs(fields)), client: c.client}
 }
 
 func (c slogCore) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {

@@ -155,7 +155,7 @@ func TestChainErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := set.Apply(nil, []Ref{{KindChain, "acme", "inner"}}); err == nil || !strings.Contains(err.Error(), `"inner" is no chain`) {
+	if _, err := set.Apply(nil, []Ref{{KindChain, "acme", "inner"}}); err == nil || !strings.Contains(err.Error(), "chain acme/inner: is used by chain web, vport vm; delete them in the same command") {
 		t.Errorf("a chain that is named is deleted: %v", err)
 	}
 }

@@ -17,7 +17,7 @@ import (
 )
 
 // Decode reads objects from a YAML or JSON stream. Unknown and repeated fields are errors; all errors are reported (Errors).
-// It checks form only; Set.Apply checks meaning.
+// It checks form, and values too once a form is wrong, so that all errors come at once; Set.Apply checks meaning.
 func Decode(file string, data []byte) ([]*Object, error) {
 	f, err := parse(file, data)
 	if err != nil {
@@ -34,8 +34,8 @@ func Decode(file string, data []byte) ([]*Object, error) {
 		errs = append(errs, d.errs...)
 		objects = append(objects, o)
 	}
-	if err := errs.orNil(); err != nil {
-		return nil, err
+	if len(errs) > 0 {
+		return nil, errs.withValues(objects)
 	}
 	return objects, nil
 }
@@ -96,7 +96,11 @@ func (d *decoder) fail(n ast.Node, path, value, problem, hint string) {
 func (d *decoder) object(n ast.Node) *Object {
 	o := &Object{Source: &Source{File: d.file, Lines: d.lines}}
 	d.lines[""] = n.GetToken().Position.Line
-	for _, v := range d.fields(n, "") {
+	fields := d.fields(n, "")
+	if len(d.errs) > 0 {
+		return o
+	}
+	for _, v := range fields {
 		if key(v) == "kind" {
 			o.Kind = Kind(text(v.Value))
 		}
@@ -117,7 +121,11 @@ func (d *decoder) object(n ast.Node) *Object {
 		for _, k := range Kinds() {
 			names = append(names, string(k))
 		}
-		d.fail(n, "kind", string(o.Kind), "is no kind of object", "use one of "+strings.Join(names, ", "))
+		problem := "is no kind of object"
+		if o.Kind == "" {
+			problem = "is missing"
+		}
+		d.fail(n, "kind", string(o.Kind), problem, "use one of "+strings.Join(names, ", "))
 		return o
 	}
 	o.Spec = spec

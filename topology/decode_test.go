@@ -153,7 +153,7 @@ func TestWhole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Apply(nil, []Ref{{KindRouter, "acme", "r"}}); err == nil || !strings.Contains(err.Error(), "vport acme/r-web") {
+	if _, err := s.Apply(nil, []Ref{{KindRouter, "acme", "r"}}); err == nil || err.Error() != "router acme/r: is used by vport r-web; delete them in the same command" {
 		t.Errorf("deleting a router with a port: %v", err)
 	}
 	if s, err := s.Apply(nil, []Ref{{KindBinding, "acme", "vm"}}); err != nil || s.Len() != 6 {

@@ -19,8 +19,11 @@ type FieldError struct {
 // Error returns the form file:line: object: field: "value": problem; hint.
 func (e *FieldError) Error() string {
 	var b strings.Builder
-	if e.File != "" {
+	switch {
+	case e.File != "" && e.Line != 0:
 		fmt.Fprintf(&b, "%s:%d: ", e.File, e.Line)
+	case e.File != "":
+		b.WriteString(e.File + ": ")
 	}
 	for _, s := range []string{e.Object, e.Field} {
 		if s != "" {

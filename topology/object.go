@@ -61,9 +61,9 @@ type Object struct {
 
 // Metadata is what all objects have.
 type Metadata struct {
-	Name   string            `json:"name"`
-	Tenant string            `json:"tenant,omitempty"` // owner; DefaultTenant if empty
-	Labels map[string]string `json:"labels,omitempty"`
+	Name   string            `json:"name"`             // 1 to 63 of a-z, 0-9, '-' and '.', a letter or digit first; of one kind and tenant, one object each
+	Tenant string            `json:"tenant,omitempty"` // owner; default: "default"
+	Labels map[string]string `json:"labels,omitempty"` // yours, to choose objects by: weft get -l tier=front
 }
 
 // Status is what the system adds.
@@ -102,14 +102,14 @@ type BridgeSpec struct {
 
 // MACSpec tells where a bridge finds a MAC.
 type MACSpec struct {
-	MAC  packet.MAC `json:"mac"`
-	Port string     `json:"port"`
+	MAC  packet.MAC `json:"mac"`  // of one station
+	Port string     `json:"port"` // vport of the bridge behind which it is
 }
 
 // NeighbourSpec is an entry of a bridge's ARP cache.
 type NeighbourSpec struct {
-	IP  netip.Addr `json:"ip"`
-	MAC packet.MAC `json:"mac"`
+	IP  netip.Addr `json:"ip"`  // of one host
+	MAC packet.MAC `json:"mac"` // of the same host
 }
 
 // RouterSpec is a virtual router.
@@ -122,24 +122,24 @@ type RouterSpec struct {
 
 // RouteSpec is a static route (R1).
 type RouteSpec struct {
-	Dst    netip.Prefix `json:"dst"`
-	Src    netip.Prefix `json:"src,omitzero"`
-	Via    netip.Addr   `json:"via,omitzero"`
-	Port   string       `json:"port,omitempty"`
+	Dst    netip.Prefix `json:"dst"`              // destinations; the longest prefix wins
+	Src    netip.Prefix `json:"src,omitzero"`     // of packets from there alone
+	Via    netip.Addr   `json:"via,omitzero"`     // gateway; none: the destinations are on the port's link
+	Port   string       `json:"port,omitempty"`   // vport of the router that packets leave by; needed for kind port
 	Kind   string       `json:"kind,omitempty"`   // port (default), reject, blackhole
 	Weight uint8        `json:"weight,omitempty"` // share of flows among equal routes; 1 if not given
 }
 
 // VPortSpec is a port of a device.
 type VPortSpec struct {
-	Device     string         `json:"device"`             // bridge/NAME or router/NAME
-	Peer       string         `json:"peer,omitempty"`     // the vport at the other end of an interior link; empty or "exterior" if there is none
-	Exterior   bool           `json:"exterior,omitempty"` // says the same as no peer
-	MAC        packet.MAC     `json:"mac,omitzero"`       // of the router port, or of the one host at a bridge port; a router port without gets one from its id
-	Addresses  []netip.Prefix `json:"addresses,omitempty"`
+	Device     string         `json:"device"`               // bridge/NAME or router/NAME
+	Peer       string         `json:"peer,omitempty"`       // the vport at the other end of an interior link; empty or "exterior" if there is none
+	Exterior   bool           `json:"exterior,omitempty"`   // says the same as no peer
+	MAC        packet.MAC     `json:"mac,omitzero"`         // of the router port, or of the one host at a bridge port; a router port without gets one from its id
+	Addresses  []netip.Prefix `json:"addresses,omitempty"`  // of the router port, or of the host at a bridge port, with the length of the link's prefix
 	SingleHost bool           `json:"singleHost,omitempty"` // of a router's port: addresses are those of the one host at it; its gateway is the first of the prefix, which other such ports share (R5)
 	MTU        uint16         `json:"mtu,omitempty"`        // bytes of IP packet; 0: what the fabric leaves
-	AdminDown  bool           `json:"adminDown,omitempty"`
+	AdminDown  bool           `json:"adminDown,omitempty"`  // the port takes and gives no packet; default: false
 	Filters    FilterSpec     `json:"filters,omitzero"`
 }
 
@@ -148,9 +148,9 @@ func (s *VPortSpec) IsExterior() bool { return s.Peer == "" || s.Peer == "exteri
 
 // BindingSpec says at which interface of which edge an exterior vport is.
 type BindingSpec struct {
-	VPort     string `json:"vport"`
-	Edge      string `json:"edge"`
-	Interface string `json:"interface"`
+	VPort     string `json:"vport"`          // exterior vport: NAME of the same tenant, or TENANT/NAME
+	Edge      string `json:"edge"`           // id of the edge, as its agent has it
+	Interface string `json:"interface"`      // name that the edge's agent has among its interfaces, or the number of an access port
 	VLAN      uint16 `json:"vlan,omitempty"` // 0: untagged
 }
 

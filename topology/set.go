@@ -59,21 +59,27 @@ func (s *Set) Apply(put []*Object, del []Ref) (*Set, error) {
 		}
 		e.objects.remove(r)
 	}
-	given := map[Ref]bool{}
+	given := map[Ref]*Object{}
 	for _, o := range put {
 		if !v.form(o) {
 			continue
 		}
 		r := o.Ref()
-		if given[r] {
-			v.fail(o, "metadata.name", r.Name, "is defined twice", "name each object once")
+		if first := given[r]; first != nil {
+			v.fail(o, "metadata.name", r.Name, "is defined twice"+first.Source.at(", first"), "name each object once")
 		}
-		given[r] = true
+		given[r] = o
 		touched = append(touched, r)
 		e.objects.set(r, o)
 	}
+	for _, r := range del {
+		v.unused(r, given)
+	}
 	if len(v.errs) == 0 {
 		v.meaning(e.concerned(touched))
+	} else {
+		v.alone = true
+		v.values(put)
 	}
 	if err := v.errs.orNil(); err != nil {
 		return nil, err
@@ -156,6 +162,15 @@ type validator struct {
 	set  *Set
 	edit *setEdit
 	errs Errors
+	// alone: only what an object is by itself is checked, as long as others are not what they should be.
+	alone bool
+}
+
+// failRef is fail for what is wrong with a field because of the object that it refers to.
+func (v *validator) failRef(o *Object, field, value, problem, hint string) {
+	if !v.alone {
+		v.fail(o, field, value, problem, hint)
+	}
 }
 
 func (v *validator) fail(o *Object, field, value, problem, hint string) {
@@ -165,6 +180,14 @@ func (v *validator) fail(o *Object, field, value, problem, hint string) {
 		e.Line = o.Source.Line(field)
 	}
 	v.errs = append(v.errs, e)
+}
+
+// at tells where an object was written, behind a word; empty if it is not from a file.
+func (s *Source) at(word string) string {
+	if s == nil {
+		return ""
+	}
+	return fmt.Sprintf("%s at %s:%d", word, s.File, s.Line(""))
 }
 
 // Line returns the line of a field, or of what it would be in if it is missing.
@@ -187,13 +210,19 @@ func (s *Source) Line(field string) int {
 // form checks what an object is by itself named and typed.
 func (v *validator) form(o *Object) bool {
 	n := len(v.errs)
-	if o.APIVersion != APIVersion {
+	switch o.APIVersion {
+	case APIVersion:
+	case "":
+		v.fail(o, "apiVersion", "", "is missing", "write apiVersion: "+APIVersion)
+	default:
 		v.fail(o, "apiVersion", o.APIVersion, "is not known", "use "+APIVersion)
 	}
 	if o.Spec == nil || o.Spec.kind() != o.Kind {
 		v.fail(o, "spec", "", "does not fit kind "+string(o.Kind), "")
 	}
-	if !validName(o.Metadata.Name) {
+	if o.Metadata.Name == "" {
+		v.fail(o, "metadata.name", "", "is missing", "name the object")
+	} else if !validName(o.Metadata.Name) {
 		v.fail(o, "metadata.name", o.Metadata.Name, "is not a name", "use 1 to 63 of a-z, 0-9, '-' and '.', a letter or digit first")
 	}
 	if !validName(o.Tenant()) {
@@ -223,29 +252,9 @@ func (v *validator) meaning(refs []Ref) {
 		touched[r] = true
 		v.claims(o)
 		v.edit.use(o)
-		if filtersOf(o.Spec) != nil {
-			v.filters(o)
-		}
-		switch s := o.Spec.(type) {
-		case *FabricSpec:
-			v.fabric(o, s)
-		case *ChainSpec:
-			v.chain(o, s)
-		case *AddressGroupSpec:
-			v.addressGroup(o, s)
-		case *PortGroupSpec:
-			v.portGroup(o, s)
-		case *BridgeSpec:
-			v.bridge(o, s)
-		case *RouterSpec:
-			v.router(o, s)
-		case *VPortSpec:
-			v.vport(o, s)
-			if dev := v.deviceOf(o); dev != nil && dev.Kind == KindRouter {
-				routers[dev.Ref()] = true
-			}
-		case *BindingSpec:
-			v.binding(o, s)
+		v.spec(o)
+		if dev := v.deviceOf(o); dev != nil && dev.Kind == KindRouter {
+			routers[dev.Ref()] = true
 		}
 	}
 	for _, r := range slices.SortedFunc(maps.Keys(routers), compareRefs) {
@@ -253,6 +262,40 @@ func (v *validator) meaning(refs []Ref) {
 	}
 	if v.edit.linked && len(v.errs) == 0 {
 		v.loops()
+	}
+}
+
+// values checks what objects are by themselves.
+func (v *validator) values(objects []*Object) {
+	for _, o := range objects {
+		if o.Spec != nil && o.Spec.kind() == o.Kind {
+			v.spec(o)
+		}
+	}
+}
+
+// spec checks what the object's kind defines.
+func (v *validator) spec(o *Object) {
+	if filtersOf(o.Spec) != nil {
+		v.filters(o)
+	}
+	switch s := o.Spec.(type) {
+	case *FabricSpec:
+		v.fabric(o, s)
+	case *ChainSpec:
+		v.chain(o, s)
+	case *AddressGroupSpec:
+		v.addressGroup(o, s)
+	case *PortGroupSpec:
+		v.portGroup(o, s)
+	case *BridgeSpec:
+		v.bridge(o, s)
+	case *RouterSpec:
+		v.router(o, s)
+	case *VPortSpec:
+		v.vport(o, s)
+	case *BindingSpec:
+		v.binding(o, s)
 	}
 }
 
@@ -264,23 +307,39 @@ func (v *validator) claims(o *Object) {
 			v.edit.claims.set(c, o.Ref())
 			continue
 		}
+		who := other.String() + v.set.Get(other).Source.at("")
+		if other == o.Ref() {
+			who = "an earlier one"
+		}
 		switch c.kind {
 		case claimFabric:
-			v.fail(o, "", "", "is a second fabric, beside "+other.String(), "describe the underlay once")
+			v.fail(o, "", "", "is a second fabric, beside "+who, "describe the underlay once")
 		case claimID:
-			v.fail(o, "status.id", strconv.Itoa(int(c.n)), "is that of "+other.String()+" too", "leave status out: the system assigns it")
+			v.fail(o, "status.id", strconv.Itoa(int(c.n)), "is that of "+who+" too", "leave status out: the system assigns it")
 		case claimAddress:
-			i := len(o.Spec.(*VPortSpec).Addresses) - 1
-			for o.Spec.(*VPortSpec).Addresses[i].Addr() != c.addr {
-				i--
-			}
-			v.fail(o, fmt.Sprintf("spec.addresses[%d]", i), o.Spec.(*VPortSpec).Addresses[i].String(), "is the address of "+other.String()+" too", "give each port of router "+c.a+"/"+c.b+" its own")
+			field, value := addressField(o, c)
+			v.fail(o, field, value, "is the address of "+who+" too", "give each port of router "+c.a+"/"+c.b+" its own")
+		case claimHost:
+			field, value := addressField(o, c)
+			v.fail(o, field, value, "is the address of "+who+" too", "give each host on bridge "+c.a+"/"+c.b+" its own")
+		case claimMAC:
+			v.fail(o, "spec.mac", c.mac.String(), "is the MAC of "+who+" too", "give each host on bridge "+c.a+"/"+c.b+" its own")
 		case claimVPort:
-			v.fail(o, "spec.vport", o.Spec.(*BindingSpec).VPort, "is bound by "+other.String()+" already", "a vport is at one interface")
+			v.fail(o, "spec.vport", o.Spec.(*BindingSpec).VPort, "is bound by "+who+" already", "a vport is at one interface")
 		case claimPlace:
-			v.fail(o, "spec.interface", c.b, "is taken by "+other.String(), "one vport per interface and VLAN")
+			v.fail(o, "spec.interface", c.b, "is taken by "+who, "one vport per interface and VLAN")
 		}
 	}
+}
+
+// addressField is the last field of a vport that claims an address.
+func addressField(o *Object, c claim) (field, value string) {
+	all := o.Spec.(*VPortSpec).Addresses
+	i := len(all) - 1
+	for all[i].Addr() != c.addr {
+		i--
+	}
+	return fmt.Sprintf("spec.addresses[%d]", i), all[i].String()
 }
 
 // loops checks that bridges are not linked in a loop: union–find.

@@ -4,6 +4,8 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+
+	"github.com/weft-sdn/weft/packet"
 )
 
 // claim is something that one object at most may have. Comparable.
@@ -11,6 +13,7 @@ type claim struct {
 	kind claimKind
 	a, b string
 	addr netip.Addr
+	mac  packet.MAC
 	n    uint32
 }
 
@@ -20,6 +23,8 @@ const (
 	claimFabric  claimKind = iota // the underlay
 	claimID                       // n
 	claimAddress                  // addr, of router a/b
+	claimHost                     // addr, on bridge a/b
+	claimMAC                      // mac, on bridge a/b
 	claimVPort                    // to bind vport a/b
 	claimPlace                    // VLAN n at interface b of edge a
 )
@@ -34,10 +39,15 @@ func claimsOf(o *Object) []claim {
 	case *FabricSpec:
 		c = append(c, claim{kind: claimFabric})
 	case *VPortSpec:
-		if dev, _ := o.DeviceRef(); dev.Kind == KindRouter {
-			for _, a := range s.Addresses {
-				c = append(c, claim{kind: claimAddress, a: dev.Tenant, b: dev.Name, addr: a.Addr()})
-			}
+		dev, _ := o.DeviceRef()
+		kind := claimHost
+		if dev.Kind == KindRouter {
+			kind = claimAddress
+		} else if !s.MAC.IsZero() {
+			c = append(c, claim{kind: claimMAC, a: dev.Tenant, b: dev.Name, mac: s.MAC})
+		}
+		for _, a := range s.Addresses {
+			c = append(c, claim{kind: kind, a: dev.Tenant, b: dev.Name, addr: a.Addr()})
 		}
 	case *BindingSpec:
 		v := o.VPortRef(s.VPort)

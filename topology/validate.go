@@ -1,9 +1,11 @@
 package topology
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"strconv"
+	"strings"
 
 	"github.com/weft-sdn/weft/packet"
 )
@@ -38,11 +40,11 @@ func (v *validator) portOf(o *Object, field, name string) {
 	ref := o.VPortRef(name)
 	p := v.set.Get(ref)
 	if p == nil {
-		v.fail(o, field, name, "is no vport", "define "+ref.String()+" or name an existing one")
+		v.failRef(o, field, name, "is no vport", "define "+ref.String()+" or name an existing one")
 		return
 	}
 	if r, _ := p.DeviceRef(); r != o.Ref() {
-		v.fail(o, field, name, "is a port of "+r.String(), "name a port of "+o.Ref().String())
+		v.failRef(o, field, name, "is a port of "+r.String(), "name a port of "+o.Ref().String())
 	}
 }
 
@@ -60,27 +62,27 @@ func (v *validator) bridge(o *Object, s *BridgeSpec) {
 	if u := s.UnknownUnicast; u != "" && u != "flood" && u != "drop" {
 		v.fail(o, "spec.unknownUnicast", u, "is no mode", "use flood or drop")
 	}
-	macs := map[packet.MAC]bool{}
+	macs := map[packet.MAC]int{}
 	for i, m := range s.MACs {
 		field := fmt.Sprintf("spec.macs[%d]", i)
 		v.mac(o, field+".mac", m.MAC)
-		if macs[m.MAC] {
-			v.fail(o, field+".mac", m.MAC.String(), "is listed twice", "a MAC is behind one port")
+		if first, ok := macs[m.MAC]; ok {
+			v.fail(o, field+".mac", m.MAC.String(), fmt.Sprintf("is that of spec.macs[%d] too", first), "a MAC is behind one port")
 		}
-		macs[m.MAC] = true
+		macs[m.MAC] = i
 		v.portOf(o, field+".port", m.Port)
 	}
-	ips := map[netip.Addr]bool{}
+	ips := map[netip.Addr]int{}
 	for i, n := range s.Neighbours {
 		field := fmt.Sprintf("spec.neighbours[%d]", i)
 		v.mac(o, field+".mac", n.MAC)
 		if !isHost(n.IP) {
 			v.fail(o, field+".ip", addrText(n.IP), "is not the address of one host", "use one such as 10.0.0.1 or 2001:db8::1")
 		}
-		if ips[n.IP] {
-			v.fail(o, field+".ip", n.IP.String(), "is listed twice", "an address has one MAC")
+		if first, ok := ips[n.IP]; ok {
+			v.fail(o, field+".ip", n.IP.String(), fmt.Sprintf("is that of spec.neighbours[%d] too", first), "an address has one MAC")
 		}
-		ips[n.IP] = true
+		ips[n.IP] = i
 	}
 }
 
@@ -140,9 +142,13 @@ func (v *validator) prefix(o *Object, field string, p netip.Prefix) {
 
 func (v *validator) vport(o *Object, s *VPortSpec) {
 	dev := v.deviceOf(o)
-	if dev == nil {
-		v.fail(o, "spec.device", s.Device, "is no device", "use bridge/NAME or router/NAME of one that exists")
-		return
+	switch _, formed := o.DeviceRef(); {
+	case s.Device == "":
+		v.fail(o, "spec.device", "", "is missing", "name the device that this is a port of: bridge/NAME or router/NAME")
+	case !formed:
+		v.fail(o, "spec.device", s.Device, "is no device", "use bridge/NAME or router/NAME")
+	case dev == nil:
+		v.failRef(o, "spec.device", s.Device, "is no device", "use bridge/NAME or router/NAME of one that exists")
 	}
 	if !s.MAC.IsZero() {
 		v.mac(o, "spec.mac", s.MAC)
@@ -150,7 +156,7 @@ func (v *validator) vport(o *Object, s *VPortSpec) {
 	if s.Exterior && !s.IsExterior() {
 		v.fail(o, "spec.exterior", "true", "contradicts peer "+s.Peer, "leave one of them out")
 	}
-	if !s.IsExterior() {
+	if !s.IsExterior() && dev != nil {
 		v.peer(o, s, dev)
 	}
 	if s.SingleHost {
@@ -163,6 +169,9 @@ func (v *validator) vport(o *Object, s *VPortSpec) {
 			v.fail(o, field, a.String(), "is not the address of one host", "use an address with prefix length such as 10.0.0.1/24")
 			continue
 		}
+		if what := reserved(a); what != "" {
+			v.fail(o, field, a.String(), "is the "+what+" of its network", "use an address between, such as "+netip.PrefixFrom(a.Masked().Addr().Next(), a.Bits()).String())
+		}
 		if a.Addr().Is6() {
 			least = minMTU6
 		}
@@ -172,12 +181,27 @@ func (v *validator) vport(o *Object, s *VPortSpec) {
 	}
 }
 
+// reserved says what an IPv4 address is if no host can have it: the first and last of a network of more than two (RFC 1122, RFC 3021).
+func reserved(p netip.Prefix) string {
+	if !p.Addr().Is4() || p.Bits() >= 31 {
+		return ""
+	}
+	net, host := p.Masked().Addr().As4(), p.Addr().As4()
+	switch a, hosts := binary.BigEndian.Uint32(host[:]), uint32(1)<<(32-p.Bits())-1; {
+	case host == net:
+		return "network address"
+	case a&hosts == hosts:
+		return "broadcast address"
+	}
+	return ""
+}
+
 // peer checks an interior link: both ends name each other.
 func (v *validator) peer(o *Object, s *VPortSpec, dev *Object) {
 	ref := o.VPortRef(s.Peer)
 	p := v.set.Get(ref)
 	if p == nil {
-		v.fail(o, "spec.peer", s.Peer, "is no vport", "define "+ref.String()+" or name an existing one; a port without peer is exterior")
+		v.failRef(o, "spec.peer", s.Peer, "is no vport", "define "+ref.String()+" or name an existing one; a port without peer is exterior")
 		return
 	}
 	if ref == o.Ref() {
@@ -186,7 +210,7 @@ func (v *validator) peer(o *Object, s *VPortSpec, dev *Object) {
 	}
 	ps := p.Spec.(*VPortSpec)
 	if ps.IsExterior() || p.VPortRef(ps.Peer) != o.Ref() {
-		v.fail(o, "spec.peer", s.Peer, "does not name this port as its peer", fmt.Sprintf("set spec.peer of %v to %s/%s", ref, o.Tenant(), o.Metadata.Name))
+		v.failRef(o, "spec.peer", s.Peer, "does not name this port as its peer", fmt.Sprintf("set spec.peer of %v to %s/%s", ref, o.Tenant(), o.Metadata.Name))
 		return
 	}
 	other := v.deviceOf(p)
@@ -206,8 +230,10 @@ func (v *validator) binding(o *Object, s *BindingSpec) {
 	ref := o.VPortRef(s.VPort)
 	p := v.set.Get(ref)
 	switch {
-	case s.VPort == "" || p == nil:
-		v.fail(o, "spec.vport", s.VPort, "is no vport", "name an existing exterior vport")
+	case s.VPort == "":
+		v.fail(o, "spec.vport", "", "is missing", "name the exterior vport to bind")
+	case p == nil:
+		v.failRef(o, "spec.vport", s.VPort, "is no vport", "name an existing exterior vport")
 	case !p.Spec.(*VPortSpec).IsExterior():
 		v.fail(o, "spec.vport", s.VPort, "is an interior port", "bind an exterior one")
 	}
@@ -215,7 +241,7 @@ func (v *validator) binding(o *Object, s *BindingSpec) {
 		v.fail(o, "spec.edge", "", "is missing", "name the edge")
 	}
 	if s.Interface == "" {
-		v.fail(o, "spec.interface", "", "is missing", "name the interface of edge "+s.Edge)
+		v.fail(o, "spec.interface", "", "is missing", strings.TrimSpace("name the interface of edge "+s.Edge))
 	}
 	if s.VLAN > 4094 {
 		v.fail(o, "spec.vlan", strconv.Itoa(int(s.VLAN)), "is out of range", "use 1 to 4094, or leave it out for untagged frames")

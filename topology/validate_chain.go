@@ -147,7 +147,7 @@ func (v *validator) action(o *Object, r *RuleSpec, field string) {
 // there checks that a field names an object that exists.
 func (v *validator) there(o *Object, field string, k Kind, name string) {
 	if ref := o.refTo(k, name); v.set.Get(ref) == nil {
-		v.fail(o, field, name, "is no "+strings.ToLower(string(k)), "define "+ref.String()+" or name an existing one")
+		v.failRef(o, field, name, "is no "+strings.ToLower(string(k)), "define "+ref.String()+" or name an existing one")
 	}
 }
 

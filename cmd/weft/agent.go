@@ -37,7 +37,7 @@ and Prometheus reads /metrics. /readyz says which edges do not serve, and why.`,
 
   weft agent --config /etc/weft/agent.yaml
   curl http://127.0.0.1:9570/readyz`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if example {
 				_, err := io.WriteString(cmd.OutOrStdout(), agent.Example)

@@ -51,9 +51,6 @@ func (d *database) flags(cmd *cobra.Command) {
 	}
 }
 
-// given reports whether the command line or the environment names a database.
-func (d *database) given() bool { return d.set.Changed("etcd") || os.Getenv("WEFT_ETCD") != "" }
-
 // open connects. Nothing is watched before the store's Run.
 func (d *database) open(ctx context.Context) (*state.Store, error) {
 	if env := os.Getenv("WEFT_ETCD"); env != "" && !d.set.Changed("etcd") {

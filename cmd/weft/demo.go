@@ -29,7 +29,7 @@ keeps the network up to play with.`,
 		Example: `  weft demo
   weft demo --json
   weft demo --processes --pcap /tmp/pcap`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := scenario.Parse(examples.DemoFile, examples.Demo())
 			if err != nil {

@@ -39,7 +39,7 @@ hosts: ping app1 app2, http web internet, bind web nic2:1 …
 Each edge has interfaces 1 to 8 at least.`,
 		Example: `  weft dev
   weft dev -f examples/reference.yaml --pcap /tmp/pcap`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d := &dev{in: cmd.InOrStdin(), out: cmd.OutOrStdout(), tail: hostsOf(string(examples.Demo())), name: "the demo's network"}
 			if len(files) > 0 {

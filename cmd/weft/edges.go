@@ -55,7 +55,7 @@ TUNNEL is the encapsulation that others use towards it, VTEPS are the addresses.
 
   # Which edges keep an apply --wait waiting?
   weft edges -o json`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return db.watching(cmd.Context(), func(store *state.Store) error {
 				return printEdges(cmd.OutOrStdout(), edgeRows(store.View()), out.form)

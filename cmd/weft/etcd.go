@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -37,7 +38,7 @@ are asked for a certificate if --ca is given.`,
 
   # For other hosts, with certificates on both sides
   weft etcd --dir /var/lib/weft --listen https://192.0.2.11:2379 --cert etcd.crt --key etcd.key --ca clients.crt`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if cfg.Dir == "" {
 				return usage(errors.New("--dir: is missing; name the directory for the data"))
@@ -70,6 +71,9 @@ are asked for a certificate if --ca is given.`,
 
 func serveEtcd(cmd *cobra.Command, cfg state.EmbeddedConfig) error {
 	e, err := state.StartEmbedded(cmd.Context(), cfg)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("--listen %s: is in use, perhaps by another etcd; choose another, or port 0 for a free one (%w)", strings.Join(cfg.Listen, ", "), err)
+	}
 	if err != nil {
 		return err
 	}

@@ -59,7 +59,7 @@ Flows that differ in the source MAC alone share an entry and its counters.`,
 
   # From the agent itself, without the database
   weft flows --agent 127.0.0.1:9570`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			list, err := q.collect(cmd, &db)
 			if err != nil {

@@ -48,6 +48,9 @@ func (o *labOptions) jsonFlag(f *pflag.FlagSet, usage string) {
 
 // config is the lab of a scenario. Its error says what the machine lacks.
 func (o *labOptions) config(s *scenario.Scenario, stderr io.Writer) (lab.Config, error) {
+	if o.target != lab.Softswitch && o.target != lab.BMv2 {
+		return lab.Config{}, usage(fmt.Errorf("--target %q: is no target of labs; use %s or %s", o.target, lab.Softswitch, lab.BMv2))
+	}
 	c := lab.Config{Scenario: s, Target: o.target, Processes: o.processes, Pcap: o.pcap, Trace: traceLines}
 	if o.netns {
 		if err := netns.Missing(); err != nil {
@@ -65,7 +68,7 @@ func newLab() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "lab",
 		Short: "Try networks in a lab on this machine",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newLabRun())
@@ -94,7 +97,7 @@ scenarios held.`,
 
   # On bmv2, every part in a process of its own, with captures to look at
   weft lab run examples/demo.txtar --target bmv2 --processes --pcap /tmp/pcap`,
-		Args: cobra.MinimumNArgs(1),
+		Args: someArgs("FILE.txtar, such as examples/demo.txtar"),
 		RunE: func(cmd *cobra.Command, files []string) error {
 			var all []*scenario.Scenario
 			var wrong []error
@@ -147,7 +150,7 @@ func (o *labOptions) run(cmd *cobra.Command, s *scenario.Scenario, begin time.Ti
 		fmt.Fprintln(out, o.title)
 	}
 	printer := legs.NewPrinter(out, s, styleOf(out))
-	var observer scenario.Observer = printer
+	var observer scenario.Observer = whole{cmd.Context(), printer}
 	if o.json {
 		observer = nil
 	}
@@ -165,6 +168,16 @@ func (o *labOptions) run(cmd *cobra.Command, s *scenario.Scenario, begin time.Ti
 		}
 		return err
 	})
+	if interrupted := cmd.Context().Err(); interrupted != nil {
+		switch {
+		case o.json && ran:
+			result.OK, result.Error = false, "interrupted"
+			return errors.Join(interrupted, legs.JSON(out, result))
+		case !o.json && styleOf(out).Live:
+			fmt.Fprint(out, "\r\x1b[K") // the line of the leg under way
+		}
+		return interrupted
+	}
 	if !ran {
 		return err
 	}
@@ -182,6 +195,33 @@ func (o *labOptions) run(cmd *cobra.Command, s *scenario.Scenario, begin time.Ti
 		return errReported
 	}
 	return nil
+}
+
+// whole tells an observer what happened before the context ended: what fails because of that has not failed.
+type whole struct {
+	ctx context.Context
+	to  scenario.Observer
+}
+
+// LegBegins implements scenario.Observer, as StepEnds and LegEnds do.
+func (w whole) LegBegins(name, text string, number, total int) {
+	if w.ctx.Err() == nil {
+		w.to.LegBegins(name, text, number, total)
+	}
+}
+
+// StepEnds passes on steps that ended by themselves.
+func (w whole) StepEnds(r scenario.Result) {
+	if w.ctx.Err() == nil {
+		w.to.StepEnds(r)
+	}
+}
+
+// LegEnds passes on legs that ended by themselves.
+func (w whole) LegEnds(r scenario.LegResult) {
+	if w.ctx.Err() == nil {
+		w.to.LegEnds(r)
+	}
 }
 
 // styleOf is what a writer can show.
@@ -202,9 +242,9 @@ func traceLines(snap *topology.Snapshot, flags []string) ([]string, error) {
 	if err := f.Parse(flags); err != nil {
 		return nil, err
 	}
-	var b strings.Builder
-	if err := trace(&b, snap, vport, &p); err != nil {
+	t, err := trace(snap, vport, &p)
+	if err != nil {
 		return nil, err
 	}
-	return strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n"), nil
+	return strings.Split(strings.TrimSuffix(t.text(false), "\n"), "\n"), nil
 }

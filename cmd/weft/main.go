@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 )
 
@@ -32,8 +33,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case err == nil || errors.Is(err, errReported):
 	case ctx.Err() != nil:
 		fmt.Fprintf(stderr, "%s: interrupted\n", cmd.CommandPath())
+		return exitInterrupted
 	default:
-		fmt.Fprintf(stderr, "%s: %v\n", cmd.CommandPath(), err)
+		for _, line := range strings.Split(err.Error(), "\n") {
+			fmt.Fprintf(stderr, "%s: %s\n", cmd.CommandPath(), line)
+		}
 	}
 	return statusOf(err)
 }

@@ -60,7 +60,7 @@ func readObjects(stdin io.Reader, files []string) ([]*topology.Object, error) {
 		}
 	}
 	if len(wrong) > 0 {
-		return nil, wrong
+		return nil, append(wrong, topology.Check(objects)...) // those of the other files
 	}
 	if len(objects) == 0 {
 		return nil, fmt.Errorf("--file %s: holds no object", strings.Join(files, ", "))

@@ -21,6 +21,24 @@ type probe struct {
 	length         uint16 // of the IP packet; 0: as short as its headers allow
 	icmpType       int    // -1: echo request
 	dontFragment   bool
+	set            *pflag.FlagSet // nil: none was given
+}
+
+// given reports whether a flag was.
+func (p *probe) given(name string) bool { return p.set != nil && p.set.Changed(name) }
+
+// check finds flags that don't go with the protocol.
+func (p *probe) check(proto int) error {
+	hasPorts := proto == packet.ProtoTCP || proto == packet.ProtoUDP || proto == packet.ProtoSCTP
+	for _, name := range []string{"sport", "dport"} {
+		if p.given(name) && !hasPorts {
+			return fmt.Errorf("--%s: goes with --proto tcp, udp or sctp, and the protocol is %s", name, p.proto)
+		}
+	}
+	if p.given("icmp-type") && proto != packet.ProtoICMP && proto != packet.ProtoICMPv6 {
+		return fmt.Errorf("--icmp-type: goes with --proto icmp, and the protocol is %s", p.proto)
+	}
+	return nil
 }
 
 func (p *probe) flags(f *pflag.FlagSet) {
@@ -28,10 +46,11 @@ func (p *probe) flags(f *pflag.FlagSet) {
 	f.StringVar(&p.dstMAC, "dst-mac", "", "destination `MAC`; default: what the host would learn by ARP or ND, of the destination or its gateway")
 	f.StringVar(&p.src, "src", "", "source IP `address`; default: the vport's first address of the destination's family")
 	f.StringVar(&p.dst, "dst", "", "destination IP `address`, IPv4 or IPv6 (required)")
+	p.set = f
 	f.StringVar(&p.proto, "proto", "icmp", "`protocol`: icmp, tcp, udp, sctp, a number, or arp: ask for the MAC of --dst (ND in IPv6)")
 	f.Uint16Var(&p.sport, "sport", 40000, "source `port` of tcp, udp, sctp")
 	f.Uint16Var(&p.dport, "dport", 80, "destination `port` of tcp, udp, sctp")
-	f.Uint8Var(&p.ttl, "ttl", packet.DefaultTTL, "TTL or hop limit, `1–255`")
+	f.Uint8Var(&p.ttl, "ttl", packet.DefaultTTL, "TTL or hop `limit`, 1 to 255")
 	f.Uint16Var(&p.length, "len", 0, "length of the IP packet in `bytes`; default: its headers")
 	f.IntVar(&p.icmpType, "icmp-type", -1, "ICMP or ICMPv6 `type`, 0–255; default: echo request")
 	f.BoolVar(&p.dontFragment, "df", false, "IPv4: don't fragment")

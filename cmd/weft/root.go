@@ -13,11 +13,12 @@ const rootLong = `weft weaves virtual networks into SmartNICs and P4 switches: p
 bridges and routers are simulated once in software, and what was decided is
 installed as entries of a P4 pipeline.
 
-Networks are written as YAML objects (Fabric, Bridge, Router, VPort, Binding);
-examples/reference.yaml is one to start from. They are stored in etcd: commands
-find it by --etcd or WEFT_ETCD. docs/operations.md makes an edge from nothing.
+Networks are written as YAML objects: weft explain and docs/objects.md have all
+kinds and fields, examples/reference.yaml is one to start from. They are stored
+in etcd: commands find it by --etcd or WEFT_ETCD. docs/operations.md makes an
+edge from nothing.
 
-Exit status: 0 done, 1 failed, 2 called wrongly.`
+Exit status: 0 done, 1 failed, 2 called wrongly, 130 interrupted.`
 
 const rootExample = `  # Is my network sound?
   weft validate -f examples/reference.yaml
@@ -40,14 +41,14 @@ func newRoot() *cobra.Command {
 		Short:         "Virtual networks on P4 targets",
 		Long:          rootLong,
 		Example:       rootExample,
-		Args:          cobra.NoArgs,
+		Args:          noArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetHelpCommand(newHelp())
 	group(root, "try", "To try it out:", newDemo(), newDev(), newLab())
-	group(root, "network", "The network:", newApply(), newDelete(), newDiff(), newGet(), newTrace(), newValidate())
+	group(root, "network", "The network:", newApply(), newDelete(), newDiff(), newExplain(), newGet(), newTrace(), newValidate())
 	group(root, "edges", "Its edges:", newEdges(), newFlows())
 	group(root, "processes", "Processes:", newAgent(), newEtcd(), cli.NewCommand())
 	root.AddCommand(newVersion())

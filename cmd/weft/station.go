@@ -26,7 +26,7 @@ func snapshotOf(set *topology.Set) *topology.Snapshot {
 // findVPort returns the exterior vport that --vport names: TENANT/NAME, or NAME of the default tenant.
 func findVPort(snap *topology.Snapshot, name string) (*topology.VPort, error) {
 	if name == "" {
-		return nil, errors.New("--vport: is missing; name the exterior vport where the packet comes in, such as acme/app1")
+		return nil, usage(errors.New("--vport: is missing; name the exterior vport where the packet comes in, such as acme/app1"))
 	}
 	tenant, short, found := strings.Cut(name, "/")
 	if !found {
@@ -68,6 +68,13 @@ func (p *probe) resolve(snap *topology.Snapshot, v *topology.VPort) (a *addresse
 	if a.from, err = p.source(v, a.to); err != nil {
 		return nil, nil, err
 	}
+	proto, err := p.protocol(a.to.Is6())
+	if err == nil {
+		err = p.check(proto)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
 	assumed := func(flag string, value fmt.Stringer, why string) {
 		notes = append(notes, fmt.Sprintf("assumed %s %v: %s", flag, value, why))
 	}
@@ -85,11 +92,14 @@ func (p *probe) resolve(snap *topology.Snapshot, v *topology.VPort) (a *addresse
 	default:
 		return nil, nil, fmt.Errorf("--src-mac: is missing, and vport %s/%s does not say which host is there; use one such as 02:00:00:00:00:01", v.Tenant, v.Name)
 	}
+	if !p.given("proto") {
+		defer func() { notes = append(notes, "assumed --proto "+p.proto+": a ping") }()
+	}
 	if p.dstMAC != "" {
 		a.toMAC, err = parseMAC("--dst-mac", p.dstMAC)
 		return a, notes, err
 	}
-	if proto, _ := p.protocol(a.to.Is6()); proto == protocolARP {
+	if proto == protocolARP {
 		return a, notes, nil // to all, or to the solicited-node group
 	}
 	var why string

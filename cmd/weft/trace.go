@@ -21,10 +21,9 @@ comes in to where it leaves, or to the device that drops or answers it.
 The packet is described by flags. What you leave out is chosen as the host at
 the vport would, and said ("assumed …").
 
-With -f the network is that of files, and nothing has been learnt yet. With
---etcd or WEFT_ETCD it is the live one, with all that it has learnt: what is
-said is what an edge would decide now. In neither case is anything changed or
-sent.
+The network is the live one, with all that it has learnt: what is said is what
+an edge would decide now. With -f it is that of files, where nothing has been
+learnt yet. In neither case is anything changed or sent.
 
 After the steps:
   verdict     what becomes of the packet
@@ -32,7 +31,9 @@ After the steps:
   match       the packets that would share this decision, by what devices read
   guards      what each of those must meet besides, or it is decided by itself
   effects     what the devices would learn or ask for
-  originated  packets that the devices send of themselves, and where they leave`
+  originated  packets that the devices send of themselves, and where they leave
+-v adds read (the fields that devices looked at) and depends (what of the network
+the decision relies on: when it changes, the packet is decided anew).`
 
 const traceExample = `  # Two hosts on one bridge; the default is a ping
   weft trace -f examples/reference.yaml --vport acme/app1 --dst 10.0.0.12
@@ -50,6 +51,10 @@ const traceExample = `  # Two hosts on one bridge; the default is a ping
   # In the live network, as it is now
   weft trace --etcd http://127.0.0.1:2379 --vport acme/web --dst 203.0.113.26
 
+  # All that is known of the decision; for programs
+  weft trace -f examples/reference.yaml --vport acme/app1 --dst 10.0.0.12 -v
+  weft trace -f examples/reference.yaml --vport acme/app1 --dst 10.0.0.12 -o json
+
   # Who answers ARP for the gateway?
   weft trace -f examples/reference.yaml --vport acme/app1 --proto arp --dst 10.0.0.1`
 
@@ -58,88 +63,48 @@ func newTrace() *cobra.Command {
 	var vport string
 	var p probe
 	var db database
+	var out output
+	var verbose bool
+	show := func(cmd *cobra.Command, snap *topology.Snapshot) error {
+		t, err := trace(snap, vport, &p)
+		switch {
+		case err != nil:
+			return err
+		case out.form == "json":
+			return printJSON(cmd.OutOrStdout(), t)
+		}
+		_, err = io.WriteString(cmd.OutOrStdout(), t.text(verbose))
+		return err
+	}
 	cmd := &cobra.Command{
-		Use:     "trace {-f FILE | --etcd URL} --vport TENANT/NAME --dst ADDRESS",
+		Use:     "trace [-f FILE] --vport TENANT/NAME --dst ADDRESS",
 		Short:   "Follow one packet through the virtual devices",
 		Long:    traceLong,
 		Example: traceExample,
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
 			case len(files) > 0 && cmd.Flags().Changed("etcd"):
 				return usage(errors.New("-f is the network of files and --etcd the live one; give one of them"))
-			case len(files) == 0 && !db.given():
-				return usage(errors.New("no network is named; use -f FILE, or --etcd URL for the live one"))
 			case len(files) == 0:
 				return db.watching(cmd.Context(), func(store *state.Store) error {
-					return trace(cmd.OutOrStdout(), store.View().Topology, vport, &p)
+					return show(cmd, store.View().Topology)
 				})
 			}
 			set, err := loadNetwork(cmd.InOrStdin(), files)
 			if err := report(cmd, err); err != nil {
 				return err
 			}
-			return trace(cmd.OutOrStdout(), snapshotOf(set), vport, &p)
+			return show(cmd, snapshotOf(set))
 		},
 	}
 	networkFlags(cmd, &files)
 	cmd.Flags().StringVar(&vport, "vport", "", "exterior vport where the packet comes in, `TENANT/NAME` (required)")
 	p.flags(cmd.Flags())
+	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "show also which fields were read, and what the decision relies on")
+	out.flags(cmd, "text", "json")
 	db.flags(cmd)
 	return cmd
-}
-
-// trace simulates the probe and prints what happened.
-func trace(w io.Writer, snap *topology.Snapshot, vport string, p *probe) error {
-	v, err := findVPort(snap, vport)
-	if err != nil {
-		return err
-	}
-	a, notes, err := p.resolve(snap, v)
-	if err != nil {
-		return err
-	}
-	data, err := a.frame()
-	if err != nil {
-		return err
-	}
-	var f packet.Frame
-	if err := packet.Parse(data, &f); err != nil {
-		return fmt.Errorf("the packet: %w", err)
-	}
-	var s sim.Simulator
-	res := sim.Result{Trace: new(sim.Trace)}
-	s.Simulate(snap, &f, v.ID, 0, &res)
-
-	var b strings.Builder
-	for _, n := range notes {
-		b.WriteString(n + "\n")
-	}
-	fmt.Fprintf(&b, "%v\n", res.Trace)
-	summarize(&b, snap, flow.KeyOf(&f, v.ID), &res)
-	_, err = io.WriteString(w, b.String())
-	return err
-}
-
-// summarize prints what a simulation gave.
-func summarize(b *strings.Builder, snap *topology.Snapshot, k flow.Key, r *sim.Result) {
-	for _, o := range r.Outcomes {
-		fmt.Fprintf(b, "verdict     %s\n", verdict(snap, o))
-		if o.Verdict == sim.Forward {
-			fmt.Fprintf(b, "rewrite     %v\n", o.Rewrite)
-		}
-	}
-	fmt.Fprintf(b, "match       %v\n", flow.MatchOf(k, r.Mask))
-	fmt.Fprintf(b, "guards      %s\n", guards(r.Guards))
-	if !r.Installable {
-		fmt.Fprintf(b, "kept        not as an entry: %s\n", r.NotInstallable)
-	}
-	for _, e := range r.Effects {
-		fmt.Fprintf(b, "effects     %s\n", effect(snap, e))
-	}
-	for _, o := range r.Originated {
-		fmt.Fprintf(b, "originated  %s\n", originated(snap, o))
-	}
 }
 
 func verdict(snap *topology.Snapshot, o sim.Outcome) string {
@@ -219,7 +184,7 @@ func originated(snap *topology.Snapshot, o sim.Originated) string {
 			what += fmt.Sprintf(" type %d code %d", t, c)
 		}
 	}
-	return fmt.Sprintf("%s by %s, leaves at %s: %v", what, portName(snap, from), destName(snap, o.Dest), flow.KeyOf(&f, from))
+	return fmt.Sprintf("%s by %s, leaves at %s: %s", what, portName(snap, from), destName(snap, o.Dest), ends(&f))
 }
 
 func destName(snap *topology.Snapshot, d flow.Dest) string {

@@ -26,7 +26,7 @@ made of them.`,
 
   # Does a target run this binary's pipeline? Compare the cookie it reports.
   weft version | grep cookie`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			info, ok := debug.ReadBuildInfo()
 			if !ok {

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -90,8 +91,8 @@ func NewCommand() *cobra.Command {
 		Example: example,
 		Args:    cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := c.takeArgs(cmd, args); err != nil {
-				return err
+			if err := errors.Join(c.takeArgs(cmd, args), c.check()); err != nil {
+				return &UsageError{err}
 			}
 			return Run(cmd.Context(), c, cmd.ErrOrStderr())
 		},
@@ -118,6 +119,31 @@ func NewCommand() *cobra.Command {
 	cmd.AddCommand(newSTF())
 	flags.BoolVarP(&c.Verbose, "verbose", "v", false, "log also what the program logs")
 	return cmd
+}
+
+// UsageError is a wrong command line.
+type UsageError struct{ err error }
+
+func (e *UsageError) Error() string { return e.err.Error() }
+
+// Unwrap gives what is wrong.
+func (e *UsageError) Unwrap() error { return e.err }
+
+// check finds what is wrong with flags by themselves.
+func (c *Config) check() error {
+	var wrong []error
+	for _, text := range c.Interfaces {
+		if _, _, err := ParsePort(text); err != nil && !c.Files {
+			wrong = append(wrong, err)
+		}
+	}
+	if _, err := c.level(); err != nil {
+		wrong = append(wrong, err)
+	}
+	if c.LogFile != "" && c.LogConsole {
+		wrong = append(wrong, errors.New("--log-console and --log-file exclude each other"))
+	}
+	return errors.Join(wrong...)
 }
 
 // takeArgs reads the program and the target's options behind "--".
@@ -238,6 +264,9 @@ func Listen(address string) (net.Listener, error) {
 	path, ok := strings.CutPrefix(address, "unix:")
 	if !ok {
 		l, err := net.Listen("tcp", address)
+		if errors.Is(err, syscall.EADDRINUSE) {
+			return nil, fmt.Errorf("grpc server: %s is in use, perhaps by another switch; choose another address by --grpc-server-addr", address)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("grpc server: %w", err)
 		}
@@ -245,7 +274,7 @@ func Listen(address string) (net.Listener, error) {
 	}
 	if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
 		conn.Close()
-		return nil, fmt.Errorf("grpc server: %s is in use", path)
+		return nil, fmt.Errorf("grpc server: %s is in use, perhaps by another switch; choose another path by --grpc-server-addr", path)
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("grpc server: %w", err)

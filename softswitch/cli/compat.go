@@ -45,21 +45,28 @@ func (c *Config) bmv2Flags(flags *pflag.FlagSet) {
 	add(false, "debugger", "log-flush", "disable-swap", "enable-swap")
 }
 
-// logger makes the logger that the flags ask for.
-func (c *Config) logger(standard io.Writer) (*slog.Logger, func() error, error) {
+// level is that from which on to log.
+func (c *Config) level() (slog.Level, error) {
 	levels := map[string]slog.Level{"trace": slog.LevelDebug, "debug": slog.LevelDebug, "info": slog.LevelInfo,
 		"": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError, "off": slog.LevelError + 1}
 	level, ok := levels[c.LogLevel]
 	if !ok {
-		return nil, nil, fmt.Errorf("--log-level: %q, want trace, debug, info, warn, error or off", c.LogLevel)
+		return 0, fmt.Errorf("--log-level: %q, want trace, debug, info, warn, error or off", c.LogLevel)
+	}
+	return level, nil
+}
+
+// logger makes the logger that the flags ask for.
+func (c *Config) logger(standard io.Writer) (*slog.Logger, func() error, error) {
+	level, err := c.level()
+	if err != nil {
+		return nil, nil, err
 	}
 	if c.Verbose {
 		level = min(level, slog.LevelDebug)
 	}
 	closeLog := func() error { return nil }
 	switch {
-	case c.LogFile != "" && c.LogConsole:
-		return nil, nil, fmt.Errorf("--log-console and --log-file exclude each other")
 	case c.LogConsole:
 		standard = os.Stdout
 	case c.LogFile != "":

@@ -1,0 +1,90 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"google.golang.org/grpc/status"
+
+	"github.com/weft-sdn/weft/p4rt"
+	"github.com/weft-sdn/weft/state"
+)
+
+// onTarget is told that the target was lost or refuses this agent, and why; nil: it is programmed. What is not new is not logged again.
+func (r *runner) onTarget(err error, v *state.View) {
+	why := ""
+	if err != nil {
+		why = r.cfg.trouble(err, v)
+	}
+	r.mu.Lock()
+	before := r.target
+	r.target = why
+	r.mu.Unlock()
+	switch {
+	case why == "":
+		r.log.Info("the target is programmed", "target", r.cfg.Target.Address)
+	case errors.Is(err, context.Canceled): // the agent ends
+	case why == before:
+		r.log.Debug("still no target", "err", why)
+	default:
+		r.log.Warn("no target", "err", why)
+	}
+}
+
+// onLive is told that the database has the edge (nil), or why not. Why not, the registration logs.
+func (r *runner) onLive(lost error) {
+	r.mu.Lock()
+	r.live, r.lost = lost == nil, lost
+	r.mu.Unlock()
+	if lost == nil {
+		r.log.Info("the edge is live")
+	}
+}
+
+// trouble says why a target is not programmed, and which field of the configuration would do something about it.
+func (e *Edge) trouble(err error, v *state.View) string {
+	at := e.Target.Address
+	var backup *p4rt.NotPrimaryError
+	other, live := v.Edges[e.ID]
+	switch {
+	case errors.As(err, &backup) && backup.Vacant:
+		return fmt.Sprintf("not primary: nobody is, but the target at %s has seen election id %s; set target.electionID to it or above, or restart the target", at, backup.Highest)
+	case errors.As(err, &backup) && live:
+		return fmt.Sprintf("not primary: edge %s is run by another agent%s, with election id %s; stop that one, or take over with a higher target.electionID",
+			e.ID, statusAt(other), backup.Highest)
+	case errors.As(err, &backup):
+		return fmt.Sprintf("not primary: another controller of the target at %s is, with election id %s; stop that one, or take over with a higher target.electionID", at, backup.Highest)
+	case errors.Is(err, p4rt.ErrElectionIDRefused) && live:
+		return fmt.Sprintf("edge %s is run by another agent%s, with the same election id %s; stop that one, or take over with a higher target.electionID",
+			e.ID, statusAt(other), e.Target.ElectionID)
+	case errors.Is(err, p4rt.ErrElectionIDRefused):
+		return fmt.Sprintf("target.electionID %s is refused by the target at %s: most often another controller that is connected has it (%s)", e.Target.ElectionID, at, said(err))
+	case errors.Is(err, p4rt.ErrNoSuchDevice):
+		return fmt.Sprintf("target.deviceID %d: the target at %s has no such device (%s)", e.Target.DeviceID, at, said(err))
+	case errors.Is(err, p4rt.ErrNoP4Runtime):
+		return fmt.Sprintf("target.address %s: what answers there is no P4Runtime server (%s)", at, said(err))
+	}
+	return fmt.Sprintf("the target at %s: %s", at, said(err))
+}
+
+// said is what a server, or the dialler, said: an error without gRPC's wrapping.
+func said(err error) string {
+	var wrapped interface{ GRPCStatus() *status.Status }
+	if !errors.As(err, &wrapped) {
+		return err.Error()
+	}
+	text := wrapped.GRPCStatus().Message()
+	if _, dial, found := strings.Cut(text, "Error while dialing: "); found {
+		return strings.TrimSuffix(dial, `"`)
+	}
+	return text
+}
+
+func statusAt(e state.Edge) string {
+	if e.Status == "" {
+		return ""
+	}
+	return " (" + e.Status + ")"
+}
