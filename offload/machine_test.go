@@ -77,6 +77,14 @@ func (m *machine) apply(stages ...[]p4rt.Update) {
 }
 
 func (m *machine) one(u p4rt.Update) error {
+	if c, ok := u.Entity.(*p4rt.CloneSession); ok {
+		var s pipeline.CloneSession
+		for _, r := range c.Replicas {
+			s.Replicas = append(s.Replicas, pipeline.Replica{Port: uint16(r.Port), RID: uint16(r.Instance)})
+		}
+		m.SetClone(c.ID, s)
+		return nil
+	}
 	e, ok := u.Entity.(*p4rt.Entry)
 	if !ok {
 		return fmt.Errorf("unexpected %T", u.Entity)

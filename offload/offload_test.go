@@ -76,12 +76,12 @@ func TestSoftwareEqualsPipeline(t *testing.T) {
 	r := random{rand.New(rand.NewPCG(1, 2))}
 	tables := newTables(t)
 	kinds := []offload.Tunnel{0, offload.VXLAN, offload.GRE, offload.Geneve}
-	wild, punts := 0, 0
+	wild, punts, translated, copies := 0, 0, 0, 0
 	n := cases(t, 20000)
 	for i := range n {
 		m := newMachine(t)
 		const ingress, vport = 77, 5
-		m.apply(inserts(tables.PortMap(offload.Attachment{Port: 1}, vport)...), inserts(tables.KnownSource(9, packet.MAC{2})))
+		m.apply(inserts(tables.PortMap(offload.Attachment{Port: 1}, vport)...), inserts(tables.KnownSource(9, packet.MAC{2})), []p4rt.Update{{Op: p4rt.Insert, Entity: tables.Copies()}})
 		src := r.mac()
 		data := r.frame(src, r.mac())
 		var f packet.Frame
@@ -102,12 +102,27 @@ func TestSoftwareEqualsPipeline(t *testing.T) {
 		wild += mega.Mask.Wild()
 
 		got := m.send(1, data)
-		if reason := mega.Guards.Check(&f); reason != flow.ReasonNone {
+		reason := mega.Guards.Check(&f)
+		switch {
+		case reason != flow.ReasonNone || !mega.Tracked:
+		case f.TCPFlags&packet.TCPSyn != 0:
+			reason = flow.ReasonTrackedSYN
+		case f.TCPFlags&(packet.TCPFin|packet.TCPRst) != 0:
+			if len(got) != 2 || punted(got[:1], data) != flow.ReasonTrackedEnd {
+				t.Fatalf("case %d: want the frame and a copy of it as it came, got %v", i, got)
+			}
+			got = got[1:]
+			copies++
+		}
+		if reason != flow.ReasonNone {
 			punts++
 			if len(got) != 1 || got[0].port != offload.CPUPort || flow.Reason(got[0].frame[4]) != reason {
 				t.Fatalf("case %d: want a punt for %v, got %v", i, reason, got)
 			}
 			continue
+		}
+		if mega.Rewrite.Translate {
+			translated++
 		}
 		first := bytes.Clone(data)
 		mega.Rewrite.Apply(first, &f)
@@ -122,7 +137,10 @@ func TestSoftwareEqualsPipeline(t *testing.T) {
 	if punts == 0 || punts > n/2 {
 		t.Errorf("%d of %d cases were punts", punts, n)
 	}
-	t.Logf("%d cases, %d by guards, %.1f wild bits a case", n, punts, float64(wild)/float64(n))
+	if translated < n/20 || copies < n/1000 {
+		t.Errorf("of %d cases %d were translated, %d copied", n, translated, copies)
+	}
+	t.Logf("%d cases, %d by guards, %d translated, %d copied, %.1f wild bits a case", n, punts, translated, copies, float64(wild)/float64(n))
 }
 
 // route makes a destination reachable: at a local port, or through a tunnel of a kind over IPv4 or IPv6 with two paths.

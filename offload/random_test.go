@@ -82,6 +82,30 @@ func (r random) megaflow(f *packet.Frame, ingress flow.VPortID) offload.Megaflow
 		m.Rewrite = flow.Rewrite{SetMACs: true, SrcMAC: r.mac(), DstMAC: r.mac(), TTLDec: uint8(r.IntN(4))}
 		m.Guards.MinTTL = m.Rewrite.TTLDec
 		m.Guards.MaxLen = uint16(f.IPLen() + r.IntN(3) - 1)
+		if r.IntN(3) == 0 {
+			r.connection(&m)
+		}
 	}
 	return m
+}
+
+// connection makes the megaflow one of a connection: translated, tracked, or both.
+func (r random) connection(m *offload.Megaflow) {
+	source := m.Mask.SrcMAC
+	m.Mask = flow.ExactMask(m.Key.EtherType)
+	m.Mask.SrcMAC = source
+	m.Rewrite.Translate, m.Tracked = true, r.IntN(2) == 0
+	if m.Tracked && r.IntN(3) == 0 {
+		m.Rewrite.Translate = false
+		return
+	}
+	m.Rewrite.Src, m.Rewrite.Dst, m.Rewrite.SrcPort, m.Rewrite.DstPort = m.Key.Src, m.Key.Dst, m.Key.SrcPort, m.Key.DstPort
+	if r.IntN(2) == 0 {
+		copy(m.Rewrite.Src[12:], r.bytes(4))
+		m.Rewrite.SrcPort = uint16(r.Uint32())
+	}
+	if r.IntN(2) == 0 {
+		copy(m.Rewrite.Dst[12:], r.bytes(4))
+		m.Rewrite.DstPort = uint16(r.Uint32())
+	}
 }

@@ -16,9 +16,9 @@ func TestEveryFrameIsCountedOnce(t *testing.T) {
 	e.send(1, known)
 	e.send(1, known)
 	e.punted(1, unknown, 2)
-	e.send(9, known)                  // no such port
-	e.send(1, known[:20])             // truncated
-	e.punted(underlay, known, 15)     // no tunnel
+	e.send(9, known)              // no such port
+	e.send(1, known[:20])         // truncated
+	e.punted(underlay, known, 15) // no tunnel
 	for _, src := range [][]byte{{1, 0, 0x5e, 0, 0, 1}, make([]byte, 6), {255, 255, 255, 255, 255, 255}} {
 		e.dropped(1, build(t, frameOptions{src: src, dst: macB}), "ingress", 79)
 	}
