@@ -26,7 +26,7 @@ func (w *World) chains() {
 		names = append(names, w.add(topology.KindChain, s).Metadata.Name)
 	}
 	draw := func() string {
-		if w.rng.IntN(6) > 0 {
+		if w.rng.IntN(9) > 0 {
 			return ""
 		}
 		return names[w.rng.IntN(len(names))]

@@ -10,7 +10,7 @@ import (
 	"github.com/weft-sdn/weft/topology"
 )
 
-// World is a random network: bridges, some linked, routers in a tree, hosts, uplinks, routes, neighbours and, in every other, chains of rules, from few
+// World is a random network: bridges, some linked, routers in a tree, hosts, uplinks, routes, neighbours and, in every third, chains of rules, from few
 // addresses, so that they collide.
 // Not safe for concurrent use.
 type World struct {
@@ -149,7 +149,7 @@ func New(seed uint64) *World {
 		}
 	}
 	w.routes(routers)
-	if w.rng.IntN(2) == 0 {
+	if w.rng.IntN(3) == 0 {
 		w.chains()
 	}
 	w.Snap, _ = new(topology.Snapshot).With(topology.Changes{Put: w.objects})
