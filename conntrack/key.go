@@ -153,10 +153,8 @@ func ParseKey(b []byte) (k Key, err error) {
 	return k, nil
 }
 
-// Hash returns 128 bits that stand for the key within this process.
-func (k *Key) Hash() (hi, lo uint64) {
-	return maphash.Comparable(hashSeeds[0], *k), maphash.Comparable(hashSeeds[1], *k)
-}
+// Hash returns 64 bits that stand for the key within this process.
+func (k *Key) Hash() uint64 { return maphash.Comparable(hashSeed, *k) }
 
-// hashSeeds are drawn once: hashes are compared within a process.
-var hashSeeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
+// hashSeed is drawn once: hashes are compared within a process.
+var hashSeed = maphash.MakeSeed()

@@ -276,8 +276,7 @@ func (t *conns) drop(k conntrack.Key) {
 // invalidate removes the flows of a connection: their next packets are decided anew.
 func (t *conns) invalidate(c *state.StoredConn) {
 	for _, k := range []conntrack.Key{c.Forward, c.Return()} {
-		hi, lo := k.Hash()
-		for _, f := range t.c.flows.affected([]topology.Dep{topology.ConnDep(topology.DeviceID(k.Zone), hi, lo)}) {
+		for _, f := range t.c.flows.affected([]topology.Dep{topology.ConnDep(topology.DeviceID(k.Zone), k.Hash())}) {
 			t.c.remove(f)
 		}
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/weft-sdn/weft/packet"
 )
 
-// Packet is what rules are compared with.
+// Packet is what rules are compared with. It is to be used again: one for each goroutine.
 type Packet struct {
 	Key            *flow.Key // addresses, protocol, ports, EtherType, fragment class, as they are when the rules see it
 	SrcMAC, DstMAC packet.MAC
@@ -17,6 +17,8 @@ type Packet struct {
 	HasState       bool
 	TCPFlags       uint8
 	DSCP           uint8
+
+	places [domains]place // scratch: a Packet that is used again costs nothing to clear
 }
 
 // Read tells what Find needed to know. Find adds to it.
@@ -52,14 +54,13 @@ func (c *Classifier) Find(p *Packet, from int, read *Read) int {
 	if from >= c.rules {
 		return None
 	}
-	var all [domains]place
 	n := 0
 	for _, d := range c.active {
-		if c.locate(d, p, &all[n]) {
+		if c.locate(d, p, &p.places[n]) {
 			n++
 		}
 	}
-	places := all[:n]
+	places := p.places[:n]
 	found := c.first(places, from)
 	if found != None && !p.HasState && c.names(int(State), found) {
 		return NeedState
@@ -175,7 +176,7 @@ func (d *dimension) needed(interval int, v Value) int {
 func (c *Classifier) locate(domain int, p *Packet, at *place) bool {
 	d := &c.dims[domain]
 	ok := true
-	at.domain = domain
+	at.domain, at.read, at.later = domain, false, false
 	switch domain {
 	case int(State):
 		if !p.HasState {

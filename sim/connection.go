@@ -34,6 +34,7 @@ type Track struct {
 // tracking is what a simulation knows of its packet's connection.
 type tracking struct {
 	zone    topology.DeviceID // that the packet entered
+	able    bool              // packets like this one have connections at all: IP packets to one station that a vport sent
 	looked  bool              // conn is what there is
 	needed  bool              // a chain on the way, or on the way back, asks for it (C2)
 	related bool              // the packet is an ICMP error: the connection is that of the packet that it quotes
@@ -65,11 +66,6 @@ func (s *Simulator) tuple(h *hop) conntrack.Tuple {
 	return s.conns.tuples[h.tuple-1]
 }
 
-// tracks reports whether packets like this one have connections at all: IP packets to one station that a vport sent.
-func (s *Simulator) tracks() bool {
-	return s.origin == nil && s.f.L3 != 0 && !s.f.IsND() && !s.key.Dst.Netip(s.key.EtherType).IsMulticast()
-}
-
 // track finds the packet's connection, once. Who asks makes the flow one of its connection alone. False: the walk ends, since that must be found out first.
 func (s *Simulator) track(h *hop) bool {
 	c, r := &s.conns, &s.res.Track
@@ -96,8 +92,7 @@ func (s *Simulator) track(h *hop) bool {
 		c.looked = true
 		return true
 	}
-	hi, lo := r.Key.Hash()
-	s.dep(topology.ConnDep(c.zone, hi, lo))
+	s.dep(topology.ConnDep(c.zone, r.Key.Hash()))
 	found, known := s.Conns.Find(r.Key)
 	if !known {
 		r.Wait = true
@@ -193,7 +188,7 @@ func (s *Simulator) state(p *filter.Packet, h *hop) bool {
 		p.State = uint8(topology.ConnRelated)
 	case s.origin != nil:
 		p.State = uint8(topology.ConnEstablished)
-	case !s.tracks():
+	case !s.conns.able:
 		p.State = uint8(topology.ConnNew)
 	case !s.track(h):
 		return false
@@ -209,40 +204,46 @@ func (s *Simulator) state(p *filter.Packet, h *hop) bool {
 	return true
 }
 
-// need notes that a chain that the packet meets, or that an answer would, asks for connections. False: a chain is not loaded, and the walk ends.
-func (s *Simulator) need(chains topology.Filters, h *hop) bool {
+// meets looks at chains that the packet meets, or that an answer would: whether one translates, and, for the packet as a whole, whether one asks for
+// connections. ok is false if a chain is not loaded: the walk ends.
+func (s *Simulator) meets(chains topology.Filters, h *hop) (nat, ok bool) {
+	if !s.conns.able {
+		return false, true
+	}
 	for _, id := range [2]topology.DeviceID{chains.Ingress, chains.Egress} {
-		if id == 0 || s.conns.needed || !s.tracks() {
+		if id == 0 {
 			continue
 		}
-		stateful, missing := s.stateful(id, 0)
+		asks, missing := s.asks(id, 0)
 		if missing != 0 {
 			s.load(h, missing)
-			return false
+			return false, false
 		}
-		s.conns.needed = stateful
+		s.conns.needed = s.conns.needed || asks != topology.Stateless
+		nat = nat || asks == topology.Translates
 	}
-	return true
+	return nat, true
 }
 
-// stateful reports whether a chain, or one that it jumps to, asks for connections; or what must be loaded to tell.
-func (s *Simulator) stateful(id topology.DeviceID, depth int) (bool, topology.DeviceID) {
+// asks tells what a chain, or one that it jumps to, asks of connections; or what must be loaded to tell.
+func (s *Simulator) asks(id topology.DeviceID, depth int) (topology.Asks, topology.DeviceID) {
 	s.dep(topology.DeviceDep(id))
 	c := s.snap.Chain(id)
-	switch {
-	case c == nil:
-		return false, id
-	case c.Stateful:
-		return true, 0
-	case depth == maxJumps:
-		return false, 0
+	if c == nil {
+		return topology.Stateless, id
+	}
+	asks := c.Asks
+	if depth == maxJumps {
+		return asks, 0
 	}
 	for _, next := range c.Jumps {
-		if yes, missing := s.stateful(next, depth+1); yes || missing != 0 {
-			return yes, missing
+		more, missing := s.asks(next, depth+1)
+		if missing != 0 {
+			return asks, missing
 		}
+		asks = max(asks, more)
 	}
-	return false, 0
+	return asks, 0
 }
 
 // settleConnection decides what becomes of the connection, now that the packet's fate is known: what the return flow needs is to be stored before the

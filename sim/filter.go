@@ -24,7 +24,12 @@ func (s *Simulator) filterIn(device topology.Filters, p *topology.VPort, h *hop)
 	if device == (topology.Filters{}) && p.Filters == (topology.Filters{}) {
 		return pass
 	}
-	if !s.need(p.Filters, h) || !s.need(device, h) || !s.undoIn(device, p, h) {
+	nat, own, ok := false, false, true
+	if own, ok = s.meets(device, h); ok {
+		nat, ok = s.meets(p.Filters, h)
+	}
+	h.nat = own
+	if !ok || (own || nat || s.conns.conn.Translates()) && !s.undo(p.Device, false, h) {
 		return refused
 	}
 	if p.Filters.Ingress != 0 && s.runChain(p.Filters.Ingress, p, nil, h) == refused {
@@ -43,7 +48,8 @@ func (s *Simulator) filterOut(device topology.Filters, in, out *topology.VPort, 
 	if out == nil || device == (topology.Filters{}) && out.Filters == (topology.Filters{}) {
 		return pass
 	}
-	if !s.need(out.Filters, h) {
+	nat, ok := s.meets(out.Filters, h)
+	if !ok {
 		return refused
 	}
 	if device.Egress != 0 && s.runChain(device.Egress, in, out, h) == refused {
@@ -52,7 +58,7 @@ func (s *Simulator) filterOut(device topology.Filters, in, out *topology.VPort, 
 	if out.Filters.Egress != 0 && s.runChain(out.Filters.Egress, in, out, h) == refused {
 		return refused
 	}
-	if !s.undoOut(device, out, h) {
+	if (h.nat || nat || s.conns.conn.Translates()) && !s.undo(out.Device, true, h) {
 		return refused
 	}
 	s.redo(out.Device, false, h)
@@ -149,17 +155,22 @@ func (s *Simulator) chain(id topology.DeviceID, in, out *topology.VPort, h *hop,
 
 // find returns the first rule from a given one on that the copy meets, and records what decided that.
 func (s *Simulator) find(c *filter.Classifier, from int, in, out *topology.VPort, h *hop) int {
-	p := filter.Packet{Key: s.header(h), SrcMAC: h.src, DstMAC: h.dst, In: in.ID, Mark: h.mark, TCPFlags: s.f.TCPFlags, DSCP: s.f.DSCP()}
+	p := &s.met
+	p.Key, p.SrcMAC, p.DstMAC, p.In, p.Out, p.Mark, p.HasState = s.header(h), h.src, h.dst, in.ID, 0, h.mark, false
+	p.TCPFlags, p.DSCP = s.f.TCPFlags, s.f.DSCP()
 	if out != nil {
 		p.Out = out.ID
 	}
+	if s.conns.looked {
+		s.state(p, h) // costs nothing any more
+	}
 	var read filter.Read
-	i := c.Find(&p, from, &read)
+	i := c.Find(p, from, &read)
 	if i == filter.NeedState {
-		if !s.state(&p, h) {
+		if !s.state(p, h) {
 			return over
 		}
-		i = c.Find(&p, from, &read)
+		i = c.Find(p, from, &read)
 	}
 	if read.Lacks && s.lacksPorts(h) {
 		return over

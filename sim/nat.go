@@ -16,63 +16,25 @@ const (
 	lastPort  = 65535
 )
 
-// undoIn takes back, for a packet of the other direction, the translations of sources that the device made: ahead of its chains (R8).
-func (s *Simulator) undoIn(device topology.Filters, p *topology.VPort, h *hop) bool {
-	if !s.meetsNAT(device, p) {
-		return true
-	}
-	if !s.track(h) {
-		return false
-	}
-	s.undo(p.Device, false, h)
-	return true
-}
-
-// undoOut takes back translations of destinations, behind the device's chains.
-func (s *Simulator) undoOut(device topology.Filters, out *topology.VPort, h *hop) bool {
-	if !s.meetsNAT(device, out) {
-		return true
-	}
-	if !s.track(h) {
-		return false
-	}
-	s.undo(out.Device, true, h)
-	return true
-}
-
-// meetsNAT reports whether a device may have translated what a packet answers to, or may translate the packet.
-func (s *Simulator) meetsNAT(device topology.Filters, p *topology.VPort) bool {
-	if device == (topology.Filters{}) && p.Filters == (topology.Filters{}) || !s.tracks() {
-		return false
-	}
-	return s.conns.conn.Translates() || s.nats(device.Ingress, 0) || s.nats(device.Egress, 0) || s.nats(p.Filters.Ingress, 0) || s.nats(p.Filters.Egress, 0)
-}
-
-// nats reports whether a chain, or one that it jumps to, translates. What is not loaded was asked for by need.
-func (s *Simulator) nats(id topology.DeviceID, depth int) bool {
-	c := s.snap.Chain(id)
-	if c == nil || c.NAT || depth == maxJumps {
-		return c != nil && c.NAT
-	}
-	for _, next := range c.Jumps {
-		if s.nats(next, depth+1) {
-			return true
-		}
-	}
-	return false
-}
-
-// undo takes back the steps of a device, the last first.
-func (s *Simulator) undo(device topology.DeviceID, dst bool, h *hop) {
+// undo takes back what a device translated, for a packet of the other direction, the last first: sources ahead of the device's chains, destinations behind
+// them (R8). False: the walk ends.
+func (s *Simulator) undo(device topology.DeviceID, dst bool, h *hop) bool {
 	c := &s.conns
+	if !c.able {
+		return true
+	}
+	if !s.track(h) {
+		return false
+	}
 	if c.conn == nil || !c.reply {
-		return
+		return true
 	}
 	steps := c.conn.Steps()
 	for n := len(steps) - int(h.steps); n > 0 && steps[n-1].Device == uint32(device) && steps[n-1].Dst == dst; n-- {
 		h.steps++
 		s.becomes(c.conn.At(n-1).Reverse(), h)
 	}
+	return true
 }
 
 // redo makes the steps of a device that no rule asked for: the connection is older than the rules.
@@ -118,7 +80,7 @@ func (s *Simulator) becomes(t conntrack.Tuple, h *hop) {
 
 // translate carries out a rule that translates (N1). False: the walk ends.
 func (s *Simulator) translate(rule *topology.ChainRule, out *topology.VPort, device topology.DeviceID, h *hop) bool {
-	if !s.tracks() || h.dst.IsMulticast() {
+	if !s.conns.able || h.dst.IsMulticast() {
 		return true
 	}
 	if !s.track(h) {

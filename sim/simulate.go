@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/weft-sdn/weft/filter"
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/packet"
 	"github.com/weft-sdn/weft/topology"
@@ -52,6 +53,7 @@ type Simulator struct {
 	routers []hop
 	conns   tracking
 	scratch []byte
+	met     filter.Packet
 	missing bool // the flood reaches devices that are not loaded
 }
 
@@ -69,6 +71,7 @@ type hop struct {
 	mark      uint32       // set by a rule
 	tuple     uint8        // what it was translated to: Simulator.conns; 0: nothing
 	steps     uint8        // translations of its connection that are behind it
+	nat       bool         // chains of the device that it is in translate
 }
 
 // origin is a packet to be simulated after the one that caused it.
@@ -103,6 +106,7 @@ func (s *Simulator) SimulateLost(snap *topology.Snapshot, f *packet.Frame, ingre
 	default:
 		res.Guards.KnownSource = true
 		s.conns.zone = p.Device
+		s.conns.able = f.L3 != 0 && !f.IsND() && !isMulticast(&s.key)
 		s.walk(&h)
 		s.settleConnection()
 	}
@@ -138,11 +142,20 @@ func (s *Simulator) begin(snap *topology.Snapshot, f *packet.Frame, ingress flow
 	}
 }
 
+// isMulticast reports whether an IP packet is to a group.
+func isMulticast(k *flow.Key) bool {
+	if k.Is6() {
+		return k.Dst[0] == 0xff
+	}
+	return k.Dst[12]>>4 == 0xe
+}
+
 // end drops references to the caller's memory.
 func (s *Simulator) end() {
 	s.snap, s.f, s.res, s.origin = nil, nil, nil, nil
 	s.ofrm = packet.Frame{}
 	s.current, s.lost = origin{}, Lost{}
+	s.met.Key = nil
 }
 
 // walk runs a copy, and those that are made of it, until none is left on its way. It changes h.

@@ -36,6 +36,16 @@ func (a Action) String() string { return actionNames[a] }
 
 func actionOf(s string) Action { return Action(max(0, slices.Index(actionNames[:], s))) }
 
+// Asks is what a chain asks of connections, in order of consequence.
+type Asks uint8
+
+// Stateless: nothing. AsksState: a rule names the state of connections. Translates: a rule gives packets other addresses or ports.
+const (
+	Stateless Asks = iota
+	AsksState
+	Translates
+)
+
 // Filters are the chains of a device or vport; 0: none.
 type Filters struct{ Ingress, Egress DeviceID }
 
@@ -46,8 +56,7 @@ type Chain struct {
 	Tenant     string
 	Rules      []ChainRule // in the order in which they are tried
 	End        Action      // of a packet that meets no rule
-	Stateful   bool        // a rule asks for the state of connections, or translates
-	NAT        bool        // a rule translates
+	Asks       Asks        // of its own rules
 	Jumps      []DeviceID
 	Classifier *filter.Classifier
 	Missing    []DeviceID // groups that its rules name and that are not loaded: then there is no Classifier
@@ -136,7 +145,7 @@ func (c *Chain) compile(sets *table[group]) {
 		names[specs[i]] = cmp.Or(specs[i].Name, fmt.Sprintf("#%d", i+1))
 	}
 	slices.SortStableFunc(specs, func(a, b *RuleSpec) int { return cmp.Compare(a.Priority, b.Priority) })
-	c.Rules, c.Stateful, c.NAT, c.Jumps = make([]ChainRule, len(specs)), false, false, nil
+	c.Rules, c.Asks, c.Jumps = make([]ChainRule, len(specs)), Stateless, nil
 	rules := make([]filter.Rule, len(specs))
 	for i, s := range specs {
 		r := ChainRule{Name: names[s], Action: actionOf(s.Action), Mark: s.Mark, Log: s.Log, NAT: s.NAT, Then: ActionContinue}
@@ -147,10 +156,13 @@ func (c *Chain) compile(sets *table[group]) {
 			r.Chain = m.id(KindChain, s.Chain)
 			c.Jumps = append(c.Jumps, r.Chain)
 		}
-		c.NAT = c.NAT || r.Action.translates()
-		c.Stateful = c.Stateful || c.NAT
+		if r.Action.translates() {
+			c.Asks = Translates
+		}
 		for _, side := range []*MatchSpec{&s.Match, &s.Not} {
-			c.Stateful = c.Stateful || len(side.States) > 0
+			if len(side.States) > 0 {
+				c.Asks = max(c.Asks, AsksState)
+			}
 			r.Link = r.Link || len(side.EtherTypes)+len(side.SrcMACs)+len(side.DstMACs)+len(side.ICMP) > 0
 		}
 		c.Rules[i] = r

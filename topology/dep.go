@@ -51,9 +51,9 @@ func GroupDep(d DeviceID) Dep { return Dep{DepOf: DepOf{Kind: DepGroup, A: uint3
 // BindingDep returns the dependency on where a vport lives.
 func BindingDep(v flow.VPortID) Dep { return Dep{DepOf: DepOf{Kind: DepBinding, A: uint32(v)}} }
 
-// ConnDep returns the dependency on a connection that enters a device, by a hash of its key.
-func ConnDep(d DeviceID, hi, lo uint64) Dep {
-	return Dep{DepOf{Kind: DepConn, A: uint32(d)}, hi, lo}
+// ConnDep returns the dependency on a connection that enters a device, by a hash of its key: two that have one are decided anew together.
+func ConnDep(d DeviceID, hash uint64) Dep {
+	return Dep{DepOf: DepOf{Kind: DepConn, A: uint32(d)}, lo: hash}
 }
 
 // FDBDep returns the dependency on where a bridge finds a MAC.
