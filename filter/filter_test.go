@@ -46,7 +46,7 @@ func (r random) set(f Field) *Set {
 				hi = last(width(int(f)))
 			}
 		}
-		ranges = append(ranges, Range{lo, hi})
+		ranges = append(ranges, Range{Lo: lo, Hi: hi})
 	}
 	return NewSet(ranges...)
 }
@@ -225,13 +225,13 @@ func (r random) mutate(p *Packet, read *Read) *Packet {
 
 // TestReads: a packet costs a megaflow no more than the rules ask for.
 func TestReads(t *testing.T) {
-	tcp, udp := NewSet(Range{V(6), V(6)}), NewSet(Range{V(17), V(17)})
-	port := func(lo, hi uint64) *Set { return NewSet(Range{V(lo), V(hi)}) }
+	tcp, udp := NewSet(Range{Lo: V(6), Hi: V(6)}), NewSet(Range{Lo: V(17), Hi: V(17)})
+	port := func(lo, hi uint64) *Set { return NewSet(Range{Lo: V(lo), Hi: V(hi)}) }
 	on := func(f Field, s ...*Set) Condition { return Condition{Field: f, Sets: s} }
 	rules := []Rule{
 		{[]Condition{on(Proto, tcp), on(DstPort, port(22, 22))}},
 		{[]Condition{on(Proto, tcp), on(DstPort, port(8000, 8191)), on(Src, NewAddrSet(netip.MustParsePrefix("10.0.0.0/8")))}},
-		{[]Condition{on(Proto, udp), on(State, NewSet(Range{V(1), V(1)}))}},
+		{[]Condition{on(Proto, udp), on(State, NewSet(Range{Lo: V(1), Hi: V(1)}))}},
 	}
 	c := Compile(rules)
 	base := uint32(1<<EtherType | 1<<Proto)
@@ -281,12 +281,12 @@ func thousand() ([]Rule, *Packet) {
 		return NewAddrSet(ps...)
 	}
 	groups := []*Set{group(10), group(20), group(30)}
-	tcp := NewSet(Range{V(6), V(6)})
+	tcp := NewSet(Range{Lo: V(6), Hi: V(6)})
 	rules := make([]Rule, 1000)
 	for i := range rules {
 		rules[i] = Rule{[]Condition{
 			{Field: Proto, Sets: []*Set{tcp}},
-			{Field: DstPort, Sets: []*Set{NewSet(Range{V(uint64(1000 + i)), V(uint64(1000 + i))})}},
+			{Field: DstPort, Sets: []*Set{NewSet(Range{Lo: V(uint64(1000 + i)), Hi: V(uint64(1000 + i))})}},
 			{Field: Src, Sets: []*Set{groups[i%3]}},
 			{Field: Dst, Not: i%7 == 0, Sets: []*Set{groups[(i+1)%3]}},
 		}}

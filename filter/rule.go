@@ -17,7 +17,10 @@ type Condition struct {
 }
 
 // Range is the values from Lo to Hi, both included. Lo is not greater.
-type Range struct{ Lo, Hi Value }
+type Range struct {
+	Lo, Hi Value
+	V6     bool // of addresses: the family
+}
 
 // Set is a set of values of one field. Immutable. Sets that many rules share are to be one Set: what it costs then does not grow with the rules.
 type Set struct {
@@ -30,13 +33,21 @@ func NewSet(ranges ...Range) *Set { return &Set{ranges: normalize(ranges)} }
 
 // NewAddrSet returns the set of all addresses in some prefixes.
 func NewAddrSet(prefixes ...netip.Prefix) *Set {
-	var v4, v6 []Range
+	ranges := make([]Range, 0, len(prefixes))
 	for _, p := range prefixes {
-		r := rangeOf(p)
-		if p.Addr().Is4() {
-			v4 = append(v4, r)
-		} else {
+		ranges = append(ranges, rangeOf(p))
+	}
+	return NewAddrRangeSet(ranges...)
+}
+
+// NewAddrRangeSet returns the set of all addresses in some ranges.
+func NewAddrRangeSet(ranges ...Range) *Set {
+	var v4, v6 []Range
+	for _, r := range ranges {
+		if r.V6 {
 			v6 = append(v6, r)
+		} else {
+			v4 = append(v4, r)
 		}
 	}
 	return &Set{normalize(v4), normalize(v6)}
@@ -56,7 +67,7 @@ func rangeOf(p netip.Prefix) Range {
 	if p.Addr().BitLen() == p.Bits() {
 		host = Value{}
 	}
-	return Range{lo, Value{lo.Hi | host.Hi, lo.Lo | host.Lo}}
+	return Range{lo, Value{lo.Hi | host.Hi, lo.Lo | host.Lo}, p.Addr().Is6()}
 }
 
 // AddrValue returns an address as a value of its family's domain.

@@ -204,11 +204,10 @@ func (s *Simulator) state(p *filter.Packet, h *hop) bool {
 	return true
 }
 
-// meets looks at chains that the packet meets, or that an answer would: whether one translates, and, for the packet as a whole, whether one asks for
-// connections. ok is false if a chain is not loaded: the walk ends.
-func (s *Simulator) meets(chains topology.Filters, h *hop) (nat, ok bool) {
+// meets notes whether chains that the packet meets, or that an answer would, ask for connections (C2). False: a chain is not loaded, and the walk ends.
+func (s *Simulator) meets(chains topology.Filters, h *hop) bool {
 	if !s.conns.able {
-		return false, true
+		return true
 	}
 	for _, id := range [2]topology.DeviceID{chains.Ingress, chains.Egress} {
 		if id == 0 {
@@ -217,22 +216,21 @@ func (s *Simulator) meets(chains topology.Filters, h *hop) (nat, ok bool) {
 		asks, missing := s.asks(id, 0)
 		if missing != 0 {
 			s.load(h, missing)
-			return false, false
+			return false
 		}
-		s.conns.needed = s.conns.needed || asks != topology.Stateless
-		nat = nat || asks == topology.Translates
+		s.conns.needed = s.conns.needed || asks
 	}
-	return nat, true
+	return true
 }
 
-// asks tells what a chain, or one that it jumps to, asks of connections; or what must be loaded to tell.
-func (s *Simulator) asks(id topology.DeviceID, depth int) (topology.Asks, topology.DeviceID) {
+// asks reports whether a chain, or one that it jumps to, asks for connections; or what must be loaded to tell.
+func (s *Simulator) asks(id topology.DeviceID, depth int) (bool, topology.DeviceID) {
 	s.dep(topology.DeviceDep(id))
 	c := s.snap.Chain(id)
 	if c == nil {
-		return topology.Stateless, id
+		return false, id
 	}
-	asks := c.Asks
+	asks := c.AsksState
 	if depth == maxJumps {
 		return asks, 0
 	}
@@ -241,7 +239,7 @@ func (s *Simulator) asks(id topology.DeviceID, depth int) (topology.Asks, topolo
 		if missing != 0 {
 			return asks, missing
 		}
-		asks = max(asks, more)
+		asks = asks || more
 	}
 	return asks, 0
 }

@@ -24,12 +24,10 @@ func (s *Simulator) filterIn(device topology.Filters, p *topology.VPort, h *hop)
 	if device == (topology.Filters{}) && p.Filters == (topology.Filters{}) {
 		return pass
 	}
-	nat, own, ok := false, false, true
-	if own, ok = s.meets(device, h); ok {
-		nat, ok = s.meets(p.Filters, h)
+	if !s.meets(device, h) || !s.meets(p.Filters, h) {
+		return refused
 	}
-	h.nat = own
-	if !ok || (own || nat || s.conns.conn.Translates()) && !s.undo(p.Device, false, h) {
+	if s.mayAnswer(p.Filters.Egress, device.Egress, false, p, h) && !s.undo(p.Device, false, h) {
 		return refused
 	}
 	if p.Filters.Ingress != 0 && s.runChain(p.Filters.Ingress, p, nil, h) == refused {
@@ -48,8 +46,7 @@ func (s *Simulator) filterOut(device topology.Filters, in, out *topology.VPort, 
 	if out == nil || device == (topology.Filters{}) && out.Filters == (topology.Filters{}) {
 		return pass
 	}
-	nat, ok := s.meets(out.Filters, h)
-	if !ok {
+	if !s.meets(out.Filters, h) {
 		return refused
 	}
 	if device.Egress != 0 && s.runChain(device.Egress, in, out, h) == refused {
@@ -58,7 +55,7 @@ func (s *Simulator) filterOut(device topology.Filters, in, out *topology.VPort, 
 	if out.Filters.Egress != 0 && s.runChain(out.Filters.Egress, in, out, h) == refused {
 		return refused
 	}
-	if (h.nat || nat || s.conns.conn.Translates()) && !s.undo(out.Device, true, h) {
+	if s.mayAnswer(device.Ingress, out.Filters.Ingress, true, out, h) && !s.undo(out.Device, true, h) {
 		return refused
 	}
 	s.redo(out.Device, false, h)

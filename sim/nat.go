@@ -3,10 +3,12 @@ package sim
 import (
 	"encoding/binary"
 	"hash/crc32"
+	mathbits "math/bits"
 	"net/netip"
 
 	"github.com/weft-sdn/weft/conntrack"
 	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/packet"
 	"github.com/weft-sdn/weft/topology"
 )
 
@@ -16,13 +18,78 @@ const (
 	lastPort  = 65535
 )
 
+// mayAnswer reports whether a packet may answer one that two chains of a device translated: it is to an address that they give sources, or, if dst, from
+// one that they give destinations. Only then its connection matters. An ICMP error may come from anybody.
+func (s *Simulator) mayAnswer(chain, other topology.DeviceID, dst bool, p *topology.VPort, h *hop) bool {
+	switch {
+	case chain == 0 && other == 0 && !s.conns.conn.Translates() || !s.conns.able:
+		return false
+	case s.conns.conn.Translates():
+		return true
+	}
+	return s.leadsBack(chain, dst, p, h, 0) || s.leadsBack(other, dst, p, h, 0)
+}
+
+func (s *Simulator) leadsBack(id topology.DeviceID, dst bool, p *topology.VPort, h *hop, depth int) bool {
+	c := s.snap.Chain(id)
+	if c == nil || depth > maxJumps {
+		return false // what is not loaded was asked for by meets
+	}
+	to := c.Sources
+	if dst {
+		to = c.Destinations
+	}
+	if to != nil && (s.isICMPError() || s.find(to, 0, p, nil, h) >= 0) {
+		return true
+	}
+	if !dst && c.Masquerades && (s.isICMPError() || s.isOwn(p, h)) {
+		return true
+	}
+	for _, next := range c.Jumps {
+		if s.leadsBack(next, dst, p, h, depth+1) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Simulator) isICMPError() bool { return s.f.IsICMP() && packet.IsICMPError(s.f) }
+
+// isOwn reports whether a copy is to an address of the port, and reads as many bits of its destination as tell.
+func (s *Simulator) isOwn(p *topology.VPort, h *hop) bool {
+	s.readFamily()
+	k := s.header(h)
+	own, bits := false, 0
+	for _, a := range p.Addrs {
+		if a.Addr().Is6() != k.Is6() {
+			continue
+		}
+		b := flow.AddrOf(a.Addr())
+		own = own || b == k.Dst
+		bits = max(bits, commonBits(&b, &k.Dst, k.Is6())+1)
+	}
+	s.readDst(uint8(min(bits, 128)))
+	return own
+}
+
+// commonBits returns how many leading bits two addresses of a family share.
+func commonBits(a, b *flow.Addr, v6 bool) int {
+	ah, al := a.Halves()
+	bh, bl := b.Halves()
+	n := mathbits.LeadingZeros64(ah ^ bh)
+	if n == 64 {
+		n += mathbits.LeadingZeros64(al ^ bl)
+	}
+	if !v6 {
+		n -= 96
+	}
+	return n
+}
+
 // undo takes back what a device translated, for a packet of the other direction, the last first: sources ahead of the device's chains, destinations behind
 // them (R8). False: the walk ends.
 func (s *Simulator) undo(device topology.DeviceID, dst bool, h *hop) bool {
 	c := &s.conns
-	if !c.able {
-		return true
-	}
 	if !s.track(h) {
 		return false
 	}

@@ -223,6 +223,23 @@ func TestErrorThroughNAT(t *testing.T) {
 		sent := slices.Clone(frame)
 		l.res.Outcomes[0].Rewrite.Apply(sent, parse(t, sent))
 		l.commit(conns)
+		big := packet.AppendUDP(nil, &packet.UDP{SrcMAC: mac("0a:01"), DstMAC: mac("ee:01"), Src: ip(tt.in.src), Dst: ip(tt.in.dst), SrcPort: tt.in.sport, DstPort: tt.in.dport,
+			DontFragment: true, Payload: make([]byte, 1390)})
+		for _, mtu := range []uint16{1300, 1290} { // of the tenant's router, and of the provider's, behind the translation
+			if mtu == 1290 {
+				l = newLab(t, strings.NewReplacer("mtu: 1300", "mtu: 1500", "mtu: 1400", "mtu: 1290").Replace(translated))
+				withUplink(l)
+				l.sim.Conns = conns
+			}
+			r := l.run("a1", big)
+			if len(r.Originated) != 1 || r.Originated[0].Dest != l.port("a1").Dest() || parse(t, r.Originated[0].Frame).DstAddr() != ip(tt.in.src) {
+				t.Fatalf("MTU %d: originated %+v\n%v", mtu, r.Originated, r.Trace)
+			}
+			q, ok := packet.Quote(parse(t, r.Originated[0].Frame))
+			if !ok || q.Src != ip(tt.in.src) || q.Dst != ip(tt.in.dst) {
+				t.Errorf("MTU %d: quotes %+v", mtu, q)
+			}
+		}
 		for _, from := range []string{tt.router, tt.in.dst} { // a router on the way, and the other end
 			e, err := packet.AppendICMPError(nil, parse(t, sent), &packet.ICMPError{Kind: packet.PortUnreachable, Src: ip(from), SrcMAC: mac("99:01"), DstMAC: mac("cc:02")})
 			if err != nil {

@@ -71,7 +71,6 @@ type hop struct {
 	mark      uint32       // set by a rule
 	tuple     uint8        // what it was translated to: Simulator.conns; 0: nothing
 	steps     uint8        // translations of its connection that are behind it
-	nat       bool         // chains of the device that it is in translate
 }
 
 // origin is a packet to be simulated after the one that caused it.
@@ -356,6 +355,7 @@ func (s *Simulator) built(arena []byte, n int) []byte {
 }
 
 func (s *Simulator) simulateOriginated() {
+	s.conns.begin(0) // what devices say is of no connection
 	for i := 0; i < len(s.pending); i++ {
 		s.current = s.pending[i]
 		s.origin = &s.current

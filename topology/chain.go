@@ -36,31 +36,24 @@ func (a Action) String() string { return actionNames[a] }
 
 func actionOf(s string) Action { return Action(max(0, slices.Index(actionNames[:], s))) }
 
-// Asks is what a chain asks of connections, in order of consequence.
-type Asks uint8
-
-// Stateless: nothing. AsksState: a rule names the state of connections. Translates: a rule gives packets other addresses or ports.
-const (
-	Stateless Asks = iota
-	AsksState
-	Translates
-)
-
 // Filters are the chains of a device or vport; 0: none.
 type Filters struct{ Ingress, Egress DeviceID }
 
 // Chain is a list of rules, ready to be searched. Read-only.
 type Chain struct {
-	ID         DeviceID
-	Name       string
-	Tenant     string
-	Rules      []ChainRule // in the order in which they are tried
-	End        Action      // of a packet that meets no rule
-	Asks       Asks        // of its own rules
-	Jumps      []DeviceID
-	Classifier *filter.Classifier
-	Missing    []DeviceID // groups that its rules name and that are not loaded: then there is no Classifier
-	Used       []DeviceID // groups that its rules name, and chains that they jump to
+	ID          DeviceID
+	Name        string
+	Tenant      string
+	Rules       []ChainRule // in the order in which they are tried
+	End         Action      // of a packet that meets no rule
+	AsksState   bool        // a rule names the state of connections
+	Masquerades bool
+	// Sources meets packets to an address that a rule gives sources, Destinations packets from one that a rule gives destinations; nil: there is none.
+	Sources, Destinations *filter.Classifier
+	Jumps                 []DeviceID
+	Classifier            *filter.Classifier
+	Missing               []DeviceID // groups that its rules name and that are not loaded: then there is no Classifier
+	Used                  []DeviceID // groups that its rules name, and chains that they jump to
 
 	ref  Ref
 	spec *ChainSpec
@@ -145,7 +138,8 @@ func (c *Chain) compile(sets *table[group]) {
 		names[specs[i]] = cmp.Or(specs[i].Name, fmt.Sprintf("#%d", i+1))
 	}
 	slices.SortStableFunc(specs, func(a, b *RuleSpec) int { return cmp.Compare(a.Priority, b.Priority) })
-	c.Rules, c.Asks, c.Jumps = make([]ChainRule, len(specs)), Stateless, nil
+	c.Rules, c.AsksState, c.Masquerades, c.Jumps = make([]ChainRule, len(specs)), false, false, nil
+	var sources, destinations []filter.Range
 	rules := make([]filter.Rule, len(specs))
 	for i, s := range specs {
 		r := ChainRule{Name: names[s], Action: actionOf(s.Action), Mark: s.Mark, Log: s.Log, NAT: s.NAT, Then: ActionContinue}
@@ -156,12 +150,17 @@ func (c *Chain) compile(sets *table[group]) {
 			r.Chain = m.id(KindChain, s.Chain)
 			c.Jumps = append(c.Jumps, r.Chain)
 		}
-		if r.Action.translates() {
-			c.Asks = Translates
+		switch {
+		case r.Action == ActionMasquerade:
+			c.Masquerades = true
+		case r.Action == ActionSNAT:
+			sources = append(sources, each(s.NAT.Addresses, addrRange)...)
+		case r.Action == ActionDNAT:
+			destinations = append(destinations, each(s.NAT.Addresses, addrRange)...)
 		}
 		for _, side := range []*MatchSpec{&s.Match, &s.Not} {
 			if len(side.States) > 0 {
-				c.Asks = max(c.Asks, AsksState)
+				c.AsksState = true
 			}
 			r.Link = r.Link || len(side.EtherTypes)+len(side.SrcMACs)+len(side.DstMACs)+len(side.ICMP) > 0
 		}
@@ -169,11 +168,24 @@ func (c *Chain) compile(sets *table[group]) {
 		m.conditions(&rules[i], &s.Match, false)
 		m.conditions(&rules[i], &s.Not, true)
 	}
+	c.Sources, c.Destinations = among(filter.Dst, sources), among(filter.Src, destinations)
 	c.End = actionOf(c.spec.Default)
 	c.Used, c.Missing, c.Classifier = m.used, m.missing, nil
 	if len(m.missing) == 0 {
 		c.Classifier = filter.Compile(rules)
 	}
+}
+
+// among meets packets with a field in some ranges of addresses; nil if there are none.
+func among(f filter.Field, ranges []filter.Range) *filter.Classifier {
+	if len(ranges) == 0 {
+		return nil
+	}
+	return filter.Compile([]filter.Rule{{Conditions: []filter.Condition{{Field: f, Sets: []*filter.Set{filter.NewAddrRangeSet(ranges...)}}}}})
+}
+
+func addrRange(r AddrRange) filter.Range {
+	return filter.Range{Lo: filter.AddrValue(r.First), Hi: filter.AddrValue(r.Last), V6: r.First.Is6()}
 }
 
 // matcher turns what rules ask into conditions.
