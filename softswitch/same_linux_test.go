@@ -65,6 +65,7 @@ func TestSameAsBMv2(t *testing.T) {
 					theirs.listen()
 					s := &sameRun{t: t, theirs: theirs, ours: newTwin(t, tc.config, tc.ports), ports: tc.ports,
 						random: &small{Rand: rand.New(rand.NewPCG(uint64(pass), 7)), ports: tc.ports}}
+					s.frame = s.random.frame
 					s.program()
 					for range sameRounds {
 						s.round()
@@ -200,6 +201,8 @@ type sameRun struct {
 	ours                  *twin
 	random                *small
 	ports                 []uint16
+	frame                 func(port uint16) []byte
+	each                  func(text string) // looks at what left; nil: nobody does
 	left, entries, frames int
 }
 
@@ -222,6 +225,9 @@ func (s *sameRun) program() {
 			}
 		}
 		both("group", insert(&p4v1.MulticastGroupEntry{MulticastGroupId: id + 1, Replicas: replicas}))
+		if s.random.IntN(2) == 0 {
+			replicas = append(replicas, &p4v1.Replica{PortKind: &p4v1.Replica_Port{Port: be(labCPU)}})
+		}
 		both("clone session", insert(&p4v1.CloneSessionEntry{SessionId: id + 1, Replicas: replicas}))
 	}
 	selector := map[uint32]bool{0: true}
@@ -252,7 +258,7 @@ func (s *sameRun) round() {
 	sent := map[uint16][][]byte{}
 	for range sameBurst {
 		number := s.ports[s.random.IntN(len(s.ports))]
-		frame := s.random.frame(number)
+		frame := s.frame(number)
 		want = append(want, s.ours.send(number, frame)...)
 		sent[number] = append(sent[number], frame)
 	}
@@ -272,6 +278,11 @@ func (s *sameRun) round() {
 			}
 		}
 		s.t.Fatalf("frames that left (-bmv2 +softswitch):\n%s\nof\n%s", diff, in)
+	}
+	for _, text := range want {
+		if s.each != nil {
+			s.each(text)
+		}
 	}
 	s.left += len(want)
 	s.frames += sameBurst
@@ -387,6 +398,7 @@ func (r *small) tenant() []byte {
 	l4 := binary.BigEndian.AppendUint16(nil, uint16(r.value("sport", 16)))
 	l4 = binary.BigEndian.AppendUint16(l4, uint16(r.value("dport", 16)))
 	l4 = append(l4, make([]byte, 16)...)
+	l4[6], l4[13] = byte(r.one(0, 1, 2)), byte(r.one(0, 0, 1, 2, 4, 16)) // checksum of UDP, flags of TCP
 	l4 = append(l4, payload...)
 	switch kind {
 	case 0x0800:

@@ -162,10 +162,14 @@ control egress(inout headers_t hdr, inout metadata_t meta, inout standard_metada
             hdr.packet_in.setValid();
             hdr.packet_in.ingress_port = (bit<16>)standard_metadata.ingress_port;
             hdr.packet_in.vport = meta.vport;
-            hdr.packet_in.reason = meta.reason | meta.copy_reason;   // of a copy the latter, else the former: never both
+            hdr.packet_in.reason = meta.reason;
             hdr.packet_in.flags = (bit<8>)meta.by_tunnel | (meta.tunnel_flags << 1);
             hdr.packet_in.tunnel_key = (bit<32>)meta.tunnel_key;
             hdr.packet_in.tag = meta.tag;
+            if (meta.copy_reason != 0) {
+                hdr.packet_in.ingress_port = (bit<16>)meta.copy_port;
+                hdr.packet_in.reason = meta.copy_reason;
+            }
         } else if (meta.raw == 0) {
             if (meta.to_group == 1) {
                 replica.apply();

@@ -453,6 +453,7 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
         if (meta.copy_reason != 0) {
             copies.count((bit<32>)meta.copy_reason);
             if (meta.copy_reason != REASON_PUNT_RATE) {
+                meta.copy_port = standard_metadata.ingress_port;
                 clone_preserving_field_list(CloneType.I2E, COPY_SESSION, COPY_FIELDS);  // as it came in
             }
         }

@@ -28,6 +28,7 @@ struct metadata_t {
     reason_t peer_reason;
     reason_t reason;
     @field_list(COPY_FIELDS) reason_t copy_reason;   // of the copy to the CPU of a packet that goes on, 0 = none
+    @field_list(COPY_FIELDS) port_t copy_port;       // ingress port; bmv2 does not keep standard_metadata's
     bit<2>  side;
     bit<2>  color;           // of the punt meter
     bit<32> tag;
