@@ -66,7 +66,7 @@ func TestPlanRefusesWhatPerformRefuses(t *testing.T) {
 		del  []topology.Ref
 		says string
 	}{
-		"in use":     {nil, []topology.Ref{ref(topology.KindBridge, "web")}, `vport acme/vm1: spec.device: "bridge/web" is no device`},
+		"in use":     {nil, []topology.Ref{ref(topology.KindBridge, "web")}, "bridge acme/web: is used by vports vm1, vm2, web-up; delete them in the same command"},
 		"not there":  {nil, []topology.Ref{ref(topology.KindVPort, "vm9")}, "vport acme/vm9: does not exist"},
 		"no device":  {decode(t, vportYAML("vm3", "bridge/net")), nil, `test.yaml:4: vport acme/vm3: spec.device: "bridge/net" is no device`},
 		"said twice": {append(decode(t, vportYAML("vm3", "bridge/web")), decode(t, vportYAML("vm3", "bridge/web"))...), nil, "is defined twice"},

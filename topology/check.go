@@ -8,6 +8,12 @@ import (
 	"strings"
 )
 
+// Users returns the objects that refer to one, by kind, then name.
+func (s *Set) Users(r Ref) []Ref {
+	users, _ := s.users.get(r)
+	return slices.SortedFunc(maps.Keys(users), compareByKind)
+}
+
 // Check returns what is wrong with objects by themselves, whatever they refer to. It is for those whose network is not whole, as some of it could not
 // be read: Set.Apply checks all.
 func Check(objects []*Object) Errors {

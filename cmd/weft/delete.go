@@ -17,7 +17,7 @@ func newDelete() *cobra.Command {
 	var in scope
 	var w waiting
 	cmd := &cobra.Command{
-		Use:   "delete {KIND/NAME... | -f FILE...}",
+		Use:   "delete {KIND/NAME... | KIND NAME... | -f FILE...}",
 		Short: "Remove objects from the database",
 		Long: `Remove objects: all of them or, if one may not go, none.
 

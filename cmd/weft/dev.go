@@ -65,6 +65,16 @@ Each edge has interfaces 1 to 8 at least.`,
 	return cmd
 }
 
+// devHelp is what the line help prints.
+const devHelp = `hosts                      the hosts, their vports and addresses
+ping FROM TO [count=N]     echo requests, over IPv4 and IPv6
+http FROM TO [bytes=10MB]  a download
+bind HOST EDGE:PORT        move a host's vport to another interface
+trace HOST dst=HOST        what becomes of a packet
+quit                       end it, as ctrl-C does
+All steps are in docs/lab.md.
+`
+
 // hostsOf is a scenario without its steps.
 func hostsOf(text string) string {
 	if i := strings.Index(text, "\n-- "); i >= 0 {
@@ -140,7 +150,7 @@ func (d *dev) greet(s *scenario.Scenario, o *labOptions) {
 	fmt.Fprintf(d.out, "\nHere, steps of the lab language (docs/lab.md):\n\n")
 	for _, line := range []string{
 		fmt.Sprintf("ping %s %s count=3", from.Name, to.Name), fmt.Sprintf("http %s %s bytes=10MB", from.Name, to.Name),
-		fmt.Sprintf("bind %s %s:%d", to.Name, d.lab.Edges()[0], devPorts), "hosts",
+		fmt.Sprintf("bind %s %s:%d", to.Name, d.lab.Edges()[0], devPorts), "hosts", "help",
 	} {
 		fmt.Fprintf(d.out, "  %s\n", line)
 	}
@@ -179,6 +189,9 @@ func (d *dev) step(ctx context.Context, line string) {
 	}
 	s, err := scenario.Parse("standard input", []byte(line+"\n"+d.tail))
 	switch {
+	case line == "help":
+		err = nil
+		fmt.Fprint(d.out, devHelp)
 	case line == "hosts":
 		s, err = scenario.Parse("", []byte(d.tail))
 		for _, h := range s.Hosts {

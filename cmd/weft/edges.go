@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -40,7 +41,7 @@ func newEdges() *cobra.Command {
 	var db database
 	var out output
 	cmd := &cobra.Command{
-		Use:   "edges",
+		Use:   "edges [EDGE]...",
 		Short: "Show the edges, and which are behind",
 		Long: `Show every edge that is known or that a binding names, one a line.
 
@@ -52,19 +53,39 @@ func newEdges() *cobra.Command {
 TUNNEL is the encapsulation that others use towards it, VTEPS are the addresses.`,
 		Example: `  weft edges
   weft edges -o wide
+  weft edges nic1
 
   # Which edges keep an apply --wait waiting?
   weft edges -o json`,
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: func(cmd *cobra.Command, ids []string) error {
 			return db.watching(cmd.Context(), func(store *state.Store) error {
-				return printEdges(cmd.OutOrStdout(), edgeRows(store.View()), out.form)
+				rows, missing := chosenEdges(edgeRows(store.View()), ids)
+				if len(rows) == 0 && missing != nil {
+					return missing
+				}
+				return errors.Join(printEdges(cmd.OutOrStdout(), rows, out.form), missing)
 			})
 		},
 	}
 	out.flags(cmd, "table", "wide", "json", "yaml", "name")
 	db.flags(cmd)
 	return cmd
+}
+
+// chosenEdges are those that are named, all if none is, and an error for each that is not there.
+func chosenEdges(rows []edgeRow, ids []string) (chosen []edgeRow, missing error) {
+	if len(ids) == 0 {
+		return rows, nil
+	}
+	for _, id := range ids {
+		i := slices.IndexFunc(rows, func(r edgeRow) bool { return r.ID == id })
+		if i < 0 {
+			missing = errors.Join(missing, fmt.Errorf("edge %q: is neither known nor named by a binding", id))
+			continue
+		}
+		chosen = append(chosen, rows[i])
+	}
+	return chosen, missing
 }
 
 // edgeRows are the edges of a view, and those that its bindings name, in order of id.

@@ -96,8 +96,10 @@ func (q *flowQuery) collect(cmd *cobra.Command, db *database) (agent.FlowList, e
 	asks := map[string]string{} // edge → where its agent is
 	if q.agent == "" {
 		err := db.watching(ctx, func(store *state.Store) (err error) {
-			asks, err = q.agents(store.View())
-			return err
+			if asks, err = q.agents(store.View()); err != nil || q.vport == "" {
+				return err
+			}
+			return q.knows(store.View())
 		})
 		if err != nil {
 			return agent.FlowList{}, err
@@ -119,6 +121,31 @@ func (q *flowQuery) collect(cmd *cobra.Command, db *database) (agent.FlowList, e
 		list.Flows = slices.DeleteFunc(list.Flows, func(f agent.Flow) bool { return f.VPort.Name != q.vport && (f.To == nil || f.To.Name != q.vport) })
 	}
 	return list, nil
+}
+
+// knows checks that the vport that is asked for is there.
+func (q *flowQuery) knows(v *state.View) error {
+	var exterior []string
+	for p := range v.Topology.VPorts() {
+		name := p.Tenant + "/" + p.Name
+		if name == q.vport {
+			return nil
+		}
+		if p.Exterior {
+			exterior = append(exterior, name)
+		}
+	}
+	slices.Sort(exterior)
+	return fmt.Errorf("--vport %q: is no vport; use %s", q.vport, or(shortList(exterior)))
+}
+
+// shortList names some of many.
+func shortList(names []string) string {
+	const most = 8
+	if len(names) > most {
+		return strings.Join(names[:most], ", ") + fmt.Sprintf(" or one of %d more", len(names)-most)
+	}
+	return strings.Join(names, ", ")
 }
 
 // agents finds where the agents of the wanted edges are.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -17,14 +18,20 @@ func newGet() *cobra.Command {
 	var db database
 	var in scope
 	var out output
+	var labels selector
+	var follow bool
 	cmd := &cobra.Command{
-		Use:   "get {KIND[,KIND]... | all | KIND/NAME...}",
+		Use:   "get {KIND[,KIND]... | all | KIND/NAME... | KIND NAME...}",
 		Short: "Show objects of the database",
 		Long: `Show objects as they are stored.
 
-Kinds are fabric, bridge, router, vport and binding, in the singular or plural;
-all is every kind. Objects are those of one tenant unless -A is given; a single
-one may be named with its tenant, as KIND/TENANT/NAME.
+Kinds are those that weft explain lists, in the singular or plural; all is every
+kind. Objects are those of one tenant unless -A is given; a single one may be
+named with its tenant, as KIND/TENANT/NAME. -l keeps those whose labels are as
+given: KEY=VALUE, KEY!=VALUE, KEY or !KEY, with commas between.
+
+-w goes on until ctrl-C: it tells of each change which objects were created,
+configured or deleted.
 
 LINK of a vport is its peer, or the edge, interface and VLAN that it is bound
 to, as EDGE:INTERFACE.VLAN. -o wide has all addresses.
@@ -37,66 +44,163 @@ applied again as it is.`,
 
   # One object, in full
   weft get router/provider/core -o yaml
+  weft get router provider/core -o yaml
+
+  # By label
+  weft get vports -A -l tier=front
 
   # A copy of the network, which weft apply -f takes
   weft get all -A -o yaml`,
-		Args: cobra.MinimumNArgs(1),
+		Args: someArgs("kinds, all, or objects such as vport/acme/web"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return db.with(cmd.Context(), func(store *state.Store) error { return get(cmd, store, &in, &out, args) })
+			q, err := newQuery(&in, labels, args)
+			switch {
+			case err != nil:
+				return err
+			case !follow:
+				return db.with(cmd.Context(), func(store *state.Store) error { return get(cmd, store, q, &out) })
+			case out.form == "json" || out.form == "yaml":
+				return usage(fmt.Errorf("-w: goes with -o table, wide or name, not %s", out.form))
+			}
+			return db.watching(cmd.Context(), func(store *state.Store) error { return q.follow(cmd, store, &out) })
 		},
 	}
+	cmd.Flags().VarP(&labels, "selector", "l", "only objects with these `labels`: KEY=VALUE, KEY!=VALUE, KEY or !KEY, with commas between")
+	cmd.Flags().BoolVarP(&follow, "watch", "w", false, "go on, and tell what changes")
 	out.flags(cmd, "table", "wide", "json", "yaml", "name")
 	in.flags(cmd)
 	db.flags(cmd)
 	return cmd
 }
 
+// query is which objects are meant.
+type query struct {
+	kinds  []topology.Kind // unless refs are
+	refs   []topology.Ref
+	tenant string // empty: all
+	labels selector
+}
+
+func newQuery(in *scope, labels selector, args []string) (q query, err error) {
+	q = query{tenant: in.name(), labels: labels}
+	if named(args) {
+		q.refs, err = in.refs(args)
+	} else {
+		q.kinds, err = parseKinds(args)
+	}
+	return q, err
+}
+
+// find returns the objects that are there, and an error for each that is named and is not.
+func (q *query) find(ctx context.Context, store *state.Store) (found []*topology.Object, missing, err error) {
+	var all []*topology.Object
+	for _, r := range q.refs {
+		o, _, err := store.Get(ctx, r)
+		switch {
+		case err == nil:
+			found = append(found, o)
+			continue
+		case !errors.Is(err, state.ErrNotFound):
+			return nil, nil, err
+		}
+		if all, _, err = store.List(ctx, r.Kind, ""); err != nil {
+			return nil, nil, err
+		}
+		missing = errors.Join(missing, notThere(all, r))
+	}
+	if len(q.refs) == 0 {
+		if all, _, err = store.List(ctx, "", q.tenant); err != nil {
+			return nil, nil, err
+		}
+		found = slices.DeleteFunc(all, func(o *topology.Object) bool { return !slices.Contains(q.kinds, o.Kind) })
+	}
+	return q.labels.choose(found), missing, nil
+}
+
 // get prints the objects that are named, or those of kinds.
-func get(cmd *cobra.Command, store *state.Store, in *scope, out *output, args []string) error {
-	ctx := cmd.Context()
-	if strings.Contains(args[0], "/") {
-		refs, err := in.refs(args)
-		if err != nil {
-			return err
-		}
-		var found []*topology.Object
-		var missing []error
-		for _, r := range refs {
-			o, _, err := store.Get(ctx, r)
-			switch {
-			case errors.Is(err, state.ErrNotFound):
-				missing = append(missing, fmt.Errorf("%s: is not there", refName(r)))
-			case err != nil:
-				return err
-			default:
-				found = append(found, o)
-			}
-		}
+func get(cmd *cobra.Command, store *state.Store, q query, out *output) error {
+	found, missing, err := q.find(cmd.Context(), store)
+	if err != nil {
+		return err
+	}
+	if len(q.refs) > 0 {
 		if len(found) > 0 {
-			if err := printFound(cmd.OutOrStdout(), found, store, cmd, out, true, len(refs) == 1); err != nil {
+			if err := printFound(cmd.OutOrStdout(), found, store, cmd, out, true, len(q.refs) == 1); err != nil {
 				return err
 			}
 		}
-		return errors.Join(missing...)
+		return missing
 	}
-	kinds, err := parseKinds(args)
-	if err != nil {
-		return err
-	}
-	all, _, err := store.List(ctx, "", in.name())
-	if err != nil {
-		return err
-	}
-	found := slices.DeleteFunc(all, func(o *topology.Object) bool { return !slices.Contains(kinds, o.Kind) })
 	if len(found) == 0 && (out.form == "table" || out.form == "wide") {
 		where := "in any tenant"
-		if t := in.name(); t != "" {
-			where = "in tenant " + t + "; -A shows those of all tenants"
+		if q.tenant != "" {
+			where = "in tenant " + q.tenant + "; -A shows those of all tenants"
 		}
 		_, err := fmt.Fprintf(cmd.ErrOrStderr(), "no such objects %s\n", where)
 		return err
 	}
-	return printFound(cmd.OutOrStdout(), found, store, cmd, out, in.name() == "", false)
+	return printFound(cmd.OutOrStdout(), found, store, cmd, out, q.tenant == "", false)
+}
+
+// follow prints what is there, and then what changes, until ctx ends.
+func (q *query) follow(cmd *cobra.Command, store *state.Store, out *output) error {
+	ctx, stop := context.WithCancel(cmd.Context())
+	defer stop()
+	var before map[topology.Ref]string
+	var failed error
+	err := store.Watch(ctx, func(state.Change) {
+		after, err := q.specs(ctx, store)
+		switch {
+		case err == nil && before == nil:
+			err = get(cmd, store, *q, out)
+		case err == nil:
+			err = printChanges(cmd.OutOrStdout(), before, after)
+		}
+		if err != nil {
+			failed = err
+			stop()
+		}
+		before = after
+	})
+	if cmd.Context().Err() != nil {
+		return nil // ctrl-C is how it ends
+	}
+	return errors.Join(failed, err)
+}
+
+// specs are the objects that are meant, as their users write them.
+func (q *query) specs(ctx context.Context, store *state.Store) (map[topology.Ref]string, error) {
+	found, _, err := q.find(ctx, store)
+	specs := map[topology.Ref]string{}
+	for _, o := range found {
+		b, err := specYAML(o)
+		if err != nil {
+			return nil, err
+		}
+		specs[o.Ref()] = string(b)
+	}
+	return specs, err
+}
+
+func printChanges(w io.Writer, before, after map[topology.Ref]string) error {
+	var lines []string
+	for r, spec := range after {
+		was, there := before[r]
+		switch {
+		case !there:
+			lines = append(lines, refName(r)+" created\n")
+		case was != spec:
+			lines = append(lines, refName(r)+" configured\n")
+		}
+	}
+	for r := range before {
+		if _, there := after[r]; !there {
+			lines = append(lines, refName(r)+" deleted\n")
+		}
+	}
+	slices.Sort(lines)
+	_, err := io.WriteString(w, strings.Join(lines, ""))
+	return err
 }
 
 // parseKinds reads KIND,KIND … or all.

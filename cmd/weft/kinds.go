@@ -53,13 +53,38 @@ func (s *scope) name() string {
 	return topology.DefaultTenant
 }
 
-// refs reads what names objects: KIND/NAME of the chosen tenant or KIND/TENANT/NAME, each any number of times.
+// named reports whether arguments name objects, rather than kinds: KIND/NAME…, or KIND NAME….
+func named(args []string) bool {
+	if _, err := parseKind(args[0]); err != nil || len(args) == 1 {
+		return strings.Contains(args[0], "/")
+	}
+	for _, name := range args[1:] {
+		if first, _, found := strings.Cut(name, "/"); found {
+			if _, err := parseKind(first); err == nil {
+				return false // which is an error
+			}
+		}
+	}
+	_, err := parseKinds(args[1:])
+	return err != nil
+}
+
+// refs reads what names objects: KIND/NAME of the chosen tenant or KIND/TENANT/NAME, each any number of times; or KIND and then NAME or TENANT/NAME.
 func (s *scope) refs(args []string) ([]topology.Ref, error) {
+	if len(args) > 1 {
+		if _, err := parseKind(args[0]); err == nil {
+			kind, names := args[0], args[1:]
+			args = nil
+			for _, name := range names {
+				args = append(args, kind+"/"+name)
+			}
+		}
+	}
 	var refs []topology.Ref
 	for _, arg := range args {
 		parts := strings.Split(arg, "/")
 		if len(parts) < 2 || len(parts) > 3 || slices.Contains(parts, "") {
-			return nil, usage(fmt.Errorf("%q: is no object; use KIND/NAME or KIND/TENANT/NAME, such as vport/acme/web", arg))
+			return nil, usage(fmt.Errorf("%q: is no object; use KIND/NAME, KIND/TENANT/NAME or KIND NAME, such as vport/acme/web", arg))
 		}
 		kind, err := parseKind(parts[0])
 		if err != nil {
@@ -77,4 +102,18 @@ func (s *scope) refs(args []string) ([]topology.Ref, error) {
 		}
 	}
 	return refs, nil
+}
+
+// notThere says that an object is not there, and where one of its kind and name is.
+func notThere(all []*topology.Object, r topology.Ref) error {
+	var others []string
+	for _, o := range all {
+		if o.Kind == r.Kind && o.Metadata.Name == r.Name {
+			others = append(others, refName(o.Ref()))
+		}
+	}
+	if len(others) == 0 {
+		return fmt.Errorf("%s: is not there", refName(r))
+	}
+	return fmt.Errorf("%s: is not there; there is %s", refName(r), strings.Join(others, ", "))
 }

@@ -36,7 +36,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitInterrupted
 	default:
 		for _, line := range strings.Split(err.Error(), "\n") {
-			fmt.Fprintf(stderr, "%s: %s\n", cmd.CommandPath(), line)
+			if !strings.HasPrefix(line, " ") { // else it goes on with the one before
+				line = cmd.CommandPath() + ": " + line
+			}
+			fmt.Fprintln(stderr, line)
 		}
 	}
 	return statusOf(err)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/weft-sdn/weft/agent"
 	"github.com/weft-sdn/weft/softswitch/cli"
 )
 
@@ -42,13 +43,15 @@ func newRoot() *cobra.Command {
 		Long:          rootLong,
 		Example:       rootExample,
 		Args:          noArgs,
+		Version:       agent.Version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetHelpCommand(newHelp())
+	root.SetVersionTemplate("weft {{.Version}}\n")
 	group(root, "try", "To try it out:", newDemo(), newDev(), newLab())
-	group(root, "network", "The network:", newApply(), newDelete(), newDiff(), newExplain(), newGet(), newTrace(), newValidate())
+	group(root, "network", "The network:", newApply(), newDelete(), newDescribe(), newDiff(), newExplain(), newGet(), newTrace(), newValidate())
 	group(root, "edges", "Its edges:", newEdges(), newFlows())
 	group(root, "processes", "Processes:", newAgent(), newEtcd(), cli.NewCommand())
 	root.AddCommand(newVersion())

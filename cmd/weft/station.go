@@ -53,7 +53,7 @@ func findVPort(snap *topology.Snapshot, name string) (*topology.VPort, error) {
 	if len(same) == 0 {
 		return nil, fmt.Errorf("--vport %q: is no vport, and the network has no exterior one", name)
 	}
-	return nil, fmt.Errorf("--vport %q: is no vport; use %s", name, strings.Join(same, ", "))
+	return nil, fmt.Errorf("--vport %q: is no vport; use %s", name, shortList(same))
 }
 
 // resolve fills in what the probe leaves out, as the host at the vport would. Assumptions are told in notes.

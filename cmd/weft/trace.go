@@ -32,8 +32,8 @@ After the steps:
   guards      what each of those must meet besides, or it is decided by itself
   effects     what the devices would learn or ask for
   originated  packets that the devices send of themselves, and where they leave
--v adds read (the fields that devices looked at) and depends (what of the
-network the decision relies on: when it changes, the packet is decided anew).`
+-v adds read, the fields that devices looked at, and depends, what of the
+network the decision relies on: when it changes, the packet is decided anew.`
 
 const traceExample = `  # Two hosts on one bridge; the default is a ping
   weft trace -f examples/reference.yaml --vport acme/app1 --dst 10.0.0.12

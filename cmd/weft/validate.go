@@ -64,7 +64,11 @@ func printObjects(w io.Writer, set *topology.Set) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "%d objects, all valid\n", set.Len())
+	text := fmt.Sprintf("%d objects, all valid\n", set.Len())
+	if set.Len() == 1 {
+		text = "1 object, valid\n"
+	}
+	_, err := io.WriteString(w, text)
 	return err
 }
 

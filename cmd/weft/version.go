@@ -12,7 +12,8 @@ import (
 )
 
 func newVersion() *cobra.Command {
-	return &cobra.Command{
+	var out output
+	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version of weft and of its pipeline",
 		Long: `Print which weft this is, which sources it was built from and which pipeline it
@@ -32,13 +33,15 @@ made of them.`,
 			if !ok {
 				info = new(debug.BuildInfo)
 			}
-			return printVersion(cmd.OutOrStdout(), info)
+			return printVersion(cmd.OutOrStdout(), info, out.form)
 		},
 	}
+	out.flags(cmd, "text", "json")
+	return cmd
 }
 
-// printVersion prints one "name value" line per fact; what the build did not record is left out.
-func printVersion(w io.Writer, info *debug.BuildInfo) error {
+// printVersion prints one "name value" line per fact, or an object of them; what the build did not record is left out.
+func printVersion(w io.Writer, info *debug.BuildInfo, form string) error {
 	lines := [][2]string{{"weft", orUnknown(info.Main.Version)}, {"go", orUnknown(info.GoVersion)}}
 	for _, s := range info.Settings {
 		switch s.Key {
@@ -51,6 +54,13 @@ func printVersion(w io.Writer, info *debug.BuildInfo) error {
 		if name, value, ok := strings.Cut(strings.TrimSpace(line), " "); ok {
 			lines = append(lines, [2]string{name, value})
 		}
+	}
+	if form == "json" {
+		facts := map[string]string{}
+		for _, l := range lines {
+			facts[l[0]] = l[1]
+		}
+		return printJSON(w, facts)
 	}
 	for _, l := range lines {
 		if _, err := fmt.Fprintf(w, "%-9s %s\n", l[0], l[1]); err != nil {

@@ -55,7 +55,7 @@ func TestPrintVersion(t *testing.T) {
 	info.Main.Version = "v0.1.0"
 	info.Settings = []debug.BuildSetting{{Key: "vcs.revision", Value: "abc"}, {Key: "GOOS", Value: "linux"}, {Key: "vcs.modified", Value: "true"}}
 	var out bytes.Buffer
-	if err := printVersion(&out, info); err != nil {
+	if err := printVersion(&out, info, "text"); err != nil {
 		t.Fatal(err)
 	}
 	want := "weft      v0.1.0\ngo        go1.26.3\nrevision  abc\nmodified  true\ncookie    0x"

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weft-sdn/weft/state"
+	"github.com/weft-sdn/weft/topology"
+)
+
+func newDescribe() *cobra.Command {
+	var db database
+	var in scope
+	cmd := &cobra.Command{
+		Use:   "describe {KIND NAME... | KIND/NAME...}",
+		Short: "Show objects with all that belongs to them",
+		Long: `Show objects as they are stored, and what belongs to them: where a vport is
+bound and how its edge stands, which objects refer to it, and what edges can't
+do of it.`,
+		Example: `  weft describe vport acme/web
+  weft describe router/gw --tenant acme`,
+		Args: someArgs("KIND NAME or KIND/NAME, such as vport acme/web"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			refs, err := in.refs(args)
+			if err != nil {
+				return err
+			}
+			return db.watching(cmd.Context(), func(store *state.Store) error { return describeAll(cmd, store, refs) })
+		},
+	}
+	in.tenantFlag(cmd)
+	db.flags(cmd)
+	return cmd
+}
+
+func describeAll(cmd *cobra.Command, store *state.Store, refs []topology.Ref) error {
+	all, _, err := store.List(cmd.Context(), "", "")
+	if err != nil {
+		return err
+	}
+	set, err := new(topology.Set).Apply(all, nil)
+	if err != nil {
+		return err
+	}
+	var missing []error
+	for i, r := range refs {
+		o := set.Get(r)
+		if o == nil {
+			missing = append(missing, notThere(all, r))
+			continue
+		}
+		if i > 0 {
+			fmt.Fprintln(cmd.OutOrStdout())
+		}
+		if err := describeObject(cmd.OutOrStdout(), store.View(), set, o); err != nil {
+			return err
+		}
+	}
+	return errors.Join(missing...)
+}
+
+// describeObject prints an object and what belongs to it.
+func describeObject(w io.Writer, v *state.View, set *topology.Set, o *topology.Object) error {
+	b, err := asYAML(o)
+	if err != nil {
+		return err
+	}
+	r := o.Ref()
+	fmt.Fprintf(w, "%s\n%s\n", refName(r), strings.TrimSuffix(string(indent(b)), "\n"))
+	users := set.Users(r)
+	rows := edgeRows(v)
+	for _, u := range append(users, r) {
+		if binding, ok := set.Get(u).Spec.(*topology.BindingSpec); ok {
+			fmt.Fprintf(w, "bound     %s, edge %s\n", placeText(binding.Edge, binding.Interface, binding.VLAN), standing(rows, binding.Edge))
+		}
+	}
+	for _, e := range rows {
+		for _, lack := range e.Lacks {
+			if what, _, _ := strings.Cut(lack, ": "); what == refName(r) {
+				fmt.Fprintf(w, "lacking   at edge %s: %s\n", e.ID, strings.TrimPrefix(lack, what+": "))
+			}
+		}
+	}
+	for _, u := range users {
+		fmt.Fprintf(w, "used by   %s\n", refName(u))
+	}
+	return nil
+}
+
+// standing is an edge's state in words.
+func standing(rows []edgeRow, id string) string {
+	i := slices.IndexFunc(rows, func(r edgeRow) bool { return r.ID == id })
+	if i < 0 {
+		return edgeAway
+	}
+	return rows[i].State
+}
+
+func indent(text []byte) []byte {
+	var b strings.Builder
+	for line := range strings.Lines(string(text)) {
+		b.WriteString("  " + line)
+	}
+	return []byte(b.String())
+}
