@@ -128,6 +128,8 @@ func mac(s string) packet.MAC { return packet.MustParseMAC("02:00:00:00:" + s) }
 
 func ip(s string) netip.Addr { return netip.MustParseAddr(s) }
 
+func prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
+
 type udp struct {
 	from, to packet.MAC
 	src, dst string

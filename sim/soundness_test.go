@@ -200,7 +200,7 @@ func TestSoundness(t *testing.T) {
 func (x *sound) enough(cases int) {
 	for name, n := range map[string]int{
 		"installable": x.installable * 3, "bridged": x.bridged * 10, "flooded": x.group * 25, "dropped": x.drop * 10, "rejected": x.reject * 50,
-		"routed": x.routed * 12, "by two routers": x.twoRouters * 300, "IPv6": x.v6 * 25, "by source": x.sourced * 150, "by hash": x.ecmp * 100,
+		"routed": x.routed * 12, "by two routers": x.twoRouters * 350, "IPv6": x.v6 * 25, "by source": x.sourced * 150, "by hash": x.ecmp * 100,
 		"mutants": x.mutants, "at a TTL": x.ttl * 10, "at a length": x.length * 12, "of unknown source": x.source * 3,
 		"passed by chains": x.passed * 30, "filtered": x.filtered * 100,
 	} {

@@ -85,7 +85,7 @@ func (w *World) routerPort(s *topology.VPortSpec) {
 	if w.rng.IntN(3) == 0 {
 		s.MTU = uint16(1280 + w.rng.IntN(200))
 	}
-	s.AdminDown = w.rng.IntN(15) == 0
+	s.AdminDown = w.rng.IntN(40) == 0
 }
 
 // singleHosts gives a router exterior ports with one host each, all in one prefix.
@@ -133,7 +133,7 @@ func New(seed uint64) *World {
 			w.routerPort(s)
 			w.Ports = append(w.Ports, flow.VPortID(w.add(topology.KindVPort, s).Status.ID))
 		}
-		if w.rng.IntN(4) == 0 {
+		if w.rng.IntN(8) == 0 {
 			w.singleHosts(r)
 		}
 	}
