@@ -47,7 +47,7 @@ applied again as it is.`,
   weft get router provider/core -o yaml
 
   # By label
-  weft get vports -A -l tier=front
+  weft get vports -A -l tier!=front
 
   # A copy of the network, which weft apply -f takes
   weft get all -A -o yaml`,
