@@ -72,7 +72,9 @@ func installs(res *sim.Result, reason flow.Reason) bool {
 }
 
 // originate sends what the virtual network sends of itself because of a packet from ingress.
-func (c *core) originate(res *sim.Result, ingress flow.VPortID) { c.sendOriginated(res.Originated, ingress) }
+func (c *core) originate(res *sim.Result, ingress flow.VPortID) {
+	c.sendOriginated(res.Originated, ingress)
+}
 
 func (c *core) sendOriginated(originated []sim.Originated, ingress flow.VPortID) {
 	for i := range originated {
