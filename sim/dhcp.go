@@ -66,10 +66,11 @@ func (s *Simulator) dhcp(p *topology.VPort, h *hop) bool {
 	case v6 && !has6(d) || !v6 && d.First(false) == nil:
 		return false
 	}
-	c := &dhcpClient{d: d, p: p, h: h, v6: v6}
+	own := *h // so that h stays on the stack of those that are no DHCP
+	c := &dhcpClient{d: d, p: p, h: &own, v6: v6}
 	body := s.udpPayload()
 	if body == nil {
-		s.drop(h, DropMalformed, false)
+		s.drop(c.h, DropMalformed, false)
 		return true
 	}
 	if v6 {

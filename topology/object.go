@@ -142,6 +142,7 @@ type VPortSpec struct {
 	MTU        uint16         `json:"mtu,omitempty"`        // bytes of IP packet; 0: what the fabric leaves
 	AdminDown  bool           `json:"adminDown,omitempty"`  // the port takes and gives no packet; default: false
 	Filters    FilterSpec     `json:"filters,omitzero"`
+	Advertise  AdvertiseSpec  `json:"advertise,omitzero"`
 	DHCP       string         `json:"dhcp,omitempty"` // the DHCP resource that answers hosts at an exterior port: NAME or TENANT/NAME; none: DHCP is ordinary traffic (D1)
 }
 

@@ -163,6 +163,7 @@ func (v *validator) vport(o *Object, s *VPortSpec) {
 		v.singleHost(o, s, dev)
 	}
 	v.vportDHCP(o, s)
+	v.advertise(o, s, dev)
 	least := uint16(minMTU4)
 	for i, a := range s.Addresses {
 		field := fmt.Sprintf("spec.addresses[%d]", i)
