@@ -107,6 +107,10 @@ func (s *Simulator) udpPayload() []byte {
 	if n <= packet.UDPLen || n > len(u) {
 		return nil
 	}
+	none := u[6] == 0 && u[7] == 0 // IPv4 has datagrams without checksum (RFC 768), IPv6 has not (RFC 8200)
+	if none && f.Is6() || !none && packet.PseudoSum(f.SrcAddr(), f.DstAddr(), packet.ProtoUDP, n).Add(u[:n]).Fold() != 0 {
+		return nil
+	}
 	return u[packet.UDPLen:n]
 }
 
