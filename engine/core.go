@@ -190,6 +190,7 @@ func (c *core) tick() {
 	c.repair()
 	c.retry(now)
 	c.errors.sweep(now)
+	c.leases.rate.sweep(now)
 	c.logged.sweep(now)
 	c.warnings.sweep(now)
 	c.age(now)

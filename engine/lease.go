@@ -16,6 +16,8 @@ import (
 const (
 	maxLeases     = 1024             // messages under way to the database
 	maxLeasesFrom = 16               // of one vport
+	leaseRate     = 20               // messages a second of one vport that go to the database …
+	leaseBurst    = 60               // … and at once
 	leaseTime     = 5 * time.Second  // how long a message may take; hosts ask again
 	leaseTries    = 8                // decisions about one message: others change the leases meanwhile
 	offerTime     = 60 * time.Second // how long an offered address is kept
@@ -27,6 +29,7 @@ const (
 type leases struct {
 	busy map[leaseKey]*leaseJob
 	from map[flow.VPortID]int
+	rate *limiter
 }
 
 type leaseKey struct {
@@ -34,7 +37,9 @@ type leaseKey struct {
 	v6     bool
 }
 
-func newLeases() leases { return leases{map[leaseKey]*leaseJob{}, map[flow.VPortID]int{}} }
+func newLeases() leases {
+	return leases{map[leaseKey]*leaseJob{}, map[flow.VPortID]int{}, newLimiter(leaseRate, leaseBurst)}
+}
 
 // leaseJob is a DHCP message on its way: read what there is, decide, store, answer; and again if it was not so any more.
 type leaseJob struct {
@@ -57,7 +62,7 @@ func (c *core) lease(res *sim.Result, data []byte, ingress flow.VPortID, local u
 	if before := c.leases.busy[j.leaseKey]; before != nil && before.next == nil {
 		before.next = &heldPacket{append([]byte(nil), data...), ingress, local}
 		return true
-	} else if before != nil || len(c.leases.busy) >= maxLeases || c.leases.from[ingress] >= maxLeasesFrom {
+	} else if before != nil || len(c.leases.busy) >= maxLeases || c.leases.from[ingress] >= maxLeasesFrom || !c.leases.rate.allow(ingress, c.now()) {
 		c.a.counts.dhcpDrops.Add(1)
 		return true
 	}

@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"encoding/binary"
+	"errors"
 	"net"
 	"net/netip"
 	"time"
@@ -13,6 +15,12 @@ import (
 	"github.com/weft-sdn/weft/topology"
 )
 
+// errTruncated: the options of a message do not fit in it.
+var errTruncated = errors.New("truncated options")
+
+// most6 is how many associations of a message, and addresses of each, are looked at: the answer has to fit in a packet.
+const most6 = 8
+
 // minRefresh is the least information refresh time (RFC 8415 section 21.23).
 const minRefresh = 600 * time.Second
 
@@ -21,7 +29,7 @@ func (s *Simulator) dhcp6(c *dhcpClient, body []byte) bool {
 	if t := dhcpv6.MessageType(body[0]); t == dhcpv6.MessageTypeRelayForward || t == dhcpv6.MessageTypeRelayReply {
 		return false
 	}
-	m, err := dhcpv6.MessageFromBytes(body)
+	m, err := parse6(body)
 	if err != nil {
 		s.drop(c.h, DropMalformed, false)
 		return true
@@ -53,6 +61,77 @@ func (s *Simulator) dhcp6(c *dhcpClient, body []byte) bool {
 		s.answer6(c, r, "informs "+c.h.src.String())
 	}
 	return true
+}
+
+// parse6 decodes those options of a message that decide. The codec decodes all it is given, compressed domain names too, for which a datagram can be made
+// that keeps it busy for minutes: so it is given no more.
+func parse6(body []byte) (*dhcpv6.Message, error) {
+	if len(body) < dhcpv6.MessageHeaderSize {
+		return nil, errTruncated
+	}
+	associations := 0
+	needed, ok := pickOptions(append([]byte(nil), body[:dhcpv6.MessageHeaderSize]...), body[dhcpv6.MessageHeaderSize:], func(code dhcpv6.OptionCode, value []byte) []byte {
+		switch code {
+		case dhcpv6.OptionClientID, dhcpv6.OptionServerID, dhcpv6.OptionORO, dhcpv6.OptionRapidCommit:
+			return value
+		case dhcpv6.OptionIANA, dhcpv6.OptionIATA, dhcpv6.OptionIAPD:
+			if associations++; associations > most6 {
+				return nil
+			}
+		}
+		switch code {
+		case dhcpv6.OptionIANA:
+			return association6(value)
+		case dhcpv6.OptionIATA:
+			return value[:min(4, len(value))]
+		case dhcpv6.OptionIAPD:
+			return value[:min(12, len(value))]
+		}
+		return nil
+	})
+	if !ok {
+		return nil, errTruncated
+	}
+	return dhcpv6.MessageFromBytes(needed)
+}
+
+// association6 is an identity association with its addresses alone; nil if it is malformed.
+func association6(value []byte) []byte {
+	if len(value) < 12 {
+		return nil
+	}
+	addrs := 0
+	out, ok := pickOptions(append([]byte(nil), value[:12]...), value[12:], func(code dhcpv6.OptionCode, value []byte) []byte {
+		if code != dhcpv6.OptionIAAddr || len(value) < 24 || addrs == most6 {
+			return nil
+		}
+		addrs++
+		return value[:24]
+	})
+	if !ok {
+		return nil
+	}
+	return out
+}
+
+// pickOptions appends the options of b with what is kept of each; nil: nothing. It reports whether b is whole.
+func pickOptions(out, b []byte, keep func(code dhcpv6.OptionCode, value []byte) []byte) ([]byte, bool) {
+	for len(b) > 0 {
+		if len(b) < 4 {
+			return out, false
+		}
+		code, n := binary.BigEndian.Uint16(b), int(binary.BigEndian.Uint16(b[2:]))
+		if b = b[4:]; n > len(b) {
+			return out, false
+		}
+		if v := keep(dhcpv6.OptionCode(code), b[:n:n]); v != nil {
+			out = binary.BigEndian.AppendUint16(out, code)
+			out = binary.BigEndian.AppendUint16(out, uint16(len(v)))
+			out = append(out, v...)
+		}
+		b = b[n:]
+	}
+	return out, true
 }
 
 // check6 checks a message as RFC 8415 section 16 asks.

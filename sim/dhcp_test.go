@@ -380,6 +380,29 @@ func TestDHCP6Decisions(t *testing.T) {
 	}
 }
 
+// TestDHCP6Names: a message with as many compressed names as fit, which the codec would decode for minutes, is decided at once.
+func TestDHCP6Names(t *testing.T) {
+	l := newLab(t, leasedNet)
+	names := slices.Concat(bytes.Repeat([]byte{1, 'a'}, 1500), []byte{0}, bytes.Repeat([]byte{0xc0, 0}, 2900))
+	inner := slices.Concat([]byte{0, 24, byte(len(names) >> 8), byte(len(names))}, names)
+	for i, body := range [][]byte{
+		slices.Concat(message6(dhcpv6.MessageTypeSolicit, mac("0a:01"), nil), inner), // beside the association
+		message6(dhcpv6.MessageTypeSolicit, mac("0a:01"), nil, func(d dhcpv6.DHCPv6) { // within
+			o := &dhcpv6.OptIANA{}
+			o.Options.Add(&dhcpv6.OptionGeneric{OptionCode: 24, OptionData: names})
+			d.AddOption(o)
+		}),
+	} {
+		begun := time.Now()
+		if got := decided(t, l.lease("a1", mac("0a:01"), true, body, Leases{Read: true, Free: ip("2001:db8:1::107")}), true); got.verdict != Consumed {
+			t.Errorf("%d: %+v", i, got)
+		}
+		if took := time.Since(begun); took > 10*time.Second {
+			t.Errorf("%d: took %v", i, took)
+		}
+	}
+}
+
 // TestAdvertise: a router port answers solicitations as it is told to, and is silent if it is not; the answer is byte for byte as RFC 4861 has it.
 func TestAdvertise(t *testing.T) {
 	l := newLab(t, `
