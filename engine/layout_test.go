@@ -247,7 +247,7 @@ func TestDHCPCostsTwo(t *testing.T) {
 				delete(v.dhcp, id)
 			}
 		}
-		stages, _, errs := l.rebuild(v, map[subject]struct{}{vportSubject(1): {}, vportSubject(2): {}})
+		stages, _ := l.rebuild(v, map[subject]struct{}{vportSubject(1): {}, vportSubject(2): {}})
 		n := 0
 		for _, u := range slices.Concat(stages...) {
 			n++
@@ -255,8 +255,8 @@ func TestDHCPCostsTwo(t *testing.T) {
 				t.Errorf("%v %v", u.Op, u.Entity)
 			}
 		}
-		if n != 2 || len(errs) > 0 {
-			t.Errorf("%d updates, want 2: %v", n, errs)
+		if n != 2 {
+			t.Errorf("%d updates, want 2", n)
 		}
 	}
 }
