@@ -2,6 +2,7 @@ package sim
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 
@@ -50,6 +51,9 @@ type dhcpClient struct {
 // The pipeline punts these messages ahead of its flow tables (punt_class), so that no other packet's mask needs to tell them apart.
 func (s *Simulator) dhcp(p *topology.VPort, h *hop) bool {
 	f := s.f
+	if p.DHCP != 0 && f.IsARP() {
+		return s.serverARP(p, h)
+	}
 	if p.DHCP == 0 || p.AdminDown || f.Proto != packet.ProtoUDP || f.Frag != packet.FragNone || f.L4 == 0 {
 		return false
 	}
@@ -77,6 +81,23 @@ func (s *Simulator) dhcp(p *topology.VPort, h *hop) bool {
 		return s.dhcp6(c, body)
 	}
 	return s.dhcp4(c, body)
+}
+
+// serverARP answers a host that asks where its DHCP server is, if that is an address that nobody else has: renewals are sent to it.
+func (s *Simulator) serverARP(p *topology.VPort, h *hop) bool {
+	d := s.snap.DHCP(p.DHCP)
+	a, err := s.f.ARP()
+	if d == nil || err != nil || a.Op != packet.ARPRequest || a.Gratuitous() || p.AdminDown {
+		return false
+	}
+	if !slices.ContainsFunc(d.Spec.Subnets, func(n topology.DHCPSubnet) bool { return n.Server == a.TargetIP && n.Server != n.Router }) {
+		return false
+	}
+	s.notInstallable("ARP")
+	at := len(s.res.arena)
+	s.originate(s.built(packet.AppendARPReply(s.res.arena, &a, d.MAC), at), p.ID, OriginARP)
+	s.consume(h, "ARP request for the DHCP server answered")
+	return true
 }
 
 // has6 reports whether the resource has anything for DHCPv6 hosts.

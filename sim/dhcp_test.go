@@ -230,6 +230,25 @@ func TestDHCP4Decisions(t *testing.T) {
 	}
 }
 
+// TestDHCPServerARP: a server that is no router is found by ARP; a router answers for itself.
+func TestDHCPServerARP(t *testing.T) {
+	l := newLab(t, string(bytes.Replace([]byte(leasedNet), []byte("router: 10.1.0.1, ranges"), []byte("router: 10.1.0.1, server: 10.1.0.9, ranges"), 1)))
+	a, d := mac("0a:01"), l.snap.DHCP(topology.DeviceID(l.id(topology.KindDHCP, "acme", "pool")))
+	res := l.run("a1", packet.AppendARPRequest(nil, a, ip("10.1.0.104"), ip("10.1.0.9")))
+	if len(res.Originated) != 1 || res.Installable || res.Outcomes[0].Verdict != Consumed {
+		t.Fatalf("%+v", res.Outcomes)
+	}
+	r, err := parse(t, res.Originated[0].Frame).ARP()
+	if err != nil || r.Op != packet.ARPReply || r.SenderMAC != d.MAC || r.SenderIP != ip("10.1.0.9") || r.TargetMAC != a || res.Originated[0].Dest != l.port("a1").Dest() {
+		t.Errorf("%+v, %v", r, err)
+	}
+	for port, addr := range map[string]string{"a1": "10.1.0.1", "a2": "10.1.0.9"} {
+		if res := l.run(port, packet.AppendARPRequest(nil, a, ip("10.1.0.104"), ip(addr))); res.Outcomes[0].Verdict != Forward {
+			t.Errorf("%s at %s: %+v", addr, port, res.Outcomes)
+		}
+	}
+}
+
 // TestDHCP4Room: a host that takes little gets what it asked for first; one that takes more gets all.
 func TestDHCP4Room(t *testing.T) {
 	big := slices.Concat([]byte(leasedNet), nil)

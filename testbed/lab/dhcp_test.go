@@ -94,7 +94,13 @@ func (s *station) mac() net.HardwareAddr { m := s.m.MAC(); return m[:] }
 // send puts a datagram on the cable.
 func (s *station) send(dstMAC net.HardwareAddr, src, dst net.IP, from, to uint16, payload []byte) {
 	s.t.Helper()
-	eth := &layers.Ethernet{SrcMAC: s.mac(), DstMAC: dstMAC, EthernetType: layers.EthernetTypeIPv4}
+	s.sendAs(s.mac(), dstMAC, src, dst, from, to, payload)
+}
+
+// sendAs is send with another source MAC.
+func (s *station) sendAs(srcMAC, dstMAC net.HardwareAddr, src, dst net.IP, from, to uint16, payload []byte) {
+	s.t.Helper()
+	eth := &layers.Ethernet{SrcMAC: srcMAC, DstMAC: dstMAC, EthernetType: layers.EthernetTypeIPv4}
 	udp := &layers.UDP{SrcPort: layers.UDPPort(from), DstPort: layers.UDPPort(to)}
 	var ip gopacket.SerializableLayer
 	if dst.To4() != nil {
@@ -369,4 +375,66 @@ func TestDHCPv4(t *testing.T) {
 		}
 	}
 	leases(t, store, want)
+}
+
+// TestDHCPAtOnce: two edges are asked for addresses at the same time, by more hosts than there are addresses: each address is offered to one of them, and
+// each host is offered one.
+func TestDHCPAtOnce(t *testing.T) {
+	l, store := leasedScenario(t)
+	const each, pool = 8, 10
+	stations := []*station{stationAt(t, l, "vm1"), stationAt(t, l, "vm2")}
+	for n := range byte(each) {
+		for i, s := range stations {
+			mac := net.HardwareAddr{2, 0, 0, 1, byte(i), n}
+			m, err := dhcpv4.NewDiscovery(mac)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.sendAs(mac, net.HardwareAddr{255, 255, 255, 255, 255, 255}, net.IPv4zero, net.IPv4bcast, 68, 67, m.ToBytes())
+		}
+	}
+	offers := map[string]string{} // address → host
+	count := func() int {
+		clear(offers)
+		for _, s := range stations {
+			for _, frame := range s.all.Frames() {
+				d, ok := parseUDP(t, frame)
+				if !ok {
+					continue
+				}
+				m, err := dhcpv4.FromBytes(d.udp.Payload)
+				if err != nil || m.MessageType() != dhcpv4.MessageTypeOffer {
+					continue
+				}
+				addr, host := m.YourIPAddr.String(), m.ClientHWAddr.String()
+				if other, taken := offers[addr]; taken && other != host {
+					t.Fatalf("%s is offered to %s and %s", addr, other, host)
+				}
+				offers[addr] = host
+			}
+		}
+		return len(offers)
+	}
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.After(20 * time.Second); count() < pool; {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("%d addresses are offered, want %d: %v", len(offers), pool, offers)
+		}
+	}
+	hosts := map[string]bool{}
+	for _, h := range offers {
+		hosts[h] = true
+	}
+	all, err := store.Leases(t.Context(), 0)
+	if err != nil || len(all) != pool || len(hosts) != pool {
+		t.Errorf("%d leases, %d hosts, want %d: %v", len(all), len(hosts), pool, err)
+	}
+	for _, one := range all {
+		if one.Use != state.LeaseOffered || offers[one.Addr.String()] != one.Client.MAC.String() {
+			t.Errorf("stored is %+v, offered to %s", one, offers[one.Addr.String()])
+		}
+	}
 }
