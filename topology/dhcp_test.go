@@ -93,7 +93,7 @@ func TestDHCPErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := set.Apply(nil, []Ref{{KindDHCP, "acme", "lan"}}); err == nil || !strings.Contains(err.Error(), "is no DHCP resource") {
+	if _, err := set.Apply(nil, []Ref{{KindDHCP, "acme", "lan"}}); err == nil || !strings.Contains(err.Error(), "is used by vport vm") {
 		t.Errorf("a resource in use was deleted: %v", err)
 	}
 }
