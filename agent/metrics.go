@@ -34,6 +34,8 @@ func counters() []counter {
 		{"copies", "TCP segments with FIN or RST of tracked connections that went on, shown to the agent.", func(s *engine.Stats) uint64 { return s.Copies }},
 		{"nat_retries", "Translations that were another connection's, and were chosen anew.", func(s *engine.Stats) uint64 { return s.NATRetries }},
 		{"nat_fails", "Packets dropped because no translation was free.", func(s *engine.Stats) uint64 { return s.NATFails }},
+		{"dhcp", "DHCP answers sent.", func(s *engine.Stats) uint64 { return s.DHCP }},
+		{"dhcp_drops", "DHCP messages that came to nothing.", func(s *engine.Stats) uint64 { return s.DHCPDrops }},
 		{"unlogged", "Decisions that a rule wanted logged, over the rate.", func(s *engine.Stats) uint64 { return s.Unlogged }},
 		{"learnt", "MACs and neighbours that went to the database.", func(s *engine.Stats) uint64 { return s.Learnt }},
 		{"effect_fails", "What was learnt and could not be stored.", func(s *engine.Stats) uint64 { return s.EffectFails }},

@@ -21,6 +21,7 @@ import (
 //   - world.go: the database's view → layout → fixed tables; flows whose dependencies changed go
 //   - upcall.go: a first packet → decision → effect.go, install.go, packet-out
 //   - hold.go: packets that wait for a neighbour or a device
+//   - lease.go: DHCP
 //   - device.go: what of the network is kept loaded
 //   - aging.go: learnt MACs without flows
 //   - term.go: updates and the target
@@ -53,6 +54,7 @@ type core struct {
 	holds     holds
 	devices   *devices
 	effects   *effects
+	leases    leases
 	conns     *conns
 	fragments fragments
 	aging     aging
@@ -74,7 +76,7 @@ func newCore(a *Agent) *core {
 		locals: newLocals(func(local uint16) { a.counts.departed.Add(a.queue.purge(local)) }), placer: offload.NewPlacer(a.tables, a.cfg.VPortShare), flows: newFlowTable(),
 		errors: newLimiter(errorRate, errorBurst), logged: newLimiter(logRate, logBurst),
 		warnings: newLimiter(warningRate, 1),
-		holds:    newHolds(), devices: newDevices(a.cfg.Store), low: 1,
+		holds:    newHolds(), leases: newLeases(), devices: newDevices(a.cfg.Store), low: 1,
 		target: targetState{flows: map[p4rt.Key]p4rt.Entity{}, open: map[uint64]struct{}{}},
 	}
 	c.send = c.toWriter
@@ -188,6 +190,7 @@ func (c *core) tick() {
 	c.repair()
 	c.retry(now)
 	c.errors.sweep(now)
+	c.leases.rate.sweep(now)
 	c.logged.sweep(now)
 	c.warnings.sweep(now)
 	c.age(now)

@@ -240,6 +240,9 @@ func (l *layout) place(p *part, v *view, id flow.VPortID, at place) error {
 			return err
 		}
 		p.add(stageUnderlay, l.t.LocalCopy(at.at, local))
+		if _, serves := v.dhcp[id]; serves {
+			p.add(stageUnderlay, l.t.DHCPPunted(local)...)
+		}
 		p.stages[stageUnderlay] = append(p.stages[stageUnderlay], l.t.PuntRate(local, v.puntRate))
 		p.add(stageLocation, l.t.Local(id.Dest(), at.at, local)...)
 		p.add(stagePort, l.t.PortMap(at.at, local)...)

@@ -96,6 +96,10 @@ func change(r *rand.Rand, v *view) map[subject]struct{} {
 				}
 				v.places[id] = at
 			}
+			delete(v.dhcp, id)
+			if r.IntN(2) == 0 {
+				v.dhcp[id] = struct{}{}
+			}
 			touched[vportSubject(id)] = struct{}{}
 			groups(id)
 		}
@@ -225,6 +229,35 @@ func TestMoveCostsOneDestination(t *testing.T) {
 	// Two locations (from vports, from tunnels), its replica, its punt rate, and port_map for untagged and priority-tagged frames.
 	if changed != 6 {
 		t.Errorf("%d updates, want 6", changed)
+	}
+}
+
+// TestDHCPCostsTwo: a vport that gets a DHCP resource gets an entry of each IP version, and loses them with it; one that lives elsewhere gets none.
+func TestDHCPCostsTwo(t *testing.T) {
+	l := newLayout(tables(t), newLocals(func(uint16) {}))
+	v := baseView()
+	v.edges["e2"] = Edge{ID: "e2", VTEPs: vtep(2)[:1], Tunnel: offload.VXLAN}
+	v.places[1], v.places[2] = place{edge: "e1", at: offload.Attachment{Port: 1}}, place{edge: "e2"}
+	l.rebuild(v, l.all(v))
+	for _, want := range []p4rt.Op{p4rt.Insert, p4rt.Delete} {
+		for _, id := range []flow.VPortID{1, 2} {
+			if want == p4rt.Insert {
+				v.dhcp[id] = struct{}{}
+			} else {
+				delete(v.dhcp, id)
+			}
+		}
+		stages, _ := l.rebuild(v, map[subject]struct{}{vportSubject(1): {}, vportSubject(2): {}})
+		n := 0
+		for _, u := range slices.Concat(stages...) {
+			n++
+			if e, ok := u.Entity.(*p4rt.Entry); !ok || e.Table.Name != "ingress.punt_class" || u.Op != want {
+				t.Errorf("%v %v", u.Op, u.Entity)
+			}
+		}
+		if n != 2 {
+			t.Errorf("%d updates, want 2", n)
+		}
 	}
 }
 

@@ -27,6 +27,8 @@ type Stats struct {
 	Errors       uint64 `json:"errors"`         // ICMP errors sent
 	ErrorsUnsent uint64 `json:"errors_unsent"`  // ICMP errors over the rate
 	Unlogged     uint64 `json:"unlogged"`       // decisions that a rule wanted logged, over the rate
+	DHCP         uint64 `json:"dhcp"`           // DHCP answers sent
+	DHCPDrops    uint64 `json:"dhcp_drops"`     // DHCP messages that came to nothing: too many at once, or the database refused
 	Learnt       uint64 `json:"learnt"`         // MACs and neighbours that went to the database
 	EffectFails  uint64 `json:"effect_fails"`   // what could not be stored: too much at once, or the database refused
 	Aged         uint64 `json:"aged"`           // learnt MACs forgotten
@@ -60,6 +62,8 @@ type counts struct {
 	errors       atomic.Uint64
 	errorsUnsent atomic.Uint64
 	unlogged     atomic.Uint64
+	dhcp         atomic.Uint64
+	dhcpDrops    atomic.Uint64
 	learnt       atomic.Uint64
 	effectFails  atomic.Uint64
 	aged         atomic.Uint64
@@ -93,6 +97,8 @@ func (a *Agent) Stats() Stats {
 		Errors:       c.errors.Load(),
 		ErrorsUnsent: c.errorsUnsent.Load(),
 		Unlogged:     c.unlogged.Load(),
+		DHCP:         c.dhcp.Load(),
+		DHCPDrops:    c.dhcpDrops.Load(),
 		Learnt:       c.learnt.Load(),
 		EffectFails:  c.effectFails.Load(),
 		Aged:         c.aged.Load(),

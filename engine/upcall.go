@@ -10,6 +10,7 @@ import (
 // upcall decides what becomes of a packet that no entry matched, or that a guard or class punted.
 //
 //	   conn.go: or for what the database says of its connection
+//	   lease.go: DHCP goes its own way
 //	1. simulate; once more if the destination turns out to be nowhere (E14). What needs a device that is not loaded waits for it, and nothing else happens
 //	2. effects go to the database; what the virtual network sends of itself leaves by packet-out
 //	3. install: place the megaflow, send its updates in stages
@@ -29,7 +30,7 @@ func (c *core) upcall(f *packet.Frame, ingress flow.VPortID, local uint16, reaso
 	if res.Track.Ports && c.fragments.lend(f, ingress, c.now()) {
 		c.sim.Simulate(c.snap, f, ingress, c.now(), res)
 	}
-	if c.load(res.Effects, f.Data, ingress, local) || c.track(res, f, ingress, local) {
+	if c.load(res.Effects, f.Data, ingress, local) || c.lease(res, f.Data, ingress, local) || c.track(res, f, ingress, local) {
 		return
 	}
 	c.logRules(res, f, ingress)
@@ -72,14 +73,21 @@ func installs(res *sim.Result, reason flow.Reason) bool {
 
 // originate sends what the virtual network sends of itself because of a packet from ingress.
 func (c *core) originate(res *sim.Result, ingress flow.VPortID) {
-	for i := range res.Originated {
-		o := &res.Originated[i]
+	c.sendOriginated(res.Originated, ingress)
+}
+
+func (c *core) sendOriginated(originated []sim.Originated, ingress flow.VPortID) {
+	for i := range originated {
+		o := &originated[i]
 		if o.Kind == sim.OriginError {
 			if !c.errors.allow(ingress, c.now()) {
 				c.a.counts.errorsUnsent.Add(1)
 				continue
 			}
 			c.a.counts.errors.Add(1)
+		}
+		if o.Kind == sim.OriginDHCP {
+			c.a.counts.dhcp.Add(1)
 		}
 		var f packet.Frame
 		if packet.Parse(o.Frame, &f) == nil {

@@ -55,6 +55,10 @@ func (c *core) everything(v *state.View, touched map[subject]struct{}) {
 	for b := range v.Bindings.All() {
 		c.settleAt(b)
 	}
+	clear(c.view.dhcp)
+	for p := range c.snap.VPorts() {
+		c.serveDHCP(p.ID)
+	}
 	clear(c.view.groups)
 	for b := range c.snap.Bridges() {
 		c.members(b)
@@ -75,6 +79,10 @@ func (c *core) changed(v *state.View, deps []topology.Dep, touched map[subject]s
 			c.bound(v, flow.VPortID(d.A), touched)
 		case topology.DepGroup, topology.DepDevice:
 			c.regroup(topology.DeviceID(d.A), touched)
+		case topology.DepVPort:
+			if c.serveDHCP(flow.VPortID(d.A)) {
+				touched[vportSubject(flow.VPortID(d.A))] = struct{}{}
+			}
 		case topology.DepFDB:
 			c.aging.observe(c, topology.DeviceID(d.A), d.MAC())
 		}

@@ -49,6 +49,23 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
+// TestNetworks: every network here is valid.
+func TestNetworks(t *testing.T) {
+	files, err := filepath.Glob("*.yaml")
+	if err != nil || len(files) < 2 {
+		t.Fatalf("%q, %v", files, err)
+	}
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := topology.Load(file, b); err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+}
+
 // TestDocument: the example of docs/lab.md is examples/bridge.txtar.
 func TestDocument(t *testing.T) {
 	doc, err := os.ReadFile("../docs/lab.md")

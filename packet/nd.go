@@ -22,6 +22,7 @@ const (
 	optTargetLink = 2
 	optPrefix     = 3
 	optMTU        = 5
+	optRDNSS      = 25 // RFC 8106
 )
 
 const ndHopLimit = 255
@@ -192,6 +193,9 @@ type RA struct {
 	MTU      uint32     // 0: no option
 	Prefixes []netip.Prefix
 	Valid    uint32 // lifetime of the prefixes, seconds, both valid and preferred
+	Managed  bool   // addresses are had by DHCPv6; then no prefix is for autonomous configuration
+	Other    bool   // the rest is had by DHCPv6
+	DNS      []netip.Addr
 }
 
 // Flags of a prefix option: on-link, autonomous configuration. Only a /64 is for autonomous configuration (RFC 4862 section 5.5.3).
@@ -199,6 +203,16 @@ const (
 	prefixOnLink     = 0x80
 	prefixAutonomous = 0x40
 )
+
+func (r *RA) flags() (f byte) {
+	if r.Managed {
+		f |= 0x80
+	}
+	if r.Other {
+		f |= 0x40
+	}
+	return f
+}
 
 // AppendRA appends a frame with the advertisement.
 func AppendRA(b []byte, r *RA) []byte {
@@ -212,10 +226,13 @@ func AppendRA(b []byte, r *RA) []byte {
 	if r.MTU != 0 {
 		n += 8
 	}
+	if len(r.DNS) > 0 {
+		n += 8 + 16*len(r.DNS)
+	}
 	b = appendEthernet(b, dst, r.SrcMAC, EtherTypeIPv6)
 	b = h.append(b, n)
 	at := len(b)
-	b = append(b, ICMPv6RouterAdv, 0, 0, 0, DefaultTTL, 0, byte(r.Lifetime>>8), byte(r.Lifetime), 0, 0, 0, 0, 0, 0, 0, 0)
+	b = append(b, ICMPv6RouterAdv, 0, 0, 0, DefaultTTL, r.flags(), byte(r.Lifetime>>8), byte(r.Lifetime), 0, 0, 0, 0, 0, 0, 0, 0)
 	b = append(b, optSourceLink, 1)
 	b = append(b, r.SrcMAC[:]...)
 	if r.MTU != 0 {
@@ -224,7 +241,7 @@ func AppendRA(b []byte, r *RA) []byte {
 	}
 	for _, p := range r.Prefixes {
 		flags := byte(prefixOnLink)
-		if p.Bits() == 64 {
+		if p.Bits() == 64 && !r.Managed {
 			flags |= prefixAutonomous
 		}
 		b = append(b, optPrefix, 4, byte(p.Bits()), flags)
@@ -233,6 +250,13 @@ func AppendRA(b []byte, r *RA) []byte {
 		a := p.Masked().Addr().As16()
 		b = append(b, 0, 0, 0, 0)
 		b = append(b, a[:]...)
+	}
+	if len(r.DNS) > 0 {
+		b = append(b, optRDNSS, byte(1+2*len(r.DNS)), 0, 0)
+		b = binary.BigEndian.AppendUint32(b, 3*600) // of three times the longest interval between unsolicited ones (RFC 8106 section 5.1)
+		for _, a := range r.DNS {
+			b = append(b, a.AsSlice()...)
+		}
 	}
 	binary.BigEndian.PutUint16(b[at+2:], PseudoSum(h.src, h.dst, ProtoICMPv6, n).Add(b[at:]).Fold())
 	return b

@@ -130,6 +130,8 @@ func (s *Simulator) routerND(p *topology.VPort, h *hop) {
 			return
 		}
 		s.drop(h, DropUnsolicited, false)
+	case q.Type == packet.ICMPv6RouterSol && p.Advertise.Mode != "":
+		s.advertise(p, h, &q)
 	default:
 		s.drop(h, DropNotOurAddress, false)
 	}

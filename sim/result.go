@@ -41,7 +41,7 @@ const (
 	Forward    Verdict = iota + 1 // to a vport or group
 	Drop                          // see DropReason
 	Consumed                      // answered or taken in by a device
-	Incomplete                    // a neighbour must be asked, or a device loaded, first: hold the packet, see AskNeighbour and Load
+	Incomplete                    // a neighbour must be asked, a device loaded, or a lease read, first: hold the packet, see AskNeighbour, Load and ReadLease
 )
 
 // String returns the verdict's name.
@@ -101,6 +101,9 @@ const (
 	DropFiltered                 // a rule, or the end of a chain (F1)
 	DropNAT                      // a translation that can't be made: no more are possible, or of several copies
 	DropChainLoop                // chains that jump in a loop: never written, so a fault
+	DropSpoofed                  // DHCP: the message names another hardware address than its source
+	DropOtherServer              // DHCP: it is for another server
+	DropNoLease                  // DHCP: no address is left for the host
 	DropUnreachable              // the destination is bound nowhere (E14), or the neighbour does not answer (R4): see Lost
 )
 
@@ -109,7 +112,8 @@ func (d DropReason) String() string {
 	names := [...]string{
 		"none", "no such vport", "port down", "unlinked port", "too many devices", "invalid source mac", "same port", "unknown mac", "no members",
 		"not our mac", "multicast", "not ip", "malformed", "not our address", "unsolicited", "local address", "unforwardable address", "no route",
-		"reject route", "blackhole", "ttl expired", "too big", "no neighbour", "no address", "filtered", "no translation", "chain loop", "unreachable",
+		"reject route", "blackhole", "ttl expired", "too big", "no neighbour", "no address", "filtered", "no translation", "chain loop",
+		"spoofed dhcp", "other dhcp server", "no lease left", "unreachable",
 	}
 	if int(d) < len(names) {
 		return names[d]
@@ -128,6 +132,11 @@ const (
 	AskNeighbour                               // router port Port: Addr is wanted; the request is among Originated, unless it was Asked already
 	Load                                       // Device is not in the snapshot (E7): when it is, the packet is to be decided anew. Nothing else of the result counts
 	LogRule                                    // the rule with number Rule of chain Device decided about a packet that came by Port, and wants it logged
+	ReadLease                                  // DHCP resource Device: look up what the host MAC at vport Port has, and Addr, an unspecified address if it wants none; then SimulateLease. Nothing else of the result counts
+	OfferLease                                 // DHCP: keep Addr for the host until it answers. This and the next are to be stored before what was originated leaves; if that fails, decide anew
+	BindLease                                  // DHCP: Addr is the host's for the lease time
+	ReleaseLease                               // DHCP: the host gives Addr back
+	DeclineLease                               // DHCP: the host says that Addr is in use: nobody is to get it for a while
 	ConfirmNeighbour                           // router port Port: the station at MAC says that it still has Addr, as is known. An answer to a probe
 )
 
@@ -142,6 +151,7 @@ type Effect struct {
 	Solicited bool // LearnNeighbour: answers a question. If neither this nor Unasked, it contradicts an entry, whose MAC is to be probed first
 	Unasked   bool // LearnNeighbour: there is no entry in this snapshot. To be refused unless the database says that somebody asked
 	Asked     bool // AskNeighbour: the database says that it was asked; retry at intervals with Simulator.Ask
+	Search    bool // ReadLease: find a free address, if what the host has or wants is not to be had
 	Hold      bool // AskNeighbour: the packet itself waits, not one that was originated
 }
 
@@ -153,6 +163,7 @@ const (
 	OriginARP OriginKind = iota + 1 // ARP or ND, request or reply
 	OriginEcho
 	OriginError // ICMP error: rate limited
+	OriginDHCP
 )
 
 // Originated is one copy of a packet that the virtual network sends of itself, simulated from the port where it entered (E2).

@@ -21,7 +21,7 @@ const (
 // Simulator holds the memory that simulations use. One per goroutine; the zero value is ready.
 //
 // A packet's way through it:
-//  1. Simulate: the ingress vport and the source MAC
+//  1. Simulate: the ingress vport and the source MAC; DHCP is answered there → dhcp.go
 //  2. enter: a device receives a copy by a port → bridge.go, router.go
 //     filter.go: their chains, on the way in and out
 //  3. send: a device emits a copy through a port → deliver, or enter the peer's device
@@ -47,6 +47,7 @@ type Simulator struct {
 	ofrm    packet.Frame
 	current origin
 	lost    Lost
+	leases  Leases
 	flood   []floodStep
 	members []flow.VPortID
 	apart   []apart
@@ -104,6 +105,9 @@ func (s *Simulator) SimulateLost(snap *topology.Snapshot, f *packet.Frame, ingre
 		s.drop(&h, DropInvalidSource, false)
 	default:
 		res.Guards.KnownSource = true
+		if s.dhcp(p, &h) {
+			break
+		}
 		s.conns.zone = p.Device
 		s.conns.able = f.L3 != 0 && !f.IsND() && !isMulticast(&s.key)
 		s.walk(&h)
@@ -153,7 +157,7 @@ func isMulticast(k *flow.Key) bool {
 func (s *Simulator) end() {
 	s.snap, s.f, s.res, s.origin = nil, nil, nil, nil
 	s.ofrm = packet.Frame{}
-	s.current, s.lost = origin{}, Lost{}
+	s.current, s.lost, s.leases = origin{}, Lost{}, Leases{}
 	s.met.Key = nil
 }
 

@@ -227,6 +227,8 @@ func (s *Store) forgetLearnt(before, after *topology.Set, changed []topology.Ref
 		case topology.KindBridge:
 			t.deletePrefix(recordPrefix(id, recordFDB))
 			t.deletePrefix(recordPrefix(id, recordARP))
+		case topology.KindDHCP:
+			t.deletePrefix(leasePrefix(id))
 		case topology.KindVPort:
 			t.deletePrefix(neighPrefix(deviceOf(before, o), flow.VPortID(o.Status.ID)))
 			for _, e := range s.learnt.behind(flow.VPortID(o.Status.ID)) {

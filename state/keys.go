@@ -24,7 +24,7 @@ import (
 // Derived from /weft/conf, in the transaction that changes it (compile.go): all about a device under one prefix, by ids, for those who need no more
 // than some devices (E7).
 //
-//	/weft/dev/<device>/self                   the bridge or router, JSON
+//	/weft/dev/<device>/self                   the bridge or router, JSON; also a DHCP resource
 //	/weft/dev/<device>/port/<vport>           its vport, with the peer resolved, JSON
 //	/weft/dev/<device>/bind/<vport>           where the vport lives, JSON
 //	/weft/iface/<edge>/<interface>/<vlan>     the same by place; names are escaped as in a URL path
@@ -40,6 +40,12 @@ import (
 //
 //	/weft/st/ct/<key>                         connection under the key of its first direction; under that of the other, the first key
 //	/weft/inbox/<run>/<key>                   a connection of which the process that calls itself <run> is to look again
+//
+// DHCP leases (D1), each pair under an etcd lease of its own, so that both go when it lapses; nobody watches them:
+//
+//	/weft/dhcp/<resource>/addr/<addr>                  who has an address, binary
+//	/weft/dhcp/<resource>/port/<vport>/<4|6>/<mac>     what a client has, binary
+//	/weft/dhcp/<resource>/port/<vport>/<4|6>/<addr>!   an address that a client of the vport declined, binary
 const (
 	confPrefix   = "/weft/conf/"
 	fabricPrefix = confPrefix + "fabric/"
@@ -50,6 +56,7 @@ const (
 	metaPrefix   = "/weft/meta/"
 	connPrefix   = "/weft/st/ct/"
 	inboxPrefix  = "/weft/inbox/"
+	dhcpPrefix   = "/weft/dhcp/"
 
 	generationKey = metaPrefix + "conf"
 	idsKey        = metaPrefix + "ids"

@@ -144,13 +144,16 @@ func (l *loader) approach(next map[topology.DeviceID]struct{}) {
 	}
 }
 
-// surroundings returns the hosted devices and those at most prefetchLinks links away. A link between two bridges counts for nothing: a flood domain is
-// loaded whole, since its sets of vports are (E10).
+// surroundings returns the hosted devices, the DHCP resources of their vports, and the devices at most prefetchLinks links away. A link between two
+// bridges counts for nothing: a flood domain is loaded whole, since its sets of vports are (E10).
 func (l *loader) surroundings(topo *topology.Snapshot) map[topology.DeviceID]struct{} {
 	seen := map[topology.DeviceID]struct{}{}
 	var queue, next []topology.DeviceID
 	for _, id := range l.hosts {
 		queue = append(queue, id)
+		for _, d := range topo.DHCPs(id) {
+			seen[d] = struct{}{}
+		}
 	}
 	for distance := 0; distance <= prefetchLinks; distance++ {
 		for i := 0; i < len(queue); i++ {

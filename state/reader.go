@@ -211,7 +211,7 @@ func (m *batch) addRecord(e Event) error {
 	return nil
 }
 
-// putRecord takes a device or a port of one.
+// putRecord takes a device, a port of one, or a DHCP resource.
 func (m *batch) putRecord(k deviceKey, e Event) error {
 	o := new(topology.Object)
 	if err := json.Unmarshal(e.Value, o); err != nil {

@@ -96,6 +96,9 @@ func (s *Snapshot) Ref(id DeviceID) (Ref, bool) {
 	if g := s.sets.get(uint32(id)); g != nil {
 		return g.ref, true
 	}
+	if d := s.DHCP(id); d != nil {
+		return d.ref, true
+	}
 	return Ref{}, false
 }
 

@@ -55,7 +55,8 @@ func (s *Snapshot) With(c Changes) (*Snapshot, []Dep) {
 	e := &edit{
 		s: &next, before: s, dirty: map[DeviceID]struct{}{}, groups: map[DeviceID]struct{}{}, changed: map[Dep]struct{}{},
 		vports: tableEdit[VPort]{target: &next.vports}, bridges: tableEdit[Bridge]{target: &next.bridges},
-		routers: tableEdit[Router]{target: &next.routers}, chains: tableEdit[Chain]{target: &next.chains}, sets: tableEdit[group]{target: &next.sets}, names: shardEdit[Ref, uint32]{target: &next.names},
+		routers: tableEdit[Router]{target: &next.routers}, chains: tableEdit[Chain]{target: &next.chains}, sets: tableEdit[group]{target: &next.sets},
+		dhcps: tableEdit[DHCP]{target: &next.dhcps}, names: shardEdit[Ref, uint32]{target: &next.names},
 		bound: shardEdit[Ref, bound]{target: &next.bound},
 	}
 	for _, id := range c.Forget {

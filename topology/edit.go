@@ -16,6 +16,7 @@ type edit struct {
 	routers tableEdit[Router]
 	chains  tableEdit[Chain]
 	sets    tableEdit[group]
+	dhcps   tableEdit[DHCP]
 	names   shardEdit[Ref, uint32]
 	bound   shardEdit[Ref, bound]
 	owns    bool                  // s.pending is a copy
@@ -66,13 +67,15 @@ func (e *edit) put(o *Object) {
 		e.putRouter(o, spec)
 	case *VPortSpec:
 		old := e.s.VPort(flow.VPortID(o.Status.ID))
-		if old != nil && old.ref == o.Ref() && reflect.DeepEqual(old.spec, spec) && reflect.DeepEqual(old.far, farEnd(o.Status.Peer)) {
+		if old != nil && old.ref == o.Ref() && reflect.DeepEqual(old.spec, spec) && reflect.DeepEqual(old.far, farEnd(o.Status.Peer)) && old.DHCP == dhcpIn(o, spec) {
 			return
 		}
 		e.putVPort(newVPort(o, spec, e.s.fabric))
 		e.names.set(o.Ref(), o.Status.ID)
 	case *BindingSpec:
 		e.putBinding(o.Ref(), bound{o.VPortRef(spec.VPort), *spec})
+	case *DHCPSpec:
+		e.putDHCP(o, spec)
 	}
 }
 

@@ -70,6 +70,8 @@ func (e *edit) dropRules(id DeviceID) bool {
 	case e.s.sets.get(uint32(id)) != nil:
 		e.sets.set(uint32(id), nil)
 		e.touchUsers(id)
+	case e.s.DHCP(id) != nil:
+		e.dhcps.set(uint32(id), nil) // no flow relies on one
 	default:
 		return false
 	}

@@ -28,11 +28,12 @@ const (
 	KindChain        Kind = "Chain"
 	KindAddressGroup Kind = "AddressGroup"
 	KindPortGroup    Kind = "PortGroup"
+	KindDHCP         Kind = "DHCP"
 )
 
 // Kinds returns all kinds, those that others refer to first.
 func Kinds() []Kind {
-	return []Kind{KindFabric, KindAddressGroup, KindPortGroup, KindChain, KindBridge, KindRouter, KindVPort, KindBinding}
+	return []Kind{KindFabric, KindAddressGroup, KindPortGroup, KindChain, KindDHCP, KindBridge, KindRouter, KindVPort, KindBinding}
 }
 
 // HasID reports whether objects of the kind have an id: what a packet's walk meets.
@@ -70,7 +71,7 @@ type Metadata struct {
 type Status struct {
 	ID   uint32            `json:"id,omitempty"`   // of one 24-bit space for all kinds (a bridge's is its group's, too); from a counter that never decreases
 	Peer *Peer             `json:"peer,omitempty"` // of a vport, in a resolved object: see Set.Resolved
-	Uses map[string]uint32 `json:"uses,omitempty"` // in a resolved object: ids of the chains, groups and ports that its filters and rules name, by Ref.String
+	Uses map[string]uint32 `json:"uses,omitempty"` // in a resolved object: ids of the chains, groups, ports and DHCP resources that it names, by Ref.String
 }
 
 // Peer is the other end of a vport's link, as far as this end must know it when the other device is not loaded (E7).
@@ -141,6 +142,8 @@ type VPortSpec struct {
 	MTU        uint16         `json:"mtu,omitempty"`        // bytes of IP packet; 0: what the fabric leaves
 	AdminDown  bool           `json:"adminDown,omitempty"`  // the port takes and gives no packet; default: false
 	Filters    FilterSpec     `json:"filters,omitzero"`
+	Advertise  AdvertiseSpec  `json:"advertise,omitzero"`
+	DHCP       string         `json:"dhcp,omitempty"` // the DHCP resource that answers hosts at an exterior port: NAME or TENANT/NAME; none: DHCP is ordinary traffic (D1)
 }
 
 // IsExterior reports whether the port has no peer.
@@ -185,6 +188,8 @@ func newSpec(k Kind) Spec {
 		return new(AddressGroupSpec)
 	case KindPortGroup:
 		return new(PortGroupSpec)
+	case KindDHCP:
+		return new(DHCPSpec)
 	}
 	return nil
 }
@@ -202,6 +207,9 @@ func (o *Object) Ref() Ref { return Ref{o.Kind, o.Tenant(), o.Metadata.Name} }
 
 // VPortRef returns what a field of this object that names a vport refers to: NAME in the same tenant, or TENANT/NAME.
 func (o *Object) VPortRef(s string) Ref { return o.refTo(KindVPort, s) }
+
+// DHCPRef is the same for a DHCP resource.
+func (o *Object) DHCPRef(s string) Ref { return o.refTo(KindDHCP, s) }
 
 // refTo is VPortRef for any kind.
 func (o *Object) refTo(k Kind, s string) Ref {

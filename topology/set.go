@@ -296,6 +296,8 @@ func (v *validator) spec(o *Object) {
 		v.vport(o, s)
 	case *BindingSpec:
 		v.binding(o, s)
+	case *DHCPSpec:
+		v.dhcp(o, s)
 	}
 }
 

@@ -80,7 +80,7 @@ func usesOf(o *Object) []Ref {
 	return append(r, namesOf(o)...)
 }
 
-// namesOf returns the chains, groups and ports that an object's filters and rules name.
+// namesOf returns the chains, groups and ports that an object's filters and rules name, and a vport's DHCP resource.
 func namesOf(o *Object) []Ref {
 	var r []Ref
 	if f := filtersOf(o.Spec); f != nil {
@@ -89,6 +89,10 @@ func namesOf(o *Object) []Ref {
 		}
 	}
 	switch s := o.Spec.(type) {
+	case *VPortSpec:
+		if s.DHCP != "" {
+			r = append(r, o.DHCPRef(s.DHCP))
+		}
 	case *ChainSpec:
 		for i := range s.Rules {
 			for _, m := range []*MatchSpec{&s.Rules[i].Match, &s.Rules[i].Not} {

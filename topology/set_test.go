@@ -33,11 +33,16 @@ func draw(rng *rand.Rand) *Object {
 		o.Metadata.Name = fmt.Sprintf("n%d", rng.IntN(2))
 	case 3, 4:
 		o.Kind, o.Spec = KindBinding, &BindingSpec{VPort: port(), Edge: "e", Interface: fmt.Sprintf("i%d", rng.IntN(3)), VLAN: uint16(rng.IntN(2))}
+	case 5:
+		o.Kind, o.Spec = KindDHCP, &DHCPSpec{DNS: []netip.Addr{netip.AddrFrom4([4]byte{10, 0, 0, 53})}}
 	default:
 		o.Kind, o.Metadata.Name = KindVPort, port()
 		s := &VPortSpec{Device: fmt.Sprintf("%s/n%d", []string{"bridge", "bridge", "router"}[rng.IntN(3)], rng.IntN(4))}
 		if rng.IntN(2) == 0 {
 			s.Peer = fmt.Sprintf("n%d", o.Metadata.Name[1]-'0'^1) // 0–1, 2–3 …
+		}
+		if rng.IntN(4) == 0 {
+			s.DHCP = fmt.Sprintf("n%d", rng.IntN(4))
 		}
 		if rng.IntN(3) == 0 {
 			s.Addresses = []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(1 + rng.IntN(4))}), 24)}

@@ -20,6 +20,7 @@ type Snapshot struct {
 	routers table[Router]
 	chains  table[Chain]
 	sets    table[group]
+	dhcps   table[DHCP]
 	learned table[learned]    // by bridge
 	neigh   table[neighbours] // by router port
 	names   shardMap[Ref, uint32]
@@ -111,16 +112,15 @@ func (s *Snapshot) MissingGroup(d flow.Dest) []DeviceID {
 // Linked returns the devices at the other ends of a device's links, loaded or not: those that share its flood domain, and others. The chains of a device
 // and of its ports, and what a chain names, go with the former. There may be repetitions.
 func (s *Snapshot) Linked(id DeviceID) (domain, others []DeviceID) {
-	var ports []flow.VPortID
 	kind := DeviceRouter
 	if b := s.Bridge(id); b != nil {
-		ports, kind, domain = b.Ports, DeviceBridge, b.Filters.ids()
+		kind, domain = DeviceBridge, b.Filters.ids()
 	} else if r := s.Router(id); r != nil {
-		ports, domain = r.Ports, r.Filters.ids()
+		domain = r.Filters.ids()
 	} else if c := s.Chain(id); c != nil {
 		return c.Used, nil
 	}
-	for _, p := range ports {
+	for _, p := range s.ports(id) {
 		v := s.VPort(p)
 		if v == nil {
 			continue
@@ -135,6 +135,17 @@ func (s *Snapshot) Linked(id DeviceID) (domain, others []DeviceID) {
 		}
 	}
 	return domain, others
+}
+
+// ports returns the ports of a device.
+func (s *Snapshot) ports(id DeviceID) []flow.VPortID {
+	if b := s.Bridge(id); b != nil {
+		return b.Ports
+	}
+	if r := s.Router(id); r != nil {
+		return r.Ports
+	}
+	return nil
 }
 
 // Far returns the other end of a port's link, nil if there is none. Of one that is not loaded, it has what the port's object says of its peer.

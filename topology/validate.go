@@ -162,6 +162,8 @@ func (v *validator) vport(o *Object, s *VPortSpec) {
 	if s.SingleHost {
 		v.singleHost(o, s, dev)
 	}
+	v.vportDHCP(o, s)
+	v.advertise(o, s, dev)
 	least := uint16(minMTU4)
 	for i, a := range s.Addresses {
 		field := fmt.Sprintf("spec.addresses[%d]", i)

@@ -31,8 +31,10 @@ type VPort struct {
 	MAC       packet.MAC // router port: its own; bridge port: the host's, may be unset
 	LinkLocal netip.Addr // router port: IPv6 link-local address by its MAC
 	Addrs     []netip.Prefix
-	Hosts     []netip.Addr // single-host port: its host's (R5); Addrs are then the gateway's
-	MTU       uint16       // bytes of IP packet
+	Hosts     []netip.Addr  // single-host port: its host's (R5); Addrs are then the gateway's
+	MTU       uint16        // bytes of IP packet
+	Advertise AdvertiseSpec // router port
+	DHCP      DeviceID      // the DHCP resource of an exterior port; 0: none
 	AdminDown bool
 	Exterior  bool
 	Filters   Filters
@@ -108,7 +110,7 @@ func (f fabric) vportMTU() uint16 {
 func newVPort(o *Object, s *VPortSpec, f fabric) *VPort {
 	p := &VPort{
 		ref: o.Ref(), ID: flow.VPortID(o.Status.ID), Name: o.Metadata.Name, Tenant: o.Tenant(), MAC: s.MAC, Addrs: s.ownAddresses(), Hosts: s.hosts(),
-		MTU: s.MTU, AdminDown: s.AdminDown, Exterior: s.IsExterior(), Filters: filtersIn(o), spec: s,
+		MTU: s.MTU, DHCP: dhcpIn(o, s), Advertise: s.Advertise, AdminDown: s.AdminDown, Exterior: s.IsExterior(), Filters: filtersIn(o), spec: s,
 	}
 	p.deviceRef, _ = o.DeviceRef()
 	if !p.Exterior {

@@ -318,6 +318,8 @@ func columns(kind topology.Kind, wide bool) []string {
 		head, more = []string{"ROUTES"}, []string{"ID"}
 	case topology.KindVPort:
 		head, more = []string{"DEVICE", "LINK", "ADDRESSES"}, []string{"MAC", "MTU", "ID"}
+	case topology.KindDHCP:
+		head, more = []string{"SUBNETS", "RESERVED", "LEASE"}, []string{"DNS", "DOMAIN", "ID"}
 	case topology.KindBinding:
 		head = []string{"VPORT", "EDGE", "INTERFACE", "VLAN"}
 	}
@@ -372,6 +374,9 @@ func cells(o *topology.Object, places map[topology.Ref]string, wide bool) []stri
 			addrs[i] = a.String()
 		}
 		row, more = []string{s.Device, or(link), or(addressText(addrs, wide))}, []string{or(mac), number(s.MTU), id}
+	case *topology.DHCPSpec:
+		row, more = dhcpCells(s, wide)
+		more = append(more, id)
 	case *topology.BindingSpec:
 		row = []string{s.VPort, s.Edge, s.Interface, number(s.VLAN)}
 	}

@@ -121,7 +121,7 @@ func verdict(snap *topology.Snapshot, o sim.Outcome) string {
 			text += ", and the sender is told"
 		}
 	case sim.Incomplete:
-		text += ": the packet waits for a neighbour's answer"
+		text += ": the packet waits for what is asked or looked up first"
 	}
 	return text
 }
@@ -156,6 +156,8 @@ func effect(snap *topology.Snapshot, e sim.Effect) string {
 		return fmt.Sprintf("router port %s learns that %v is at %v", portName(snap, e.Port), e.Addr, e.MAC)
 	case sim.ConfirmNeighbour:
 		return fmt.Sprintf("router port %s hears again that %v is at %v", portName(snap, e.Port), e.Addr, e.MAC)
+	case sim.ReadLease:
+		return fmt.Sprintf("%s looks up what it has leased to %v at %s", deviceName(snap, e.Device), e.MAC, portName(snap, e.Port))
 	case sim.AskNeighbour:
 		return fmt.Sprintf("router port %s asks who has %v", portName(snap, e.Port), e.Addr)
 	}
@@ -177,6 +179,8 @@ func originated(snap *topology.Snapshot, o sim.Originated) string {
 		}
 	case sim.OriginEcho:
 		what = "echo reply"
+	case sim.OriginDHCP:
+		what = "DHCP"
 	case sim.OriginError:
 		what = "ICMP error"
 		if f.IsICMP() {
@@ -200,6 +204,9 @@ func deviceName(snap *topology.Snapshot, id topology.DeviceID) string {
 	}
 	if r := snap.Router(id); r != nil {
 		return "router " + r.Tenant + "/" + r.Name
+	}
+	if d := snap.DHCP(id); d != nil {
+		return d.String()
 	}
 	return fmt.Sprintf("device %d", id)
 }

@@ -87,6 +87,9 @@ func describe(o *topology.Object) string {
 		return fmt.Sprintf("%d routes", len(s.Routes))
 	case *topology.VPortSpec:
 		return describeVPort(s)
+	case *topology.DHCPSpec:
+		row, _ := dhcpCells(s, true)
+		return row[0] + ", " + row[1] + " reserved, leases of " + row[2]
 	case *topology.BindingSpec:
 		at := s.VPort + " at " + s.Edge + ", interface " + s.Interface
 		if s.VLAN != 0 {

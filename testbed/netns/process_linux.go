@@ -52,3 +52,8 @@ func (h *Host) ended(ctx context.Context, err error) error {
 
 // said joins what a program printed as its error into one line.
 func said(stderr []byte) string { return strings.Join(strings.Fields(string(stderr)), " ") }
+
+// Exec runs a program in the machine's namespace and returns what it printed, also if it failed. What it leaves in the background is the caller's to end.
+func (h *Host) Exec(ctx context.Context, name string, args ...string) (stdout, stderr []byte, err error) {
+	return h.output(ctx, name, args...)
+}

@@ -75,7 +75,8 @@ func (p *parser) checkLeg(leg Leg) {
 			}
 			_, ours := narrowed(s.Op, f)
 			_, has := s.Op.(ofFamily)
-			return ours && has
+			_, raw := s.Op.(Raw) // of any: the leg says which
+			return ours && (has || raw && leg.Family != Both)
 		})
 		if !busy {
 			p.fail(leg.Line, problem{text: "leg " + leg.Name + " sends nothing for " + f.String(), hint: "add such steps, or family= to the leg"})

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weft-sdn/weft/state"
+	"github.com/weft-sdn/weft/topology"
+)
+
+// leaseRow is what `weft leases` tells of an address.
+type leaseRow struct {
+	Resource string `json:"resource"` // DHCP resource, TENANT/NAME
+	Address  string `json:"address"`
+	Use      string `json:"use"` // offered, bound or declined
+	MAC      string `json:"mac"`
+	VPort    string `json:"vport"`    // where the host is, TENANT/NAME
+	Left     int64  `json:"left"`     // seconds until the address is free, unless the host renews it
+	Reserved bool   `json:"reserved"` // the address is kept for the host
+}
+
+func newLeases() *cobra.Command {
+	var db database
+	var in scope
+	var out output
+	cmd := &cobra.Command{
+		Use:   "leases [NAME]...",
+		Short: "Show the addresses that DHCP has leased",
+		Long: `Show the addresses that hosts have from DHCP resources, one a line: those of
+the resources that are named, or of all that the tenant has.
+
+  bound      a host has it
+  offered    it is kept for a host that has yet to take it
+  declined   a host found that another has it: nobody gets it for a while
+
+LEFT is the time until the address is free, unless the host renews it: somewhat
+more than the host itself counts on.`,
+		Example: `  weft leases --tenant acme
+  weft leases lan -o json
+
+  # Who has this address?
+  weft leases -A | grep 10.1.0.104`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return db.watching(cmd.Context(), func(store *state.Store) error {
+				rows, err := leaseRows(cmd, store, &in, args)
+				if err != nil {
+					return err
+				}
+				return printLeases(cmd.OutOrStdout(), rows, out.form)
+			})
+		},
+	}
+	out.flags(cmd, "table", "json", "yaml", "name")
+	in.flags(cmd)
+	db.flags(cmd)
+	return cmd
+}
+
+// leaseRows are the addresses in use of the resources that are named, or of all of the scope.
+func leaseRows(cmd *cobra.Command, store *state.Store, in *scope, names []string) ([]leaseRow, error) {
+	snap := store.View().Topology
+	var refs []topology.Ref
+	for _, name := range names {
+		tenant, rest, found := strings.Cut(name, "/")
+		if !found {
+			tenant, rest = in.name(), name
+		}
+		refs = append(refs, topology.Ref{Kind: topology.KindDHCP, Tenant: tenant, Name: rest})
+	}
+	if len(refs) == 0 {
+		objects, _, err := store.List(cmd.Context(), topology.KindDHCP, in.name())
+		if err != nil {
+			return nil, err
+		}
+		for _, o := range objects {
+			refs = append(refs, o.Ref())
+		}
+	}
+	rows := []leaseRow{}
+	for _, r := range refs {
+		id, ok := snap.ID(r)
+		d := snap.DHCP(topology.DeviceID(id))
+		if !ok || d == nil {
+			return nil, fmt.Errorf("%s: is not there", refName(r))
+		}
+		leases, err := store.Leases(cmd.Context(), d.ID)
+		if err != nil {
+			return nil, err
+		}
+		for _, l := range leases {
+			rows = append(rows, leaseRow{
+				Resource: d.Tenant + "/" + d.Name, Address: l.Addr.String(), Use: l.Use.String(), MAC: l.Client.MAC.String(),
+				VPort: portName(snap, l.Client.VPort), Left: int64(l.Left / time.Second), Reserved: d.Reserved(l.Addr),
+			})
+		}
+	}
+	return rows, nil
+}
+
+func printLeases(w io.Writer, rows []leaseRow, form string) error {
+	switch form {
+	case "json":
+		return printJSON(w, struct {
+			Items []leaseRow `json:"items"`
+		}{rows})
+	case "yaml":
+		return printYAML(w, rows)
+	case "name":
+		for _, r := range rows {
+			if _, err := fmt.Fprintln(w, r.Address); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	var cells [][]string
+	for _, r := range rows {
+		use := r.Use
+		if r.Reserved {
+			use += " (reserved)"
+		}
+		cells = append(cells, []string{r.Resource, r.Address, use, r.MAC, r.VPort, (time.Duration(r.Left) * time.Second).String()})
+	}
+	return table(w, []string{"RESOURCE", "ADDRESS", "USE", "MAC", "VPORT", "LEFT"}, cells)
+}
+
+// dhcpCells are the values of a DHCP resource for columns, and those of the wide form.
+func dhcpCells(s *topology.DHCPSpec, wide bool) (row, more []string) {
+	var subnets, dns []string
+	for _, n := range s.Subnets {
+		subnets = append(subnets, n.Prefix.String())
+	}
+	for _, a := range s.DNS {
+		dns = append(dns, a.String())
+	}
+	lease := time.Duration(s.LeaseTime) * time.Second
+	if lease == 0 {
+		lease = time.Hour
+	}
+	return []string{or(addressText(subnets, wide)), fmt.Sprint(len(s.Reservations)), lease.String()}, []string{or(strings.Join(dns, ",")), or(s.Domain)}
+}

@@ -1,0 +1,51 @@
+package topology
+
+import (
+	"fmt"
+	"net/netip"
+)
+
+// AdvertiseSpec is what a router port tells IPv6 hosts that ask for routers (RFC 4861): by itself it says nothing, so that no link is flooded.
+type AdvertiseSpec struct {
+	Mode     string         `json:"mode,omitempty"`     // how hosts get addresses: slaac (RFC 4862), stateless (the same, and the rest by DHCPv6), or dhcp; empty: no advertisements
+	Prefixes []netip.Prefix `json:"prefixes,omitempty"` // default: those of the port's addresses
+	DNS      []netip.Addr   `json:"dns,omitempty"`      // resolvers (RFC 8106)
+	Lifetime uint16         `json:"lifetime,omitempty"` // as default router, seconds; default 1800
+}
+
+// maxAdvertised keeps an advertisement within the least MTU of IPv6 links.
+const maxAdvertised = 16
+
+func (v *validator) advertise(o *Object, s *VPortSpec, dev *Object) {
+	a := &s.Advertise
+	switch a.Mode {
+	case "":
+		if len(a.Prefixes)+len(a.DNS) > 0 || a.Lifetime != 0 {
+			v.fail(o, "spec.advertise.mode", "", "is missing", "use slaac, stateless or dhcp")
+		}
+		return
+	case "slaac", "stateless", "dhcp":
+	default:
+		v.fail(o, "spec.advertise.mode", a.Mode, "is no mode", "use slaac, stateless or dhcp")
+	}
+	if dev.Kind != KindRouter {
+		v.fail(o, "spec.advertise", "", "is of a port of "+dev.Ref().String(), "advertise from ports of routers")
+	}
+	for i, p := range a.Prefixes {
+		field := fmt.Sprintf("spec.advertise.prefixes[%d]", i)
+		v.prefix(o, field, p)
+		if p.IsValid() && !p.Addr().Is6() {
+			v.fail(o, field, p.String(), "is IPv4", "use an IPv6 prefix")
+		}
+	}
+	for i, d := range a.DNS {
+		if !isHost(d) || !d.Is6() {
+			v.fail(o, fmt.Sprintf("spec.advertise.dns[%d]", i), addrText(d), "is not the IPv6 address of one host", "use one such as 2001:db8::53")
+		}
+	}
+	for name, n := range map[string]int{"prefixes": len(a.Prefixes), "dns": len(a.DNS)} {
+		if n > maxAdvertised {
+			v.fail(o, "spec.advertise."+name, fmt.Sprint(n), "are too many", fmt.Sprintf("use at most %d", maxAdvertised))
+		}
+	}
+}
