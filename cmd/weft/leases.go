@@ -39,8 +39,9 @@ the resources that are named, or of all that the tenant has.
 
 LEFT is the time until the address is free, unless the host renews it: somewhat
 more than the host itself counts on.`,
-		Example: `  weft leases --tenant acme
-  weft leases lan -o json
+		Example: `  weft apply -f examples/dhcp.yaml
+  weft leases --tenant office
+  weft leases lan --tenant office -o json
 
   # Who has this address?
   weft leases -A | grep 10.1.0.104`,
