@@ -47,7 +47,12 @@ type tracking struct {
 }
 
 func (t *tracking) begin(zone topology.DeviceID) {
-	*t = tracking{zone: zone, tuples: t.tuples[:0], keys: t.keys[:0]}
+	if t.looked {
+		t.conn, t.fresh = nil, conntrack.Conn{}
+	}
+	t.zone, t.last = zone, 0
+	t.able, t.looked, t.needed, t.related, t.reply = false, false, false, false, false
+	t.tuples, t.keys = t.tuples[:0], t.keys[:0]
 }
 
 // header is the header of a copy as it is now.

@@ -27,7 +27,11 @@ type Result struct {
 
 // reset empties the result and keeps its memory.
 func (r *Result) reset() {
-	*r = Result{Outcomes: r.Outcomes[:0], Deps: r.Deps[:0], Effects: r.Effects[:0], Originated: r.Originated[:0], arena: r.arena[:0], Trace: r.Trace}
+	r.Outcomes, r.Deps, r.Effects, r.Originated, r.arena = r.Outcomes[:0], r.Deps[:0], r.Effects[:0], r.Originated[:0], r.arena[:0]
+	r.Mask, r.Guards, r.Installable, r.NotInstallable = flow.Mask{}, flow.Guards{}, false, ""
+	if r.Track.Used || r.Track.Ports {
+		r.Track = Track{}
+	}
 	if r.Trace != nil {
 		r.Trace.Steps = r.Trace.Steps[:0]
 	}
