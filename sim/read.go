@@ -80,8 +80,8 @@ func (s *Simulator) dep(d topology.Dep) {
 		return
 	}
 	deps := s.res.Deps
-	for i := len(deps) - 1; i >= max(0, len(deps)-4); i-- {
-		if deps[i] == d {
+	for i := len(deps) - 1; i >= max(0, len(deps)-3); i-- {
+		if x := &deps[i]; x.A == d.A && *x == d { // most differ in A
 			return
 		}
 	}
