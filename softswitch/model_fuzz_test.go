@@ -2,8 +2,12 @@ package softswitch
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"os"
 	"slices"
+	"strconv"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
@@ -434,4 +438,42 @@ func TestModelMeetsEverything(t *testing.T) {
 			t.Errorf("%s never applies", s.name)
 		}
 	}
+}
+
+// TestModel runs FuzzModel's steps on random scripts: WEFT_MODEL_STEPS, each a Write of one update, right or spoilt, whose
+// answer and effect the model tells.
+func TestModel(t *testing.T) {
+	steps := 20_000
+	if s := os.Getenv("WEFT_MODEL_STEPS"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		steps = n
+	}
+	l := newLab(t)
+	l.primary()
+	target, err := l.server.newTarget(probeConfig(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rng := rand.New(rand.NewPCG(1, uint64(steps)))
+	begin := time.Now()
+	for done := 0; done < steps; {
+		script := make([]byte, 2000)
+		for i := range script {
+			script[i] = byte(rng.Uint32())
+		}
+		m := &model{lab: l, chooser: &chooser{script}, t: t, target: target, holds: map[string]*p4v1.Entity{}, entered: map[uint32]int64{}}
+		for len(m.script) > 0 {
+			m.step()
+			done++
+		}
+		m.check()
+		m.clear()
+		if t.Failed() {
+			t.Fatalf("in the script that ends at step %d", done)
+		}
+	}
+	t.Logf("%d steps in %v", steps, time.Since(begin).Round(time.Second))
 }
