@@ -40,3 +40,4 @@ bench-%: # FIGUREs of one folder: bench-sim, bench-state, bench-testbed (the eng
 fuzz: ## each fuzz target for a minute, then properties of decisions on many random networks
 	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep ^Fuzz); do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime 60s $$p || exit 1; done; done
 	WEFT_SOUNDNESS_CASES=1000000 WEFT_CASES=100000 $(GO) test -count=1 -timeout 3h -v -run 'Soundness|Dependencies|Equals' ./sim ./offload | grep -v '^=== '
+	WEFT_MODEL_STEPS=10000000 $(GO) test -count=1 -timeout 1h -v -run 'Model$$' ./softswitch | grep -v '^=== '
