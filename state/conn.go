@@ -175,19 +175,18 @@ func (m *batch) addTold(e Event) error {
 	return err
 }
 
-// SweepConns removes connections that no process owns any more: neither owner is among those that live, now and at the sweep before (seen). It returns
-// what is to be handed to the next sweep. It reads the whole table, page by page.
-func (s *Store) SweepConns(ctx context.Context, live map[int64]bool, seen map[conntrack.Key]int64) (map[conntrack.Key]int64, int, error) {
-	next, removed := map[conntrack.Key]int64{}, 0
+// Connections calls fn with every connection that is stored, page by page, until it returns an error. What changes meanwhile may be missing.
+func (s *Store) Connections(ctx context.Context, fn func(StoredConn) error) error {
 	const page = 512
 	for from := connPrefix; ; {
 		resp, err := s.client.Get(ctx, from, clientv3.WithRange(clientv3.GetPrefixRangeEnd(connPrefix)), clientv3.WithLimit(page))
 		if err != nil {
-			return seen, removed, fmt.Errorf("state: sweep connections: %w", err)
+			return fmt.Errorf("state: connections: %w", err)
 		}
 		for _, kv := range resp.Kvs {
 			k, err := conntrack.ParseKey([]byte(strings.TrimPrefix(string(kv.Key), connPrefix)))
 			if err != nil {
+				s.log.Warn("key in the database is not understood", "key", hex.EncodeToString(kv.Key), "err", err)
 				continue
 			}
 			if _, other, _ := forwardOf(k, kv.Value); other {
@@ -198,20 +197,35 @@ func (s *Store) SweepConns(ctx context.Context, live map[int64]bool, seen map[co
 				s.log.Warn("value in the database is not understood", "key", hex.EncodeToString(kv.Key), "err", err)
 				continue
 			}
-			if live[c.ForwardOwner] || live[c.ReturnOwner] {
-				continue
+			if err := fn(c); err != nil {
+				return err
 			}
-			if seen[k] != c.Revision {
-				next[k] = c.Revision
-				continue
-			}
+		}
+		if !resp.More {
+			return nil
+		}
+		from = string(resp.Kvs[len(resp.Kvs)-1].Key) + "\x00"
+	}
+}
+
+// SweepConns removes connections that no process owns any more: neither owner is among those that live, now and at the sweep before (seen). It returns
+// what is to be handed to the next sweep.
+func (s *Store) SweepConns(ctx context.Context, live map[int64]bool, seen map[conntrack.Key]int64) (map[conntrack.Key]int64, int, error) {
+	next, removed := map[conntrack.Key]int64{}, 0
+	err := s.Connections(ctx, func(c StoredConn) error {
+		switch {
+		case live[c.ForwardOwner] || live[c.ReturnOwner]:
+		case seen[c.Forward] != c.Revision:
+			next[c.Forward] = c.Revision
+		default:
 			if _, gone, err := s.DeleteConn(ctx, c, 0); err == nil && gone {
 				removed++
 			}
 		}
-		if !resp.More {
-			return next, removed, nil
-		}
-		from = string(resp.Kvs[len(resp.Kvs)-1].Key) + "\x00"
+		return nil
+	})
+	if err != nil {
+		return seen, removed, err
 	}
+	return next, removed, nil
 }
