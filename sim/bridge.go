@@ -99,6 +99,15 @@ func (s *Simulator) learnNeighbour(b *topology.Bridge, a netip.Addr, m packet.MA
 	}
 }
 
+// hearNeighbour is learnNeighbour from ARP and neighbour discovery: an answer or announcement, which nobody may have asked for, changes what is there and
+// creates nothing (R4).
+func (s *Simulator) hearNeighbour(b *topology.Bridge, a netip.Addr, m packet.MAC, asks bool) {
+	s.dep(topology.BridgeNeighbourDep(b.ID, a))
+	if _, known := b.Neighbour(a); known || asks {
+		s.learnNeighbour(b, a, m)
+	}
+}
+
 // suppress answers a request for an address that the bridge knows, out of the port that it came in by (B5). It reports whether that ended the walk.
 func (s *Simulator) suppress(b *topology.Bridge, p *topology.VPort, h *hop) bool {
 	switch {
@@ -116,7 +125,7 @@ func (s *Simulator) suppressARP(b *topology.Bridge, p *topology.VPort, h *hop) b
 	if err != nil {
 		return false
 	}
-	s.learnNeighbour(b, a.SenderIP, a.SenderMAC)
+	s.hearNeighbour(b, a.SenderIP, a.SenderMAC, a.Op == packet.ARPRequest && !a.Gratuitous())
 	if a.Op != packet.ARPRequest || a.Gratuitous() {
 		return false
 	}
@@ -139,9 +148,9 @@ func (s *Simulator) suppressND(b *topology.Bridge, p *topology.VPort, h *hop) bo
 	}
 	switch {
 	case q.Type == packet.ICMPv6NeighAdv && !q.LinkAddr.IsZero():
-		s.learnNeighbour(b, q.Target, q.LinkAddr)
+		s.hearNeighbour(b, q.Target, q.LinkAddr, false)
 	case q.Type != packet.ICMPv6NeighAdv && !q.LinkAddr.IsZero():
-		s.learnNeighbour(b, q.Src, q.LinkAddr)
+		s.hearNeighbour(b, q.Src, q.LinkAddr, true)
 	}
 	if q.Type != packet.ICMPv6NeighSol {
 		return false

@@ -69,13 +69,13 @@ func (s *Simulator) forward(r *topology.Router, p *topology.VPort, h *hop, to to
 	if !beside {
 		if s.f.TTL() <= h.ttlDec+1 {
 			s.notInstallable("TTL expired")
-			s.icmpError(r, p, h, packet.TTLExceeded, 0)
+			s.complain(r, p, h, route, packet.TTLExceeded, 0)
 			s.drop(h, DropTTL, false)
 			return
 		}
 		s.outlive(h.ttlDec + 1)
 	}
-	if s.filterOut(r.Filters, p, out, h) == refused || !s.fits(r, p, h, out.MTU) {
+	if s.filterOut(r.Filters, p, out, h) == refused || !s.fits(r, p, h, route, out.MTU) {
 		return
 	}
 	next := to.Via
@@ -113,20 +113,27 @@ func (s *Simulator) beside(p *topology.VPort, h *hop, to topology.Hop) bool {
 }
 
 // fits checks the packet's length against the MTU of the egress port (R3): a guard. What is too long goes its own way and is never installed.
-func (s *Simulator) fits(r *topology.Router, p *topology.VPort, h *hop, mtu uint16) bool {
+func (s *Simulator) fits(r *topology.Router, p *topology.VPort, h *hop, route *topology.Route, mtu uint16) bool {
 	s.limit(mtu)
 	switch {
 	case s.f.IPLen() <= int(mtu), h.fragment != 0 && h.fragment <= mtu:
 		return true
 	case s.f.DontFragment():
 		s.notInstallable("longer than the MTU")
-		s.icmpError(r, p, h, packet.TooBig, uint32(mtu))
+		s.complain(r, p, h, route, packet.TooBig, uint32(mtu))
 		s.drop(h, DropTooBig, false)
 		return false
 	}
 	s.notInstallable("fragmented in software")
 	h.fragment = mtu
 	return true
+}
+
+// complain originates an error about a packet that was to take a route, unless it is for all hosts of a link (RFC 1812 section 4.3.2.7).
+func (s *Simulator) complain(r *topology.Router, p *topology.VPort, h *hop, route *topology.Route, kind packet.ErrorKind, mtu uint32) {
+	if route.Via.IsValid() || !isSubnetBroadcast(route.Dst, s.header(h).Dst.Netip(s.key.EtherType)) {
+		s.icmpError(r, p, h, kind, mtu)
+	}
 }
 
 // isSubnetBroadcast reports whether a is the directed broadcast address of a connected IPv4 prefix, which is not forwarded (RFC 2644).

@@ -19,23 +19,32 @@ func (s *Simulator) spread(routes []topology.Route, k *flow.Key) *topology.Route
 		ports++
 	}
 	var best *topology.Route
-	var least, hash uint64
-	if ports > 1 {
+	switch {
+	case ports == 1 && s.carries(routes[0].Port):
+		best = &routes[0]
+	case ports > 1:
 		s.readAll() // the fragment class too: later fragments have no ports
-		hash = flowHash(k)
-	}
-	for i := range routes[:ports] {
-		r := &routes[i]
-		draw := uint64(0)
-		if ports > 1 {
-			draw = minusLog2(memberHash(hash, r))
-		}
-		if (best == nil || draw*uint64(best.Weight) < least*uint64(r.Weight)) && s.carries(r.Port) {
-			best, least = r, draw
+		hash := flowHash(k)
+		if best = rendezvous(routes[:ports], hash, nil); !s.carries(best.Port) {
+			best = rendezvous(routes[:ports], hash, s)
 		}
 	}
 	if best == nil && ports < len(routes) {
 		best = &routes[ports]
+	}
+	return best
+}
+
+// rendezvous returns the winner of a flow's draw among routes, all of them or, if s is given, those whose links are up; nil: there is none.
+func rendezvous(routes []topology.Route, hash uint64, s *Simulator) *topology.Route {
+	var best *topology.Route
+	var least uint64
+	for i := range routes {
+		r := &routes[i]
+		draw := minusLog2(memberHash(hash, r))
+		if (best == nil || draw*uint64(best.Weight) < least*uint64(r.Weight)) && (s == nil || s.carries(r.Port)) {
+			best, least = r, draw
+		}
 	}
 	return best
 }

@@ -24,6 +24,9 @@ type World struct {
 	next    uint32
 }
 
+// Objects returns the network as it is written. Read-only.
+func (w *World) Objects() []*topology.Object { return w.objects }
+
 func (w *World) add(kind topology.Kind, spec topology.Spec) *topology.Object {
 	w.next++
 	o := &topology.Object{

@@ -1,0 +1,491 @@
+package sim
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/packet"
+	"github.com/weft-sdn/weft/testbed/randnet"
+	"github.com/weft-sdn/weft/topology"
+)
+
+// model decides as Simulate does, from the network as it is written, with no table, cache, mask or trick: for each packet it reads all routes of a router,
+// one after the other. Where a router spreads flows, it tells all ways that they may go.
+type model struct {
+	w    *randnet.World
+	byID map[uint32]*topology.Object
+}
+
+// sent is a packet on its way.
+type sent struct {
+	in       flow.VPortID
+	from, to packet.MAC
+	src, dst netip.Addr
+	ttl      int
+	len      int
+	df       bool
+	proto    uint8
+	dport    uint16
+	hasPorts bool
+	devices  int
+}
+
+// end is what becomes of a packet. Comparable.
+type end struct {
+	verdict  Verdict
+	drop     DropReason
+	reject   bool
+	out      flow.VPortID
+	from, to packet.MAC
+	ttl      int
+}
+
+func dropped(why DropReason) []end  { return []end{{verdict: Drop, drop: why}} }
+func rejected(why DropReason) []end { return []end{{verdict: Drop, drop: why, reject: true}} }
+
+func newModel(w *randnet.World) *model {
+	m := &model{w: w, byID: map[uint32]*topology.Object{}}
+	for _, o := range w.Objects() {
+		m.byID[o.Status.ID] = o
+	}
+	return m
+}
+
+func (m *model) port(id flow.VPortID) *topology.VPortSpec {
+	return m.byID[uint32(id)].Spec.(*topology.VPortSpec)
+}
+
+// named returns a port by its name.
+func (m *model) named(name string) (flow.VPortID, *topology.VPortSpec) {
+	for id, o := range m.byID {
+		if s, ok := o.Spec.(*topology.VPortSpec); ok && o.Metadata.Name == name {
+			return flow.VPortID(id), s
+		}
+	}
+	return 0, nil
+}
+
+// device returns the device of a port.
+func (m *model) device(p *topology.VPortSpec) *topology.Object {
+	for _, o := range m.byID {
+		if p.Device == "bridge/"+o.Metadata.Name && o.Kind == topology.KindBridge || p.Device == "router/"+o.Metadata.Name && o.Kind == topology.KindRouter {
+			return o
+		}
+	}
+	return nil
+}
+
+// flooded is an end that is not the model's business: a bridge floods the packet.
+var flooded = []end{{}}
+
+// walk returns all ends that a packet may find.
+func (m *model) walk(s sent) []end {
+	p := m.port(s.in)
+	s.devices++
+	switch dev := m.device(p); {
+	case p.AdminDown:
+		return dropped(DropPortDown)
+	case s.devices > MaxDevices:
+		return dropped(DropTooFar)
+	case dev.Kind == topology.KindRouter:
+		return m.route(s, dev, p)
+	default:
+		return m.bridge(s, dev)
+	}
+}
+
+func (m *model) bridge(s sent, dev *topology.Object) []end {
+	if s.to.IsMulticast() {
+		return flooded
+	}
+	out, known := m.w.Snap.Bridge(topology.DeviceID(dev.Status.ID)).FDB(s.to)
+	switch {
+	case !known && dev.Spec.(*topology.BridgeSpec).UnknownUnicast == "drop":
+		return dropped(DropUnknownMAC)
+	case !known:
+		return flooded
+	case out == s.in:
+		return dropped(DropSamePort)
+	}
+	return m.send(s, out)
+}
+
+func (m *model) send(s sent, out flow.VPortID) []end {
+	p := m.port(out)
+	if p.AdminDown {
+		return dropped(DropPortDown)
+	}
+	if p.IsExterior() {
+		return []end{{verdict: Forward, out: out, from: s.from, to: s.to, ttl: s.ttl}}
+	}
+	s.in, _ = m.named(p.Peer)
+	return m.walk(s)
+}
+
+// way is a route as the model sees it.
+type way struct {
+	dst, src netip.Prefix // src invalid: all
+	via      netip.Addr
+	port     string
+	kind     string
+	origin   int // the least wins
+}
+
+func (x way) match(s sent) bool {
+	return x.dst.Addr().Is4() == s.dst.Is4() && x.dst.Contains(s.dst) && (!x.src.IsValid() || x.src.Contains(s.src))
+}
+
+func whole(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
+
+// ways are all routes that a router has of itself and by its spec.
+func (m *model) ways(dev *topology.Object) (all []way) {
+	for _, never := range []string{"127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "255.255.255.255/32", "::/127", "fe80::/10", "ff00::/8"} {
+		all = append(all, way{dst: netip.MustParsePrefix(never), kind: "unforwardable", origin: 9})
+	}
+	for _, o := range m.byID {
+		p, ok := o.Spec.(*topology.VPortSpec)
+		if !ok || p.Device != "router/"+dev.Metadata.Name {
+			continue
+		}
+		all = append(all, way{dst: whole(topology.LinkLocal(p.MAC)), kind: "local"})
+		for _, a := range p.Addresses {
+			connected := way{dst: a.Masked(), port: o.Metadata.Name, kind: "port", origin: 2}
+			own := a.Addr()
+			if p.SingleHost {
+				own = a.Masked().Addr().Next()
+				all = append(all, way{dst: whole(a.Addr()), port: o.Metadata.Name, kind: "port", origin: 2})
+				connected = way{dst: a.Masked(), kind: "nohost", origin: 2}
+			}
+			all = append(all, way{dst: whole(own), kind: "local"})
+			if !a.IsSingleIP() {
+				all = append(all, connected)
+			}
+		}
+	}
+	return append(all, specWays(dev.Spec.(*topology.RouterSpec).Routes)...)
+}
+
+func specWays(routes []topology.RouteSpec) (all []way) {
+	for _, r := range routes {
+		x := way{dst: r.Dst, via: r.Via, port: r.Port, kind: cmp.Or(r.Kind, "port"), origin: 1}
+		if r.Src.Bits() > 0 {
+			x.src = r.Src
+		}
+		all = append(all, x)
+	}
+	return all
+}
+
+// best returns the ways that a packet may go: of those that match, and whose links are up, the equally good ones. down: there is none because of links.
+func (m *model) best(all []way, s sent) (best []way, down bool) {
+	rank := func(a, b way) int {
+		bits := func(p netip.Prefix) int { return max(p.Bits(), 0) }
+		port := func(x way) int { return map[bool]int{true: 0, false: 1}[x.kind == "port"] }
+		return cmp.Or(b.dst.Bits()-a.dst.Bits(), bits(b.src)-bits(a.src), a.origin-b.origin, port(a)-port(b), cmp.Compare(order(a.kind), order(b.kind)))
+	}
+	for _, x := range all {
+		switch {
+		case !x.match(s):
+			continue
+		case x.kind == "port" && !m.up(x.port):
+			down = true
+			continue
+		}
+		switch {
+		case len(best) == 0 || rank(x, best[0]) < 0:
+			best = []way{x}
+		case rank(x, best[0]) == 0 && !slices.Contains(best, x):
+			best = append(best, x)
+		}
+	}
+	return best, down
+}
+
+// order is that of kinds among equal routes.
+func order(kind string) int {
+	return slices.Index([]string{"port", "reject", "blackhole", "local", "unforwardable", "nohost"}, kind)
+}
+
+func (m *model) up(name string) bool {
+	_, p := m.named(name)
+	if p.AdminDown {
+		return false
+	}
+	if p.IsExterior() {
+		return true
+	}
+	_, q := m.named(p.Peer)
+	return q != nil && !q.AdminDown
+}
+
+func (m *model) route(s sent, dev *topology.Object, p *topology.VPortSpec) []end {
+	switch {
+	case s.to.IsMulticast():
+		return dropped(DropMulticast)
+	case s.to != p.MAC:
+		return dropped(DropNotOurMAC)
+	case !s.dst.IsValid():
+		return dropped(DropNotIP)
+	}
+	own := m.ways(dev)
+	best, down := m.best(own, s)
+	if first := m.unlinked(own, s); first != "local" && first != "unforwardable" {
+		if by, decided := m.policies(s, dev); decided {
+			best = by
+		}
+	}
+	switch {
+	case len(best) == 0 && down:
+		return rejected(DropPortDown)
+	case len(best) == 0:
+		return rejected(DropNoRoute)
+	}
+	var ends []end
+	for _, x := range best {
+		ends = append(ends, m.follow(s, p, x)...)
+	}
+	return ends
+}
+
+// unlinked returns the kind of the best route, whatever links are down.
+func (m *model) unlinked(all []way, s sent) string {
+	always := make([]way, len(all))
+	for i, x := range all {
+		always[i] = x
+		if x.kind == "port" {
+			always[i].kind, always[i].port = "up", x.port
+		}
+	}
+	best, _ := m.best(always, s)
+	if len(best) == 0 {
+		return ""
+	}
+	return best[0].kind
+}
+
+// policies returns the ways that the first policy with a way gives a packet.
+func (m *model) policies(s sent, dev *topology.Object) ([]way, bool) {
+	spec := dev.Spec.(*topology.RouterSpec)
+	list := slices.Clone(spec.Policies)
+	slices.SortStableFunc(list, func(a, b topology.PolicySpec) int { return cmp.Compare(a.Priority, b.Priority) })
+	for _, p := range list {
+		if !m.meets(s, &p) {
+			continue
+		}
+		var ways []way
+		switch p.Action {
+		case "main":
+			return nil, false
+		case "table":
+			ways = specWays(spec.Tables[0].Routes)
+		case "reroute":
+			for _, n := range p.NextHops {
+				if n.Via.Is4() == s.dst.Is4() {
+					ways = append(ways, way{dst: everything(s.dst), via: n.Via, port: n.Port, kind: "port"})
+				}
+			}
+		default:
+			ways = []way{{dst: everything(s.dst), kind: map[string]string{"drop": "blackhole", "reject": "reject"}[p.Action]}}
+		}
+		if best, _ := m.best(ways, s); len(best) > 0 {
+			return best, true
+		}
+	}
+	return nil, false
+}
+
+func everything(a netip.Addr) netip.Prefix {
+	p, _ := a.Prefix(0)
+	return p
+}
+
+// meets reads the conditions that randnet draws, in a world without chains: no packet is marked.
+func (m *model) meets(s sent, p *topology.PolicySpec) bool {
+	for _, side := range []struct {
+		*topology.MatchSpec
+		want bool
+	}{{&p.Match, true}, {&p.Not, false}} {
+		in := func(list []topology.AddrSpec, a netip.Addr) bool {
+			return slices.ContainsFunc(list, func(x topology.AddrSpec) bool { return x.Contains(a) })
+		}
+		port := func(r topology.PortRange) bool { return s.hasPorts && r.First <= s.dport && s.dport <= r.Last }
+		for _, c := range []struct{ given, met bool }{
+			{len(side.Src) > 0, in(side.Src, s.src)},
+			{len(side.Dst) > 0, in(side.Dst, s.dst)},
+			{len(side.Protocols) > 0, slices.Contains(side.Protocols, topology.Protocol(s.proto))},
+			{len(side.DstPorts) > 0, slices.ContainsFunc(side.DstPorts, port)},
+			{len(side.Marks) > 0, slices.Contains(side.Marks, 0)},
+			{len(side.InPorts) > 0, slices.Contains(side.InPorts, m.byID[uint32(s.in)].Metadata.Name)},
+		} {
+			if c.given && c.met != side.want {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// follow takes a packet along a route.
+func (m *model) follow(s sent, p *topology.VPortSpec, x way) []end {
+	switch x.kind {
+	case "local":
+		return dropped(DropLocal) // no packet of these is a ping
+	case "unforwardable":
+		return dropped(DropUnforwardable)
+	case "reject":
+		return rejected(DropRejectRoute)
+	case "blackhole":
+		return dropped(DropBlackhole)
+	case "nohost":
+		return rejected(DropNoNeighbour)
+	}
+	out, q := m.named(x.port)
+	if !m.beside(s, p, q, x) {
+		if s.ttl <= 1 {
+			return dropped(DropTTL)
+		}
+		s.ttl--
+	}
+	if mtu := int(m.w.Snap.VPort(out).MTU); s.len > mtu {
+		if s.df || s.dst.Is6() {
+			return dropped(DropTooBig)
+		}
+		s.len = mtu
+	}
+	next := x.via
+	if !next.IsValid() {
+		next = s.dst
+		if last := lastOf(x.dst); x.dst.Addr().Is4() && x.dst.Bits() > 0 && x.dst.Bits() <= 30 && next == last {
+			return dropped(DropUnforwardable)
+		}
+	}
+	return m.hand(s, out, q, next)
+}
+
+// beside reports whether two ports have single hosts of one prefix, and the packet is for the one at q.
+func (m *model) beside(s sent, p, q *topology.VPortSpec, x way) bool {
+	if !p.SingleHost || !q.SingleHost || p == q || x.via.IsValid() {
+		return false
+	}
+	return slices.ContainsFunc(q.Addresses, func(a netip.Prefix) bool { return a.Addr() == s.dst }) &&
+		slices.ContainsFunc(p.Addresses, func(a netip.Prefix) bool { return a.Contains(s.dst) })
+}
+
+func lastOf(p netip.Prefix) netip.Addr {
+	b := p.Masked().Addr().AsSlice()
+	for i := p.Bits(); i < len(b)*8; i++ {
+		b[i/8] |= 0x80 >> (i % 8)
+	}
+	a, _ := netip.AddrFromSlice(b)
+	return a
+}
+
+// hand gives a packet to its next hop.
+func (m *model) hand(s sent, out flow.VPortID, q *topology.VPortSpec, next netip.Addr) []end {
+	var to packet.MAC
+	known := false
+	if !q.IsExterior() {
+		_, peer := m.named(q.Peer)
+		if dev := m.device(peer); dev.Kind == topology.KindRouter {
+			own := func(a netip.Prefix) bool { return a.Addr() == next }
+			if !slices.ContainsFunc(peer.Addresses, own) && next != topology.LinkLocal(peer.MAC) {
+				return rejected(DropNoNeighbour)
+			}
+			to, known = peer.MAC, true
+		} else {
+			to, known = m.w.Snap.Bridge(topology.DeviceID(dev.Status.ID)).Neighbour(next)
+		}
+	}
+	if !known {
+		mac, state := m.w.Snap.Neighbour(out, next)
+		if to = mac; state != topology.NeighbourOK {
+			return []end{{verdict: Incomplete}}
+		}
+	}
+	s.from, s.to = q.MAC, to
+	return m.send(s, out)
+}
+
+// TestModel: in random networks, Simulate does with random packets what the model does: verdict, reason, vport, MACs and TTL. Where flows are spread it does
+// one of the things that the model allows.
+func TestModel(t *testing.T) {
+	cases := envInt(t, "WEFT_CASES", 20_000)
+	seed := uint64(envInt(t, "WEFT_SOUNDNESS_SEED", 1))
+	var sim Simulator
+	var f packet.Frame
+	var r Result
+	seen := map[string]int{}
+	for n := 0; n < cases; n += 40 {
+		w := randnet.New(seed*5_000_011 + uint64(n))
+		if slices.ContainsFunc(w.Objects(), func(o *topology.Object) bool { return o.Kind == topology.KindChain }) {
+			continue
+		}
+		m := newModel(w)
+		for i := range 40 {
+			shot := w.Shot()
+			if err := packet.Parse(shot.Frame(nil), &f); err != nil {
+				t.Fatal(err)
+			}
+			s := sent{
+				in: shot.Key.Ingress, from: f.Src(), to: f.Dst(), ttl: int(f.TTL()), len: f.IPLen(), df: f.DontFragment(), proto: f.Proto, dport: f.DstPort,
+				hasPorts: f.Proto != 99 && f.Frag != packet.FragLater,
+			}
+			if f.L3 != 0 {
+				s.src, s.dst = f.SrcAddr(), f.DstAddr()
+			}
+			want := m.walk(s)
+			if slices.Contains(want, end{}) {
+				continue
+			}
+			sim.Simulate(w.Snap, &f, s.in, 0, &r)
+			o := r.Outcomes[0]
+			if r.Track.Ports { // a policy asks a fragment for ports
+				seen["fragment"]++
+				continue
+			}
+			got := end{verdict: o.Verdict, drop: o.Drop, reject: o.Reject}
+			if o.Verdict == Forward {
+				got.out, got.from, got.to, got.ttl = flow.VPortID(o.Dest), s.from, s.to, s.ttl-int(o.Rewrite.TTLDec)
+				if o.Rewrite.SetMACs {
+					got.from, got.to = o.Rewrite.SrcMAC, o.Rewrite.DstMAC
+				}
+			}
+			if !slices.Contains(want, got) || len(r.Outcomes) != 1 {
+				explain(t, w, &sim, shot)
+				t.Fatalf("seed %d world %d packet %d: %+v, want one of %+v", seed, n, i, got, want)
+			}
+			tallyModel(seen, m, s, want, got)
+		}
+	}
+	t.Log(seen)
+	for what, atLeast := range map[string]int{
+		"forward": 100, "routed": 100, "spread": 8, "incomplete": 20, "beside": 1, "drop no route": 20, "drop port down": 4, "drop reject route": 10, "drop blackhole": 10,
+		"drop local address": 10, "drop ttl expired": 10, "drop too big": 4, "drop no neighbour": 10, "drop not our mac": 20,
+	} {
+		if seen[what]*10_000 < atLeast*cases {
+			t.Errorf("too few packets were %s: %v", what, seen)
+		}
+	}
+}
+
+func tallyModel(seen map[string]int, m *model, s sent, want []end, got end) {
+	what := got.verdict.String()
+	if got.verdict == Drop {
+		what = fmt.Sprintf("drop %v", got.drop)
+	}
+	seen[what]++
+	if got.verdict == Forward && got.from != s.from {
+		count := func(what string, yes bool) {
+			if yes {
+				seen[what]++
+			}
+		}
+		count("routed", got.ttl < s.ttl)
+		count("beside", got.ttl == s.ttl)
+		count("spread", len(want) > 1)
+	}
+}
