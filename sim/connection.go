@@ -29,8 +29,8 @@ type Track struct {
 	New     conntrack.Conn
 	Quote   conntrack.Tuple // ICMP error: what the packet that it quotes is to have where the error leaves. Valid iff Quoted
 	Quoted  bool
-	Client  Client // of the first sticky pool on the way: with New, the member that it got is to be remembered. Valid iff Client.Pool is not 0
-	Ask     bool   // it is not known where the Client's last connection went: look for it. Nothing else of the result counts
+	Client  topology.PoolClient // of the first sticky pool on the way: with New, the member that it got is to be remembered. Valid iff Client.Pool is not 0
+	Ask     bool                // it is not known where the Client's last connection went: look for it. Nothing else of the result counts
 }
 
 // tracking is what a simulation knows of its packet's connection.

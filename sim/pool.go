@@ -2,7 +2,6 @@ package sim
 
 import (
 	"github.com/weft-sdn/weft/conntrack"
-	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/packet"
 	"github.com/weft-sdn/weft/topology"
 )
@@ -15,14 +14,7 @@ type Balance interface {
 	Load(pool topology.DeviceID, m topology.MemberKey) uint32
 	// Last returns the member that a client's last connection went to; stuck is false if none is remembered. known is false if that is not known: then it
 	// is to be looked for, and the packet simulated again.
-	Last(c Client) (m topology.MemberKey, stuck, known bool)
-}
-
-// Client is who asks a pool. Comparable.
-type Client struct {
-	Pool topology.DeviceID
-	Addr flow.Addr
-	V6   bool
+	Last(c topology.PoolClient) (m topology.MemberKey, stuck, known bool)
 }
 
 // stickyTries is how often a connection that could not be stored is given to the client's member all the same: another edge may just have chosen that.
@@ -79,10 +71,10 @@ func (s *Simulator) balance(rule *topology.ChainRule, in *topology.VPort, h *hop
 // not known: the walk is over.
 func (s *Simulator) stuck(p *topology.Pool, t *conntrack.Tuple, h *hop) (m *topology.Member, known bool) {
 	r := &s.res.Track
-	if p.Sticky == 0 || r.Client != (Client{}) && r.Client.Pool != p.ID {
+	if p.Sticky == 0 || r.Client != (topology.PoolClient{}) && r.Client.Pool != p.ID {
 		return nil, true // the second sticky pool on one way has no memory
 	}
-	r.Client = Client{p.ID, t.Src, t.V6}
+	r.Client = topology.PoolClient{Pool: p.ID, Addr: t.Src, V6: t.V6}
 	if s.Balance == nil {
 		return nil, true
 	}

@@ -34,13 +34,13 @@ spec:
 type scales struct {
 	turns  map[bool]uint32
 	loads  map[topology.MemberKey]uint32
-	last   map[Client]topology.MemberKey
+	last   map[topology.PoolClient]topology.MemberKey
 	silent bool // about last
 }
 
 func (s *scales) Turn(_ topology.DeviceID, v6 bool) uint32              { return s.turns[v6] }
 func (s *scales) Load(_ topology.DeviceID, m topology.MemberKey) uint32 { return s.loads[m] }
-func (s *scales) Last(c Client) (topology.MemberKey, bool, bool) {
+func (s *scales) Last(c topology.PoolClient) (topology.MemberKey, bool, bool) {
 	m, ok := s.last[c]
 	return m, ok, !s.silent
 }
@@ -57,7 +57,7 @@ func balanceLab(t testing.TB, edit func(string) string) (*lab, *scales) {
 		l.change(topology.Changes{BridgeNeighbours: []topology.BridgeNeighbour{{Bridge: l.bridge("web"), Addr: ip(a), MAC: mac("0a:03")}}, Neighbours: []topology.Neighbour{
 			{Port: l.port("edge-web"), Addr: ip(a), MAC: mac("0a:03"), State: topology.NeighbourOK}}})
 	}
-	s := &scales{turns: map[bool]uint32{}, loads: map[topology.MemberKey]uint32{}, last: map[Client]topology.MemberKey{}}
+	s := &scales{turns: map[bool]uint32{}, loads: map[topology.MemberKey]uint32{}, last: map[topology.PoolClient]topology.MemberKey{}}
 	l.sim.Conns, l.sim.Balance = table{}, s
 	return l, s
 }
@@ -216,7 +216,7 @@ func TestSticky(t *testing.T) {
 	f := five{"203.0.113.9", "192.0.2.80", 4000, 80}
 	s.silent = true
 	l.run("uplink", f.udp(mac("99:01"), mac("cc:02")))
-	client := Client{l.pool().ID, flow.AddrOf(ip("203.0.113.9")), false}
+	client := topology.PoolClient{Pool: l.pool().ID, Addr: flow.AddrOf(ip("203.0.113.9"))}
 	if r := l.res.Track; !r.Ask || r.Client != client || r.Commit || l.res.Installable || l.res.Outcomes[0].Verdict != Incomplete {
 		t.Fatalf("%+v\n%v", r, l.res.Trace)
 	}

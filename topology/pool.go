@@ -79,6 +79,13 @@ func (m MemberKey) String() string {
 // Open reports whether the member gets new connections.
 func (m *Member) Open() bool { return !m.Drain && !m.Down }
 
+// PoolClient is who asks a pool. Comparable.
+type PoolClient struct {
+	Pool DeviceID
+	Addr flow.Addr
+	V6   bool
+}
+
 // Monitor is how members are probed.
 type Monitor struct {
 	Type              string // icmp, tcp, http
