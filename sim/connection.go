@@ -109,7 +109,7 @@ func (s *Simulator) track(h *hop) bool {
 	c.looked, c.conn = true, found
 	switch {
 	case found == nil:
-	case !c.related && found.State.Begins(s.key.Proto, s.f.TCPFlags):
+	case !c.related && (found.State.Begins(s.key.Proto, s.f.TCPFlags) || found.Forward == r.Key && s.orphaned(found)):
 		r.Replace, c.conn = true, nil
 	default:
 		c.reply = found.Forward != r.Key

@@ -67,6 +67,22 @@ func (s *Simulator) balance(rule *topology.ChainRule, in *topology.VPort, h *hop
 	return step, true, true
 }
 
+// orphaned reports whether a connection goes to a member that is down: its next packet begins another. There is no dependency on that: who keeps flows ends
+// such connections when a member goes down.
+func (s *Simulator) orphaned(c *conntrack.Conn) bool {
+	for _, step := range c.Steps() {
+		if step.Pool == 0 {
+			continue
+		}
+		if p := s.snap.Pool(topology.DeviceID(step.Pool)); p != nil {
+			if m := p.Member(step.Addr, step.Port, c.Forward.V6); m != nil && m.Down {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // stuck returns the member that the client of a sticky pool had last, nil if there is none, or if it gets no connections any more. known is false if that is
 // not known: the walk is over.
 func (s *Simulator) stuck(p *topology.Pool, t *conntrack.Tuple, h *hop) (m *topology.Member, known bool) {

@@ -300,6 +300,31 @@ func TestChosen(t *testing.T) {
 	}
 }
 
+// TestOrphan: a connection stays with a member that drains, and its next packet begins another when the member is down.
+func TestOrphan(t *testing.T) {
+	l, _ := balanceLab(t, monitored)
+	conns := table{}
+	l.sim.Conns = conns
+	frame := five{"203.0.113.9", "192.0.2.80", 4000, 80}.udp(mac("99:01"), mac("cc:02"))
+	l.run("uplink", frame)
+	_, first := l.out(frame)
+	c := l.commit(conns)
+	l.run("uplink", frame)
+	if _, got := l.out(frame); got != first || !l.res.Installable {
+		t.Fatalf("goes to %+v, then to %+v", first, got)
+	}
+	for _, d := range l.res.Deps {
+		if d == topology.DeviceDep(l.pool().ID) {
+			t.Error("every connection depends on the pool")
+		}
+	}
+	l.health(true, first.dst, 8080)
+	l.run("uplink", frame)
+	if _, got := l.out(frame); got.dst == first.dst || !l.res.Track.Commit || !l.res.Track.Replace || l.res.Track.Key != c.Forward {
+		t.Errorf("goes to %+v, %+v", got, l.res.Track)
+	}
+}
+
 // TestHairpin: a member that asks for the virtual address gets another's answers, or its own, through the router.
 func TestPoolHairpin(t *testing.T) {
 	l, _ := balanceLab(t, nil)
