@@ -1,0 +1,97 @@
+package lab_test
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+
+	"github.com/weft-sdn/weft/packet"
+	"github.com/weft-sdn/weft/testbed/lab"
+	"github.com/weft-sdn/weft/testbed/scenario"
+)
+
+// TestOneTranslation (N1, N4): connections whose first packets come in at two edges at once, by two uplinks of one router, get one member each, though each
+// edge would have given them another: members are chosen in turn, and the edges are not at the same turn.
+func TestOneTranslation(t *testing.T) {
+	const flows = 24
+	file := parseFile(t, "testdata/lb-pool.txtar")
+	var steps, frames strings.Builder
+	for _, family := range []int{4, 6} {
+		src, dst, ask := "203.0.113.200", "203.0.113.81", "203.0.113.81"
+		if family == 6 {
+			src, dst, ask = "2001:db8:113::c8", "2001:db8:113::81", "[2001:db8:113::81]"
+		}
+		fmt.Fprintf(&steps, "leg both%d family=%[1]d\nudp c1 vm1:53 count=1\nudp c1 vm2:53 count=1\nudp c1 vm3:53 count=1\nudp c1 %s:5353 count=2\n", family, ask)
+		for i, port := range []string{"99", "98"} {
+			fmt.Fprintf(&steps, "raw c%d first%d-%d\n", i+1, family, i+1)
+			fmt.Fprintf(&frames, "-- first%d-%d --\n", family, i+1)
+			for n := range flows {
+				fmt.Fprintf(&frames, "%x\n\n", packet.AppendUDP(nil, &packet.UDP{
+					SrcMAC: packet.MustParseMAC("02:00:00:00:" + port + ":01"), DstMAC: packet.MustParseMAC("02:00:00:00:" + port + ":fe"),
+					Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr(dst), SrcPort: uint16(7000 + n), DstPort: 5353, Payload: []byte("who serves?"),
+				}))
+			}
+		}
+	}
+	var network bytes.Buffer
+	network.WriteString(steps.String() + frames.String() + "-- network.yaml --\n")
+	network.Write(file.Network)
+	network.WriteString("-- hosts --\n" + poolHosts)
+	s, err := scenario.Parse("both.txtar", network.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	l := start(t, lab.Config{Scenario: s, Pcap: dir})
+	runScenario(t, s, l)
+	served := map[string]map[string]int{} // by client address and port: packets by member
+	for _, vm := range []string{"e1-vm1", "e2-vm2", "e2-vm3"} {
+		for _, p := range packets(t, filepath.Join(dir, "access-"+vm+".pcap")) {
+			udp, ok := p.Layer(layers.LayerTypeUDP).(*layers.UDP)
+			if !ok || udp.DstPort != 53 || udp.SrcPort < 7000 || udp.SrcPort >= 7000+flows || !fromOutside(p) {
+				continue
+			}
+			client := fmt.Sprint(p.NetworkLayer().NetworkFlow().Src(), udp.SrcPort)
+			if served[client] == nil {
+				served[client] = map[string]int{}
+			}
+			served[client][vm]++
+		}
+	}
+	members := map[string]int{}
+	for client, by := range served {
+		total := 0
+		for vm, n := range by {
+			total += n
+			members[vm]++
+		}
+		if len(by) != 1 || total != 2 {
+			t.Errorf("packets of %s by member: %v, want both at one", client, by)
+		}
+	}
+	if len(served) != 2*flows || len(members) != 3 {
+		t.Errorf("%d connections came through, want %d; by member %v", len(served), 2*flows, members)
+	}
+
+	t.Logf("by member %v", members)
+}
+
+func fromOutside(p gopacket.Packet) bool {
+	src := p.NetworkLayer().NetworkFlow().Src().String()
+	return src == "203.0.113.200" || src == "2001:db8:113::c8"
+}
+
+// poolHosts are those of testdata/lb-pool.txtar.
+const poolHosts = `
+vm1 vport=acme/vm1 edge=e1 gw=10.1.0.254,fd01::fe
+vm2 vport=acme/vm2 edge=e2 gw=10.1.0.254,fd01::fe
+vm3 vport=acme/vm3 edge=e2 gw=10.1.0.254,fd01::fe
+c1 vport=isp/up1 edge=e1 mac=02:00:00:00:99:01 ip=198.51.100.2/24,2001:db8:51::2/64 gw=198.51.100.1,2001:db8:51::1
+c2 vport=isp/up2 edge=e3 mac=02:00:00:00:98:01 ip=198.51.101.2/24,2001:db8:52::2/64 gw=198.51.101.1,2001:db8:52::1
+`
