@@ -57,6 +57,7 @@ type core struct {
 	leases    leases
 	conns     *conns
 	balance   *balance
+	monitors  *monitors
 	fragments fragments
 	aging     aging
 	errors    *limiter
@@ -86,7 +87,7 @@ func newCore(a *Agent) *core {
 	c.layout = newLayout(a.tables, c.locals)
 	c.effects = newEffects(c)
 	c.conns, c.fragments = newConns(c), newFragments()
-	c.balance = newBalance(c)
+	c.balance, c.monitors = newBalance(c), newMonitors(c)
 	c.sim.Conns, c.sim.Balance = c.conns, c.balance
 	c.rebuild(map[subject]struct{}{{kind: subjectSelf}: {}})
 	return c
@@ -199,6 +200,7 @@ func (c *core) tick() {
 	c.effects.sweep(now)
 	c.conns.sweep(now)
 	c.balance.sweep(now)
+	c.monitors.sweep()
 	c.fragments.sweep(now)
 	c.devices.sweep(now)
 }

@@ -65,6 +65,7 @@ func (c *core) everything(v *state.View, touched map[subject]struct{}) {
 	}
 	for p := range c.snap.Pools() {
 		c.balance.changed(p.ID)
+		c.monitors.changed(p.ID, touched)
 	}
 	maps.Copy(touched, c.layout.all(c.view))
 	for id, p := range c.view.places {
@@ -84,6 +85,7 @@ func (c *core) changed(v *state.View, deps []topology.Dep, touched map[subject]s
 			c.regroup(topology.DeviceID(d.A), touched)
 			if d.Kind == topology.DepDevice {
 				c.balance.changed(topology.DeviceID(d.A))
+				c.monitors.changed(topology.DeviceID(d.A), touched)
 			}
 		case topology.DepVPort:
 			if c.serveDHCP(flow.VPortID(d.A)) {

@@ -142,6 +142,7 @@ const (
 	BindLease                                  // DHCP: Addr is the host's for the lease time
 	ReleaseLease                               // DHCP: the host gives Addr back
 	DeclineLease                               // DHCP: the host says that Addr is in use: nobody is to get it for a while
+	ProbeAnswer                                // the packet may answer a probe of pool Device's monitor: for the edge that runs it
 	ConfirmNeighbour                           // router port Port: the station at MAC says that it still has Addr, as is known. An answer to a probe
 )
 
@@ -169,6 +170,7 @@ const (
 	OriginEcho
 	OriginError // ICMP error: rate limited
 	OriginDHCP
+	OriginProbe // of a monitor: see Simulator.Probe
 )
 
 // Originated is one copy of a packet that the virtual network sends of itself, simulated from the port where it entered (E2).

@@ -2,18 +2,22 @@ package lab_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"net/netip"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
 
 	"github.com/weft-sdn/weft/packet"
+	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/testbed/lab"
 	"github.com/weft-sdn/weft/testbed/scenario"
+	"github.com/weft-sdn/weft/topology"
 )
 
 // TestOneTranslation (N1, N4): connections whose first packets come in at two edges at once, by two uplinks of one router, get one member each, though each
@@ -95,3 +99,64 @@ vm3 vport=acme/vm3 edge=e2 gw=10.1.0.254,fd01::fe
 c1 vport=isp/up1 edge=e1 mac=02:00:00:00:99:01 ip=198.51.100.2/24,2001:db8:51::2/64 gw=198.51.100.1,2001:db8:51::1
 c2 vport=isp/up2 edge=e3 mac=02:00:00:00:98:01 ip=198.51.101.2/24,2001:db8:52::2/64 gw=198.51.101.1,2001:db8:52::1
 `
+
+// TestMonitors (N4): one edge probes the members, all see what it finds out, and when it dies another goes on within two intervals.
+func TestMonitors(t *testing.T) {
+	file := parseFile(t, "testdata/lb-monitor.txtar")
+	begin := func(steps string) *scenario.Scenario {
+		s, err := scenario.Parse("monitor.txtar", []byte(steps+"-- network.yaml --\n"+string(file.Network)+"-- hosts --\n"+poolHosts))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	serve := begin("leg serve\ntcp vm2 vm1:80 bytes=1KB\n")
+	l := start(t, lab.Config{Scenario: serve})
+	store, err := l.Store("e2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	health := func(name string) state.PoolHealth {
+		t.Helper()
+		pool, _, err := store.Get(ctx, topology.Ref{Kind: topology.KindPool, Tenant: "acme", Name: name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, err := store.Health(ctx, topology.DeviceID(pool.Status.ID))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h
+	}
+	is := func(name string, n int, down func(m topology.MemberKey) bool) {
+		t.Helper()
+		until(ctx, t, func() string { return fmt.Sprintf("pool %s: %+v", name, health(name)) }, func() bool {
+			h := health(name)
+			for m, x := range h.Members {
+				if x.Down != down(m) {
+					return false
+				}
+			}
+			return len(h.Members) == n && h.Watcher != ""
+		})
+	}
+	nobody := func(topology.MemberKey) bool { return false }
+	is("any", 6, nobody)
+	is("web", 4, func(topology.MemberKey) bool { return true }) // nobody serves yet
+	runScenario(t, serve, l)
+	is("web", 4, func(m topology.MemberKey) bool { return m.Addr[15] == 2 })
+	if why := health("web").Members[topology.MemberAt(netip.MustParseAddr("fd01::2"), 80)].Why; why != "port 80 refuses connections" {
+		t.Errorf("why: %s", why)
+	}
+	apply := func(file string) {
+		t.Helper()
+		runScenario(t, begin("leg apply\napply change.yaml\nping vm2 vm1\n-- change.yaml --\n"+file), l)
+	}
+	const vm3 = `{apiVersion: weft/v1, kind: VPort, metadata: {name: vm3, tenant: acme}, spec: {device: bridge/lan, mac: "02:00:00:00:00:03", addresses: [10.1.0.3/24, "fd01::3/64"], adminDown: %v}}` + "\n"
+	apply(fmt.Sprintf(vm3, true))
+	is("any", 6, func(m topology.MemberKey) bool { return m.Addr[15] == 3 })
+	apply(fmt.Sprintf(vm3, false))
+	is("any", 6, nobody)
+}
