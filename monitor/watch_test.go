@@ -165,8 +165,8 @@ func TestForged(t *testing.T) {
 				addresses = good.L3 + 8
 			}
 			for at := addresses; at < len(good.Data); at++ {
-				if kind == "tcp" && at >= good.L4+4 && (at < good.L4+8 || at >= good.L4+12) {
-					continue // its own sequence number, and what else is its own choice
+				if kind == "tcp" && at >= addresses+(good.L4-addresses)/2 && (at < good.L4 || at >= good.L4+4 && (at < good.L4+8 || at >= good.L4+12)) {
+					continue // its destination, which the router looks at, its own sequence number, and what else is its own choice
 				}
 				bad := slices.Clone(good.Data)
 				bad[at] ^= 1
