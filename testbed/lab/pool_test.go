@@ -12,7 +12,9 @@ import (
 
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
+	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/weft-sdn/weft/conntrack"
 	"github.com/weft-sdn/weft/packet"
 	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/testbed/lab"
@@ -155,8 +157,64 @@ func TestMonitors(t *testing.T) {
 		runScenario(t, begin("leg apply\napply change.yaml\nping vm2 vm1\n-- change.yaml --\n"+file), l)
 	}
 	const vm3 = `{apiVersion: weft/v1, kind: VPort, metadata: {name: vm3, tenant: acme}, spec: {device: bridge/lan, mac: "02:00:00:00:00:03", addresses: [10.1.0.3/24, "fd01::3/64"], adminDown: %v}}` + "\n"
+	// The edge that runs the monitor dies: nobody renews its claim.
+	before := health("any").Watcher
+	pool, _, err := store.Get(ctx, topology.Ref{Kind: topology.KindPool, Tenant: "acme", Name: "any"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	claim, err := store.Client().Grant(ctx, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Client().Put(ctx, fmt.Sprintf("/weft/dev/%d/monitor", pool.Status.ID), "dead", clientv3.WithLease(claim.ID)); err != nil {
+		t.Fatal(err)
+	}
+	died := time.Now()
 	apply(fmt.Sprintf(vm3, true))
+	until(ctx, t, func() string { return fmt.Sprintf("nobody runs the monitor: %+v", health("any")) }, func() bool { w := health("any").Watcher; return w != "dead" && w != "" })
+	if took := time.Since(died); took > 2*2*time.Second {
+		t.Errorf("the monitor went on after %v, more than two intervals", took)
+	} else {
+		t.Logf("the monitor went on after %v, at %s, before at %s", took, health("any").Watcher, before)
+	}
 	is("any", 6, func(m topology.MemberKey) bool { return m.Addr[15] == 3 })
 	apply(fmt.Sprintf(vm3, false))
 	is("any", 6, nobody)
+	// Connections to a member that is down end, and no others.
+	runScenario(t, begin("leg many\nudp c1 vm1:53 count=1\nudp c1 vm2:53 count=1\nudp c1 vm3:53 count=1\nudp c1 203.0.113.80:53 count=30\nudp c1 [2001:db8:113::80]:53 count=30\n"), l)
+	if n := len(connections(t, store)); n < 60 {
+		t.Fatalf("%d connections", n)
+	}
+	apply(fmt.Sprintf(vm3, true))
+	is("any", 6, func(m topology.MemberKey) bool { return m.Addr[15] == 3 })
+	until(ctx, t, func() string { return fmt.Sprintf("connections by member %v", byMember(t, store)) }, func() bool {
+		by := byMember(t, store)
+		return by[3] == 0 && by[1] > 5 && by[2] > 5
+	})
+}
+
+// byMember counts the connections that the database has by the last byte of the member's address.
+func byMember(t *testing.T, s *state.Store) map[byte]int {
+	t.Helper()
+	by := map[byte]int{}
+	const prefix = "/weft/st/ct/"
+	resp, err := s.Client().Get(t.Context(), prefix, clientv3.WithPrefix())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kv := range resp.Kvs {
+		k, err := conntrack.ParseKey(kv.Key[len(prefix):])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c, err := conntrack.ParseConn(k, kv.Value); err == nil {
+			for _, step := range c.Steps() {
+				if step.Pool != 0 {
+					by[step.Addr[15]]++
+				}
+			}
+		}
+	}
+	return by
 }
