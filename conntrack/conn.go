@@ -18,7 +18,8 @@ const MaxSteps = 4
 // Of the other direction the same device undoes it.
 type Step struct {
 	Device uint32
-	Dst    bool // else the source
+	Dst    bool   // else the source
+	Pool   uint32 // the address is that of a member of this pool; 0: of none. Valid iff Dst
 	Port   uint16
 	Addr   flow.Addr
 }
@@ -74,9 +75,17 @@ func (c *Conn) Translates() bool { return c != nil && c.n > 0 }
 
 const connVersion = 1
 
+// Kinds of steps as they are stored.
+const (
+	stepSource = iota
+	stepDest
+	stepPool
+)
+
 // Append appends the connection in binary, without its forward key, under which it is stored.
 //
-//	version 1: u8 version | u8 state | u8 steps | u24 return zone | i64 forward owner | i64 return owner | steps: u24 device | u8 dst | u16 port | address
+//	version 1: u8 version | u8 state | u8 steps | u24 return zone | i64 forward owner | i64 return owner | steps:
+//	u24 device | u8 kind: 0 source, 1 destination, 2 destination by pool | u16 port | address | kind 2: u24 pool
 func (c *Conn) Append(b []byte) []byte {
 	b = append(b, connVersion, byte(c.State), c.n, byte(c.RetZone>>16), byte(c.RetZone>>8), byte(c.RetZone))
 	b = binary.BigEndian.AppendUint64(b, uint64(c.ForwardOwner))
@@ -86,13 +95,19 @@ func (c *Conn) Append(b []byte) []byte {
 		at = 0
 	}
 	for _, s := range c.Steps() {
-		dst := byte(0)
-		if s.Dst {
-			dst = 1
+		kind := byte(stepSource)
+		switch {
+		case s.Pool != 0:
+			kind = stepPool
+		case s.Dst:
+			kind = stepDest
 		}
-		b = append(b, byte(s.Device>>16), byte(s.Device>>8), byte(s.Device), dst)
+		b = append(b, byte(s.Device>>16), byte(s.Device>>8), byte(s.Device), kind)
 		b = binary.BigEndian.AppendUint16(b, s.Port)
 		b = append(b, s.Addr[at:]...)
+		if kind == stepPool {
+			b = append(b, byte(s.Pool>>16), byte(s.Pool>>8), byte(s.Pool))
+		}
 	}
 	return b
 }
@@ -104,18 +119,30 @@ func ParseConn(forward Key, b []byte) (c Conn, err error) {
 	if forward.V6 {
 		addr = 16
 	}
-	if len(b) < head || b[0] != connVersion || State(b[1]) >= states || b[2] > MaxSteps || len(b) != head+int(b[2])*(6+addr) {
-		return c, fmt.Errorf("%w: connection % x", ErrCodec, b)
+	bad := fmt.Errorf("%w: connection % x", ErrCodec, b)
+	if len(b) < head || b[0] != connVersion || State(b[1]) >= states || b[2] > MaxSteps {
+		return c, bad
 	}
 	c = Conn{Forward: forward, State: State(b[1]), n: b[2], RetZone: uint24(b[3:])}
 	c.ForwardOwner, c.ReturnOwner = int64(binary.BigEndian.Uint64(b[6:])), int64(binary.BigEndian.Uint64(b[14:]))
+	s := b[head:]
 	for i := range c.n {
-		s := b[head+int(i)*(6+addr):]
-		if s[3] > 1 {
-			return c, fmt.Errorf("%w: connection % x", ErrCodec, b)
+		size := 6 + addr
+		if len(s) < size || s[3] > stepPool {
+			return c, bad
 		}
-		c.steps[i] = Step{Device: uint24(s), Dst: s[3] == 1, Port: binary.BigEndian.Uint16(s[4:])}
-		copy(c.steps[i].Addr[16-addr:], s[6:6+addr])
+		c.steps[i] = Step{Device: uint24(s), Dst: s[3] != stepSource, Port: binary.BigEndian.Uint16(s[4:])}
+		copy(c.steps[i].Addr[16-addr:], s[6:size])
+		if s[3] == stepPool {
+			if size += 3; len(s) < size || uint24(s[6+addr:]) == 0 {
+				return c, bad
+			}
+			c.steps[i].Pool = uint24(s[6+addr:])
+		}
+		s = s[size:]
+	}
+	if len(s) > 0 {
+		return c, bad
 	}
 	return c, nil
 }

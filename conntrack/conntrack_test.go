@@ -18,7 +18,7 @@ func conn(v6 bool) Conn {
 		c.Forward.Src, c.Forward.Dst, c.Forward.V6 = addr("fd00::1"), addr("2001:db8::1"), true
 		inside, outside = addr("fd00:9::1"), addr("2001:db8:51::1")
 	}
-	c.AddStep(Step{Device: 1, Dst: true, Port: 8080, Addr: inside})
+	c.AddStep(Step{Device: 1, Dst: true, Port: 8080, Addr: inside, Pool: 1 << 20})
 	c.AddStep(Step{Device: 2, Port: 50000, Addr: outside})
 	return c
 }

@@ -252,7 +252,9 @@ func (a *Agent) decide(ctx context.Context) error {
 func (a *Agent) handle(u *underlay, p *packetIn, f *packet.Frame) {
 	a.counts.packetIns.Add(1)
 	if p.vport == 0 && p.reason == flow.ReasonNoLocation && p.tunnel != 0 {
-		a.core.unknownKey(p.tunnel)
+		if !a.core.monitors.tunnelled(p.tunnel, p.data, f) {
+			a.core.unknownKey(p.tunnel)
+		}
 		return
 	}
 	if err := packet.Parse(p.data, f); err != nil {

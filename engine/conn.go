@@ -51,12 +51,13 @@ type conns struct {
 
 // conn is a connection with an owned direction.
 type conn struct {
-	stored state.StoredConn
-	busy   bool // a change is under way to the database
-	again  bool // and another is wanted
-	own    [2]bool
-	flows  [2]int
-	seen   [2]time.Duration // when a direction without flows had its last packet
+	stored  state.StoredConn
+	busy    bool // a change is under way to the database
+	again   bool // and another is wanted
+	own     [2]bool
+	flows   [2]int
+	seen    [2]time.Duration             // when a direction without flows had its last packet
+	members [conntrack.MaxSteps]memberOf // of pools, that it goes to
 }
 
 func newConns(c *core) *conns {
@@ -90,6 +91,11 @@ func (c *core) track(res *sim.Result, f *packet.Frame, ingress flow.VPortID, loc
 	case r.Wait:
 		if c.hold(awaited{conn: r.Key}, f.Data, ingress, local) {
 			c.conns.look(r.Key)
+		}
+		return true
+	case r.Ask:
+		if c.hold(awaited{client: r.Client}, f.Data, ingress, local) {
+			c.balance.look(r.Client)
 		}
 		return true
 	case r.Commit:
@@ -178,6 +184,9 @@ func (t *conns) resume(k conntrack.Key) {
 // create stores a connection (C1). Of two that want the same, or the same translation, one wins (N1, N2).
 func (t *conns) create(r *sim.Track) {
 	k, c := r.Key, r.New
+	if _, busy := t.waiting[k]; busy {
+		return
+	}
 	c.ForwardOwner = t.run
 	var old *state.StoredConn
 	if x := t.known[k]; r.Replace && x != nil {
@@ -187,14 +196,19 @@ func (t *conns) create(r *sim.Track) {
 		stored := x.stored
 		old = &stored
 	}
+	stick, ended := t.c.balance.begins(r)
 	t.begin(k, func(ctx context.Context) func() {
-		rev, created, err := t.c.a.cfg.Store.CreateConn(ctx, c, old)
+		rev, created, err := t.c.a.cfg.Store.CreateConn(ctx, c, old, stick)
 		var found state.StoredConn
 		there := false
 		if err == nil && !created {
 			found, there, err = t.c.a.cfg.Store.FindConn(ctx, k)
 		}
 		return func() {
+			if !created {
+				rev = 0
+			}
+			ended(rev)
 			switch {
 			case err != nil:
 				t.failed(k, err)
@@ -239,9 +253,9 @@ func (t *conns) created(c state.StoredConn) {
 		return
 	}
 	packets := t.c.release(n).packets
-	t.fresh, t.c.sim.Attempt = k, t.attempts[k]
+	t.fresh, t.c.sim.Chosen = k, &x.stored.Conn
 	t.c.first(&packets[0])
-	t.fresh, t.c.sim.Attempt = conntrack.Key{}, 0
+	t.fresh, t.c.sim.Chosen = conntrack.Key{}, nil
 	delete(t.attempts, k)
 	delete(t.answers, k)
 	for i := range packets {
@@ -256,6 +270,10 @@ func (t *conns) created(c state.StoredConn) {
 func (t *conns) keep(x *conn) {
 	ret := x.stored.Return()
 	t.known[x.stored.Forward], t.known[ret] = x, x
+	x.members = t.c.balance.of(&x.stored.Conn)
+	for _, m := range x.members {
+		t.c.balance.join(m)
+	}
 	t.c.a.counts.conns.Store(uint64(len(t.known) / 2))
 }
 
@@ -269,6 +287,9 @@ func (t *conns) drop(k conntrack.Key) {
 	delete(t.known, x.stored.Forward)
 	delete(t.known, ret)
 	delete(t.resting, x)
+	for _, m := range x.members {
+		t.c.balance.leave(m)
+	}
 	t.c.a.counts.conns.Store(uint64(len(t.known) / 2))
 	t.invalidate(&x.stored)
 }

@@ -56,6 +56,8 @@ type core struct {
 	effects   *effects
 	leases    leases
 	conns     *conns
+	balance   *balance
+	monitors  *monitors
 	fragments fragments
 	aging     aging
 	errors    *limiter
@@ -85,7 +87,8 @@ func newCore(a *Agent) *core {
 	c.layout = newLayout(a.tables, c.locals)
 	c.effects = newEffects(c)
 	c.conns, c.fragments = newConns(c), newFragments()
-	c.sim.Conns = c.conns
+	c.balance, c.monitors = newBalance(c), newMonitors(c)
+	c.sim.Conns, c.sim.Balance = c.conns, c.balance
 	c.rebuild(map[subject]struct{}{{kind: subjectSelf}: {}})
 	return c
 }
@@ -196,6 +199,8 @@ func (c *core) tick() {
 	c.age(now)
 	c.effects.sweep(now)
 	c.conns.sweep(now)
+	c.balance.sweep(now)
+	c.monitors.sweep()
 	c.fragments.sweep(now)
 	c.devices.sweep(now)
 }

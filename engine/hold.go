@@ -24,11 +24,13 @@ const (
 	loadTime    = 3 * time.Second
 )
 
-// awaited is what packets wait for: a neighbour, a device that is being loaded, what the database says of a connection, or the first fragment.
+// awaited is what packets wait for: a neighbour, a device that is being loaded, what the database says of a connection or of a
+// pool's client, or the first fragment.
 type awaited struct {
 	neighbour
 	device   topology.DeviceID
 	conn     conntrack.Key
+	client   topology.PoolClient
 	fragment fragmented
 }
 
@@ -81,7 +83,7 @@ func (c *core) want(n awaited) *wanted {
 		w = &wanted{next: c.now() + loadTime}
 		c.a.counts.loads.Add(1)
 		c.devices.keep(n.device)
-	case n.conn.Zone != 0:
+	case n.conn.Zone != 0, n.client.Pool != 0:
 		w = &wanted{next: c.now() + 2*connTime}
 	case n.fragment.ingress != 0:
 		w = &wanted{next: c.now() + fragmentWait}

@@ -41,6 +41,7 @@ func (c *core) upcall(f *packet.Frame, ingress flow.VPortID, local uint16, reaso
 		}
 		return
 	}
+	c.answers(res.Effects, f)
 	c.originate(res, ingress)
 	if installs(res, reason) && !unlearnt {
 		c.install(res, flow.KeyOf(f, ingress), local)

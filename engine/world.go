@@ -63,6 +63,10 @@ func (c *core) everything(v *state.View, touched map[subject]struct{}) {
 	for b := range c.snap.Bridges() {
 		c.members(b)
 	}
+	for p := range c.snap.Pools() {
+		c.balance.changed(p.ID)
+		c.monitors.changed(p.ID, touched)
+	}
 	maps.Copy(touched, c.layout.all(c.view))
 	for id, p := range c.view.places {
 		if p.edge == c.view.self.ID {
@@ -79,6 +83,10 @@ func (c *core) changed(v *state.View, deps []topology.Dep, touched map[subject]s
 			c.bound(v, flow.VPortID(d.A), touched)
 		case topology.DepGroup, topology.DepDevice:
 			c.regroup(topology.DeviceID(d.A), touched)
+			if d.Kind == topology.DepDevice {
+				c.balance.changed(topology.DeviceID(d.A))
+				c.monitors.changed(topology.DeviceID(d.A), touched)
+			}
 		case topology.DepVPort:
 			if c.serveDHCP(flow.VPortID(d.A)) {
 				touched[vportSubject(flow.VPortID(d.A))] = struct{}{}

@@ -3,6 +3,7 @@ package packet
 import (
 	"encoding/binary"
 	"fmt"
+	"net/netip"
 )
 
 // IsEchoRequest reports whether the frame is a ping.
@@ -47,4 +48,35 @@ func AppendEchoReply(b []byte, q *Frame) ([]byte, error) {
 		h.flags = binary.BigEndian.Uint16(p[6:]) & flagDF
 	}
 	return h.appendICMP(b, q.Src(), q.Dst(), typ, 0, binary.BigEndian.Uint32(msg[4:]), msg[ICMPLen:]), nil
+}
+
+// AppendEchoRequest appends a ping of 8 bytes without Ethernet addresses. src and dst are of one family.
+func AppendEchoRequest(b []byte, src, dst netip.Addr, id, seq uint16) []byte {
+	h := ipHeader{src: src, dst: dst, ttl: DefaultTTL}
+	typ := uint8(ICMPEchoRequest)
+	if !src.Is4() {
+		typ = ICMPv6EchoRequest
+	}
+	return h.appendICMP(b, MAC{}, MAC{}, typ, 0, uint32(id)<<16|uint32(seq), []byte("monitor."))
+}
+
+// EchoReply returns the identifier and sequence number of an answer to a ping; ok is false if the frame is none, or if it is damaged, cut short, or a fragment.
+func EchoReply(f *Frame) (id, seq uint16, ok bool) {
+	if !f.IsICMP() || f.Frag != FragNone {
+		return 0, 0, false
+	}
+	t, _ := f.ICMPType()
+	p := f.complete()
+	if t != ICMPEchoReply && f.Is4() || t != ICMPv6EchoReply && f.Is6() || len(p) < f.L4-f.L3+ICMPLen {
+		return 0, 0, false
+	}
+	msg := p[f.L4-f.L3:]
+	var sum Sum
+	if f.Is6() {
+		sum = PseudoSum(f.SrcAddr(), f.DstAddr(), ProtoICMPv6, len(msg))
+	}
+	if sum.Add(msg).Fold() != 0 {
+		return 0, 0, false
+	}
+	return binary.BigEndian.Uint16(msg[4:]), binary.BigEndian.Uint16(msg[6:]), true
 }

@@ -29,6 +29,8 @@ type Track struct {
 	New     conntrack.Conn
 	Quote   conntrack.Tuple // ICMP error: what the packet that it quotes is to have where the error leaves. Valid iff Quoted
 	Quoted  bool
+	Client  topology.PoolClient // of the first sticky pool on the way: with New, the member that it got is to be remembered. Valid iff Client.Pool is not 0
+	Ask     bool                // it is not known where the Client's last connection went: look for it. Nothing else of the result counts
 }
 
 // tracking is what a simulation knows of its packet's connection.
@@ -107,7 +109,7 @@ func (s *Simulator) track(h *hop) bool {
 	c.looked, c.conn = true, found
 	switch {
 	case found == nil:
-	case !c.related && found.State.Begins(s.key.Proto, s.f.TCPFlags):
+	case !c.related && (found.State.Begins(s.key.Proto, s.f.TCPFlags) || found.Forward == r.Key && s.orphaned(found)):
 		r.Replace, c.conn = true, nil
 	default:
 		c.reply = found.Forward != r.Key

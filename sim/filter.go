@@ -75,7 +75,7 @@ func (s *Simulator) runChain(id topology.DeviceID, in, out *topology.VPort, h *h
 	case topology.ActionReturn, topology.ActionAccept:
 		return pass
 	case topology.ActionReject:
-		s.refuse(in, h)
+		s.refuse(in, h, packet.Prohibited)
 		s.drop(h, why, true)
 	case topology.ActionDrop:
 		s.drop(h, why, false)
@@ -134,7 +134,7 @@ func (s *Simulator) chain(id topology.DeviceID, in, out *topology.VPort, h *hop,
 		case topology.ActionMark:
 			h.mark = rule.Mark
 		case topology.ActionSNAT, topology.ActionMasquerade, topology.ActionDNAT:
-			if !s.translate(rule, out, in.Device, h) {
+			if !s.translate(rule, in, out, h) {
 				return actionOver, 0
 			}
 			if rule.Then != topology.ActionContinue {
@@ -214,7 +214,7 @@ func (s *Simulator) readFields(r *filter.Read, h *hop) {
 
 // refuse answers the sender of a copy that a rule rejects, out of the port by which the device got it: a TCP segment with a reset (RFC 9293 section
 // 3.10.7), other packets with an ICMP error of the destination that the filter speaks for.
-func (s *Simulator) refuse(in *topology.VPort, h *hop) {
+func (s *Simulator) refuse(in *topology.VPort, h *hop, kind packet.ErrorKind) {
 	if s.f.L3 == 0 {
 		return
 	}
@@ -224,7 +224,7 @@ func (s *Simulator) refuse(in *topology.VPort, h *hop) {
 	if s.f.Proto == packet.ProtoTCP && s.f.L4 != 0 {
 		b, err = packet.AppendTCPReset(s.res.arena, s.f)
 	} else {
-		b, err = packet.AppendICMPError(s.res.arena, s.f, &packet.ICMPError{Kind: packet.Prohibited, Src: s.refuser(in)})
+		b, err = packet.AppendICMPError(s.res.arena, s.f, &packet.ICMPError{Kind: kind, Src: s.refuser(in)})
 	}
 	if err != nil {
 		return

@@ -146,14 +146,14 @@ func (s *Simulator) becomes(t conntrack.Tuple, h *hop) {
 }
 
 // translate carries out a rule that translates (N1). False: the walk ends.
-func (s *Simulator) translate(rule *topology.ChainRule, out *topology.VPort, device topology.DeviceID, h *hop) bool {
+func (s *Simulator) translate(rule *topology.ChainRule, in, out *topology.VPort, h *hop) bool {
 	if !s.conns.able || h.dst.IsMulticast() {
 		return true
 	}
 	if !s.track(h) {
 		return false
 	}
-	c := &s.conns
+	c, device := &s.conns, in.Device
 	dst := rule.Action == topology.ActionDNAT
 	switch {
 	case c.related && c.conn == nil, c.reply:
@@ -165,9 +165,17 @@ func (s *Simulator) translate(rule *topology.ChainRule, out *topology.VPort, dev
 		s.drop(h, DropNAT, false) // copies of one packet can't be translated apart
 		return false
 	}
-	step, ok := s.pick(rule, out, h)
+	step, ok, goesOn := s.chosen(device, dst, h)
+	switch {
+	case ok:
+	case rule.Pool != 0:
+		step, ok, goesOn = s.balance(rule, in, h)
+	default:
+		step, ok = s.pick(rule, out, h)
+		goesOn = true
+	}
 	if !ok {
-		return true
+		return goesOn
 	}
 	step.Device, step.Dst = uint32(device), dst
 	if !c.fresh.AddStep(step) {
@@ -177,6 +185,18 @@ func (s *Simulator) translate(rule *topology.ChainRule, out *topology.VPort, dev
 	h.steps++
 	s.becomes(step.Apply(s.tuple(h)), h)
 	return true
+}
+
+// chosen returns the step that Chosen has at this place.
+func (s *Simulator) chosen(device topology.DeviceID, dst bool, h *hop) (conntrack.Step, bool, bool) {
+	if s.Chosen == nil || s.Chosen.Forward != s.res.Track.Key {
+		return conntrack.Step{}, false, true
+	}
+	steps := s.Chosen.Steps()
+	if n := int(h.steps); n < len(steps) && steps[n].Device == uint32(device) && steps[n].Dst == dst {
+		return steps[n], true, true
+	}
+	return conntrack.Step{}, false, true
 }
 
 // pick chooses an address and a port by a hash of the connection, so that every edge chooses alike; Attempt makes it another one, after one that was taken.

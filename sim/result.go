@@ -104,6 +104,7 @@ const (
 	DropNoAddress                // router: the port has no address to ask from
 	DropFiltered                 // a rule, or the end of a chain (F1)
 	DropNAT                      // a translation that can't be made: no more are possible, or of several copies
+	DropNoMember                 // a pool of which no member is up and takes new connections (N4)
 	DropChainLoop                // chains that jump in a loop: never written, so a fault
 	DropSpoofed                  // DHCP: the message names another hardware address than its source
 	DropOtherServer              // DHCP: it is for another server
@@ -116,7 +117,7 @@ func (d DropReason) String() string {
 	names := [...]string{
 		"none", "no such vport", "port down", "unlinked port", "too many devices", "invalid source mac", "same port", "unknown mac", "no members",
 		"not our mac", "multicast", "not ip", "malformed", "not our address", "unsolicited", "local address", "unforwardable address", "no route",
-		"reject route", "blackhole", "ttl expired", "too big", "no neighbour", "no address", "filtered", "no translation", "chain loop",
+		"reject route", "blackhole", "ttl expired", "too big", "no neighbour", "no address", "filtered", "no translation", "no member", "chain loop",
 		"spoofed dhcp", "other dhcp server", "no lease left", "unreachable",
 	}
 	if int(d) < len(names) {
@@ -141,6 +142,7 @@ const (
 	BindLease                                  // DHCP: Addr is the host's for the lease time
 	ReleaseLease                               // DHCP: the host gives Addr back
 	DeclineLease                               // DHCP: the host says that Addr is in use: nobody is to get it for a while
+	ProbeAnswer                                // the packet may answer a probe of pool Device's monitor: for the edge that runs it
 	ConfirmNeighbour                           // router port Port: the station at MAC says that it still has Addr, as is known. An answer to a probe
 )
 
@@ -168,6 +170,7 @@ const (
 	OriginEcho
 	OriginError // ICMP error: rate limited
 	OriginDHCP
+	OriginProbe // of a monitor: see Simulator.Probe
 )
 
 // Originated is one copy of a packet that the virtual network sends of itself, simulated from the port where it entered (E2).

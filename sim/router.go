@@ -48,7 +48,7 @@ func (s *Simulator) router(r *topology.Router, p *topology.VPort, h *hop) {
 	}
 	switch to.Kind {
 	case topology.RouteLocal:
-		s.local(p, h, v6)
+		s.local(p, h, v6, to.Port)
 	case topology.RouteReject:
 		s.reject(r, p, h, DropRejectRoute, packet.Prohibited)
 	case topology.RouteBlackhole:
@@ -146,8 +146,11 @@ func isSubnetBroadcast(p netip.Prefix, a netip.Addr) bool {
 	return x|^uint32(0)<<(32-p.Bits()) == ^uint32(0) && p.Bits() > 0
 }
 
-// local: the packet is for the router itself (R2).
-func (s *Simulator) local(p *topology.VPort, h *hop, v6 bool) {
+// local: the packet is for the router itself, for an address of port own (R2).
+func (s *Simulator) local(p *topology.VPort, h *hop, v6 bool, own flow.VPortID) {
+	if s.answersProbe(own, h) {
+		return
+	}
 	icmp := uint8(packet.ProtoICMP)
 	if v6 {
 		icmp = packet.ProtoICMPv6

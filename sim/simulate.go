@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/weft-sdn/weft/conntrack"
 	"github.com/weft-sdn/weft/filter"
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/packet"
@@ -30,6 +31,9 @@ const (
 type Simulator struct {
 	Conns   Connections // nil: there are none, and none is stored
 	Attempt uint32      // how many translations of this connection were taken already: another one is chosen
+	Balance Balance     // nil: nothing is known of pools but what the snapshot says
+	// Chosen is a connection that was just stored: its first packet, decided once more as that of a new connection, gets the translations that it has.
+	Chosen *conntrack.Conn
 
 	snap    *topology.Snapshot
 	res     *Result

@@ -219,6 +219,9 @@ func diffObjects(before, after *topology.Set, put []*topology.Object, del []topo
 func (s *Store) forgetLearnt(before, after *topology.Set, changed []topology.Ref, t *txn) {
 	for _, r := range changed {
 		o, is := before.Get(r), after.Get(r)
+		if o != nil && r.Kind == topology.KindPool {
+			t.forgetPool(o, is)
+		}
 		if o == nil || is != nil && deviceOf(before, o) == deviceOf(after, is) {
 			continue
 		}

@@ -75,7 +75,7 @@ func compile(set *topology.Set, ref topology.Ref, w writes) error {
 		return fmt.Errorf("state: %v: %w", ref, err)
 	}
 	switch ref.Kind {
-	case topology.KindBridge, topology.KindRouter, topology.KindDHCP, topology.KindChain, topology.KindAddressGroup, topology.KindPortGroup:
+	case topology.KindBridge, topology.KindRouter, topology.KindDHCP, topology.KindChain, topology.KindAddressGroup, topology.KindPortGroup, topology.KindPool:
 		w[selfKey(topology.DeviceID(o.Status.ID))] = value
 	case topology.KindVPort:
 		device, port := deviceOf(set, o), flow.VPortID(o.Status.ID)

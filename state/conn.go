@@ -93,8 +93,9 @@ func decodeConn(forward conntrack.Key, value []byte, rev int64) (StoredConn, err
 }
 
 // CreateConn stores a connection under both its keys, if neither is there (C1, N2). created is false if one is: then the connection must be looked for
-// again, or translated otherwise. old is one that it replaces, with the revision at which it is still to be there; nil if there is none.
-func (s *Store) CreateConn(ctx context.Context, c conntrack.Conn, old *StoredConn) (revision int64, created bool, err error) {
+// again, or translated otherwise. old is one that it replaces, with the revision at which it is still to be there; nil if there is none. stick is the member
+// to remember for its client, on condition that nobody did since it was read; nil if none is.
+func (s *Store) CreateConn(ctx context.Context, c conntrack.Conn, old *StoredConn, stick *Sticky) (revision int64, created bool, err error) {
 	ret := c.Return()
 	op := Op{Key: connKey(&c.Forward), Value: c.Append(nil), Also: []Also{{Key: connKey(&ret), Value: returnValue(&c), Absent: true}}}
 	if old != nil {
@@ -108,6 +109,13 @@ func (s *Store) CreateConn(ctx context.Context, c conntrack.Conn, old *StoredCon
 	}
 	if ret == c.Forward {
 		return 0, false, errors.New("state: connection with itself")
+	}
+	if stick != nil {
+		lease, err := s.sticky.of(ctx, s.client, stick.Timeout, s.cfg.Now())
+		if err != nil {
+			return 0, false, err
+		}
+		op.Also = append(op.Also, stick.also(lease))
 	}
 	res, err := s.writer.Do(ctx, op)
 	return res.Revision, res.Applied, err

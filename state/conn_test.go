@@ -30,7 +30,7 @@ func TestConn(t *testing.T) {
 	s := embeddedStore(t)
 	other := second(t, s)
 	plain := conntrack.Conn{Forward: testConn(3999, true).Forward, RetZone: 9, State: conntrack.Single}
-	if _, created, err := s.CreateConn(ctx, plain, nil); !created || err != nil {
+	if _, created, err := s.CreateConn(ctx, plain, nil, nil); !created || err != nil {
 		t.Fatal(created, err)
 	}
 	if got, found, err := other.FindConn(ctx, plain.Return()); !found || err != nil || got.Conn != plain {
@@ -41,7 +41,7 @@ func TestConn(t *testing.T) {
 	if _, found, err := s.FindConn(ctx, c.Forward); found || err != nil {
 		t.Fatalf("found %v, %v", found, err)
 	}
-	rev, created, err := s.CreateConn(ctx, c, nil)
+	rev, created, err := s.CreateConn(ctx, c, nil, nil)
 	if err != nil || !created {
 		t.Fatalf("created %v, %v", created, err)
 	}
@@ -52,7 +52,7 @@ func TestConn(t *testing.T) {
 		}
 	}
 	same := testConn(4001, false) // another source port, and the same translation
-	if _, created, err := other.CreateConn(ctx, same, nil); created || err != nil {
+	if _, created, err := other.CreateConn(ctx, same, nil, nil); created || err != nil {
 		t.Errorf("a translation is given twice: %v, %v", created, err)
 	}
 	// The other side answers, and owns its direction.
@@ -93,7 +93,7 @@ func TestConn(t *testing.T) {
 	}
 	// A new one takes its place.
 	next := testConn(4000, false)
-	if _, created, err := s.CreateConn(ctx, next, &now); !created || err != nil {
+	if _, created, err := s.CreateConn(ctx, next, &now, nil); !created || err != nil {
 		t.Errorf("what is over is in the way: %v, %v", created, err)
 	}
 	last, _, err := s.FindConn(ctx, next.Forward)
@@ -118,7 +118,7 @@ func TestSweepConns(t *testing.T) {
 	for i, v6 := range []bool{false, true} {
 		c := testConn(100+uint16(i), v6)
 		c.ForwardOwner = int64(1 + i)
-		if _, created, err := s.CreateConn(ctx, c, nil); !created || err != nil {
+		if _, created, err := s.CreateConn(ctx, c, nil, nil); !created || err != nil {
 			t.Fatal(created, err)
 		}
 	}

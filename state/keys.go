@@ -36,6 +36,12 @@ import (
 //	/weft/dev/<device>/arp/<addr>             neighbour seen by a bridge (B5), binary
 //	/weft/dev/<device>/neigh/<vport>/<addr>   neighbour of a router port, binary
 //
+// Pools:
+//
+//	/weft/dev/<pool>/health/<addr>.<port>     what the monitor found out about a member, JSON
+//	/weft/dev/<pool>/monitor                  the edge that runs the monitor, leased
+//	/weft/st/lb/<pool><addr>                  the member that a client had last, binary, leased (pool.go)
+//
 // Connections (conn.go); what stands in <…> is binary:
 //
 //	/weft/st/ct/<key>                         connection under the key of its first direction; under that of the other, the first key
@@ -55,6 +61,7 @@ const (
 	edgePrefix   = "/weft/edge/"
 	metaPrefix   = "/weft/meta/"
 	connPrefix   = "/weft/st/ct/"
+	stickyPrefix = "/weft/st/lb/"
 	inboxPrefix  = "/weft/inbox/"
 	dhcpPrefix   = "/weft/dhcp/"
 
@@ -66,12 +73,14 @@ const (
 type record string
 
 const (
-	recordSelf  record = "self"
-	recordPort  record = "port"
-	recordBind  record = "bind"
-	recordFDB   record = "fdb"
-	recordARP   record = "arp"
-	recordNeigh record = "neigh"
+	recordSelf    record = "self"
+	recordPort    record = "port"
+	recordBind    record = "bind"
+	recordFDB     record = "fdb"
+	recordARP     record = "arp"
+	recordNeigh   record = "neigh"
+	recordHealth  record = "health"
+	recordMonitor record = "monitor"
 )
 
 // maxID is the largest id of a vport or device: 24 bits, the width of a VNI (E9).
@@ -157,9 +166,10 @@ func parseID(s string) (uint32, error) {
 type deviceKey struct {
 	device topology.DeviceID
 	record record
-	port   flow.VPortID // recordPort, recordBind, recordNeigh
-	mac    packet.MAC   // recordFDB
-	addr   netip.Addr   // recordARP, recordNeigh
+	port   flow.VPortID       // recordPort, recordBind, recordNeigh
+	mac    packet.MAC         // recordFDB
+	addr   netip.Addr         // recordARP, recordNeigh
+	member topology.MemberKey // recordHealth
 }
 
 // parseDeviceKey accepts what the functions above write, in that spelling only.
@@ -175,7 +185,7 @@ func parseDeviceKey(key string) (k deviceKey, err error) {
 	name, leaf, _ := strings.Cut(rest, "/")
 	k.record = record(name)
 	switch k.record {
-	case recordSelf:
+	case recordSelf, recordMonitor:
 		if rest != name {
 			return k, bad
 		}
@@ -195,6 +205,8 @@ func parseDeviceKey(key string) (k deviceKey, err error) {
 		if k.port, err = parsePort(port); err == nil {
 			k.addr, err = parseAddr(addr)
 		}
+	case recordHealth:
+		k.member, err = parseMember(leaf)
 	default:
 		err = bad
 	}

@@ -26,7 +26,9 @@ type Also struct {
 	Key    string
 	Value  []byte // nil iff Delete
 	Delete bool
-	Absent bool // the key must be absent
+	Absent bool             // the key must be absent
+	Expect int64            // modification revision that must be stored; 0 = any
+	Lease  clientv3.LeaseID // 0 = none
 }
 
 // Put writes the key, whatever is stored.
@@ -83,10 +85,13 @@ func (op *Op) request() clientv3.Op {
 		if a.Absent {
 			cmps = append(cmps, clientv3.Compare(clientv3.CreateRevision(a.Key), "=", 0))
 		}
+		if a.Expect != 0 {
+			cmps = append(cmps, clientv3.Compare(clientv3.ModRevision(a.Key), "=", a.Expect))
+		}
 		if a.Delete {
 			writes = append(writes, clientv3.OpDelete(a.Key))
 		} else {
-			writes = append(writes, clientv3.OpPut(a.Key, string(a.Value)))
+			writes = append(writes, clientv3.OpPut(a.Key, string(a.Value), clientv3.WithLease(a.Lease)))
 		}
 	}
 	if op.Guard != "" {

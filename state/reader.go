@@ -106,7 +106,7 @@ func (r *reader) settle(b Batch) []Event {
 
 func (m *batch) hasTopology() bool {
 	c := &m.topo
-	return len(c.Forget)+len(c.Delete)+len(c.Put)+len(c.FDB)+len(c.BridgeNeighbours)+len(c.Neighbours)+len(c.Routes) > 0
+	return len(c.Forget)+len(c.Delete)+len(c.Put)+len(c.FDB)+len(c.BridgeNeighbours)+len(c.Neighbours)+len(c.Routes)+len(c.Health)+len(c.Watchers) > 0
 }
 
 // forget takes note that a device is not followed any more.
@@ -189,6 +189,13 @@ func (m *batch) addRecord(e Event) error {
 			m.fdb = append(m.fdb, fdbChange{fdbID{k.device, k.mac}, v})
 		}
 		return err
+	}
+	switch k.record {
+	case recordHealth:
+		return m.addHealth(k, e)
+	case recordMonitor:
+		m.topo.Watchers = append(m.topo.Watchers, topology.PoolWatcher{Pool: k.device, Edge: string(e.Value)})
+		return nil
 	}
 	n := neighValue{}
 	if !e.Deleted {

@@ -52,6 +52,9 @@ type Store struct {
 	lease  atomic.Int64 // of the edge that this process registered last; 0: none is live
 	learnt learnt
 
+	monitors monitorLeases
+	sticky   stickyLeases
+
 	mu          sync.Mutex
 	published   chan struct{} // closed and replaced at each view
 	subscribers map[*subscriber]struct{}

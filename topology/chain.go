@@ -52,8 +52,8 @@ type Chain struct {
 	Sources, Destinations *filter.Classifier
 	Jumps                 []DeviceID
 	Classifier            *filter.Classifier
-	Missing               []DeviceID // groups that its rules name and that are not loaded: then there is no Classifier
-	Used                  []DeviceID // groups that its rules name, and chains that they jump to
+	Missing               []DeviceID // groups and pools that its rules name and that are not loaded: then there is no Classifier
+	Used                  []DeviceID // groups and pools that its rules name, and chains that they jump to
 
 	ref  Ref
 	spec *ChainSpec
@@ -68,6 +68,7 @@ type ChainRule struct {
 	Mark   uint32   // ActionMark
 	Log    bool
 	NAT    *NATSpec // of SNAT, masquerade, DNAT; may be nil
+	Pool   DeviceID // of DNAT, in place of addresses; 0: none
 	Then   Action   // of the same: what follows
 	Link   bool     // speaks of the link: of MACs, EtherTypes or ICMP types. No other rule meets ARP and neighbour discovery
 }
@@ -98,6 +99,9 @@ func (s *Snapshot) Ref(id DeviceID) (Ref, bool) {
 	}
 	if d := s.DHCP(id); d != nil {
 		return d.ref, true
+	}
+	if p := s.Pool(id); p != nil {
+		return p.ref, true
 	}
 	return Ref{}, false
 }
@@ -130,15 +134,15 @@ func (f Filters) ids() []DeviceID {
 	return ids
 }
 
-// compile makes the rules of a chain ready; sets are those of its groups.
-func (c *Chain) compile(sets *table[group]) {
+// compile makes the rules of a chain ready, with the groups and pools that there are.
+func (c *Chain) compile(sets *table[group], pools *table[Pool]) {
 	o := &Object{Metadata: Metadata{Tenant: c.ref.Tenant}, Status: Status{Uses: c.uses}}
 	m := matcher{object: o, sets: sets}
 	specs := make([]*RuleSpec, len(c.spec.Rules))
 	names := map[*RuleSpec]string{}
 	for i := range c.spec.Rules {
 		specs[i] = &c.spec.Rules[i]
-		names[specs[i]] = cmp.Or(specs[i].Name, fmt.Sprintf("#%d", i+1))
+		names[specs[i]] = ruleName(specs[i], i)
 	}
 	slices.SortStableFunc(specs, func(a, b *RuleSpec) int { return cmp.Compare(a.Priority, b.Priority) })
 	c.Rules, c.AsksState, c.Masquerades, c.Jumps = make([]ChainRule, len(specs)), false, false, nil
@@ -160,6 +164,15 @@ func (c *Chain) compile(sets *table[group]) {
 			sources = append(sources, each(s.NAT.Addresses, addrRange)...)
 		case r.Action == ActionDNAT:
 			destinations = append(destinations, each(s.NAT.Addresses, addrRange)...)
+			if s.NAT.Pool == "" {
+				break
+			}
+			r.Pool = m.id(KindPool, s.NAT.Pool)
+			if p := pools.get(uint32(r.Pool)); p != nil {
+				destinations = append(destinations, p.addresses()...)
+			} else if !slices.Contains(m.missing, r.Pool) {
+				m.missing = append(m.missing, r.Pool)
+			}
 		}
 		for _, side := range []*MatchSpec{&s.Match, &s.Not} {
 			if len(side.States) > 0 {
@@ -190,6 +203,9 @@ func among(f filter.Field, ranges []filter.Range) *filter.Classifier {
 func addrRange(r AddrRange) filter.Range {
 	return filter.Range{Lo: filter.AddrValue(r.First), Hi: filter.AddrValue(r.Last), V6: r.First.Is6()}
 }
+
+// ruleName is what errors, traces and logs call a chain's rule with index i.
+func ruleName(r *RuleSpec, i int) string { return cmp.Or(r.Name, fmt.Sprintf("#%d", i+1)) }
 
 // matcher turns what rules ask into conditions.
 type matcher struct {

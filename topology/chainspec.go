@@ -24,6 +24,7 @@ type RuleSpec struct {
 // the reverse.
 type NATSpec struct {
 	Addresses []AddrRange `json:"addresses,omitempty"` // one of them, by hash of the connection; those of the packet's family
+	Pool      string      `json:"pool,omitempty"`      // dnat, in place of addresses and ports: one of its members
 	Ports     *PortRange  `json:"ports,omitempty"`     // one of them. None given: snat keeps the port if it can, else takes one of 1024-65535; dnat keeps it
 }
 

@@ -17,6 +17,8 @@ type Changes struct {
 	BridgeNeighbours []BridgeNeighbour
 	Neighbours       []Neighbour
 	Routes           []LearnedRoute
+	Health           []MemberHealth
+	Watchers         []PoolWatcher
 }
 
 // FDBEntry is a learnt MAC.
@@ -55,7 +57,7 @@ func (s *Snapshot) With(c Changes) (*Snapshot, []Dep) {
 	e := &edit{
 		s: &next, before: s, dirty: map[DeviceID]struct{}{}, groups: map[DeviceID]struct{}{}, changed: map[Dep]struct{}{},
 		vports: tableEdit[VPort]{target: &next.vports}, bridges: tableEdit[Bridge]{target: &next.bridges},
-		routers: tableEdit[Router]{target: &next.routers}, chains: tableEdit[Chain]{target: &next.chains}, sets: tableEdit[group]{target: &next.sets},
+		routers: tableEdit[Router]{target: &next.routers}, chains: tableEdit[Chain]{target: &next.chains}, sets: tableEdit[group]{target: &next.sets}, pools: tableEdit[Pool]{target: &next.pools},
 		dhcps: tableEdit[DHCP]{target: &next.dhcps}, names: shardEdit[Ref, uint32]{target: &next.names},
 		bound: shardEdit[Ref, bound]{target: &next.bound},
 	}
@@ -89,6 +91,7 @@ func (s *Snapshot) With(c Changes) (*Snapshot, []Dep) {
 // learn applies what was learnt.
 func (e *edit) learn(c Changes) {
 	e.learnBridges(c)
+	e.learnHealth(c)
 	edits := map[flow.VPortID]*shardEdit[netip.Addr, neighbourEntry]{}
 	table := tableEdit[neighbours]{target: &e.s.neigh}
 	for _, n := range c.Neighbours {

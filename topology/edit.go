@@ -17,6 +17,7 @@ type edit struct {
 	chains  tableEdit[Chain]
 	sets    tableEdit[group]
 	dhcps   tableEdit[DHCP]
+	pools   tableEdit[Pool]
 	names   shardEdit[Ref, uint32]
 	bound   shardEdit[Ref, bound]
 	owns    bool                  // s.pending is a copy
@@ -61,6 +62,8 @@ func (e *edit) put(o *Object) {
 		e.putChain(o, spec)
 	case *AddressGroupSpec, *PortGroupSpec:
 		e.putGroup(o)
+	case *PoolSpec:
+		e.putPool(o, spec)
 	case *BridgeSpec:
 		e.putBridge(o, spec)
 	case *RouterSpec:

@@ -72,6 +72,8 @@ func (e *edit) dropRules(id DeviceID) bool {
 		e.touchUsers(id)
 	case e.s.DHCP(id) != nil:
 		e.dhcps.set(uint32(id), nil) // no flow relies on one
+	case e.s.Pool(id) != nil:
+		e.dropPool(e.s.Pool(id))
 	default:
 		return false
 	}
@@ -81,7 +83,7 @@ func (e *edit) dropRules(id DeviceID) bool {
 // rebuildChain makes a chain ready; whoever met it depends on it.
 func (e *edit) rebuildChain(old *Chain) {
 	c := *old
-	c.compile(&e.s.sets)
+	c.compile(&e.s.sets, &e.s.pools)
 	e.chains.set(uint32(c.ID), &c)
 	e.note(DeviceDep(c.ID))
 }

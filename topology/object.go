@@ -29,11 +29,12 @@ const (
 	KindAddressGroup Kind = "AddressGroup"
 	KindPortGroup    Kind = "PortGroup"
 	KindDHCP         Kind = "DHCP"
+	KindPool         Kind = "Pool"
 )
 
 // Kinds returns all kinds, those that others refer to first.
 func Kinds() []Kind {
-	return []Kind{KindFabric, KindAddressGroup, KindPortGroup, KindChain, KindDHCP, KindBridge, KindRouter, KindVPort, KindBinding}
+	return []Kind{KindFabric, KindAddressGroup, KindPortGroup, KindPool, KindChain, KindDHCP, KindBridge, KindRouter, KindVPort, KindBinding}
 }
 
 // HasID reports whether objects of the kind have an id: what a packet's walk meets.
@@ -190,6 +191,8 @@ func newSpec(k Kind) Spec {
 		return new(PortGroupSpec)
 	case KindDHCP:
 		return new(DHCPSpec)
+	case KindPool:
+		return new(PoolSpec)
 	}
 	return nil
 }

@@ -260,6 +260,7 @@ func (v *validator) meaning(refs []Ref) {
 	for _, r := range slices.SortedFunc(maps.Keys(routers), compareRefs) {
 		v.overlaps(r, touched)
 	}
+	v.virtuals(refs)
 	if v.edit.linked && len(v.errs) == 0 {
 		v.loops()
 	}
@@ -288,6 +289,8 @@ func (v *validator) spec(o *Object) {
 		v.addressGroup(o, s)
 	case *PortGroupSpec:
 		v.portGroup(o, s)
+	case *PoolSpec:
+		v.pool(o, s)
 	case *BridgeSpec:
 		v.bridge(o, s)
 	case *RouterSpec:

@@ -102,6 +102,9 @@ func namesOf(o *Object) []Ref {
 					}
 				})
 			}
+			if n := s.Rules[i].NAT; n != nil && n.Pool != "" {
+				r = append(r, o.refTo(KindPool, n.Pool))
+			}
 			if c := s.Rules[i].Chain; c != "" {
 				r = append(r, o.refTo(KindChain, c))
 			}
@@ -109,6 +112,10 @@ func namesOf(o *Object) []Ref {
 	case *PortGroupSpec:
 		for _, p := range s.Ports {
 			r = append(r, o.VPortRef(p))
+		}
+	case *PoolSpec:
+		if m := s.Monitor; m != nil && m.Source != "" {
+			r = append(r, o.VPortRef(m.Source))
 		}
 	}
 	return r

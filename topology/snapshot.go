@@ -21,8 +21,11 @@ type Snapshot struct {
 	chains  table[Chain]
 	sets    table[group]
 	dhcps   table[DHCP]
-	learned table[learned]    // by bridge
-	neigh   table[neighbours] // by router port
+	pools   table[Pool]
+	health  table[health]               // by pool
+	probed  map[flow.VPortID][]DeviceID // pools by the port that their members are probed from
+	learned table[learned]              // by bridge
+	neigh   table[neighbours]           // by router port
 	names   shardMap[Ref, uint32]
 	bound   shardMap[Ref, bound]      // by binding, to tell whether it changes, and to name the dependency then
 	pending map[flow.VPortID]struct{} // vports whose device or peer is not known

@@ -1,7 +1,6 @@
 package topology
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -55,10 +54,16 @@ func (v *validator) nat(o *Object, r *RuleSpec, field string) {
 	if n == nil {
 		n = new(NATSpec)
 	}
+	if n.Pool != "" {
+		v.balanced(o, r, field)
+		return
+	}
 	switch {
 	case r.Action == "masquerade" && len(n.Addresses) > 0:
 		v.fail(o, field+".nat.addresses", n.Addresses[0].String(), "does not go with masquerade, which takes that of the port", "use action snat")
-	case r.Action != "masquerade" && len(n.Addresses) == 0:
+	case r.Action == "dnat" && len(n.Addresses) == 0:
+		v.fail(o, field+".nat.addresses", "", "is missing", "give the addresses to translate to, or a pool")
+	case r.Action == "snat" && len(n.Addresses) == 0:
 		v.fail(o, field+".nat.addresses", "", "is missing", "give the addresses to translate to")
 	}
 	for i, a := range n.Addresses {
@@ -100,7 +105,7 @@ func (v *validator) translation(r Ref, actions []string, seen map[Ref]bool) stri
 	seen[r] = true
 	for i, rule := range o.Spec.(*ChainSpec).Rules {
 		if slices.Contains(actions, rule.Action) {
-			return fmt.Sprintf("%s in rule %s of %v", rule.Action, cmp.Or(rule.Name, fmt.Sprintf("#%d", i+1)), r)
+			return fmt.Sprintf("%s in rule %s of %v", rule.Action, ruleName(&rule, i), r)
 		}
 		if rule.Chain != "" {
 			if where := v.translation(o.refTo(KindChain, rule.Chain), actions, seen); where != "" {
