@@ -9,18 +9,14 @@ import (
 	"github.com/weft-sdn/weft/topology"
 )
 
-// resolve finds the MAC of a next hop on the link of router port out (R4): the peer port itself, the ARP cache of the bridge behind it (B5), or the port's
-// own cache. If nobody knows, the neighbour is asked and the packet waits. p is the port by which the router got the packet.
-func (s *Simulator) resolve(r *topology.Router, p *topology.VPort, h *hop, out *topology.VPort, next netip.Addr) (packet.MAC, bool) {
-	if d := s.snap.Missing(out); d != 0 {
-		s.load(h, d)
-		return packet.MAC{}, false
-	}
+// resolve finds the MAC of a next hop on the link of the router port that is a copy's way out (R4): the peer port itself, the ARP cache of the bridge behind
+// it (B5), or the port's own cache. If nobody knows, the neighbour is asked and the packet waits. p is the port by which the router got the packet.
+func (s *Simulator) resolve(r *topology.Router, p *topology.VPort, h *hop, w *way, next netip.Addr) (packet.MAC, bool) {
+	out, peer := w.out, w.peer
 	if !out.Exterior {
-		peer := s.vport(out.Peer)
 		switch {
 		case peer == nil:
-			s.drop(h, DropUnlinked, false)
+			s.load(h, s.snap.Missing(out))
 			return packet.MAC{}, false
 		case peer.Kind == topology.DeviceRouter:
 			if s.answersFor(peer, next) {

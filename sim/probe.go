@@ -20,16 +20,16 @@ func (s *Simulator) Probe(snap *topology.Snapshot, source flow.VPortID, frame []
 	s.current = origin{frame: s.built(res.arena, 0), out: source, kind: OriginProbe, depth: 1}
 	s.origin, s.f, s.key = &s.current, &s.ofrm, flow.KeyOf(&s.ofrm, 0)
 	m := s.lookup(r, r.Routes, &s.key, s.key.Is6())
-	route, to, _ := s.choose(r.Routes, &m, &s.key, s.key.Is6())
-	if route == nil || to.Kind != topology.RoutePort {
+	var w way
+	if s.choose(r.Routes, &m, &s.key, s.key.Is6(), &w); w.route == nil || w.hop.Kind != topology.RoutePort {
 		return
 	}
-	out, next := snap.VPort(to.Port), to.Via
+	out, next := w.out, w.hop.Via
 	if !next.IsValid() {
 		next = s.f.DstAddr()
 	}
 	h := hop{port: out.ID, src: out.MAC}
-	mac, ok := s.resolve(r, out, &h, out, next)
+	mac, ok := s.resolve(r, out, &h, &w, next)
 	if !ok {
 		s.pending = s.questions()
 		s.simulateOriginated()

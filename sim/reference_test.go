@@ -126,8 +126,8 @@ func (m *model) send(s sent, out flow.VPortID) []end {
 	return m.walk(s)
 }
 
-// way is a route as the model sees it.
-type way struct {
+// refRoute is a route as the model sees it.
+type refRoute struct {
 	dst, src netip.Prefix // src invalid: all
 	via      netip.Addr
 	port     string
@@ -135,32 +135,32 @@ type way struct {
 	origin   int // the least wins
 }
 
-func (x way) match(s sent) bool {
+func (x refRoute) match(s sent) bool {
 	return x.dst.Addr().Is4() == s.dst.Is4() && x.dst.Contains(s.dst) && (!x.src.IsValid() || x.src.Contains(s.src))
 }
 
 func whole(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
 
 // ways are all routes that a router has of itself and by its spec.
-func (m *model) ways(dev *topology.Object) (all []way) {
+func (m *model) ways(dev *topology.Object) (all []refRoute) {
 	for _, never := range []string{"127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "255.255.255.255/32", "::/127", "fe80::/10", "ff00::/8"} {
-		all = append(all, way{dst: netip.MustParsePrefix(never), kind: "unforwardable", origin: 9})
+		all = append(all, refRoute{dst: netip.MustParsePrefix(never), kind: "unforwardable", origin: 9})
 	}
 	for _, o := range m.byID {
 		p, ok := o.Spec.(*topology.VPortSpec)
 		if !ok || p.Device != "router/"+dev.Metadata.Name {
 			continue
 		}
-		all = append(all, way{dst: whole(topology.LinkLocal(p.MAC)), kind: "local"})
+		all = append(all, refRoute{dst: whole(topology.LinkLocal(p.MAC)), kind: "local"})
 		for _, a := range p.Addresses {
-			connected := way{dst: a.Masked(), port: o.Metadata.Name, kind: "port", origin: 2}
+			connected := refRoute{dst: a.Masked(), port: o.Metadata.Name, kind: "port", origin: 2}
 			own := a.Addr()
 			if p.SingleHost {
 				own = a.Masked().Addr().Next()
-				all = append(all, way{dst: whole(a.Addr()), port: o.Metadata.Name, kind: "port", origin: 2})
-				connected = way{dst: a.Masked(), kind: "nohost", origin: 2}
+				all = append(all, refRoute{dst: whole(a.Addr()), port: o.Metadata.Name, kind: "port", origin: 2})
+				connected = refRoute{dst: a.Masked(), kind: "nohost", origin: 2}
 			}
-			all = append(all, way{dst: whole(own), kind: "local"})
+			all = append(all, refRoute{dst: whole(own), kind: "local"})
 			if !a.IsSingleIP() {
 				all = append(all, connected)
 			}
@@ -169,9 +169,9 @@ func (m *model) ways(dev *topology.Object) (all []way) {
 	return append(all, specWays(dev.Spec.(*topology.RouterSpec).Routes)...)
 }
 
-func specWays(routes []topology.RouteSpec) (all []way) {
+func specWays(routes []topology.RouteSpec) (all []refRoute) {
 	for _, r := range routes {
-		x := way{dst: r.Dst, via: r.Via, port: r.Port, kind: cmp.Or(r.Kind, "port"), origin: 1}
+		x := refRoute{dst: r.Dst, via: r.Via, port: r.Port, kind: cmp.Or(r.Kind, "port"), origin: 1}
 		if r.Src.Bits() > 0 {
 			x.src = r.Src
 		}
@@ -181,10 +181,10 @@ func specWays(routes []topology.RouteSpec) (all []way) {
 }
 
 // best returns the ways that a packet may go: of those that match, and whose links are up, the equally good ones. down: there is none because of links.
-func (m *model) best(all []way, s sent) (best []way, down bool) {
-	rank := func(a, b way) int {
+func (m *model) best(all []refRoute, s sent) (best []refRoute, down bool) {
+	rank := func(a, b refRoute) int {
 		bits := func(p netip.Prefix) int { return max(p.Bits(), 0) }
-		port := func(x way) int { return map[bool]int{true: 0, false: 1}[x.kind == "port"] }
+		port := func(x refRoute) int { return map[bool]int{true: 0, false: 1}[x.kind == "port"] }
 		return cmp.Or(b.dst.Bits()-a.dst.Bits(), bits(b.src)-bits(a.src), a.origin-b.origin, port(a)-port(b), cmp.Compare(order(a.kind), order(b.kind)))
 	}
 	for _, x := range all {
@@ -197,7 +197,7 @@ func (m *model) best(all []way, s sent) (best []way, down bool) {
 		}
 		switch {
 		case len(best) == 0 || rank(x, best[0]) < 0:
-			best = []way{x}
+			best = []refRoute{x}
 		case rank(x, best[0]) == 0 && !slices.Contains(best, x):
 			best = append(best, x)
 		}
@@ -252,8 +252,8 @@ func (m *model) route(s sent, dev *topology.Object, p *topology.VPortSpec) []end
 }
 
 // unlinked returns the kind of the best route, whatever links are down.
-func (m *model) unlinked(all []way, s sent) string {
-	always := make([]way, len(all))
+func (m *model) unlinked(all []refRoute, s sent) string {
+	always := make([]refRoute, len(all))
 	for i, x := range all {
 		always[i] = x
 		if x.kind == "port" {
@@ -268,7 +268,7 @@ func (m *model) unlinked(all []way, s sent) string {
 }
 
 // policies returns the ways that the first policy with a way gives a packet.
-func (m *model) policies(s sent, dev *topology.Object) ([]way, bool) {
+func (m *model) policies(s sent, dev *topology.Object) ([]refRoute, bool) {
 	spec := dev.Spec.(*topology.RouterSpec)
 	list := slices.Clone(spec.Policies)
 	slices.SortStableFunc(list, func(a, b topology.PolicySpec) int { return cmp.Compare(a.Priority, b.Priority) })
@@ -276,7 +276,7 @@ func (m *model) policies(s sent, dev *topology.Object) ([]way, bool) {
 		if !m.meets(s, &p) {
 			continue
 		}
-		var ways []way
+		var ways []refRoute
 		switch p.Action {
 		case "main":
 			return nil, false
@@ -285,11 +285,11 @@ func (m *model) policies(s sent, dev *topology.Object) ([]way, bool) {
 		case "reroute":
 			for _, n := range p.NextHops {
 				if n.Via.Is4() == s.dst.Is4() {
-					ways = append(ways, way{dst: everything(s.dst), via: n.Via, port: n.Port, kind: "port"})
+					ways = append(ways, refRoute{dst: everything(s.dst), via: n.Via, port: n.Port, kind: "port"})
 				}
 			}
 		default:
-			ways = []way{{dst: everything(s.dst), kind: map[string]string{"drop": "blackhole", "reject": "reject"}[p.Action]}}
+			ways = []refRoute{{dst: everything(s.dst), kind: map[string]string{"drop": "blackhole", "reject": "reject"}[p.Action]}}
 		}
 		if best, _ := m.best(ways, s); len(best) > 0 {
 			return best, true
@@ -330,7 +330,7 @@ func (m *model) meets(s sent, p *topology.PolicySpec) bool {
 }
 
 // follow takes a packet along a route.
-func (m *model) follow(s sent, p *topology.VPortSpec, x way) []end {
+func (m *model) follow(s sent, p *topology.VPortSpec, x refRoute) []end {
 	switch x.kind {
 	case "local":
 		return dropped(DropLocal) // no packet of these is a ping
@@ -367,7 +367,7 @@ func (m *model) follow(s sent, p *topology.VPortSpec, x way) []end {
 }
 
 // beside reports whether two ports have single hosts of one prefix, and the packet is for the one at q.
-func (m *model) beside(s sent, p, q *topology.VPortSpec, x way) bool {
+func (m *model) beside(s sent, p, q *topology.VPortSpec, x refRoute) bool {
 	if !p.SingleHost || !q.SingleHost || p == q || x.via.IsValid() {
 		return false
 	}

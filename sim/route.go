@@ -8,15 +8,22 @@ import (
 // dropWaits: there is no drop; the walk is over, since a policy can not tell yet.
 const dropWaits = DropNone
 
-// route finds the route of a copy that router r got by port p: by the first policy that the copy meets and that has a way for it, else by the router's own
-// routes (R1). What is needed of it is in the hop, most of the time. No route: why not. A route to a port is one whose link is up.
-func (s *Simulator) route(r *topology.Router, p *topology.VPort, h *hop, v6 bool) (*topology.Route, topology.Hop, DropReason) {
+// way is a route that a copy takes. What is needed of the route is in the hop, most of the time.
+type way struct {
+	route     *topology.Route
+	hop       topology.Hop
+	out, peer *topology.VPort // of a route to a port: that port, and the other end of its link; nil: there is none, or it is not loaded
+}
+
+// route finds the way of a copy that router r got by port p: by the first policy that the copy meets and that has a way for it, else by the router's own
+// routes (R1). No route: why not. A route to a port is one whose link is up.
+func (s *Simulator) route(r *topology.Router, p *topology.VPort, h *hop, v6 bool, w *way) DropReason {
 	k := s.header(h)
 	m := s.lookup(r, r.Routes, k, v6)
 	if r.Policies != nil && m.Hop.Kind != topology.RouteLocal && m.Hop.Kind != topology.RouteUnforwardable {
 		for next := 0; ; next++ {
 			if next = s.find(r.Policies.Classifier, next, p, nil, h); next == over {
-				return nil, topology.Hop{}, dropWaits
+				return dropWaits
 			}
 			if next < 0 {
 				break
@@ -29,12 +36,12 @@ func (s *Simulator) route(r *topology.Router, p *topology.VPort, h *hop, v6 bool
 				break
 			}
 			own := s.lookup(r, rule.Routes, k, v6)
-			if route, to, _ := s.choose(rule.Routes, &own, k, v6); route != nil {
-				return route, to, DropNone
+			if s.choose(rule.Routes, &own, k, v6, w); w.route != nil {
+				return DropNone
 			}
 		}
 	}
-	return s.choose(r.Routes, &m, k, v6)
+	return s.choose(r.Routes, &m, k, v6, w)
 }
 
 // lookup finds the routes in one of a router's tables.
@@ -47,22 +54,20 @@ func (s *Simulator) lookup(r *topology.Router, t *topology.LPM, k *flow.Key, v6 
 }
 
 // choose takes one of the routes that were found in a table. Where the links of all of them are down, the next best that the packet matches.
-func (s *Simulator) choose(t *topology.LPM, m *topology.Match, k *flow.Key, v6 bool) (*topology.Route, topology.Hop, DropReason) {
+func (s *Simulator) choose(t *topology.LPM, m *topology.Match, k *flow.Key, v6 bool, w *way) DropReason {
 	switch {
 	case len(m.Routes) == 0:
-		return nil, topology.Hop{}, DropNoRoute
-	case m.Hop.Kind != topology.RoutePort || len(m.Routes) == 1 && s.carries(m.Hop.Port):
-		return &m.Routes[0], m.Hop, DropNone
+		return DropNoRoute
+	case m.Hop.Kind != topology.RoutePort || len(m.Routes) == 1 && s.carries(m.Hop.Port, w):
+		w.route, w.hop = &m.Routes[0], m.Hop
+		return DropNone
 	}
-	route := s.spread(m.Routes, k)
-	if route == nil {
-		s.readSrc(t.Each(&k.Dst, &k.Src, v6, func(routes []topology.Route) bool {
-			route = s.spread(routes, k)
-			return route == nil
-		}))
+	if !s.spread(m.Routes, k, w) {
+		s.readSrc(t.Each(&k.Dst, &k.Src, v6, func(routes []topology.Route) bool { return !s.spread(routes, k, w) }))
 	}
-	if route == nil {
-		return nil, topology.Hop{}, DropPortDown
+	if w.route == nil {
+		return DropPortDown
 	}
-	return route, route.Hop(), DropNone
+	w.hop = w.route.Hop()
+	return DropNone
 }

@@ -36,19 +36,20 @@ func (s *Simulator) router(r *topology.Router, p *topology.VPort, h *hop) {
 	if s.filterIn(r.Filters, p, h) == refused {
 		return
 	}
-	route, to, why := s.route(r, p, h, v6)
+	var w way
+	why := s.route(r, p, h, v6, &w)
 	switch {
-	case route == nil && why == dropWaits:
+	case w.route == nil && why == dropWaits:
 		return
-	case route == nil:
+	case w.route == nil:
 		s.reject(r, p, h, why, packet.NoRoute)
 		return
 	case s.res.Trace != nil:
-		s.res.Trace.add(s, h, "route "+s.routeText(route))
+		s.res.Trace.add(s, h, "route "+s.routeText(w.route))
 	}
-	switch to.Kind {
+	switch w.hop.Kind {
 	case topology.RouteLocal:
-		s.local(p, h, v6, to.Port)
+		s.local(p, h, v6, w.hop.Port)
 	case topology.RouteReject:
 		s.reject(r, p, h, DropRejectRoute, packet.Prohibited)
 	case topology.RouteBlackhole:
@@ -58,36 +59,36 @@ func (s *Simulator) router(r *topology.Router, p *topology.VPort, h *hop) {
 	case topology.RouteNoHost:
 		s.reject(r, p, h, DropNoNeighbour, packet.HostUnreachable)
 	default:
-		s.forward(r, p, h, to, route)
+		s.forward(r, p, h, &w)
 	}
 }
 
-// forward takes the copy through the router by a route to a port. What is needed of the route is in to, most of the time.
-func (s *Simulator) forward(r *topology.Router, p *topology.VPort, h *hop, to topology.Hop, route *topology.Route) {
-	out := s.snap.VPort(to.Port) // up: see route
-	beside := s.beside(p, h, to)
+// forward takes the copy through the router by a route to a port.
+func (s *Simulator) forward(r *topology.Router, p *topology.VPort, h *hop, w *way) {
+	out := w.out
+	beside := s.beside(p, h, w.hop)
 	if !beside {
 		if s.f.TTL() <= h.ttlDec+1 {
 			s.notInstallable("TTL expired")
-			s.complain(r, p, h, route, packet.TTLExceeded, 0)
+			s.complain(r, p, h, w.route, packet.TTLExceeded, 0)
 			s.drop(h, DropTTL, false)
 			return
 		}
 		s.outlive(h.ttlDec + 1)
 	}
-	if s.filterOut(r.Filters, p, out, h) == refused || !s.fits(r, p, h, route, out.MTU) {
+	if s.filterOut(r.Filters, p, out, h) == refused || !s.fits(r, p, h, w.route, out.MTU) {
 		return
 	}
-	next := to.Via
+	next := w.hop.Via
 	if !next.IsValid() {
 		s.readDst(128)
 		next = s.header(h).Dst.Netip(s.key.EtherType)
-		if isSubnetBroadcast(route.Dst, next) {
+		if isSubnetBroadcast(w.route.Dst, next) {
 			s.drop(h, DropUnforwardable, false)
 			return
 		}
 	}
-	m, ok := s.resolve(r, p, h, out, next)
+	m, ok := s.resolve(r, p, h, w, next)
 	if !ok {
 		return
 	}

@@ -11,47 +11,51 @@ import (
 // Equal routes share flows by weighted rendezvous (R1): a flow draws a number for each of them, and the least one for its weight wins. A route that goes, or
 // whose link is down, loses its own flows, and no other flow moves. All is integer arithmetic, so that every edge decides alike.
 
-// spread chooses the route that a flow keeps among equal ones; nil: none can be used. Routes to ports go before the others, if the link of one is up. What
-// it reads is recorded: whether the links that the flow would use are up, and, of several ports, all that the hash covers.
-func (s *Simulator) spread(routes []topology.Route, k *flow.Key) *topology.Route {
+// spread chooses the route that a flow keeps among equal ones; false: none can be used. Routes to ports go before the others, if the link of one is up.
+// What it reads is recorded: whether the links that the flow would use are up, and, of several ports, all that the hash covers.
+func (s *Simulator) spread(routes []topology.Route, k *flow.Key, w *way) bool {
 	ports := 0 // they are the first ones
 	for ports < len(routes) && routes[ports].Kind == topology.RoutePort {
 		ports++
 	}
-	var best *topology.Route
+	w.route = nil
 	switch {
-	case ports == 1 && s.carries(routes[0].Port):
-		best = &routes[0]
+	case ports == 1 && s.carries(routes[0].Port, w):
+		w.route = &routes[0]
 	case ports > 1:
 		s.readAll() // the fragment class too: later fragments have no ports
 		hash := flowHash(k)
-		if best = rendezvous(routes[:ports], hash, nil); !s.carries(best.Port) {
-			best = rendezvous(routes[:ports], hash, s)
+		if w.route = rendezvous(routes[:ports], hash, nil); !s.carries(w.route.Port, w) {
+			up := func(r *topology.Route) bool { return s.carries(r.Port, w) }
+			if w.route = rendezvous(routes[:ports], hash, up); w.route != nil {
+				s.carries(w.route.Port, w)
+			}
 		}
 	}
-	if best == nil && ports < len(routes) {
-		best = &routes[ports]
+	if w.route == nil && ports < len(routes) {
+		w.route = &routes[ports]
 	}
-	return best
+	return w.route != nil
 }
 
-// rendezvous returns the winner of a flow's draw among routes, all of them or, if s is given, those whose links are up; nil: there is none.
-func rendezvous(routes []topology.Route, hash uint64, s *Simulator) *topology.Route {
+// rendezvous returns the winner of a flow's draw among routes, all of them or, if up is given, those whose links are up; nil: there is none.
+func rendezvous(routes []topology.Route, hash uint64, up func(*topology.Route) bool) *topology.Route {
 	var best *topology.Route
 	var least uint64
 	for i := range routes {
 		r := &routes[i]
 		draw := minusLog2(memberHash(hash, r))
-		if (best == nil || draw*uint64(best.Weight) < least*uint64(r.Weight)) && (s == nil || s.carries(r.Port)) {
+		if (best == nil || draw*uint64(best.Weight) < least*uint64(r.Weight)) && (up == nil || up(r)) {
 			best, least = r, draw
 		}
 	}
 	return best
 }
 
-// carries reports whether a port's link is up: it is there, and neither end of it is administratively down.
-func (s *Simulator) carries(id flow.VPortID) bool {
+// carries reports whether a port's link is up: it is there, and neither end of it is administratively down. The ends are noted in w.
+func (s *Simulator) carries(id flow.VPortID, w *way) bool {
 	p := s.vport(id)
+	w.out, w.peer = p, nil
 	switch {
 	case p == nil || p.AdminDown:
 		return false
@@ -60,8 +64,10 @@ func (s *Simulator) carries(id flow.VPortID) bool {
 	case p.Peer == 0:
 		return false
 	}
-	s.dep(topology.VPortDep(p.Peer))
-	q := s.snap.Far(p)
+	q := s.vport(p.Peer)
+	if w.peer = q; q == nil { // not loaded: what the port's object says of it
+		q = s.snap.Far(p)
+	}
 	return q != nil && q.Device != 0 && !q.AdminDown
 }
 

@@ -66,11 +66,11 @@ func uplinks(t testing.TB, weights ...uint8) (*lab, []topology.Route) {
 // pick is the port of the route that a flow gets.
 func (l *lab) pick(routes []topology.Route, k flow.Key) flow.VPortID {
 	l.res.reset()
-	r := l.sim.spread(routes, &k)
-	if r == nil {
+	var w way
+	if !l.sim.spread(routes, &k, &w) {
 		return 0
 	}
-	return r.Port
+	return w.route.Port
 }
 
 func (l *lab) setDown(port flow.VPortID, down bool) []topology.Dep {
@@ -197,8 +197,9 @@ func TestSpreadReads(t *testing.T) {
 		t.Errorf("a flow goes to port %v, which is down as all of them", p)
 	}
 	reject := append(slices.Clone(routes), topology.Route{Kind: topology.RouteReject, Weight: 1})
-	if r := l.sim.spread(reject, new(flow.Key)); r == nil || r.Kind != topology.RouteReject {
-		t.Errorf("route %v, want the one that rejects", r)
+	var w way
+	if !l.sim.spread(reject, new(flow.Key), &w) || w.route.Kind != topology.RouteReject {
+		t.Errorf("route %v, want the one that rejects", w.route)
 	}
 }
 
