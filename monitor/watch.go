@@ -41,6 +41,8 @@ type member struct {
 	until      time.Duration // of an answer
 	port       uint16        // the probe's own: TCP source port, ICMP identifier
 	seq        uint32        // TCP sequence number; ICMP in the lower half
+	open       bool          // http: the server took the connection, and was asked …
+	ack        uint32        // … and this is its next sequence number
 }
 
 // Ports from which members are probed.
@@ -82,7 +84,7 @@ func (w *Watch) Tick(at time.Duration, p *topology.Pool, source *topology.VPort)
 			w.send(at, p, k, m, source)
 		}
 		if !m.waiting && now >= m.next {
-			m.waiting, m.until, m.next = true, at+p.Monitor.Timeout, at+p.Monitor.Interval
+			m.waiting, m.open, m.until, m.next = true, false, at+p.Monitor.Timeout, at+p.Monitor.Interval
 			m.port, m.seq = firstPort+uint16(w.rng.Uint32()%ports), w.rng.Uint32()
 			w.send(at, p, k, m, source)
 		}
@@ -101,8 +103,11 @@ func (w *Watch) send(now time.Duration, p *topology.Pool, k topology.MemberKey, 
 }
 
 func appendProbe(b []byte, mon *topology.Monitor, k topology.MemberKey, m *member, src netip.Addr) []byte {
-	if mon.Type == "icmp" {
+	switch {
+	case mon.Type == "icmp":
 		return packet.AppendEchoRequest(b, src, k.IP(), m.port, uint16(m.seq))
+	case m.open:
+		return appendRequest(b, mon, k, m, src)
 	}
 	return packet.AppendTCP(b, &packet.TCP{Src: src, Dst: k.IP(), SrcPort: m.port, DstPort: target(mon, k), Seq: m.seq, Flags: packet.TCPSyn, Window: 1024, MSS: 1220})
 }
@@ -132,16 +137,21 @@ func (w *Watch) Answer(p *topology.Pool, f *packet.Frame) {
 		if f.Proto != packet.ProtoTCP || f.L4 == 0 || f.SrcPort != target(p.Monitor, k) || f.DstPort != m.port || len(f.Data) < f.L4+packet.TCPLen {
 			continue
 		}
+		if m.open {
+			w.answered(p, k, m, f)
+			continue
+		}
 		if binary.BigEndian.Uint32(f.Data[f.L4+8:]) != m.seq+1 {
 			continue
 		}
 		switch f.TCPFlags & (packet.TCPSyn | packet.TCPAck | packet.TCPRst) {
 		case packet.TCPSyn | packet.TCPAck:
-			w.hit(p, k, m)
-			if b, err := packet.AppendTCPReset(w.buf[:0], f); err == nil {
-				w.buf = b
-				w.out.Send(b)
+			if p.Monitor.Type == "http" {
+				w.open(p, k, m, f)
+				continue
 			}
+			w.hit(p, k, m)
+			w.reset(f)
 		case packet.TCPRst | packet.TCPAck:
 			w.miss(p, k, m, fmt.Sprintf("port %d refuses connections", target(p.Monitor, k)))
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -150,6 +151,65 @@ func TestRefused(t *testing.T) {
 	}
 	if want := []string{"10.1.0.1:8080 true port 8080 refuses connections", "[fd01::1]:8080 true port 8080 refuses connections"}; !slices.Equal(b.found, want) {
 		t.Errorf("found %q", b.found)
+	}
+}
+
+// TestHTTP: a server is up if it answers with a status of success, and why it is not is told.
+func TestHTTP(t *testing.T) {
+	for _, x := range []struct {
+		say  string
+		fin  bool
+		want string
+	}{
+		{"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", false, "false "},
+		{"HTTP/1.0 302 Found\r\n\r\n", true, "false "},
+		{"HTTP/1.1 503 Service Unavailable\r\n\r\n", false, "true answers status 503"},
+		{"220 smtp.example ESMTP\r\n", false, "true answers something else than HTTP"},
+		{"", true, "true answers something else than HTTP"},
+		{"", false, "true no answer within 2s"},
+	} {
+		b := newBench(t, "http")
+		for range 16 {
+			for i, f := range b.tick() {
+				switch {
+				case f == nil || f.TCPFlags != packet.TCPSyn: // an answer is missing: asked again
+				default:
+					b.sent = nil
+					b.w.Answer(b.pool, answer(t, f, synAck))
+					ask := new(packet.Frame)
+					if len(b.sent) != 1 || packet.Parse(b.sent[0], ask) != nil {
+						t.Fatalf("%d segments", len(b.sent))
+					}
+					text := string(ask.Data[ask.L4+packet.TCPLen:])
+					if want := "GET / HTTP/1.1\r\nHost: " + b.pool.Members[i].String() + "\r\n"; !strings.HasPrefix(text, want) || !strings.HasSuffix(text, "\r\n\r\n") || ask.TCPFlags != packet.TCPAck|packet.TCPPsh {
+						t.Fatalf("asks %q", text)
+					}
+					flags := uint8(packet.TCPAck)
+					if x.fin {
+						flags |= packet.TCPFin
+					}
+					reply := packet.AppendTCP(nil, &packet.TCP{
+						SrcMAC: packet.MAC{2}, DstMAC: packet.MAC{4}, Src: ask.DstAddr(), Dst: ask.SrcAddr(), SrcPort: ask.DstPort, DstPort: ask.SrcPort, Flags: flags,
+						Seq: 78, Ack: binary.BigEndian.Uint32(ask.Data[ask.L4+4:]) + uint32(len(text)), Payload: []byte(x.say),
+					})
+					r := new(packet.Frame)
+					if packet.Parse(reply, r) != nil {
+						t.Fatal("reply")
+					}
+					b.sent = nil
+					b.w.Answer(b.pool, r)
+					if x.say == "" && !x.fin {
+						break
+					}
+					if len(b.sent) != 1 || b.sent[0][len(b.sent[0])-packet.TCPLen+13] != packet.TCPRst {
+						t.Fatalf("the connection is not ended: %x", b.sent)
+					}
+				}
+			}
+		}
+		if want := []string{"10.1.0.1:8080 " + x.want, "[fd01::1]:8080 " + x.want}; !slices.Equal(b.found, want) {
+			t.Errorf("%q: found %q, want %q", x.say, b.found, want)
+		}
 	}
 }
 

@@ -131,27 +131,37 @@ func (s *Simulator) member(p *topology.Pool, t *conntrack.Tuple) *topology.Membe
 	}
 	least := p.Method == topology.MethodLeast && s.Balance != nil
 	var best *topology.Member
-	var bestDraw, bestLoad uint64
+	var bestNumber, bestLoad uint64
 	for i := range p.Members {
 		m := &p.Members[i]
 		if m.V6 != t.V6 || !m.Open() {
 			continue
 		}
 		hi, lo := m.Addr.Halves()
-		draw := minusLog2(mix(hash^mix(hi^mix2, lo), uint64(m.Port)^mix3))
+		number := mix(hash^mix(hi^mix2, lo), uint64(m.Port)^mix3)
 		load := uint64(0)
 		if least {
 			load = uint64(s.Balance.Load(p.ID, m.MemberKey)) + 1 + attempt*uint64(i)
 		}
 		if best != nil {
 			a, b := load*uint64(best.Weight), bestLoad*uint64(m.Weight)
-			if a > b || a == b && draw*uint64(best.Weight) >= bestDraw*uint64(m.Weight) {
+			if a > b || a == b && !wins(number, m.Weight, bestNumber, best.Weight) {
 				continue
 			}
 		}
-		best, bestDraw, bestLoad = m, draw, load
+		best, bestNumber, bestLoad = m, number, load
 	}
 	return best
+}
+
+// wins reports whether number a wins against number b, by weight: the lesser logarithm for its weight does, as in spread.go, and of two that are the same the
+// number itself decides. So, of equal weights, the greater number wins, and no logarithm is needed.
+func wins(a uint64, weightA uint8, b uint64, weightB uint8) bool {
+	if weightA == weightB {
+		return a > b
+	}
+	x, y := minusLog2(a)*uint64(weightB), minusLog2(b)*uint64(weightA)
+	return x < y || x == y && a > b
 }
 
 func clientHash(t *conntrack.Tuple) uint64 {

@@ -341,6 +341,29 @@ func TestPoolHairpin(t *testing.T) {
 	}
 }
 
+// BenchmarkMember is the choice alone.
+func BenchmarkMember(b *testing.B) {
+	for _, n := range []int{3, 32} {
+		b.Run(fmt.Sprintf("hash/%dmembers", n), func(b *testing.B) {
+			l, _ := balanceLab(b, func(s string) string {
+				for i := range n - 3 {
+					s += fmt.Sprintf("  - {address: 10.1.0.%d, port: 8080}\n", 100+i)
+				}
+				return s
+			})
+			l.sim.begin(l.snap, &packet.Frame{}, 0, &l.res)
+			p, t := l.pool(), conntrack.Tuple{Src: flow.AddrOf(ip("203.0.113.9")), Dst: flow.AddrOf(ip("192.0.2.80")), SrcPort: 4000, DstPort: 80, Proto: packet.ProtoTCP}
+			b.ReportAllocs()
+			for b.Loop() {
+				t.SrcPort++
+				if l.sim.member(p, &t) == nil {
+					b.Fatal("none")
+				}
+			}
+		})
+	}
+}
+
 // BenchmarkBalance is the first packet of a connection to a pool of 32 members.
 func BenchmarkBalance(b *testing.B) {
 	l, _ := balanceLab(b, func(s string) string {

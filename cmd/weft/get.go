@@ -245,7 +245,11 @@ func printFound(w io.Writer, found []*topology.Object, store *state.Store, cmd *
 	if err != nil {
 		return err
 	}
-	return printTables(w, found, placesOf(bound), out.form == "wide", tenants)
+	known := placesOf(bound)
+	if err := addHealth(cmd.Context(), store, found, out.form == "wide", known); err != nil {
+		return err
+	}
+	return printTables(w, found, known, out.form == "wide", tenants)
 }
 
 // placesOf returns where vports are bound, in words.
@@ -312,6 +316,8 @@ func columns(kind topology.Kind, wide bool) []string {
 		head, more = []string{"ADDRESSES"}, []string{"ID"}
 	case topology.KindPortGroup:
 		head, more = []string{"PORTS"}, []string{"ID"}
+	case topology.KindPool:
+		head, more = []string{"METHOD", "MEMBERS", "STATE"}, []string{"STICKY", "MONITOR", "ID"}
 	case topology.KindBridge:
 		head, more = []string{"UNKNOWN", "MACS", "NEIGHBOURS"}, []string{"ID"}
 	case topology.KindRouter:
@@ -350,6 +356,9 @@ func cells(o *topology.Object, places map[topology.Ref]string, wide bool) []stri
 		row, more = []string{fmt.Sprint(len(s.Addresses))}, []string{id}
 	case *topology.PortGroupSpec:
 		row, more = []string{fmt.Sprint(len(s.Ports))}, []string{id}
+	case *topology.PoolSpec:
+		row, more = poolCells(s, places[o.Ref()])
+		more = append(more, id)
 	case *topology.BridgeSpec:
 		mode := s.UnknownUnicast
 		if mode == "" {

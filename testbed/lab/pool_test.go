@@ -112,7 +112,7 @@ func TestMonitors(t *testing.T) {
 		}
 		return s
 	}
-	serve := begin("leg serve\ntcp vm2 vm1:80 bytes=1KB\n")
+	serve := begin("leg serve\ntcp vm2 vm1:80 bytes=1KB\nhttp vm2 vm1:8080 bytes=1KB\n")
 	l := start(t, lab.Config{Scenario: serve})
 	store, err := l.Store("e2")
 	if err != nil {
@@ -149,6 +149,7 @@ func TestMonitors(t *testing.T) {
 	is("web", 4, func(topology.MemberKey) bool { return true }) // nobody serves yet
 	runScenario(t, serve, l)
 	is("web", 4, func(m topology.MemberKey) bool { return m.Addr[15] == 2 })
+	is("site", 4, func(m topology.MemberKey) bool { return m.Addr[15] == 3 })
 	if why := health("web").Members[topology.MemberAt(netip.MustParseAddr("fd01::2"), 80)].Why; why != "port 80 refuses connections" {
 		t.Errorf("why: %s", why)
 	}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/weft-sdn/weft/state"
+	"github.com/weft-sdn/weft/topology"
+)
+
+// addHealth adds to what is known of objects, in words, how the members of pools are.
+func addHealth(ctx context.Context, store *state.Store, found []*topology.Object, wide bool, known map[topology.Ref]string) error {
+	for _, o := range found {
+		s, ok := o.Spec.(*topology.PoolSpec)
+		if !ok {
+			continue
+		}
+		h, err := store.Health(ctx, topology.DeviceID(o.Status.ID))
+		if err != nil {
+			return err
+		}
+		known[o.Ref()] = healthText(s, h, wide)
+	}
+	return nil
+}
+
+// healthText is how many members are up, or how each is.
+func healthText(s *topology.PoolSpec, h state.PoolHealth, each bool) string {
+	var words []string
+	counts := map[string]int{}
+	for _, m := range s.Members {
+		key := topology.MemberAt(m.Address, m.Port)
+		x, checked := h.Members[key]
+		is := "up"
+		switch {
+		case s.Monitor != nil && x.Down:
+			is = "down"
+		case s.Monitor != nil && !checked:
+			is = "not probed yet"
+		}
+		if m.Drain {
+			is += ", drains"
+		}
+		counts[is]++
+		text := key.String() + " " + is
+		if x.Down && x.Why != "" {
+			text += " (" + x.Why + ")"
+		}
+		words = append(words, text)
+	}
+	if each {
+		return strings.Join(words, "; ")
+	}
+	words = nil
+	for _, is := range []string{"up", "not probed yet", "down", "up, drains", "not probed yet, drains", "down, drains"} {
+		if n := counts[is]; n > 0 {
+			words = append(words, fmt.Sprintf("%d %s", n, is))
+		}
+	}
+	return strings.Join(words, "; ")
+}
+
+// poolCells are a pool's values for columns.
+func poolCells(s *topology.PoolSpec, health string) (row, more []string) {
+	sticky, monitor := "", ""
+	if s.Sticky != nil {
+		sticky = fmt.Sprintf("%ds", s.Sticky.Timeout)
+	}
+	if s.Monitor != nil {
+		monitor = s.Monitor.Type
+	}
+	return []string{cmp.Or(s.Method, "hash"), fmt.Sprint(len(s.Members)), or(health)}, []string{or(sticky), or(monitor)}
+}
