@@ -44,6 +44,7 @@ type refusal struct {
 type probe struct {
 	claim sim.Effect
 	until time.Duration
+	since int64 // revision at which it was asked: an answer that another edge got is newer
 }
 
 func newEffects(c *core) *effects {
@@ -118,7 +119,7 @@ func (c *core) carryOut(list []sim.Effect, of flow.VPortID) (lost bool, wait que
 				c.pose(q)
 			}
 		case sim.ConfirmNeighbour:
-			c.effects.confirmed(neighbour{e.Port, e.Addr})
+			c.effects.confirmed(e, of)
 		case sim.LearnNeighbour:
 			if !e.Solicited && !e.Unasked {
 				c.effects.probe(e, of)
@@ -146,7 +147,7 @@ func (e *effects) begin(f sim.Effect, of flow.VPortID) bool {
 	if !e.take(f, of) {
 		return false
 	}
-	e.run(f, func(ctx context.Context) (state.Learnt, error) { return e.store(ctx, f, false) })
+	e.run(f, func(ctx context.Context) (state.Learnt, error) { return e.store(ctx, f, 0) })
 	return true
 }
 
@@ -175,7 +176,7 @@ func (e *effects) run(f sim.Effect, store func(context.Context) (state.Learnt, e
 	})
 }
 
-func (e *effects) store(ctx context.Context, f sim.Effect, replace bool) (learnt state.Learnt, err error) {
+func (e *effects) store(ctx context.Context, f sim.Effect, replace int64) (learnt state.Learnt, err error) {
 	s := e.c.a.cfg.Store
 	switch f.Kind {
 	case sim.Learn:
@@ -184,6 +185,8 @@ func (e *effects) store(ctx context.Context, f sim.Effect, replace bool) (learnt
 		learnt, _, err = s.LearnBridgeNeighbour(ctx, f.Device, f.Addr, f.MAC)
 	case sim.LearnNeighbour:
 		learnt, _, err = s.LearnNeighbour(ctx, f.Port, f.Addr, f.MAC, replace)
+	case sim.ConfirmNeighbour:
+		_, err = s.ConfirmNeighbour(ctx, f.Port, f.Addr, f.MAC)
 	}
 	return learnt, err
 }
@@ -206,15 +209,19 @@ func (e *effects) probe(claim sim.Effect, of flow.VPortID) {
 	if _, ok := e.probes[n]; ok || !e.take(claim, of) {
 		return
 	}
-	e.probes[n] = probe{claim, e.c.now() + probeTime}
+	e.probes[n] = probe{claim, e.c.now() + probeTime, e.c.a.cfg.Store.View().Revision}
 	e.c.request(n)
 }
 
-// confirmed: the neighbour that is known answered.
-func (e *effects) confirmed(n neighbour) {
+// confirmed: the neighbour that is known answered. Other edges may have asked, too: the database tells them.
+func (e *effects) confirmed(f sim.Effect, of flow.VPortID) {
+	n := neighbour{f.Port, f.Addr}
 	if p, ok := e.probes[n]; ok {
 		delete(e.probes, n)
 		e.end(p.claim)
+	}
+	if e.take(f, of) {
+		e.run(f, func(ctx context.Context) (state.Learnt, error) { return e.store(ctx, f, 0) })
 	}
 }
 
@@ -223,7 +230,7 @@ func (e *effects) sweep(now time.Duration) {
 	for n, p := range e.probes {
 		if now >= p.until {
 			delete(e.probes, n)
-			e.run(p.claim, func(ctx context.Context) (state.Learnt, error) { return e.store(ctx, p.claim, true) })
+			e.run(p.claim, func(ctx context.Context) (state.Learnt, error) { return e.store(ctx, p.claim, p.since) })
 		}
 	}
 	for f, r := range e.refused {

@@ -187,7 +187,7 @@ func TestQuestionGoesWithItsEdge(t *testing.T) {
 			}
 		}
 	}
-	_, rev, err := s.LearnNeighbour(t.Context(), port, answered, mac(1), false)
+	_, rev, err := s.LearnNeighbour(t.Context(), port, answered, mac(1), 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -170,9 +170,9 @@ func (s *Store) AskNeighbour(ctx context.Context, port flow.VPortID, addr netip.
 	return ask && res.Applied && err == nil, mac, res.Revision, err
 }
 
-// LearnNeighbour tells a router port the MAC of a neighbour that answered. Without a request it creates nothing; it replaces
-// another MAC only if the caller says that the old one no longer answers.
-func (s *Store) LearnNeighbour(ctx context.Context, port flow.VPortID, addr netip.Addr, mac packet.MAC, replace bool) (Learnt, int64, error) {
+// LearnNeighbour tells a router port the MAC of a neighbour that answered. Without a request it creates nothing; it replaces another MAC only if no edge
+// learnt or confirmed that one after revision replace, when the caller began to ask for it in vain.
+func (s *Store) LearnNeighbour(ctx context.Context, port flow.VPortID, addr netip.Addr, mac packet.MAC, replace int64) (Learnt, int64, error) {
 	if !mac.IsUnicast() || !learnable(addr) {
 		return 0, 0, fmt.Errorf("state: learn %v at %v: %w", addr, mac, ErrNotStation)
 	}
@@ -193,7 +193,7 @@ func (s *Store) LearnNeighbour(ctx context.Context, port flow.VPortID, addr neti
 		case err == nil && stored.known && stored.mac == mac:
 			outcome = LearntNothing
 			return Op{}, false
-		case err == nil && stored.known && !replace:
+		case err == nil && stored.known && res.ModRevision > replace:
 			outcome = RefusedPinned
 			return Op{}, false
 		case err == nil && stored.known:
@@ -204,6 +204,20 @@ func (s *Store) LearnNeighbour(ctx context.Context, port flow.VPortID, addr neti
 		return Op{Key: key, Value: value, Expect: res.ModRevision}, true
 	})
 	return outcome, res.Revision, err
+}
+
+// ConfirmNeighbour says that the station at mac still answers for addr, as is known, so that no edge that probes it gives its place to another (R4).
+func (s *Store) ConfirmNeighbour(ctx context.Context, port flow.VPortID, addr netip.Addr, mac packet.MAC) (int64, error) {
+	router, at, err := s.deviceOfPort(ctx, port)
+	if err != nil || router == 0 {
+		return at, err
+	}
+	key := neighKey(router, port, addr)
+	res, err := s.settle(ctx, Op{Key: key, Value: appendNeigh(nil, neighValue{known: true, mac: mac}), Expect: neverRevision}, func(res OpResult) (Op, bool) {
+		v, err := decodeNeigh(res.Value)
+		return Swap(key, res.Value, res.ModRevision), res.ModRevision != 0 && err == nil && v.known && v.mac == mac
+	})
+	return res.Revision, err
 }
 
 // ForgetNeighbour removes an entry of a router port if it still says mac; the zero MAC: if it still waits for an answer.

@@ -196,7 +196,7 @@ func TestNeighbours(t *testing.T) {
 	for _, ip := range []string{"10.0.0.50", "2001:db8::50"} {
 		t.Run(ip, func(t *testing.T) {
 			at := addr(ip)
-			if got, _, err := a.LearnNeighbour(t.Context(), port, at, mac(1), true); err != nil || got != RefusedUnasked {
+			if got, _, err := a.LearnNeighbour(t.Context(), port, at, mac(1), 1<<62); err != nil || got != RefusedUnasked {
 				t.Errorf("unsolicited answer: %v, %v", got, err)
 			}
 			// Of all that want to ask, one does, per attempt.
@@ -224,7 +224,7 @@ func TestNeighbours(t *testing.T) {
 			} else if _, st := wait(t, b, rev).Topology.Neighbour(port, at); st != topology.NeighbourAsked {
 				t.Errorf("state %v, want asked", st)
 			}
-			got, rev, err := b.LearnNeighbour(t.Context(), port, at, mac(1), false)
+			got, rev, err := b.LearnNeighbour(t.Context(), port, at, mac(1), 0)
 			if err != nil || got != LearntNew {
 				t.Errorf("answer: %v, %v", got, err)
 			}
@@ -234,11 +234,15 @@ func TestNeighbours(t *testing.T) {
 			if ask, m, _, err := a.AskNeighbour(t.Context(), port, at, 4); ask || m != mac(1) || err != nil {
 				t.Errorf("asks for a known neighbour: %v %v %v", ask, m, err)
 			}
+			confirmed, err := b.ConfirmNeighbour(t.Context(), port, at, mac(1))
+			if err != nil || confirmed <= rev {
+				t.Fatalf("confirmed at %d, learnt at %d, %v", confirmed, rev, err)
+			}
 			for _, tc := range []struct {
 				mac     packet.MAC
-				replace bool
+				replace int64
 				want    Learnt
-			}{{mac(1), false, LearntNothing}, {mac(2), false, RefusedPinned}, {mac(2), true, LearntMove}} {
+			}{{mac(1), 0, LearntNothing}, {mac(2), 0, RefusedPinned}, {mac(2), rev, RefusedPinned}, {mac(2), confirmed, LearntMove}} {
 				if got, _, err := a.LearnNeighbour(t.Context(), port, at, tc.mac, tc.replace); err != nil || got != tc.want {
 					t.Errorf("%v, replace %v: %v, %v; want %v", tc.mac, tc.replace, got, err, tc.want)
 				}

@@ -206,7 +206,7 @@ func TestEventsOfLoadedDevices(t *testing.T) {
 	if first, _, _, err := e1.AskNeighbour(t.Context(), flowVPortID(ask), addr("10.0.0.9"), 1); err != nil || !first {
 		t.Errorf("ask at a port that is not loaded: %v, %v", first, err)
 	}
-	if got, _, err := e1.LearnNeighbour(t.Context(), flowVPortID(ask), addr("10.0.0.9"), mac(9), false); err != nil || got != LearntNew {
+	if got, _, err := e1.LearnNeighbour(t.Context(), flowVPortID(ask), addr("10.0.0.9"), mac(9), 0); err != nil || got != LearntNew {
 		t.Errorf("an answer at a port that is not loaded: %v, %v", got, err)
 	}
 }

@@ -105,10 +105,14 @@ func (e *edit) learn(c Changes) {
 			ed = &shardEdit[netip.Addr, neighbourEntry]{target: &fresh.entries}
 			edits[n.Port] = ed
 		}
+		next := neighbourEntry{n.MAC, n.State}
+		if was, ok := ed.target.get(n.Addr); ok && was == next {
+			continue // confirmed
+		}
 		if n.State == NeighbourAbsent {
 			ed.remove(n.Addr)
 		} else {
-			ed.set(n.Addr, neighbourEntry{n.MAC, n.State})
+			ed.set(n.Addr, next)
 		}
 		e.changed[NeighbourDep(n.Port, n.Addr)] = struct{}{}
 	}
