@@ -31,6 +31,7 @@ func counters() []counter {
 		{"held_drops", "Packets that waited for a neighbour in vain.", func(s *engine.Stats) uint64 { return s.HeldDrops }},
 		{"errors", "ICMP errors sent.", func(s *engine.Stats) uint64 { return s.Errors }},
 		{"errors_unsent", "ICMP errors that were over the rate.", func(s *engine.Stats) uint64 { return s.ErrorsUnsent }},
+		{"connection_drops", "Packets dropped because their port of a bridge had begun as many connections as it may.", func(s *engine.Stats) uint64 { return s.ConnDrops }},
 		{"copies", "TCP segments with FIN or RST of tracked connections that went on, shown to the agent.", func(s *engine.Stats) uint64 { return s.Copies }},
 		{"nat_retries", "Translations that were another connection's, and were chosen anew.", func(s *engine.Stats) uint64 { return s.NATRetries }},
 		{"nat_fails", "Packets dropped because no translation was free.", func(s *engine.Stats) uint64 { return s.NATFails }},

@@ -84,7 +84,7 @@ func TestStates(t *testing.T) {
 		"whole":         {{syn, false, SynSent}, {syn, false, SynSent}, {syn | ack, true, Established}, {ack, false, Established}, {fin | ack, false, HalfForward}, {fin | ack, false, HalfForward}, {ack, true, HalfForward}, {fin | ack, true, Closed}, {ack, false, Closed}},
 		"server ends":   {{syn, false, SynSent}, {syn | ack, true, Established}, {fin | ack, true, HalfReturn}, {fin | ack, true, HalfReturn}, {fin | ack, false, Closed}},
 		"refused":       {{syn, false, SynSent}, {rst | ack, true, Closed}},
-		"in the middle": {{ack, false, Established}, {rst, false, Closed}},
+		"in the middle": {{rst, false, StateNone}, {ack, false, SynSent}, {ack, false, SynSent}, {ack, true, Established}, {rst, false, Closed}},
 	} {
 		s := StateNone
 		for i, x := range way {

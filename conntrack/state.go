@@ -44,14 +44,15 @@ func (s State) Next(proto uint8, flags uint8, reply bool) State {
 		}
 		return s
 	}
-	if flags&packet.TCPRst != 0 && s != StateNone {
-		return Closed
-	}
 	switch {
-	case s == StateNone && flags&packet.TCPSyn != 0:
-		return SynSent
-	case s == StateNone, s == SynSent && reply:
-		s = Established // in the middle of a connection, too
+	case flags&packet.TCPRst != 0 && s == StateNone:
+		return StateNone // it begins nothing
+	case flags&packet.TCPRst != 0:
+		return Closed
+	case s == StateNone:
+		return SynSent // in the middle of a connection, too: remembered for long once there was an answer
+	case s == SynSent && reply:
+		s = Established
 	}
 	if flags&packet.TCPFin == 0 {
 		return s

@@ -17,6 +17,7 @@ import (
 
 // Bounds of connections.
 const (
+	maxConnsOf  = 1 << 16         // that packets of one port of a bridge began
 	maxAttempts = 16              // translations that are tried before a connection is given up (N2)
 	connTime    = 3 * time.Second // that packets wait for the database
 	sweepTime   = 5 * time.Minute // between two looks for connections that nobody owns
@@ -47,13 +48,15 @@ type conns struct {
 	resting  map[*conn]struct{}       // without a flow of a direction that is owned
 	orphans  map[conntrack.Key]int64  // seen without owners
 	swept    time.Duration
+	made     map[flow.VPortID]int // connections that packets of a bridge's port began
 }
 
 // conn is a connection with an owned direction.
 type conn struct {
 	stored  state.StoredConn
-	busy    bool // a change is under way to the database
-	again   bool // and another is wanted
+	of      flow.VPortID // whose packet began it, if that is counted
+	busy    bool         // a change is under way to the database
+	again   bool         // and another is wanted
 	own     [2]bool
 	flows   [2]int
 	seen    [2]time.Duration             // when a direction without flows had its last packet
@@ -61,9 +64,10 @@ type conn struct {
 }
 
 func newConns(c *core) *conns {
+	run := c.a.cfg.Store.NewRun()
 	return &conns{
-		c: c, run: c.a.cfg.Store.RunID(), timeouts: c.a.cfg.Timeouts, known: map[conntrack.Key]*conn{}, answers: map[conntrack.Key]*conn{},
-		waiting: map[conntrack.Key]struct{}{}, attempts: map[conntrack.Key]uint32{}, live: map[int64]bool{c.a.cfg.Store.RunID(): true}, resting: map[*conn]struct{}{},
+		c: c, run: run, made: map[flow.VPortID]int{}, timeouts: c.a.cfg.Timeouts, known: map[conntrack.Key]*conn{}, answers: map[conntrack.Key]*conn{},
+		waiting: map[conntrack.Key]struct{}{}, attempts: map[conntrack.Key]uint32{}, live: map[int64]bool{run: true}, resting: map[*conn]struct{}{},
 	}
 }
 
@@ -99,14 +103,23 @@ func (c *core) track(res *sim.Result, f *packet.Frame, ingress flow.VPortID, loc
 		}
 		return true
 	case r.Commit:
+		if c.conns.made[ingress] >= maxConnsOf {
+			c.a.counts.connDrops.Add(1)
+			return true
+		}
 		if c.hold(awaited{conn: r.Key}, f.Data, ingress, local) {
-			c.conns.create(r)
+			c.conns.create(r, ingress)
 		}
 		return true
-	case r.Used:
+	case r.Used && !r.Related && forwards(res): // what is dropped changes nothing (C5); who complains of a packet has no flow of it
 		c.conns.own(r)
 	}
 	return false
+}
+
+// forwards reports whether the packet goes anywhere.
+func forwards(res *sim.Result) bool {
+	return slices.ContainsFunc(res.Outcomes, func(o sim.Outcome) bool { return o.Verdict == sim.Forward })
 }
 
 // begin does something at the database for a key, once at a time, and then goes on with the packets that wait for the key.
@@ -167,6 +180,7 @@ func (t *conns) resume(k conntrack.Key) {
 	n := awaited{conn: k}
 	if t.c.holds.wanted[n] == nil {
 		delete(t.answers, k)
+		delete(t.attempts, k)
 		return
 	}
 	t.c.sim.Attempt = t.attempts[k]
@@ -182,7 +196,7 @@ func (t *conns) resume(k conntrack.Key) {
 }
 
 // create stores a connection (C1). Of two that want the same, or the same translation, one wins (N1, N2).
-func (t *conns) create(r *sim.Track) {
+func (t *conns) create(r *sim.Track, ingress flow.VPortID) {
 	k, c := r.Key, r.New
 	if _, busy := t.waiting[k]; busy {
 		return
@@ -198,6 +212,12 @@ func (t *conns) create(r *sim.Track) {
 	}
 	stick, ended := t.c.balance.begins(r)
 	t.begin(k, func(ctx context.Context) func() {
+		if old != nil && old.Forward != k { // the old one began on the other side: its keys are these, the other way round
+			if _, gone, err := t.c.a.cfg.Store.DeleteConn(ctx, *old, 0); err != nil || !gone {
+				return func() { t.failed(k, err) }
+			}
+			old = nil
+		}
 		rev, created, err := t.c.a.cfg.Store.CreateConn(ctx, c, old, stick)
 		var found state.StoredConn
 		there := false
@@ -213,7 +233,7 @@ func (t *conns) create(r *sim.Track) {
 			case err != nil:
 				t.failed(k, err)
 			case created:
-				t.created(state.StoredConn{Conn: c, Revision: rev})
+				t.created(state.StoredConn{Conn: c, Revision: rev}, ingress)
 			case there && !(old != nil && found.Revision == old.Revision): // another edge was faster: what it chose holds
 				t.drop(k)
 				t.answer(k, found, true)
@@ -242,10 +262,14 @@ func (t *conns) taken(k conntrack.Key) {
 }
 
 // created: the first packet leaves as that of a new connection, and its successors are those of one that is known.
-func (t *conns) created(c state.StoredConn) {
+func (t *conns) created(c state.StoredConn, ingress flow.VPortID) {
 	k := c.Forward
 	t.drop(k)
 	x := &conn{stored: c, own: [2]bool{forward: true}}
+	if p := t.c.snap.VPort(ingress); p != nil && p.Kind == topology.DeviceBridge {
+		x.of = ingress
+		t.made[ingress]++
+	}
 	t.keep(x)
 	n := awaited{conn: k}
 	if t.c.holds.wanted[n] == nil {
@@ -537,38 +561,42 @@ func (t *conns) sweepOrphans() {
 	})
 }
 
-// told: another process changed connections that this one owns a direction of.
-func (t *conns) told(keys []conntrack.Key) {
-	if len(keys) == 0 {
+// told: another edge changed connections that this one owns a direction of.
+func (t *conns) told(words []state.Told) {
+	words = slices.DeleteFunc(slices.Clone(words), func(w state.Told) bool { return w.Run != t.run })
+	if len(words) == 0 {
 		return
 	}
 	ctx := t.c.ctx
 	t.c.effects.wg.Go(func() {
-		for _, k := range keys {
-			found, there, err := t.c.a.cfg.Store.FindConn(ctx, k)
+		for _, w := range words {
+			found, there, err := t.c.a.cfg.Store.FindConn(ctx, w.Key)
 			if err != nil {
-				continue // it stays in the inbox, and the flow's timeout ends it
+				continue // the word stays, and the flow's timeout ends it
 			}
-			t.c.a.mail.post(func() {
-				x := t.known[k]
-				switch {
-				case x == nil:
-				case !there || found.Forward != x.stored.Forward:
-					t.drop(k)
-				default:
-					t.adopt(x, found)
-				}
-			})
+			t.c.a.mail.post(func() { t.heard(w.Key, found, there) })
+			_ = t.c.a.cfg.Store.Heard(ctx, w)
 		}
-		_ = t.c.a.cfg.Store.Heard(ctx, keys)
 	})
+}
+
+// heard takes what a connection has become.
+func (t *conns) heard(k conntrack.Key, found state.StoredConn, there bool) {
+	x := t.known[k]
+	switch {
+	case x == nil:
+	case !there || found.Forward != x.stored.Forward || found.Return() != x.stored.Return():
+		t.drop(k)
+	case found.Revision > x.stored.Revision:
+		t.adopt(x, found)
+	}
 }
 
 // ended takes the copy of a TCP segment with FIN or RST that went on: the connection's state changes, and nothing else.
 func (c *core) ended(f *packet.Frame, ingress flow.VPortID) {
 	f.Untag()
 	c.sim.Simulate(c.snap, f, ingress, c.now(), &c.res)
-	if r := &c.res.Track; r.Used && !r.Wait && c.conns.known[r.Key] != nil {
+	if r := &c.res.Track; r.Used && !r.Wait && c.conns.known[r.Key] != nil && forwards(&c.res) {
 		c.conns.own(r)
 	}
 }
@@ -582,10 +610,13 @@ func (c *core) first(p *heldPacket) {
 	}
 	f.Untag()
 	c.sim.Simulate(c.snap, &f, p.ingress, c.now(), &c.res)
-	hash := flow.Hash(&f)
+	c.logRules(&c.res, &f, p.ingress)
+	c.carryOut(c.res.Effects, p.ingress)
+	hash, piece := flow.Hash(&f), fragmentOf(&f, p.ingress)
 	for i := range c.res.Outcomes {
 		c.emit(&c.res.Outcomes[i], &f, p.local, hash, i == len(c.res.Outcomes)-1)
 	}
+	c.fragments.came(c, &f, piece)
 }
 
 // successor installs what is decided of the packets that follow, and sends this one too, if it is one of them.
@@ -600,7 +631,8 @@ func (c *core) successor(p *heldPacket, send bool) {
 	}
 	f.Untag()
 	c.sim.Simulate(c.snap, &f, p.ingress, c.now(), &c.res)
-	if c.res.Installable && c.res.Track.Used {
+	learns := slices.ContainsFunc(c.res.Effects, func(e sim.Effect) bool { return e.Kind == sim.Learn })
+	if c.res.Installable && c.res.Track.Used && !learns {
 		c.install(&c.res, flow.KeyOf(&f, p.ingress), p.local)
 	}
 }

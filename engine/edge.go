@@ -53,7 +53,7 @@ var tunnels = []offload.Tunnel{offload.VXLAN, offload.Geneve, offload.GRE}
 
 // info is what this edge tells the others.
 func (a *Agent) info() state.EdgeInfo {
-	i := state.EdgeInfo{ID: a.cfg.Self.ID, VTEPs: a.cfg.Self.VTEPs, Version: a.cfg.Version, Run: a.cfg.Store.RunID(), Status: a.cfg.Status, MTU: 1 << 16}
+	i := state.EdgeInfo{ID: a.cfg.Self.ID, VTEPs: a.cfg.Self.VTEPs, Version: a.cfg.Version, Run: a.core.conns.run, Status: a.cfg.Status, MTU: 1 << 16}
 	for _, l := range a.cfg.Links {
 		i.MTU = min(i.MTU, int(l.mtu()))
 	}

@@ -56,15 +56,15 @@ func (t *fragments) wait(c *core, f *packet.Frame, ingress flow.VPortID, local u
 	return true
 }
 
-// came notes the ports of a first fragment, and decides those that waited for it.
-func (t *fragments) came(c *core, f *packet.Frame, ingress flow.VPortID) {
+// came notes the ports of a first fragment, and decides those that waited for it. piece names it, by its addresses as it came in.
+func (t *fragments) came(c *core, f *packet.Frame, piece fragmented) {
 	if f.Frag != packet.FragFirst {
 		return
 	}
 	if len(t.first) < maxFragmented {
-		t.first[fragmentOf(f, ingress)] = firstFragment{f.SrcPort, f.DstPort, c.now() + fragmentTime}
+		t.first[piece] = firstFragment{f.SrcPort, f.DstPort, c.now() + fragmentTime}
 	}
-	n := awaited{fragment: fragmentOf(f, ingress)}
+	n := awaited{fragment: piece}
 	if c.holds.wanted[n] == nil {
 		return
 	}

@@ -18,30 +18,31 @@ type Stats struct {
 	Departed    uint64 `json:"departed"`  // packet-ins of vports that had left this edge when it was their turn
 	OutDrops    uint64 `json:"out_drops"` // packet-outs that the session did not take
 
-	Upcalls      uint64 `json:"upcalls"`        // packets of vports that were simulated
-	Drops        uint64 `json:"drops"`          // outcomes of simulations that were drops
-	Loads        uint64 `json:"loads"`          // devices that a packet needed and that were not loaded
-	LoadDrops    uint64 `json:"load_drops"`     // packets that waited for one in vain
-	Held         uint64 `json:"held"`           // packets that waited for a neighbour or a device
-	HeldDrops    uint64 `json:"held_drops"`     // of these, in vain
-	Errors       uint64 `json:"errors"`         // ICMP errors sent
-	ErrorsUnsent uint64 `json:"errors_unsent"`  // ICMP errors over the rate
-	Unlogged     uint64 `json:"unlogged"`       // decisions that a rule wanted logged, over the rate
-	DHCP         uint64 `json:"dhcp"`           // DHCP answers sent
-	DHCPDrops    uint64 `json:"dhcp_drops"`     // DHCP messages that came to nothing: too many at once, or the database refused
-	Learnt       uint64 `json:"learnt"`         // MACs and neighbours that went to the database
-	EffectFails  uint64 `json:"effect_fails"`   // what could not be stored: too much at once, or the database refused
-	Aged         uint64 `json:"aged"`           // learnt MACs forgotten
-	Installed    uint64 `json:"installed"`      // flows
-	Removed      uint64 `json:"removed"`        // flows: invalidated or idle
-	NotInstalled uint64 `json:"not_installed"`  // decisions that stay on the slow path for want of an entry that can do it, or of room
-	OverShare    uint64 `json:"over_share"`     // of these, because their vport had its share of the flow tables
-	WriteFails   uint64 `json:"write_failures"` // updates that the target did not accept
-	Flows        uint64 `json:"flows"`          // installed now
-	Conns        uint64 `json:"connections"`    // of which the edge owns a direction, now
-	Copies       uint64 `json:"copies"`         // TCP segments with FIN or RST that went on, shown to the agent
-	NATRetries   uint64 `json:"nat_retries"`    // translations that were another connection's, and were chosen anew
-	NATFails     uint64 `json:"nat_fails"`      // packets dropped because no translation was free
+	Upcalls      uint64 `json:"upcalls"`          // packets of vports that were simulated
+	Drops        uint64 `json:"drops"`            // outcomes of simulations that were drops
+	Loads        uint64 `json:"loads"`            // devices that a packet needed and that were not loaded
+	LoadDrops    uint64 `json:"load_drops"`       // packets that waited for one in vain
+	Held         uint64 `json:"held"`             // packets that waited for a neighbour or a device
+	HeldDrops    uint64 `json:"held_drops"`       // of these, in vain
+	Errors       uint64 `json:"errors"`           // ICMP errors sent
+	ErrorsUnsent uint64 `json:"errors_unsent"`    // ICMP errors over the rate
+	Unlogged     uint64 `json:"unlogged"`         // decisions that a rule wanted logged, over the rate
+	DHCP         uint64 `json:"dhcp"`             // DHCP answers sent
+	DHCPDrops    uint64 `json:"dhcp_drops"`       // DHCP messages that came to nothing: too many at once, or the database refused
+	Learnt       uint64 `json:"learnt"`           // MACs and neighbours that went to the database
+	EffectFails  uint64 `json:"effect_fails"`     // what could not be stored: too much at once, or the database refused
+	Aged         uint64 `json:"aged"`             // learnt MACs forgotten
+	Installed    uint64 `json:"installed"`        // flows
+	Removed      uint64 `json:"removed"`          // flows: invalidated or idle
+	NotInstalled uint64 `json:"not_installed"`    // decisions that stay on the slow path for want of an entry that can do it, or of room
+	OverShare    uint64 `json:"over_share"`       // of these, because their vport had its share of the flow tables
+	WriteFails   uint64 `json:"write_failures"`   // updates that the target did not accept
+	Flows        uint64 `json:"flows"`            // installed now
+	Conns        uint64 `json:"connections"`      // of which the edge owns a direction, now
+	Copies       uint64 `json:"copies"`           // TCP segments with FIN or RST that went on, shown to the agent
+	NATRetries   uint64 `json:"nat_retries"`      // translations that were another connection's, and were chosen anew
+	NATFails     uint64 `json:"nat_fails"`        // packets dropped because no translation was free
+	ConnDrops    uint64 `json:"connection_drops"` // packets dropped because their port of a bridge had begun as many connections as it may
 }
 
 type counts struct {
@@ -49,6 +50,7 @@ type counts struct {
 	copies       atomic.Uint64
 	natRetries   atomic.Uint64
 	natFails     atomic.Uint64
+	connDrops    atomic.Uint64
 	packetIns    atomic.Uint64
 	malformed    atomic.Uint64
 	underlay     atomic.Uint64
@@ -82,7 +84,7 @@ func (a *Agent) Stats() Stats {
 	c := &a.counts
 	s := Stats{
 		Copies: c.copies.Load(),
-		Conns:  c.conns.Load(), NATRetries: c.natRetries.Load(), NATFails: c.natFails.Load(),
+		Conns:  c.conns.Load(), NATRetries: c.natRetries.Load(), NATFails: c.natFails.Load(), ConnDrops: c.connDrops.Load(),
 		QueueDrops:   a.queue.dropped(),
 		PacketIns:    c.packetIns.Load(),
 		Malformed:    c.malformed.Load(),

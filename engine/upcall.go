@@ -46,11 +46,11 @@ func (c *core) upcall(f *packet.Frame, ingress flow.VPortID, local uint16, reaso
 	if installs(res, reason) && !unlearnt {
 		c.install(res, flow.KeyOf(f, ingress), local)
 	}
-	hash := flow.Hash(f)
+	hash, piece := flow.Hash(f), fragmentOf(f, ingress) // emit changes it
 	for i := range res.Outcomes {
 		c.emit(&res.Outcomes[i], f, local, hash, i == len(res.Outcomes)-1)
 	}
-	c.fragments.came(c, f, ingress)
+	c.fragments.came(c, f, piece)
 }
 
 // lost returns the destination of a packet that goes to one vport, if that is out of reach.

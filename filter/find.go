@@ -69,6 +69,9 @@ func (c *Classifier) Find(p *Packet, from int, read *Read) int {
 	return found
 }
 
+// Names reports whether a rule names a field.
+func (c *Classifier) Names(f Field) bool { return c.dims[f].named != nil }
+
 // names reports whether a rule names the field of a domain.
 func (c *Classifier) names(domain, rule int) bool {
 	named := c.dims[domain].named

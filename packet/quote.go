@@ -27,6 +27,12 @@ func IsICMPError(f *Frame) bool {
 	return false
 }
 
+// IsRedirect reports whether a frame that IsICMP tells a host another way (RFC 792, RFC 4861 section 4.5).
+func IsRedirect(f *Frame) bool {
+	t, _ := f.ICMPType()
+	return f.Is4() && t == 5 || f.Is6() && t == ICMPv6Redirect
+}
+
 // Quote reads what an ICMP error quotes: the headers of a whole packet or a first fragment, of TCP, UDP, SCTP or ICMP. Others, and what is cut short, are
 // not understood.
 func Quote(f *Frame) (q Quoted, ok bool) {

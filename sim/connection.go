@@ -22,6 +22,7 @@ type Track struct {
 	Ports   bool          // a later fragment whose ports are asked for: those of the first are to be lent to it. Nothing else of the result counts
 	Key     conntrack.Key // of the packet's direction
 	Reply   bool          // the packet is of the other direction than the first one
+	Related bool          // it is an ICMP error about a packet of the connection
 	State   conntrack.State
 	Changed bool // the packet takes the connection to another State
 	Commit  bool // New is to be stored before the packet leaves; then the packet's successors are of a connection that is known: simulate again
@@ -91,7 +92,9 @@ func (s *Simulator) track(h *hop) bool {
 	if s.f.IsICMP() && packet.IsICMPError(s.f) {
 		s.notInstallable("ICMP error")
 		c.related = true
+		// It must be addressed to who sent what it quotes, else anybody's connection would let it pass to anybody. A redirect is no error.
 		tuple, ok = quoted(s.f)
+		ok = ok && tuple.Src == s.key.Dst && !packet.IsRedirect(s.f)
 		tuple = tuple.Reverse()
 	}
 	r.Key = conntrack.Key{Zone: uint32(c.zone), Tuple: tuple}
@@ -107,6 +110,7 @@ func (s *Simulator) track(h *hop) bool {
 		return false
 	}
 	c.looked, c.conn = true, found
+	r.Related = c.related
 	switch {
 	case found == nil:
 	case !c.related && (found.State.Begins(s.key.Proto, s.f.TCPFlags) || found.Forward == r.Key && s.orphaned(found)):
@@ -238,8 +242,8 @@ func (s *Simulator) asks(id topology.DeviceID, depth int) (bool, topology.Device
 		return false, id
 	}
 	asks := c.AsksState
-	if depth == maxJumps {
-		return asks, 0
+	if s.runs++; depth == maxJumps || s.runs > maxRuns {
+		return true, 0
 	}
 	for _, next := range c.Jumps {
 		more, missing := s.asks(next, depth+1)
@@ -264,7 +268,14 @@ func (s *Simulator) settleConnection() {
 			return
 		}
 	}
-	if out == nil || !c.needed && !r.Used {
+	if out == nil {
+		r.Changed = false // what is dropped changes nothing (C5)
+		if r.Used && c.conn == nil {
+			s.notInstallable("there may be a connection later") // made by a packet of the other direction, at any edge
+		}
+		return
+	}
+	if !c.needed && !r.Used {
 		return
 	}
 	h := hop{port: s.ingress}
@@ -272,11 +283,30 @@ func (s *Simulator) settleConnection() {
 		s.res.Outcomes = append(s.res.Outcomes[:0], Outcome{Verdict: Incomplete})
 		return
 	}
+	if c.conn != nil && !s.belongs(out) {
+		s.notInstallable("answer to another")
+		s.res.Outcomes = append(s.res.Outcomes[:0], Outcome{Verdict: Drop, Drop: DropForgedAnswer})
+		r.Changed = false
+		return
+	}
 	if c.conn != nil || c.related || s.Conns == nil {
 		return
 	}
 	c.fresh.RetZone = uint32(c.last)
 	c.fresh.State = conntrack.StateNone.Next(s.key.Proto, s.f.TCPFlags, false)
-	r.State, r.Commit, r.New = c.fresh.State, true, c.fresh
 	s.notInstallable("connection not stored yet")
+	if c.fresh.State == conntrack.StateNone {
+		if c.fresh.Translates() {
+			s.res.Outcomes = append(s.res.Outcomes[:0], Outcome{Verdict: Drop, Drop: DropNAT})
+		}
+		return // it begins nothing: a reset out of nowhere
+	}
+	r.State, r.Commit, r.New = c.fresh.State, true, c.fresh
+}
+
+// belongs reports whether a packet of a connection's other direction comes out where the connection came in: a tuple alone could be forged by who begins a
+// connection in the name of another.
+func (s *Simulator) belongs(out *Outcome) bool {
+	c := &s.conns
+	return !c.reply || s.snap.IsGroup(out.Dest) || uint32(s.deviceOf(out.Dest)) == c.conn.Forward.Zone
 }

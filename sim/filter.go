@@ -4,12 +4,16 @@ import (
 	"net/netip"
 
 	"github.com/weft-sdn/weft/filter"
+	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/packet"
 	"github.com/weft-sdn/weft/topology"
 )
 
-// maxJumps bounds how deep chains jump. What is written can not loop; what is met that does is dropped.
-const maxJumps = 16
+// Bounds of chains. What is written can not loop; what is met that does is dropped.
+const (
+	maxJumps = 16   // deep
+	maxRuns  = 2000 // chains that one packet is brought before, again and again by jumps too
+)
 
 // verdict is what chains say of a copy.
 type verdict uint8
@@ -107,7 +111,10 @@ func (s *Simulator) chain(id topology.DeviceID, in, out *topology.VPort, h *hop,
 	case depth == maxJumps:
 		return actionLoop, 0
 	}
-	link := s.f.IsARP() || s.f.IsND()
+	if s.runs++; s.runs > maxRuns {
+		return actionLoop, 0
+	}
+	link := s.f.IsARP() || s.findsNeighbours()
 	for next := 0; ; next++ {
 		next = s.find(c.Classifier, next, in, out, h)
 		if next == over {
@@ -152,6 +159,15 @@ func (s *Simulator) chain(id topology.DeviceID, in, out *topology.VPort, h *hop,
 
 // find returns the first rule from a given one on that the copy meets, and records what decided that.
 func (s *Simulator) find(c *filter.Classifier, from int, in, out *topology.VPort, h *hop) int {
+	if c.Names(filter.Proto) {
+		s.readFamily()
+		if k := s.header(h); k.Is6() {
+			if s.readProto(); isExtension(k) {
+				s.drop(h, DropExtension, false) // what it carries is not known: rules that ask for the protocol can't be passed by hiding it
+				return over
+			}
+		}
+	}
 	p := &s.met
 	p.Key, p.SrcMAC, p.DstMAC, p.In, p.Out, p.Mark, p.HasState = s.header(h), h.src, h.dst, in.ID, 0, h.mark, false
 	p.TCPFlags, p.DSCP = s.f.TCPFlags, s.f.DSCP()
@@ -249,11 +265,30 @@ func (s *Simulator) refuser(in *topology.VPort) (src netip.Addr) {
 	return s.f.DstAddr()
 }
 
+// findsNeighbours reports whether a packet is a question of neighbour discovery, or its answer, by the rules of RFC 4861 section 7.1.
+func (s *Simulator) findsNeighbours() bool {
+	if !s.f.IsND() {
+		return false
+	}
+	q, err := s.f.ND()
+	return err == nil && (q.Type == packet.ICMPv6NeighSol || q.Type == packet.ICMPv6NeighAdv || q.Type == packet.ICMPv6RouterSol)
+}
+
+// isExtension reports whether a next header is one that hides the protocol from rules (RFC 8200 section 4).
+func isExtension(k *flow.Key) bool {
+	switch k.Proto {
+	case packet.ProtoHopByHop, packet.ProtoRouting, packet.ProtoDestOpts, packet.ProtoAH:
+		return k.Is6()
+	}
+	return false
+}
+
 // filterCopy runs chains over one copy of a flood. What they refuse is not the packet's end, but a chain that is not loaded is.
 func (s *Simulator) filterCopy(run func() verdict) verdict {
-	n := len(s.res.Outcomes)
+	n, answers := len(s.res.Outcomes), len(s.pending)
 	v := run()
 	if v == refused {
+		s.pending = s.pending[:answers] // one that refuses its copy does not speak for the others
 		keep := s.res.Outcomes[:n]
 		for _, o := range s.res.Outcomes[n:] {
 			if o.Verdict == Incomplete {

@@ -35,6 +35,9 @@ func (s *Simulator) leadsBack(id topology.DeviceID, dst bool, p *topology.VPort,
 	if c == nil || depth > maxJumps {
 		return false // what is not loaded was asked for by meets
 	}
+	if s.runs++; s.runs > maxRuns {
+		return true
+	}
 	to := c.Sources
 	if dst {
 		to = c.Destinations

@@ -203,7 +203,7 @@ func TestRulesGone(t *testing.T) {
 		t.Errorf("goes on as %+v\n%v", got, l.res.Trace)
 	}
 	other := five{"10.1.0.11", "203.0.113.9", 4001, 53}.udp(mac("0a:01"), mac("ee:01"))
-	if r := l.run("a1", other); len(r.Outcomes) != 1 || r.Outcomes[0].Drop != DropFiltered || r.Track.Commit || r.Installable != true {
+	if r := l.run("a1", other); len(r.Outcomes) != 1 || r.Outcomes[0].Drop != DropFiltered || r.Track.Commit || r.Installable {
 		t.Errorf("a new one: %+v %+v %s", r.Outcomes, r.Track, r.NotInstallable)
 	}
 }

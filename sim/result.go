@@ -103,6 +103,8 @@ const (
 	DropNoNeighbour              // router: nobody on the link can have the next hop's address
 	DropNoAddress                // router: the port has no address to ask from
 	DropFiltered                 // a rule, or the end of a chain (F1)
+	DropForgedAnswer             // a packet of a connection's other direction that would come out elsewhere than the connection came in
+	DropExtension                // IPv6 extension headers before a chain that asks for the protocol
 	DropNAT                      // a translation that can't be made: no more are possible, or of several copies
 	DropNoMember                 // a pool of which no member is up and takes new connections (N4)
 	DropChainLoop                // chains that jump in a loop: never written, so a fault
@@ -117,7 +119,7 @@ func (d DropReason) String() string {
 	names := [...]string{
 		"none", "no such vport", "port down", "unlinked port", "too many devices", "invalid source mac", "same port", "unknown mac", "no members",
 		"not our mac", "multicast", "not ip", "malformed", "not our address", "unsolicited", "local address", "unforwardable address", "no route",
-		"reject route", "blackhole", "ttl expired", "too big", "no neighbour", "no address", "filtered", "no translation", "no member", "chain loop",
+		"reject route", "blackhole", "ttl expired", "too big", "no neighbour", "no address", "filtered", "forged answer", "extension header", "no translation", "no member", "chain loop",
 		"spoofed dhcp", "other dhcp server", "no lease left", "unreachable",
 	}
 	if int(d) < len(names) {

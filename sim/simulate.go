@@ -41,6 +41,7 @@ type Simulator struct {
 	key     flow.Key
 	ingress flow.VPortID
 	visits  int
+	runs    int   // chains
 	again   bool  // the copy that a device emitted goes on by hop.port
 	srcRead uint8 // bits of the addresses that were read
 	dstRead uint8
@@ -140,7 +141,7 @@ func (s *Simulator) Ask(snap *topology.Snapshot, port flow.VPortID, a flow.Addr,
 func (s *Simulator) begin(snap *topology.Snapshot, f *packet.Frame, ingress flow.VPortID, res *Result) {
 	res.reset()
 	s.snap, s.f, s.ingress, s.res = snap, f, ingress, res
-	s.visits, s.origin, s.again = 0, nil, false
+	s.visits, s.runs, s.origin, s.again = 0, 0, nil, false
 	s.srcRead, s.dstRead = 0, 0
 	s.work, s.pending = s.work[:0], s.pending[:0]
 	s.conns.begin(0)

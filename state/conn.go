@@ -160,25 +160,25 @@ func (s *Store) changeConn(ctx context.Context, c *StoredConn, op Op) (now Store
 	return now, false, err
 }
 
-// Heard takes what this process was told out of the database.
-func (s *Store) Heard(ctx context.Context, keys []conntrack.Key) error {
-	for _, k := range keys {
-		if _, err := s.writer.Do(ctx, Op{Key: string(k.Append([]byte(inboxOf(s.run)))), Delete: true, Expect: anyRevision}); err != nil {
-			return err
-		}
-	}
-	return nil
+// Heard takes a word that was understood out of the database.
+func (s *Store) Heard(ctx context.Context, t Told) error {
+	_, err := s.writer.Do(ctx, Op{Key: string(t.Key.Append([]byte(inboxOf(t.Run)))), Delete: true, Expect: anyRevision})
+	return err
 }
 
-// addTold takes a word of another process.
+// addTold takes a word of another edge.
 func (m *batch) addTold(e Event) error {
 	if e.Deleted {
 		return nil
 	}
-	_, raw, _ := strings.Cut(strings.TrimPrefix(e.Key, inboxPrefix), "/")
+	name, raw, _ := strings.Cut(strings.TrimPrefix(e.Key, inboxPrefix), "/")
+	run, err := strconv.ParseInt(name, 16, 64)
+	if err != nil {
+		return err
+	}
 	k, err := conntrack.ParseKey([]byte(raw))
 	if err == nil {
-		m.told = append(m.told, k)
+		m.told = append(m.told, Told{run, k})
 	}
 	return err
 }

@@ -29,6 +29,7 @@ func TestConn(t *testing.T) {
 	ctx := t.Context()
 	s := embeddedStore(t)
 	other := second(t, s)
+	mine, others := s.NewRun(), other.NewRun()
 	plain := conntrack.Conn{Forward: testConn(3999, true).Forward, RetZone: 9, State: conntrack.Single}
 	if _, created, err := s.CreateConn(ctx, plain, nil, nil); !created || err != nil {
 		t.Fatal(created, err)
@@ -37,7 +38,7 @@ func TestConn(t *testing.T) {
 		t.Errorf("%+v, %v, %v", got, found, err)
 	}
 	c := testConn(4000, false)
-	c.ForwardOwner = s.RunID()
+	c.ForwardOwner = mine
 	if _, found, err := s.FindConn(ctx, c.Forward); found || err != nil {
 		t.Fatalf("found %v, %v", found, err)
 	}
@@ -60,9 +61,9 @@ func TestConn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got.State, got.ReturnOwner = conntrack.Established, other.RunID()
+	got.State, got.ReturnOwner = conntrack.Established, others
 	now, done, err := other.UpdateConn(ctx, got, 0)
-	if err != nil || !done || now.ReturnOwner != other.RunID() {
+	if err != nil || !done || now.ReturnOwner != others {
 		t.Fatalf("%+v, %v, %v", now, done, err)
 	}
 	stale := StoredConn{c, rev}
@@ -70,7 +71,7 @@ func TestConn(t *testing.T) {
 		t.Errorf("a stale change: %+v, %v, %v", seen, done, err)
 	}
 	// It closes, and tells.
-	told := make(chan conntrack.Key, 4)
+	told := make(chan Told, 4)
 	running(t, func(ctx context.Context) error {
 		return s.Watch(ctx, func(c Change) {
 			for _, k := range c.Told {
@@ -79,16 +80,16 @@ func TestConn(t *testing.T) {
 		})
 	})
 	now.State = conntrack.Closed
-	if now, done, err = other.UpdateConn(ctx, now, s.RunID()); !done || err != nil {
+	if now, done, err = other.UpdateConn(ctx, now, mine); !done || err != nil {
 		t.Fatal(done, err)
 	}
-	if k := within(t, told); k != c.Forward {
+	if k := within(t, told); k != (Told{mine, c.Forward}) {
 		t.Errorf("told of %v", k)
 	}
-	if err := s.Heard(ctx, []conntrack.Key{c.Forward}); err != nil {
+	if err := s.Heard(ctx, Told{mine, c.Forward}); err != nil {
 		t.Fatal(err)
 	}
-	if resp, err := s.Client().Get(ctx, inboxOf(s.RunID())+string(c.Forward.Append(nil))); err != nil || len(resp.Kvs) != 0 {
+	if resp, err := s.Client().Get(ctx, inboxOf(mine)+string(c.Forward.Append(nil))); err != nil || len(resp.Kvs) != 0 {
 		t.Errorf("what was heard stays: %v, %v", resp, err)
 	}
 	// A new one takes its place.

@@ -25,7 +25,7 @@ type EdgeInfo struct {
 	Version string       `json:"version,omitempty"`
 	Status  string       `json:"status,omitempty"` // where the agent can be asked for its status: http://HOST:PORT, https://HOST:PORT or unix:/PATH
 	Level   int          `json:"level,omitempty"`  // highest cluster feature level that it can do
-	Run     int64        `json:"run,omitempty"`    // process: Store.RunID
+	Run     int64        `json:"run,omitempty"`    // of the edge: Store.NewRun
 }
 
 // Edge is a live edge as the database knows it.

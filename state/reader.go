@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync/atomic"
 
-	"github.com/weft-sdn/weft/conntrack"
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/topology"
 )
@@ -28,7 +27,7 @@ type batch struct {
 	live   map[string]*Progress // nil: not any more
 	conf   int64                // revision of the generation, if it changed
 	fdb    []fdbChange
-	told   []conntrack.Key
+	told   []Told
 	before *topology.Snapshot
 }
 

@@ -41,7 +41,6 @@ type Store struct {
 	writer   *Writer
 	watcher  *Watcher
 	loader   *loader
-	run      int64 // names this process
 	log      *slog.Logger
 
 	applyMu sync.Mutex
@@ -100,8 +99,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if s.embedded != nil {
 		watch = s.embedded.watchClient()
 	}
-	s.run = 1 + rand.Int64N(1<<62)
-	prefixes := []string{metaPrefix, fabricPrefix, edgePrefix, inboxOf(s.run)}
+	prefixes := []string{metaPrefix, fabricPrefix, edgePrefix}
 	for _, edge := range cfg.Edges {
 		prefixes = append(prefixes, edgeIfaces(edge))
 	}
@@ -142,8 +140,12 @@ func (s *Store) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// RunID names this process in what it owns in the database: never 0, and another after a restart.
-func (s *Store) RunID() int64 { return s.run }
+// NewRun returns a name for one run of an edge in what it owns in the database: never 0, and another after a restart. What is told to it comes with Changes.
+func (s *Store) NewRun() int64 {
+	run := 1 + rand.Int64N(1<<62)
+	s.watcher.Add(inboxOf(run))
+	return run
+}
 
 // Endpoints are the addresses where other processes find the database.
 func (s *Store) Endpoints() []string {

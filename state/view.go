@@ -23,13 +23,19 @@ type View struct {
 	Known map[string]EdgeInfo
 }
 
+// Told is a word to one run of an edge about a connection.
+type Told struct {
+	Run int64
+	Key conntrack.Key
+}
+
 // Change is what a subscriber is told: the newest view, and what differs from the one it was told before.
 type Change struct {
 	View  *View
-	Deps  []topology.Dep  // changed; in no order
-	All   bool            // anything may have changed: the first call, or the subscriber was too far behind
-	Edges bool            // Edges or Known differs
-	Told  []conntrack.Key // connections that another process changed and wants this one to look at; see Store.Heard
+	Deps  []topology.Dep // changed; in no order
+	All   bool           // anything may have changed: the first call, or the subscriber was too far behind
+	Edges bool           // Edges or Known differs
+	Told  []Told         // connections that another edge changed and wants one of these to look at; see Store.Heard
 }
 
 // View returns the newest view; never nil.
@@ -56,7 +62,7 @@ const maxPendingDeps = 1 << 17 // of a subscriber that is behind; beyond, it is 
 // subscriber gathers what its reader hasn't been told.
 type subscriber struct {
 	deps  map[topology.Dep]struct{}
-	told  []conntrack.Key
+	told  []Told
 	all   bool
 	edges bool
 	wake  chan struct{}
@@ -95,7 +101,7 @@ func (s *Store) Watch(ctx context.Context, fn func(Change)) error {
 }
 
 // publish makes v the view and tells the subscribers.
-func (s *Store) publish(v *View, deps []topology.Dep, told []conntrack.Key, edges bool) {
+func (s *Store) publish(v *View, deps []topology.Dep, told []Told, edges bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	moved := v.Conf != s.view.Load().Conf

@@ -155,7 +155,9 @@ func (c *Chain) compile(sets *table[group], pools *table[Pool]) {
 		}
 		if s.Chain != "" {
 			r.Chain = m.id(KindChain, s.Chain)
-			c.Jumps = append(c.Jumps, r.Chain)
+			if !slices.Contains(c.Jumps, r.Chain) {
+				c.Jumps = append(c.Jumps, r.Chain)
+			}
 		}
 		switch {
 		case r.Action == ActionMasquerade:

@@ -1,0 +1,178 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/weft-sdn/weft/conntrack"
+	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/packet"
+	"github.com/weft-sdn/weft/topology"
+)
+
+// chainsOfAttacks are what the tests below try to get past.
+const chainsOfAttacks = `
+---
+apiVersion: weft/v1
+kind: Chain
+metadata: {name: guard, tenant: acme}
+spec:
+  rules:
+  - {name: known, match: {states: [established, related]}, action: accept}
+  - {name: dns, match: {states: [new], protocols: [udp], dstPorts: [53]}, action: accept}
+  - {name: ssh, match: {states: [new], protocols: [tcp], dstPorts: [22]}, action: accept}
+  default: drop
+---
+apiVersion: weft/v1
+kind: Chain
+metadata: {name: no-ssh, tenant: acme}
+spec: {rules: [{name: x, match: {protocols: [tcp], dstPorts: [22]}, action: reject}]}
+`
+
+// filtering gives a bridge port of acme a chain.
+func filtering(network, port, filters string) string {
+	return strings.Replace(network, "{name: "+port+", tenant: acme}, spec: {device: bridge/web", "{name: "+port+", tenant: acme}, spec: {filters: {"+filters+"}, device: bridge/web", 1)
+}
+
+func attacked(t *testing.T, network string) (*lab, table) {
+	l := newLab(t, network+chainsOfAttacks)
+	withUplink(l)
+	conns := table{}
+	l.sim.Conns = conns
+	return l, conns
+}
+
+// TestForgedConnection: a tenant that begins a connection in the name of another's host does not open the other's chains to the answer.
+func TestForgedConnection(t *testing.T) {
+	l, conns := attacked(t, filtering(twoTiers, "a2", "egress: guard")+`
+---
+{apiVersion: weft/v1, kind: Chain, metadata: {name: ask, tenant: evil}, spec: {rules: [{match: {states: [established]}, action: accept}]}}
+---
+{apiVersion: weft/v1, kind: Router, metadata: {name: r, tenant: evil}, spec: {filters: {ingress: ask}, routes: [{dst: 0.0.0.0/0, via: 100.65.0.1, port: r-up}]}}
+---
+{apiVersion: weft/v1, kind: VPort, metadata: {name: r-vm, tenant: evil}, spec: {device: router/r, mac: "02:00:00:00:dd:01", addresses: [10.9.0.1/24]}}
+---
+{apiVersion: weft/v1, kind: VPort, metadata: {name: r-up, tenant: evil}, spec: {device: router/r, peer: isp/core-evil, mac: "02:00:00:00:dd:02", addresses: [100.65.0.2/30]}}
+---
+{apiVersion: weft/v1, kind: VPort, metadata: {name: core-evil, tenant: isp}, spec: {device: router/core, peer: evil/r-up, mac: "02:00:00:00:cc:03", addresses: [100.65.0.1/30]}}
+`)
+	id, _ := l.snap.ID(topology.Ref{Kind: topology.KindVPort, Tenant: "evil", Name: "r-vm"})
+	forged := five{"10.1.0.12", "203.0.113.9", 9999, 7777}.udp(mac("d0:01"), mac("dd:01"))
+	l.sim.Simulate(l.snap, parse(t, forged), flow.VPortID(id), 0, &l.res)
+	if !l.res.Track.Commit {
+		t.Fatalf("the attack does not begin: %+v", l.res.Outcomes)
+	}
+	conns.add(l.res.Track.New)
+	r := l.run("uplink", five{"203.0.113.9", "10.1.0.12", 7777, 9999}.udp(mac("99:01"), mac("cc:02")))
+	if len(r.Outcomes) != 1 || r.Outcomes[0].Drop != DropForgedAnswer || r.Installable || r.Track.Changed {
+		t.Errorf("the answer: %+v, %+v\n%v", r.Outcomes, r.Track, r.Trace)
+	}
+}
+
+// TestForeignError: an ICMP error that quotes one host's connection is related to nothing when it is addressed to another.
+func TestForeignError(t *testing.T) {
+	l, conns := attacked(t, filtering(filtering(twoTiers, "a1", "egress: guard"), "a2", "egress: guard"))
+	l.run("uplink", five{"203.0.113.9", "10.1.0.12", 7777, 53}.udp(mac("99:01"), mac("cc:02")))
+	l.commit(conns)
+	answer := five{"10.1.0.12", "203.0.113.9", 53, 7777}.udp(mac("0a:02"), mac("ee:01"))
+	e, err := packet.AppendICMPError(nil, parse(t, answer), &packet.ICMPError{Kind: packet.PortUnreachable, Src: ip("203.0.113.9"), SrcMAC: mac("99:01"), DstMAC: mac("cc:02")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := l.run("uplink", e); r.Outcomes[0].Dest != l.port("a2").Dest() {
+		t.Errorf("to who sent what it quotes: %+v\n%v", r.Outcomes, r.Trace)
+	}
+	other := ip("10.1.0.11").As4()
+	copy(e[30:], other[:])
+	settleIPv4(e)
+	if r := l.run("uplink", e); r.Outcomes[0].Verdict != Drop {
+		t.Errorf("to another: %+v\n%v", r.Outcomes, r.Trace)
+	}
+}
+
+// settleIPv4 computes the header's checksum anew.
+func settleIPv4(b []byte) {
+	b[24], b[25] = 0, 0
+	c := packet.Checksum(b[14:34])
+	b[24], b[25] = byte(c>>8), byte(c)
+}
+
+// TestManyJumps: chains that jump to one another again and again end a packet, not the engine.
+func TestManyJumps(t *testing.T) {
+	var b strings.Builder
+	for level := range 16 {
+		rule := fmt.Sprintf("{action: jump, chain: j%d}, ", level+1)
+		if level == 15 {
+			rule = "{action: continue}, "
+		}
+		fmt.Fprintf(&b, "\n---\n{apiVersion: weft/v1, kind: Chain, metadata: {name: j%d, tenant: acme}, spec: {rules: [%s]}}\n", level, strings.Repeat(rule, 25))
+	}
+	l, _ := attacked(t, filtering(twoTiers, "a1", "ingress: j0")+b.String())
+	r := l.run("a1", five{"10.1.0.11", "10.1.0.12", 1, 2}.udp(mac("0a:01"), mac("0a:02")))
+	if r.Outcomes[0].Drop != DropChainLoop {
+		t.Errorf("%+v", r.Outcomes)
+	}
+}
+
+// TestDroppedChangesNothing (C5): a reset that does not arrive ends nothing, and one out of nowhere begins nothing.
+func TestDroppedChangesNothing(t *testing.T) {
+	network := strings.Replace(twoTiers, "metadata: {name: edge, tenant: acme}\nspec:\n", "metadata: {name: edge, tenant: acme}\nspec:\n  filters: {ingress: guard}\n", 1)
+	l, conns := attacked(t, network)
+	tcp := func(flags, ttl uint8) []byte {
+		b := packet.AppendTCP(nil, &packet.TCP{SrcMAC: mac("99:01"), DstMAC: mac("cc:02"), Src: ip("203.0.113.9"), Dst: ip("10.1.0.12"), SrcPort: 999, DstPort: 22, Flags: flags})
+		b[22] = ttl
+		settleIPv4(b)
+		return b
+	}
+	l.run("uplink", tcp(packet.TCPSyn, 64))
+	l.commit(conns)
+	if r := l.run("uplink", tcp(packet.TCPRst, 2)); r.Outcomes[0].Verdict != Drop || r.Track.Changed {
+		t.Errorf("a reset that expires: %+v, %+v", r.Outcomes, r.Track)
+	}
+	if r := l.run("uplink", tcp(packet.TCPRst, 64)); r.Outcomes[0].Verdict != Forward || !r.Track.Changed || r.Track.State != conntrack.Closed {
+		t.Errorf("a reset that arrives: %+v, %+v", r.Outcomes, r.Track)
+	}
+	stray := packet.AppendTCP(nil, &packet.TCP{SrcMAC: mac("0a:02"), DstMAC: mac("ee:01"), Src: ip("10.1.0.12"), Dst: ip("203.0.113.9"), SrcPort: 22, DstPort: 5, Flags: packet.TCPRst})
+	if r := l.run("a2", stray); r.Track.Commit {
+		t.Errorf("a stray reset: %+v", r.Track)
+	}
+}
+
+// TestHiddenProtocol: an extension header does not hide a protocol from a rule that asks for it, and only what finds neighbours passes a chain's end as such.
+func TestHiddenProtocol(t *testing.T) {
+	l, _ := attacked(t, filtering(twoTiers, "a2", "egress: no-ssh"))
+	syn := packet.AppendTCP(nil, &packet.TCP{SrcMAC: mac("0a:01"), DstMAC: mac("0a:02"), Src: ip("2001:db8:1::11"), Dst: ip("2001:db8:1::12"), SrcPort: 999, DstPort: 22, Flags: packet.TCPSyn})
+	behind := func(proto uint8, hops uint8, payload ...byte) []byte {
+		b := slices.Clone(syn[:54])
+		b[20], b[21] = proto, hops
+		b = append(b, payload...)
+		b[18], b[19] = 0, byte(len(b)-54)
+		return b
+	}
+	hidden := behind(packet.ProtoDestOpts, 64, append([]byte{packet.ProtoTCP, 0, 1, 4, 0, 0, 0, 0}, syn[54:]...)...)
+	if r := l.run("a1", hidden); r.Outcomes[0].Drop != DropExtension {
+		t.Errorf("behind destination options: %+v\n%v", r.Outcomes, r.Trace)
+	}
+	l, _ = attacked(t, filtering(twoTiers, "a2", "egress: guard"))
+	for _, typ := range []byte{133, 134, 135, 136, 137} {
+		b := behind(packet.ProtoICMPv6, 9, append([]byte{typ, 77, 0, 0, 0, 0, 0, 0}, "any payload"...)...)
+		if r := l.run("a1", b); r.Outcomes[0].Verdict != Drop {
+			t.Errorf("type %d that is nothing of the kind: %+v\n%v", typ, r.Outcomes, r.Trace)
+		}
+	}
+	ask := packet.AppendNS(nil, mac("0a:01"), ip("2001:db8:1::11"), ip("2001:db8:1::77"))
+	if got := dests(l.run("a1", ask)); !slices.Contains(got, l.port("a2").Dest()) {
+		t.Errorf("a question reaches %v\n%v", got, l.res.Trace)
+	}
+}
+
+// TestRefusedCopy: one member of a flood that rejects its copy does not answer for the one that the packet is for.
+func TestRefusedCopy(t *testing.T) {
+	l, _ := attacked(t, filtering(twoTiers, "a3", "egress: no-ssh"))
+	syn := packet.AppendTCP(nil, &packet.TCP{SrcMAC: mac("0a:01"), DstMAC: mac("0a:77"), Src: ip("10.1.0.11"), Dst: ip("10.1.0.99"), SrcPort: 999, DstPort: 22, Flags: packet.TCPSyn})
+	if r := l.run("a1", syn); len(r.Originated) != 0 {
+		t.Errorf("answered: %+v\n%v", r.Originated, r.Trace)
+	}
+}
