@@ -18,6 +18,7 @@ import (
 //	 └──────────────── interval ─────────────┘
 type Watch struct {
 	out     Output
+	monitor topology.Monitor // as it was at the last tick
 	rng     *rand.Rand
 	members map[topology.MemberKey]*member
 	buf     []byte
@@ -65,6 +66,10 @@ func New(out Output, seed1, seed2 uint64) *Watch {
 // Tick does what is due now, with the members that the pool has now, from addresses of port source.
 func (w *Watch) Tick(at time.Duration, p *topology.Pool, source *topology.VPort) {
 	now := at + slack
+	if w.monitor != *p.Monitor {
+		w.monitor = *p.Monitor
+		clear(w.members) // what another monitor found out is forgotten
+	}
 	for k := range w.members {
 		if p.Member(k.Addr, k.Port, k.V6) == nil {
 			delete(w.members, k)
@@ -162,6 +167,9 @@ func (w *Watch) hit(p *topology.Pool, k topology.MemberKey, m *member) {
 	m.waiting = false
 	if m.told && !m.down {
 		m.row = 0
+		if saidDown(p, k) {
+			w.out.Found(k, false, "")
+		}
 		return
 	}
 	if !m.told && !m.down || m.row+1 >= p.Monitor.Rise {
@@ -177,10 +185,20 @@ func (w *Watch) miss(p *topology.Pool, k topology.MemberKey, m *member, why stri
 	switch {
 	case m.down:
 		m.row = 0
+		if !saidDown(p, k) {
+			m.told = true
+			w.out.Found(k, true, why)
+		}
 	case m.row+1 >= p.Monitor.Fall:
 		m.row, m.down, m.told = 0, true, true
 		w.out.Found(k, true, why)
 	default:
 		m.row++
 	}
+}
+
+// saidDown reports whether the pool has it that a member is down. It may not be what was found out: a member that was taken out, and in again, is up.
+func saidDown(p *topology.Pool, k topology.MemberKey) bool {
+	m := p.Member(k.Addr, k.Port, k.V6)
+	return m != nil && m.Down
 }

@@ -40,6 +40,7 @@ type bench struct {
 func (b *bench) Send(frame []byte) { b.sent = append(b.sent, slices.Clone(frame)) }
 func (b *bench) Found(m topology.MemberKey, down bool, why string) {
 	b.found = append(b.found, fmt.Sprint(m, " ", down, " ", why))
+	b.pool.Member(m.Addr, m.Port, m.V6).Down = down
 }
 
 func newBench(t *testing.T, kind string) *bench {
@@ -181,7 +182,8 @@ func TestHTTP(t *testing.T) {
 						t.Fatalf("%d segments", len(b.sent))
 					}
 					text := string(ask.Data[ask.L4+packet.TCPLen:])
-					if want := "GET / HTTP/1.1\r\nHost: " + b.pool.Members[i].String() + "\r\n"; !strings.HasPrefix(text, want) || !strings.HasSuffix(text, "\r\n\r\n") || ask.TCPFlags != packet.TCPAck|packet.TCPPsh {
+					want := "GET / HTTP/1.1\r\nHost: " + b.pool.Members[i].String() + "\r\n"
+					if !strings.HasPrefix(text, want) || !strings.HasSuffix(text, "\r\n\r\n") || ask.TCPFlags != packet.TCPAck|packet.TCPPsh {
 						t.Fatalf("asks %q", text)
 					}
 					flags := uint8(packet.TCPAck)
@@ -277,6 +279,37 @@ func TestTakeover(t *testing.T) {
 	}
 	if len(b.w.members) != 1 {
 		t.Errorf("members %v", b.w.members)
+	}
+}
+
+// TestForgotten: what the pool does not say any more, though it is so, is told again; a monitor that is another begins anew.
+func TestForgotten(t *testing.T) {
+	b := newBench(t, "icmp")
+	for range 16 {
+		b.tick()
+	}
+	dead := []string{"10.1.0.1:8080 true no answer within 2s", "[fd01::1]:8080 true no answer within 2s"}
+	if !slices.Equal(b.found, dead) {
+		t.Fatalf("found %q", b.found)
+	}
+	b.found = nil
+	b.pool.Members[0].Down = false
+	for range 8 {
+		b.tick()
+	}
+	if !slices.Equal(b.found, dead[:1]) {
+		t.Errorf("found %q", b.found)
+	}
+	b.found = nil
+	other := *b.pool.Monitor
+	other.Fall = 1
+	b.pool.Monitor = &other
+	b.pool.Members[0].Down, b.pool.Members[1].Down = false, false
+	for range 4 {
+		b.tick()
+	}
+	if !slices.Equal(b.found, dead) {
+		t.Errorf("another monitor found %q", b.found)
 	}
 }
 

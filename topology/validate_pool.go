@@ -46,7 +46,8 @@ func (v *validator) member(o *Object, s *PoolSpec, i int, m MemberSpec) {
 	}
 	for _, other := range s.Members[:i] {
 		if other.Address == m.Address && (other.Port == m.Port || other.Port == 0 || m.Port == 0) {
-			v.fail(o, field, MemberAt(m.Address, m.Port).String(), "is member "+MemberAt(other.Address, other.Port).String()+" already", "list each server once, and give a port with each if several are at one address")
+			v.fail(o, field, MemberAt(m.Address, m.Port).String(), "is member "+MemberAt(other.Address, other.Port).String()+" already",
+				"list each server once, and give a port with each if several are at one address")
 			return
 		}
 	}
@@ -171,7 +172,8 @@ func (v *validator) virtual(o, router *Object, chain string) {
 		if on < 0 || slices.ContainsFunc(ports, func(p netip.Prefix) bool { return p.Addr() == a }) {
 			continue
 		}
-		v.fail(o, "spec.filters.ingress", chain, fmt.Sprintf("has %v, which rule %s gives to a pool, but no port has that address of %v: nobody would answer for it", a, rules[a], ports[on].Masked()),
+		problem := fmt.Sprintf("has %v, which rule %s gives to a pool, but no port has that address of %v: nobody would answer for it", a, rules[a], ports[on].Masked())
+		v.fail(o, "spec.filters.ingress", chain, problem,
 			fmt.Sprintf("give it to a port of %v as %v/%d too", router.Ref(), a, a.BitLen()))
 	}
 }

@@ -87,6 +87,9 @@ func describe(o *topology.Object) string {
 		return fmt.Sprintf("%d routes", len(s.Routes))
 	case *topology.VPortSpec:
 		return describeVPort(s)
+	case *topology.PoolSpec:
+		row, _ := poolCells(s, "")
+		return row[1] + " members, by " + row[0]
 	case *topology.DHCPSpec:
 		row, _ := dhcpCells(s, true)
 		return row[0] + ", " + row[1] + " reserved, leases of " + row[2]
