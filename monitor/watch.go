@@ -28,13 +28,14 @@ type Watch struct {
 type Output interface {
 	// Send sends a packet from the pool's source port. Its Ethernet addresses are not set; it is valid until Send returns.
 	Send(frame []byte)
-	// Found says that a member is up or down: the first time that this is certain, and when it changes. why: what the last probe met.
+	// Found says that a member is up or down: the first time that this is certain, and when it changes, or why it is down does.
 	Found(m topology.MemberKey, down bool, why string)
 }
 
 // member is what a watch knows of one.
 type member struct {
 	down, told bool
+	why        string        // it is down, as was told
 	row        uint8         // hits in a row if it is down, misses if it is up; hits until told
 	next       time.Duration // when the next probe is due
 	waiting    bool
@@ -185,12 +186,12 @@ func (w *Watch) miss(p *topology.Pool, k topology.MemberKey, m *member, why stri
 	switch {
 	case m.down:
 		m.row = 0
-		if !saidDown(p, k) {
-			m.told = true
+		if !saidDown(p, k) || why != m.why {
+			m.told, m.why = true, why
 			w.out.Found(k, true, why)
 		}
 	case m.row+1 >= p.Monitor.Fall:
-		m.row, m.down, m.told = 0, true, true
+		m.row, m.down, m.told, m.why = 0, true, true, why
 		w.out.Found(k, true, why)
 	default:
 		m.row++

@@ -118,7 +118,7 @@ func TestMonitors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
 	health := func(name string) state.PoolHealth {
 		t.Helper()
@@ -150,9 +150,8 @@ func TestMonitors(t *testing.T) {
 	runScenario(t, serve, l)
 	is("web", 4, func(m topology.MemberKey) bool { return m.Addr[15] == 2 })
 	is("site", 4, func(m topology.MemberKey) bool { return m.Addr[15] == 3 })
-	if why := health("web").Members[topology.MemberAt(netip.MustParseAddr("fd01::2"), 80)].Why; why != "port 80 refuses connections" {
-		t.Errorf("why: %s", why)
-	}
+	why := func() string { return health("web").Members[topology.MemberAt(netip.MustParseAddr("fd01::2"), 80)].Why }
+	until(ctx, t, func() string { return "why: " + why() }, func() bool { return why() == "port 80 refuses connections" })
 	apply := func(file string) {
 		t.Helper()
 		runScenario(t, begin("leg apply\napply change.yaml\nping vm2 vm1\n-- change.yaml --\n"+file), l)
