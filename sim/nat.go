@@ -207,9 +207,10 @@ func (s *Simulator) chosen(device topology.DeviceID, dst bool, h *hop) (conntrac
 func (s *Simulator) pick(rule *topology.ChainRule, out *topology.VPort, h *hop) (conntrack.Step, bool) {
 	t := s.tuple(h)
 	dst := rule.Action == topology.ActionDNAT
-	addr, port := t.Src, t.SrcPort
+	var addr flow.Addr
+	port := t.SrcPort
 	if dst {
-		addr, port = t.Dst, t.DstPort
+		port = t.DstPort
 	}
 	x := s.draw()
 	switch {
