@@ -25,6 +25,7 @@ type learntMAC struct {
 type backed struct {
 	flows int
 	idle  time.Duration // since when flows is 0
+	gone  bool          // the MAC was forgotten; addresses that were on their way to the database then may have come after
 }
 
 func newAging(age time.Duration, d *devices) aging { return aging{age, map[learntMAC]*backed{}, d} }
@@ -103,28 +104,41 @@ func (c *core) age(now time.Duration) {
 		switch {
 		case e.flows > 0:
 			e.idle = now
-		case now-e.idle >= c.aging.time:
+		case now-e.idle < c.aging.time:
+		case c.forget(k, e.gone):
+			e.gone, e.idle = true, now
+		default:
 			delete(c.aging.entries, k)
-			c.forget(k)
 			c.devices.drop(k.bridge)
 		}
 	}
 }
 
-func (c *core) forget(k learntMAC) {
-	port, ok := c.agesHere(k)
-	if !ok {
-		return
-	}
+// forget takes a MAC out of the database, and the addresses that were learnt at it; rest: the MAC went before. It reports whether there was anything.
+func (c *core) forget(k learntMAC, rest bool) bool {
+	port, here := c.agesHere(k)
 	b := c.snap.Bridge(k.bridge)
-	var addrs []netip.Addr
-	for a := range b.LearntAddrs(k.mac) {
-		addrs = append(addrs, a)
+	if b == nil || !here && !rest {
+		return false
 	}
-	c.a.counts.aged.Add(1)
+	var addrs []netip.Addr
+	if _, known := b.FDB(k.mac); here || !known {
+		for a := range b.LearntAddrs(k.mac) {
+			addrs = append(addrs, a)
+		}
+	}
+	if !here && len(addrs) == 0 {
+		return false
+	}
+	if here {
+		c.a.counts.aged.Add(1)
+	}
 	ctx, s := c.ctx, c.a.cfg.Store
 	c.effects.wg.Go(func() {
-		_, err := s.ForgetMAC(ctx, k.bridge, k.mac, port)
+		var err error
+		if here {
+			_, err = s.ForgetMAC(ctx, k.bridge, k.mac, port)
+		}
 		for _, a := range addrs {
 			if err == nil {
 				_, err = s.ForgetBridgeNeighbour(ctx, k.bridge, a, k.mac)
@@ -135,4 +149,5 @@ func (c *core) forget(k learntMAC) {
 			c.a.mail.post(func() { c.aging.observe(c, k.bridge, k.mac) })
 		}
 	})
+	return true
 }
