@@ -1,3 +1,5 @@
+//go:build !race
+
 #include "textflag.h"
 
 // func callNative(entry uintptr, f *slots, frame *byte) (pc uint32, e *entry)
