@@ -52,7 +52,7 @@ func TestIdleWhileAway(t *testing.T) {
 		}
 	}
 	call(func() { fromVM1(t, c, gwMAC, netip.MustParseAddr("10.0.1.2"), netip.MustParseAddr("192.0.2.1"), 1) })
-	if !target.Wait(ctx, func(v p4rttest.View) bool { return v.Entries > fixed }) {
+	if !target.Wait(ctx, func(v p4rttest.View) bool { return v.Entries == fixed+3 }) { // its scope, its rewrite, and last the flow
 		t.Fatal("no flow was installed")
 	}
 	target.Count(1, 100, time.Second)
