@@ -194,6 +194,7 @@ func TestControllersFighting(t *testing.T) {
 				}
 				pilots[i] = x.fly(pair.profile, func(c *p4rt.Config) { c.Election = fence.Election })
 				pilots[i].want(pilots[i].network(uint64(10 + i)))
+				pilots[i].converge() // it claims when it connects: not in the middle of a round
 			}
 			for round := range 6 {
 				p := pilots[round%2]
@@ -201,7 +202,7 @@ func TestControllersFighting(t *testing.T) {
 				p.converge()
 			}
 			loser, winner := pilots[0], pilots[1]
-			// It was primary three times and is not now: it has heard of each that ended.
+			// It was primary four times and is not now: it has heard of each that ended.
 			loser.await("demoted", func() bool { return loser.seen[p4rt.Backup] >= loser.seen[p4rt.Ready] })
 			us := []p4rt.Update{{Op: p4rt.Delete, Entity: winner.wanted()[0]}}
 			if _, err := loser.session.Write(loser.ctx, us); err == nil {
