@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"net/netip"
+	"slices"
+	"strings"
 	"testing"
 	"unsafe"
 
@@ -134,5 +136,17 @@ func TestMatchString(t *testing.T) {
 	}
 	if got, want := v4.String(), "vport=7 src_mac=02:00:00:00:00:0a dst_mac=02:00:00:00:00:0b ether_type=0x0800 src=10.0.0.1 dst=10.0.1.2 proto=17 frag=0 sport=1000 dport=2000"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// TestMatchFields: the names are those that a match is written with, in its order.
+func TestMatchFields(t *testing.T) {
+	var names []string
+	for word := range strings.FieldsSeq(MatchOf(KeyOf(frame(t, udp(a6, b6)), 7), ExactMask(packet.EtherTypeIPv6)).String()) {
+		name, _, _ := strings.Cut(word, "=")
+		names = append(names, name)
+	}
+	if !slices.Equal(names, MatchFields()) {
+		t.Errorf("written %v, named %v", names, MatchFields())
 	}
 }

@@ -26,6 +26,11 @@ func (m Match) Overlaps(o Match) bool { return m.Key.And(o.Mask) == o.Key.And(m.
 // Within reports whether all of the set is in o.
 func (m Match) Within(o Match) bool { return m.Mask.Covers(o.Mask) && o.Contains(m.Key) }
 
+// MatchFields are the names of the fields that Match.String writes, in its order.
+func MatchFields() []string {
+	return []string{"vport", "src_mac", "dst_mac", "ether_type", "src", "dst", "proto", "frag", "sport", "dport"}
+}
+
 // String returns the fields with read bits in one line: field=value, or field=value/mask if not all bits were; * for none.
 func (m Match) String() string {
 	var b strings.Builder

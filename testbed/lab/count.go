@@ -10,7 +10,9 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/weft-sdn/weft/engine"
 	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/testbed/fabric"
 	"github.com/weft-sdn/weft/testbed/scenario"
 )
 
@@ -68,7 +70,12 @@ func (e *edge) counters(ctx context.Context) (map[string]uint64, error) {
 	if err != nil {
 		return nil, err
 	}
-	values := fieldsOf(stats)
+	return e.values(&counts, &stats), nil
+}
+
+// values gives what was counted by name.
+func (e *edge) values(counts *targetCounts, stats *engine.Stats) map[string]uint64 {
+	values := fieldsOf(*stats)
 	values["simulated_drops"] = stats.Drops
 	values["fast_path"], values["drops"], values["entries"] = counts.fastPath, counts.drops+counts.puntDrops, counts.entries
 	for i := range len(reasons{}) {
@@ -90,7 +97,29 @@ func (e *edge) counters(ctx context.Context) (map[string]uint64, error) {
 		values[name+"sent"], values[name+"received"] = edge.Sent, edge.Received
 		values[name+"lost"] = edge.Down + edge.Lost + edge.Overflow + router.Down + router.Lost + router.Overflow
 	}
-	return values, nil
+	return values
+}
+
+// checkCounters tells of the first step that names a counter that is not there.
+func (l *Lab) checkCounters() error {
+	for _, leg := range l.cfg.Scenario.Legs {
+		for _, step := range leg.Steps {
+			c, ok := step.Op.(scenario.Counters)
+			if !ok {
+				continue
+			}
+			known, of := scenario.HostCounters(), "host "+c.Of
+			if c.Of == "fabric" {
+				known, of = slices.Sorted(maps.Keys(fieldsOf(fabric.Counters{}))), c.Of
+			} else if e, err := l.edge(c.Of); err == nil {
+				known, of = slices.Sorted(maps.Keys(e.values(&targetCounts{}, &engine.Stats{}))), "edge "+c.Of
+			}
+			if !slices.Contains(known, c.Name) {
+				return fmt.Errorf("line %d: %s has no counter %q; it has %s", step.Line, of, c.Name, strings.Join(known, ", "))
+			}
+		}
+	}
+	return nil
 }
 
 // fieldsOf are the unsigned fields of a struct by name: as in JSON, or in snake case.

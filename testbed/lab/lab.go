@@ -124,6 +124,9 @@ func New(cfg Config) (*Lab, error) {
 		l.edges = append(l.edges, e)
 	}
 	l.plugs = newPlugs(l)
+	if err := l.checkCounters(); err != nil {
+		return nil, fmt.Errorf("%s: %w", cfg.Scenario.Name, err)
+	}
 	return l, nil
 }
 

@@ -142,3 +142,18 @@ func TestPlanErrors(t *testing.T) {
 		}
 	}
 }
+
+// TestCounterNames: a counter that is not there is told of before anything is started.
+func TestCounterNames(t *testing.T) {
+	for of, names := range map[string][2]string{
+		"nic1": {"installed", "instaled"}, "vm1": {"frames_sent", "frames"}, "fabric": {"forwarded", "forwards"},
+	} {
+		for i, name := range names {
+			s := parse(t, "counters "+of+" "+name+" >= 0\n"+planNetwork+"-- hosts --\nvm1 vport=red/vm1 edge=nic1\n")
+			_, err := New(Config{Scenario: s})
+			if told := err != nil && strings.Contains(err.Error(), "line 1") && strings.Contains(err.Error(), "has no counter \""+name); told != (i == 1) {
+				t.Errorf("%s %s: %v", of, name, err)
+			}
+		}
+	}
+}

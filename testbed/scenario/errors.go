@@ -15,7 +15,7 @@ var (
 
 // ParseError is one thing that is wrong with a scenario.
 type ParseError struct {
-	File    string
+	File    string // empty: lines that a person types, which are not numbered
 	Line    int
 	Problem string
 	Hint    string // what would do
@@ -23,7 +23,10 @@ type ParseError struct {
 
 // Error implements error.
 func (e *ParseError) Error() string {
-	text := fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Problem)
+	text := e.Problem
+	if e.File != "" {
+		text = fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Problem)
+	}
 	if e.Hint != "" {
 		text += "; " + e.Hint
 	}

@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -145,23 +146,24 @@ func (m *Machines) HostCounter(name, counter string) (value uint64, ok bool, err
 	if err != nil {
 		return 0, false, nil
 	}
-	c := one.Counters()
-	values := map[string]uint64{
+	values := hostCounters(one.Counters())
+	value, known := values[counter]
+	if !known {
+		return 0, true, fmt.Errorf("%w: host %s has no counter %q; it has %s", ErrLab, name, counter, strings.Join(HostCounters(), ", "))
+	}
+	return value, true, nil
+}
+
+// HostCounters are the names of a host's counters, in order.
+func HostCounters() []string { return slices.Sorted(maps.Keys(hostCounters(host.Counters{}))) }
+
+func hostCounters(c host.Counters) map[string]uint64 {
+	return map[string]uint64{
 		"frames_sent": c.FramesSent, framesReceived: c.FramesReceived, "bytes_sent": c.BytesSent, "bytes_received": c.BytesReceived,
 		"foreign": c.Foreign, "malformed": c.Malformed, "injected": c.Injected, "packets_sent": c.PacketsSent,
 		"packets_received": c.PacketsReceived, "tcp_retransmits": c.TCPRetransmits, "udp_received": c.UDPReceived,
 		"checksum_errors": c.TCPChecksumErrors + c.UDPChecksums,
 	}
-	value, known := values[counter]
-	if !known {
-		names := make([]string, 0, len(values))
-		for name := range values {
-			names = append(names, name)
-		}
-		slices.Sort(names)
-		return 0, true, fmt.Errorf("%w: host %s has no counter %q; it has %s", ErrLab, name, counter, strings.Join(names, ", "))
-	}
-	return value, true, nil
 }
 
 // framesReceived is the counter of every frame that a host's link delivered.

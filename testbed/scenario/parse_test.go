@@ -150,6 +150,7 @@ func TestParseErrors(t *testing.T) {
 		"link e1 up down":                 `1: link wants one of up, down, loss=`,
 		"link e1 loss=NaN":                `1: loss=NaN; it is a share from 0 to 1`,
 		"flows e1 min=3 max=2":            `1: max=2 is less than min=3`,
+		"flows e1 fields=vport,dest":      `1: fields=vport,dest: "dest" is not valid; it is a comma-separated list such as vport,src_mac,dst_mac,`,
 		"counters x y == 1":               `1: unknown edge or host "x"; it is fabric, or one of e1, e2, a, b`,
 		"counters e1 y = 1":               `1: comparison "="; comparisons are`,
 		"counters e1 y == -1":             `1: value "-1"; it is a whole number`,

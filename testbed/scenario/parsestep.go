@@ -1,12 +1,15 @@
 package scenario
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/weft-sdn/weft/flow"
 )
 
 // Times that operations have when the step gives none.
@@ -176,7 +179,13 @@ func (p *parser) apply(w *words) Apply {
 func (p *parser) flows(w *words) Flows {
 	f := Flows{Edge: w.next("edge"), Min: w.number("min", 0, 0, math.MaxInt32), Max: w.number("max", -1, 0, math.MaxInt32), Within: w.duration("within", defaultWithin)}
 	f.Like, _ = w.option("like")
-	f.Fields = list(w, "fields", "vport,ether_type,dst", func(name string) (string, error) { return name, nil })
+	known := flow.MatchFields()
+	f.Fields = list(w, "fields", strings.Join(known, ","), func(name string) (string, error) {
+		if !slices.Contains(known, name) {
+			return "", errors.New("no match has it")
+		}
+		return name, nil
+	})
 	f.Packets = uint64(w.number("packets", 0, 0, math.MaxInt32))
 	p.checkEdge(w, f.Edge)
 	if f.Min == 0 && f.Max < 0 {
