@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	endTime  = 5 * time.Second // that a child has to end by itself
-	tailSize = 2 << 10         // of a child's log in an error, in bytes
+	endTime   = 5 * time.Second // that a child has to end by itself
+	tailLines = 5               // of a child's log in an error
 )
 
 // child is a process of a lab. Its output goes to a file; it ends with the lab, however that ends, and is waited for.
@@ -76,16 +76,21 @@ func (c *child) runHere(ctx context.Context) error {
 	if err == nil {
 		err = errors.New("exit status 0")
 	}
-	return fmt.Errorf("%s ended: %w; its last words, of %s: %s", c.name, err, c.log, c.tail())
+	return fmt.Errorf("%s ended: %w; its last words:%s", c.name, err, c.tail())
 }
 
-// tail returns the end of the log.
+// tail returns the last lines of the log, each on a line of its own.
 func (c *child) tail() string {
 	data, err := os.ReadFile(c.log)
 	if err != nil {
-		return err.Error()
+		return " " + err.Error()
 	}
-	return string(bytes.TrimSpace(data[max(0, len(data)-tailSize):]))
+	lines := strings.Split(string(bytes.TrimSpace(data)), "\n")
+	var tail strings.Builder
+	for _, line := range lines[max(0, len(lines)-tailLines):] {
+		tail.WriteString("\n  " + line)
+	}
+	return tail.String()
 }
 
 // residentBytes is the physical memory that the process has now; false if it can't be told.
