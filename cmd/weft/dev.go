@@ -128,7 +128,7 @@ func freeEtcd() string {
 // greet tells what is there, and what to do with it.
 func (d *dev) greet(s *scenario.Scenario, o *labOptions) {
 	endpoint := strings.Join(d.lab.Endpoints(), ",")
-	fmt.Fprintf(d.out, "\n%d edges (%s) on a %s each, %d hosts; etcd at %s\n\n", len(d.lab.Edges()), strings.Join(d.lab.Edges(), ", "), o.target, len(s.Hosts), endpoint)
+	fmt.Fprintf(d.out, "\n%d edges (%s) on a %s each, %d hosts\netcd at %s\n\n", len(d.lab.Edges()), strings.Join(d.lab.Edges(), ", "), o.target, len(s.Hosts), endpoint)
 	fmt.Fprintf(d.out, "In another terminal:\n\n")
 	if endpoint != defaultEtcd {
 		fmt.Fprintf(d.out, "  export WEFT_ETCD=%s\n", endpoint)
@@ -187,7 +187,7 @@ func (d *dev) step(ctx context.Context, line string) {
 	if line == "" {
 		return
 	}
-	s, err := scenario.Parse("standard input", []byte(line+"\n"+d.tail))
+	s, err := scenario.Parse("", []byte(line+"\n"+d.tail))
 	switch {
 	case line == "help":
 		err = nil
@@ -195,13 +195,21 @@ func (d *dev) step(ctx context.Context, line string) {
 	case line == "hosts":
 		s, err = scenario.Parse("", []byte(d.tail))
 		for _, h := range s.Hosts {
-			fmt.Fprintf(d.out, "%-16s %-20s %s\n", h.Name, h.VPort, d.where(h))
+			d.hanging(fmt.Sprintf("%-16s %-20s ", h.Name, h.VPort), d.where(h))
 		}
 	case err == nil:
 		_, _ = scenario.Run(ctx, s, d.lab, legs.NewPrinter(d.out, s, styleOf(d.out))) // what it returns is printed
 	}
 	if err != nil {
-		fmt.Fprintln(d.out, err)
+		d.hanging("", err.Error())
+	}
+}
+
+// hanging prints text behind what goes before it, in lines of 80 columns.
+func (d *dev) hanging(before, text string) {
+	for _, line := range wrapText(text, 80-len(before)) {
+		fmt.Fprintf(d.out, "%s%s\n", before, line)
+		before = strings.Repeat(" ", len(before))
 	}
 }
 

@@ -15,12 +15,13 @@ import (
 // Printer writes a table that grows by a line with each leg that ends; on a terminal the leg under way is its last line. Steps outside legs have lines of their
 // own. It is a scenario.Observer. Errors of the writer end nothing.
 type Printer struct {
-	w       io.Writer
-	style   Style
-	layout  layout
-	headed  bool   // the table's header is written
-	current string // the leg under way; empty: none
-	told    string // the text of the leg that was told last
+	w        io.Writer
+	style    Style
+	layout   layout
+	numbered bool   // steps have lines: they are of a file
+	headed   bool   // the table's header is written
+	current  string // the leg under way; empty: none
+	told     string // the text of the leg that was told last
 }
 
 var _ scenario.Observer = (*Printer)(nil)
@@ -31,7 +32,7 @@ func NewPrinter(w io.Writer, s *scenario.Scenario, style Style) *Printer {
 	for _, leg := range s.Legs {
 		longest = max(longest, len([]rune(leg.Name)))
 	}
-	return &Printer{w: w, style: style, layout: layOut(style.width(), longest)}
+	return &Printer{w: w, style: style, numbered: s.Name != "", layout: layOut(style.width(), longest)}
 }
 
 // LegBegins implements scenario.Observer.
@@ -67,7 +68,10 @@ func (p *Printer) StepEnds(r scenario.Result) {
 	if r.Err != nil {
 		mark, color = failed, red
 	}
-	text := fmt.Sprintf("line %d: %s", r.Step.Line, r.Step.Text)
+	text := r.Step.Text
+	if p.numbered {
+		text = fmt.Sprintf("line %d: %s", r.Step.Line, text)
+	}
 	fmt.Fprintf(p.w, "%s %s %s\n", p.style.paint(color, mark), text, p.style.paint(faint, took(r.Took)))
 	for _, line := range r.Lines {
 		fmt.Fprintf(p.w, "       %s\n", line)
