@@ -112,3 +112,22 @@ func (b *batchErrors) err(what string) error {
 	}
 	return status.FromProto(out).Err()
 }
+
+// failed counts the elements that failed.
+func (b *batchErrors) failed() int {
+	n := 0
+	for _, f := range b.faults {
+		if f != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// outcome is the outcome of an element in words.
+func (b *batchErrors) outcome(i int) string {
+	if b.faults == nil || b.faults[i] == nil {
+		return codes.OK.String()
+	}
+	return b.faults[i].code.String() + ": " + b.faults[i].text
+}

@@ -16,7 +16,9 @@ func (s *Server) StreamChannel(stream p4v1.P4Runtime_StreamChannelServer) error 
 	go func() {
 		defer close(left)
 		defer s.arbiter.leave(peer) // at once, even if sending is stuck
-		peer.end(s.receiveStream(peer, stream))
+		err := s.receiveStream(peer, stream)
+		s.log.Debug("controller left", "err", err)
+		peer.end(err)
 	}()
 	for {
 		msg := peer.next(stream.Context().Done())
@@ -59,7 +61,9 @@ func (s *Server) receiveStream(peer *session, stream p4v1.P4Runtime_StreamChanne
 func (s *Server) handleStream(peer *session, msg *p4v1.StreamMessageRequest) error {
 	switch update := msg.GetUpdate().(type) {
 	case *p4v1.StreamMessageRequest_Arbitration:
-		return s.arbiter.update(peer, update.Arbitration)
+		err := s.arbiter.update(peer, update.Arbitration)
+		s.log.Debug("arbitration", "role", update.Arbitration.GetRole().GetName(), "election", update.Arbitration.GetElectionId(), "err", err)
+		return err
 	case *p4v1.StreamMessageRequest_Packet:
 		if err := s.packetOut(peer, update.Packet); err != nil {
 			s.counts.packetOutRefused.Add(1)

@@ -2,6 +2,7 @@ package softswitch
 
 import (
 	"context"
+	"log/slog"
 
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 	"google.golang.org/grpc/codes"
@@ -52,10 +53,28 @@ func (s *Server) Write(_ context.Context, req *p4v1.WriteRequest) (*p4v1.WriteRe
 	default:
 		return nil, invalidf("atomicity %v is not known", req.GetAtomicity())
 	}
-	if err := errs.err("some updates failed"); err != nil {
+	err = errs.err("some updates failed")
+	s.logWrite(req, &errs)
+	if err != nil {
 		return nil, err
 	}
 	return &p4v1.WriteResponse{}, nil
+}
+
+// LevelTrace is below slog's: each update of a Write has a line of its own.
+const LevelTrace = slog.LevelDebug - 4
+
+// logWrite tells of a Write at debug level, and of its updates at trace level.
+func (s *Server) logWrite(req *p4v1.WriteRequest, errs *batchErrors) {
+	ctx := context.Background()
+	if s.log.Enabled(ctx, slog.LevelDebug) {
+		s.log.Debug("write", "role", req.GetRole(), "election", req.GetElectionId(), "updates", len(req.GetUpdates()), "failed", errs.failed())
+	}
+	if s.log.Enabled(ctx, LevelTrace) {
+		for i, u := range req.GetUpdates() {
+			s.log.Log(ctx, LevelTrace, "update", "type", u.GetType(), "entity", u.GetEntity(), "outcome", errs.outcome(i))
+		}
+	}
 }
 
 // write carries out one update.

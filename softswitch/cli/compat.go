@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/weft-sdn/weft/softswitch"
 	"github.com/weft-sdn/weft/softswitch/port"
 )
 
@@ -47,7 +48,7 @@ func (c *Config) bmv2Flags(flags *pflag.FlagSet) {
 
 // level is that from which on to log.
 func (c *Config) level() (slog.Level, error) {
-	levels := map[string]slog.Level{"trace": slog.LevelDebug, "debug": slog.LevelDebug, "info": slog.LevelInfo,
+	levels := map[string]slog.Level{"trace": softswitch.LevelTrace, "debug": slog.LevelDebug, "info": slog.LevelInfo,
 		"": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError, "off": slog.LevelError + 1}
 	level, ok := levels[c.LogLevel]
 	if !ok {
@@ -76,7 +77,15 @@ func (c *Config) logger(standard io.Writer) (*slog.Logger, func() error, error) 
 		}
 		standard, closeLog = f, f.Close
 	}
-	return slog.New(slog.NewTextHandler(standard, &slog.HandlerOptions{Level: level})), closeLog, nil
+	return slog.New(slog.NewTextHandler(standard, &slog.HandlerOptions{Level: level, ReplaceAttr: nameTrace})), closeLog, nil
+}
+
+// nameTrace writes the level trace, which slog does not know, by its name.
+func nameTrace(groups []string, a slog.Attr) slog.Attr {
+	if len(groups) == 0 && a.Key == slog.LevelKey && a.Value.Any() == softswitch.LevelTrace {
+		a.Value = slog.StringValue("TRACE")
+	}
+	return a
 }
 
 // openPort opens a port; with --use-files it is a pair of pcap files.
