@@ -61,7 +61,7 @@ func newRunner(cfg Edge, status, version string, log *slog.Logger) *runner {
 			return nil, err
 		}
 		c := cfg.engine(store, dial, status, version, log)
-		c.OnTarget = func(err error) { r.onTarget(err, store.View()) }
+		c.OnTarget = func(err error) string { return r.onTarget(err, store.View()) }
 		c.OnLive = r.onLive
 		return engine.NewAgent(c)
 	}

@@ -13,7 +13,8 @@ import (
 )
 
 // onTarget is told that the target was lost or refuses this agent, and why; nil: it is programmed. What is not new is not logged again.
-func (r *runner) onTarget(err error, v *state.View) {
+// It returns the reason in words.
+func (r *runner) onTarget(err error, v *state.View) string {
 	why := ""
 	if err != nil {
 		why = r.cfg.trouble(err, v)
@@ -31,6 +32,7 @@ func (r *runner) onTarget(err error, v *state.View) {
 	default:
 		r.log.Warn("no target", "err", why)
 	}
+	return why
 }
 
 // onLive is told that the database has the edge (nil), or why not. Why not, the registration logs.

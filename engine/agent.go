@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -32,8 +33,9 @@ type Config struct {
 	Logger     *slog.Logger
 	Version    string // shown to operators
 	Status     string // where this agent's status can be asked for; "" is nowhere
-	// OnTarget is told each time that the target is lost, or refuses this controller, and why; nil: it is programmed. From one goroutine; may be nil.
-	OnTarget func(error)
+	// OnTarget is told each time that the target is lost, or refuses this controller, and why; nil: it is programmed. What it returns is the reason that other edges
+	// and `weft edges` see; nothing: it is programmed. From one goroutine; may be nil.
+	OnTarget func(error) string
 	// OnLive is told that the database has the edge (nil), or why it has it no more, as far as this side can tell. From one goroutine; may be nil.
 	OnLive func(error)
 	// Solicit is how often gateways are asked whether they are still there; default 10 s. Unanswered ones are asked each second.
@@ -68,6 +70,8 @@ type Agent struct {
 	fields  metaFields
 	counts  counts
 	core    *core // owned by decide
+
+	registration atomic.Pointer[state.Registration] // nil before Run
 
 	whole chan struct{}      // closed when the core has its first view: all that the database has for this edge
 	greet chan chan struct{} // asks for the gateways before anything else is written; the inner one is closed when all have answered
@@ -164,6 +168,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
+	a.registration.Store(registration)
 	a.core.start(ctx, registration.Ack)
 	g.Go(func() error {
 		select { // what the target holds from before is compared with the network, not with nothing

@@ -254,10 +254,24 @@ func (c *core) unrepaired() {
 	t.after = c.now() + t.pause
 }
 
+// tellTarget tells the process and the other edges whether the target is programmed (nil), or why not.
+func (a *Agent) tellTarget(cause error) {
+	why := ""
+	if cause != nil {
+		why = cause.Error()
+	}
+	if a.cfg.OnTarget != nil {
+		why = a.cfg.OnTarget(cause)
+	}
+	if r := a.registration.Load(); r != nil {
+		r.Target(why)
+	}
+}
+
 // turn is the session's state callback.
 func (a *Agent) turn(s p4rt.State, cause error) {
-	if a.cfg.OnTarget != nil && (s == p4rt.Ready || cause != nil) {
-		a.cfg.OnTarget(cause)
+	if s == p4rt.Ready || cause != nil {
+		a.tellTarget(cause)
 	}
 	switch s {
 	case p4rt.Ready:

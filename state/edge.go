@@ -38,6 +38,7 @@ type Edge struct {
 type Progress struct {
 	Applied int64  `json:"applied"` // revision of the configuration that it has acknowledged
 	Lacks   []Lack `json:"lacks,omitempty"`
+	Target  string `json:"target,omitempty"` // why its target can not be programmed now; empty: it can
 }
 
 // Lack is something of the configuration that an edge can not do though it has acknowledged it.
@@ -50,7 +51,7 @@ type Lack struct {
 func (l Lack) String() string { return l.Object + ": " + l.Why }
 
 func (p Progress) equal(o Progress) bool {
-	return p.Applied == o.Applied && slices.Equal(p.Lacks, o.Lacks)
+	return p.Applied == o.Applied && p.Target == o.Target && slices.Equal(p.Lacks, o.Lacks)
 }
 
 func (i EdgeInfo) check() error {
@@ -122,10 +123,19 @@ func (r *Registration) IsLive() bool {
 
 // Ack says that this edge has applied all of the configuration up to revision, and what of it it can not do. It is stored within 100 ms.
 func (r *Registration) Ack(revision int64, lacks []Lack) {
+	r.progressed(func(at *Progress) { at.Applied, at.Lacks = max(at.Applied, revision), lacks })
+}
+
+// Target says why the edge's target can not be programmed now; empty: it can. It is stored within 100 ms.
+func (r *Registration) Target(why string) {
+	r.progressed(func(at *Progress) { at.Target = why })
+}
+
+func (r *Registration) progressed(change func(*Progress)) {
 	r.mu.Lock()
-	next := Progress{max(r.at.Applied, revision), lacks}
-	same := r.at.equal(next)
-	r.at = next
+	before := r.at
+	change(&r.at)
+	same := r.at.equal(before)
 	r.mu.Unlock()
 	if same {
 		return

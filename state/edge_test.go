@@ -98,6 +98,10 @@ func TestWaitApplied(t *testing.T) {
 		regs[0].Ack(rev, l)
 		untilView(t, s, "what e1 lacks", func(v *View) bool { return slices.Equal(v.Edges["e1"].Lacks, l) && v.Edges["e1"].Applied == rev })
 	}
+	for _, why := range []string{"connection refused", ""} {
+		regs[0].Target(why)
+		untilView(t, s, "why e1's target is not programmed", func(v *View) bool { return v.Edges["e1"].Target == why })
+	}
 }
 
 // The edge's network fails: it is told before others see it go, and it registers again when the network is back.

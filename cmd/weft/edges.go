@@ -16,16 +16,17 @@ import (
 
 // States of an edge.
 const (
-	edgeCurrent = "current"
-	edgeBehind  = "behind"
-	edgeLacking = "lacking"
-	edgeAway    = "away"
+	edgeCurrent  = "current"
+	edgeBehind   = "behind"
+	edgeLacking  = "lacking"
+	edgeAway     = "away"
+	edgeNoTarget = "no target"
 )
 
 // edgeRow is what `weft edges` tells of an edge.
 type edgeRow struct {
 	ID      string   `json:"id"`
-	State   string   `json:"state"`           // current, lacking, behind, or away: known or named by bindings, and not live
+	State   string   `json:"state"`           // current, lacking, behind, no target, or away (known or named by bindings, and not live)
 	Applied int64    `json:"applied"`         // revision that it has acknowledged
 	Wanted  int64    `json:"wanted"`          // revision of the last change of the network
 	VPorts  int      `json:"vports"`          // bound there
@@ -35,6 +36,7 @@ type edgeRow struct {
 	Version string   `json:"version,omitempty"`
 	Status  string   `json:"status,omitempty"` // where its agent's status server is
 	Lacks   []string `json:"lacks,omitempty"`  // what it can not do, and why
+	Target  string   `json:"target,omitempty"` // why its target can not be programmed
 }
 
 func newEdges() *cobra.Command {
@@ -45,10 +47,11 @@ func newEdges() *cobra.Command {
 		Short: "Show the edges, and which are behind",
 		Long: `Show every edge that is known or that a binding names, one a line.
 
-  current   it has applied the last change of the network
-  lacking   it has, but for what it can not do: -o json says what, and why
-  behind    it has not yet: APPLIED is the revision that it has / the wanted one
-  away      no agent holds its lease; its target may forward all the same
+  current    it has applied the last change of the network
+  lacking    it has, but for what it can not do: what and why is below the table
+  behind     it has not yet: APPLIED is the revision that it has / is wanted
+  no target  its agent can not program its target; why is below the table
+  away       no agent holds its lease; its target may forward all the same
 
 TUNNEL is the encapsulation that others use towards it, VTEPS are the addresses.`,
 		Example: `  weft edges
@@ -101,9 +104,12 @@ func edgeRows(v *state.View) []edgeRow {
 	for id, e := range v.Edges {
 		r := rows[id]
 		r.State, r.Applied, r.Status = edgeCurrent, e.Applied, e.Status
-		if e.Applied < v.Conf {
+		switch r.Target = e.Target; {
+		case e.Target != "":
+			r.State = edgeNoTarget
+		case e.Applied < v.Conf:
 			r.State = edgeBehind
-		} else if len(e.Lacks) > 0 {
+		case len(e.Lacks) > 0:
 			r.State = edgeLacking
 		}
 		for _, l := range e.Lacks {
@@ -160,5 +166,33 @@ func printEdges(w io.Writer, rows []edgeRow, form string) error {
 		}
 		cells = append(cells, row)
 	}
-	return table(w, head, cells)
+	if err := table(w, head, cells); err != nil {
+		return err
+	}
+	return printTroubles(w, rows)
+}
+
+// mostLacks bounds what is listed of what an edge lacks.
+const mostLacks = 5
+
+// printTroubles tells, below the table, why edges are not current.
+func printTroubles(w io.Writer, rows []edgeRow) error {
+	var lines []string
+	for _, r := range rows {
+		if r.Target != "" {
+			lines = append(lines, r.ID+": "+r.Target)
+		}
+		for i, l := range r.Lacks {
+			if i == mostLacks {
+				lines = append(lines, fmt.Sprintf("%s: and %d more; -o json lists them", r.ID, len(r.Lacks)-i))
+				break
+			}
+			lines = append(lines, r.ID+": "+l)
+		}
+	}
+	if len(lines) == 0 {
+		return nil
+	}
+	_, err := fmt.Fprintf(w, "\n%s\n", strings.Join(lines, "\n"))
+	return err
 }
