@@ -293,7 +293,9 @@ func (m *objects) check() {
 // clear takes everything away, what refers to others first, and checks that nothing is left.
 func (m *objects) clear() {
 	for _, of := range []func(e *p4v1.Entity) bool{
-		func(e *p4v1.Entity) bool { return e.GetTableEntry() != nil || e.GetPacketReplicationEngineEntry() != nil },
+		func(e *p4v1.Entity) bool {
+			return e.GetTableEntry() != nil || e.GetPacketReplicationEngineEntry() != nil
+		},
 		func(e *p4v1.Entity) bool { return e.GetActionProfileGroup() != nil },
 		func(e *p4v1.Entity) bool { return e.GetActionProfileMember() != nil },
 	} {
