@@ -18,7 +18,7 @@ import (
 // (ethtool -K DEV tx off): such frames arrive here unfinished.
 type Interface struct {
 	name   string
-	socket *socket
+	socket *waiter
 	query  *linkQuery
 }
 
@@ -41,8 +41,9 @@ func OpenInterface(name string) (*Interface, error) {
 		unix.Close(fd)
 		return nil, err
 	}
-	s, err := newSocket(fd, name)
+	s, err := newWaiter(fd)
 	if err != nil {
+		unix.Close(fd)
 		query.close()
 		return nil, fmt.Errorf("interface %s: %w", name, err)
 	}
@@ -84,7 +85,7 @@ func (p *Interface) Name() string { return p.name }
 // Recv implements Port.
 func (p *Interface) Recv(frames [][]byte, sizes []int) (int, error) {
 	for {
-		n, err := p.socket.receive(frames, sizes, true)
+		n, err := p.socket.receive(frames, sizes)
 		if errors.Is(err, unix.ENETDOWN) || errors.Is(err, unix.ENOBUFS) {
 			continue // reported once when the interface goes down
 		}

@@ -84,7 +84,7 @@ func (p *Unix) Recv(frames [][]byte, sizes []int) (int, error) {
 			}
 			continue
 		}
-		n, err := s.receive(frames, sizes, false)
+		n, err := s.receive(frames, sizes)
 		if end := slices.Index(sizes[:n], 0); end >= 0 {
 			// An empty message is the end of the stream: frames are never empty.
 			n, err = end, io.EOF
