@@ -18,10 +18,10 @@ const MaxSteps = 4
 // Of the other direction the same device undoes it.
 type Step struct {
 	Device uint32
-	Dst    bool   // else the source
 	Pool   uint32 // the address is that of a member of this pool; 0: of none. Valid iff Dst
-	Port   uint16
 	Addr   flow.Addr
+	Port   uint16
+	Dst    bool // else the source
 }
 
 // Conn is a connection. The zero Conn is none.
@@ -48,21 +48,20 @@ func (c *Conn) AddStep(s Step) bool {
 	return true
 }
 
-// Apply returns the tuple of a packet of the forward direction behind a step.
-func (s *Step) Apply(t Tuple) Tuple {
+// Apply gives a tuple of the forward direction what the step translates.
+func (s *Step) Apply(t *Tuple) {
 	if s.Dst {
 		t.Dst, t.DstPort = s.Addr, s.Port
 	} else {
 		t.Src, t.SrcPort = s.Addr, s.Port
 	}
-	return t
 }
 
 // At returns the tuple of the forward direction behind its first n steps.
 func (c *Conn) At(n int) Tuple {
 	t := c.Forward.Tuple
 	for i := range n {
-		t = c.steps[i].Apply(t)
+		c.steps[i].Apply(&t)
 	}
 	return t
 }

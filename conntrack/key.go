@@ -3,7 +3,8 @@ package conntrack
 import (
 	"encoding/binary"
 	"fmt"
-	"hash/maphash"
+	"math/bits"
+	"math/rand/v2"
 	"net/netip"
 
 	"github.com/weft-sdn/weft/flow"
@@ -22,8 +23,14 @@ type Tuple struct {
 }
 
 // TupleOf returns the tuple of a packet.
-func TupleOf(k *flow.Key) Tuple {
-	t := Tuple{Src: k.Src, Dst: k.Dst, Proto: k.Proto, V6: k.Is6()}
+func TupleOf(k *flow.Key) (t Tuple) {
+	t.set(k)
+	return t
+}
+
+func (t *Tuple) set(k *flow.Key) {
+	t.Src, t.Dst, t.Proto, t.V6 = k.Src, k.Dst, k.Proto, k.Is6()
+	t.SrcPort, t.DstPort = 0, 0
 	switch k.Proto {
 	case packet.ProtoTCP, packet.ProtoUDP, packet.ProtoSCTP:
 		t.SrcPort, t.DstPort = k.SrcPort, k.DstPort
@@ -35,7 +42,6 @@ func TupleOf(k *flow.Key) Tuple {
 			t.DstPort = k.DstPort
 		}
 	}
-	return t
 }
 
 // Apply gives a packet the addresses and ports of a tuple, which is that of the packet but for what was translated.
@@ -110,6 +116,17 @@ type Key struct {
 	Tuple
 }
 
+// Set makes k the key of a packet that enters a device.
+func (k *Key) Set(zone uint32, of *flow.Key) {
+	k.Zone = zone
+	k.Tuple.set(of)
+}
+
+// Is reports whether two keys are the same. It reads what Set wrote as it was written, which is faster than ==.
+func (k *Key) Is(o *Key) bool {
+	return k.Zone == o.Zone && k.SrcPort == o.SrcPort && k.DstPort == o.DstPort && k.Proto == o.Proto && k.V6 == o.V6 && k.Src == o.Src && k.Dst == o.Dst
+}
+
 // Append appends the key in binary: zone (3 bytes), protocol, ports, addresses. The length tells the family.
 func (k *Key) Append(b []byte) []byte {
 	b = append(b, byte(k.Zone>>16), byte(k.Zone>>8), byte(k.Zone))
@@ -153,8 +170,25 @@ func ParseKey(b []byte) (k Key, err error) {
 	return k, nil
 }
 
-// Hash returns 64 bits that stand for the key within this process.
-func (k *Key) Hash() uint64 { return maphash.Comparable(hashSeed, *k) }
+// Hash returns 64 bits that stand for the key within this process. Nobody who does not know the process' seeds can choose keys that share them.
+func (k *Key) Hash() uint64 {
+	sh, sl := k.Src.Halves()
+	dh, dl := k.Dst.Halves()
+	rest := uint64(k.SrcPort)<<48 | uint64(k.DstPort)<<32 | uint64(k.Zone)<<8 | uint64(k.Proto)
+	family := hashSeeds[4]
+	if k.V6 {
+		family = hashSeeds[5]
+	}
+	x := fold(sh^hashSeeds[0], sl^hashSeeds[1])
+	x = fold(x^dh, dl^hashSeeds[2])
+	return fold(x^rest, hashSeeds[3]^family)
+}
 
-// hashSeed is drawn once: hashes are compared within a process.
-var hashSeed = maphash.MakeSeed()
+// fold multiplies two numbers and joins the halves of the product.
+func fold(a, b uint64) uint64 {
+	hi, lo := bits.Mul64(a, b)
+	return hi ^ lo
+}
+
+// hashSeeds are drawn once: hashes are compared within a process.
+var hashSeeds = [6]uint64{rand.Uint64(), rand.Uint64(), rand.Uint64(), rand.Uint64(), rand.Uint64(), rand.Uint64()}

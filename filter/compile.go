@@ -12,16 +12,34 @@ import (
 type Classifier struct {
 	rules  int
 	words  int // of a vector
-	active []int
+	active [families][]step
+	always vector // rules without a condition
 	dims   [domains]dimension
+}
+
+// Families of packets, by the addresses that they have.
+const (
+	family4 = iota
+	family6
+	familyNone
+	families
+)
+
+// step is a domain to look at, after those before it.
+type step struct {
+	domain int
+	dim    *dimension
+	later  vector // rules that name a domain of a later step
+	tells  uint32 // fields that tell whether a packet has this one at all: 1<<Field for each
 }
 
 // dimension is what a classifier knows of one domain. The zero value: no rule names it.
 type dimension struct {
 	starts  []Value  // of the intervals; the first is zero
-	vectors []uint32 // by interval: which of sets
-	sets    []vector // the different ones
-	absent  vector   // for a packet without the field
+	low     []uint64 // the same, of a domain of up to 64 bits
+	vectors []uint32 // by interval: where its vector is in sets
+	sets    []uint64 // the different vectors, one behind the other
+	absent  int      // where in sets the vector for a packet without the field is
 	named   vector   // rules that name the field
 	width   int
 }
@@ -35,6 +53,13 @@ func (v vector) has(i int) bool { return v[i/64]>>(i%64)&1 != 0 }
 // Compile makes a classifier of rules in order.
 func Compile(rules []Rule) *Classifier {
 	c := &Classifier{rules: len(rules), words: (len(rules) + 63) / 64}
+	c.always = make(vector, c.words)
+	for i := range rules {
+		if len(rules[i].Conditions) == 0 {
+			c.always.set(i)
+		}
+	}
+	var active []int
 	for _, d := range order() {
 		field := fieldOf(d)
 		named := false
@@ -45,10 +70,42 @@ func Compile(rules []Rule) *Classifier {
 		}
 		if named {
 			c.dims[d] = c.compile(rules, d, field)
-			c.active = append(c.active, d)
+			active = append(active, d)
 		}
 	}
+	for family := range c.active {
+		c.active[family] = c.steps(active, family)
+	}
 	return c
+}
+
+// steps returns the domains that say something of a family's packets.
+func (c *Classifier) steps(active []int, family int) []step {
+	var steps []step
+	later := make(vector, c.words)
+	for _, d := range slices.Backward(active) {
+		six, four := d >= int(fields), d == int(Dst) || d == int(Src)
+		if six && family != family6 || four && family == family6 {
+			continue
+		}
+		steps = append(steps, step{d, &c.dims[d], slices.Clone(later), tells(fieldOf(d))})
+		for w := range later {
+			later[w] |= c.dims[d].named[w]
+		}
+	}
+	slices.Reverse(steps)
+	return steps
+}
+
+// tells returns the fields that tell whether a packet has a field.
+func tells(f Field) (fields uint32) {
+	if f >= Proto && f != State {
+		fields = 1 << EtherType
+	}
+	if f == DstPort || f == SrcPort || f == TCPFlags {
+		fields |= 1<<Proto | 1<<Fragment
+	}
+	return fields
 }
 
 // order is that of the fields, addresses of IPv6 beside those of IPv4.
@@ -95,7 +152,8 @@ type condition struct {
 }
 
 func (c *Classifier) compile(rules []Rule, domain int, field Field) dimension {
-	d := dimension{width: width(domain), absent: c.all(), named: make(vector, c.words)}
+	d := dimension{width: width(domain), named: make(vector, c.words)}
+	absent := c.all()
 	terms := map[*Set]int{}
 	var edges []edge
 	var conditions []condition
@@ -117,7 +175,7 @@ func (c *Classifier) compile(rules []Rule, domain int, field Field) dimension {
 			}
 			conditions = append(conditions, cond)
 			if !x.Not {
-				d.absent[i/64] &^= 1 << (i % 64)
+				absent[i/64] &^= 1 << (i % 64)
 			}
 		}
 	}
@@ -133,7 +191,7 @@ func (c *Classifier) compile(rules []Rule, domain int, field Field) dimension {
 		if !ok {
 			n = uint32(len(d.sets))
 			known[string(key)] = n
-			d.sets = append(d.sets, c.meeting(conditions, inside))
+			d.sets = append(d.sets, c.meeting(conditions, inside)...)
 		}
 		d.starts, d.vectors = append(d.starts, start), append(d.vectors, n)
 	}
@@ -150,6 +208,14 @@ func (c *Classifier) compile(rules []Rule, domain int, field Field) dimension {
 			}
 		}
 		note(at)
+	}
+	d.absent = len(d.sets)
+	d.sets = append(d.sets, absent...)
+	if d.width <= 64 {
+		d.low = make([]uint64, len(d.starts))
+		for i, v := range d.starts {
+			d.low[i] = v.Lo
+		}
 	}
 	return d
 }

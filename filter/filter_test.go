@@ -117,7 +117,7 @@ func meets(rule *Rule, p *Packet) bool {
 					v = AddrValue(a.Netip(p.Key.EtherType))
 				}
 			case c.Field != State:
-				v, ok = p.value(c.Field)
+				v.Lo, ok = p.value(c.Field)
 			}
 			for _, r := range ranges {
 				in = in || ok && !v.Less(r.Lo) && !r.Hi.Less(v)

@@ -38,15 +38,15 @@ const None = -1
 // NeedState is what Find returns if the first rule that may be met names the connection's state, which the packet does not tell.
 const NeedState = -2
 
-// place is where a packet's value is in a dimension.
+// place is where a packet's value is in a dimension: that of the step with the same index.
 type place struct {
-	domain   int
-	vector   vector
-	value    Value
-	interval int  // -1: the packet has no such field
-	read     bool // its part of the answer is noted
-	later    bool // it has none because it is a later fragment
+	vector   int32 // where its vector is in the dimension's sets
+	interval int32 // -1: the packet has no such field
+	read     bool  // its part of the answer is noted
 }
+
+// Always reports whether every packet meets a rule, so that Find need not be asked: it has no condition.
+func (c *Classifier) Always(rule int) bool { return rule < c.rules && c.always.has(rule) }
 
 // Find returns the first rule, from a given one on, that the packet meets, and adds what decided that to read: for every rule before it a field that tells
 // that it is not met. A rule that does not come before is not looked at.
@@ -54,19 +54,29 @@ func (c *Classifier) Find(p *Packet, from int, read *Read) int {
 	if from >= c.rules {
 		return None
 	}
-	n := 0
-	for _, d := range c.active {
-		if c.locate(d, p, &p.places[n]) {
-			n++
-		}
-	}
-	places := p.places[:n]
-	found := c.first(places, from)
+	steps := c.stepsOf(p)
+	found, looked := c.first(steps, p, from)
 	if found != None && !p.HasState && c.names(int(State), found) {
 		return NeedState
 	}
-	c.explain(places, from, found, read)
+	c.explain(steps[:looked], p, from, found, read)
 	return found
+}
+
+// stepsOf returns what there is to look at for a packet.
+func (c *Classifier) stepsOf(p *Packet) []step {
+	family := familyNone
+	switch {
+	case p.Key.Is4():
+		family = family4
+	case p.Key.Is6():
+		family = family6
+	}
+	steps := c.active[family]
+	if n := len(steps); n > 0 && !p.HasState && steps[n-1].domain == int(State) {
+		return steps[:n-1]
+	}
+	return steps
 }
 
 // Names reports whether a rule names a field.
@@ -78,18 +88,28 @@ func (c *Classifier) names(domain, rule int) bool {
 	return named != nil && named.has(rule)
 }
 
-// first returns the first rule in all vectors.
-func (c *Classifier) first(places []place, from int) int {
+// first returns the first rule in all vectors, and how many steps were made: no more than tell.
+func (c *Classifier) first(steps []step, p *Packet, from int) (found, looked int) {
 	for w := from / 64; w < c.words; w++ {
 		x := c.wordFrom(w, from)
-		for i := range places {
-			x &= places[i].vector[w]
+		for i := range steps {
+			if x == 0 {
+				break
+			}
+			if i == looked {
+				steps[i].locate(p, &p.places[i])
+				looked++
+			}
+			x &= steps[i].dim.sets[int(p.places[i].vector)+w]
+			if x&-x&^steps[i].later[w] != 0 {
+				break // nothing that is still to be looked at speaks of the first
+			}
 		}
 		if x != 0 {
-			return w*64 + bits.TrailingZeros64(x)
+			return w*64 + bits.TrailingZeros64(x), looked
 		}
 	}
-	return None
+	return None, looked
 }
 
 // wordFrom returns word w of the vector of the rules from a given one on.
@@ -106,13 +126,13 @@ func (c *Classifier) wordFrom(w, from int) uint64 {
 
 // explain adds the fields that the found rule names, and then, while a rule before it could still be met for all that was read, the first field that
 // tells otherwise of some.
-func (c *Classifier) explain(places []place, from, found int, read *Read) {
+func (c *Classifier) explain(steps []step, p *Packet, from, found int, read *Read) {
 	end := c.rules
 	if found != None {
 		end = found
-		for i := range places {
-			if c.names(places[i].domain, found) {
-				c.note(&places[i], read)
+		for i := range steps {
+			if steps[i].dim.named.has(found) {
+				steps[i].note(p, &p.places[i], read)
 			}
 		}
 	}
@@ -121,14 +141,15 @@ func (c *Classifier) explain(places []place, from, found int, read *Read) {
 		if n := end - w*64; n < 64 {
 			alive &= 1<<n - 1
 		}
-		for i := range places {
-			if places[i].read {
-				alive &= places[i].vector[w]
+		for i := range steps {
+			if at := &p.places[i]; at.read {
+				alive &= steps[i].dim.sets[int(at.vector)+w]
 			}
 		}
-		for i := 0; alive != 0 && i < len(places); i++ {
-			if rest := alive & places[i].vector[w]; rest != alive {
-				c.note(&places[i], read)
+		for i := 0; alive != 0 && i < len(steps); i++ {
+			at := &p.places[i]
+			if rest := alive & steps[i].dim.sets[int(at.vector)+w]; rest != alive {
+				steps[i].note(p, at, read)
 				alive = rest
 			}
 		}
@@ -136,31 +157,32 @@ func (c *Classifier) explain(places []place, from, found int, read *Read) {
 }
 
 // note adds a field, and what tells that a packet has it at all: of addresses and ports as many leading bits as tell the interval.
-func (c *Classifier) note(at *place, read *Read) {
+func (s *step) note(p *Packet, at *place, read *Read) {
 	at.read = true
-	field := fieldOf(at.domain)
-	if field >= Proto && field != State {
-		read.Fields |= 1 << EtherType
-	}
-	if field == DstPort || field == SrcPort || field == TCPFlags {
-		read.Fields |= 1<<Proto | 1<<Fragment
-	}
+	read.Fields |= s.tells
 	if at.interval < 0 {
-		read.Lacks = read.Lacks || at.later
+		later := (s.domain == int(DstPort) || s.domain == int(SrcPort)) && p.Key.Frag == uint8(packet.FragLater)
+		read.Lacks = read.Lacks || later
 		return
 	}
+	field := fieldOf(s.domain)
 	read.Fields |= 1 << field
-	needed := c.dims[at.domain].needed(at.interval, at.value)
 	switch field {
 	case Src:
-		read.SrcBits = max(read.SrcBits, uint8(needed))
+		read.SrcBits = max(read.SrcBits, s.needed(p, at))
 	case Dst:
-		read.DstBits = max(read.DstBits, uint8(needed))
+		read.DstBits = max(read.DstBits, s.needed(p, at))
 	case SrcPort:
-		read.SrcPort |= 0xffff << (16 - needed)
+		read.SrcPort |= 0xffff << (16 - s.needed(p, at))
 	case DstPort:
-		read.DstPort |= 0xffff << (16 - needed)
+		read.DstPort |= 0xffff << (16 - s.needed(p, at))
 	}
+}
+
+// needed returns how many leading bits of a packet's value tell its interval.
+func (s *step) needed(p *Packet, at *place) uint8 {
+	v, _ := p.at(s.domain)
+	return uint8(s.dim.needed(int(at.interval), v))
 }
 
 // needed returns how many leading bits of a value tell that it is in an interval.
@@ -175,39 +197,29 @@ func (d *dimension) needed(interval int, v Value) int {
 	return n
 }
 
-// locate finds the interval of a packet's value. False: the domain says nothing of the packet, which is of the other IP family.
-func (c *Classifier) locate(domain int, p *Packet, at *place) bool {
-	d := &c.dims[domain]
-	ok := true
-	at.domain, at.read, at.later = domain, false, false
-	switch domain {
-	case int(State):
-		if !p.HasState {
-			return false
-		}
-		at.value = V(uint64(p.State))
-	case int(Dst), int(Src):
-		if p.Key.Is6() {
-			return false
-		}
-		ok = p.Key.Is4()
-		at.value = addrValue(p.Key, domain)
-	case dst6, src6:
-		if !p.Key.Is6() {
-			return false
-		}
-		at.value = addrValue(p.Key, domain)
-	default:
-		at.value, ok = p.value(Field(domain))
-	}
+// locate finds the interval of a packet's value.
+func (s *step) locate(p *Packet, at *place) {
+	d := s.dim
+	at.read = false
+	v, ok := p.at(s.domain)
 	if !ok {
-		at.later = (domain == int(DstPort) || domain == int(SrcPort)) && p.Key.Frag == uint8(packet.FragLater)
-		at.vector, at.interval = d.absent, -1
-		return true
+		at.vector, at.interval = int32(d.absent), -1
+		return
 	}
-	at.interval = d.interval(at.value)
-	at.vector = d.sets[d.vectors[at.interval]]
-	return true
+	i := d.interval(v)
+	at.vector, at.interval = int32(d.vectors[i]), int32(i)
+}
+
+// at returns what the packet has in a domain; ok is false if it has nothing.
+func (p *Packet) at(domain int) (v Value, ok bool) {
+	switch domain {
+	case int(Dst), int(Src):
+		return addrValue(p.Key, domain), p.Key.Is4()
+	case dst6, src6:
+		return addrValue(p.Key, domain), p.Key.Is6()
+	}
+	v.Lo, ok = p.value(Field(domain))
+	return v, ok
 }
 
 func addrValue(k *flow.Key, domain int) Value {
@@ -220,37 +232,41 @@ func addrValue(k *flow.Key, domain int) Value {
 }
 
 // value returns what the packet has in a field that is no address; ok is false if it has nothing.
-func (p *Packet) value(f Field) (v Value, ok bool) {
+func (p *Packet) value(f Field) (v uint64, ok bool) {
 	k := p.Key
-	l4 := k.Frag != uint8(packet.FragLater) || k.SrcPort|k.DstPort != 0 // or those of the first fragment, lent
 	switch f {
 	case InPort:
-		return V(uint64(p.In)), true
+		return uint64(p.In), true
 	case OutPort:
-		return V(uint64(p.Out)), true
+		return uint64(p.Out), true
 	case Mark:
-		return V(uint64(p.Mark)), true
+		return uint64(p.Mark), true
 	case EtherType:
-		return V(uint64(k.EtherType)), true
+		return uint64(k.EtherType), true
 	case SrcMAC:
-		return V(p.SrcMAC.Uint64()), true
+		return p.SrcMAC.Uint64(), true
 	case DstMAC:
-		return V(p.DstMAC.Uint64()), true
+		return p.DstMAC.Uint64(), true
 	case Proto:
-		return V(uint64(k.Proto)), k.Is4() || k.Is6()
+		return uint64(k.Proto), k.Is4() || k.Is6()
 	case Fragment:
-		return V(uint64(k.Frag)), k.Is4() || k.Is6()
+		return uint64(k.Frag), k.Is4() || k.Is6()
 	case DSCP:
-		return V(uint64(p.DSCP)), k.Is4() || k.Is6()
+		return uint64(p.DSCP), k.Is4() || k.Is6()
 	case TCPFlags:
-		return V(uint64(p.TCPFlags)), l4 && k.Proto == packet.ProtoTCP
+		return uint64(p.TCPFlags), hasL4(k) && k.Proto == packet.ProtoTCP
 	case DstPort:
-		return V(uint64(k.DstPort)), l4 && hasPorts(k.Proto)
+		return uint64(k.DstPort), hasL4(k) && hasPorts(k.Proto)
 	case SrcPort:
-		return V(uint64(k.SrcPort)), l4 && (hasPorts(k.Proto) || k.Proto == packet.ProtoICMP || k.Proto == packet.ProtoICMPv6)
+		return uint64(k.SrcPort), hasL4(k) && (hasPorts(k.Proto) || k.Proto == packet.ProtoICMP || k.Proto == packet.ProtoICMPv6)
+	case State:
+		return uint64(p.State), p.HasState
 	}
-	return v, false
+	return 0, false
 }
+
+// hasL4 reports whether a packet has the ports of its protocol, or those of the first fragment, lent.
+func hasL4(k *flow.Key) bool { return k.Frag != uint8(packet.FragLater) || k.SrcPort|k.DstPort != 0 }
 
 func hasPorts(proto uint8) bool {
 	return proto == packet.ProtoTCP || proto == packet.ProtoUDP || proto == packet.ProtoSCTP
@@ -259,6 +275,17 @@ func hasPorts(proto uint8) bool {
 // interval returns the last interval that begins at v or before.
 func (d *dimension) interval(v Value) int {
 	lo, hi := 0, len(d.starts)
+	if d.low != nil {
+		for hi-lo > 1 {
+			m := int(uint(lo+hi) >> 1)
+			if v.Lo < d.low[m] {
+				hi = m
+			} else {
+				lo = m
+			}
+		}
+		return lo
+	}
 	for hi-lo > 1 {
 		m := int(uint(lo+hi) >> 1)
 		if v.Less(d.starts[m]) {

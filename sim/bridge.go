@@ -84,6 +84,9 @@ func (s *Simulator) learn(b *topology.Bridge, p *topology.VPort, h *hop) {
 
 // learnNeighbour notes the MAC of an address in the bridge's ARP cache, if that is new.
 func (s *Simulator) learnNeighbour(b *topology.Bridge, a netip.Addr, m packet.MAC) {
+	if old, ok := b.Neighbour(a); ok && old == m {
+		return
+	}
 	if a.IsUnspecified() || a.Is4In6() || a.IsMulticast() || a.IsLoopback() || !m.IsUnicast() || s.origin != nil || b.SeededNeighbour(a) {
 		return
 	}
@@ -91,10 +94,7 @@ func (s *Simulator) learnNeighbour(b *topology.Bridge, a netip.Addr, m packet.MA
 	if !inside {
 		inside = slices.ContainsFunc(b.Subnets, func(p netip.Prefix) bool { return p.Contains(a) })
 	}
-	if !inside {
-		return
-	}
-	if old, ok := b.Neighbour(a); !ok || old != m {
+	if inside {
 		s.effect(Effect{Kind: LearnBridgeNeighbour, Device: b.ID, Addr: a, MAC: m})
 	}
 }

@@ -10,9 +10,9 @@ import (
 
 // Connections is what is known of connections.
 type Connections interface {
-	// Find returns the connection that a key belongs to, by either direction, nil if there is none. known is false if that is not known: then it is to be
-	// looked for, and the packet simulated again.
-	Find(k conntrack.Key) (c *conntrack.Conn, known bool)
+	// Find returns the connection that a key belongs to, nil if there is none, and whether the key is that of the other direction than its first packet's.
+	// known is false if that is not known: then it is to be looked for, and the packet simulated again. hash is that of the key.
+	Find(k *conntrack.Key, hash uint64) (c *conntrack.Conn, reply, known bool)
 }
 
 // Track is what a result has to do with a connection (C1–C5). The zero Track: nothing.
@@ -24,14 +24,30 @@ type Track struct {
 	Reply   bool          // the packet is of the other direction than the first one
 	Related bool          // it is an ICMP error about a packet of the connection
 	State   conntrack.State
-	Changed bool // the packet takes the connection to another State
-	Commit  bool // New is to be stored before the packet leaves; then the packet's successors are of a connection that is known: simulate again
-	Replace bool // New takes the place of the connection with Key, which is over
-	New     conntrack.Conn
+	Changed bool            // the packet takes the connection to another State
+	Commit  bool            // New is to be stored before the packet leaves; then the packet's successors are of a connection that is known: simulate again
+	Replace bool            // New takes the place of the connection with Key, which is over
+	New     conntrack.Conn  // valid iff Commit
 	Quote   conntrack.Tuple // ICMP error: what the packet that it quotes is to have where the error leaves. Valid iff Quoted
 	Quoted  bool
 	Client  topology.PoolClient // of the first sticky pool on the way: with New, the member that it got is to be remembered. Valid iff Client.Pool is not 0
 	Ask     bool                // it is not known where the Client's last connection went: look for it. Nothing else of the result counts
+}
+
+// reset makes it the zero Track.
+func (t *Track) reset() {
+	if t.Commit {
+		t.New = conntrack.Conn{}
+	}
+	if t.Quoted {
+		t.Quote = conntrack.Tuple{}
+	}
+	if t.Client.Pool != 0 {
+		t.Client = topology.PoolClient{}
+	}
+	t.Key, t.State = conntrack.Key{}, conntrack.StateNone
+	t.Used, t.Wait, t.Ports, t.Reply, t.Related, t.Changed = false, false, false, false, false, false
+	t.Commit, t.Replace, t.Quoted, t.Ask = false, false, false, false
 }
 
 // tracking is what a simulation knows of its packet's connection.
@@ -45,17 +61,19 @@ type tracking struct {
 	conn    *conntrack.Conn // nil: none
 	fresh   conntrack.Conn  // what there will be, if there is none
 	last    topology.DeviceID
-	tuples  []conntrack.Tuple // what copies were translated to …
-	keys    []flow.Key        // … and their headers then
+	copies  []header
+}
+
+// header is what a copy was translated to.
+type header struct {
+	tuple conntrack.Tuple
+	key   flow.Key
 }
 
 func (t *tracking) begin(zone topology.DeviceID) {
-	if t.looked {
-		t.conn, t.fresh = nil, conntrack.Conn{}
-	}
-	t.zone, t.last = zone, 0
+	t.conn, t.zone, t.last = nil, zone, 0
 	t.able, t.looked, t.needed, t.related, t.reply = false, false, false, false, false
-	t.tuples, t.keys = t.tuples[:0], t.keys[:0]
+	t.copies = t.copies[:0]
 }
 
 // header is the header of a copy as it is now.
@@ -63,15 +81,15 @@ func (s *Simulator) header(h *hop) *flow.Key {
 	if h.tuple == 0 {
 		return &s.key
 	}
-	return &s.conns.keys[h.tuple-1]
+	return &s.conns.copies[h.tuple-1].key
 }
 
 // tuple is the connection's tuple of a copy as it is now: of an ICMP error, what an answer to the packet that it quotes would have.
-func (s *Simulator) tuple(h *hop) conntrack.Tuple {
+func (s *Simulator) tuple(h *hop) *conntrack.Tuple {
 	if h.tuple == 0 {
-		return s.res.Track.Key.Tuple
+		return &s.res.Track.Key.Tuple
 	}
-	return s.conns.tuples[h.tuple-1]
+	return &s.conns.copies[h.tuple-1].tuple
 }
 
 // track finds the packet's connection, once. Who asks makes the flow one of its connection alone. False: the walk ends, since that must be found out first.
@@ -88,22 +106,24 @@ func (s *Simulator) track(h *hop) bool {
 	if s.lacksPorts(h) {
 		return false
 	}
-	tuple, ok := conntrack.TupleOf(&s.key), true
+	ok := true
+	r.Key.Set(uint32(c.zone), &s.key)
 	if s.f.IsICMP() && packet.IsICMPError(s.f) {
 		s.notInstallable("ICMP error")
 		c.related = true
 		// It must be addressed to who sent what it quotes, else anybody's connection would let it pass to anybody. A redirect is no error.
+		var tuple conntrack.Tuple
 		tuple, ok = quoted(s.f)
 		ok = ok && tuple.Src == s.key.Dst && !packet.IsRedirect(s.f)
-		tuple = tuple.Reverse()
+		r.Key.Tuple = tuple.Reverse()
 	}
-	r.Key = conntrack.Key{Zone: uint32(c.zone), Tuple: tuple}
 	if !ok || s.Conns == nil {
-		c.looked = true
+		c.looked, c.fresh = true, conntrack.Conn{}
 		return true
 	}
-	s.dep(topology.ConnDep(c.zone, r.Key.Hash()))
-	found, known := s.Conns.Find(r.Key)
+	hash := r.Key.Hash()
+	s.dep(topology.ConnDep(c.zone, hash))
+	found, reply, known := s.Conns.Find(&r.Key, hash)
 	if !known {
 		r.Wait = true
 		s.wait(h, "… waits to hear whether there is a connection "+r.Key.String())
@@ -113,10 +133,10 @@ func (s *Simulator) track(h *hop) bool {
 	r.Related = c.related
 	switch {
 	case found == nil:
-	case !c.related && (found.State.Begins(s.key.Proto, s.f.TCPFlags) || found.Forward == r.Key && s.orphaned(found)):
+	case !c.related && (found.State.Begins(s.key.Proto, s.f.TCPFlags) || !reply && s.orphaned(found)):
 		r.Replace, c.conn = true, nil
 	default:
-		c.reply = found.Forward != r.Key
+		c.reply = reply
 		r.Reply, r.State = c.reply, found.State
 		if !c.related {
 			r.State = found.State.Next(s.key.Proto, s.f.TCPFlags, c.reply)
@@ -126,7 +146,9 @@ func (s *Simulator) track(h *hop) bool {
 			s.notInstallable("connection is over")
 		}
 	}
-	c.fresh.Forward = r.Key
+	if c.conn == nil {
+		c.fresh = conntrack.Conn{Forward: r.Key}
+	}
 	if s.res.Trace != nil {
 		s.res.Trace.add(s, h, s.connText())
 	}
@@ -217,20 +239,16 @@ func (s *Simulator) state(p *filter.Packet, h *hop) bool {
 
 // meets notes whether chains that the packet meets, or that an answer would, ask for connections (C2). False: a chain is not loaded, and the walk ends.
 func (s *Simulator) meets(chains topology.Filters, h *hop) bool {
-	if !s.conns.able {
-		return true
+	return !s.conns.able || (chains.Ingress == 0 || s.meetsChain(chains.Ingress, h)) && (chains.Egress == 0 || s.meetsChain(chains.Egress, h))
+}
+
+func (s *Simulator) meetsChain(id topology.DeviceID, h *hop) bool {
+	asks, missing := s.asks(id, 0)
+	if missing != 0 {
+		s.load(h, missing)
+		return false
 	}
-	for _, id := range [2]topology.DeviceID{chains.Ingress, chains.Egress} {
-		if id == 0 {
-			continue
-		}
-		asks, missing := s.asks(id, 0)
-		if missing != 0 {
-			s.load(h, missing)
-			return false
-		}
-		s.conns.needed = s.conns.needed || asks
-	}
+	s.conns.needed = s.conns.needed || asks
 	return true
 }
 
@@ -278,8 +296,7 @@ func (s *Simulator) settleConnection() {
 	if !c.needed && !r.Used {
 		return
 	}
-	h := hop{port: s.ingress}
-	if !s.track(&h) {
+	if !c.looked && !s.track(&hop{port: s.ingress}) {
 		s.res.Outcomes = append(s.res.Outcomes[:0], Outcome{Verdict: Incomplete})
 		return
 	}

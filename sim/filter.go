@@ -159,6 +159,9 @@ func (s *Simulator) chain(id topology.DeviceID, in, out *topology.VPort, h *hop,
 
 // find returns the first rule from a given one on that the copy meets, and records what decided that.
 func (s *Simulator) find(c *filter.Classifier, from int, in, out *topology.VPort, h *hop) int {
+	if c.Always(from) {
+		return from
+	}
 	if c.Names(filter.Proto) {
 		s.readFamily()
 		if k := s.header(h); k.Is6() {

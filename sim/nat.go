@@ -7,6 +7,7 @@ import (
 	"net/netip"
 
 	"github.com/weft-sdn/weft/conntrack"
+	"github.com/weft-sdn/weft/filter"
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/packet"
 	"github.com/weft-sdn/weft/topology"
@@ -22,12 +23,12 @@ const (
 // one that they give destinations. Only then its connection matters. An ICMP error may come from anybody.
 func (s *Simulator) mayAnswer(chain, other topology.DeviceID, dst bool, p *topology.VPort, h *hop) bool {
 	switch {
-	case chain == 0 && other == 0 && !s.conns.conn.Translates() || !s.conns.able:
+	case !s.conns.able:
 		return false
-	case s.conns.conn.Translates():
-		return true
+	case s.conns.looked:
+		return s.conns.reply && s.conns.conn.Translates()
 	}
-	return s.leadsBack(chain, dst, p, h, 0) || s.leadsBack(other, dst, p, h, 0)
+	return chain != 0 && s.leadsBack(chain, dst, p, h, 0) || other != 0 && s.leadsBack(other, dst, p, h, 0)
 }
 
 func (s *Simulator) leadsBack(id topology.DeviceID, dst bool, p *topology.VPort, h *hop, depth int) bool {
@@ -38,11 +39,7 @@ func (s *Simulator) leadsBack(id topology.DeviceID, dst bool, p *topology.VPort,
 	if s.runs++; s.runs > maxRuns {
 		return true
 	}
-	to := c.Sources
-	if dst {
-		to = c.Destinations
-	}
-	if to != nil && (s.isICMPError() || s.find(to, 0, p, nil, h) >= 0) {
+	if dst && c.Destinations != nil && (s.isICMPError() || s.isAmong(c.Destinations, true, h)) || !dst && c.Sources != nil && (s.isICMPError() || s.isAmong(c.Sources, false, h)) {
 		return true
 	}
 	if !dst && c.Masquerades && (s.isICMPError() || s.isOwn(p, h)) {
@@ -57,6 +54,20 @@ func (s *Simulator) leadsBack(id topology.DeviceID, dst bool, p *topology.VPort,
 }
 
 func (s *Simulator) isICMPError() bool { return s.f.IsICMP() && packet.IsICMPError(s.f) }
+
+// isAmong reports whether a copy's source, or destination, is one of some addresses, and reads as many bits of it as tell.
+func (s *Simulator) isAmong(set *filter.Addrs, src bool, h *hop) bool {
+	s.readFamily()
+	k := s.header(h)
+	if src {
+		in, bits := set.Has(&k.Src, k.Is6())
+		s.readSrc(bits)
+		return in
+	}
+	in, bits := set.Has(&k.Dst, k.Is6())
+	s.readDst(bits)
+	return in
+}
 
 // isOwn reports whether a copy is to an address of the port, and reads as many bits of its destination as tell.
 func (s *Simulator) isOwn(p *topology.VPort, h *hop) bool {
@@ -102,7 +113,8 @@ func (s *Simulator) undo(device topology.DeviceID, dst bool, h *hop) bool {
 	steps := c.conn.Steps()
 	for n := len(steps) - int(h.steps); n > 0 && steps[n-1].Device == uint32(device) && steps[n-1].Dst == dst; n-- {
 		h.steps++
-		s.becomes(c.conn.At(n-1).Reverse(), h)
+		t := c.conn.At(n - 1).Reverse()
+		s.becomes(&t, h)
 	}
 	return true
 }
@@ -124,14 +136,20 @@ func (s *Simulator) redoOne(device topology.DeviceID, dst bool, h *hop) bool {
 		return false
 	}
 	h.steps++
-	s.becomes(s.conns.conn.At(n+1), h)
+	t := *s.tuple(h)
+	steps[n].Apply(&t)
+	s.becomes(&t, h)
 	return true
 }
 
 // becomes gives a copy another tuple.
-func (s *Simulator) becomes(t conntrack.Tuple, h *hop) {
+func (s *Simulator) becomes(t *conntrack.Tuple, h *hop) {
 	c := &s.conns
-	k := s.key
+	c.copies = append(c.copies, header{})
+	x := &c.copies[len(c.copies)-1]
+	x.tuple, x.key = *t, s.key
+	h.tuple = uint8(len(c.copies))
+	k := &x.key
 	if c.related { // the error goes to whoever sent what it quotes; who complains is somebody on the way, or the other end itself
 		first := s.res.Track.Key.Tuple
 		if k.Src == first.Src {
@@ -139,10 +157,8 @@ func (s *Simulator) becomes(t conntrack.Tuple, h *hop) {
 		}
 		k.Dst = t.Dst
 	} else {
-		t.Apply(&k)
+		t.Apply(k)
 	}
-	c.tuples, c.keys = append(c.tuples, t), append(c.keys, k)
-	h.tuple = uint8(len(c.keys))
 	if s.res.Trace != nil {
 		s.res.Trace.add(s, h, "becomes "+t.String())
 	}
@@ -164,7 +180,7 @@ func (s *Simulator) translate(rule *topology.ChainRule, in, out *topology.VPort,
 	case c.conn != nil:
 		s.redoOne(device, dst, h)
 		return true
-	case h.branch || len(c.keys) > int(h.tuple) || len(c.keys) == 200:
+	case h.branch || len(c.copies) > int(h.tuple) || len(c.copies) == 200:
 		s.drop(h, DropNAT, false) // copies of one packet can't be translated apart
 		return false
 	}
@@ -186,7 +202,9 @@ func (s *Simulator) translate(rule *topology.ChainRule, in, out *topology.VPort,
 		return false
 	}
 	h.steps++
-	s.becomes(step.Apply(s.tuple(h)), h)
+	t := *s.tuple(h)
+	step.Apply(&t)
+	s.becomes(&t, h)
 	return true
 }
 

@@ -35,17 +35,21 @@ spec:
 `
 
 // table is connections as an edge would know them.
-type table map[conntrack.Key]*conntrack.Conn
+type table map[uint64]*conntrack.Conn
 
-func (t table) Find(k conntrack.Key) (*conntrack.Conn, bool) { return t[k], true }
+func (t table) Find(k *conntrack.Key, hash uint64) (*conntrack.Conn, bool, bool) {
+	c := t[hash]
+	return c, c != nil && !c.Forward.Is(k), true
+}
 
 func (t table) add(c conntrack.Conn) {
-	t[c.Forward], t[c.Return()] = &c, &c
+	ret := c.Return()
+	t[c.Forward.Hash()], t[ret.Hash()] = &c, &c
 }
 
 type unknown struct{}
 
-func (unknown) Find(conntrack.Key) (*conntrack.Conn, bool) { return nil, false }
+func (unknown) Find(*conntrack.Key, uint64) (*conntrack.Conn, bool, bool) { return nil, false, false }
 
 func natLab(t *testing.T) (*lab, table) {
 	l := newLab(t, translated)

@@ -50,12 +50,12 @@ func (s *Simulator) balance(rule *topology.ChainRule, in *topology.VPort, h *hop
 		s.drop(h, DropNoMember, true)
 		return step, false, false
 	}
-	m, known := s.stuck(p, &t, h)
+	m, known := s.stuck(p, t, h)
 	if !known {
 		return step, false, false
 	}
 	if m == nil {
-		m = s.member(p, &t)
+		m = s.member(p, t)
 	}
 	if s.res.Trace != nil {
 		s.res.Trace.add(s, h, "pool "+p.Tenant+"/"+p.Name+": member "+m.String())
@@ -70,7 +70,8 @@ func (s *Simulator) balance(rule *topology.ChainRule, in *topology.VPort, h *hop
 // orphaned reports whether a connection goes to a member that is down: its next packet begins another. There is no dependency on that: who keeps flows ends
 // such connections when a member goes down.
 func (s *Simulator) orphaned(c *conntrack.Conn) bool {
-	for _, step := range c.Steps() {
+	for i := range c.Steps() {
+		step := &c.Steps()[i]
 		if step.Pool == 0 {
 			continue
 		}

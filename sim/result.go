@@ -30,7 +30,7 @@ func (r *Result) reset() {
 	r.Outcomes, r.Deps, r.Effects, r.Originated, r.arena = r.Outcomes[:0], r.Deps[:0], r.Effects[:0], r.Originated[:0], r.arena[:0]
 	r.Mask, r.Guards, r.Installable, r.NotInstallable = flow.Mask{}, flow.Guards{}, false, ""
 	if r.Track.Used || r.Track.Ports {
-		r.Track = Track{}
+		r.Track.reset()
 	}
 	if r.Trace != nil {
 		r.Trace.Steps = r.Trace.Steps[:0]

@@ -222,8 +222,14 @@ func (s *Simulator) send(h *hop, p *topology.VPort) {
 	}
 }
 
-func (s *Simulator) rewrite(h *hop) flow.Rewrite {
-	r := flow.Rewrite{TTLDec: h.ttlDec}
+func (s *Simulator) rewrite(h *hop) (r flow.Rewrite) {
+	s.setRewrite(h, &r)
+	return r
+}
+
+// setRewrite sets what is not zero of a rewrite.
+func (s *Simulator) setRewrite(h *hop, r *flow.Rewrite) {
+	r.TTLDec = h.ttlDec
 	if h.rewritten {
 		r.SetMACs, r.SrcMAC, r.DstMAC = true, h.src, h.dst
 	}
@@ -231,7 +237,6 @@ func (s *Simulator) rewrite(h *hop) flow.Rewrite {
 		k := s.header(h)
 		r.Translate, r.Src, r.Dst, r.SrcPort, r.DstPort = true, k.Src, k.Dst, k.SrcPort, k.DstPort
 	}
-	return r
 }
 
 // deliver ends the copy's walk at an exterior vport or group.
@@ -244,7 +249,10 @@ func (s *Simulator) deliver(h *hop, d flow.Dest) {
 		if s.conns.related && h.tuple != 0 {
 			s.res.Track.Quoted, s.res.Track.Quote = true, s.tuple(h).Reverse()
 		}
-		s.res.Outcomes = append(s.res.Outcomes, Outcome{Verdict: Forward, Dest: d, Rewrite: s.rewrite(h), Fragment: h.fragment})
+		s.res.Outcomes = append(s.res.Outcomes, Outcome{})
+		o := &s.res.Outcomes[len(s.res.Outcomes)-1]
+		o.Verdict, o.Dest, o.Fragment = Forward, d, h.fragment
+		s.setRewrite(h, &o.Rewrite)
 		return
 	}
 	if len(s.res.Originated) == maxOriginated {
@@ -310,8 +318,11 @@ func (s *Simulator) notInstallable(why string) {
 // finish settles the outcomes of the packet itself. A copy that was dropped while others go on is no outcome.
 func (s *Simulator) finish() {
 	r := s.res
-	if s.dstRead > 0 || s.srcRead > 0 {
-		r.Mask.Dst, r.Mask.Src = flow.AddrMask(int(s.dstRead), s.key.EtherType), flow.AddrMask(int(s.srcRead), s.key.EtherType)
+	if s.dstRead > 0 {
+		r.Mask.Dst = flow.AddrMask(int(s.dstRead), s.key.EtherType)
+	}
+	if s.srcRead > 0 {
+		r.Mask.Src = flow.AddrMask(int(s.srcRead), s.key.EtherType)
 	}
 	forwards, others, drops := 0, 0, 0
 	for i := range r.Outcomes {

@@ -48,8 +48,8 @@ type Chain struct {
 	End         Action      // of a packet that meets no rule
 	AsksState   bool        // a rule names the state of connections
 	Masquerades bool
-	// Sources meets packets to an address that a rule gives sources, Destinations packets from one that a rule gives destinations; nil: there is none.
-	Sources, Destinations *filter.Classifier
+	// Addresses that rules give sources, and that they give destinations; nil: none.
+	Sources, Destinations *filter.Addrs
 	Jumps                 []DeviceID
 	Classifier            *filter.Classifier
 	Missing               []DeviceID // groups and pools that its rules name and that are not loaded: then there is no Classifier
@@ -186,7 +186,7 @@ func (c *Chain) compile(sets *table[group], pools *table[Pool]) {
 		m.conditions(&rules[i], &s.Match, false)
 		m.conditions(&rules[i], &s.Not, true)
 	}
-	c.Sources, c.Destinations = among(filter.Dst, sources), among(filter.Src, destinations)
+	c.Sources, c.Destinations = among(sources), among(destinations)
 	c.End = actionOf(c.spec.Default)
 	c.Used, c.Missing, c.Classifier = m.used, m.missing, nil
 	if len(m.missing) == 0 {
@@ -194,12 +194,12 @@ func (c *Chain) compile(sets *table[group], pools *table[Pool]) {
 	}
 }
 
-// among meets packets with a field in some ranges of addresses; nil if there are none.
-func among(f filter.Field, ranges []filter.Range) *filter.Classifier {
+// among is the set of some ranges of addresses; nil if there are none.
+func among(ranges []filter.Range) *filter.Addrs {
 	if len(ranges) == 0 {
 		return nil
 	}
-	return filter.Compile([]filter.Rule{{Conditions: []filter.Condition{{Field: f, Sets: []*filter.Set{filter.NewAddrRangeSet(ranges...)}}}}})
+	return filter.NewAddrs(ranges...)
 }
 
 func addrRange(r AddrRange) filter.Range {
