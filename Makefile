@@ -4,7 +4,7 @@ SHELL := /bin/bash
 GO ?= go
 BIN := bin/weft
 
-.PHONY: help demo build test check p4 bench bench-p4 bench-demo fuzz
+.PHONY: help demo build test check p4 bench bench-p4 bench-demo bench-devices fuzz
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
@@ -33,6 +33,9 @@ bench-p4: ## FIGUREs of p4rt and the softswitch, beside bmv2 as root if simple_s
 
 bench-demo: build ## FIGUREs of the demo, each part a process of its own
 	@$(BIN) demo --processes --json | sed 's/.*"figures":{//; s/}.*//; s/"//g' | tr ',:' '\n ' | sed 's/^/FIGURE /; s/demo_ready.*/& s/; s/agent_rss.*/& MB/'
+
+bench-devices: ## FIGUREs of the virtual devices: what each adds to a walk, long chains, memory and database of connections
+	@$(GO) test -p 1 -run '^$$' -bench '^(BenchmarkDevices|BenchmarkConnBytes)$$' ./sim ./engine ./state | tee /dev/stderr | awk -f .ci/figures.awk
 
 bench-%: # FIGUREs of one folder: bench-sim, bench-state, bench-testbed (the engine, end to end) …
 	@$(GO) test -p 1 -run '^$$' -bench . -benchmem ./$*/... | tee /dev/stderr | awk -f .ci/figures.awk

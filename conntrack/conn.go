@@ -31,7 +31,7 @@ type Conn struct {
 	State   State
 	n       uint8
 	steps   [MaxSteps]Step
-	// Owners of the two directions: the leases of the edges where their flows are; 0: no flow of that direction is anywhere.
+	// Owners of the two directions: names, up to MaxOwner, of the edges' runs where their flows are; 0: no flow of that direction is anywhere.
 	ForwardOwner, ReturnOwner int64
 }
 
@@ -72,7 +72,13 @@ func (c *Conn) Return() Key { return Key{c.RetZone, c.At(int(c.n)).Reverse()} }
 // Translates reports whether anything is translated on its way; a nil Conn translates nothing.
 func (c *Conn) Translates() bool { return c != nil && c.n > 0 }
 
-const connVersion = 1
+const (
+	connVersion = 2
+	connV6      = 0x80 // in the byte of the state
+)
+
+// MaxOwner is the greatest name of an owner: 48 bits.
+const MaxOwner = 1<<48 - 1
 
 // Kinds of steps as they are stored.
 const (
@@ -81,18 +87,19 @@ const (
 	stepPool
 )
 
-// Append appends the connection in binary, without its forward key, under which it is stored.
+// Append appends the connection in binary.
 //
-//	version 1: u8 version | u8 state | u8 steps | u24 return zone | i64 forward owner | i64 return owner | steps:
+//	version 2: u4 version | u4 steps | u1 IPv6 | u7 state | u24 return zone | u48 forward owner | u48 return owner | forward key | steps:
 //	u24 device | u8 kind: 0 source, 1 destination, 2 destination by pool | u16 port | address | kind 2: u24 pool
 func (c *Conn) Append(b []byte) []byte {
-	b = append(b, connVersion, byte(c.State), c.n, byte(c.RetZone>>16), byte(c.RetZone>>8), byte(c.RetZone))
-	b = binary.BigEndian.AppendUint64(b, uint64(c.ForwardOwner))
-	b = binary.BigEndian.AppendUint64(b, uint64(c.ReturnOwner))
-	at := 12
+	at, state := 12, byte(c.State)
 	if c.Forward.V6 {
-		at = 0
+		at, state = 0, state|connV6
 	}
+	b = append(b, connVersion<<4|c.n, state)
+	b = appendUint24(b, c.RetZone)
+	b = appendUint48(appendUint48(b, c.ForwardOwner), c.ReturnOwner)
+	b = c.Forward.Append(b)
 	for _, s := range c.Steps() {
 		kind := byte(stepSource)
 		switch {
@@ -101,30 +108,35 @@ func (c *Conn) Append(b []byte) []byte {
 		case s.Dst:
 			kind = stepDest
 		}
-		b = append(b, byte(s.Device>>16), byte(s.Device>>8), byte(s.Device), kind)
+		b = append(appendUint24(b, s.Device), kind)
 		b = binary.BigEndian.AppendUint16(b, s.Port)
 		b = append(b, s.Addr[at:]...)
 		if kind == stepPool {
-			b = append(b, byte(s.Pool>>16), byte(s.Pool>>8), byte(s.Pool))
+			b = appendUint24(b, s.Pool)
 		}
 	}
 	return b
 }
 
 // ParseConn reads what Append writes.
-func ParseConn(forward Key, b []byte) (c Conn, err error) {
-	const head = 6 + 16
-	addr := 4
-	if forward.V6 {
-		addr = 16
-	}
+func ParseConn(b []byte) (c Conn, err error) {
+	const head = 5 + 12
 	bad := fmt.Errorf("%w: connection % x", ErrCodec, b)
-	if len(b) < head || b[0] != connVersion || State(b[1]) >= states || b[2] > MaxSteps {
+	if len(b) < head || b[0]>>4 != connVersion || b[0]&15 > MaxSteps || State(b[1]&^connV6) >= states {
 		return c, bad
 	}
-	c = Conn{Forward: forward, State: State(b[1]), n: b[2], RetZone: uint24(b[3:])}
-	c.ForwardOwner, c.ReturnOwner = int64(binary.BigEndian.Uint64(b[6:])), int64(binary.BigEndian.Uint64(b[14:]))
-	s := b[head:]
+	addr, key := 4, keyLen4
+	if b[1]&connV6 != 0 {
+		addr, key = 16, keyLen6
+	}
+	if len(b) < head+key {
+		return c, bad
+	}
+	c = Conn{State: State(b[1] &^ connV6), n: b[0] & 15, RetZone: uint24(b[2:]), ForwardOwner: uint48(b[5:]), ReturnOwner: uint48(b[11:])}
+	if c.Forward, err = ParseKey(b[head : head+key]); err != nil {
+		return c, err
+	}
+	s := b[head+key:]
 	for i := range c.n {
 		size := 6 + addr
 		if len(s) < size || s[3] > stepPool {
@@ -144,6 +156,16 @@ func ParseConn(forward Key, b []byte) (c Conn, err error) {
 		return c, bad
 	}
 	return c, nil
+}
+
+func appendUint24(b []byte, n uint32) []byte { return append(b, byte(n>>16), byte(n>>8), byte(n)) }
+
+func appendUint48(b []byte, n int64) []byte {
+	return binary.BigEndian.AppendUint32(append(b, byte(n>>40), byte(n>>32)), uint32(n))
+}
+
+func uint48(b []byte) int64 {
+	return int64(b[0])<<40 | int64(b[1])<<32 | int64(binary.BigEndian.Uint32(b[2:]))
 }
 
 func uint24(b []byte) uint32 { return uint32(b[0])<<16 | uint32(b[1])<<8 | uint32(b[2]) }

@@ -1,6 +1,7 @@
 package conntrack
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"math/bits"
@@ -129,8 +130,7 @@ func (k *Key) Is(o *Key) bool {
 
 // Append appends the key in binary: zone (3 bytes), protocol, ports, addresses. The length tells the family.
 func (k *Key) Append(b []byte) []byte {
-	b = append(b, byte(k.Zone>>16), byte(k.Zone>>8), byte(k.Zone))
-	return k.Tuple.append(b)
+	return k.Tuple.append(appendUint24(b, k.Zone))
 }
 
 func (t *Tuple) append(b []byte) []byte {
@@ -164,10 +164,20 @@ func ParseKey(b []byte) (k Key, err error) {
 	default:
 		return k, fmt.Errorf("%w: a key of %d bytes", ErrCodec, len(b))
 	}
-	k.Zone = uint32(b[0])<<16 | uint32(b[1])<<8 | uint32(b[2])
+	k.Zone = uint24(b)
 	k.Proto = b[3]
 	k.SrcPort, k.DstPort = binary.BigEndian.Uint16(b[4:]), binary.BigEndian.Uint16(b[6:])
 	return k, nil
+}
+
+// NameLen is the length of a Name in bytes.
+const NameLen = 16
+
+// Name returns 128 bits that stand for the key everywhere: of its SHA-256, so that nobody can find two keys with one name.
+func (k *Key) Name() [NameLen]byte {
+	var buf [keyLen6]byte
+	sum := sha256.Sum256(k.Append(buf[:0]))
+	return [NameLen]byte(sum[:])
 }
 
 // Hash returns 64 bits that stand for the key within this process. Nobody who does not know the process' seeds can choose keys that share them.

@@ -122,7 +122,7 @@ func (b *balance) begins(r *sim.Track) (stick *state.Sticky, ended func(revision
 	}
 	return stick, func(revision int64) {
 		for _, m := range members {
-			b.leave(m)
+			b.less(m)
 		}
 		switch {
 		case stick == nil:
@@ -154,19 +154,45 @@ func (b *balance) of(c *conntrack.Conn) (members [conntrack.MaxSteps]memberOf) {
 }
 
 // join and leave count the connections that this edge knows.
-func (b *balance) join(m memberOf) {
-	if m.pool != 0 {
+func (b *balance) join(x *conn) {
+	x.anyPort = 0
+	for i, m := range b.of(&x.stored.Conn) {
+		if m.pool == 0 {
+			continue
+		}
 		b.loads[m]++
+		if m.member.Port == 0 {
+			x.anyPort |= 1 << i
+		}
 	}
 }
 
-func (b *balance) leave(m memberOf) {
+func (b *balance) leave(x *conn) {
+	for i := range x.stored.Steps() {
+		b.less(x.member(i))
+	}
+}
+
+func (b *balance) less(m memberOf) {
 	if m.pool == 0 {
 		return
 	}
 	if b.loads[m]--; b.loads[m] == 0 {
 		delete(b.loads, m)
 	}
+}
+
+// member returns the member that a step leads to, as it was when the connection joined: the pool may be another by now.
+func (x *conn) member(i int) memberOf {
+	s := &x.stored.Steps()[i]
+	if s.Pool == 0 {
+		return memberOf{}
+	}
+	m := memberOf{topology.DeviceID(s.Pool), topology.MemberKey{Addr: s.Addr, Port: s.Port, V6: x.stored.Forward.V6}}
+	if x.anyPort>>i&1 != 0 {
+		m.member.Port = 0
+	}
+	return m
 }
 
 // changed: a pool is another now, or gone. Connections to members that are down end here and now; their clients' next packets begin anew, elsewhere.
@@ -186,9 +212,9 @@ func (b *balance) changed(id topology.DeviceID) {
 		return
 	}
 	var ends []*conn
-	for k, x := range b.c.conns.known {
-		for _, m := range x.members {
-			if _, ok := down[m]; ok && k == x.stored.Forward {
+	for x := range b.c.conns.known.all() {
+		for i := range x.stored.Steps() {
+			if _, ok := down[x.member(i)]; ok {
 				ends = append(ends, x)
 				break
 			}

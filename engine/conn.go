@@ -38,7 +38,7 @@ type conns struct {
 	c        *core
 	run      int64 // names this process in the database
 	timeouts conntrack.Timeouts
-	known    map[conntrack.Key]*conn // by both keys
+	known    connIndex
 	answers  map[conntrack.Key]*conn // what was just looked for; nil: there is none
 	waiting  map[conntrack.Key]struct{}
 	attempts map[conntrack.Key]uint32 // translations that were taken
@@ -55,35 +55,44 @@ type conns struct {
 type conn struct {
 	stored  state.StoredConn
 	of      flow.VPortID // whose packet began it, if that is counted
-	busy    bool         // a change is under way to the database
-	again   bool         // and another is wanted
+	writing writing
+	anyPort uint8 // bits of the steps that lead to a pool's member without a port of its own
 	own     [2]bool
-	flows   [2]int
-	seen    [2]time.Duration             // when a direction without flows had its last packet
-	members [conntrack.MaxSteps]memberOf // of pools, that it goes to
+	flows   [2]int32
+	seen    [2]time.Duration // when a direction without flows had its last packet
 }
+
+// writing tells what is under way to the database.
+type writing uint8
+
+const (
+	idle       writing = iota
+	busy               // a change
+	busyAndDue         // a change, and another is wanted
+)
 
 func newConns(c *core) *conns {
 	run := c.a.cfg.Store.NewRun()
 	return &conns{
-		c: c, run: run, made: map[flow.VPortID]int{}, timeouts: c.a.cfg.Timeouts, known: map[conntrack.Key]*conn{}, answers: map[conntrack.Key]*conn{},
+		c: c, run: run, made: map[flow.VPortID]int{}, timeouts: c.a.cfg.Timeouts, known: newConnIndex(), answers: map[conntrack.Key]*conn{},
 		waiting: map[conntrack.Key]struct{}{}, attempts: map[conntrack.Key]uint32{}, live: map[int64]bool{run: true}, resting: map[*conn]struct{}{},
 	}
 }
 
 // Find implements sim.Connections.
-func (t *conns) Find(k conntrack.Key) (*conntrack.Conn, bool) {
-	if k == t.fresh {
-		return nil, true
+func (t *conns) Find(k *conntrack.Key, hash uint64) (c *conntrack.Conn, reply, known bool) {
+	if t.fresh.Is(k) {
+		return nil, false, true
 	}
-	if x := t.known[k]; x != nil {
-		return &x.stored.Conn, true
+	if x, reply := t.known.find(k, hash); x != nil {
+		return &x.stored.Conn, reply, true
 	}
-	x, ok := t.answers[k]
+	x, ok := t.answers[*k]
 	if x == nil {
-		return nil, ok
+		return nil, false, ok
 	}
-	return &x.stored.Conn, true
+	_, reply = x.has(k)
+	return &x.stored.Conn, reply, true
 }
 
 // track does what a result has to do with a connection. True: the packet waits, or is dropped, and nothing else of the result counts.
@@ -203,7 +212,7 @@ func (t *conns) create(r *sim.Track, ingress flow.VPortID) {
 	}
 	c.ForwardOwner = t.run
 	var old *state.StoredConn
-	if x := t.known[k]; r.Replace && x != nil {
+	if x := t.known.get(k); r.Replace && x != nil {
 		stored := x.stored
 		old = &stored
 	} else if x := t.answers[k]; r.Replace && x != nil {
@@ -292,29 +301,21 @@ func (t *conns) created(c state.StoredConn, ingress flow.VPortID) {
 
 // keep indexes a connection by both its keys.
 func (t *conns) keep(x *conn) {
-	ret := x.stored.Return()
-	t.known[x.stored.Forward], t.known[ret] = x, x
-	x.members = t.c.balance.of(&x.stored.Conn)
-	for _, m := range x.members {
-		t.c.balance.join(m)
-	}
-	t.c.a.counts.conns.Store(uint64(len(t.known) / 2))
+	t.known.add(x)
+	t.c.balance.join(x)
+	t.c.a.counts.conns.Store(uint64(t.known.n))
 }
 
 // drop forgets a connection, and the flows that relied on it.
 func (t *conns) drop(k conntrack.Key) {
-	x := t.known[k]
+	x := t.known.get(k)
 	if x == nil {
 		return
 	}
-	ret := x.stored.Return()
-	delete(t.known, x.stored.Forward)
-	delete(t.known, ret)
+	t.known.remove(x)
 	delete(t.resting, x)
-	for _, m := range x.members {
-		t.c.balance.leave(m)
-	}
-	t.c.a.counts.conns.Store(uint64(len(t.known) / 2))
+	t.c.balance.leave(x)
+	t.c.a.counts.conns.Store(uint64(t.known.n))
 	t.invalidate(&x.stored)
 }
 
@@ -336,7 +337,7 @@ func directionOf(r *sim.Track) int {
 
 // own makes this edge the owner of the packet's direction, and stores the state that the packet leads to.
 func (t *conns) own(r *sim.Track) {
-	x := t.known[r.Key]
+	x := t.known.get(r.Key)
 	if x == nil {
 		if x = t.answers[r.Key]; x == nil {
 			return // there is none, and the packet makes none
@@ -374,11 +375,11 @@ func (t *conns) rest(x *conn, dir int) {
 
 // store writes a connection with this edge's owned directions.
 func (t *conns) store(x *conn) {
-	if x.busy {
-		x.again = true
+	if x.writing != idle {
+		x.writing = busyAndDue
 		return
 	}
-	x.busy = true
+	x.writing = busy
 	want := x.stored
 	if x.own[forward] {
 		want.ForwardOwner = t.run
@@ -433,11 +434,10 @@ func (t *conns) other(c *state.StoredConn) int64 {
 
 // storedConn takes the database's word.
 func (t *conns) storedConn(x *conn, now state.StoredConn, done, deleted bool, wanted conntrack.State) {
-	x.busy = false
-	again := x.again
-	x.again = false
+	again := x.writing == busyAndDue
+	x.writing = idle
 	k := x.stored.Forward
-	if t.known[k] != x {
+	if t.known.get(k) != x {
 		return
 	}
 	switch {
@@ -473,6 +473,13 @@ func (t *conns) storedConn(x *conn, now state.StoredConn, done, deleted bool, wa
 // adopt takes what another process stored.
 func (t *conns) adopt(x *conn, now state.StoredConn) {
 	closed := now.State == conntrack.Closed && x.stored.State != conntrack.Closed
+	if now.Forward != x.stored.Forward || now.Return() != x.stored.Return() { // another in its place: translated otherwise
+		t.invalidate(&x.stored)
+		t.known.remove(x)
+		t.c.balance.leave(x)
+		x.stored = now
+		t.keep(x)
+	}
 	x.stored = now
 	if closed {
 		t.invalidate(&x.stored)
@@ -491,7 +498,7 @@ func (t *conns) meet(live map[string]state.Edge) {
 
 // flowAdded and flowGone count the flows of a connection's directions.
 func (t *conns) flowAdded(f *installedFlow, r *sim.Track) {
-	x := t.known[r.Key]
+	x := t.known.get(r.Key)
 	if x == nil {
 		return
 	}
@@ -504,7 +511,7 @@ func (t *conns) flowGone(f *installedFlow) {
 	if x == nil {
 		return
 	}
-	if x.flows[f.direction]--; x.flows[f.direction] == 0 && t.known[x.stored.Forward] == x {
+	if x.flows[f.direction]--; x.flows[f.direction] == 0 && t.known.get(x.stored.Forward) == x {
 		t.rest(x, f.direction)
 	}
 }
@@ -582,7 +589,7 @@ func (t *conns) told(words []state.Told) {
 
 // heard takes what a connection has become.
 func (t *conns) heard(k conntrack.Key, found state.StoredConn, there bool) {
-	x := t.known[k]
+	x := t.known.get(k)
 	switch {
 	case x == nil:
 	case !there || found.Forward != x.stored.Forward || found.Return() != x.stored.Return():
@@ -596,7 +603,7 @@ func (t *conns) heard(k conntrack.Key, found state.StoredConn, there bool) {
 func (c *core) ended(f *packet.Frame, ingress flow.VPortID) {
 	f.Untag()
 	c.sim.Simulate(c.snap, f, ingress, c.now(), &c.res)
-	if r := &c.res.Track; r.Used && !r.Wait && c.conns.known[r.Key] != nil && forwards(&c.res) {
+	if r := &c.res.Track; r.Used && !r.Wait && c.conns.known.get(r.Key) != nil && forwards(&c.res) {
 		c.conns.own(r)
 	}
 }

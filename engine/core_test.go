@@ -33,13 +33,13 @@ const network = `
 var vm1MAC, vm2MAC, gwMAC = packet.MAC{2, 0, 0, 0, 0, 1}, packet.MAC{2, 0, 0, 0, 0, 2}, packet.MAC{2, 0, 0, 0, 1, 1}
 
 // detached returns the core of an agent of edge e1 that has no target: what it wants is noted and goes nowhere.
-func detached(t *testing.T, store *state.Store) *core {
+func detached(t testing.TB, store *state.Store) *core {
 	t.Helper()
 	return detachedFrom(t, store, func(ctx context.Context) (p4rt.Conn, error) { return nil, context.Cause(ctx) })
 }
 
 // detachedFrom is detached with a target to be connected to.
-func detachedFrom(t *testing.T, store *state.Store, dial func(context.Context) (p4rt.Conn, error)) *core {
+func detachedFrom(t testing.TB, store *state.Store, dial func(context.Context) (p4rt.Conn, error)) *core {
 	t.Helper()
 	base := baseView()
 	a, err := NewAgent(Config{
@@ -58,7 +58,7 @@ func detachedFrom(t *testing.T, store *state.Store, dial func(context.Context) (
 	return c
 }
 
-func vportOf(t *testing.T, c *core, name string) flow.VPortID {
+func vportOf(t testing.TB, c *core, name string) flow.VPortID {
 	t.Helper()
 	id, ok := c.snap.ID(topology.Ref{Kind: topology.KindVPort, Tenant: "red", Name: name})
 	if !ok {

@@ -30,7 +30,7 @@ spec: {vport: vm, edge: e1, interface: "1"}
 `
 
 // runStore runs a store until the test ends.
-func runStore(t *testing.T, cfg state.Config) *state.Store {
+func runStore(t testing.TB, cfg state.Config) *state.Store {
 	t.Helper()
 	s, err := state.Open(t.Context(), cfg)
 	if err != nil {

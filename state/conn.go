@@ -19,53 +19,45 @@ type StoredConn struct {
 	Revision int64 // of its last change
 }
 
-// First bytes of what is stored under a connection's other key. Its first key follows, or, if nothing is translated, so that the first key is the other
-// one turned round, the device of the first key.
-const (
-	returnKey  = 0x81
-	returnZone = 0x82
-)
+// returnKey is the first byte of what is stored under the name of a connection's other key. The name of the first one follows.
+const returnKey = 0x81
 
-func connKey(k *conntrack.Key) string { return string(k.Append([]byte(connPrefix))) }
+// connName is where a key's connection is stored. Names are shorter than keys, of which the value has one, and the other follows from it.
+func connName(k *conntrack.Key) string {
+	name := k.Name()
+	return connPrefix + string(name[:])
+}
 
 func inboxOf(run int64) string { return inboxPrefix + strconv.FormatInt(run, 16) + "/" }
 
 func returnValue(c *conntrack.Conn) []byte {
-	if !c.Translates() {
-		return []byte{returnZone, byte(c.Forward.Zone >> 16), byte(c.Forward.Zone >> 8), byte(c.Forward.Zone)}
-	}
-	return c.Forward.Append([]byte{returnKey})
+	name := c.Forward.Name()
+	return append([]byte{returnKey}, name[:]...)
 }
 
-// forwardOf reads the first key of a connection from what is stored under its other key; ok is false if the value is that of a first key.
-func forwardOf(k conntrack.Key, value []byte) (forward conntrack.Key, ok bool, err error) {
-	switch {
-	case len(value) == 4 && value[0] == returnZone:
-		return conntrack.Key{Zone: uint32(value[1])<<16 | uint32(value[2])<<8 | uint32(value[3]), Tuple: k.Reverse()}, true, nil
-	case len(value) > 0 && value[0] == returnKey:
-		forward, err = conntrack.ParseKey(value[1:])
-		return forward, true, err
+// forwardName reads the name of a connection's first key from what is stored under that of the other; ok is false if the value is not of that kind.
+func forwardName(value []byte) (name string, ok bool) {
+	if len(value) == 1+conntrack.NameLen && value[0] == returnKey {
+		return connPrefix + string(value[1:]), true
 	}
-	return k, false, nil
+	return "", false
 }
 
 // FindConn reads the connection that a key belongs to, by either direction, as the database has it now; found is false if there is none (C5).
 func (s *Store) FindConn(ctx context.Context, k conntrack.Key) (c StoredConn, found bool, err error) {
-	kv, err := s.getOne(ctx, connKey(&k))
+	kv, err := s.getOne(ctx, connName(&k))
 	if err != nil || kv == nil {
 		return c, false, err
 	}
-	k, other, err := forwardOf(k, kv.value)
-	if err != nil {
-		return c, false, fmt.Errorf("state: connection: %w", err)
-	}
-	if other {
-		if kv, err = s.getOne(ctx, connKey(&k)); err != nil || kv == nil {
+	if name, other := forwardName(kv.value); other {
+		if kv, err = s.getOne(ctx, name); err != nil || kv == nil {
 			return c, false, err
 		}
 	}
-	c, err = decodeConn(k, kv.value, kv.rev)
-	return c, err == nil, err
+	if c, err = decodeConn(kv.value, kv.rev); err != nil {
+		return c, false, err
+	}
+	return c, c.Forward == k || c.Return() == k, nil
 }
 
 type oneKV struct {
@@ -84,10 +76,10 @@ func (s *Store) getOne(ctx context.Context, key string) (*oneKV, error) {
 	return &oneKV{resp.Kvs[0].Value, resp.Kvs[0].ModRevision}, nil
 }
 
-func decodeConn(forward conntrack.Key, value []byte, rev int64) (StoredConn, error) {
-	c, err := conntrack.ParseConn(forward, value)
+func decodeConn(value []byte, rev int64) (StoredConn, error) {
+	c, err := conntrack.ParseConn(value)
 	if err != nil {
-		return StoredConn{}, fmt.Errorf("state: connection %v: %w", forward, err)
+		return StoredConn{}, fmt.Errorf("state: connection: %w", err)
 	}
 	return StoredConn{c, rev}, nil
 }
@@ -97,14 +89,14 @@ func decodeConn(forward conntrack.Key, value []byte, rev int64) (StoredConn, err
 // to remember for its client, on condition that nobody did since it was read; nil if none is.
 func (s *Store) CreateConn(ctx context.Context, c conntrack.Conn, old *StoredConn, stick *Sticky) (revision int64, created bool, err error) {
 	ret := c.Return()
-	op := Op{Key: connKey(&c.Forward), Value: c.Append(nil), Also: []Also{{Key: connKey(&ret), Value: returnValue(&c), Absent: true}}}
+	op := Op{Key: connName(&c.Forward), Value: c.Append(nil), Also: []Also{{Key: connName(&ret), Value: returnValue(&c), Absent: true}}}
 	if old != nil {
 		before := old.Return()
 		op.Expect = old.Revision
 		if before == ret {
 			op.Also[0].Absent = false
 		} else {
-			op.Also = append(op.Also, Also{Key: connKey(&before), Delete: true})
+			op.Also = append(op.Also, Also{Key: connName(&before), Delete: true})
 		}
 	}
 	if ret == c.Forward {
@@ -124,7 +116,7 @@ func (s *Store) CreateConn(ctx context.Context, c conntrack.Conn, old *StoredCon
 // UpdateConn stores another state or other owners of a connection, if it is as it was read, and tells a process to look at it: run, 0: nobody. If it is
 // not, updated is false and now is what it is; now.Revision is 0 if it is gone.
 func (s *Store) UpdateConn(ctx context.Context, c StoredConn, tell int64) (now StoredConn, updated bool, err error) {
-	op := Swap(connKey(&c.Forward), c.Append(nil), c.Revision)
+	op := Swap(connName(&c.Forward), c.Append(nil), c.Revision)
 	op.Also = telling(&c, tell)
 	return s.changeConn(ctx, &c, op)
 }
@@ -132,8 +124,8 @@ func (s *Store) UpdateConn(ctx context.Context, c StoredConn, tell int64) (now S
 // DeleteConn removes a connection, as UpdateConn.
 func (s *Store) DeleteConn(ctx context.Context, c StoredConn, tell int64) (now StoredConn, deleted bool, err error) {
 	ret := c.Return()
-	op := Remove(connKey(&c.Forward), c.Revision)
-	op.Also = append(telling(&c, tell), Also{Key: connKey(&ret), Delete: true})
+	op := Remove(connName(&c.Forward), c.Revision)
+	op.Also = append(telling(&c, tell), Also{Key: connName(&ret), Delete: true})
 	return s.changeConn(ctx, &c, op)
 }
 
@@ -156,7 +148,7 @@ func (s *Store) changeConn(ctx context.Context, c *StoredConn, op Op) (now Store
 	case res.ModRevision == 0:
 		return now, false, nil
 	}
-	now, err = decodeConn(c.Forward, res.Value, res.ModRevision)
+	now, err = decodeConn(res.Value, res.ModRevision)
 	return now, false, err
 }
 
@@ -192,15 +184,10 @@ func (s *Store) Connections(ctx context.Context, fn func(StoredConn) error) erro
 			return fmt.Errorf("state: connections: %w", err)
 		}
 		for _, kv := range resp.Kvs {
-			k, err := conntrack.ParseKey([]byte(strings.TrimPrefix(string(kv.Key), connPrefix)))
-			if err != nil {
-				s.log.Warn("key in the database is not understood", "key", hex.EncodeToString(kv.Key), "err", err)
+			if _, other := forwardName(kv.Value); other {
 				continue
 			}
-			if _, other, _ := forwardOf(k, kv.Value); other {
-				continue
-			}
-			c, err := decodeConn(k, kv.Value, kv.ModRevision)
+			c, err := decodeConn(kv.Value, kv.ModRevision)
 			if err != nil {
 				s.log.Warn("value in the database is not understood", "key", hex.EncodeToString(kv.Key), "err", err)
 				continue

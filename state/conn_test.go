@@ -104,7 +104,7 @@ func TestConn(t *testing.T) {
 	if _, gone, err := s.DeleteConn(ctx, last, 0); !gone || err != nil {
 		t.Errorf("deleted %v, %v", gone, err)
 	}
-	if resp, err := s.Client().Get(ctx, connPrefix+string(next.Forward.Append(nil))); err != nil || len(resp.Kvs) != 0 {
+	if resp, err := s.Client().Get(ctx, connName(&next.Forward)); err != nil || len(resp.Kvs) != 0 {
 		t.Errorf("a key stays: %v", err)
 	}
 	if _, found, _ := s.FindConn(ctx, next.Return()); found {
@@ -137,23 +137,22 @@ func TestSweepConns(t *testing.T) {
 	}
 }
 
-// BenchmarkConnBytes reports what a connection takes in the database, keys and values of both directions.
+// BenchmarkConnBytes reports ct_etcd_bytes, what a connection takes in the database, keys and values of both directions: the most of IPv4 and IPv6, plain and
+// translated once.
 func BenchmarkConnBytes(b *testing.B) {
-	for _, v := range []struct {
-		name   string
-		v6, to bool
-	}{{"IPv4/translated", false, true}, {"IPv4/plain", false, false}, {"IPv6/translated", true, true}, {"IPv6/plain", true, false}} {
-		b.Run(v.name, func(b *testing.B) {
-			c := testConn(1, v.v6)
-			if !v.to {
-				c = conntrack.Conn{Forward: c.Forward, RetZone: c.RetZone, State: c.State}
-			}
-			n := 0
-			for b.Loop() {
+	most := 0
+	for b.Loop() {
+		for _, v6 := range []bool{false, true} {
+			translated := testConn(1, v6)
+			translated.ForwardOwner, translated.ReturnOwner = conntrack.MaxOwner, conntrack.MaxOwner
+			plain := conntrack.Conn{Forward: translated.Forward, RetZone: translated.RetZone, State: translated.State}
+			for name, c := range map[string]conntrack.Conn{"plain": plain, "translated": translated} {
 				ret := c.Return()
-				n = len(connKey(&c.Forward)) + len(c.Append(nil)) + len(connKey(&ret)) + len(returnValue(&c))
+				n := len(connName(&c.Forward)) + len(c.Append(nil)) + len(connName(&ret)) + len(returnValue(&c))
+				most = max(most, n)
+				b.ReportMetric(float64(n), "ct_etcd_"+name+map[bool]string{false: "_v4", true: "_v6"}[v6]+"_bytes:B")
 			}
-			b.ReportMetric(float64(n), "B/conn")
-		})
+		}
 	}
+	b.ReportMetric(float64(most), "ct_etcd_bytes:B")
 }

@@ -44,7 +44,7 @@ import (
 //
 // Connections (conn.go); what stands in <…> is binary:
 //
-//	/weft/st/ct/<key>                         connection under the key of its first direction; under that of the other, the first key
+//	/weft/ct/<name>                           connection under the name of the key of its first direction; under that of the other, the first name
 //	/weft/inbox/<run>/<key>                   a connection of which the process that calls itself <run> is to look again
 //
 // DHCP leases (D1), each pair under an etcd lease of its own, so that both go when it lapses; nobody watches them:
@@ -60,7 +60,7 @@ const (
 	vportPrefix  = "/weft/vport/"
 	edgePrefix   = "/weft/edge/"
 	metaPrefix   = "/weft/meta/"
-	connPrefix   = "/weft/st/ct/"
+	connPrefix   = "/weft/ct/"
 	stickyPrefix = "/weft/st/lb/"
 	inboxPrefix  = "/weft/inbox/"
 	dhcpPrefix   = "/weft/dhcp/"

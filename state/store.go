@@ -14,6 +14,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/weft-sdn/weft/conntrack"
 	"github.com/weft-sdn/weft/topology"
 )
 
@@ -142,7 +143,7 @@ func (s *Store) Run(ctx context.Context) error {
 
 // NewRun returns a name for one run of an edge in what it owns in the database: never 0, and another after a restart. What is told to it comes with Changes.
 func (s *Store) NewRun() int64 {
-	run := 1 + rand.Int64N(1<<62)
+	run := 1 + rand.Int64N(conntrack.MaxOwner)
 	s.watcher.Add(inboxOf(run))
 	return run
 }

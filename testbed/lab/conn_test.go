@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
-
 	"github.com/weft-sdn/weft/conntrack"
 	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/testbed/lab"
@@ -65,23 +63,12 @@ out vport=isp/uplink edge=e2 mac=02:00:00:00:99:01 ip=198.51.100.2/24,2001:db8:5
 // connections tells what the database has.
 func connections(t *testing.T, s *state.Store) (found []string) {
 	t.Helper()
-	const prefix = "/weft/st/ct/"
-	resp, err := s.Client().Get(t.Context(), prefix, clientv3.WithPrefix())
+	err := s.Connections(t.Context(), func(c state.StoredConn) error {
+		found = append(found, fmt.Sprintf("%v %v owners %x %x", c.Forward, c.State, c.ForwardOwner, c.ReturnOwner))
+		return nil
+	})
 	if err != nil {
 		t.Fatal(err)
-	}
-	for _, kv := range resp.Kvs {
-		k, err := conntrack.ParseKey(kv.Key[len(prefix):])
-		if err != nil {
-			t.Fatal(err)
-		}
-		c, there, err := s.FindConn(t.Context(), k)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if there && c.Forward == k {
-			found = append(found, fmt.Sprintf("%v %v owners %x %x", k, c.State, c.ForwardOwner, c.ReturnOwner))
-		}
 	}
 	return found
 }

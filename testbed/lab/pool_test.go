@@ -14,7 +14,6 @@ import (
 	"github.com/gopacket/gopacket/layers"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"github.com/weft-sdn/weft/conntrack"
 	"github.com/weft-sdn/weft/packet"
 	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/testbed/lab"
@@ -198,23 +197,16 @@ func TestMonitors(t *testing.T) {
 func byMember(t *testing.T, s *state.Store) map[byte]int {
 	t.Helper()
 	by := map[byte]int{}
-	const prefix = "/weft/st/ct/"
-	resp, err := s.Client().Get(t.Context(), prefix, clientv3.WithPrefix())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, kv := range resp.Kvs {
-		k, err := conntrack.ParseKey(kv.Key[len(prefix):])
-		if err != nil {
-			t.Fatal(err)
-		}
-		if c, err := conntrack.ParseConn(k, kv.Value); err == nil {
-			for _, step := range c.Steps() {
-				if step.Pool != 0 {
-					by[step.Addr[15]]++
-				}
+	err := s.Connections(t.Context(), func(c state.StoredConn) error {
+		for _, step := range c.Steps() {
+			if step.Pool != 0 {
+				by[step.Addr[15]]++
 			}
 		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	return by
 }
