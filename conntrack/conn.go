@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/packet"
 )
 
 // ErrCodec: a stored value is not one of ours.
@@ -28,9 +29,10 @@ type Step struct {
 type Conn struct {
 	Forward Key    // of the direction of its first packet
 	RetZone uint32 // device that the other direction enters
-	State   State
-	n       uint8
-	steps   [MaxSteps]Step
+	Progress
+	Birth uint8 // tells a connection from the one before it that had its keys
+	n     uint8
+	steps [MaxSteps]Step
 	// Owners of the two directions: names, up to MaxOwner, of the edges' runs where their flows are; 0: no flow of that direction is anywhere.
 	ForwardOwner, ReturnOwner int64
 }
@@ -74,7 +76,7 @@ func (c *Conn) Translates() bool { return c != nil && c.n > 0 }
 
 const (
 	connVersion = 2
-	connV6      = 0x80 // in the byte of the state
+	connV6      = 8 // beside the number of steps
 )
 
 // MaxOwner is the greatest name of an owner: 48 bits.
@@ -89,17 +91,22 @@ const (
 
 // Append appends the connection in binary.
 //
-//	version 2: u4 version | u4 steps | u1 IPv6 | u7 state | u24 return zone | u48 forward owner | u48 return owner | forward key | steps:
-//	u24 device | u8 kind: 0 source, 1 destination, 2 destination by pool | u16 port | address | kind 2: u24 pool
+//	version 2: u4 version | u1 IPv6 | u3 steps | u8 state | u24 return zone | u8 birth | u48 forward owner | u48 return owner | forward key |
+//	u32 end of each side that sent a FIN | steps: u24 device | u8 kind: 0 source, 1 destination, 2 destination by pool | u16 port | address | kind 2: u24 pool
 func (c *Conn) Append(b []byte) []byte {
-	at, state := 12, byte(c.State)
+	at, head := 12, connVersion<<4|c.n
 	if c.Forward.V6 {
-		at, state = 0, state|connV6
+		at, head = 0, head|connV6
 	}
-	b = append(b, connVersion<<4|c.n, state)
-	b = appendUint24(b, c.RetZone)
+	b = append(b, head, byte(c.State))
+	b = append(appendUint24(b, c.RetZone), c.Birth)
 	b = appendUint48(appendUint48(b, c.ForwardOwner), c.ReturnOwner)
 	b = c.Forward.Append(b)
+	for i := range sides {
+		if c.State&sides[i].fin != 0 {
+			b = binary.BigEndian.AppendUint32(b, c.End[i])
+		}
+	}
 	for _, s := range c.Steps() {
 		kind := byte(stepSource)
 		switch {
@@ -120,23 +127,36 @@ func (c *Conn) Append(b []byte) []byte {
 
 // ParseConn reads what Append writes.
 func ParseConn(b []byte) (c Conn, err error) {
-	const head = 5 + 12
+	const head = 6 + 12
 	bad := fmt.Errorf("%w: connection % x", ErrCodec, b)
-	if len(b) < head || b[0]>>4 != connVersion || b[0]&15 > MaxSteps || State(b[1]&^connV6) >= states {
+	if len(b) < head || b[0]>>4 != connVersion || b[0]&(connV6-1) > MaxSteps {
 		return c, bad
 	}
 	addr, key := 4, keyLen4
-	if b[1]&connV6 != 0 {
+	if b[0]&connV6 != 0 {
 		addr, key = 16, keyLen6
 	}
 	if len(b) < head+key {
 		return c, bad
 	}
-	c = Conn{State: State(b[1] &^ connV6), n: b[0] & 15, RetZone: uint24(b[2:]), ForwardOwner: uint48(b[5:]), ReturnOwner: uint48(b[11:])}
+	c = Conn{n: b[0] & (connV6 - 1), RetZone: uint24(b[2:]), Birth: b[5], ForwardOwner: uint48(b[6:]), ReturnOwner: uint48(b[12:])}
 	if c.Forward, err = ParseKey(b[head : head+key]); err != nil {
 		return c, err
 	}
 	s := b[head+key:]
+	if c.State = State(b[1]); c.State != StateNone && c.Forward.Proto == packet.ProtoTCP {
+		c.State |= stream
+	}
+	for i := range sides {
+		switch {
+		case c.State&sides[i].fin == 0:
+		case len(s) < 4:
+			return c, bad
+		default:
+			c.End[i] = binary.BigEndian.Uint32(s)
+			s = s[4:]
+		}
+	}
 	for i := range c.n {
 		size := 6 + addr
 		if len(s) < size || s[3] > stepPool {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/packet"
@@ -12,7 +13,7 @@ import (
 func addr(s string) flow.Addr { return flow.AddrOf(netip.MustParseAddr(s)) }
 
 func conn(v6 bool) Conn {
-	c := Conn{Forward: Key{7, Tuple{Src: addr("10.0.0.1"), Dst: addr("192.0.2.1"), SrcPort: 4000, DstPort: 80, Proto: 6}}, RetZone: 9, State: SynSent, ForwardOwner: MaxOwner, ReturnOwner: 1 << 33}
+	c := Conn{Forward: Key{7, Tuple{Src: addr("10.0.0.1"), Dst: addr("192.0.2.1"), SrcPort: 4000, DstPort: 80, Proto: 6}}, RetZone: 9, Birth: 200, Progress: Progress{}.Next(tcp(packet.TCPSyn, 0, 0), false), ForwardOwner: MaxOwner, ReturnOwner: 1 << 33}
 	inside, outside := addr("10.9.0.1"), addr("198.51.100.1")
 	if v6 {
 		c.Forward.Src, c.Forward.Dst, c.Forward.V6 = addr("fd00::1"), addr("2001:db8::1"), true
@@ -23,9 +24,15 @@ func conn(v6 bool) Conn {
 	return c
 }
 
+// ended is a connection in which both sides sent a FIN.
+func ended(v6 bool) Conn {
+	c := conn(v6)
+	c.Progress = c.Next(tcp(packet.TCPFin|packet.TCPAck, 1<<31, 5), false).Next(tcp(packet.TCPFin|packet.TCPAck, 7, 5), true)
+	return c
+}
+
 func TestCodec(t *testing.T) {
-	for _, v6 := range []bool{false, true} {
-		c := conn(v6)
+	for _, c := range []Conn{conn(false), conn(true), ended(false), ended(true)} {
 		b := c.Append(nil)
 		back, err := ParseConn(b)
 		if err != nil || back != c {
@@ -73,49 +80,100 @@ func TestEcho(t *testing.T) {
 	}
 }
 
+// tcp is a segment of four bytes at seq, which acknowledges all before ack.
+func tcp(flags uint8, seq, ack uint32) *Packet {
+	p := &Packet{Proto: packet.ProtoTCP, Flags: flags, Segment: packet.Segment{Seq: seq, Ack: ack, Len: 4}}
+	if flags&(packet.TCPFin|packet.TCPSyn) != 0 {
+		p.Len++
+	}
+	return p
+}
+
+// TestStates follows connections of TCP to their ends; FINs of the forward side end at 15, of the other one at 25.
 func TestStates(t *testing.T) {
 	const syn, ack, fin, rst = packet.TCPSyn, packet.TCPAck, packet.TCPFin, packet.TCPRst
 	type p struct {
-		flags uint8
+		*Packet
 		reply bool
-		want  State
+		want  string
 	}
+	up := []p{{tcp(syn, 0, 0), false, "syn-sent"}, {tcp(syn, 0, 0), false, "syn-sent"}, {tcp(syn|ack, 0, 5), true, "established"}, {tcp(ack, 6, 6), false, "established"}}
 	for name, way := range map[string][]p{
-		"whole":         {{syn, false, SynSent}, {syn, false, SynSent}, {syn | ack, true, Established}, {ack, false, Established}, {fin | ack, false, HalfForward}, {fin | ack, false, HalfForward}, {ack, true, HalfForward}, {fin | ack, true, Closed}, {ack, false, Closed}},
-		"server ends":   {{syn, false, SynSent}, {syn | ack, true, Established}, {fin | ack, true, HalfReturn}, {fin | ack, true, HalfReturn}, {fin | ack, false, Closed}},
-		"refused":       {{syn, false, SynSent}, {rst | ack, true, Closed}},
-		"in the middle": {{rst, false, StateNone}, {ack, false, SynSent}, {ack, false, SynSent}, {ack, true, Established}, {rst, false, Closed}},
+		"whole":           append(up, p{tcp(fin|ack, 10, 20), false, "half-closed"}, p{tcp(fin|ack, 10, 20), false, "half-closed"}, p{tcp(ack, 20, 15), true, "half-closed"}, p{tcp(fin|ack, 20, 15), true, "closing"}, p{tcp(ack, 15, 24), false, "closing"}, p{tcp(ack, 15, 25), false, "closed"}, p{tcp(fin|ack, 20, 15), true, "closed"}),
+		"ack with FIN":    append(up, p{tcp(fin|ack, 10, 20), false, "half-closed"}, p{tcp(fin|ack, 20, 15), true, "closing"}, p{tcp(ack, 15, 25), false, "closed"}),
+		"server ends":     append(up, p{tcp(fin|ack, 20, 6), true, "half-closed by server"}, p{tcp(fin|ack, 20, 6), true, "half-closed by server"}, p{tcp(fin|ack, 10, 25), false, "closing"}, p{tcp(ack, 25, 15), true, "closed"}),
+		"both at once":    append(up, p{tcp(fin|ack, 10, 20), false, "half-closed"}, p{tcp(fin|ack, 20, 10), true, "closing"}, p{tcp(ack, 15, 25), false, "closing"}, p{tcp(ack, 25, 15), true, "closed"}),
+		"FIN once more":   append(up, p{tcp(fin|ack, 10, 20), false, "half-closed"}, p{tcp(fin|ack, 90, 20), false, "half-closed"}, p{tcp(fin|ack, 20, 15), true, "closing"}, p{tcp(ack, 15, 25), false, "closed"}),
+		"refused":         {{tcp(syn, 0, 0), false, "syn-sent"}, {tcp(rst|ack, 0, 5), true, "reset"}},
+		"in the middle":   {{tcp(rst, 0, 0), false, "none"}, {tcp(ack, 6, 6), false, "syn-sent"}, {tcp(ack, 6, 6), false, "syn-sent"}, {tcp(ack, 6, 6), true, "established"}, {tcp(rst, 6, 0), false, "reset"}},
+		"reset by others": append(up, p{tcp(rst, 99, 0), true, "reset"}, p{tcp(ack, 6, 6), false, "reset"}, p{tcp(ack, 6, 6), true, "established"}),
 	} {
-		s := StateNone
+		var s Progress
 		for i, x := range way {
-			if s = s.Next(packet.ProtoTCP, x.flags, x.reply); s != x.want {
-				t.Errorf("%s: packet %d: %v, want %v", name, i, s, x.want)
+			if s = s.Next(x.Packet, x.reply); s.String() != x.want {
+				t.Errorf("%s: packet %d: %v, want %v", name, i, s.State, x.want)
 			}
 		}
+		if over := s.String() == "closed" || s.String() == "reset"; s.Over() != over || s.Begins(tcp(syn, 0, 0)) != over || s.Begins(tcp(syn|ack, 0, 0)) {
+			t.Errorf("%s: %v is over: %v", name, s.State, s.Over())
+		}
 	}
-	if s := StateNone.Next(17, 0, false); s != Single || s.Next(17, 0, false) != Single || s.Next(17, 0, true) != Both || Both.Next(17, 0, false) != Both {
-		t.Error("UDP")
+}
+
+// TestAround: a FIN's acknowledgement is known where sequence numbers start again from 0.
+func TestAround(t *testing.T) {
+	s := Progress{}.Next(tcp(packet.TCPSyn, 0, 0), false).Next(tcp(packet.TCPFin, 1<<32-5, 0), false)
+	for number, want := range map[uint32]bool{1<<32 - 1: false, 0: true, 1: true, 1<<32 - 6: false} {
+		x := s
+		if x.Acknowledged(number, true); (x.State != s.State) != want {
+			t.Errorf("acknowledged up to %d: %v", number, !want)
+		}
+		x = s
+		if x.Acknowledged(number, false); x.State != s.State {
+			t.Errorf("acknowledged by itself")
+		}
 	}
-	if !Closed.Begins(6, syn) || Closed.Begins(6, syn|ack) || Established.Begins(6, syn) {
-		t.Error("what begins anew")
-	}
-	for _, x := range [][3]State{{SynSent, Established, Established}, {Established, HalfReturn, HalfReturn}, {HalfForward, HalfReturn, Closed}, {HalfForward, HalfForward, HalfForward}, {Closed, SynSent, Closed}, {Single, Both, Both}} {
+}
+
+// TestJoin: two edges of which each saw the FIN of one side know together that both ended.
+func TestJoin(t *testing.T) {
+	up := Progress{}.Next(tcp(packet.TCPSyn, 0, 0), false)
+	one, two := up.Next(tcp(packet.TCPFin, 10, 0), false), up.Next(tcp(packet.TCPFin, 20, 0), true)
+	both := one.Next(tcp(packet.TCPFin, 20, 0), true)
+	for _, x := range [][3]Progress{{one, two, both}, {up, one, one}, {one, one, one}, {both, two, both}} {
 		if x[0].Join(x[1]) != x[2] || x[1].Join(x[0]) != x[2] {
 			t.Errorf("%v and %v are %v", x[0], x[1], x[0].Join(x[1]))
 		}
 	}
+	if !one.Ended(false) || one.Ended(true) || one.Over() || !both.Over() || up.Ends() != StateNone {
+		t.Error("who ended")
+	}
+}
+
+func TestTimeouts(t *testing.T) {
 	times := DefaultTimeouts()
-	for s := StateNone + 1; s < states; s++ {
-		if times.Of(s) <= 0 || s.String() == "" {
-			t.Errorf("state %d has no time", s)
+	udp := Progress{}.Next(&Packet{Proto: packet.ProtoUDP}, false)
+	up := Progress{}.Next(tcp(packet.TCPSyn, 0, 0), false)
+	for _, x := range []struct {
+		Progress
+		name string
+		want time.Duration
+	}{
+		{udp, "single", times.Single}, {udp.Next(&Packet{Proto: packet.ProtoUDP}, false), "single", times.Single}, {udp.Next(&Packet{Proto: packet.ProtoUDP}, true), "both", times.Both},
+		{up, "syn-sent", times.TCPOpening}, {up.Next(tcp(packet.TCPAck, 0, 0), true), "established", times.TCPEstablished}, {up.Next(tcp(packet.TCPFin, 0, 0), false), "half-closed", times.TCPEstablished},
+		{up.Next(tcp(packet.TCPRst, 0, 0), true), "reset", times.TCPClosed},
+	} {
+		if x.String() != x.name || times.Of(x.State) != x.want {
+			t.Errorf("%v: %v, want %s: %v", x.State, times.Of(x.State), x.name, x.want)
 		}
 	}
 }
 
 func FuzzParseConn(f *testing.F) {
 	for _, v6 := range []bool{false, true} {
-		c := conn(v6)
-		f.Add(c.Forward.Append(nil), c.Append(nil))
+		for _, c := range []Conn{conn(v6), ended(v6)} {
+			f.Add(c.Forward.Append(nil), c.Append(nil))
+		}
 	}
 	f.Fuzz(func(t *testing.T, key, value []byte) {
 		k, err := ParseKey(key)

@@ -6,79 +6,143 @@ import (
 	"github.com/weft-sdn/weft/packet"
 )
 
-// State is that of a connection's protocol (C3, C5).
-//
-//	TCP      first packet → SynSent ──answer──▶ Established ──FIN──▶ Half ──FIN of the other side──▶ Closed
-//	                          └────────────── RST of either side ──────────────────────────────────▶ Closed
-//	others   first packet → Single ──answer──▶ Both
-//
-// Half is two states: which side ended.
-type State uint8
+// State is what all edges together have seen of a connection: a set of events, so that what two of them know is the union (C3, C5).
+type State uint16
 
-// States. StateNone: there is no connection.
+// Events. StateNone: there is no connection. Those of the two directions stand side by side.
 const (
-	StateNone State = iota
-	Single          // one direction was seen
-	Both            // both were
-	SynSent
-	Established
-	HalfForward // the side of the first packet sent a FIN
-	HalfReturn
-	Closed
-	states
+	StateNone State = 0
+	Begun     State = 1 << (iota - 1)
+	Answered
+	finForward // the side of the first packet sent a FIN
+	finReturn
+	ackForward // the other side has acknowledged it
+	ackReturn
+	resetForward
+	resetReturn
+	stream // TCP
+
+	resets = resetForward | resetReturn
+	fins   = finForward | finReturn
+	acks   = ackForward | ackReturn
 )
 
-var stateNames = [...]string{"none", "single", "both", "syn-sent", "established", "half-closed", "half-closed by server", "closed"}
+// sides are the events of the two directions: that of the first packet, and the other.
+var sides = [2]struct{ fin, ack, reset State }{{finForward, ackForward, resetForward}, {finReturn, ackReturn, resetReturn}}
 
-// String returns the state in words.
-func (s State) String() string { return stateNames[s] }
-
-// Next returns the state behind a packet of the forward or the other direction.
-func (s State) Next(proto uint8, flags uint8, reply bool) State {
-	if proto != packet.ProtoTCP {
-		switch {
-		case reply:
-			return Both
-		case s == StateNone:
-			return Single
-		}
-		return s
-	}
-	switch {
-	case flags&packet.TCPRst != 0 && s == StateNone:
-		return StateNone // it begins nothing
-	case flags&packet.TCPRst != 0:
-		return Closed
-	case s == StateNone:
-		return SynSent // in the middle of a connection, too: remembered for long once there was an answer
-	case s == SynSent && reply:
-		s = Established
-	}
-	if flags&packet.TCPFin == 0 {
-		return s
-	}
-	switch {
-	case s == Established && reply:
-		return HalfReturn
-	case s == Established, s == SynSent:
-		return HalfForward
-	case s == HalfForward && reply, s == HalfReturn && !reply:
-		return Closed
-	}
-	return s
+// Progress is how far a connection has come.
+type Progress struct {
+	State
+	End [2]uint32 // sequence number behind the FIN of either side; valid iff it was seen
 }
 
-// Join returns the state that two edges know together, each of one direction: who saw more is right, and of two that saw the FIN of one side each, both are.
-func (s State) Join(o State) State {
-	if s == HalfForward && o == HalfReturn || s == HalfReturn && o == HalfForward {
-		return Closed
+// Packet is what of a packet takes its connection on.
+type Packet struct {
+	Proto, Flags uint8 // Flags are TCP's
+	packet.Segment
+}
+
+// PacketOf reads what of a packet takes its connection on.
+func PacketOf(f *packet.Frame) (p Packet) {
+	p.Proto, p.Flags = f.Proto, f.TCPFlags
+	p.Segment, _ = f.Segment()
+	return p
+}
+
+// Next returns what there is behind a packet of the forward or the other direction.
+func (p Progress) Next(k *Packet, reply bool) Progress {
+	at := 0
+	if reply {
+		at = 1
 	}
-	return max(s, o)
+	side := &sides[at]
+	switch {
+	case k.Proto == packet.ProtoTCP && k.Flags&packet.TCPRst != 0 && p.State == StateNone:
+		return p // it begins nothing
+	case k.Proto == packet.ProtoTCP && k.Flags&packet.TCPRst != 0:
+		p.State |= side.reset
+		return p
+	}
+	p.State |= Begun // in the middle of a connection, too: remembered for long once there was an answer
+	if reply {
+		p.State |= Answered
+	}
+	if k.Proto != packet.ProtoTCP {
+		return p
+	}
+	p.State = p.State&^side.reset | stream // who goes on did not send the reset
+	if k.Flags&packet.TCPAck != 0 {
+		p.Acknowledged(k.Ack, reply)
+	}
+	if k.Flags&packet.TCPFin != 0 && p.State&side.fin == 0 {
+		p.State |= side.fin
+		p.End[at] = k.Seq + k.Len
+	}
+	return p
+}
+
+// Acknowledged notes that one side has all up to a sequence number; reply: the side that did not begin. It is the acknowledgement of the other side's FIN if
+// it is behind that (C6).
+func (p *Progress) Acknowledged(number uint32, reply bool) {
+	of := 1
+	if reply {
+		of = 0
+	}
+	if p.State&sides[of].fin != 0 && int32(number-p.End[of]) >= 0 {
+		p.State |= sides[of].ack
+	}
+}
+
+// Join returns what two edges know together.
+func (p Progress) Join(o Progress) Progress {
+	for i := range sides {
+		if p.State&sides[i].fin == 0 {
+			p.End[i] = o.End[i]
+		}
+	}
+	p.State |= o.State
+	return p
+}
+
+// Over reports whether nothing more is to be sent: both sides ended it, or one reset it.
+func (s State) Over() bool { return s&resets != 0 || s&fins == fins }
+
+// Ended reports whether a side sent a FIN.
+func (s State) Ended(reply bool) bool {
+	return s&finForward != 0 && !reply || s&finReturn != 0 && reply
+}
+
+// Ends tells the states apart that the other edge of a connection is to hear of.
+func (s State) Ends() State { return s & (fins | resets) }
+
+// String returns the state in words.
+func (s State) String() string {
+	switch {
+	case s == StateNone:
+		return "none"
+	case s&stream == 0 && s&Answered == 0:
+		return "single"
+	case s&stream == 0:
+		return "both"
+	case s&resets != 0:
+		return "reset"
+	case s&fins == fins && s&acks == acks:
+		return "closed"
+	case s&fins == fins:
+		return "closing"
+	case s&finForward != 0:
+		return "half-closed"
+	case s&finReturn != 0:
+		return "half-closed by server"
+	case s&Answered != 0:
+		return "established"
+	}
+	return "syn-sent"
 }
 
 // Begins reports whether a packet begins a connection anew, whatever is remembered in state s: a SYN where the old one is over.
-func (s State) Begins(proto uint8, flags uint8) bool {
-	return proto == packet.ProtoTCP && s == Closed && flags&(packet.TCPSyn|packet.TCPAck) == packet.TCPSyn
+func (s State) Begins(k *Packet) bool {
+	return s.Over() && k.Proto == packet.ProtoTCP && k.Flags&(packet.TCPSyn|packet.TCPAck) == packet.TCPSyn
 }
 
 // Timeouts are how long a connection is remembered after its last packet.
@@ -110,15 +174,15 @@ func (t Timeouts) OrDefaults() Timeouts {
 
 // Of returns the time of a state.
 func (t *Timeouts) Of(s State) time.Duration {
-	switch s {
-	case SynSent:
-		return t.TCPOpening
-	case Established, HalfForward, HalfReturn:
-		return t.TCPEstablished
-	case Closed:
-		return t.TCPClosed
-	case Both:
+	switch {
+	case s&stream == 0 && s&Answered == 0:
+		return t.Single
+	case s&stream == 0:
 		return t.Both
+	case s.Over():
+		return t.TCPClosed
+	case s&Answered == 0 && s&fins == 0:
+		return t.TCPOpening
 	}
-	return t.Single
+	return t.TCPEstablished
 }

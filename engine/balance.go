@@ -242,13 +242,13 @@ func (b *balance) sweep(now time.Duration) {
 // end removes a connection, here and in the database, whatever its state is.
 func (t *conns) end(x *conn) {
 	stored := x.stored
-	t.drop(stored.Forward)
-	ctx, tell := t.c.ctx, t.other(&stored)
+	t.drop(x)
+	ctx, tell := t.c.ctx, t.other(&stored.Conn)
 	t.c.effects.wg.Go(func() {
 		for {
 			now, gone, err := t.c.a.cfg.Store.DeleteConn(ctx, stored, tell)
 			switch {
-			case err == nil && (gone || now.Revision == 0):
+			case err == nil && (gone || now.Revision == 0 || now.Birth != stored.Birth):
 				return
 			case err == nil:
 				stored = now

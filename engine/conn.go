@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"context"
 	"maps"
 	"slices"
 	"time"
@@ -21,6 +20,7 @@ const (
 	maxAttempts = 16              // translations that are tried before a connection is given up (N2)
 	connTime    = 3 * time.Second // that packets wait for the database
 	sweepTime   = 5 * time.Minute // between two looks for connections that nobody owns
+	maxDoubts   = 4096            // connections of which the database did not say whether they are stored, that are looked for later
 	maxAnswers  = 4096            // connections that were looked for and are nobody's here, kept until the packets that wait for them are decided
 )
 
@@ -48,15 +48,19 @@ type conns struct {
 	resting  map[*conn]struct{}       // without a flow of a direction that is owned
 	orphans  map[conntrack.Key]int64  // seen without owners
 	swept    time.Duration
-	made     map[flow.VPortID]int // connections that packets of a bridge's port began
+	doubts   map[conntrack.Key]struct{} // stored or not: the database did not say
+	made     map[flow.VPortID]int       // connections that packets of a bridge's port began
 }
 
 // conn is a connection with an owned direction.
 type conn struct {
 	stored  state.StoredConn
-	of      flow.VPortID // whose packet began it, if that is counted
+	of      flow.VPortID    // whose packet began it, if that is counted
+	ack     uint32          // what the last FIN of a direction that is owned acknowledged, valid iff acked
+	told    conntrack.State // what of its state the owner of the other direction was told
 	writing writing
 	anyPort uint8 // bits of the steps that lead to a pool's member without a port of its own
+	acked   [2]bool
 	own     [2]bool
 	flows   [2]int32
 	seen    [2]time.Duration // when a direction without flows had its last packet
@@ -75,7 +79,7 @@ func newConns(c *core) *conns {
 	run := c.a.cfg.Store.NewRun()
 	return &conns{
 		c: c, run: run, made: map[flow.VPortID]int{}, timeouts: c.a.cfg.Timeouts, known: newConnIndex(), answers: map[conntrack.Key]*conn{},
-		waiting: map[conntrack.Key]struct{}{}, attempts: map[conntrack.Key]uint32{}, live: map[int64]bool{run: true}, resting: map[*conn]struct{}{},
+		waiting: map[conntrack.Key]struct{}{}, attempts: map[conntrack.Key]uint32{}, live: map[int64]bool{run: true}, resting: map[*conn]struct{}{}, doubts: map[conntrack.Key]struct{}{},
 	}
 }
 
@@ -131,174 +135,6 @@ func forwards(res *sim.Result) bool {
 	return slices.ContainsFunc(res.Outcomes, func(o sim.Outcome) bool { return o.Verdict == sim.Forward })
 }
 
-// begin does something at the database for a key, once at a time, and then goes on with the packets that wait for the key.
-func (t *conns) begin(k conntrack.Key, do func(context.Context) func()) {
-	if _, busy := t.waiting[k]; busy {
-		return
-	}
-	t.waiting[k] = struct{}{}
-	ctx := t.c.ctx
-	t.c.effects.wg.Go(func() {
-		ctx, cancel := context.WithTimeout(ctx, connTime)
-		defer cancel()
-		done := do(ctx)
-		t.c.a.mail.post(func() {
-			delete(t.waiting, k)
-			done()
-		})
-	})
-}
-
-// look asks the database for a connection.
-func (t *conns) look(k conntrack.Key) {
-	t.begin(k, func(ctx context.Context) func() {
-		found, there, err := t.c.a.cfg.Store.FindConn(ctx, k)
-		return func() {
-			if err != nil {
-				t.failed(k, err)
-				return
-			}
-			t.answer(k, found, there)
-			t.resume(k)
-		}
-	})
-}
-
-// answer notes what the database said, for the packets that wait.
-func (t *conns) answer(k conntrack.Key, found state.StoredConn, there bool) {
-	if len(t.answers) >= maxAnswers {
-		clear(t.answers)
-	}
-	t.answers[k] = nil
-	if there {
-		t.answers[k] = &conn{stored: found}
-	}
-}
-
-func (t *conns) failed(k conntrack.Key, err error) {
-	t.c.a.counts.effectFails.Add(1)
-	t.c.a.cfg.Logger.Debug("connection is not known", "connection", k.String(), "err", err)
-	if n := (awaited{conn: k}); t.c.holds.wanted[n] != nil {
-		t.c.a.counts.heldDrops.Add(uint64(len(t.c.release(n).packets)))
-	}
-	delete(t.attempts, k)
-}
-
-// resume decides the packets that wait for a connection.
-func (t *conns) resume(k conntrack.Key) {
-	n := awaited{conn: k}
-	if t.c.holds.wanted[n] == nil {
-		delete(t.answers, k)
-		delete(t.attempts, k)
-		return
-	}
-	t.c.sim.Attempt = t.attempts[k]
-	packets := t.c.release(n).packets
-	for i := range packets {
-		t.c.again(&packets[i], sim.Lost{})
-	}
-	t.c.sim.Attempt = 0
-	if _, busy := t.waiting[k]; !busy {
-		delete(t.answers, k)
-		delete(t.attempts, k)
-	}
-}
-
-// create stores a connection (C1). Of two that want the same, or the same translation, one wins (N1, N2).
-func (t *conns) create(r *sim.Track, ingress flow.VPortID) {
-	k, c := r.Key, r.New
-	if _, busy := t.waiting[k]; busy {
-		return
-	}
-	c.ForwardOwner = t.run
-	var old *state.StoredConn
-	if x := t.known.get(k); r.Replace && x != nil {
-		stored := x.stored
-		old = &stored
-	} else if x := t.answers[k]; r.Replace && x != nil {
-		stored := x.stored
-		old = &stored
-	}
-	stick, ended := t.c.balance.begins(r)
-	t.begin(k, func(ctx context.Context) func() {
-		if old != nil && old.Forward != k { // the old one began on the other side: its keys are these, the other way round
-			if _, gone, err := t.c.a.cfg.Store.DeleteConn(ctx, *old, 0); err != nil || !gone {
-				return func() { t.failed(k, err) }
-			}
-			old = nil
-		}
-		rev, created, err := t.c.a.cfg.Store.CreateConn(ctx, c, old, stick)
-		var found state.StoredConn
-		there := false
-		if err == nil && !created {
-			found, there, err = t.c.a.cfg.Store.FindConn(ctx, k)
-		}
-		return func() {
-			if !created {
-				rev = 0
-			}
-			ended(rev)
-			switch {
-			case err != nil:
-				t.failed(k, err)
-			case created:
-				t.created(state.StoredConn{Conn: c, Revision: rev}, ingress)
-			case there && !(old != nil && found.Revision == old.Revision): // another edge was faster: what it chose holds
-				t.drop(k)
-				t.answer(k, found, true)
-				t.resume(k)
-			default: // the translation is another connection's
-				t.taken(k)
-			}
-		}
-	})
-}
-
-// taken tries another translation.
-func (t *conns) taken(k conntrack.Key) {
-	if t.attempts[k]++; t.attempts[k] < maxAttempts {
-		t.c.a.counts.natRetries.Add(1)
-		t.drop(k)
-		t.answer(k, state.StoredConn{}, false)
-		t.resume(k)
-		return
-	}
-	n := awaited{conn: k}
-	if t.c.holds.wanted[n] != nil {
-		t.c.a.counts.natFails.Add(uint64(len(t.c.release(n).packets)))
-	}
-	delete(t.attempts, k)
-}
-
-// created: the first packet leaves as that of a new connection, and its successors are those of one that is known.
-func (t *conns) created(c state.StoredConn, ingress flow.VPortID) {
-	k := c.Forward
-	t.drop(k)
-	x := &conn{stored: c, own: [2]bool{forward: true}}
-	if p := t.c.snap.VPort(ingress); p != nil && p.Kind == topology.DeviceBridge {
-		x.of = ingress
-		t.made[ingress]++
-	}
-	t.keep(x)
-	n := awaited{conn: k}
-	if t.c.holds.wanted[n] == nil {
-		t.rest(x, forward)
-		return
-	}
-	packets := t.c.release(n).packets
-	t.fresh, t.c.sim.Chosen = k, &x.stored.Conn
-	t.c.first(&packets[0])
-	t.fresh, t.c.sim.Chosen = conntrack.Key{}, nil
-	delete(t.attempts, k)
-	delete(t.answers, k)
-	for i := range packets {
-		t.c.successor(&packets[i], i > 0)
-	}
-	if x.flows[forward] == 0 {
-		t.rest(x, forward)
-	}
-}
-
 // keep indexes a connection by both its keys.
 func (t *conns) keep(x *conn) {
 	t.known.add(x)
@@ -306,12 +142,15 @@ func (t *conns) keep(x *conn) {
 	t.c.a.counts.conns.Store(uint64(t.known.n))
 }
 
-// drop forgets a connection, and the flows that relied on it.
-func (t *conns) drop(k conntrack.Key) {
-	x := t.known.get(k)
-	if x == nil {
-		return
+// forget forgets the connection of a key, if there is one.
+func (t *conns) forget(k conntrack.Key) {
+	if x := t.known.get(k); x != nil {
+		t.drop(x)
 	}
+}
+
+// drop forgets a connection, and the flows that relied on it.
+func (t *conns) drop(x *conn) {
 	t.known.remove(x)
 	delete(t.resting, x)
 	t.c.balance.leave(x)
@@ -328,164 +167,6 @@ func (t *conns) invalidate(c *state.StoredConn) {
 	}
 }
 
-func directionOf(r *sim.Track) int {
-	if r.Reply {
-		return reply
-	}
-	return forward
-}
-
-// own makes this edge the owner of the packet's direction, and stores the state that the packet leads to.
-func (t *conns) own(r *sim.Track) {
-	x := t.known.get(r.Key)
-	if x == nil {
-		if x = t.answers[r.Key]; x == nil {
-			return // there is none, and the packet makes none
-		}
-		t.keep(x)
-		delete(t.answers, r.Key)
-	}
-	dir := directionOf(r)
-	t.touch(x, dir)
-	if x.own[dir] && !r.Changed {
-		return
-	}
-	x.own[dir] = true
-	if r.Changed {
-		x.stored.State = r.State
-		if r.State == conntrack.Closed {
-			t.invalidate(&x.stored)
-		}
-	}
-	t.store(x)
-}
-
-// touch notes a packet of a direction.
-func (t *conns) touch(x *conn, dir int) {
-	if x.flows[dir] == 0 {
-		t.rest(x, dir)
-	}
-}
-
-// rest: a direction has no flows; from now on its timeout counts.
-func (t *conns) rest(x *conn, dir int) {
-	x.seen[dir] = t.c.now()
-	t.resting[x] = struct{}{}
-}
-
-// store writes a connection with this edge's owned directions.
-func (t *conns) store(x *conn) {
-	if x.writing != idle {
-		x.writing = busyAndDue
-		return
-	}
-	x.writing = busy
-	want := x.stored
-	if x.own[forward] {
-		want.ForwardOwner = t.run
-	} else if want.ForwardOwner == t.run {
-		want.ForwardOwner = 0
-	}
-	if x.own[reply] {
-		want.ReturnOwner = t.run
-	} else if want.ReturnOwner == t.run {
-		want.ReturnOwner = 0
-	}
-	gone := !t.live[want.ForwardOwner] && !t.live[want.ReturnOwner]
-	tell := int64(0)
-	if want.State == conntrack.Closed || gone {
-		tell = t.other(&want)
-	}
-	ctx := t.c.ctx
-	t.c.effects.wg.Go(func() {
-		var now state.StoredConn
-		var done bool
-		var err error
-		for {
-			if gone {
-				now, done, err = t.c.a.cfg.Store.DeleteConn(ctx, want, tell)
-			} else {
-				now, done, err = t.c.a.cfg.Store.UpdateConn(ctx, want, tell)
-			}
-			if err == nil || ctx.Err() != nil {
-				break
-			}
-			t.c.a.counts.effectFails.Add(1)
-			timer := time.NewTimer(effectRetry)
-			select {
-			case <-ctx.Done():
-				timer.Stop()
-			case <-timer.C:
-			}
-		}
-		t.c.a.mail.post(func() { t.storedConn(x, now, done, gone, want.State) })
-	})
-}
-
-// other is the process that owns the other direction, 0 if it is this one or nobody.
-func (t *conns) other(c *state.StoredConn) int64 {
-	for _, owner := range []int64{c.ForwardOwner, c.ReturnOwner} {
-		if owner != t.run && t.live[owner] {
-			return owner
-		}
-	}
-	return 0
-}
-
-// storedConn takes the database's word.
-func (t *conns) storedConn(x *conn, now state.StoredConn, done, deleted bool, wanted conntrack.State) {
-	again := x.writing == busyAndDue
-	x.writing = idle
-	k := x.stored.Forward
-	if t.known.get(k) != x {
-		return
-	}
-	switch {
-	case done && deleted, !done && now.Revision == 0:
-		t.drop(k)
-		return
-	case done:
-		state := x.stored.State
-		x.stored = now
-		if again {
-			x.stored.State = state
-		}
-	default: // another process changed it: both are right
-		state := x.stored.State.Join(wanted).Join(now.State)
-		t.adopt(x, now)
-		if x.stored.State != state {
-			x.stored.State = state
-			if state == conntrack.Closed {
-				t.invalidate(&x.stored)
-			}
-		}
-		again = true
-	}
-	if !x.own[forward] && !x.own[reply] && !again {
-		t.drop(k)
-		return
-	}
-	if again {
-		t.store(x)
-	}
-}
-
-// adopt takes what another process stored.
-func (t *conns) adopt(x *conn, now state.StoredConn) {
-	closed := now.State == conntrack.Closed && x.stored.State != conntrack.Closed
-	if now.Forward != x.stored.Forward || now.Return() != x.stored.Return() { // another in its place: translated otherwise
-		t.invalidate(&x.stored)
-		t.known.remove(x)
-		t.c.balance.leave(x)
-		x.stored = now
-		t.keep(x)
-	}
-	x.stored = now
-	if closed {
-		t.invalidate(&x.stored)
-	}
-}
-
 // meet takes the edges that are alive.
 func (t *conns) meet(live map[string]state.Edge) {
 	clear(t.live)
@@ -499,7 +180,7 @@ func (t *conns) meet(live map[string]state.Edge) {
 // flowAdded and flowGone count the flows of a connection's directions.
 func (t *conns) flowAdded(f *installedFlow, r *sim.Track) {
 	x := t.known.get(r.Key)
-	if x == nil {
+	if x == nil || !r.Used {
 		return
 	}
 	f.conn, f.direction = x, directionOf(r)
@@ -520,127 +201,6 @@ func (t *conns) flowGone(f *installedFlow) {
 func (t *conns) idleSince(f *installedFlow, idle time.Duration) {
 	if x := f.conn; x != nil && x.flows[f.direction] == 0 {
 		x.seen[f.direction] -= idle
-	}
-}
-
-// sweep lets go of directions that had no packet for the connection's timeout (C7).
-func (t *conns) sweep(now time.Duration) {
-	for x := range t.resting {
-		timeout, owned, let := t.timeouts.Of(x.stored.State), false, false
-		for dir := range x.own {
-			switch {
-			case !x.own[dir] || x.flows[dir] > 0:
-			case now-x.seen[dir] >= timeout:
-				x.own[dir], let = false, true
-			default:
-				owned = true
-			}
-		}
-		if let {
-			t.store(x)
-		}
-		if !owned {
-			delete(t.resting, x)
-		}
-	}
-	if now-t.swept >= sweepTime {
-		t.swept = now
-		t.sweepOrphans()
-	}
-}
-
-// sweepOrphans has the first of the live edges look for connections of processes that are gone.
-func (t *conns) sweepOrphans() {
-	if len(t.edges) == 0 || t.edges[0] != t.c.view.self.ID {
-		return
-	}
-	ctx, live, seen := t.c.ctx, map[int64]bool{t.run: true}, t.orphans
-	for run := range t.live {
-		live[run] = true
-	}
-	t.c.effects.wg.Go(func() {
-		next, n, err := t.c.a.cfg.Store.SweepConns(ctx, live, seen)
-		t.c.a.mail.post(func() {
-			if t.orphans = next; err == nil && n > 0 {
-				t.c.a.cfg.Logger.Info("connections that nobody owned are removed", "connections", n)
-			}
-		})
-	})
-}
-
-// told: another edge changed connections that this one owns a direction of.
-func (t *conns) told(words []state.Told) {
-	words = slices.DeleteFunc(slices.Clone(words), func(w state.Told) bool { return w.Run != t.run })
-	if len(words) == 0 {
-		return
-	}
-	ctx := t.c.ctx
-	t.c.effects.wg.Go(func() {
-		for _, w := range words {
-			found, there, err := t.c.a.cfg.Store.FindConn(ctx, w.Key)
-			if err != nil {
-				continue // the word stays, and the flow's timeout ends it
-			}
-			t.c.a.mail.post(func() { t.heard(w.Key, found, there) })
-			_ = t.c.a.cfg.Store.Heard(ctx, w)
-		}
-	})
-}
-
-// heard takes what a connection has become.
-func (t *conns) heard(k conntrack.Key, found state.StoredConn, there bool) {
-	x := t.known.get(k)
-	switch {
-	case x == nil:
-	case !there || found.Forward != x.stored.Forward || found.Return() != x.stored.Return():
-		t.drop(k)
-	case found.Revision > x.stored.Revision:
-		t.adopt(x, found)
-	}
-}
-
-// ended takes the copy of a TCP segment with FIN or RST that went on: the connection's state changes, and nothing else.
-func (c *core) ended(f *packet.Frame, ingress flow.VPortID) {
-	f.Untag()
-	c.sim.Simulate(c.snap, f, ingress, c.now(), &c.res)
-	if r := &c.res.Track; r.Used && !r.Wait && c.conns.known.get(r.Key) != nil && forwards(&c.res) {
-		c.conns.own(r)
-	}
-}
-
-// first sends the packet for which a connection was stored, as that of a new connection.
-func (c *core) first(p *heldPacket) {
-	var f packet.Frame
-	if packet.Parse(p.data, &f) != nil || c.locals.ingress(p.local) != p.ingress {
-		c.a.counts.heldDrops.Add(1)
-		return
-	}
-	f.Untag()
-	c.sim.Simulate(c.snap, &f, p.ingress, c.now(), &c.res)
-	c.logRules(&c.res, &f, p.ingress)
-	c.carryOut(c.res.Effects, p.ingress)
-	hash, piece := flow.Hash(&f), fragmentOf(&f, p.ingress)
-	for i := range c.res.Outcomes {
-		c.emit(&c.res.Outcomes[i], &f, p.local, hash, i == len(c.res.Outcomes)-1)
-	}
-	c.fragments.came(c, &f, piece)
-}
-
-// successor installs what is decided of the packets that follow, and sends this one too, if it is one of them.
-func (c *core) successor(p *heldPacket, send bool) {
-	if send {
-		c.again(p, sim.Lost{})
-		return
-	}
-	var f packet.Frame
-	if packet.Parse(p.data, &f) != nil || c.locals.ingress(p.local) != p.ingress {
-		return
-	}
-	f.Untag()
-	c.sim.Simulate(c.snap, &f, p.ingress, c.now(), &c.res)
-	learns := slices.ContainsFunc(c.res.Effects, func(e sim.Effect) bool { return e.Kind == sim.Learn })
-	if c.res.Installable && c.res.Track.Used && !learns {
-		c.install(&c.res, flow.KeyOf(&f, p.ingress), p.local)
 	}
 }
 

@@ -72,19 +72,6 @@ func TestConnIndex(t *testing.T) {
 	}
 }
 
-// TestConnReplaced: another edge stored another connection in the place of one, translated otherwise: it is found by its own keys.
-func TestConnReplaced(t *testing.T) {
-	c := detached(t, runStore(t, state.Config{Embedded: &state.EmbeddedConfig{Dir: t.TempDir(), FastTimers: true, UnsafeNoFsync: true}}))
-	x := indexed(1, false)
-	before := x.stored.Return()
-	c.conns.keep(x)
-	now := state.StoredConn{Conn: conntrack.Conn{Forward: x.stored.Forward, RetZone: 6}, Revision: 9}
-	c.conns.adopt(x, now)
-	if c.conns.known.get(before) != nil || c.conns.known.get(now.Return()) != x || c.conns.known.get(now.Forward) != x || c.conns.known.n != 1 {
-		t.Errorf("known by %v: %v, by %v: %v", before, c.conns.known.get(before), now.Return(), c.conns.known.get(now.Return()))
-	}
-}
-
 // BenchmarkConnBytes reports ct_agent_bytes, what an edge's memory holds for a connection with a flow, and ct_agent_idle_bytes, for one without. Flows are
 // not counted.
 func BenchmarkConnBytes(b *testing.B) {
@@ -116,7 +103,7 @@ func BenchmarkConnBytes(b *testing.B) {
 		b.ReportMetric(float64(idle-before)/n, "ct_agent_idle_bytes:B")
 		for i := range n {
 			x := indexed(i, i%2 == 0)
-			c.conns.drop(x.stored.Forward)
+			c.conns.drop(x)
 		}
 	}
 	if c.conns.known.n != 0 {

@@ -8,29 +8,18 @@ import (
 // AppendTCPReset appends the segment that a closed port would answer f with (RFC 9293 section 3.10.7.1), back to its sender from the addresses and ports
 // that it was sent to. A reset, a fragment, a segment that is cut short, and what is to or from a group is not answered: ErrNoAnswer.
 func AppendTCPReset(b []byte, f *Frame) ([]byte, error) {
-	p := f.complete()
+	seg, ok := f.Segment()
 	switch {
 	case f.Proto != ProtoTCP || f.L4 == 0 || f.Frag != FragNone || f.TCPFlags&TCPRst != 0:
 		return b, ErrNoAnswer
 	case !isHost(f.SrcAddr()) || !isHost(f.DstAddr()) || f.Dst().IsMulticast():
 		return b, ErrNoAnswer
-	case len(p) < f.L4-f.L3+TCPLen:
+	case !ok:
 		return b, fmt.Errorf("%w: %w", ErrNoAnswer, ErrTruncated)
 	}
-	seg := p[f.L4-f.L3:]
-	header := int(seg[12]>>4) * 4
-	if header < TCPLen || header > len(seg) {
-		return b, fmt.Errorf("%w: %w", ErrNoAnswer, ErrTruncated)
-	}
-	seq, ack, flags := binary.BigEndian.Uint32(seg[8:]), uint32(0), byte(TCPRst)
+	seq, ack, flags := seg.Ack, uint32(0), byte(TCPRst)
 	if f.TCPFlags&TCPAck == 0 {
-		length := uint32(len(seg) - header)
-		for _, bit := range []uint8{TCPSyn, TCPFin} {
-			if f.TCPFlags&bit != 0 {
-				length++
-			}
-		}
-		seq, ack, flags = 0, binary.BigEndian.Uint32(seg[4:])+length, TCPRst|TCPAck
+		seq, ack, flags = 0, seg.Seq+seg.Len, TCPRst|TCPAck
 	}
 	h := ipHeader{src: f.DstAddr(), dst: f.SrcAddr(), proto: ProtoTCP, ttl: DefaultTTL, flags: flagDF}
 	b = appendEthernet(b, f.Src(), f.Dst(), h.etherType())

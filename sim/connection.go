@@ -23,8 +23,9 @@ type Track struct {
 	Key     conntrack.Key // of the packet's direction
 	Reply   bool          // the packet is of the other direction than the first one
 	Related bool          // it is an ICMP error about a packet of the connection
-	State   conntrack.State
-	Changed bool            // the packet takes the connection to another State
+	conntrack.Progress
+	Changed bool            // the packet takes the connection further
+	Ack     uint32          // what a TCP segment acknowledges
 	Commit  bool            // New is to be stored before the packet leaves; then the packet's successors are of a connection that is known: simulate again
 	Replace bool            // New takes the place of the connection with Key, which is over
 	New     conntrack.Conn  // valid iff Commit
@@ -45,7 +46,7 @@ func (t *Track) reset() {
 	if t.Client.Pool != 0 {
 		t.Client = topology.PoolClient{}
 	}
-	t.Key, t.State = conntrack.Key{}, conntrack.StateNone
+	t.Key, t.Progress, t.Ack = conntrack.Key{}, conntrack.Progress{}, 0
 	t.Used, t.Wait, t.Ports, t.Reply, t.Related, t.Changed = false, false, false, false, false, false
 	t.Commit, t.Replace, t.Quoted, t.Ask = false, false, false, false
 }
@@ -131,18 +132,19 @@ func (s *Simulator) track(h *hop) bool {
 	}
 	c.looked, c.conn = true, found
 	r.Related = c.related
+	p := conntrack.PacketOf(s.f)
 	switch {
 	case found == nil:
-	case !c.related && (found.State.Begins(s.key.Proto, s.f.TCPFlags) || !reply && s.orphaned(found)):
+	case !c.related && (found.Begins(&p) || !reply && s.orphaned(found)):
 		r.Replace, c.conn = true, nil
 	default:
 		c.reply = reply
-		r.Reply, r.State = c.reply, found.State
+		r.Reply, r.Progress = c.reply, found.Progress
 		if !c.related {
-			r.State = found.State.Next(s.key.Proto, s.f.TCPFlags, c.reply)
-			r.Changed = r.State != found.State
+			r.Progress, r.Ack = found.Next(&p, c.reply), p.Ack
+			r.Changed = r.Progress != found.Progress
 		}
-		if r.State == conntrack.Closed {
+		if r.Over() {
 			s.notInstallable("connection is over")
 		}
 	}
@@ -310,7 +312,8 @@ func (s *Simulator) settleConnection() {
 		return
 	}
 	c.fresh.RetZone = uint32(c.last)
-	c.fresh.State = conntrack.StateNone.Next(s.key.Proto, s.f.TCPFlags, false)
+	p := conntrack.PacketOf(s.f)
+	c.fresh.Progress = c.fresh.Progress.Next(&p, false)
 	s.notInstallable("connection not stored yet")
 	if c.fresh.State == conntrack.StateNone {
 		if c.fresh.Translates() {
@@ -318,7 +321,7 @@ func (s *Simulator) settleConnection() {
 		}
 		return // it begins nothing: a reset out of nowhere
 	}
-	r.State, r.Commit, r.New = c.fresh.State, true, c.fresh
+	r.Progress, r.Commit, r.New = c.fresh.Progress, true, c.fresh
 }
 
 // belongs reports whether a packet of a connection's other direction comes out where the connection came in: a tuple alone could be forged by who begins a

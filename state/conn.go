@@ -85,14 +85,15 @@ func decodeConn(value []byte, rev int64) (StoredConn, error) {
 }
 
 // CreateConn stores a connection under both its keys, if neither is there (C1, N2). created is false if one is: then the connection must be looked for
-// again, or translated otherwise. old is one that it replaces, with the revision at which it is still to be there; nil if there is none. stick is the member
-// to remember for its client, on condition that nobody did since it was read; nil if none is.
-func (s *Store) CreateConn(ctx context.Context, c conntrack.Conn, old *StoredConn, stick *Sticky) (revision int64, created bool, err error) {
+// again, or translated otherwise. old is one that it replaces, with the revision at which it is still to be there; nil if there is none; the process tell, 0:
+// nobody, is told. stick is the member to remember for its client, on condition that nobody did since it was read; nil if none is.
+func (s *Store) CreateConn(ctx context.Context, c conntrack.Conn, old *StoredConn, tell int64, stick *Sticky) (revision int64, created bool, err error) {
 	ret := c.Return()
 	op := Op{Key: connName(&c.Forward), Value: c.Append(nil), Also: []Also{{Key: connName(&ret), Value: returnValue(&c), Absent: true}}}
 	if old != nil {
 		before := old.Return()
 		op.Expect = old.Revision
+		op.Also = append(op.Also, telling(old, tell)...)
 		if before == ret {
 			op.Also[0].Absent = false
 		} else {

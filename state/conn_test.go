@@ -7,7 +7,13 @@ import (
 
 	"github.com/weft-sdn/weft/conntrack"
 	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/packet"
 )
+
+// up is what there is behind a first segment with flags.
+func up(flags uint8) conntrack.Progress {
+	return conntrack.Progress{}.Next(&conntrack.Packet{Proto: packet.ProtoTCP, Flags: flags}, false)
+}
 
 func testConn(n uint16, v6 bool) conntrack.Conn {
 	a := func(four, six string) flow.Addr {
@@ -18,7 +24,7 @@ func testConn(n uint16, v6 bool) conntrack.Conn {
 	}
 	c := conntrack.Conn{
 		Forward: conntrack.Key{Zone: 5, Tuple: conntrack.Tuple{Src: a("10.0.0.1", "fd00::1"), Dst: a("192.0.2.1", "2001:db8::1"), SrcPort: n, DstPort: 80, Proto: 6, V6: v6}},
-		RetZone: 6, State: conntrack.SynSent,
+		RetZone: 6, Birth: 3, Progress: up(packet.TCPSyn),
 	}
 	c.AddStep(conntrack.Step{Device: 7, Port: 50000, Addr: a("198.51.100.1", "2001:db8:51::1")})
 	return c
@@ -30,8 +36,8 @@ func TestConn(t *testing.T) {
 	s := embeddedStore(t)
 	other := second(t, s)
 	mine, others := s.NewRun(), other.NewRun()
-	plain := conntrack.Conn{Forward: testConn(3999, true).Forward, RetZone: 9, State: conntrack.Single}
-	if _, created, err := s.CreateConn(ctx, plain, nil, nil); !created || err != nil {
+	plain := conntrack.Conn{Forward: testConn(3999, true).Forward, RetZone: 9, Progress: up(packet.TCPSyn)}
+	if _, created, err := s.CreateConn(ctx, plain, nil, 0, nil); !created || err != nil {
 		t.Fatal(created, err)
 	}
 	if got, found, err := other.FindConn(ctx, plain.Return()); !found || err != nil || got.Conn != plain {
@@ -42,7 +48,7 @@ func TestConn(t *testing.T) {
 	if _, found, err := s.FindConn(ctx, c.Forward); found || err != nil {
 		t.Fatalf("found %v, %v", found, err)
 	}
-	rev, created, err := s.CreateConn(ctx, c, nil, nil)
+	rev, created, err := s.CreateConn(ctx, c, nil, 0, nil)
 	if err != nil || !created {
 		t.Fatalf("created %v, %v", created, err)
 	}
@@ -53,7 +59,7 @@ func TestConn(t *testing.T) {
 		}
 	}
 	same := testConn(4001, false) // another source port, and the same translation
-	if _, created, err := other.CreateConn(ctx, same, nil, nil); created || err != nil {
+	if _, created, err := other.CreateConn(ctx, same, nil, 0, nil); created || err != nil {
 		t.Errorf("a translation is given twice: %v, %v", created, err)
 	}
 	// The other side answers, and owns its direction.
@@ -61,7 +67,7 @@ func TestConn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got.State, got.ReturnOwner = conntrack.Established, others
+	got.Progress, got.ReturnOwner = got.Next(&conntrack.Packet{Proto: packet.ProtoTCP}, true), others
 	now, done, err := other.UpdateConn(ctx, got, 0)
 	if err != nil || !done || now.ReturnOwner != others {
 		t.Fatalf("%+v, %v, %v", now, done, err)
@@ -79,7 +85,7 @@ func TestConn(t *testing.T) {
 			}
 		})
 	})
-	now.State = conntrack.Closed
+	now.Progress = now.Next(&conntrack.Packet{Proto: packet.ProtoTCP, Flags: packet.TCPRst}, true)
 	if now, done, err = other.UpdateConn(ctx, now, mine); !done || err != nil {
 		t.Fatal(done, err)
 	}
@@ -92,10 +98,13 @@ func TestConn(t *testing.T) {
 	if resp, err := s.Client().Get(ctx, inboxOf(mine)+string(c.Forward.Append(nil))); err != nil || len(resp.Kvs) != 0 {
 		t.Errorf("what was heard stays: %v, %v", resp, err)
 	}
-	// A new one takes its place.
+	// A new one takes its place, and the owner of the other direction hears of that.
 	next := testConn(4000, false)
-	if _, created, err := s.CreateConn(ctx, next, &now, nil); !created || err != nil {
+	if _, created, err := s.CreateConn(ctx, next, &now, mine, nil); !created || err != nil {
 		t.Errorf("what is over is in the way: %v, %v", created, err)
+	}
+	if k := within(t, told); k != (Told{mine, c.Forward}) {
+		t.Errorf("told of %v", k)
 	}
 	last, _, err := s.FindConn(ctx, next.Forward)
 	if err != nil {
@@ -119,7 +128,7 @@ func TestSweepConns(t *testing.T) {
 	for i, v6 := range []bool{false, true} {
 		c := testConn(100+uint16(i), v6)
 		c.ForwardOwner = int64(1 + i)
-		if _, created, err := s.CreateConn(ctx, c, nil, nil); !created || err != nil {
+		if _, created, err := s.CreateConn(ctx, c, nil, 0, nil); !created || err != nil {
 			t.Fatal(created, err)
 		}
 	}
@@ -145,7 +154,7 @@ func BenchmarkConnBytes(b *testing.B) {
 		for _, v6 := range []bool{false, true} {
 			translated := testConn(1, v6)
 			translated.ForwardOwner, translated.ReturnOwner = conntrack.MaxOwner, conntrack.MaxOwner
-			plain := conntrack.Conn{Forward: translated.Forward, RetZone: translated.RetZone, State: translated.State}
+			plain := conntrack.Conn{Forward: translated.Forward, RetZone: translated.RetZone, Progress: translated.Progress}
 			for name, c := range map[string]conntrack.Conn{"plain": plain, "translated": translated} {
 				ret := c.Return()
 				n := len(connName(&c.Forward)) + len(c.Append(nil)) + len(connName(&ret)) + len(returnValue(&c))

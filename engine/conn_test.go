@@ -1,0 +1,236 @@
+package engine
+
+import (
+	"context"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/weft-sdn/weft/conntrack"
+	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/packet"
+	"github.com/weft-sdn/weft/sim"
+	"github.com/weft-sdn/weft/state"
+)
+
+// pair are the cores of two edges, each of which owns a direction of a connection.
+type pair struct {
+	t     *testing.T
+	store *state.Store
+	key   conntrack.Key // of the forward direction
+	cores [2]*core
+	told  [2]chan state.Told
+}
+
+func newPair(t *testing.T) *pair {
+	store := runStore(t, state.Config{Embedded: &state.EmbeddedConfig{Dir: t.TempDir(), FastTimers: true, UnsafeNoFsync: true}})
+	p := &pair{t: t, store: store, told: [2]chan state.Told{make(chan state.Told, 64), make(chan state.Told, 64)}}
+	a := func(s string) flow.Addr { return flow.AddrOf(netip.MustParseAddr(s)) }
+	p.key = conntrack.Key{Zone: 1, Tuple: conntrack.Tuple{Src: a("10.9.0.1"), Dst: a("192.0.2.1"), SrcPort: 4000, DstPort: 80, Proto: packet.ProtoTCP}}
+	for i := range p.cores {
+		p.cores[i] = detached(t, store)
+	}
+	for i, c := range p.cores {
+		c.conns.live[p.cores[1-i].conns.run] = true
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = store.Watch(ctx, func(c state.Change) {
+			for _, w := range c.Told {
+				for i := range p.told {
+					if w.Run == p.cores[i].conns.run {
+						p.told[i] <- w
+					}
+				}
+			}
+		})
+	}()
+	t.Cleanup(func() { cancel(); <-done })
+	return p
+}
+
+// settled waits until nothing is under way to the database, or from it.
+func (p *pair) settled() {
+	p.t.Helper()
+	for again := true; again; {
+		again = false
+		for _, c := range p.cores {
+			c.effects.wait()
+			c.a.mail.mu.Lock()
+			again = again || len(c.a.mail.posts) > 0
+			c.a.mail.mu.Unlock()
+			c.a.mail.deliver()
+		}
+	}
+}
+
+// begin has the first edge store a connection, in the place of what is there if replace is set.
+func (p *pair) begin(replace bool) {
+	p.t.Helper()
+	r := sim.Track{Used: true, Key: p.key, Commit: true, Replace: replace}
+	r.Progress = r.Next(&conntrack.Packet{Proto: packet.ProtoTCP, Flags: packet.TCPSyn}, false)
+	r.New = conntrack.Conn{Forward: p.key, RetZone: 2, Progress: r.Progress}
+	p.cores[0].conns.create(&r, 0)
+	p.settled()
+	if x := p.cores[0].conns.known.get(p.key); x == nil || x.stored.String() != "syn-sent" {
+		p.t.Fatalf("after the first packet: %+v", x)
+	}
+}
+
+// sees has the edge of a direction see a segment.
+func (p *pair) sees(dir int, k conntrack.Packet) {
+	p.t.Helper()
+	k.Proto = packet.ProtoTCP
+	t, key := p.cores[dir].conns, p.key
+	x := t.known.get(key)
+	if x == nil {
+		found, there, err := p.store.FindConn(p.t.Context(), key)
+		if err != nil || !there {
+			p.t.Fatal(there, err)
+		}
+		x = &conn{stored: found}
+	}
+	if dir == reply {
+		key = x.stored.Return()
+	}
+	if t.known.get(key) == nil {
+		t.answers[key] = x
+	}
+	r := sim.Track{Used: true, Key: key, Reply: dir == reply, Progress: x.stored.Next(&k, dir == reply), Ack: k.Ack}
+	r.Changed = r.Progress != x.stored.Progress
+	t.own(&r)
+}
+
+// hears has an edge hear what it was told, which must be something.
+func (p *pair) hears(dir int) {
+	p.t.Helper()
+	select {
+	case w := <-p.told[dir]:
+		p.cores[dir].conns.told([]state.Told{w})
+		p.settled()
+	case <-time.After(10 * time.Second):
+		p.t.Fatalf("edge %d is told nothing", dir)
+	}
+}
+
+// is checks the state that the database has, or an edge.
+func (p *pair) is(want string, edges ...int) {
+	p.t.Helper()
+	found, there, err := p.store.FindConn(p.t.Context(), p.key)
+	if err != nil || !there || found.String() != want {
+		p.t.Errorf("the database has %v, %v, %v; want %s", found.State, there, err, want)
+	}
+	for _, e := range edges {
+		if x := p.cores[e].conns.known.get(p.key); x == nil || x.stored.String() != want {
+			p.t.Errorf("edge %d has %+v, want %s", e, x, want)
+		}
+	}
+}
+
+func segment(flags uint8, seq, ack uint32) conntrack.Packet {
+	return conntrack.Packet{Flags: flags, Segment: packet.Segment{Seq: seq, Ack: ack, Len: 1}}
+}
+
+// TestBothEnd (C6): each edge sees the FIN of its side, before it hears of the other's. What the two FINs acknowledge counts all the same, and the last
+// acknowledgement is known where it passes.
+func TestBothEnd(t *testing.T) {
+	const fin, ack = packet.TCPFin, packet.TCPAck
+	for name, way := range map[string]struct {
+		acks   uint32 // what the other side's FIN acknowledges: the first one ends at 11
+		behind uint32 // what its next segment does
+		want   [2]string
+	}{"one after the other": {11, 11, [2]string{"closing", "closed"}}, "at once": {10, 11, [2]string{"closing", "closing"}}} {
+		t.Run(name, func(t *testing.T) {
+			p := newPair(t)
+			p.begin(false)
+			p.sees(reply, segment(ack, 20, 10))
+			p.settled()
+			p.is("established", reply)
+			p.sees(forward, segment(fin|ack, 10, 20))
+			p.sees(reply, segment(fin|ack, 20, way.acks))
+			p.settled()
+			p.hears(forward)
+			p.hears(reply)
+			p.is(way.want[0], forward, reply)
+			p.sees(forward, segment(ack, 11, 20))
+			p.settled()
+			p.is(way.want[0], forward)
+			p.sees(forward, segment(ack, 11, 21))
+			p.settled()
+			p.is(way.want[1], forward)
+			p.sees(reply, segment(ack, 21, way.behind))
+			p.settled()
+			p.is("closed")
+		})
+	}
+}
+
+// TestForgedReset: a reset that a side did not send ends nothing: it goes on, and the other edge hears of it.
+func TestForgedReset(t *testing.T) {
+	p := newPair(t)
+	p.begin(false)
+	p.sees(reply, segment(packet.TCPAck, 20, 10))
+	p.settled()
+	p.sees(forward, segment(packet.TCPRst, 999, 0))
+	p.settled()
+	p.hears(reply)
+	p.is("reset", forward, reply)
+	p.sees(reply, segment(packet.TCPAck, 21, 10))
+	p.settled()
+	p.is("reset", forward, reply)
+	p.sees(forward, segment(packet.TCPAck, 10, 21))
+	p.settled()
+	p.hears(reply)
+	p.is("established", forward, reply)
+}
+
+// TestReplaced: a connection that begins where one is over is another one: the edge that has the other direction of the old one hears of it, and takes nothing
+// that it knew of the old one for something about the new one.
+func TestReplaced(t *testing.T) {
+	for _, hears := range []bool{true, false} {
+		p := newPair(t)
+		p.begin(false)
+		p.sees(reply, segment(packet.TCPRst, 20, 10))
+		p.settled()
+		p.hears(forward)
+		p.is("reset", forward, reply)
+		p.begin(true)
+		p.is("syn-sent", forward)
+		if hears {
+			p.hears(reply)
+		} else { // it lets go of the old one meanwhile
+			x := p.cores[reply].conns.known.get(p.key)
+			x.own[reply] = false
+			p.cores[reply].conns.store(x)
+			p.settled()
+		}
+		if x := p.cores[reply].conns.known.get(p.key); x != nil {
+			t.Errorf("the other edge has %+v", x)
+		}
+		p.is("syn-sent", forward)
+	}
+}
+
+// TestDoubts: a connection of which the database did not say whether it was stored, and that nobody uses, is taken out; one that is used stays.
+func TestDoubts(t *testing.T) {
+	for _, used := range []bool{false, true} {
+		p := newPair(t)
+		c := p.cores[forward].conns
+		x := conntrack.Conn{Forward: p.key, RetZone: 2, ForwardOwner: c.run, Progress: conntrack.Progress{}.Next(&conntrack.Packet{Proto: packet.ProtoTCP}, false)}
+		if _, created, err := p.store.CreateConn(t.Context(), x, nil, 0, nil); err != nil || !created {
+			t.Fatal(created, err)
+		}
+		c.doubts[p.key] = struct{}{}
+		if used {
+			p.sees(forward, segment(packet.TCPAck, 10, 20))
+			p.settled()
+		}
+		c.sweep(c.c.now())
+		p.settled()
+		if _, there, err := p.store.FindConn(t.Context(), p.key); err != nil || there != used || len(c.doubts) > 0 {
+			t.Errorf("used %v: in the database %v, %v; doubts %v", used, there, err, c.doubts)
+		}
+	}
+}

@@ -1,0 +1,227 @@
+package engine
+
+import (
+	"context"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/weft-sdn/weft/conntrack"
+	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/packet"
+	"github.com/weft-sdn/weft/sim"
+	"github.com/weft-sdn/weft/state"
+	"github.com/weft-sdn/weft/topology"
+)
+
+// begin does something at the database for a key, once at a time, and then goes on with the packets that wait for the key.
+func (t *conns) begin(k conntrack.Key, do func(context.Context) func()) {
+	if _, busy := t.waiting[k]; busy {
+		return
+	}
+	t.waiting[k] = struct{}{}
+	ctx := t.c.ctx
+	t.c.effects.wg.Go(func() {
+		ctx, cancel := context.WithTimeout(ctx, connTime)
+		defer cancel()
+		done := do(ctx)
+		t.c.a.mail.post(func() {
+			delete(t.waiting, k)
+			done()
+		})
+	})
+}
+
+// look asks the database for a connection.
+func (t *conns) look(k conntrack.Key) {
+	t.begin(k, func(ctx context.Context) func() {
+		found, there, err := t.c.a.cfg.Store.FindConn(ctx, k)
+		return func() {
+			if err != nil {
+				t.failed(k, err)
+				return
+			}
+			t.answer(k, found, there)
+			t.resume(k)
+		}
+	})
+}
+
+// answer notes what the database said, for the packets that wait.
+func (t *conns) answer(k conntrack.Key, found state.StoredConn, there bool) {
+	if len(t.answers) >= maxAnswers {
+		clear(t.answers)
+	}
+	t.answers[k] = nil
+	if there {
+		t.answers[k] = &conn{stored: found}
+	}
+}
+
+func (t *conns) failed(k conntrack.Key, err error) {
+	t.c.a.counts.effectFails.Add(1)
+	t.c.a.cfg.Logger.Debug("connection is not known", "connection", k.String(), "err", err)
+	if n := (awaited{conn: k}); t.c.holds.wanted[n] != nil {
+		t.c.a.counts.heldDrops.Add(uint64(len(t.c.release(n).packets)))
+	}
+	delete(t.attempts, k)
+}
+
+// resume decides the packets that wait for a connection.
+func (t *conns) resume(k conntrack.Key) {
+	n := awaited{conn: k}
+	if t.c.holds.wanted[n] == nil {
+		delete(t.answers, k)
+		delete(t.attempts, k)
+		return
+	}
+	t.c.sim.Attempt = t.attempts[k]
+	packets := t.c.release(n).packets
+	for i := range packets {
+		t.c.again(&packets[i], sim.Lost{})
+	}
+	t.c.sim.Attempt = 0
+	if _, busy := t.waiting[k]; !busy {
+		delete(t.answers, k)
+		delete(t.attempts, k)
+	}
+}
+
+// create stores a connection (C1). Of two that want the same, or the same translation, one wins (N1, N2).
+func (t *conns) create(r *sim.Track, ingress flow.VPortID) {
+	k, c := r.Key, r.New
+	if _, busy := t.waiting[k]; busy {
+		return
+	}
+	c.ForwardOwner = t.run
+	var old *state.StoredConn
+	if x := t.known.get(k); r.Replace && x != nil {
+		stored := x.stored
+		old = &stored
+	} else if x := t.answers[k]; r.Replace && x != nil {
+		stored := x.stored
+		old = &stored
+	}
+	tell := int64(0)
+	c.Birth = uint8(rand.Uint32())
+	if old != nil {
+		tell, c.Birth = t.other(&old.Conn), old.Birth+1
+	}
+	stick, ended := t.c.balance.begins(r)
+	t.begin(k, func(ctx context.Context) func() {
+		if old != nil && old.Forward != k { // the old one began on the other side: its keys are these, the other way round
+			if _, gone, err := t.c.a.cfg.Store.DeleteConn(ctx, *old, tell); err != nil || !gone {
+				return func() { t.failed(k, err) }
+			}
+			old = nil
+		}
+		rev, created, err := t.c.a.cfg.Store.CreateConn(ctx, c, old, tell, stick)
+		unknown := err != nil
+		var found state.StoredConn
+		there := false
+		if err == nil && !created {
+			found, there, err = t.c.a.cfg.Store.FindConn(ctx, k)
+		}
+		return func() {
+			if !created {
+				rev = 0
+			}
+			ended(rev)
+			if unknown && len(t.doubts) < maxDoubts {
+				t.doubts[k] = struct{}{}
+			}
+			switch {
+			case err != nil:
+				t.failed(k, err)
+			case created:
+				t.created(state.StoredConn{Conn: c, Revision: rev}, ingress)
+			case there && !(old != nil && found.Revision == old.Revision): // another edge was faster: what it chose holds
+				t.forget(k)
+				t.answer(k, found, true)
+				t.resume(k)
+			default: // the translation is another connection's
+				t.taken(k)
+			}
+		}
+	})
+}
+
+// taken tries another translation.
+func (t *conns) taken(k conntrack.Key) {
+	if t.attempts[k]++; t.attempts[k] < maxAttempts {
+		t.c.a.counts.natRetries.Add(1)
+		t.forget(k)
+		t.answer(k, state.StoredConn{}, false)
+		t.resume(k)
+		return
+	}
+	n := awaited{conn: k}
+	if t.c.holds.wanted[n] != nil {
+		t.c.a.counts.natFails.Add(uint64(len(t.c.release(n).packets)))
+	}
+	delete(t.attempts, k)
+}
+
+// created: the first packet leaves as that of a new connection, and its successors are those of one that is known.
+func (t *conns) created(c state.StoredConn, ingress flow.VPortID) {
+	k := c.Forward
+	t.forget(k)
+	x := &conn{stored: c, own: [2]bool{forward: true}}
+	if p := t.c.snap.VPort(ingress); p != nil && p.Kind == topology.DeviceBridge {
+		x.of = ingress
+		t.made[ingress]++
+	}
+	t.keep(x)
+	n := awaited{conn: k}
+	if t.c.holds.wanted[n] == nil {
+		t.rest(x, forward)
+		return
+	}
+	packets := t.c.release(n).packets
+	t.fresh, t.c.sim.Chosen = k, &x.stored.Conn
+	t.c.first(&packets[0])
+	t.fresh, t.c.sim.Chosen = conntrack.Key{}, nil
+	delete(t.attempts, k)
+	delete(t.answers, k)
+	for i := range packets {
+		t.c.successor(&packets[i], i > 0)
+	}
+	if x.flows[forward] == 0 {
+		t.rest(x, forward)
+	}
+}
+
+// first sends the packet for which a connection was stored, as that of a new connection.
+func (c *core) first(p *heldPacket) {
+	var f packet.Frame
+	if packet.Parse(p.data, &f) != nil || c.locals.ingress(p.local) != p.ingress {
+		c.a.counts.heldDrops.Add(1)
+		return
+	}
+	f.Untag()
+	c.sim.Simulate(c.snap, &f, p.ingress, c.now(), &c.res)
+	c.logRules(&c.res, &f, p.ingress)
+	c.carryOut(c.res.Effects, p.ingress)
+	hash, piece := flow.Hash(&f), fragmentOf(&f, p.ingress)
+	for i := range c.res.Outcomes {
+		c.emit(&c.res.Outcomes[i], &f, p.local, hash, i == len(c.res.Outcomes)-1)
+	}
+	c.fragments.came(c, &f, piece)
+}
+
+// successor installs what is decided of the packets that follow, and sends this one too, if it is one of them.
+func (c *core) successor(p *heldPacket, send bool) {
+	if send {
+		c.again(p, sim.Lost{})
+		return
+	}
+	var f packet.Frame
+	if packet.Parse(p.data, &f) != nil || c.locals.ingress(p.local) != p.ingress {
+		return
+	}
+	f.Untag()
+	c.sim.Simulate(c.snap, &f, p.ingress, c.now(), &c.res)
+	learns := slices.ContainsFunc(c.res.Effects, func(e sim.Effect) bool { return e.Kind == sim.Learn })
+	if c.res.Installable && c.res.Track.Used && !learns {
+		c.install(&c.res, flow.KeyOf(&f, p.ingress), p.local)
+	}
+}

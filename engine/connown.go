@@ -1,0 +1,222 @@
+package engine
+
+import (
+	"slices"
+	"time"
+
+	"github.com/weft-sdn/weft/conntrack"
+	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/packet"
+	"github.com/weft-sdn/weft/sim"
+	"github.com/weft-sdn/weft/state"
+)
+
+func directionOf(r *sim.Track) int {
+	if r.Reply {
+		return reply
+	}
+	return forward
+}
+
+// own makes this edge the owner of the packet's direction, and stores the state that the packet leads to.
+func (t *conns) own(r *sim.Track) {
+	x := t.known.get(r.Key)
+	if x == nil {
+		if x = t.answers[r.Key]; x == nil {
+			return // there is none, and the packet makes none
+		}
+		t.keep(x)
+		delete(t.answers, r.Key)
+	}
+	dir := directionOf(r)
+	t.touch(x, dir)
+	if x.own[dir] && !r.Changed {
+		return
+	}
+	x.own[dir] = true
+	if r.Changed {
+		if r.Ended(r.Reply) {
+			x.acked = [2]bool{}
+			x.acked[dir], x.ack = true, r.Ack
+		}
+		t.progress(x, r.Progress)
+	}
+	t.store(x)
+}
+
+// progress takes a connection further. Flows of one that is over are taken out: what still comes is seen, the last acknowledgements above all. So are those
+// of one that goes on after a reset that was not its own.
+func (t *conns) progress(x *conn, to conntrack.Progress) {
+	over := x.stored.Over()
+	x.stored.Progress = to
+	for dir, acked := range x.acked { // what this edge saw acknowledged before it heard of the FIN
+		if acked {
+			x.stored.Acknowledged(x.ack, dir == reply)
+		}
+	}
+	if x.stored.Over() != over {
+		t.invalidate(&x.stored)
+	}
+}
+
+// touch notes a packet of a direction.
+func (t *conns) touch(x *conn, dir int) {
+	if x.flows[dir] == 0 {
+		t.rest(x, dir)
+	}
+}
+
+// rest: a direction has no flows; from now on its timeout counts.
+func (t *conns) rest(x *conn, dir int) {
+	x.seen[dir] = t.c.now()
+	t.resting[x] = struct{}{}
+}
+
+// store writes a connection with this edge's owned directions.
+func (t *conns) store(x *conn) {
+	if x.writing != idle {
+		x.writing = busyAndDue
+		return
+	}
+	x.writing = busy
+	want := x.stored
+	if x.own[forward] {
+		want.ForwardOwner = t.run
+	} else if want.ForwardOwner == t.run {
+		want.ForwardOwner = 0
+	}
+	if x.own[reply] {
+		want.ReturnOwner = t.run
+	} else if want.ReturnOwner == t.run {
+		want.ReturnOwner = 0
+	}
+	gone := !t.live[want.ForwardOwner] && !t.live[want.ReturnOwner]
+	tell := int64(0)
+	if want.Ends() != x.told || gone {
+		tell = t.other(&want.Conn)
+	}
+	ctx := t.c.ctx
+	t.c.effects.wg.Go(func() {
+		var now state.StoredConn
+		var done bool
+		var err error
+		for {
+			if gone {
+				now, done, err = t.c.a.cfg.Store.DeleteConn(ctx, want, tell)
+			} else {
+				now, done, err = t.c.a.cfg.Store.UpdateConn(ctx, want, tell)
+			}
+			if err == nil || ctx.Err() != nil {
+				break
+			}
+			t.c.a.counts.effectFails.Add(1)
+			timer := time.NewTimer(effectRetry)
+			select {
+			case <-ctx.Done():
+				timer.Stop()
+			case <-timer.C:
+			}
+		}
+		t.c.a.mail.post(func() { t.storedConn(x, now, done, gone, want.Progress) })
+	})
+}
+
+// other is the process that owns the other direction, 0 if it is this one or nobody.
+func (t *conns) other(c *conntrack.Conn) int64 {
+	for _, owner := range []int64{c.ForwardOwner, c.ReturnOwner} {
+		if owner != t.run && t.live[owner] {
+			return owner
+		}
+	}
+	return 0
+}
+
+// storedConn takes the database's word.
+func (t *conns) storedConn(x *conn, now state.StoredConn, done, deleted bool, wanted conntrack.Progress) {
+	again := x.writing == busyAndDue
+	x.writing = idle
+	if t.known.get(x.stored.Forward) != x {
+		return
+	}
+	switch {
+	case done && deleted, !done && now.Revision == 0:
+		t.drop(x)
+		return
+	case done:
+		progress := x.stored.Progress
+		x.stored, x.told = now, now.Ends()
+		if again {
+			x.stored.Progress = progress
+		}
+	default: // another process changed it: both are right
+		to := x.stored.Join(wanted)
+		if !t.adopt(x, now) {
+			return
+		}
+		t.progress(x, to.Join(x.stored.Progress))
+		again = true
+	}
+	if !x.own[forward] && !x.own[reply] && !again {
+		t.drop(x)
+		return
+	}
+	if again {
+		t.store(x)
+	}
+}
+
+// adopt takes what another process stored; false: it is another connection, with the same keys or one of them, and the one that was known is no more.
+func (t *conns) adopt(x *conn, now state.StoredConn) bool {
+	if now.Birth != x.stored.Birth || now.Forward != x.stored.Forward || now.Return() != x.stored.Return() {
+		t.drop(x)
+		return false
+	}
+	before, to := x.stored.Progress, now.Progress
+	if x.writing != idle { // what it has come to here is not stored yet
+		to = to.Join(before)
+	}
+	x.stored, x.told = now, now.Ends()
+	x.stored.Progress = before
+	t.progress(x, to)
+	return true
+}
+
+// told: another edge changed connections that this one owns a direction of.
+func (t *conns) told(words []state.Told) {
+	words = slices.DeleteFunc(slices.Clone(words), func(w state.Told) bool { return w.Run != t.run })
+	if len(words) == 0 {
+		return
+	}
+	ctx := t.c.ctx
+	t.c.effects.wg.Go(func() {
+		for _, w := range words {
+			found, there, err := t.c.a.cfg.Store.FindConn(ctx, w.Key)
+			if err != nil {
+				continue // the word stays, and the flow's timeout ends it
+			}
+			t.c.a.mail.post(func() { t.heard(w.Key, found, there) })
+			_ = t.c.a.cfg.Store.Heard(ctx, w)
+		}
+	})
+}
+
+// heard takes what a connection has become.
+func (t *conns) heard(k conntrack.Key, found state.StoredConn, there bool) {
+	x := t.known.get(k)
+	switch {
+	case x == nil:
+	case !there:
+		t.drop(x)
+	case found.Revision > x.stored.Revision && t.adopt(x, found) && x.stored.Progress != found.Progress:
+		t.store(x)
+	}
+}
+
+// ended takes the copy of a TCP segment with FIN or RST that went on: the connection's state changes, and nothing else.
+func (c *core) ended(f *packet.Frame, ingress flow.VPortID) {
+	f.Untag()
+	c.sim.Simulate(c.snap, f, ingress, c.now(), &c.res)
+	if r := &c.res.Track; r.Used && !r.Wait && c.conns.known.get(r.Key) != nil && forwards(&c.res) {
+		c.conns.own(r)
+	}
+}

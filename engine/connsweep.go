@@ -1,0 +1,81 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/weft-sdn/weft/conntrack"
+)
+
+// sweep lets go of directions that had no packet for the connection's timeout (C7).
+func (t *conns) sweep(now time.Duration) {
+	for x := range t.resting {
+		timeout, owned, let := t.timeouts.Of(x.stored.State), false, false
+		for dir := range x.own {
+			switch {
+			case !x.own[dir] || x.flows[dir] > 0:
+			case now-x.seen[dir] >= timeout:
+				x.own[dir], let = false, true
+			default:
+				owned = true
+			}
+		}
+		if let {
+			t.store(x)
+		}
+		if !owned {
+			delete(t.resting, x)
+		}
+	}
+	for k := range t.doubts {
+		t.settle(k)
+	}
+	if now-t.swept >= sweepTime {
+		t.swept = now
+		t.sweepOrphans()
+	}
+}
+
+// sweepOrphans has the first of the live edges look for connections of processes that are gone.
+func (t *conns) sweepOrphans() {
+	if len(t.edges) == 0 || t.edges[0] != t.c.view.self.ID {
+		return
+	}
+	ctx, live, seen := t.c.ctx, map[int64]bool{t.run: true}, t.orphans
+	for run := range t.live {
+		live[run] = true
+	}
+	t.c.effects.wg.Go(func() {
+		next, n, err := t.c.a.cfg.Store.SweepConns(ctx, live, seen)
+		t.c.a.mail.post(func() {
+			if t.orphans = next; err == nil && n > 0 {
+				t.c.a.cfg.Logger.Info("connections that nobody owned are removed", "connections", n)
+			}
+		})
+	})
+}
+
+// settle takes a connection that was stored without this process' knowing out of the database: it would be taken for one that has an owner.
+func (t *conns) settle(k conntrack.Key) {
+	if t.known.get(k) != nil {
+		delete(t.doubts, k)
+		return
+	}
+	t.begin(k, func(ctx context.Context) func() {
+		found, there, err := t.c.a.cfg.Store.FindConn(ctx, k)
+		if err == nil && there && found.Forward == k && found.ForwardOwner == t.run && found.ReturnOwner == 0 {
+			var gone bool
+			_, gone, err = t.c.a.cfg.Store.DeleteConn(ctx, found, 0)
+			there = !gone
+		}
+		return func() {
+			if err != nil {
+				t.failed(k, err)
+				return
+			}
+			delete(t.doubts, k)
+			t.answer(k, found, there)
+			t.resume(k)
+		}
+	})
+}
