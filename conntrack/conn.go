@@ -23,6 +23,7 @@ type Step struct {
 	Addr   flow.Addr
 	Port   uint16
 	Dst    bool // else the source
+	Static bool // a rule gives it by the address alone: packets of the other direction meet the mirrored rule, and nothing is undone for them
 }
 
 // Conn is a connection. The zero Conn is none.
@@ -74,6 +75,16 @@ func (c *Conn) Return() Key { return Key{c.RetZone, c.At(int(c.n)).Reverse()} }
 // Translates reports whether anything is translated on its way; a nil Conn translates nothing.
 func (c *Conn) Translates() bool { return c != nil && c.n > 0 }
 
+// Chooses reports whether a translation on its way does not follow from the packet, so that it must be remembered.
+func (c *Conn) Chooses() bool {
+	for i := range c.n {
+		if !c.steps[i].Static {
+			return true
+		}
+	}
+	return false
+}
+
 const (
 	connVersion = 2
 	connV6      = 8 // beside the number of steps
@@ -87,12 +98,15 @@ const (
 	stepSource = iota
 	stepDest
 	stepPool
+	stepStaticSource
+	stepStaticDest
 )
 
 // Append appends the connection in binary.
 //
 //	version 2: u4 version | u1 IPv6 | u3 steps | u8 state | u24 return zone | u8 birth | u48 forward owner | u48 return owner | forward key |
-//	u32 end of each side that sent a FIN | steps: u24 device | u8 kind: 0 source, 1 destination, 2 destination by pool | u16 port | address | kind 2: u24 pool
+//	u32 end of each side that sent a FIN | steps: u24 device | u8 kind: 0 source, 1 destination, 2 destination by pool, 3 and 4 static source and
+//	destination | u16 port | address | kind 2: u24 pool
 func (c *Conn) Append(b []byte) []byte {
 	at, head := 12, connVersion<<4|c.n
 	if c.Forward.V6 {
@@ -108,13 +122,7 @@ func (c *Conn) Append(b []byte) []byte {
 		}
 	}
 	for _, s := range c.Steps() {
-		kind := byte(stepSource)
-		switch {
-		case s.Pool != 0:
-			kind = stepPool
-		case s.Dst:
-			kind = stepDest
-		}
+		kind := s.kind()
 		b = append(appendUint24(b, s.Device), kind)
 		b = binary.BigEndian.AppendUint16(b, s.Port)
 		b = append(b, s.Addr[at:]...)
@@ -123,6 +131,20 @@ func (c *Conn) Append(b []byte) []byte {
 		}
 	}
 	return b
+}
+
+func (s *Step) kind() byte {
+	switch {
+	case s.Pool != 0:
+		return stepPool
+	case s.Static && s.Dst:
+		return stepStaticDest
+	case s.Static:
+		return stepStaticSource
+	case s.Dst:
+		return stepDest
+	}
+	return stepSource
 }
 
 // ParseConn reads what Append writes.
@@ -159,12 +181,15 @@ func ParseConn(b []byte) (c Conn, err error) {
 	}
 	for i := range c.n {
 		size := 6 + addr
-		if len(s) < size || s[3] > stepPool {
+		if len(s) < size || s[3] > stepStaticDest {
 			return c, bad
 		}
-		c.steps[i] = Step{Device: uint24(s), Dst: s[3] != stepSource, Port: binary.BigEndian.Uint16(s[4:])}
+		kind := s[3]
+		c.steps[i] = Step{
+			Device: uint24(s), Dst: kind != stepSource && kind != stepStaticSource, Static: kind >= stepStaticSource, Port: binary.BigEndian.Uint16(s[4:]),
+		}
 		copy(c.steps[i].Addr[16-addr:], s[6:size])
-		if s[3] == stepPool {
+		if kind == stepPool {
 			if size += 3; len(s) < size || uint24(s[6+addr:]) == 0 {
 				return c, bad
 			}

@@ -20,6 +20,8 @@ func conn(v6 bool) Conn {
 		inside, outside = addr("fd00:9::1"), addr("2001:db8:51::1")
 	}
 	c.AddStep(Step{Device: 1, Dst: true, Port: 8080, Addr: inside, Pool: 1 << 20})
+	c.AddStep(Step{Device: 3, Dst: true, Port: 8080, Addr: inside, Static: true})
+	c.AddStep(Step{Device: 4, Port: 4000, Addr: outside, Static: true})
 	c.AddStep(Step{Device: 2, Port: 50000, Addr: outside})
 	return c
 }
@@ -48,7 +50,7 @@ func TestCodec(t *testing.T) {
 			}
 		}
 		ret := c.Return()
-		if ret.Zone != 9 || ret.DstPort != 50000 || ret.SrcPort != 8080 || ret.Dst != c.Steps()[1].Addr || ret.Src != c.Steps()[0].Addr {
+		if ret.Zone != 9 || ret.DstPort != 50000 || ret.SrcPort != 8080 || ret.Dst != c.Steps()[3].Addr || ret.Src != c.Steps()[0].Addr {
 			t.Errorf("return %+v", ret)
 		}
 		if c.At(0) != c.Forward.Tuple || c.At(1).Dst != c.Steps()[0].Addr || c.At(1).Src != c.Forward.Src {

@@ -20,7 +20,7 @@ type Track struct {
 	Used    bool          // the connection was asked for: the flow is of this connection alone
 	Wait    bool          // it is not known whether there is Key: look for it. Nothing else of the result counts
 	Ports   bool          // a later fragment whose ports are asked for: those of the first are to be lent to it. Nothing else of the result counts
-	Key     conntrack.Key // of the packet's direction
+	Key     conntrack.Key // of the packet's direction. Valid iff Used
 	Reply   bool          // the packet is of the other direction than the first one
 	Related bool          // it is an ICMP error about a packet of the connection
 	conntrack.Progress
@@ -58,6 +58,7 @@ type tracking struct {
 	looked  bool              // conn is what there is
 	needed  bool              // a chain on the way, or on the way back, asks for it (C2)
 	related bool              // the packet is an ICMP error: the connection is that of the packet that it quotes
+	quotes  bool              // it is, and is addressed to who sent what it quotes, which can be read
 	reply   bool
 	conn    *conntrack.Conn // nil: none
 	fresh   conntrack.Conn  // what there will be, if there is none
@@ -73,8 +74,15 @@ type header struct {
 
 func (t *tracking) begin(zone topology.DeviceID) {
 	t.conn, t.zone, t.last = nil, zone, 0
-	t.able, t.looked, t.needed, t.related, t.reply = false, false, false, false, false
+	t.able, t.looked, t.needed, t.related, t.quotes, t.reply = false, false, false, false, false, false
 	t.copies = t.copies[:0]
+}
+
+// refresh makes the connection to be an empty one, unless there are static translations already, which ask for none.
+func (t *tracking) refresh() {
+	if len(t.copies) == 0 {
+		t.fresh = conntrack.Conn{}
+	}
 }
 
 // header is the header of a copy as it is now.
@@ -107,19 +115,10 @@ func (s *Simulator) track(h *hop) bool {
 	if s.lacksPorts(h) {
 		return false
 	}
-	ok := true
-	r.Key.Set(uint32(c.zone), &s.key)
-	if s.f.IsICMP() && packet.IsICMPError(s.f) {
-		s.notInstallable("ICMP error")
-		c.related = true
-		// It must be addressed to who sent what it quotes, else anybody's connection would let it pass to anybody. A redirect is no error.
-		var tuple conntrack.Tuple
-		tuple, ok = quoted(s.f)
-		ok = ok && tuple.Src == s.key.Dst && !packet.IsRedirect(s.f)
-		r.Key.Tuple = tuple.Reverse()
-	}
-	if !ok || s.Conns == nil {
-		c.looked, c.fresh = true, conntrack.Conn{}
+	s.identify()
+	c.refresh()
+	if c.related && !c.quotes || s.Conns == nil {
+		c.looked = true
 		return true
 	}
 	hash := r.Key.Hash()
@@ -148,13 +147,27 @@ func (s *Simulator) track(h *hop) bool {
 			s.notInstallable("connection is over")
 		}
 	}
-	if c.conn == nil {
-		c.fresh = conntrack.Conn{Forward: r.Key}
-	}
+	c.fresh.Forward = r.Key
 	if s.res.Trace != nil {
 		s.res.Trace.add(s, h, s.connText())
 	}
 	return true
+}
+
+// identify says what the packet's tuple is: of an ICMP error, that of an answer to the packet that it quotes.
+func (s *Simulator) identify() {
+	c, k := &s.conns, &s.res.Track.Key
+	k.Set(uint32(c.zone), &s.key)
+	if !s.isICMPError() {
+		return
+	}
+	s.notInstallable("ICMP error")
+	c.related = true
+	// It must be addressed to who sent what it quotes, else anybody's connection would let it pass to anybody. A redirect is no error.
+	var tuple conntrack.Tuple
+	tuple, c.quotes = quoted(s.f)
+	c.quotes = c.quotes && tuple.Src == s.key.Dst && !packet.IsRedirect(s.f)
+	k.Tuple = tuple.Reverse()
 }
 
 func (s *Simulator) connText() string {
@@ -316,7 +329,7 @@ func (s *Simulator) settleConnection() {
 	c.fresh.Progress = c.fresh.Progress.Next(&p, false)
 	s.notInstallable("connection not stored yet")
 	if c.fresh.State == conntrack.StateNone {
-		if c.fresh.Translates() {
+		if c.fresh.Chooses() {
 			s.res.Outcomes = append(s.res.Outcomes[:0], Outcome{Verdict: Drop, Drop: DropNAT})
 		}
 		return // it begins nothing: a reset out of nowhere

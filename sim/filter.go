@@ -34,6 +34,7 @@ func (s *Simulator) filterIn(device topology.Filters, p *topology.VPort, h *hop)
 	if s.mayAnswer(p.Filters.Egress, device.Egress, false, p, h) && !s.undo(p.Device, false, h) {
 		return refused
 	}
+	s.staticQuote([2]topology.DeviceID{p.Filters.Ingress, device.Ingress}, true, p, nil, h)
 	if p.Filters.Ingress != 0 && s.runChain(p.Filters.Ingress, p, nil, h) == refused {
 		return refused
 	}
@@ -59,6 +60,7 @@ func (s *Simulator) filterOut(device topology.Filters, in, out *topology.VPort, 
 	if out.Filters.Egress != 0 && s.runChain(out.Filters.Egress, in, out, h) == refused {
 		return refused
 	}
+	s.staticQuote([2]topology.DeviceID{device.Egress, out.Filters.Egress}, false, in, out, h)
 	if s.mayAnswer(device.Ingress, out.Filters.Ingress, true, out, h) && !s.undo(out.Device, true, h) {
 		return refused
 	}

@@ -111,7 +111,7 @@ func (s *Simulator) undo(device topology.DeviceID, dst bool, h *hop) bool {
 		return true
 	}
 	steps := c.conn.Steps()
-	for n := len(steps) - int(h.steps); n > 0 && steps[n-1].Device == uint32(device) && steps[n-1].Dst == dst; n-- {
+	for n := len(steps) - int(h.steps); n > 0 && steps[n-1].Device == uint32(device) && steps[n-1].Dst == dst && !steps[n-1].Static; n-- {
 		h.steps++
 		t := c.conn.At(n - 1).Reverse()
 		s.becomes(&t, h)
@@ -144,30 +144,38 @@ func (s *Simulator) redoOne(device topology.DeviceID, dst bool, h *hop) bool {
 
 // becomes gives a copy another tuple.
 func (s *Simulator) becomes(t *conntrack.Tuple, h *hop) {
-	c := &s.conns
-	c.copies = append(c.copies, header{})
-	x := &c.copies[len(c.copies)-1]
-	x.tuple, x.key = *t, s.key
-	h.tuple = uint8(len(c.copies))
-	k := &x.key
-	if c.related { // the error goes to whoever sent what it quotes; who complains is somebody on the way, or the other end itself
-		first := s.res.Track.Key.Tuple
-		if k.Src == first.Src {
-			k.Src = t.Src
+	x := s.copied(h)
+	if s.conns.related { // the error goes to whoever sent what it quotes; who complains is somebody on the way, or the other end itself
+		if x.key.Src == x.tuple.Src {
+			x.key.Src = t.Src
 		}
-		k.Dst = t.Dst
+		x.key.Dst = t.Dst
 	} else {
-		t.Apply(k)
+		t.Apply(&x.key)
 	}
+	x.tuple = *t
 	if s.res.Trace != nil {
 		s.res.Trace.add(s, h, "becomes "+t.String())
 	}
+}
+
+// copied gives a copy a header of its own, so far what it has.
+func (s *Simulator) copied(h *hop) *header {
+	c := &s.conns
+	c.copies = append(c.copies, header{})
+	x := &c.copies[len(c.copies)-1]
+	x.tuple, x.key = *s.tuple(h), *s.header(h)
+	h.tuple = uint8(len(c.copies))
+	return x
 }
 
 // translate carries out a rule that translates (N1). False: the walk ends.
 func (s *Simulator) translate(rule *topology.ChainRule, in, out *topology.VPort, h *hop) bool {
 	if !s.conns.able || h.dst.IsMulticast() {
 		return true
+	}
+	if rule.Static {
+		return s.static(rule, in.Device, h)
 	}
 	if !s.track(h) {
 		return false

@@ -29,7 +29,7 @@ type Result struct {
 func (r *Result) reset() {
 	r.Outcomes, r.Deps, r.Effects, r.Originated, r.arena = r.Outcomes[:0], r.Deps[:0], r.Effects[:0], r.Originated[:0], r.arena[:0]
 	r.Mask, r.Guards, r.Installable, r.NotInstallable = flow.Mask{}, flow.Guards{}, false, ""
-	if r.Track.Used || r.Track.Ports {
+	if r.Track.Used || r.Track.Ports || r.Track.Key.Zone != 0 {
 		r.Track.reset()
 	}
 	if r.Trace != nil {

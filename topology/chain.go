@@ -48,6 +48,7 @@ type Chain struct {
 	End         Action      // of a packet that meets no rule
 	AsksState   bool        // a rule names the state of connections
 	Masquerades bool
+	Static      bool // a rule of its own is static NAT
 	// Addresses that rules give sources, and that they give destinations; nil: none.
 	Sources, Destinations *filter.Addrs
 	Jumps                 []DeviceID
@@ -68,6 +69,7 @@ type ChainRule struct {
 	Mark   uint32   // ActionMark
 	Log    bool
 	NAT    *NATSpec // of SNAT, masquerade, DNAT; may be nil
+	Static bool     // of SNAT, DNAT: each address of NAT.From becomes the one at the same place of NAT.To
 	Pool   DeviceID // of DNAT, in place of addresses; 0: none
 	Then   Action   // of the same: what follows
 	Link   bool     // speaks of the link: of MACs, EtherTypes or ICMP types. No other rule meets ARP and neighbour discovery
@@ -145,7 +147,7 @@ func (c *Chain) compile(sets *table[group], pools *table[Pool]) {
 		names[specs[i]] = ruleName(specs[i], i)
 	}
 	slices.SortStableFunc(specs, func(a, b *RuleSpec) int { return cmp.Compare(a.Priority, b.Priority) })
-	c.Rules, c.AsksState, c.Masquerades, c.Jumps = make([]ChainRule, len(specs)), false, false, nil
+	c.Rules, c.AsksState, c.Masquerades, c.Static, c.Jumps = make([]ChainRule, len(specs)), false, false, false, nil
 	var sources, destinations []filter.Range
 	rules := make([]filter.Rule, len(specs))
 	for i, s := range specs {
@@ -160,6 +162,8 @@ func (c *Chain) compile(sets *table[group], pools *table[Pool]) {
 			}
 		}
 		switch {
+		case s.NAT.isStatic():
+			r.Static, c.Static = true, true
 		case r.Action == ActionMasquerade:
 			c.Masquerades = true
 		case r.Action == ActionSNAT:
@@ -185,6 +189,13 @@ func (c *Chain) compile(sets *table[group], pools *table[Pool]) {
 		c.Rules[i] = r
 		m.conditions(&rules[i], &s.Match, false)
 		m.conditions(&rules[i], &s.Not, true)
+		if r.Static { // it is met by what it translates alone
+			f := filter.Src
+			if r.Action == ActionDNAT {
+				f = filter.Dst
+			}
+			rules[i].Conditions = append(rules[i].Conditions, filter.Condition{Field: f, Sets: addrSet([]AddrSpec{s.NAT.From})})
+		}
 	}
 	c.Sources, c.Destinations = among(sources), among(destinations)
 	c.End = actionOf(c.spec.Default)
@@ -193,6 +204,9 @@ func (c *Chain) compile(sets *table[group], pools *table[Pool]) {
 		c.Classifier = filter.Compile(rules)
 	}
 }
+
+// isStatic reports whether a translation is of a prefix to a prefix.
+func (n *NATSpec) isStatic() bool { return n != nil && (n.From.IsValid() || n.To.IsValid()) }
 
 // among is the set of some ranges of addresses; nil if there are none.
 func among(ranges []filter.Range) *filter.Addrs {

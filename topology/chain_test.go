@@ -179,7 +179,14 @@ func TestTranslations(t *testing.T) {
 	}
 	for _, tt := range []struct{ rule, want string }{
 		{"{action: dnat, nat: {addresses: [10.0.0.1]}}", `router acme/gw: spec.filters.egress: "out" has dnat in rule #1 of chain acme/inner; translate destinations in an ingress chain`},
-		{"{action: snat}", `chain acme/inner: spec.rules[0].nat.addresses: is missing; give the addresses to translate to`},
+		{"{action: snat}", `chain acme/inner: spec.rules[0].nat.addresses: is missing; give the addresses to translate to, or from and to`},
+		{"{action: snat, nat: {from: 10.0.0.0/24}}", `chain acme/inner: spec.rules[0].nat.to: is missing; give what 10.0.0.0/24 becomes`},
+		{"{action: snat, nat: {to: 10.0.0.1}}", `chain acme/inner: spec.rules[0].nat.from: is missing; give the prefix that becomes 10.0.0.1/32`},
+		{"{action: snat, nat: {from: 10.0.0.0/24, to: 192.0.2.0/25}}", `chain acme/inner: spec.rules[0].nat.to: "192.0.2.0/25" is of another size than 10.0.0.0/24; give a prefix with /24`},
+		{"{action: snat, nat: {from: 10.0.0.0/24, to: \"2001:db8::/24\"}}", `chain acme/inner: spec.rules[0].nat.to: "2001:db8::/24" is of another IP version than 10.0.0.0/24; write a rule for each version`},
+		{"{action: snat, nat: {from: 10.0.0.1/24, to: 192.0.2.0/24}}", `chain acme/inner: spec.rules[0].nat.from: "10.0.0.1/24" has bits set behind its length; use 10.0.0.0/24`},
+		{"{action: snat, nat: {from: 10.0.0.1, to: 192.0.2.1, ports: 80}}", `chain acme/inner: spec.rules[0].nat.ports: "80" does not go with from and to, which keep the ports; leave it out`},
+		{"{action: masquerade, nat: {from: 10.0.0.1, to: 192.0.2.1}}", `chain acme/inner: spec.rules[0].nat.from: "10.0.0.1/32" does not go with masquerade; use action snat or dnat`},
 		{"{action: masquerade, nat: {addresses: [10.0.0.1]}}", `chain acme/inner: spec.rules[0].nat.addresses: "10.0.0.1" does not go with masquerade, which takes that of the port; use action snat`},
 		{"{action: snat, nat: {addresses: [10.0.0.9-10.0.0.1]}}", `chain acme/inner: spec.rules[0].nat.addresses[0]: "10.0.0.9-10.0.0.1" is not an address or range of addresses such as 192.0.2.1 or 192.0.2.1-192.0.2.9`},
 		{"{action: snat, nat: {addresses: [224.0.0.1], ports: 0-9}}", `chain acme/inner: spec.rules[0].nat.ports: "0-9" has port 0; begin with 1`},

@@ -25,6 +25,8 @@ type RuleSpec struct {
 type NATSpec struct {
 	Addresses []AddrRange `json:"addresses,omitempty"` // one of them, by hash of the connection; those of the packet's family
 	Pool      string      `json:"pool,omitempty"`      // dnat, in place of addresses and ports: one of its members
+	From      AddrSpec    `json:"from,omitzero"`       // static, in place of all others: each address of this prefix …
+	To        AddrSpec    `json:"to,omitzero"`         // … becomes the one at the same place of this, of the same length. Nothing is remembered; the other direction needs the mirrored rule
 	Ports     *PortRange  `json:"ports,omitempty"`     // one of them. None given: snat keeps the port if it can, else takes one of 1024-65535; dnat keeps it
 }
 

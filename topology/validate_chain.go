@@ -54,6 +54,10 @@ func (v *validator) nat(o *Object, r *RuleSpec, field string) {
 	if n == nil {
 		n = new(NATSpec)
 	}
+	if n.isStatic() {
+		v.static(o, r, field)
+		return
+	}
 	if n.Pool != "" {
 		v.balanced(o, r, field)
 		return
@@ -62,9 +66,9 @@ func (v *validator) nat(o *Object, r *RuleSpec, field string) {
 	case r.Action == "masquerade" && len(n.Addresses) > 0:
 		v.fail(o, field+".nat.addresses", n.Addresses[0].String(), "does not go with masquerade, which takes that of the port", "use action snat")
 	case r.Action == "dnat" && len(n.Addresses) == 0:
-		v.fail(o, field+".nat.addresses", "", "is missing", "give the addresses to translate to, or a pool")
+		v.fail(o, field+".nat.addresses", "", "is missing", "give the addresses to translate to, a pool, or from and to")
 	case r.Action == "snat" && len(n.Addresses) == 0:
-		v.fail(o, field+".nat.addresses", "", "is missing", "give the addresses to translate to")
+		v.fail(o, field+".nat.addresses", "", "is missing", "give the addresses to translate to, or from and to")
 	}
 	for i, a := range n.Addresses {
 		if !isHost(a.First) || !isHost(a.Last) {
@@ -73,6 +77,33 @@ func (v *validator) nat(o *Object, r *RuleSpec, field string) {
 	}
 	if n.Ports != nil && n.Ports.First == 0 {
 		v.fail(o, field+".nat.ports", n.Ports.String(), "has port 0", "begin with 1")
+	}
+}
+
+// static checks a translation of a prefix to a prefix.
+func (v *validator) static(o *Object, r *RuleSpec, field string) {
+	n := r.NAT
+	from, to := n.From.Prefix, n.To.Prefix
+	switch {
+	case r.Action == "masquerade":
+		v.fail(o, field+".nat.from", n.From.String(), "does not go with masquerade", "use action snat or dnat")
+	case len(n.Addresses) > 0:
+		v.fail(o, field+".nat.addresses", n.Addresses[0].String(), "does not go with from and to", "give one of the two")
+	case n.Pool != "":
+		v.fail(o, field+".nat.pool", n.Pool, "does not go with from and to", "give one of the two")
+	case n.Ports != nil:
+		v.fail(o, field+".nat.ports", n.Ports.String(), "does not go with from and to, which keep the ports", "leave it out")
+	case !from.IsValid():
+		v.fail(o, field+".nat.from", "", "is missing", "give the prefix that becomes "+n.To.String())
+	case !to.IsValid():
+		v.fail(o, field+".nat.to", "", "is missing", "give what "+n.From.String()+" becomes")
+	case from.Addr().Is4() != to.Addr().Is4():
+		v.fail(o, field+".nat.to", n.To.String(), "is of another IP version than "+n.From.String(), "write a rule for each version")
+	case from.Bits() != to.Bits():
+		v.fail(o, field+".nat.to", n.To.String(), "is of another size than "+n.From.String(), fmt.Sprintf("give a prefix with /%d", from.Bits()))
+	default:
+		v.prefix(o, field+".nat.from", from)
+		v.prefix(o, field+".nat.to", to)
 	}
 }
 

@@ -96,6 +96,9 @@ func (b *background) pace(rate, n int64) host.Pace {
 
 func (f Finish) run(ctx context.Context, r *run) error {
 	b := r.started[f.Name]
+	if b == nil {
+		return nil // it is towards an address of the other family
+	}
 	select {
 	case <-b.done:
 		return b.early()
