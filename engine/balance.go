@@ -195,16 +195,21 @@ func (x *conn) member(i int) memberOf {
 	return m
 }
 
-// changed: a pool is another now, or gone. Connections to members that are down end here and now; their clients' next packets begin anew, elsewhere.
+// changed: a pool is another now, or gone.
 func (b *balance) changed(id topology.DeviceID) {
-	p := b.c.snap.Pool(id)
-	if p == nil {
-		return
+	if p := b.c.snap.Pool(id); p != nil {
+		b.cut(p)
 	}
+}
+
+// cut ends the connections to members that are down, or have drained for as long as they may; their clients' next packets begin anew, elsewhere. One that this
+// edge comes to know later ends with the next sweep.
+func (b *balance) cut(p *topology.Pool) {
+	now := time.Now()
 	down := map[memberOf]struct{}{}
 	for i := range p.Members {
-		m := memberOf{id, p.Members[i].MemberKey}
-		if p.Members[i].Down && b.loads[m] > 0 {
+		m := memberOf{p.ID, p.Members[i].MemberKey}
+		if b.loads[m] > 0 && p.Members[i].Ended(now) {
 			down[m] = struct{}{}
 		}
 	}
@@ -225,8 +230,11 @@ func (b *balance) changed(id topology.DeviceID) {
 	}
 }
 
-// sweep forgets what the database said a while ago, and counts of pools that are gone.
+// sweep ends connections to members whose time to drain is over, and forgets what the database said a while ago, and counts of pools that are gone.
 func (b *balance) sweep(now time.Duration) {
+	for p := range b.c.snap.Pools() {
+		b.cut(p)
+	}
 	for client, l := range b.last {
 		if now >= l.until {
 			delete(b.last, client)

@@ -3,6 +3,7 @@ package engine
 import (
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/weft-sdn/weft/conntrack"
 	"github.com/weft-sdn/weft/flow"
@@ -80,7 +81,27 @@ func TestBalanceCounts(t *testing.T) {
 			t.Errorf("connection %d in the database: %v, %v", i, found, err)
 		}
 	}
-	c.conns.forget(tracks[1].Key)
+	// The other member drains until a time: its connection is kept until then, and ends with the sweep behind it.
+	drain := func(until time.Time) {
+		t.Helper()
+		spec := &topology.PoolSpec{Members: []topology.MemberSpec{{Address: first.IP()}, {Address: second.IP(), Port: 80, DrainUntil: until}}}
+		o := &topology.Object{APIVersion: topology.APIVersion, Kind: topology.KindPool, Metadata: topology.Metadata{Name: "web", Tenant: "red"}, Spec: spec, Status: topology.Status{ID: id}}
+		c.snap, _ = c.snap.With(topology.Changes{Put: []*topology.Object{o}})
+		b.changed(pool.ID)
+		b.sweep(c.now())
+		c.effects.wait()
+	}
+	drain(time.Now().Add(time.Hour))
+	if c.snap.Pool(pool.ID).Members[1].Open() || loads() != [2]uint32{0, 1} {
+		t.Errorf("while it drains: loads %v", loads())
+	}
+	drain(time.Now())
+	if _, found, err := store.FindConn(t.Context(), tracks[1].Key); err != nil || found || loads() != [2]uint32{} {
+		t.Errorf("when it has drained: loads %v; in the database: %v, %v", loads(), found, err)
+	}
+	c.conns.keep(&conn{stored: state.StoredConn{Conn: tracks[1].New, Revision: 1}, own: [2]bool{forward: true}})
+	b.sweep(c.now()) // one that came to be known later
+	c.effects.wait()
 	if len(b.loads) != 0 {
 		t.Errorf("counts are left: %v", b.loads)
 	}

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/weft-sdn/weft/conntrack"
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/packet"
 )
@@ -262,7 +261,7 @@ func TestStaticTracked(t *testing.T) {
 					t.Errorf("%s: then leaves as %+v (%s)", tt.name, got, l.res.NotInstallable)
 				}
 				l.run(x.from, x.second)
-				if _, got := l.out(x.second); got != x.nextAs || !l.res.Track.Reply || l.res.Track.State != conntrack.Both {
+				if _, got := l.out(x.second); got != x.nextAs || !l.res.Track.Reply || l.res.Track.State.String() != "both" {
 					t.Fatalf("%s: the answer arrives as %+v, want %+v: %+v\n%v", tt.name, got, x.nextAs, l.res.Track, l.res.Trace)
 				}
 			}

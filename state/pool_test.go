@@ -132,6 +132,13 @@ func TestSticky(t *testing.T) {
 	if _, created, err := other.CreateConn(ctx, c, nil, 0, &Sticky{Client: client, Member: topology.MemberKey{Addr: client.Addr, Port: 1}, Timeout: time.Second}); err != nil || !created {
 		t.Fatal(created, err)
 	}
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
+	}
+	kept := topology.PoolClient{Pool: 9, Addr: testConn(5000, false).Forward.Src}
+	if st, found, err := s.FindSticky(ctx, kept); err != nil || !found || st.Member.Addr[15] != 3 {
+		t.Errorf("who remembered it is gone: %+v, %v, %v", st, found, err)
+	}
 	resp, err := s.client.Get(ctx, stickyKey(client))
 	if err != nil || len(resp.Kvs) != 1 {
 		t.Fatal(resp, err)

@@ -47,7 +47,8 @@ type Member struct {
 	MemberKey
 	Weight uint8 // at least 1
 	Drain  bool
-	Down   bool // the monitor says so
+	Until  time.Time // it drains, and connections that are left then are ended; zero: they are kept
+	Down   bool      // the monitor says so
 }
 
 // MemberKey names a member within its pool. Comparable.
@@ -78,6 +79,11 @@ func (m MemberKey) String() string {
 
 // Open reports whether the member gets new connections.
 func (m *Member) Open() bool { return !m.Drain && !m.Down }
+
+// Ended reports whether the member's connections end now: it is down, or the time that it had to drain is over.
+func (m *Member) Ended(now time.Time) bool {
+	return m.Down || !m.Until.IsZero() && !now.Before(m.Until)
+}
 
 // PoolClient is who asks a pool. Comparable.
 type PoolClient struct {
@@ -156,7 +162,7 @@ func newPool(o *Object, spec *PoolSpec) *Pool {
 		p.Sticky = time.Duration(spec.Sticky.Timeout) * time.Second
 	}
 	for _, m := range spec.Members {
-		p.Members = append(p.Members, Member{MemberKey: MemberAt(m.Address, m.Port), Weight: max(m.Weight, 1), Drain: m.Drain})
+		p.Members = append(p.Members, Member{MemberKey: MemberAt(m.Address, m.Port), Weight: max(m.Weight, 1), Drain: m.Drain || !m.DrainUntil.IsZero(), Until: m.DrainUntil})
 	}
 	return p
 }

@@ -27,7 +27,7 @@ metadata: {name: web, tenant: acme}
 spec:
   members:
   - {address: 10.1.0.1, port: 8080, weight: 3}
-  - {address: 10.1.0.2, drain: true}
+  - {address: 10.1.0.2, drainUntil: 2026-03-01T18:00:00Z}
   - {address: "fd01::1", port: 8080}
   method: leastConnections
   sticky: {timeout: 60}
@@ -81,6 +81,10 @@ func TestPool(t *testing.T) {
 	}
 	if !slices.Equal(names, []string{"10.1.0.1:8080", "10.1.0.2", "[fd01::1]:8080"}) || p.Members[0].Weight != 3 || p.Members[1].Weight != 1 || p.Members[1].Open() || !p.Members[2].Open() {
 		t.Errorf("members %v: %+v", names, p.Members)
+	}
+	until := time.Date(2026, 3, 1, 18, 0, 0, 0, time.UTC)
+	if p.Members[1].Ended(until.Add(-1)) || !p.Members[1].Ended(until) || p.Members[0].Ended(until) {
+		t.Error("whose connections end when")
 	}
 	at := func(a string, port uint16) *Member {
 		ip := netip.MustParseAddr(a)
@@ -149,6 +153,7 @@ func TestPoolErrors(t *testing.T) {
 		{"timeout: 60", "timeout: 0", `spec.sticky.timeout: "0" is out of range; use 1 to 604800 seconds`},
 		{"address: 10.1.0.2,", "address: 224.0.0.1,", `spec.members[1].address: "224.0.0.1" is not the address of one host`},
 		{"address: 10.1.0.2,", "address: 10.1.0.1,", `spec.members[1]: "10.1.0.1" is member 10.1.0.1:8080 already; list each server once`},
+		{"drainUntil: 2026-03-01T18:00:00Z", "drainUntil: soon", `spec.members[1].drainUntil: "soon" is not a time such as 2026-03-01T18:00:00Z or 2026-03-01T19:00:00+01:00`},
 		{"type: http, port: 8080", "type: http", `spec.monitor.port: is missing, and member 10.1.0.2 has none; give the port to probe`},
 		{"type: http", "type: icmp", `spec.monitor.port: "8080" does not go with icmp`},
 		{"type: http", "type: ftp", `spec.monitor.type: "ftp" is no monitor; use icmp, tcp or http`},

@@ -1,6 +1,9 @@
 package topology
 
-import "net/netip"
+import (
+	"net/netip"
+	"time"
+)
 
 // PoolSpec is a set of servers that share what is sent to a virtual address (N4): dnat rules name it.
 type PoolSpec struct {
@@ -12,10 +15,11 @@ type PoolSpec struct {
 
 // MemberSpec is a server of a pool. Members of both IP versions may be in one pool: a packet goes to one of its own.
 type MemberSpec struct {
-	Address netip.Addr `json:"address"`
-	Port    uint16     `json:"port,omitempty"`   // 0: that of the packet
-	Weight  uint8      `json:"weight,omitempty"` // share among the members; 0: 1
-	Drain   bool       `json:"drain,omitempty"`  // it gets no new connections, and keeps those that it has
+	Address    netip.Addr `json:"address"`
+	Port       uint16     `json:"port,omitempty"`      // 0: that of the packet
+	Weight     uint8      `json:"weight,omitempty"`    // share among the members; 0: 1
+	Drain      bool       `json:"drain,omitempty"`     // it gets no new connections, and keeps those that it has
+	DrainUntil time.Time  `json:"drainUntil,omitzero"` // the same until then; what connections are left then are ended
 }
 
 // StickySpec has a client's connections go to the member that its last one went to.

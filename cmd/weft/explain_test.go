@@ -97,7 +97,7 @@ func (s *source) form(t *testing.T, x ast.Expr) (text string, below string) {
 		value, _ := s.form(t, x.Value)
 		return "map of " + value, ""
 	case *ast.SelectorExpr:
-		known := map[string]string{"MAC": "MAC", "Addr": "IP address", "Prefix": "IP prefix", "VPortID": "number", "Duration": "duration"}[x.Sel.Name]
+		known := map[string]string{"MAC": "MAC", "Addr": "IP address", "Prefix": "IP prefix", "VPortID": "number", "Duration": "duration", "Time": "time such as 2026-03-01T18:00:00Z"}[x.Sel.Name]
 		if known == "" {
 			t.Fatalf("a field has a type that this test does not know: %s", x.Sel.Name)
 		}

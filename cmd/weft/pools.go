@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/topology"
@@ -21,13 +22,13 @@ func addHealth(ctx context.Context, store *state.Store, found []*topology.Object
 		if err != nil {
 			return err
 		}
-		known[o.Ref()] = healthText(s, h, wide)
+		known[o.Ref()] = healthText(s, h, wide, time.Now())
 	}
 	return nil
 }
 
 // healthText is how many members are up, or how each is.
-func healthText(s *topology.PoolSpec, h state.PoolHealth, each bool) string {
+func healthText(s *topology.PoolSpec, h state.PoolHealth, each bool, now time.Time) string {
 	var words []string
 	counts := map[string]int{}
 	for _, m := range s.Members {
@@ -40,11 +41,17 @@ func healthText(s *topology.PoolSpec, h state.PoolHealth, each bool) string {
 		case s.Monitor != nil && !checked:
 			is = "not probed yet"
 		}
-		if m.Drain {
+		until := ""
+		switch {
+		case !m.DrainUntil.IsZero() && !now.Before(m.DrainUntil):
+			is += ", drained"
+		case !m.DrainUntil.IsZero():
+			is, until = is+", drains", " until "+m.DrainUntil.Local().Format(time.RFC3339)
+		case m.Drain:
 			is += ", drains"
 		}
 		counts[is]++
-		text := key.String() + " " + is
+		text := key.String() + " " + is + until
 		if x.Down && x.Why != "" {
 			text += " (" + x.Why + ")"
 		}
@@ -54,9 +61,11 @@ func healthText(s *topology.PoolSpec, h state.PoolHealth, each bool) string {
 		return strings.Join(words, "; ")
 	}
 	words = nil
-	for _, is := range []string{"up", "not probed yet", "down", "up, drains", "not probed yet, drains", "down, drains"} {
-		if n := counts[is]; n > 0 {
-			words = append(words, fmt.Sprintf("%d %s", n, is))
+	for _, drain := range []string{"", ", drains", ", drained"} {
+		for _, is := range []string{"up", "not probed yet", "down"} {
+			if n := counts[is+drain]; n > 0 {
+				words = append(words, fmt.Sprintf("%d %s", n, is+drain))
+			}
 		}
 	}
 	return strings.Join(words, "; ")
