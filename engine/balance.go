@@ -251,10 +251,10 @@ func (b *balance) sweep(now time.Duration) {
 func (t *conns) end(x *conn) {
 	stored := x.stored
 	t.drop(x)
-	ctx, tell := t.c.ctx, t.other(&stored.Conn)
+	ctx, tell := t.c.ctx, t.others(&stored.Conn)
 	t.c.effects.wg.Go(func() {
 		for {
-			now, gone, err := t.c.a.cfg.Store.DeleteConn(ctx, stored, tell)
+			now, gone, err := t.c.a.cfg.Store.DeleteConn(ctx, stored, tell...)
 			switch {
 			case err == nil && (gone || now.Revision == 0 || now.Birth != stored.Birth):
 				return

@@ -57,7 +57,7 @@ func TestBalanceCounts(t *testing.T) {
 			}
 			continue
 		}
-		rev, created, err := store.CreateConn(t.Context(), r.New, nil, 0, stick)
+		rev, created, err := store.CreateConn(t.Context(), r.New, nil, nil, stick)
 		if err != nil || !created {
 			t.Fatal(created, err)
 		}

@@ -47,6 +47,7 @@ type conns struct {
 	edges    []string                 // live ones, sorted
 	resting  map[*conn]struct{}       // without a flow of a direction that is owned
 	orphans  map[conntrack.Key]int64  // seen without owners
+	gone     map[int64]bool           // processes that are gone and have words
 	swept    time.Duration
 	doubts   map[conntrack.Key]struct{} // stored or not: the database did not say
 	made     map[flow.VPortID]int       // connections that packets of a bridge's port began
@@ -160,10 +161,14 @@ func (t *conns) drop(x *conn) {
 
 // invalidate removes the flows of a connection: their next packets are decided anew.
 func (t *conns) invalidate(c *state.StoredConn) {
-	for _, k := range []conntrack.Key{c.Forward, c.Return()} {
-		for _, f := range t.c.flows.affected([]topology.Dep{topology.ConnDep(topology.DeviceID(k.Zone), k.Hash())}) {
-			t.c.remove(f)
-		}
+	t.cut(c.Forward)
+	t.cut(c.Return())
+}
+
+// cut removes the flows of a direction.
+func (t *conns) cut(k conntrack.Key) {
+	for _, f := range t.c.flows.affected([]topology.Dep{topology.ConnDep(topology.DeviceID(k.Zone), k.Hash())}) {
+		t.c.remove(f)
 	}
 }
 

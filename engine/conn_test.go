@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -34,10 +35,12 @@ func newPair(t *testing.T) *pair {
 		c.conns.live[p.cores[1-i].conns.run] = true
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
+	ready, done := make(chan struct{}), make(chan struct{})
+	begun := sync.OnceFunc(func() { close(ready) })
 	go func() {
 		defer close(done)
 		_ = store.Watch(ctx, func(c state.Change) {
+			begun()
 			for _, w := range c.Told {
 				for i := range p.told {
 					if w.Run == p.cores[i].conns.run {
@@ -48,6 +51,7 @@ func newPair(t *testing.T) *pair {
 		})
 	}()
 	t.Cleanup(func() { cancel(); <-done })
+	<-ready
 	return p
 }
 
@@ -213,13 +217,39 @@ func TestReplaced(t *testing.T) {
 	}
 }
 
+// TestTakenOver: packets of a direction that come in at another edge from now on are that one's: the edge that had it hears, and lets go without a word to the
+// database, so that it does not end the connection when its own flow is idle.
+func TestTakenOver(t *testing.T) {
+	p := newPair(t)
+	p.begin(false)
+	other := p.cores[1].conns
+	found, there, err := p.store.FindConn(t.Context(), p.key)
+	if err != nil || !there {
+		t.Fatal(there, err)
+	}
+	other.answers[p.key] = &conn{stored: found}
+	other.own(&sim.Track{Used: true, Key: p.key, Progress: found.Progress})
+	p.settled()
+	p.hears(forward)
+	if x := p.cores[0].conns.known.get(p.key); x != nil {
+		t.Errorf("the edge that had it still has %+v", x)
+	}
+	now, there, err := p.store.FindConn(t.Context(), p.key)
+	if err != nil || !there || now.ForwardOwner != other.run || now.Conn.Progress != found.Progress {
+		t.Errorf("the database has %+v, %v, %v", now, there, err)
+	}
+	if x := other.known.get(p.key); x == nil || !x.own[forward] {
+		t.Errorf("the other edge has %+v", x)
+	}
+}
+
 // TestDoubts: a connection of which the database did not say whether it was stored, and that nobody uses, is taken out; one that is used stays.
 func TestDoubts(t *testing.T) {
 	for _, used := range []bool{false, true} {
 		p := newPair(t)
 		c := p.cores[forward].conns
 		x := conntrack.Conn{Forward: p.key, RetZone: 2, ForwardOwner: c.run, Progress: conntrack.Progress{}.Next(&conntrack.Packet{Proto: packet.ProtoTCP}, false)}
-		if _, created, err := p.store.CreateConn(t.Context(), x, nil, 0, nil); err != nil || !created {
+		if _, created, err := p.store.CreateConn(t.Context(), x, nil, nil, nil); err != nil || !created {
 			t.Fatal(created, err)
 		}
 		c.doubts[p.key] = struct{}{}

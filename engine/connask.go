@@ -101,15 +101,15 @@ func (t *conns) create(r *sim.Track, ingress flow.VPortID) {
 		stored := x.stored
 		old = &stored
 	}
-	tell := int64(0)
+	var tell []int64
 	c.Birth = uint8(rand.Uint32())
 	if old != nil {
-		tell, c.Birth = t.other(&old.Conn), old.Birth+1
+		tell, c.Birth = t.others(&old.Conn), old.Birth+1
 	}
 	stick, ended := t.c.balance.begins(r)
 	t.begin(k, func(ctx context.Context) func() {
 		if old != nil && old.Forward != k { // the old one began on the other side: its keys are these, the other way round
-			if _, gone, err := t.c.a.cfg.Store.DeleteConn(ctx, *old, tell); err != nil || !gone {
+			if _, gone, err := t.c.a.cfg.Store.DeleteConn(ctx, *old, tell...); err != nil || !gone {
 				return func() { t.failed(k, err) }
 			}
 			old = nil

@@ -91,10 +91,7 @@ func (t *conns) store(x *conn) {
 		want.ReturnOwner = 0
 	}
 	gone := !t.live[want.ForwardOwner] && !t.live[want.ReturnOwner]
-	tell := int64(0)
-	if want.Ends() != x.told || gone {
-		tell = t.other(&want.Conn)
-	}
+	tell := t.listeners(x, &want, gone)
 	ctx := t.c.ctx
 	t.c.effects.wg.Go(func() {
 		var now state.StoredConn
@@ -102,9 +99,9 @@ func (t *conns) store(x *conn) {
 		var err error
 		for {
 			if gone {
-				now, done, err = t.c.a.cfg.Store.DeleteConn(ctx, want, tell)
+				now, done, err = t.c.a.cfg.Store.DeleteConn(ctx, want, tell...)
 			} else {
-				now, done, err = t.c.a.cfg.Store.UpdateConn(ctx, want, tell)
+				now, done, err = t.c.a.cfg.Store.UpdateConn(ctx, want, tell...)
 			}
 			if err == nil || ctx.Err() != nil {
 				break
@@ -121,14 +118,28 @@ func (t *conns) store(x *conn) {
 	})
 }
 
-// other is the process that owns the other direction, 0 if it is this one or nobody.
-func (t *conns) other(c *conntrack.Conn) int64 {
-	for _, owner := range []int64{c.ForwardOwner, c.ReturnOwner} {
-		if owner != t.run && t.live[owner] {
-			return owner
+// listeners are the processes that are to hear of a change: who owns the other direction, if an end was seen or the connection goes; and who owned a direction
+// that is taken over, since the owner alone knows when it is idle.
+func (t *conns) listeners(x *conn, want *state.StoredConn, gone bool) (runs []int64) {
+	if want.Ends() != x.told || gone {
+		runs = append(runs, t.others(&want.Conn)...)
+	}
+	for _, at := range [2][2]int64{{x.stored.ForwardOwner, want.ForwardOwner}, {x.stored.ReturnOwner, want.ReturnOwner}} {
+		if was := at[0]; was != at[1] && was != t.run && t.live[was] && !slices.Contains(runs, was) {
+			runs = append(runs, was)
 		}
 	}
-	return 0
+	return runs
+}
+
+// others are the processes beside this one that own a direction.
+func (t *conns) others(c *conntrack.Conn) (runs []int64) {
+	for _, owner := range [2]int64{c.ForwardOwner, c.ReturnOwner} {
+		if owner != t.run && t.live[owner] && !slices.Contains(runs, owner) {
+			runs = append(runs, owner)
+		}
+	}
+	return runs
 }
 
 // storedConn takes the database's word.
@@ -207,7 +218,30 @@ func (t *conns) heard(k conntrack.Key, found state.StoredConn, there bool) {
 	case x == nil:
 	case !there:
 		t.drop(x)
-	case found.Revision > x.stored.Revision && t.adopt(x, found) && x.stored.Progress != found.Progress:
+	case found.Revision > x.stored.Revision && t.adopt(x, found):
+		t.release(x, found.Progress)
+	}
+}
+
+// release lets go of directions that another process has taken over, with their flows, and stores what this one has seen, if it did.
+func (t *conns) release(x *conn, stored conntrack.Progress) {
+	if x.writing != idle {
+		return // if it does not fail, this process has them after all
+	}
+	for dir, owner := range [2]int64{x.stored.ForwardOwner, x.stored.ReturnOwner} {
+		if x.own[dir] && owner != t.run && t.live[owner] {
+			x.own[dir] = false
+			k := x.stored.Forward
+			if dir == reply {
+				k = x.stored.Return()
+			}
+			t.cut(k)
+		}
+	}
+	switch {
+	case !x.own[forward] && !x.own[reply]:
+		t.drop(x)
+	case x.stored.Progress != stored:
 		t.store(x)
 	}
 }

@@ -36,18 +36,20 @@ func (t *conns) sweep(now time.Duration) {
 	}
 }
 
-// sweepOrphans has the first of the live edges look for connections of processes that are gone.
+// sweepOrphans has the first of the live edges look for connections of processes that are gone, and for words to them.
 func (t *conns) sweepOrphans() {
 	if len(t.edges) == 0 || t.edges[0] != t.c.view.self.ID {
 		return
 	}
-	ctx, live, seen := t.c.ctx, map[int64]bool{t.run: true}, t.orphans
+	ctx, live, seen, gone := t.c.ctx, map[int64]bool{t.run: true}, t.orphans, t.gone
 	for run := range t.live {
 		live[run] = true
 	}
 	t.c.effects.wg.Go(func() {
 		next, n, err := t.c.a.cfg.Store.SweepConns(ctx, live, seen)
+		dead, _ := t.c.a.cfg.Store.SweepInboxes(ctx, live, gone)
 		t.c.a.mail.post(func() {
+			t.gone = dead
 			if t.orphans = next; err == nil && n > 0 {
 				t.c.a.cfg.Logger.Info("connections that nobody owned are removed", "connections", n)
 			}
@@ -65,7 +67,7 @@ func (t *conns) settle(k conntrack.Key) {
 		found, there, err := t.c.a.cfg.Store.FindConn(ctx, k)
 		if err == nil && there && found.Forward == k && found.ForwardOwner == t.run && found.ReturnOwner == 0 {
 			var gone bool
-			_, gone, err = t.c.a.cfg.Store.DeleteConn(ctx, found, 0)
+			_, gone, err = t.c.a.cfg.Store.DeleteConn(ctx, found)
 			there = !gone
 		}
 		return func() {

@@ -19,6 +19,9 @@ type StoredConn struct {
 	Revision int64 // of its last change
 }
 
+// maxSweptWords bounds what one sweep of inboxes reads.
+const maxSweptWords = 10_000
+
 // returnKey is the first byte of what is stored under the name of a connection's other key. The name of the first one follows.
 const returnKey = 0x81
 
@@ -85,9 +88,9 @@ func decodeConn(value []byte, rev int64) (StoredConn, error) {
 }
 
 // CreateConn stores a connection under both its keys, if neither is there (C1, N2). created is false if one is: then the connection must be looked for
-// again, or translated otherwise. old is one that it replaces, with the revision at which it is still to be there; nil if there is none; the process tell, 0:
-// nobody, is told. stick is the member to remember for its client, on condition that nobody did since it was read; nil if none is.
-func (s *Store) CreateConn(ctx context.Context, c conntrack.Conn, old *StoredConn, tell int64, stick *Sticky) (revision int64, created bool, err error) {
+// again, or translated otherwise. old is one that it replaces, with the revision at which it is still to be there; nil if there is none; the processes
+// tell are told. stick is the member to remember for its client, on condition that nobody did since it was read; nil if none is.
+func (s *Store) CreateConn(ctx context.Context, c conntrack.Conn, old *StoredConn, tell []int64, stick *Sticky) (revision int64, created bool, err error) {
 	ret := c.Return()
 	op := Op{Key: connName(&c.Forward), Value: c.Append(nil), Also: []Also{{Key: connName(&ret), Value: returnValue(&c), Absent: true}}}
 	if old != nil {
@@ -114,27 +117,27 @@ func (s *Store) CreateConn(ctx context.Context, c conntrack.Conn, old *StoredCon
 	return res.Revision, res.Applied, err
 }
 
-// UpdateConn stores another state or other owners of a connection, if it is as it was read, and tells a process to look at it: run, 0: nobody. If it is
+// UpdateConn stores another state or other owners of a connection, if it is as it was read, and tells processes to look at it. If it is
 // not, updated is false and now is what it is; now.Revision is 0 if it is gone.
-func (s *Store) UpdateConn(ctx context.Context, c StoredConn, tell int64) (now StoredConn, updated bool, err error) {
+func (s *Store) UpdateConn(ctx context.Context, c StoredConn, tell ...int64) (now StoredConn, updated bool, err error) {
 	op := Swap(connName(&c.Forward), c.Append(nil), c.Revision)
 	op.Also = telling(&c, tell)
 	return s.changeConn(ctx, &c, op)
 }
 
 // DeleteConn removes a connection, as UpdateConn.
-func (s *Store) DeleteConn(ctx context.Context, c StoredConn, tell int64) (now StoredConn, deleted bool, err error) {
+func (s *Store) DeleteConn(ctx context.Context, c StoredConn, tell ...int64) (now StoredConn, deleted bool, err error) {
 	ret := c.Return()
 	op := Remove(connName(&c.Forward), c.Revision)
 	op.Also = append(telling(&c, tell), Also{Key: connName(&ret), Delete: true})
 	return s.changeConn(ctx, &c, op)
 }
 
-func telling(c *StoredConn, run int64) []Also {
-	if run == 0 {
-		return nil
+func telling(c *StoredConn, runs []int64) (list []Also) {
+	for _, run := range runs {
+		list = append(list, Also{Key: string(c.Forward.Append([]byte(inboxOf(run)))), Value: []byte{1}})
 	}
-	return []Also{{Key: string(c.Forward.Append([]byte(inboxOf(run)))), Value: []byte{1}}}
+	return list
 }
 
 func (s *Store) changeConn(ctx context.Context, c *StoredConn, op Op) (now StoredConn, changed bool, err error) {
@@ -214,7 +217,7 @@ func (s *Store) SweepConns(ctx context.Context, live map[int64]bool, seen map[co
 		case seen[c.Forward] != c.Revision:
 			next[c.Forward] = c.Revision
 		default:
-			if _, gone, err := s.DeleteConn(ctx, c, 0); err == nil && gone {
+			if _, gone, err := s.DeleteConn(ctx, c); err == nil && gone {
 				removed++
 			}
 		}
@@ -224,4 +227,30 @@ func (s *Store) SweepConns(ctx context.Context, live map[int64]bool, seen map[co
 		return seen, removed, err
 	}
 	return next, removed, nil
+}
+
+// SweepInboxes removes the words to processes that are gone: neither among those that live nor, for two sweeps, among those that were seen. It returns what
+// is to be handed to the next sweep.
+func (s *Store) SweepInboxes(ctx context.Context, live, seen map[int64]bool) (map[int64]bool, error) {
+	next := map[int64]bool{}
+	resp, err := s.client.Get(ctx, inboxPrefix, clientv3.WithPrefix(), clientv3.WithKeysOnly(), clientv3.WithLimit(maxSweptWords))
+	if err != nil {
+		return seen, fmt.Errorf("state: inboxes: %w", err)
+	}
+	for _, kv := range resp.Kvs {
+		name, _, _ := strings.Cut(strings.TrimPrefix(string(kv.Key), inboxPrefix), "/")
+		if run, err := strconv.ParseInt(name, 16, 64); err == nil && !live[run] {
+			next[run] = true
+		}
+	}
+	for run := range next {
+		if !seen[run] {
+			continue
+		}
+		if _, err := s.client.Delete(ctx, inboxOf(run), clientv3.WithPrefix()); err != nil {
+			return seen, fmt.Errorf("state: inboxes: %w", err)
+		}
+		delete(next, run)
+	}
+	return next, nil
 }

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"testing"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
+
 	"github.com/weft-sdn/weft/conntrack"
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/packet"
@@ -37,7 +39,7 @@ func TestConn(t *testing.T) {
 	other := second(t, s)
 	mine, others := s.NewRun(), other.NewRun()
 	plain := conntrack.Conn{Forward: testConn(3999, true).Forward, RetZone: 9, Progress: up(packet.TCPSyn)}
-	if _, created, err := s.CreateConn(ctx, plain, nil, 0, nil); !created || err != nil {
+	if _, created, err := s.CreateConn(ctx, plain, nil, nil, nil); !created || err != nil {
 		t.Fatal(created, err)
 	}
 	if got, found, err := other.FindConn(ctx, plain.Return()); !found || err != nil || got.Conn != plain {
@@ -48,7 +50,7 @@ func TestConn(t *testing.T) {
 	if _, found, err := s.FindConn(ctx, c.Forward); found || err != nil {
 		t.Fatalf("found %v, %v", found, err)
 	}
-	rev, created, err := s.CreateConn(ctx, c, nil, 0, nil)
+	rev, created, err := s.CreateConn(ctx, c, nil, nil, nil)
 	if err != nil || !created {
 		t.Fatalf("created %v, %v", created, err)
 	}
@@ -59,7 +61,7 @@ func TestConn(t *testing.T) {
 		}
 	}
 	same := testConn(4001, false) // another source port, and the same translation
-	if _, created, err := other.CreateConn(ctx, same, nil, 0, nil); created || err != nil {
+	if _, created, err := other.CreateConn(ctx, same, nil, nil, nil); created || err != nil {
 		t.Errorf("a translation is given twice: %v, %v", created, err)
 	}
 	// The other side answers, and owns its direction.
@@ -68,12 +70,12 @@ func TestConn(t *testing.T) {
 		t.Fatal(err)
 	}
 	got.Progress, got.ReturnOwner = got.Next(&conntrack.Packet{Proto: packet.ProtoTCP}, true), others
-	now, done, err := other.UpdateConn(ctx, got, 0)
+	now, done, err := other.UpdateConn(ctx, got)
 	if err != nil || !done || now.ReturnOwner != others {
 		t.Fatalf("%+v, %v, %v", now, done, err)
 	}
 	stale := StoredConn{c, rev}
-	if seen, done, err := s.UpdateConn(ctx, stale, 0); done || err != nil || seen.Conn != now.Conn || seen.Revision != now.Revision {
+	if seen, done, err := s.UpdateConn(ctx, stale); done || err != nil || seen.Conn != now.Conn || seen.Revision != now.Revision {
 		t.Errorf("a stale change: %+v, %v, %v", seen, done, err)
 	}
 	// It closes, and tells.
@@ -100,7 +102,7 @@ func TestConn(t *testing.T) {
 	}
 	// A new one takes its place, and the owner of the other direction hears of that.
 	next := testConn(4000, false)
-	if _, created, err := s.CreateConn(ctx, next, &now, mine, nil); !created || err != nil {
+	if _, created, err := s.CreateConn(ctx, next, &now, []int64{mine}, nil); !created || err != nil {
 		t.Errorf("what is over is in the way: %v, %v", created, err)
 	}
 	if k := within(t, told); k != (Told{mine, c.Forward}) {
@@ -110,7 +112,7 @@ func TestConn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, gone, err := s.DeleteConn(ctx, last, 0); !gone || err != nil {
+	if _, gone, err := s.DeleteConn(ctx, last); !gone || err != nil {
 		t.Errorf("deleted %v, %v", gone, err)
 	}
 	if resp, err := s.Client().Get(ctx, connName(&next.Forward)); err != nil || len(resp.Kvs) != 0 {
@@ -128,7 +130,7 @@ func TestSweepConns(t *testing.T) {
 	for i, v6 := range []bool{false, true} {
 		c := testConn(100+uint16(i), v6)
 		c.ForwardOwner = int64(1 + i)
-		if _, created, err := s.CreateConn(ctx, c, nil, 0, nil); !created || err != nil {
+		if _, created, err := s.CreateConn(ctx, c, nil, nil, nil); !created || err != nil {
 			t.Fatal(created, err)
 		}
 	}
@@ -143,6 +145,42 @@ func TestSweepConns(t *testing.T) {
 	left := testConn(101, true)
 	if _, found, _ := s.FindConn(ctx, left.Forward); !found {
 		t.Error("one that is owned is gone")
+	}
+}
+
+// TestSweepInboxes: what dead processes were told goes with the second sweep; what those that live were told stays.
+func TestSweepInboxes(t *testing.T) {
+	ctx := t.Context()
+	s := embeddedStore(t)
+	alive, dead := s.NewRun(), s.NewRun()
+	c := testConn(4000, true)
+	rev, created, err := s.CreateConn(ctx, c, nil, nil, nil)
+	if err != nil || !created {
+		t.Fatal(created, err)
+	}
+	if _, done, err := s.UpdateConn(ctx, StoredConn{c, rev}, alive, dead); !done || err != nil {
+		t.Fatal(done, err)
+	}
+	words := func(run int64) int64 {
+		t.Helper()
+		resp, err := s.Client().Get(ctx, inboxOf(run), clientv3.WithPrefix(), clientv3.WithCountOnly())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.Count
+	}
+	live := map[int64]bool{alive: true}
+	var seen map[int64]bool
+	for sweep := range 3 {
+		if got, want := [2]int64{words(alive), words(dead)}, [2]int64{1, int64(max(0, 2-sweep)+1) / 2}; got != want {
+			t.Errorf("before sweep %d: %v words, want %v", sweep, got, want)
+		}
+		if seen, err = s.SweepInboxes(ctx, live, seen); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(seen) != 0 {
+		t.Errorf("still looked for: %v", seen)
 	}
 }
 

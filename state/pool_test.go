@@ -102,12 +102,12 @@ func TestSticky(t *testing.T) {
 			t.Fatalf("%+v, %v, %v", st, found, err)
 		}
 		fresh := Sticky{Client: client, Member: member(1), Timeout: time.Minute}
-		if _, created, err := s.CreateConn(ctx, a, nil, 0, &fresh); err != nil || !created {
+		if _, created, err := s.CreateConn(ctx, a, nil, nil, &fresh); err != nil || !created {
 			t.Fatal(created, err)
 		}
 		rival := fresh
 		rival.Member = member(2)
-		if _, created, err := other.CreateConn(ctx, b, nil, 0, &rival); err != nil || created {
+		if _, created, err := other.CreateConn(ctx, b, nil, nil, &rival); err != nil || created {
 			t.Errorf("two edges give a client two members: %v, %v", created, err)
 		}
 		if _, found, _ := s.FindConn(ctx, b.Forward); found {
@@ -118,7 +118,7 @@ func TestSticky(t *testing.T) {
 			t.Fatalf("%+v, %v, %v", st, found, err)
 		}
 		st.Member, st.Timeout = member(3), time.Minute
-		if _, created, err := other.CreateConn(ctx, b, nil, 0, &st); err != nil || !created {
+		if _, created, err := other.CreateConn(ctx, b, nil, nil, &st); err != nil || !created {
 			t.Errorf("who read it may change it: %v, %v", created, err)
 		}
 		if st, _, _ = s.FindSticky(ctx, client); st.Member != member(3) {
@@ -129,7 +129,7 @@ func TestSticky(t *testing.T) {
 	c := testConn(6000, false)
 	c.Steps()[0].Addr = flow.AddrOf(netip.MustParseAddr("198.51.100.9"))
 	client := topology.PoolClient{Pool: 9, Addr: flow.AddrOf(netip.MustParseAddr("10.0.0.77"))}
-	if _, created, err := other.CreateConn(ctx, c, nil, 0, &Sticky{Client: client, Member: topology.MemberKey{Addr: client.Addr, Port: 1}, Timeout: time.Second}); err != nil || !created {
+	if _, created, err := other.CreateConn(ctx, c, nil, nil, &Sticky{Client: client, Member: topology.MemberKey{Addr: client.Addr, Port: 1}, Timeout: time.Second}); err != nil || !created {
 		t.Fatal(created, err)
 	}
 	if err := other.Close(); err != nil {
