@@ -37,6 +37,7 @@ func counters() []counter {
 		{"nat_fails", "Packets dropped because no translation was free.", func(s *engine.Stats) uint64 { return s.NATFails }},
 		{"dhcp", "DHCP answers sent.", func(s *engine.Stats) uint64 { return s.DHCP }},
 		{"dhcp_drops", "DHCP messages that came to nothing.", func(s *engine.Stats) uint64 { return s.DHCPDrops }},
+		{"adverts", "Router advertisements sent without being asked.", func(s *engine.Stats) uint64 { return s.Adverts }},
 		{"unlogged", "Decisions that a rule wanted logged, over the rate.", func(s *engine.Stats) uint64 { return s.Unlogged }},
 		{"learnt", "MACs and neighbours that went to the database.", func(s *engine.Stats) uint64 { return s.Learnt }},
 		{"effect_fails", "What was learnt and could not be stored.", func(s *engine.Stats) uint64 { return s.EffectFails }},

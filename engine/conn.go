@@ -182,6 +182,12 @@ func (t *conns) meet(live map[string]state.Edge) {
 	t.edges = slices.Sorted(maps.Keys(live))
 }
 
+// isLive reports whether an edge is alive.
+func (t *conns) isLive(edge string) bool {
+	_, is := slices.BinarySearch(t.edges, edge)
+	return is
+}
+
 // flowAdded and flowGone count the flows of a connection's directions.
 func (t *conns) flowAdded(f *installedFlow, r *sim.Track) {
 	x := t.known.get(r.Key)

@@ -58,6 +58,7 @@ type core struct {
 	conns     *conns
 	balance   *balance
 	monitors  *monitors
+	adverts   *adverts
 	fragments fragments
 	aging     aging
 	errors    *limiter
@@ -87,7 +88,7 @@ func newCore(a *Agent) *core {
 	c.layout = newLayout(a.tables, c.locals)
 	c.effects = newEffects(c)
 	c.conns, c.fragments = newConns(c), newFragments()
-	c.balance, c.monitors = newBalance(c), newMonitors(c)
+	c.balance, c.monitors, c.adverts = newBalance(c), newMonitors(c), newAdverts(c)
 	c.sim.Conns, c.sim.Balance = c.conns, c.balance
 	c.rebuild(map[subject]struct{}{{kind: subjectSelf}: {}})
 	return c
@@ -201,6 +202,7 @@ func (c *core) tick() {
 	c.conns.sweep(now)
 	c.balance.sweep(now)
 	c.monitors.sweep()
+	c.adverts.sweep(now)
 	c.fragments.sweep(now)
 	c.devices.sweep(now)
 }

@@ -28,6 +28,7 @@ type Stats struct {
 	ErrorsUnsent uint64 `json:"errors_unsent"`    // ICMP errors over the rate
 	Unlogged     uint64 `json:"unlogged"`         // decisions that a rule wanted logged, over the rate
 	DHCP         uint64 `json:"dhcp"`             // DHCP answers sent
+	Adverts      uint64 `json:"adverts"`          // router advertisements sent without being asked
 	DHCPDrops    uint64 `json:"dhcp_drops"`       // DHCP messages that came to nothing: too many at once, or the database refused
 	Learnt       uint64 `json:"learnt"`           // MACs and neighbours that went to the database
 	EffectFails  uint64 `json:"effect_fails"`     // what could not be stored: too much at once, or the database refused
@@ -66,6 +67,7 @@ type counts struct {
 	unlogged     atomic.Uint64
 	dhcp         atomic.Uint64
 	dhcpDrops    atomic.Uint64
+	adverts      atomic.Uint64
 	learnt       atomic.Uint64
 	effectFails  atomic.Uint64
 	aged         atomic.Uint64
@@ -101,6 +103,7 @@ func (a *Agent) Stats() Stats {
 		Unlogged:     c.unlogged.Load(),
 		DHCP:         c.dhcp.Load(),
 		DHCPDrops:    c.dhcpDrops.Load(),
+		Adverts:      c.adverts.Load(),
 		Learnt:       c.learnt.Load(),
 		EffectFails:  c.effectFails.Load(),
 		Aged:         c.aged.Load(),

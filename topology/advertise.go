@@ -5,7 +5,10 @@ import (
 	"net/netip"
 )
 
-// AdvertiseSpec is what a router port tells IPv6 hosts that ask for routers (RFC 4861): by itself it says nothing, so that no link is flooded.
+// RouterLifetime is how long hosts use a router that advertised itself, in seconds, if nothing else is said (RFC 4861 section 6.2.1).
+const RouterLifetime = 1800
+
+// AdvertiseSpec is what a router port tells IPv6 hosts, when they ask for routers and again and again (RFC 4861).
 type AdvertiseSpec struct {
 	Mode     string         `json:"mode,omitempty"`     // how hosts get addresses: slaac (RFC 4862), stateless (the same, and the rest by DHCPv6), or dhcp; empty: no advertisements
 	Prefixes []netip.Prefix `json:"prefixes,omitempty"` // default: those of the port's addresses
