@@ -70,10 +70,17 @@ func (c *core) forgetFlow(key flow.Key, read flow.Mask) {
 	}
 }
 
-// remove takes a flow away; what it referred to goes with the last reference.
+// remove takes a flow away that is not right any more.
 func (c *core) remove(f *installedFlow) {
+	if c.takeOut(f) {
+		c.a.counts.removed.Add(1)
+	}
+}
+
+// takeOut takes a flow away; what it referred to goes with the last reference. False: it was gone.
+func (c *core) takeOut(f *installedFlow) bool {
 	if !c.flows.remove(f) {
-		return
+		return false
 	}
 	c.aging.back(f, -1, c.now())
 	c.conns.flowGone(f)
@@ -81,9 +88,9 @@ func (c *core) remove(f *installedFlow) {
 		c.devices.drop(d)
 	}
 	stages, confirm := c.placer.Remove(f.placed)
-	c.a.counts.removed.Add(1)
 	c.target.want(stages)
 	c.write(stages, confirm, nil)
+	return true
 }
 
 // idle is the session's idle notice callback.
@@ -95,7 +102,9 @@ func (a *Agent) idle(entries []*p4rt.Entry) {
 	a.mail.post(func() {
 		for _, k := range keys {
 			for f := range a.core.flows.byEntry[k] {
-				a.core.remove(f)
+				if a.core.takeOut(f) {
+					a.counts.expired.Add(1)
+				}
 				a.core.conns.idleSince(f, f.placed.Idle)
 			}
 		}

@@ -34,7 +34,8 @@ type Stats struct {
 	EffectFails  uint64 `json:"effect_fails"`     // what could not be stored: too much at once, or the database refused
 	Aged         uint64 `json:"aged"`             // learnt MACs forgotten
 	Installed    uint64 `json:"installed"`        // flows
-	Removed      uint64 `json:"removed"`          // flows: invalidated or idle
+	Removed      uint64 `json:"removed"`          // flows: something that they relied on changed
+	Expired      uint64 `json:"expired"`          // flows: idle
 	NotInstalled uint64 `json:"not_installed"`    // decisions that stay on the slow path for want of an entry that can do it, or of room
 	OverShare    uint64 `json:"over_share"`       // of these, because their vport had its share of the flow tables
 	WriteFails   uint64 `json:"write_failures"`   // updates that the target did not accept
@@ -76,6 +77,7 @@ type counts struct {
 	unknownKeys  atomic.Uint64
 	installed    atomic.Uint64
 	removed      atomic.Uint64
+	expired      atomic.Uint64
 	notInstalled atomic.Uint64
 	overShare    atomic.Uint64
 	writeFails   atomic.Uint64
@@ -112,6 +114,7 @@ func (a *Agent) Stats() Stats {
 		UnknownKeys:  c.unknownKeys.Load(),
 		Installed:    c.installed.Load(),
 		Removed:      c.removed.Load(),
+		Expired:      c.expired.Load(),
 		NotInstalled: c.notInstalled.Load(),
 		OverShare:    c.overShare.Load(),
 		WriteFails:   c.writeFails.Load(),
