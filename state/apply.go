@@ -46,7 +46,7 @@ func (s *Store) Change(ctx context.Context, put []*topology.Object, del []topolo
 // An interface and VLAN that another vport has are refused (K3).
 func (s *Store) Bind(ctx context.Context, vport topology.Ref, edge, iface string, vlan uint16) (int64, error) {
 	return s.change(ctx, func(set *topology.Set) ([]*topology.Object, []topology.Ref, error) {
-		name, err := s.bindingName(ctx, set, vport)
+		name, err := bindingName(set, vport)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -65,7 +65,7 @@ func (s *Store) Bind(ctx context.Context, vport topology.Ref, edge, iface string
 // Unbind takes a vport off its interface; ErrNotFound if it is bound nowhere.
 func (s *Store) Unbind(ctx context.Context, vport topology.Ref) (int64, error) {
 	return s.change(ctx, func(set *topology.Set) ([]*topology.Object, []topology.Ref, error) {
-		name, err := s.bindingName(ctx, set, vport)
+		name, err := bindingName(set, vport)
 		if err == nil && set.Get(name) == nil {
 			err = fmt.Errorf("%v is bound nowhere: %w", vport, ErrNotFound)
 		}
@@ -74,19 +74,16 @@ func (s *Store) Unbind(ctx context.Context, vport topology.Ref) (int64, error) {
 }
 
 // bindingName returns the Binding object of a vport: the one that there is, or one named like the vport.
-func (s *Store) bindingName(ctx context.Context, set *topology.Set, vport topology.Ref) (topology.Ref, error) {
-	fresh := topology.Ref{Kind: topology.KindBinding, Tenant: vport.Tenant, Name: vport.Name}
-	o := set.Get(vport)
-	if o == nil {
-		return fresh, fmt.Errorf("%v: %w", vport, ErrNotFound)
+func bindingName(set *topology.Set, vport topology.Ref) (topology.Ref, error) {
+	if set.Get(vport) == nil {
+		return topology.Ref{}, fmt.Errorf("%v: %w", vport, ErrNotFound)
 	}
-	key := bindKey(deviceOf(set, o), flow.VPortID(o.Status.ID))
-	resp, err := s.client.Get(ctx, key)
-	if err != nil || len(resp.Kvs) == 0 {
-		return fresh, err
+	for _, r := range set.Users(vport) {
+		if r.Kind == topology.KindBinding {
+			return r, nil
+		}
 	}
-	b, err := decodeBinding(key, resp.Kvs[0].Value)
-	return topology.Ref{Kind: topology.KindBinding, Tenant: b.Tenant, Name: b.Name}, err
+	return topology.Ref{Kind: topology.KindBinding, Tenant: vport.Tenant, Name: vport.Name}, nil
 }
 
 // change makes what plan says of the stored set. Appliers everywhere compare the generation: who was late plans again.
@@ -144,12 +141,13 @@ func (s *Store) loadDesired(ctx context.Context) error {
 // commit validates and writes one change against s.desired.
 func (s *Store) commit(ctx context.Context, put []*topology.Object, del []topology.Ref) (int64, error) {
 	before, ids := s.desired.set, s.desired.ids
+	put, del = before.Expand(put, del)
 	fresh := make([]*topology.Object, 0, len(put))
 	for _, o := range put {
 		c := *o
-		c.Status = topology.Status{}
+		c.Status = topology.Status{Of: o.Status.Of, Expanded: o.Status.Expanded}
 		if old := before.Get(o.Ref()); old != nil {
-			c.Status = old.Status
+			c.Status.ID = old.Status.ID
 		}
 		if c.Status.ID == 0 && c.Kind.HasID() {
 			id, err := ids.next()
@@ -222,7 +220,7 @@ func (s *Store) forgetLearnt(before, after *topology.Set, changed []topology.Ref
 		if o != nil && r.Kind == topology.KindPool {
 			t.forgetPool(o, is)
 		}
-		if o == nil || is != nil && deviceOf(before, o) == deviceOf(after, is) {
+		if o == nil || is != nil && is.Status.Expanded == o.Status.Expanded && deviceOf(before, o) == deviceOf(after, is) {
 			continue
 		}
 		id := topology.DeviceID(o.Status.ID)

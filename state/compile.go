@@ -67,7 +67,7 @@ func concerned(before, after *topology.Set, changed []topology.Ref) []topology.R
 // compile derives the keys of one object of a set; none if it is not there.
 func compile(set *topology.Set, ref topology.Ref, w writes) error {
 	o := set.Resolved(ref)
-	if o == nil {
+	if o == nil || o.Status.Expanded {
 		return nil
 	}
 	value, err := json.Marshal(o)

@@ -57,7 +57,7 @@ func (v *validator) unused(gone Ref, put map[Ref]*Object) {
 	all, _ := v.edit.before.users.get(gone)
 	var users []Ref
 	for _, r := range slices.SortedFunc(maps.Keys(all), compareByKind) {
-		if v.set.Get(r) != nil && put[r] == nil {
+		if o := v.set.Get(r); o != nil && put[r] == nil && o.Status.Of == "" { // parts are checked with what they are made of
 			users = append(users, r)
 		}
 	}

@@ -291,6 +291,8 @@ func article(v any) string {
 		return "an address or prefix such as 10.0.0.1, 10.0.0.0/24 or 2001:db8::/64"
 	case PortRange:
 		return "a port or range of ports such as 80 or 8000-8080"
+	case VLANRange:
+		return "a VLAN or range of VLANs such as 10 or 100-199"
 	case Protocol:
 		return "a protocol: tcp, udp, sctp, icmp, icmpv6, igmp, gre or a number"
 	case EtherType:

@@ -54,6 +54,10 @@ func (e *edit) setPending(id flow.VPortID, waits bool) {
 
 // put adds or replaces an object. One that is there already changes nothing.
 func (e *edit) put(o *Object) {
+	if o.Status.Expanded {
+		e.remove(o.Ref())
+		return
+	}
 	switch spec := o.Spec.(type) {
 	case *FabricSpec:
 		e.s.fabRef = o.Ref()
@@ -95,7 +99,12 @@ func (e *edit) putBridge(o *Object, spec *BridgeSpec) {
 		b = *old
 	}
 	b.Name, b.Tenant, b.ref, b.spec = o.Metadata.Name, o.Tenant(), o.Ref(), spec
-	b.DropUnknown = spec.UnknownUnicast == "drop"
+	b.DropUnknown, b.FloodRate = spec.UnknownUnicast == "drop", spec.FloodRate
+	if old != nil && old.FloodRate != b.FloodRate {
+		for _, p := range b.Ports {
+			e.note(BindingDep(p)) // of interest where the port lives; no flow relies on it
+		}
+	}
 	b.Filters = filtersIn(o)
 	if old != nil && old.Filters != b.Filters {
 		e.refilter(b.Ports, old.Filters, b.Filters)

@@ -70,9 +70,11 @@ type Metadata struct {
 
 // Status is what the system adds.
 type Status struct {
-	ID   uint32            `json:"id,omitempty"`   // of one 24-bit space for all kinds (a bridge's is its group's, too); from a counter that never decreases
-	Peer *Peer             `json:"peer,omitempty"` // of a vport, in a resolved object: see Set.Resolved
-	Uses map[string]uint32 `json:"uses,omitempty"` // in a resolved object: ids of the chains, groups, ports and DHCP resources that it names, by Ref.String
+	ID       uint32            `json:"id,omitempty"`       // of one 24-bit space for all kinds (a bridge's is its group's, too); from a counter that never decreases
+	Peer     *Peer             `json:"peer,omitempty"`     // of a vport, in a resolved object: see Set.Resolved
+	Of       string            `json:"of,omitempty"`       // the object that this is a part of; empty: none, it was written by a user
+	Expanded bool              `json:"expanded,omitempty"` // it is short for its parts
+	Uses     map[string]uint32 `json:"uses,omitempty"`     // in a resolved object: ids of the chains, groups, ports and DHCP resources that it names, by Ref.String
 }
 
 // Peer is the other end of a vport's link, as far as this end must know it when the other device is not loaded (E7).
@@ -94,9 +96,11 @@ type Source struct {
 // Spec is the part of an object that its kind defines: *BridgeSpec, *ChainSpec …
 type Spec interface{ kind() Kind }
 
-// BridgeSpec is a virtual bridge (B1–B5).
+// BridgeSpec is a virtual bridge (B1–B6).
 type BridgeSpec struct {
 	UnknownUnicast string          `json:"unknownUnicast,omitempty"` // flood (default) or drop
+	FloodRate      uint32          `json:"floodRate,omitempty"`      // broadcast, multicast and flooded frames that each exterior port takes a second, and at once; 0: no limit
+	VLANs          []VLANRange     `json:"vlans,omitempty"`          // makes the bridge VLAN-aware: its VLANs, each a flood domain with tables of its own, called NAME.VLAN
 	MACs           []MACSpec       `json:"macs,omitempty"`           // seeds of the FDB
 	Neighbours     []NeighbourSpec `json:"neighbours,omitempty"`     // seeds of the ARP cache
 	Filters        FilterSpec      `json:"filters,omitzero"`
@@ -104,14 +108,16 @@ type BridgeSpec struct {
 
 // MACSpec tells where a bridge finds a MAC.
 type MACSpec struct {
-	MAC  packet.MAC `json:"mac"`  // of one station
-	Port string     `json:"port"` // vport of the bridge behind which it is
+	MAC  packet.MAC `json:"mac"`            // of one station
+	Port string     `json:"port"`           // vport of the bridge behind which it is; of a trunk, NAME.VLAN
+	VLAN uint16     `json:"vlan,omitempty"` // of a VLAN-aware bridge: in which VLAN
 }
 
 // NeighbourSpec is an entry of a bridge's ARP cache.
 type NeighbourSpec struct {
-	IP  netip.Addr `json:"ip"`  // of one host
-	MAC packet.MAC `json:"mac"` // of the same host
+	IP   netip.Addr `json:"ip"`             // of one host
+	MAC  packet.MAC `json:"mac"`            // of the same host
+	VLAN uint16     `json:"vlan,omitempty"` // of a VLAN-aware bridge: in which VLAN
 }
 
 // RouterSpec is a virtual router.
@@ -135,6 +141,9 @@ type RouteSpec struct {
 // VPortSpec is a port of a device.
 type VPortSpec struct {
 	Device     string         `json:"device"`               // bridge/NAME or router/NAME
+	VLAN       uint16         `json:"vlan,omitempty"`       // at a VLAN-aware bridge: the one VLAN that the port is in; its frames have no tag of that
+	VLANs      []VLANRange    `json:"vlans,omitempty"`      // the same for a trunk: the VLANs that it carries, tagged at an exterior port; what it is in each is called NAME.VLAN
+	Native     uint16         `json:"native,omitempty"`     // of an exterior trunk: the VLAN, beside or among vlans, whose frames are untagged; 0: untagged frames are dropped
 	Peer       string         `json:"peer,omitempty"`       // the vport at the other end of an interior link; empty or "exterior" if there is none
 	Exterior   bool           `json:"exterior,omitempty"`   // says the same as no peer
 	MAC        packet.MAC     `json:"mac,omitzero"`         // of the router port, or of the one host at a bridge port; a router port without gets one from its id
@@ -142,6 +151,7 @@ type VPortSpec struct {
 	SingleHost bool           `json:"singleHost,omitempty"` // of a router's port: addresses are those of the one host at it; its gateway is the first of the prefix, which other such ports share (R5)
 	MTU        uint16         `json:"mtu,omitempty"`        // bytes of IP packet; 0: what the fabric leaves
 	AdminDown  bool           `json:"adminDown,omitempty"`  // the port takes and gives no packet; default: false
+	FloodRate  uint32         `json:"floodRate,omitempty"`  // of an exterior port of a bridge, in place of the bridge's: broadcast, multicast and flooded frames that it takes a second, and at once; 0: the bridge's
 	Filters    FilterSpec     `json:"filters,omitzero"`
 	Advertise  AdvertiseSpec  `json:"advertise,omitzero"`
 	DHCP       string         `json:"dhcp,omitempty"` // the DHCP resource that answers hosts at an exterior port: NAME or TENANT/NAME; none: DHCP is ordinary traffic (D1)
@@ -155,7 +165,7 @@ type BindingSpec struct {
 	VPort     string `json:"vport"`          // exterior vport: NAME of the same tenant, or TENANT/NAME
 	Edge      string `json:"edge"`           // id of the edge, as its agent has it
 	Interface string `json:"interface"`      // name that the edge's agent has among its interfaces, or the number of an access port
-	VLAN      uint16 `json:"vlan,omitempty"` // 0: untagged
+	VLAN      uint16 `json:"vlan,omitempty"` // tag of the vport's frames there; 0: untagged. A trunk has its own
 }
 
 // FabricSpec describes the underlay. There is one at most.
@@ -223,12 +233,21 @@ func (o *Object) refTo(k Kind, s string) Ref {
 	return Ref{k, tenant, name}
 }
 
-// DeviceRef returns what a vport's device field refers to: bridge/NAME, router/NAME, or the same with TENANT/NAME.
+// DeviceRef returns what a vport's device field refers to: bridge/NAME, router/NAME, or the same with TENANT/NAME. With a VLAN, it is what the bridge is in it.
 func (o *Object) DeviceRef() (Ref, bool) {
 	spec, ok := o.Spec.(*VPortSpec)
 	if !ok {
 		return Ref{}, false
 	}
+	ref, ok := deviceNamed(o, spec)
+	if ok && ref.Kind == KindBridge && spec.VLAN != 0 {
+		ref.Name = inVLAN(ref.Name, spec.VLAN)
+	}
+	return ref, ok
+}
+
+// deviceNamed is DeviceRef but for the port's VLAN.
+func deviceNamed(o *Object, spec *VPortSpec) (Ref, bool) {
 	kind, rest, _ := strings.Cut(spec.Device, "/")
 	tenant, name, found := strings.Cut(rest, "/")
 	if !found {

@@ -51,6 +51,14 @@ func compareByKind(a, b Ref) int {
 func (s *Set) Apply(put []*Object, del []Ref) (*Set, error) {
 	e := newSetEdit(s)
 	v := validator{set: e.set, edit: e}
+	put, del, dropped := s.expand(put, del)
+	for _, r := range del {
+		if o := s.Get(r); o != nil && o.Status.Of != "" && !dropped[r] {
+			v.errs = append(v.errs, &FieldError{Object: r.String(), Problem: "is a part of " + o.Status.Of, Hint: "change that"})
+		}
+		delete(dropped, r)
+	}
+	del = append(slices.Clone(del), slices.SortedFunc(maps.Keys(dropped), compareByKind)...)
 	touched := slices.Clone(del)
 	for _, r := range del {
 		if e.set.Get(r) == nil {
@@ -65,8 +73,13 @@ func (s *Set) Apply(put []*Object, del []Ref) (*Set, error) {
 			continue
 		}
 		r := o.Ref()
-		if first := given[r]; first != nil {
+		if first := given[r]; first != nil && first.Status.Of != o.Status.Of {
+			v.taken(o, first)
+		} else if first != nil {
 			v.fail(o, "metadata.name", r.Name, "is defined twice"+first.Source.at(", first"), "name each object once")
+		}
+		if was := s.Get(r); was != nil && was.Status.Of != o.Status.Of && e.set.Get(r) != nil {
+			v.taken(o, was)
 		}
 		given[r] = o
 		touched = append(touched, r)
@@ -152,9 +165,22 @@ func Load(file string, data []byte) (*Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
+	objects, _ = new(Set).Expand(objects, nil)
 	AssignIDs(objects, 0)
+	if set, err = new(Set).Apply(objects, nil); err != nil {
+		return nil, err
+	}
 	s, _ := new(Snapshot).With(Changes{Put: set.ResolvedAll(objects)})
 	return s, nil
+}
+
+// taken: the name of a part is that of an object of its own.
+func (v *validator) taken(o, was *Object) {
+	if o.Status.Of == "" {
+		v.fail(o, "metadata.name", o.Metadata.Name, "is that of a part of "+was.Status.Of, "name it otherwise")
+		return
+	}
+	v.fail(o, "spec.vlans", "", "needs the name of "+o.Ref().String()+", which is there", "rename one of them")
 }
 
 // validator collects all that is wrong.
@@ -175,6 +201,9 @@ func (v *validator) failRef(o *Object, field, value, problem, hint string) {
 
 func (v *validator) fail(o *Object, field, value, problem, hint string) {
 	e := &FieldError{Object: o.Ref().String(), Field: field, Value: value, Problem: problem, Hint: hint}
+	if o.Status.Of != "" {
+		e.Object = o.Status.Of
+	}
 	if o.Source != nil {
 		e.File = o.Source.File
 		e.Line = o.Source.Line(field)
@@ -231,8 +260,11 @@ func (v *validator) form(o *Object) bool {
 	return len(v.errs) == n
 }
 
+// maxName is how long a name can be, in bytes.
+const maxName = 63
+
 func validName(s string) bool {
-	if len(s) == 0 || len(s) > 63 || s[0] == '-' || s[0] == '.' {
+	if len(s) == 0 || len(s) > maxName || s[0] == '-' || s[0] == '.' {
 		return false
 	}
 	for i := range len(s) {
@@ -277,6 +309,10 @@ func (v *validator) values(objects []*Object) {
 
 // spec checks what the object's kind defines.
 func (v *validator) spec(o *Object) {
+	if o.Status.Of != "" {
+		v.part(o)
+		return
+	}
 	if filtersOf(o.Spec) != nil {
 		v.filters(o)
 	}

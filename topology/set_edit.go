@@ -51,7 +51,10 @@ func claimsOf(o *Object) []claim {
 		}
 	case *BindingSpec:
 		v := o.VPortRef(s.VPort)
-		c = append(c, claim{kind: claimVPort, a: v.Tenant, b: v.Name}, claim{kind: claimPlace, a: s.Edge, b: s.Interface, n: uint32(s.VLAN)})
+		c = append(c, claim{kind: claimVPort, a: v.Tenant, b: v.Name})
+		if !o.Status.Expanded {
+			c = append(c, claim{kind: claimPlace, a: s.Edge, b: s.Interface, n: uint32(s.VLAN)})
+		}
 	}
 	return c
 }
@@ -147,7 +150,8 @@ func (e *setEdit) concerned(touched []Ref) []Ref {
 	all := map[Ref]struct{}{}
 	for _, r := range touched {
 		all[r] = struct{}{}
-		if e.set.Get(r) == nil || r.Kind == KindVPort {
+		was, is := e.before.Get(r), e.set.Get(r)
+		if is == nil || r.Kind == KindVPort || was != nil && (was.Status.Expanded != is.Status.Expanded || was.Status.Of != is.Status.Of) {
 			users, _ := e.before.users.get(r)
 			maps.Copy(all, users)
 		}

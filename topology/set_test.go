@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/netip"
+	"reflect"
 	"slices"
 	"testing"
 )
@@ -55,10 +56,89 @@ func draw(rng *rand.Rand) *Object {
 	return o
 }
 
+// drawTrunks is draw for bridges, most of which are VLAN-aware, and what is at them.
+func drawTrunks(rng *rand.Rand) *Object {
+	o := &Object{APIVersion: APIVersion, Metadata: Metadata{Name: fmt.Sprintf("n%d", rng.IntN(2))}}
+	vlans := func() []VLANRange {
+		return [][]VLANRange{{{10, 10}}, {{10, 11}, {20, 20}}, {{20, 20}}, nil}[rng.IntN(4)]
+	}
+	port := fmt.Sprintf("n%d", rng.IntN(6))
+	switch rng.IntN(6) {
+	case 0, 1:
+		s := &BridgeSpec{VLANs: vlans()}
+		if rng.IntN(3) == 0 {
+			s.MACs = []MACSpec{{MAC: [6]byte{2, 0, 0, 0, 0, byte(rng.IntN(3))}, Port: port, VLAN: uint16(rng.IntN(2) * 10)}}
+		}
+		if rng.IntN(8) == 0 {
+			o.Metadata.Name += ".10" // what a part may be called
+		}
+		o.Kind, o.Spec = KindBridge, s
+	case 2:
+		o.Kind, o.Spec = KindBinding, &BindingSpec{VPort: port, Edge: "e", Interface: fmt.Sprintf("i%d", rng.IntN(3)), VLAN: uint16(rng.IntN(8) / 7)}
+	default:
+		o.Kind, o.Metadata.Name = KindVPort, port
+		s := &VPortSpec{Device: fmt.Sprintf("bridge/n%d", rng.IntN(2))}
+		if rng.IntN(3) == 0 {
+			s.Peer = fmt.Sprintf("n%d", port[1]-'0'^1)
+		}
+		switch rng.IntN(5) {
+		case 0:
+			s.VLAN = uint16(10 * (1 + rng.IntN(2)))
+		case 1, 2, 3:
+			s.VLANs, s.Native = vlans(), uint16(rng.IntN(2)*10)
+		}
+		o.Spec = s
+	}
+	return o
+}
+
+// checkParts checks that the parts of a set are what follows from the other objects, and nothing else; and returns those.
+func checkParts(t *testing.T, s *Set) (whole []*Object) {
+	t.Helper()
+	parts := map[Ref]string{}
+	for _, o := range s.All() {
+		if o.Status.Of != "" {
+			parts[o.Ref()] = o.Status.Of
+			continue
+		}
+		whole = append(whole, o)
+	}
+	for _, o := range whole {
+		made := partsOf(o, s.Get)
+		if o.Status.Expanded != (made != nil) {
+			t.Fatalf("%v is expanded: %v, with %d parts", o.Ref(), o.Status.Expanded, len(made))
+		}
+		for _, p := range made {
+			if got := s.Get(p.Ref()); got == nil || !reflect.DeepEqual(got.Spec, p.Spec) || parts[p.Ref()] != o.Ref().String() {
+				t.Fatalf("%v: part %v is %+v of %q", o.Ref(), p.Ref(), got, parts[p.Ref()])
+			}
+			delete(parts, p.Ref())
+		}
+	}
+	if len(parts) > 0 {
+		t.Fatalf("parts of nothing: %v", parts)
+	}
+	return whole
+}
+
 // TestApplyIsWhole: a change of a valid set is taken if and only if the whole of the outcome is valid, whatever came before; and a set that is refused, or
 // changed, stays as it was.
 func TestApplyIsWhole(t *testing.T) {
-	taken, refused, deleted := 0, 0, 0
+	t.Run("any", func(t *testing.T) {
+		if taken, deleted, refused, _ := applyIsWhole(t, draw); taken < 1000 || refused < 1000 || deleted < 200 {
+			t.Error("the changes are too dull")
+		}
+	})
+	t.Run("trunks", func(t *testing.T) {
+		taken, deleted, refused, parts := applyIsWhole(t, drawTrunks)
+		if taken < 1000 || refused < 1000 || deleted < 200 || parts[KindBridge] < 1000 || parts[KindVPort] < 1000 || parts[KindBinding] < 200 {
+			t.Error("the changes are too dull")
+		}
+	})
+}
+
+func applyIsWhole(t *testing.T, draw func(*rand.Rand) *Object) (taken, deleted, refused int, parts map[Kind]int) {
+	parts = map[Kind]int{}
 	reasons := map[string]int{}
 	for seed := range uint64(60) {
 		rng := rand.New(rand.NewPCG(seed, 11))
@@ -104,18 +184,29 @@ func TestApplyIsWhole(t *testing.T) {
 				}
 				continue
 			}
-			if got.Len() != len(next) || len(got.All()) != len(next) || slices.ContainsFunc(got.All(), func(o *Object) bool { return next[o.Ref()] != o || got.Get(o.Ref()) != o }) {
+			all := checkParts(t, got)
+			if len(all) != len(next) || len(got.All()) != got.Len() || slices.ContainsFunc(all, func(o *Object) bool { return next[o.Ref()].Spec != o.Spec || got.Get(o.Ref()) != o }) {
 				t.Fatalf("seed %d step %d: %d objects, want %d", seed, step, got.Len(), len(next))
+			}
+			for _, o := range got.All() {
+				if o.Status.Of == "" {
+					continue
+				}
+				if _, err := got.Apply(nil, []Ref{o.Ref()}); err == nil {
+					t.Fatalf("seed %d step %d: %v, a part of %s, could be deleted", seed, step, o.Ref(), o.Status.Of)
+				}
+				parts[o.Kind]++
 			}
 			taken++
 			deleted += len(del)
 			s, desired = got, next
 		}
 	}
-	t.Logf("%d changes taken with %d deletions, %d refused for %d reasons", taken, deleted, refused, len(reasons))
-	if taken < 1000 || refused < 1000 || deleted < 200 || len(reasons) < 15 {
-		t.Errorf("the changes are too dull: %d taken, %d deletions, %d refused for %v", taken, deleted, refused, reasons)
+	t.Logf("%d changes taken with %d deletions and parts %v, %d refused for %d reasons", taken, deleted, parts, refused, len(reasons))
+	if len(reasons) < 15 {
+		t.Errorf("the changes are refused for few reasons: %v", reasons)
 	}
+	return taken, deleted, refused, parts
 }
 
 // network returns n bridges with a router, each with ten VMs bound to edges: 24 objects.

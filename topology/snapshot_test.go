@@ -56,7 +56,7 @@ func randomObjects(rng *rand.Rand, n int) []*Object {
 		switch k := rng.IntN(10); {
 		case k == 0:
 			o.Kind, o.Status.ID = KindBridge, uint32(1+i)
-			o.Spec = &BridgeSpec{UnknownUnicast: []string{"drop", ""}[rng.IntN(2)], MACs: []MACSpec{{mac(), fmt.Sprintf("n%d", rng.IntN(5))}}}
+			o.Spec = &BridgeSpec{UnknownUnicast: []string{"drop", ""}[rng.IntN(2)], MACs: []MACSpec{{MAC: mac(), Port: fmt.Sprintf("n%d", rng.IntN(5))}}}
 		case k == 1:
 			o.Kind, o.Status.ID = KindRouter, uint32(11+i)
 			o.Spec = &RouterSpec{Routes: []RouteSpec{{Dst: prefix().Masked(), Port: fmt.Sprintf("n%d", rng.IntN(5))}, {Dst: netip.MustParsePrefix("0.0.0.0/0"), Kind: "reject"}}}

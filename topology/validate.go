@@ -36,15 +36,18 @@ func (v *validator) deviceOf(o *Object) *Object {
 }
 
 // portOf checks that name is a vport of device o.
-func (v *validator) portOf(o *Object, field, name string) {
+func (v *validator) portOf(o *Object, field, name string) { v.portOn(o, o.Ref(), field, name) }
+
+// portOn checks that name is a vport of a device, which o speaks of.
+func (v *validator) portOn(o *Object, device Ref, field, name string) {
 	ref := o.VPortRef(name)
 	p := v.set.Get(ref)
 	if p == nil {
 		v.failRef(o, field, name, "is no vport", "define "+ref.String()+" or name an existing one")
 		return
 	}
-	if r, _ := p.DeviceRef(); r != o.Ref() {
-		v.failRef(o, field, name, "is a port of "+r.String(), "name a port of "+o.Ref().String())
+	if r, _ := p.DeviceRef(); r != device {
+		v.failRef(o, field, name, "is a port of "+r.String(), "name a port of "+device.String())
 	}
 }
 
@@ -62,27 +65,30 @@ func (v *validator) bridge(o *Object, s *BridgeSpec) {
 	if u := s.UnknownUnicast; u != "" && u != "flood" && u != "drop" {
 		v.fail(o, "spec.unknownUnicast", u, "is no mode", "use flood or drop")
 	}
-	macs := map[packet.MAC]int{}
+	v.vlanList(o, s.VLANs)
+	v.rate(o, s.FloodRate)
+	macs := map[seedKey[packet.MAC]]int{}
 	for i, m := range s.MACs {
-		field := fmt.Sprintf("spec.macs[%d]", i)
+		field, is := fmt.Sprintf("spec.macs[%d]", i), seedKey[packet.MAC]{m.VLAN, m.MAC}
 		v.mac(o, field+".mac", m.MAC)
-		if first, ok := macs[m.MAC]; ok {
+		if first, ok := macs[is]; ok {
 			v.fail(o, field+".mac", m.MAC.String(), fmt.Sprintf("is that of spec.macs[%d] too", first), "a MAC is behind one port")
 		}
-		macs[m.MAC] = i
-		v.portOf(o, field+".port", m.Port)
+		macs[is] = i
+		v.portOn(o, v.seeded(o, s, field, m.VLAN), field+".port", m.Port)
 	}
-	ips := map[netip.Addr]int{}
+	ips := map[seedKey[netip.Addr]]int{}
 	for i, n := range s.Neighbours {
-		field := fmt.Sprintf("spec.neighbours[%d]", i)
+		field, is := fmt.Sprintf("spec.neighbours[%d]", i), seedKey[netip.Addr]{n.VLAN, n.IP}
 		v.mac(o, field+".mac", n.MAC)
+		v.seeded(o, s, field, n.VLAN)
 		if !isHost(n.IP) {
 			v.fail(o, field+".ip", addrText(n.IP), "is not the address of one host", "use one such as 10.0.0.1 or 2001:db8::1")
 		}
-		if first, ok := ips[n.IP]; ok {
+		if first, ok := ips[is]; ok {
 			v.fail(o, field+".ip", n.IP.String(), fmt.Sprintf("is that of spec.neighbours[%d] too", first), "an address has one MAC")
 		}
-		ips[n.IP] = i
+		ips[is] = i
 	}
 }
 
@@ -147,8 +153,14 @@ func (v *validator) vport(o *Object, s *VPortSpec) {
 		v.fail(o, "spec.device", "", "is missing", "name the device that this is a port of: bridge/NAME or router/NAME")
 	case !formed:
 		v.fail(o, "spec.device", s.Device, "is no device", "use bridge/NAME or router/NAME")
+	case dev == nil && v.noVLAN(o, s):
 	case dev == nil:
 		v.failRef(o, "spec.device", s.Device, "is no device", "use bridge/NAME or router/NAME of one that exists")
+	}
+	v.inBridge(o, s)
+	v.rate(o, s.FloodRate)
+	if s.FloodRate != 0 && (!s.IsExterior() || dev != nil && dev.Kind != KindBridge) {
+		v.fail(o, "spec.floodRate", strconv.FormatUint(uint64(s.FloodRate), 10), "is of exterior ports of bridges alone", "leave it out")
 	}
 	if !s.MAC.IsZero() {
 		v.mac(o, "spec.mac", s.MAC)
@@ -223,7 +235,7 @@ func (v *validator) peer(o *Object, s *VPortSpec, dev *Object) {
 		v.fail(o, "spec.peer", s.Peer, "is a port of the same device", "link two devices")
 		return
 	}
-	if dev.Kind == KindBridge && other.Kind == KindBridge && compareRefs(o.Ref(), ref) < 0 {
+	if dev.Kind == KindBridge && other.Kind == KindBridge && !o.Status.Expanded && compareRefs(o.Ref(), ref) < 0 {
 		v.edit.link(o.Ref())
 	}
 }
@@ -245,7 +257,13 @@ func (v *validator) binding(o *Object, s *BindingSpec) {
 	if s.Interface == "" {
 		v.fail(o, "spec.interface", "", "is missing", strings.TrimSpace("name the interface of edge "+s.Edge))
 	}
-	if s.VLAN > 4094 {
+	if p != nil && len(p.Spec.(*VPortSpec).VLANs) > 0 && s.VLAN != 0 {
+		v.failRef(o, "spec.vlan", strconv.Itoa(int(s.VLAN)), "is not for the trunk "+s.VPort+", which has its own", "leave it out")
+	}
+	if p != nil && p.Status.Of != "" {
+		v.failRef(o, "spec.vport", s.VPort, "is a part of "+p.Status.Of, "bind that")
+	}
+	if s.VLAN > maxVLAN {
 		v.fail(o, "spec.vlan", strconv.Itoa(int(s.VLAN)), "is out of range", "use 1 to 4094, or leave it out for untagged frames")
 	}
 }

@@ -19,7 +19,7 @@ func newGet() *cobra.Command {
 	var in scope
 	var out output
 	var labels selector
-	var follow bool
+	var follow, expand bool
 	cmd := &cobra.Command{
 		Use:   "get {KIND[,KIND]... | all | KIND/NAME... | KIND NAME...}",
 		Short: "Show objects of the database",
@@ -29,6 +29,9 @@ Kinds are those that weft explain lists, in the singular or plural; all is every
 kind. Objects are those of one tenant unless -A is given; a single one may be
 named with its tenant, as KIND/TENANT/NAME. -l keeps those whose labels are as
 given: KEY=VALUE, KEY!=VALUE, KEY or !KEY, with commas between.
+
+A VLAN-aware bridge, a trunk and its binding are made into one object a VLAN,
+called NAME.VLAN, which is shown if it is named, or with --expand.
 
 -w goes on until ctrl-C: it tells of each change which objects were created,
 configured or deleted.
@@ -54,6 +57,7 @@ applied again as it is.`,
 		Args: someArgs("kinds, all, or objects such as vport/acme/web"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			q, err := newQuery(&in, labels, args)
+			q.expand = expand
 			switch {
 			case err != nil:
 				return err
@@ -66,6 +70,7 @@ applied again as it is.`,
 		},
 	}
 	cmd.Flags().VarP(&labels, "selector", "l", "only objects with these `labels`: KEY=VALUE, KEY!=VALUE, KEY or !KEY, with commas between")
+	cmd.Flags().BoolVar(&expand, "expand", false, "also show the parts that VLAN-aware bridges, trunks and their bindings are made into")
 	cmd.Flags().BoolVarP(&follow, "watch", "w", false, "go on, and tell what changes")
 	out.flags(cmd, "table", "wide", "json", "yaml", "name")
 	in.flags(cmd)
@@ -79,6 +84,7 @@ type query struct {
 	refs   []topology.Ref
 	tenant string // empty: all
 	labels selector
+	expand bool // parts too
 }
 
 func newQuery(in *scope, labels selector, args []string) (q query, err error) {
@@ -112,7 +118,9 @@ func (q *query) find(ctx context.Context, store *state.Store) (found []*topology
 		if all, _, err = store.List(ctx, "", q.tenant); err != nil {
 			return nil, nil, err
 		}
-		found = slices.DeleteFunc(all, func(o *topology.Object) bool { return !slices.Contains(q.kinds, o.Kind) })
+		found = slices.DeleteFunc(all, func(o *topology.Object) bool {
+			return !slices.Contains(q.kinds, o.Kind) || o.Status.Of != "" && !q.expand
+		})
 	}
 	return q.labels.choose(found), missing, nil
 }
@@ -319,7 +327,7 @@ func columns(kind topology.Kind, wide bool) []string {
 	case topology.KindPool:
 		head, more = []string{"METHOD", "MEMBERS", "STATE"}, []string{"STICKY", "MONITOR", "ID"}
 	case topology.KindBridge:
-		head, more = []string{"UNKNOWN", "MACS", "NEIGHBOURS"}, []string{"ID"}
+		head, more = []string{"UNKNOWN", "MACS", "NEIGHBOURS"}, []string{"VLANS", "ID"}
 	case topology.KindRouter:
 		head, more = []string{"ROUTES"}, []string{"ID"}
 	case topology.KindVPort:
@@ -364,7 +372,7 @@ func cells(o *topology.Object, places map[topology.Ref]string, wide bool) []stri
 		if mode == "" {
 			mode = "flood"
 		}
-		row, more = []string{mode, fmt.Sprint(len(s.MACs)), fmt.Sprint(len(s.Neighbours))}, []string{id}
+		row, more = []string{mode, fmt.Sprint(len(s.MACs)), fmt.Sprint(len(s.Neighbours))}, []string{or(topology.VLANText(s.VLANs)), id}
 	case *topology.RouterSpec:
 		row, more = []string{fmt.Sprint(len(s.Routes))}, []string{id}
 	case *topology.VPortSpec:
@@ -382,7 +390,7 @@ func cells(o *topology.Object, places map[topology.Ref]string, wide bool) []stri
 		for i, a := range s.Addresses {
 			addrs[i] = a.String()
 		}
-		row, more = []string{s.Device, or(link), or(addressText(addrs, wide))}, []string{or(mac), number(s.MTU), id}
+		row, more = []string{portOfText(s), or(link), or(addressText(addrs, wide))}, []string{or(mac), number(s.MTU), id}
 	case *topology.DHCPSpec:
 		row, more = dhcpCells(s, wide)
 		more = append(more, id)
@@ -393,6 +401,19 @@ func cells(o *topology.Object, places map[topology.Ref]string, wide bool) []stri
 		return append(append(row, more...), or(labels(o.Metadata.Labels)))
 	}
 	return row
+}
+
+// portOfText is a vport's device, with the VLANs that it has there.
+func portOfText(s *topology.VPortSpec) string {
+	switch {
+	case s.VLAN != 0:
+		return fmt.Sprintf("%s vlan %d", s.Device, s.VLAN)
+	case len(s.VLANs) > 0 && s.Native != 0:
+		return fmt.Sprintf("%s vlans %s, native %d", s.Device, topology.VLANText(s.VLANs), s.Native)
+	case len(s.VLANs) > 0:
+		return s.Device + " vlans " + topology.VLANText(s.VLANs)
+	}
+	return s.Device
 }
 
 // addressText is all addresses, or the first one and how many more there are.

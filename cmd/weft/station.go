@@ -19,7 +19,7 @@ func snapshotOf(set *topology.Set) *topology.Snapshot {
 		last = max(last, o.Status.ID)
 	}
 	topology.AssignIDs(objects, last)
-	snap, _ := new(topology.Snapshot).With(topology.Changes{Put: objects})
+	snap, _ := new(topology.Snapshot).With(topology.Changes{Put: set.ResolvedAll(objects)})
 	return snap
 }
 
@@ -32,7 +32,7 @@ func findVPort(snap *topology.Snapshot, name string) (*topology.VPort, error) {
 	if !found {
 		tenant, short = topology.DefaultTenant, name
 	}
-	var same, exterior []string
+	var same, exterior, trunk []string
 	for v := range snap.VPorts() {
 		full := v.Tenant + "/" + v.Name
 		switch {
@@ -40,12 +40,17 @@ func findVPort(snap *topology.Snapshot, name string) (*topology.VPort, error) {
 			return nil, fmt.Errorf("--vport %q: is an interior port; packets come in at exterior ones", name)
 		case v.Tenant == tenant && v.Name == short:
 			return v, nil
+		case v.Exterior && v.Tenant == tenant && strings.HasPrefix(v.Name, short+"."):
+			trunk = append(trunk, full)
 		case v.Exterior && v.Tenant == tenant:
 			same = append(same, full)
 			fallthrough
 		case v.Exterior:
 			exterior = append(exterior, full)
 		}
+	}
+	if len(trunk) > 0 {
+		return nil, fmt.Errorf("--vport %q: is a trunk; name it in one of its VLANs: %s", name, shortList(trunk))
 	}
 	if len(same) == 0 {
 		same = exterior

@@ -56,16 +56,21 @@ func report(cmd *cobra.Command, err error) error {
 
 func printObjects(w io.Writer, set *topology.Set) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	n := set.Len()
 	fmt.Fprintln(t, "KIND\tNAME\tWHAT")
 	for _, o := range set.All() {
+		if o.Status.Of != "" {
+			n--
+			continue
+		}
 		name := o.Tenant() + "/" + o.Metadata.Name
 		fmt.Fprintf(t, "%s\t%s\t%s\n", o.Kind, name, describe(o))
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	text := fmt.Sprintf("%d objects, all valid\n", set.Len())
-	if set.Len() == 1 {
+	text := fmt.Sprintf("%d objects, all valid\n", n)
+	if n == 1 {
 		text = "1 object, valid\n"
 	}
 	_, err := io.WriteString(w, text)
@@ -115,7 +120,7 @@ func describeFabric(s *topology.FabricSpec) string {
 }
 
 func describeVPort(s *topology.VPortSpec) string {
-	words := []string{s.Device}
+	words := []string{portOfText(s)}
 	if s.IsExterior() {
 		words = append(words, "exterior")
 	} else {

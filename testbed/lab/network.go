@@ -18,6 +18,9 @@ func ScenarioOf(objects []*topology.Object) (text []byte, notes []string, err er
 	var b strings.Builder
 	fmt.Fprintf(&b, "-- %s --\n", scenario.NetworkFile)
 	for _, o := range objects {
+		if o.Status.Of != "" {
+			continue // follows
+		}
 		object, err := json.Marshal(o) // which is YAML, too
 		if err != nil {
 			return nil, nil, fmt.Errorf("%v: %w", o.Ref(), err)
@@ -30,7 +33,7 @@ func ScenarioOf(objects []*topology.Object) (text []byte, notes []string, err er
 	taken := map[string]bool{}
 	for _, o := range objects {
 		spec, ok := o.Spec.(*topology.BindingSpec)
-		if !ok {
+		if !ok || o.Status.Expanded {
 			continue
 		}
 		ref := o.VPortRef(spec.VPort)

@@ -47,10 +47,7 @@ func (l *Lab) Bind(ctx context.Context, b scenario.Bind) error {
 		return fmt.Errorf("%w: edge %s has no interface %s", scenario.ErrLab, b.Edge, iface)
 	}
 	view := l.store.View()
-	id, ok := view.Topology.ID(ref)
-	if !ok {
-		return fmt.Errorf("there is no %v", ref)
-	}
+	id, _ := view.Topology.ID(ref)                // none: it is a trunk, or not there
 	now, _ := view.Bindings.Get(flow.VPortID(id)) // a vport moves with its VLAN
 	revision, err := l.store.Bind(ctx, ref, b.Edge, iface, now.VLAN)
 	if err != nil {

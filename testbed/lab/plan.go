@@ -77,13 +77,14 @@ func (p *planner) network() (err error) {
 	if p.plan.objects, err = topology.Decode(scenario.NetworkFile, p.scenario.Network); err != nil {
 		return err
 	}
-	if _, err := new(topology.Set).Apply(p.plan.objects, nil); err != nil {
+	set, err := new(topology.Set).Apply(p.plan.objects, nil)
+	if err != nil {
 		return err
 	}
 	if p.snap, err = topology.Load(scenario.NetworkFile, p.scenario.Network); err != nil {
 		return err
 	}
-	for _, o := range p.plan.objects {
+	for _, o := range set.All() { // hosts may be in a VLAN of a trunk
 		switch spec := o.Spec.(type) {
 		case *topology.BindingSpec:
 			p.bindings[o.VPortRef(spec.VPort)] = spec
