@@ -152,6 +152,9 @@ func (c *checker) edge(at string, e *Edge, seen taken) {
 	if e.VPortShare < 1 || e.VPortShare > 100 {
 		c.fail(at+".vportShare", strconv.Itoa(int(e.VPortShare)), "is no share", "use 1 to 100 percent")
 	}
+	if e.MACAge < 15 || e.MACAge > 60 {
+		c.fail(at+".macAge", strconv.FormatUint(uint64(e.MACAge), 10), "is out of range", "use 15 to 60 seconds")
+	}
 }
 
 func (c *checker) target(at string, t *Target, seen taken) {

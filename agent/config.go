@@ -44,6 +44,7 @@ type Edge struct {
 	Uplinks    []Uplink          `json:"uplinks"`
 	Interfaces map[string]uint16 `json:"interfaces"` // name in bindings → access port
 	VPortShare uint8             `json:"vportShare"` // percent of each flow table that one vport may take
+	MACAge     uint32            `json:"macAge"`     // seconds that a learnt MAC lives after its last flow (B3)
 
 	Connections Connections `json:"connections"`
 }
@@ -86,6 +87,7 @@ const (
 	defaultMTU    = 1500
 	defaultDevice = 1
 	defaultShare  = 10
+	defaultMACAge = 30
 )
 
 // profiles are the kinds of target by name.
@@ -157,6 +159,9 @@ func (c *Config) fill(dir string) {
 		}
 		if e.VPortShare == 0 {
 			e.VPortShare = defaultShare
+		}
+		if e.MACAge == 0 {
+			e.MACAge = defaultMACAge
 		}
 		for j := range e.Uplinks {
 			if e.Uplinks[j].MTU == 0 {

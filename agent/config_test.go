@@ -68,7 +68,7 @@ func TestExample(t *testing.T) {
 				Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("2001:db8:1::2")},
 				Gateways:  []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8:1::1")},
 			}},
-			Interfaces: map[string]uint16{"vm1": 1, "vm2": 2}, VPortShare: 10,
+			Interfaces: map[string]uint16{"vm1": 1, "vm2": 2}, VPortShare: 10, MACAge: 30,
 			Connections: Connections{TCPOpening: 30, TCPEstablished: 7440, TCPClosed: 30, Single: 30, Both: 180},
 		}},
 	}
@@ -174,6 +174,8 @@ func TestErrors(t *testing.T) {
 		{`"unix:/run/sw1"`, `"unix:/run/sw1", profile: tofino9`, `a.yaml:4: edges[0].target.profile: "tofino9" is no kind of target; use softswitch, bmv2 or strict`},
 		{`"unix:/run/sw1"`, `"unix:/run/sw1", electionID: 0`, `a.yaml:4: edges[0].target.electionID: "0" is no election id; use a number from 1, or HIGH.LOW`},
 		{`"unix:/run/sw1"`, `"unix:/run/sw1", tls: {cert: x}`, "a.yaml:4: edges[0].target.tls.key: is missing; name the PEM file of the certificate's key"},
+		{"  vteps: [198.51.100.1]", "  vteps: [198.51.100.1]\n  macAge: 14", `a.yaml:6: edges[0].macAge: "14" is out of range; use 15 to 60 seconds`},
+		{"  vteps: [198.51.100.1]", "  vteps: [198.51.100.1]\n  macAge: 61", `a.yaml:6: edges[0].macAge: "61" is out of range; use 15 to 60 seconds`},
 		{"  vteps: [198.51.100.1]", "  tunnel: gue", `a.yaml:5: edges[0].tunnel: "gue" is no encapsulation; use vxlan, geneve or gre`},
 		{"  vteps: [198.51.100.1]", "", "a.yaml:3: edges[0].vteps: is missing; list the edge's tunnel addresses, which the underlay routes to its uplinks"},
 		{"198.51.100.1", "224.0.0.1", `a.yaml:5: edges[0].vteps[0]: "224.0.0.1" is not the address of one host; use one such as 192.0.2.1 or 2001:db8::1`},

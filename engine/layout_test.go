@@ -226,9 +226,47 @@ func TestMoveCostsOneDestination(t *testing.T) {
 	for _, stage := range stages {
 		changed += len(stage)
 	}
-	// Two locations (from vports, from tunnels), its replica, its punt rate, and port_map for untagged and priority-tagged frames.
-	if changed != 6 {
-		t.Errorf("%d updates, want 6", changed)
+	// Two locations (from vports, from tunnels), its replica, its rates of punts and floods, and port_map for untagged and priority-tagged frames.
+	if changed != 7 {
+		t.Errorf("%d updates, want 7", changed)
+	}
+}
+
+// TestFloodRateIsOneCell: a rate that changes or goes sets the vport's cell of the meter and nothing else, one of a vport that lives elsewhere nothing at all.
+func TestFloodRateIsOneCell(t *testing.T) {
+	l := newLayout(tables(t), newLocals(func(uint16) {}))
+	v := baseView()
+	v.edges["e2"] = Edge{ID: "e2", VTEPs: vtep(2)[:1], Tunnel: offload.VXLAN}
+	v.places[1], v.places[2] = place{edge: "e1", at: offload.Attachment{Port: 1}}, place{edge: "e2"}
+	l.rebuild(v, l.all(v))
+	set := func(id flow.VPortID, rate int64) (cells []*p4rt.MeterCell) {
+		t.Helper()
+		if v.floods[id] = rate; rate == 0 {
+			delete(v.floods, id)
+		}
+		stages, _ := l.rebuild(v, map[subject]struct{}{vportSubject(id): {}})
+		for _, stage := range stages {
+			for _, u := range stage {
+				cell, ok := u.Entity.(*p4rt.MeterCell)
+				if !ok || u.Op != p4rt.Modify {
+					t.Fatalf("%v of %v", u.Op, u.Entity)
+				}
+				cells = append(cells, cell)
+			}
+		}
+		return cells
+	}
+	for _, rate := range []int64{50, 60, 0} {
+		cells := set(1, rate)
+		if len(cells) != 1 || (cells[0].Config == nil) != (rate == 0) || rate != 0 && (cells[0].Config.CIR != rate || cells[0].Config.CBurst != rate) {
+			t.Errorf("rate %d: %v", rate, cells)
+		}
+		if again := set(1, rate); len(again) != 0 {
+			t.Errorf("rate %d once more: %v", rate, again)
+		}
+	}
+	if cells := set(2, 50); len(cells) != 0 {
+		t.Errorf("of a vport elsewhere: %v", cells)
 	}
 }
 

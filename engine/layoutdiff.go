@@ -82,7 +82,7 @@ func diff(before, after entitySet) [][]p4rt.Update {
 		for key, want := range after[i] {
 			switch have, ok := before[i][key]; {
 			case key.Kind == p4rt.KindMeterCell: // always there, it can only be set
-				if !ok {
+				if !ok || !same(have, want) {
 					stages[i] = append(stages[i], p4rt.Update{Op: p4rt.Modify, Entity: want})
 				}
 			case !ok:
@@ -109,6 +109,9 @@ func same(a, b p4rt.Entity) bool {
 	case *p4rt.MulticastGroup:
 		b, ok := b.(*p4rt.MulticastGroup)
 		return ok && slices.Equal(sorted(a.Replicas), sorted(b.Replicas))
+	case *p4rt.MeterCell:
+		b, ok := b.(*p4rt.MeterCell)
+		return ok && (a.Config == nil) == (b.Config == nil) && (a.Config == nil || *a.Config == *b.Config)
 	case *p4rt.CloneSession:
 		b, ok := b.(*p4rt.CloneSession)
 		return ok && slices.Equal(a.Replicas, b.Replicas)

@@ -56,8 +56,10 @@ func (c *core) everything(v *state.View, touched map[subject]struct{}) {
 		c.settleAt(b)
 	}
 	clear(c.view.dhcp)
+	clear(c.view.floods)
 	for p := range c.snap.VPorts() {
 		c.serveDHCP(p.ID)
+		c.limitFloods(p.ID)
 	}
 	clear(c.view.groups)
 	for b := range c.snap.Bridges() {
@@ -88,8 +90,9 @@ func (c *core) changed(v *state.View, deps []topology.Dep, touched map[subject]s
 				c.monitors.changed(topology.DeviceID(d.A), touched)
 			}
 		case topology.DepVPort:
-			if c.serveDHCP(flow.VPortID(d.A)) {
-				touched[vportSubject(flow.VPortID(d.A))] = struct{}{}
+			id := flow.VPortID(d.A)
+			if serves, limits := c.serveDHCP(id), c.limitFloods(id); serves || limits {
+				touched[vportSubject(id)] = struct{}{}
 			}
 		case topology.DepFDB:
 			c.aging.observe(c, topology.DeviceID(d.A), d.MAC())
@@ -105,6 +108,7 @@ func (c *core) bound(v *state.View, id flow.VPortID, touched map[subject]struct{
 	if b, ok := v.Bindings.Get(id); ok {
 		c.settleAt(b)
 	}
+	c.limitFloods(id)
 	after, has := c.view.places[id]
 	touched[vportSubject(id)] = struct{}{}
 	if p := c.snap.VPort(id); p != nil && p.Kind == topology.DeviceBridge {
@@ -121,6 +125,17 @@ func (c *core) bound(v *state.View, id flow.VPortID, touched map[subject]struct{
 	if has && after.edge == here {
 		c.adopt(id)
 	}
+}
+
+// limitFloods notes how many frames a second an exterior vport may send to all, and reports whether that is new.
+func (c *core) limitFloods(id flow.VPortID) bool {
+	had, rate := c.view.floods[id], c.snap.FloodRate(id)
+	if rate > 0 {
+		c.view.floods[id] = rate
+	} else {
+		delete(c.view.floods, id)
+	}
+	return rate != had
 }
 
 // settleAt notes where a vport lives. One that is bound to an interface that this edge does not have lives nowhere.

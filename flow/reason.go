@@ -45,6 +45,7 @@ const (
 	ReasonPuntRate       Reason = 78 // punts of this vport are over their rate
 	ReasonGroupSource    Reason = 79 // a vport's frame whose source is no station's MAC: a group's, or zero
 	ReasonNoNAT          Reason = 80 // egress: translation not in table nat_v4 or nat_v6
+	ReasonFloodRate      Reason = 81 // frames to group addresses, and flooded ones, of this vport are over its rate
 )
 
 // IsDrop reports whether the packet was dropped by the pipeline (REASON_IS_DROP).
@@ -128,6 +129,8 @@ func (r Reason) String() string {
 		return "group_source"
 	case ReasonNoNAT:
 		return "no_nat"
+	case ReasonFloodRate:
+		return "flood_rate"
 	}
 	return strconv.Itoa(int(r))
 }

@@ -79,7 +79,21 @@ func (t *Tables) PortMap(a Attachment, vport uint16) []*p4rt.Entry {
 
 // PuntRate bounds the packets a second that a local vport may have punted to the engine; what is more is dropped, counted.
 func (t *Tables) PuntRate(vport uint16, rate int64) *p4rt.MeterCell {
-	return &p4rt.MeterCell{Array: t.punts, Index: int64(vport), Config: &p4rt.MeterConfig{CIR: rate, CBurst: rate, PIR: rate, PBurst: rate}}
+	return frames(t.punts, vport, rate)
+}
+
+// FloodRate bounds the frames to group addresses, and flooded ones, that a local vport may send a second, and at once; 0: it may send any number.
+func (t *Tables) FloodRate(vport uint16, rate int64) *p4rt.MeterCell {
+	return frames(t.floods, vport, rate)
+}
+
+// frames is the cell of a local vport in a meter of frames.
+func frames(m *p4rt.MeterArray, vport uint16, rate int64) *p4rt.MeterCell {
+	c := &p4rt.MeterCell{Array: m, Index: int64(vport)}
+	if rate > 0 {
+		c.Config = &p4rt.MeterConfig{CIR: rate, CBurst: rate, PIR: rate, PBurst: rate}
+	}
+	return c
 }
 
 // Terminate accepts tunnels of a kind to an own address.

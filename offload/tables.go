@@ -34,7 +34,7 @@ type Tables struct {
 	nat4, nat6                   table
 
 	ingressReasons, egressReasons *p4rt.CounterArray
-	punts                         *p4rt.MeterArray
+	punts, floods                 *p4rt.MeterArray
 }
 
 // flowActions are the three that every flow table has.
@@ -104,6 +104,9 @@ func NewTables(schema *p4rt.Schema) (*Tables, error) {
 		return nil, fmt.Errorf("%w: %w", ErrPipeline, err)
 	}
 	if t.punts, err = schema.Meter("ingress.punts"); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrPipeline, err)
+	}
+	if t.floods, err = schema.Meter("ingress.floods"); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrPipeline, err)
 	}
 	return t, nil

@@ -60,3 +60,66 @@ func TestPuntsAreMetered(t *testing.T) {
 		e.punted(2, build(t, frameOptions{src: macB, dst: macG, vid: 7}), 2)
 	}
 }
+
+// TestFloodsAreMetered: what a vport says to all beyond its rate is dropped and counted where it comes in, whatever would become of it; unknown unicast that has
+// no entry yet is, where the engine floods it. Unicast, other vports and what the network itself says are not concerned.
+func TestFloodsAreMetered(t *testing.T) {
+	broadcast := []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+	unknown := []byte{2, 0, 0, 0, 0, 0x77}
+	limited := func(t *testing.T) *edge {
+		e := bridged(t)
+		e.add("ingress.location", exact(num(destB), num(0)), "ingress.to_port", num(2), num(2), num(1), num(7))
+		e.add("ingress.location", exact(num(group), num(0)), "ingress.to_group", num(8))
+		e.add("ingress.dst_class", exact(num(1), broadcast), "ingress.forward_dst_class", num(group), num(0), num(0))
+		e.add("ingress.dst_class", exact(num(1), unknown), "ingress.forward_dst_class", num(group), num(0), num(0))
+		e.add("egress.replica", exact(num(2)), "egress.local_copy", num(2), num(1), num(7))
+		e.SetMulticast(8, []pipeline.Replica{{Port: 2, RID: 2}})
+		floods, ok := e.Meter("ingress.floods")
+		if !ok {
+			t.Fatal("no meter ingress.floods")
+		}
+		if err := floods.Write(1, pipeline.MeterConfig{CIR: 1, CBurst: 3, PIR: 1, PBurst: 3}); err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	for name, dst := range map[string][]byte{"broadcast": broadcast, "multicast": {1, 0, 0x5e, 0, 0, 1}, "multicast of IPv6": {0x33, 0x33, 0, 0, 0, 1}, "unknown unicast": unknown} {
+		t.Run(name, func(t *testing.T) {
+			e := limited(t)
+			for i := range 3 {
+				e.one(1, build(t, frameOptions{src: macA, dst: dst, v6: i == 1}))
+			}
+			e.dropped(1, build(t, frameOptions{src: macA, dst: dst}), "ingress", 81)
+			e.dropped(1, build(t, frameOptions{src: macA, dst: dst, v6: true}), "ingress", 81)
+			if got := e.one(1, build(t, frameOptions{src: macA, dst: macB})); got.port != 2 {
+				t.Errorf("unicast left by port %d, want 2", got.port)
+			}
+			for range 5 {
+				e.punted(2, build(t, frameOptions{src: macB, dst: broadcast, vid: 7}), 2)
+			}
+		})
+	}
+	t.Run("what is punted", func(t *testing.T) {
+		e := limited(t)
+		arp := build(t, frameOptions{src: macG, dst: broadcast}) // of a source that is not known
+		for range 3 {
+			e.punted(1, arp, 1)
+		}
+		e.dropped(1, arp, "ingress", 81)
+	})
+	t.Run("what the engine floods", func(t *testing.T) {
+		e := limited(t)
+		out := func(vport byte, dst []byte) []byte {
+			header := []byte{1, 0, 0, 0, 0, vport, 0, 0, 0, 0, group >> 8, group & 0xff}
+			return append(header, build(t, frameOptions{src: macA, dst: dst})...)
+		}
+		for range 3 {
+			e.one(cpuPort, out(1, unknown))
+		}
+		e.dropped(cpuPort, out(1, unknown), "ingress", 81)
+		for range 5 {
+			e.one(cpuPort, out(1, broadcast)) // metered where it came in
+			e.one(cpuPort, out(0, unknown))   // of no vport
+		}
+	})
+}

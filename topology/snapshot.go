@@ -151,6 +151,18 @@ func (s *Snapshot) ports(id DeviceID) []flow.VPortID {
 	return nil
 }
 
+// FloodRate is how many frames a second an exterior vport may send to all; 0: any number.
+func (s *Snapshot) FloodRate(id flow.VPortID) int64 {
+	v := s.VPort(id)
+	if v == nil || !v.Exterior {
+		return 0
+	}
+	if b := s.Bridge(v.Device); b != nil && v.FloodRate == 0 {
+		return int64(b.FloodRate)
+	}
+	return int64(v.FloodRate)
+}
+
 // Far returns the other end of a port's link, nil if there is none. Of one that is not loaded, it has what the port's object says of its peer.
 func (s *Snapshot) Far(p *VPort) *VPort {
 	if q := s.VPort(p.Peer); q != nil || s.Missing(p) == 0 {

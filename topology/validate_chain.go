@@ -182,8 +182,14 @@ func (v *validator) action(o *Object, r *RuleSpec, field string) {
 
 // there checks that a field names an object that exists.
 func (v *validator) there(o *Object, field string, k Kind, name string) {
-	if ref := o.refTo(k, name); v.set.Get(ref) == nil {
+	ref := o.refTo(k, name)
+	is := v.set.Get(ref)
+	if is == nil {
 		v.failRef(o, field, name, "is no "+strings.ToLower(string(k)), "define "+ref.String()+" or name an existing one")
+		return
+	}
+	if p, ok := is.Spec.(*VPortSpec); ok && len(p.VLANs) > 0 {
+		v.failRef(o, field, name, "is a trunk, which is a port a VLAN", "name "+inVLAN(name, p.vlans()[0])+", and the like for other VLANs")
 	}
 }
 

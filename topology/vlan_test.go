@@ -32,6 +32,11 @@ metadata: {name: vm, tenant: acme}
 spec: {device: bridge/campus, vlan: 20, mac: "02:00:00:00:00:01"}
 ---
 apiVersion: weft/v1
+kind: PortGroup
+metadata: {name: doors, tenant: acme}
+spec: {ports: [up.10, vm]}
+---
+apiVersion: weft/v1
 kind: VPort
 metadata: {name: a, tenant: acme}
 spec: {device: bridge/campus, vlan: 21, peer: b}
@@ -88,21 +93,22 @@ func TestVLANErrors(t *testing.T) {
 		{"vlans: [10, 20-21]", "vlans: [ten]", `net.yaml:6: bridge acme/campus: spec.vlans[0]: "ten" is not a VLAN or range of VLANs such as 10 or 100-199`},
 		{"vlan: 20,", "vlan: 30,", `net.yaml:22: vport acme/vm: spec.vlan: "30" is no VLAN of bridge/campus; use those of 10,20-21, or add it to spec.vlans of the bridge`},
 		{"vlans: [10, 20], native", "vlans: [10, 30], native", `net.yaml:17: vport acme/up: spec.vlans: "30" is no VLAN of bridge/campus; use those of 10,20-21, or add it to spec.vlans of the bridge`},
+		{"ports: [up.10,", "ports: [up,", `net.yaml:27: portgroup acme/doors: spec.ports[0]: "up" is a trunk, which is a port a VLAN; name up.10, and the like for other VLANs`},
 		{"vlan: 20,", "", `net.yaml:22: vport acme/vm: spec.vlan: is missing: bridge/campus is VLAN-aware; say in which VLAN the port is, or in vlans which ones it carries`},
-		{"bridge/plain, peer", "bridge/plain, vlan: 5, peer", `net.yaml:32: vport acme/b: spec.vlan: "5" is no VLAN of bridge/plain; list the VLANs in spec.vlans of the bridge, or leave this out`},
+		{"bridge/plain, peer", "bridge/plain, vlan: 5, peer", `net.yaml:37: vport acme/b: spec.vlan: "5" is no VLAN of bridge/plain; list the VLANs in spec.vlans of the bridge, or leave this out`},
 		{"bridge/campus, vlans: [10, 20]", "bridge/plain, vlans: [10, 20]", `net.yaml:17: vport acme/up: spec.vlans: "10,20" is in no VLAN-aware bridge: bridge/plain has no vlans; list the VLANs in spec.vlans of the bridge, or leave this out`},
 		{"native: 21", "native: 21, vlan: 10", `net.yaml:17: vport acme/up: spec.vlan: "10" contradicts vlans, which make the port a trunk; leave one of them out; the VLAN that is untagged at a trunk is native`},
 		{"vlan: 20,", "vlan: 20, native: 10,", `net.yaml:22: vport acme/vm: spec.native: "10" is of exterior trunks alone; leave it out, or list the tagged VLANs in vlans`},
 		{"native: 21", `native: 21, mac: "02:00:00:00:00:02"`, `net.yaml:17: vport acme/up: spec.mac: is not for trunks, behind which there is more than one host and network; leave it out`},
-		{"interface: eth0", "interface: eth0, vlan: 10", `net.yaml:37: binding acme/up: spec.vlan: "10" is not for the trunk up, which has its own; leave it out`},
-		{"vport: up,", "vport: up.10,", `net.yaml:37: binding acme/up: spec.vport: "up.10" is a part of vport acme/up; bind that`},
+		{"interface: eth0", "interface: eth0, vlan: 10", `net.yaml:42: binding acme/up: spec.vlan: "10" is not for the trunk up, which has its own; leave it out`},
+		{"vport: up,", "vport: up.10,", `net.yaml:42: binding acme/up: spec.vport: "up.10" is a part of vport acme/up; bind that`},
 		{"name: plain", "name: campus.20", `net.yaml:6: bridge acme/campus: spec.vlans: needs the name of bridge acme/campus.20, which is there; rename one of them`},
 		{"vlan: 10}]", "vlan: 20}]", `net.yaml:7: bridge acme/campus: spec.macs[0].port: "up.10" is a port of bridge acme/campus.10; name a port of bridge acme/campus.20`},
 		{", vlan: 10}]", "}]", `net.yaml:7: bridge acme/campus: spec.macs[0].vlan: "0" is no VLAN of the bridge; use those of 10,20-21`},
 		{"name: campus,", "name: " + strings.Repeat("c", 59) + ",", `is too long for what has VLANs; use 58 characters at most: what it is in a VLAN is called NAME.VLAN`},
-		{"vlan: 21, peer", "vlans: [21], peer", `net.yaml:27: vport acme/a: spec.vlans: "21" are not those of peer b; give both ends of the link the same`},
+		{"vlan: 21, peer", "vlans: [21], peer", `net.yaml:32: vport acme/a: spec.vlans: "21" are not those of peer b; give both ends of the link the same`},
 		{"vlan: 20,", "vlan: 20, floodRate: 4000000000,", `net.yaml:22: vport acme/vm: spec.floodRate: "4000000000" is out of range; use 1 to 1000000000 frames a second, or 0 for no limit`},
-		{"bridge/plain, peer", "bridge/plain, floodRate: 5, peer", `net.yaml:32: vport acme/b: spec.floodRate: "5" is of exterior ports of bridges alone; leave it out`},
+		{"bridge/plain, peer", "bridge/plain, floodRate: 5, peer", `net.yaml:37: vport acme/b: spec.floodRate: "5" is of exterior ports of bridges alone; leave it out`},
 	} {
 		if !strings.Contains(campus, tc.replace) {
 			t.Fatalf("nothing to replace: %q", tc.replace)
@@ -145,5 +151,68 @@ func TestPartsAreNotWritten(t *testing.T) {
 	}
 	if again, err := new(Set).Apply(s.All(), nil); err != nil || again.Len() != s.Len() {
 		t.Errorf("the set as stored has %d objects, not %d: %v", again.Len(), s.Len(), err)
+	}
+}
+
+// TestFloodRate: a port's own rate goes before its bridge's; a change of either is of interest where the port lives, and the bridge's touches no flow.
+func TestFloodRate(t *testing.T) {
+	const lan = `
+apiVersion: weft/v1
+kind: Bridge
+metadata: {name: lan}
+spec: {floodRate: 20}
+---
+apiVersion: weft/v1
+kind: VPort
+metadata: {name: a}
+spec: {device: bridge/lan}
+---
+apiVersion: weft/v1
+kind: VPort
+metadata: {name: b}
+spec: {device: bridge/lan, floodRate: 5}
+---
+apiVersion: weft/v1
+kind: VPort
+metadata: {name: in}
+spec: {device: bridge/lan, peer: gw}
+---
+apiVersion: weft/v1
+kind: Router
+metadata: {name: r}
+spec: {}
+---
+apiVersion: weft/v1
+kind: VPort
+metadata: {name: gw}
+spec: {device: router/r, peer: in, addresses: [10.0.0.1/24]}
+`
+	s, err := Load("net.yaml", []byte(lan))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rates := func(s *Snapshot, want map[string]int64) {
+		t.Helper()
+		for v := range s.VPorts() {
+			if got := s.FloodRate(v.ID); got != want[v.Name] {
+				t.Errorf("vport %s: rate %d, want %d", v.Name, got, want[v.Name])
+			}
+		}
+	}
+	rates(s, map[string]int64{"a": 20, "b": 5})
+	var bridge *Bridge
+	for b := range s.Bridges() {
+		bridge = b
+	}
+	o := &Object{APIVersion: APIVersion, Kind: KindBridge, Metadata: Metadata{Name: "lan"}, Spec: &BridgeSpec{FloodRate: 50}, Status: Status{ID: uint32(bridge.ID)}}
+	next, deps := s.With(Changes{Put: []*Object{o}})
+	rates(next, map[string]int64{"a": 50, "b": 5})
+	for _, d := range deps {
+		if d.Kind != DepBinding {
+			t.Errorf("a rate concerns %v", d)
+		}
+	}
+	if len(deps) == 0 {
+		t.Error("a rate concerns nobody")
 	}
 }

@@ -87,7 +87,11 @@ func describe(o *topology.Object) string {
 		if mode == "" {
 			mode = "flood"
 		}
-		return fmt.Sprintf("unknown unicast: %s, %d MACs and %d neighbours seeded", mode, len(s.MACs), len(s.Neighbours))
+		text := fmt.Sprintf("unknown unicast: %s, %d MACs and %d neighbours seeded", mode, len(s.MACs), len(s.Neighbours))
+		if len(s.VLANs) > 0 {
+			text = "VLANs " + topology.VLANText(s.VLANs) + ", " + text
+		}
+		return text
 	case *topology.RouterSpec:
 		return fmt.Sprintf("%d routes", len(s.Routes))
 	case *topology.VPortSpec:

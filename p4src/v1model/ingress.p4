@@ -28,6 +28,7 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
     @id(0x12000001) counter(1024, CounterType.packets_and_bytes) reasons;    // by side ++ reason
     @id(0x12000003) counter(256, CounterType.packets_and_bytes) copies;      // by copy_reason; REASON_PUNT_RATE: not made
     @id(0x14000001) meter(65536, MeterType.packets) punts;                  // by local vport
+    @id(0x14000002) meter(65536, MeterType.packets) floods;                 // by local vport
 
     // --- who speaks: a vport ...
     @id(0x01000001) action set_vport(@id(1) vport_t vport) { meta.vport = vport; }
@@ -425,7 +426,18 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
         else if (meta.location_reason != 0) { meta.reason = meta.location_reason; }
         else if (meta.peer_reason != 0) { meta.reason = meta.peer_reason; }
 
-        // 6. Decapsulate; only what goes on is changed.
+        // 6. What a vport says to all is metered, once: where it comes in, ahead of the punt meter, as a storm of ARP requests is one too; unknown unicast
+        //    whose flow has no entry yet, where the engine floods it.
+        if (meta.vport != 0 && !REASON_IS_DROP(meta.reason)
+            && (meta.side == SIDE_ACCESS && (meta.to_group == 1 || hdr.ethernet.dst[40:40] == 1)
+                || meta.side == SIDE_CPU && meta.to_group == 1 && hdr.ethernet.dst[40:40] == 0)) {
+            floods.execute_meter((bit<32>)meta.vport, meta.color);
+            if (meta.color == COLOR_RED) {
+                meta.reason = REASON_FLOOD_RATE;
+            }
+        }
+
+        // 7. Decapsulate; only what goes on is changed.
         if (meta.reason == 0 && hdr.outer_ethernet.isValid()) {
             if (hdr.outer_ipv4.isValid()) {
                 decap_ecn(hdr.outer_ipv4.tos[1:0]);
@@ -436,7 +448,7 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
             decapsulate();
         }
 
-        // 7. What vports ask of the engine is metered, so that none can keep it from the others.
+        // 8. What vports ask of the engine is metered, so that none can keep it from the others.
         if (meta.tracked == 1 && meta.tcp_flags & (TCP_FIN | TCP_RST) != 0 && meta.reason == 0) {
             meta.copy_reason = REASON_TRACKED_END;
         }
@@ -458,7 +470,7 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
             }
         }
 
-        // 8. Every frame is counted once, by where it came from and what became of it.
+        // 9. Every frame is counted once, by where it came from and what became of it.
         reasons.count((bit<32>)(meta.side ++ meta.reason));
         if (meta.reason != 0) {
             standard_metadata.mcast_grp = 0;

@@ -30,7 +30,7 @@ struct metadata_t {
     @field_list(COPY_FIELDS) reason_t copy_reason;   // of the copy to the CPU of a packet that goes on, 0 = none
     @field_list(COPY_FIELDS) port_t copy_port;       // ingress port; bmv2 does not keep standard_metadata's
     bit<2>  side;
-    bit<2>  color;           // of the punt meter
+    bit<2>  color;           // of a meter of the vport
     bit<32> tag;
     bit<1>  resolve;         // dest is known: go through location
     bit<1>  by_tunnel;

@@ -190,12 +190,17 @@ func TestUDPEcho(t *testing.T) {
 
 func TestTapInjectAnnounce(t *testing.T) {
 	a, b, _ := pair(t, nil)
-	tap := b.Tap(4)
+	tap := b.Tap(5)
 	frame := append(append(append([]byte{}, 2, 9, 9, 9, 9, 9), macA[:]...), 0x88, 0xb5, 1, 2, 3)
 	a.Inject(frame)
 	got, err := tap.Wait(context10(t), func(f []byte) bool { return f[12] == 0x88 })
 	if err != nil || !bytes.Equal(got, frame) {
 		t.Errorf("tap: %x, %v", got, err)
+	}
+	tagged := append(append([]byte{}, frame[:12]...), 0x81, 0, 0, 7, 0x88, 0xb5, 1, 2, 3)
+	a.Inject(tagged)
+	if got, err := tap.Wait(context10(t), func(f []byte) bool { return f[12] == 0x81 }); err != nil || !bytes.Equal(got, tagged) {
+		t.Errorf("tap of a tagged frame: %x, %v", got, err)
 	}
 	a.Announce()
 	for name, match := range map[string]func([]byte) bool{
@@ -208,8 +213,8 @@ func TestTapInjectAnnounce(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if c := a.Counters(); c.Injected != 1 {
-		t.Errorf("%d injected, want 1", c.Injected)
+	if c := a.Counters(); c.Injected != 2 {
+		t.Errorf("%d injected, want 2", c.Injected)
 	}
 	for range 5 {
 		a.Inject(frame)
@@ -217,8 +222,8 @@ func TestTapInjectAnnounce(t *testing.T) {
 	if _, err := a.Ping(context10(t), b.Addr4(), 1); err != nil { // all frames before it have arrived
 		t.Fatal(err)
 	}
-	if len(tap.Frames()) != 4 || tap.Overflow() == 0 {
-		t.Errorf("%d frames in a tap for 4, overflow %d", len(tap.Frames()), tap.Overflow())
+	if len(tap.Frames()) != 5 || tap.Overflow() == 0 {
+		t.Errorf("%d frames in a tap for 5, overflow %d", len(tap.Frames()), tap.Overflow())
 	}
 	tap.Close()
 	if c := b.Counters(); c.Foreign < 6 {

@@ -6,7 +6,8 @@ import (
 	"sync"
 )
 
-// Tap records the frames that a host receives, without VLAN tag, also those for other MACs.
+// Tap records the frames that a host receives, without the tag of its VLAN, also those for
+// other MACs and, at a host in no VLAN, those with a tag.
 // It keeps the first ones up to its depth and counts the rest.
 type Tap struct {
 	witness *Witness

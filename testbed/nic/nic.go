@@ -84,7 +84,8 @@ func (n *NIC) Connect(link Link) {
 }
 
 // Observe sets a function that sees every received frame of the interface's VLAN, also
-// those for other MACs, without tag, before the stack does. It must not keep the frame.
+// those for other MACs, without tag, before the stack does; at an untagged interface, those
+// with any tag too, as they are. It must not keep the frame.
 func (n *NIC) Observe(observe func(frame []byte)) { n.observer.Store(&observe) }
 
 // Counters reads the statistics.
@@ -191,6 +192,9 @@ func (n *NIC) untag(frame []byte) (addresses, rest []byte, ok bool) {
 	}
 	if vlan != n.vlan {
 		n.foreign.Add(1)
+		if observe := n.observer.Load(); observe != nil && n.vlan == 0 {
+			(*observe)(frame)
+		}
 		return nil, nil, false
 	}
 	if len(rest)-2 > int(n.mtu.Load()) {
