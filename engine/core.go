@@ -144,7 +144,7 @@ func (c *core) routing() {
 		c.astray = ids[0]
 	}
 	for d, flows := range c.flows.byDep {
-		if d.Kind == topology.DepBinding && !c.view.isLost(flow.VPortID(d.A)) {
+		if d.Kind() == topology.DepBinding && !c.view.isLost(flow.VPortID(d.A())) {
 			for f := range flows {
 				c.remove(f) // decided while there was no way to its destination (E14)
 			}

@@ -45,10 +45,10 @@ func (c *core) has(id topology.DeviceID) bool {
 // depend keeps the devices that a flow relies on.
 func (c *core) depend(f *installedFlow) {
 	for _, d := range f.deps {
-		id := topology.DeviceID(d.A)
-		switch d.Kind {
+		id := topology.DeviceID(d.A())
+		switch d.Kind() {
 		case topology.DepVPort, topology.DepNeighbour, topology.DepBinding:
-			p := c.snap.VPort(flow.VPortID(d.A))
+			p := c.snap.VPort(flow.VPortID(d.A()))
 			if p == nil || p.Device == 0 {
 				continue
 			}

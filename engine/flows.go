@@ -84,8 +84,8 @@ func (t *flowTable) add(placed *offload.Placed, deps []topology.Dep, now time.Du
 	t.byPattern[f.pattern] = f
 	index(t.byEntry, placed.Entry.Key(), f)
 	for _, d := range f.deps {
-		if d.Kind == topology.DepRoute {
-			index(t.byRoute, depBucket{d.A, d.V6}, f)
+		if d.Kind() == topology.DepRoute {
+			index(t.byRoute, depBucket{d.A(), d.V6()}, f)
 		} else {
 			index(t.byDep, d, f)
 		}
@@ -115,8 +115,8 @@ func (t *flowTable) remove(f *installedFlow) bool {
 	delete(t.byPattern, f.pattern)
 	unindex(t.byEntry, f.placed.Entry.Key(), f)
 	for _, d := range f.deps {
-		if d.Kind == topology.DepRoute {
-			unindex(t.byRoute, depBucket{d.A, d.V6}, f)
+		if d.Kind() == topology.DepRoute {
+			unindex(t.byRoute, depBucket{d.A(), d.V6()}, f)
 		} else {
 			unindex(t.byDep, d, f)
 		}
@@ -128,13 +128,13 @@ func (t *flowTable) remove(f *installedFlow) bool {
 func (t *flowTable) affected(changed []topology.Dep) []*installedFlow {
 	seen := make(map[*installedFlow]struct{})
 	for _, c := range changed {
-		if c.Kind != topology.DepRoute {
+		if c.Kind() != topology.DepRoute {
 			for f := range t.byDep[c] {
 				seen[f] = struct{}{}
 			}
 			continue
 		}
-		for f := range t.byRoute[depBucket{c.A, c.V6}] {
+		for f := range t.byRoute[depBucket{c.A(), c.V6()}] {
 			if slices.ContainsFunc(f.deps, c.Affects) {
 				seen[f] = struct{}{}
 			}

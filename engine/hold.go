@@ -192,7 +192,7 @@ func (c *core) resume(deps []topology.Dep, all bool) {
 	}
 	changed := make(map[netip.Addr]struct{})
 	for _, d := range deps {
-		switch d.Kind {
+		switch d.Kind() {
 		case topology.DepNeighbour, topology.DepBridgeNeighbour:
 			changed[d.Addr()] = struct{}{}
 		case topology.DepFDB, topology.DepBinding:

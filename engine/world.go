@@ -80,22 +80,22 @@ func (c *core) everything(v *state.View, touched map[subject]struct{}) {
 // changed finds the subjects that a change concerns.
 func (c *core) changed(v *state.View, deps []topology.Dep, touched map[subject]struct{}) {
 	for _, d := range deps {
-		switch d.Kind {
+		switch d.Kind() {
 		case topology.DepBinding:
-			c.bound(v, flow.VPortID(d.A), touched)
+			c.bound(v, flow.VPortID(d.A()), touched)
 		case topology.DepGroup, topology.DepDevice:
-			c.regroup(topology.DeviceID(d.A), touched)
-			if d.Kind == topology.DepDevice {
-				c.balance.changed(topology.DeviceID(d.A))
-				c.monitors.changed(topology.DeviceID(d.A), touched)
+			c.regroup(topology.DeviceID(d.A()), touched)
+			if d.Kind() == topology.DepDevice {
+				c.balance.changed(topology.DeviceID(d.A()))
+				c.monitors.changed(topology.DeviceID(d.A()), touched)
 			}
 		case topology.DepVPort:
-			id := flow.VPortID(d.A)
+			id := flow.VPortID(d.A())
 			if serves, limits := c.serveDHCP(id), c.limitFloods(id); serves || limits {
 				touched[vportSubject(id)] = struct{}{}
 			}
 		case topology.DepFDB:
-			c.aging.observe(c, topology.DeviceID(d.A), d.MAC())
+			c.aging.observe(c, topology.DeviceID(d.A()), d.MAC())
 		}
 	}
 }

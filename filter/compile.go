@@ -13,13 +13,17 @@ type Classifier struct {
 	rules  int
 	words  int // of a vector
 	active [families][]step
-	always vector // rules without a condition
+	every  vector  // all rules
+	always vector  // rules without a condition
+	states []uint8 // by rule: see States; nil: no rule names the state
 	dims   [domains]dimension
 }
 
-// Families of packets, by the addresses that they have.
+// family of a packet, by the addresses that it has.
+type family uint8
+
 const (
-	family4 = iota
+	family4 family = iota
 	family6
 	familyNone
 	families
@@ -28,6 +32,9 @@ const (
 // step is a domain to look at, after those before it.
 type step struct {
 	domain int
+	field  Field
+	partly bool   // bits of it may be enough: an address or a port
+	family family // that has it; familyNone: it is of no family
 	dim    *dimension
 	later  vector // rules that name a domain of a later step
 	tells  uint32 // fields that tell whether a packet has this one at all: 1<<Field for each
@@ -36,7 +43,9 @@ type step struct {
 // dimension is what a classifier knows of one domain. The zero value: no rule names it.
 type dimension struct {
 	starts  []Value  // of the intervals; the first is zero
-	low     []uint64 // the same, of a domain of up to 64 bits
+	half    []uint64 // that half of them which tells them apart, nil if it takes both
+	upper   bool     // it is the upper one
+	bits    []uint8  // by interval: how many leading bits tell it, if as many do for all its values; else 0
 	vectors []uint32 // by interval: where its vector is in sets
 	sets    []uint64 // the different vectors, one behind the other
 	absent  int      // where in sets the vector for a packet without the field is
@@ -53,10 +62,16 @@ func (v vector) has(i int) bool { return v[i/64]>>(i%64)&1 != 0 }
 // Compile makes a classifier of rules in order.
 func Compile(rules []Rule) *Classifier {
 	c := &Classifier{rules: len(rules), words: (len(rules) + 63) / 64}
-	c.always = make(vector, c.words)
+	c.every, c.always = c.all(), make(vector, c.words)
 	for i := range rules {
 		if len(rules[i].Conditions) == 0 {
 			c.always.set(i)
+		}
+	}
+	if slices.ContainsFunc(rules, func(r Rule) bool { return statesOf(&r) != 0 }) {
+		c.states = make([]uint8, len(rules))
+		for i := range rules {
+			c.states[i] = statesOf(&rules[i])
 		}
 	}
 	var active []int
@@ -73,22 +88,31 @@ func Compile(rules []Rule) *Classifier {
 			active = append(active, d)
 		}
 	}
-	for family := range c.active {
-		c.active[family] = c.steps(active, family)
+	for of := range family(families) {
+		c.active[of] = c.steps(active, of)
 	}
 	return c
 }
 
 // steps returns the domains that say something of a family's packets.
-func (c *Classifier) steps(active []int, family int) []step {
+func (c *Classifier) steps(active []int, packets family) []step {
 	var steps []step
 	later := make(vector, c.words)
 	for _, d := range slices.Backward(active) {
 		six, four := d >= int(fields), d == int(Dst) || d == int(Src)
-		if six && family != family6 || four && family == family6 {
+		if six && packets != family6 || four && packets == family6 {
 			continue
 		}
-		steps = append(steps, step{d, &c.dims[d], slices.Clone(later), tells(fieldOf(d))})
+		of := familyNone
+		switch {
+		case four:
+			of = family4
+		case six:
+			of = family6
+		}
+		field := fieldOf(d)
+		partly := field == Src || field == Dst || field == SrcPort || field == DstPort
+		steps = append(steps, step{d, field, partly, of, &c.dims[d], slices.Clone(later), tells(field)})
 		for w := range later {
 			later[w] |= c.dims[d].named[w]
 		}
@@ -211,13 +235,56 @@ func (c *Classifier) compile(rules []Rule, domain int, field Field) dimension {
 	}
 	d.absent = len(d.sets)
 	d.sets = append(d.sets, absent...)
-	if d.width <= 64 {
-		d.low = make([]uint64, len(d.starts))
+	d.ready()
+	return d
+}
+
+// ready makes what is searched, and what is asked again and again.
+func (d *dimension) ready() {
+	d.upper = d.width > 64 && !slices.ContainsFunc(d.starts, func(v Value) bool { return v.Lo != 0 })
+	if d.upper || d.width <= 64 {
+		d.half = make([]uint64, len(d.starts))
 		for i, v := range d.starts {
-			d.low[i] = v.Lo
+			d.half[i] = v.Lo
+			if d.upper {
+				d.half[i] = v.Hi
+			}
 		}
 	}
-	return d
+	d.bits = make([]uint8, len(d.starts))
+	for i, v := range d.starts {
+		end := last(d.width)
+		if i+1 < len(d.starts) {
+			end = d.starts[i+1].prev()
+		}
+		if n := common(v, end, d.width); isBlock(v, end, d.width-n) {
+			d.bits[i] = uint8(n)
+		}
+	}
+}
+
+// isBlock reports whether two values are the first and the last of those that differ in no more than their last n bits.
+func isBlock(lo, hi Value, n int) bool {
+	host := last(n)
+	return lo.Hi&host.Hi|lo.Lo&host.Lo == 0 && hi == Value{lo.Hi | host.Hi, lo.Lo | host.Lo}
+}
+
+// statesOf returns what States does.
+func statesOf(r *Rule) (states uint8) {
+	for i := range r.Conditions {
+		x := &r.Conditions[i]
+		if x.Field != State || x.Not || len(r.Conditions) > 1 {
+			return 0
+		}
+		for _, set := range x.Sets {
+			for n := range uint64(8) {
+				if set.has(V(n)) {
+					states |= 1 << n
+				}
+			}
+		}
+	}
+	return states
 }
 
 // appendEdges adds the edges of a set's ranges.

@@ -99,6 +99,7 @@ func (r random) packet() *Packet {
 
 // meets is the plain reading of a rule.
 func meets(rule *Rule, p *Packet) bool {
+	p.ready()
 	for _, c := range rule.Conditions {
 		in := false
 		for _, s := range c.Sets {

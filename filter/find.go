@@ -18,6 +18,8 @@ type Packet struct {
 	TCPFlags       uint8
 	DSCP           uint8
 
+	family family
+	ports  bool           // it has those of its protocol, or those of the first fragment, lent
 	places [domains]place // scratch: a Packet that is used again costs nothing to clear
 }
 
@@ -42,11 +44,21 @@ const NeedState = -2
 type place struct {
 	vector   int32 // where its vector is in the dimension's sets
 	interval int32 // -1: the packet has no such field
+	value    Value // valid iff interval >= 0
 	read     bool  // its part of the answer is noted
 }
 
 // Always reports whether every packet meets a rule, so that Find need not be asked: it has no condition.
 func (c *Classifier) Always(rule int) bool { return rule < c.rules && c.always.has(rule) }
+
+// States returns the states of connections, 1<<state for each, that a rule asks for, if it asks for nothing else; 0 otherwise. With such a rule Find need not be
+// asked: the state alone tells.
+func (c *Classifier) States(rule int) uint8 {
+	if rule >= c.rules || c.states == nil {
+		return 0
+	}
+	return c.states[rule]
+}
 
 // Find returns the first rule, from a given one on, that the packet meets, and adds what decided that to read: for every rule before it a field that tells
 // that it is not met. A rule that does not come before is not looked at.
@@ -54,6 +66,7 @@ func (c *Classifier) Find(p *Packet, from int, read *Read) int {
 	if from >= c.rules {
 		return None
 	}
+	p.ready()
 	steps := c.stepsOf(p)
 	found, looked := c.first(steps, p, from)
 	if found != None && !p.HasState && c.names(int(State), found) {
@@ -63,16 +76,22 @@ func (c *Classifier) Find(p *Packet, from int, read *Read) int {
 	return found
 }
 
+// ready notes what several fields ask.
+func (p *Packet) ready() {
+	k := p.Key
+	p.family = familyNone
+	switch {
+	case k.Is4():
+		p.family = family4
+	case k.Is6():
+		p.family = family6
+	}
+	p.ports = k.Frag != uint8(packet.FragLater) || k.SrcPort|k.DstPort != 0
+}
+
 // stepsOf returns what there is to look at for a packet.
 func (c *Classifier) stepsOf(p *Packet) []step {
-	family := familyNone
-	switch {
-	case p.Key.Is4():
-		family = family4
-	case p.Key.Is6():
-		family = family6
-	}
-	steps := c.active[family]
+	steps := c.active[p.family]
 	if n := len(steps); n > 0 && !p.HasState && steps[n-1].domain == int(State) {
 		return steps[:n-1]
 	}
@@ -90,18 +109,21 @@ func (c *Classifier) names(domain, rule int) bool {
 
 // first returns the first rule in all vectors, and how many steps were made: no more than tell.
 func (c *Classifier) first(steps []step, p *Packet, from int) (found, looked int) {
+	begin := ^uint64(0) << (from % 64)
 	for w := from / 64; w < c.words; w++ {
-		x := c.wordFrom(w, from)
+		x := c.every[w] & begin
+		begin = ^uint64(0)
 		for i := range steps {
 			if x == 0 {
 				break
 			}
+			s, at := &steps[i], &p.places[i]
 			if i == looked {
-				steps[i].locate(p, &p.places[i])
+				s.locate(p, at)
 				looked++
 			}
-			x &= steps[i].dim.sets[int(p.places[i].vector)+w]
-			if x&-x&^steps[i].later[w] != 0 {
+			x &= s.dim.sets[int(at.vector)+w]
+			if x&-x&^s.later[w] != 0 {
 				break // nothing that is still to be looked at speaks of the first
 			}
 		}
@@ -110,18 +132,6 @@ func (c *Classifier) first(steps []step, p *Packet, from int) (found, looked int
 		}
 	}
 	return None, looked
-}
-
-// wordFrom returns word w of the vector of the rules from a given one on.
-func (c *Classifier) wordFrom(w, from int) uint64 {
-	x := ^uint64(0)
-	if w == from/64 {
-		x <<= from % 64
-	}
-	if end := c.rules - w*64; end < 64 {
-		x &= 1<<end - 1
-	}
-	return x
 }
 
 // explain adds the fields that the found rule names, and then, while a rule before it could still be met for all that was read, the first field that
@@ -136,8 +146,10 @@ func (c *Classifier) explain(steps []step, p *Packet, from, found int, read *Rea
 			}
 		}
 	}
+	begin := ^uint64(0) << (from % 64)
 	for w := from / 64; w*64 < end; w++ {
-		alive := c.wordFrom(w, from)
+		alive := c.every[w] & begin
+		begin = ^uint64(0)
 		if n := end - w*64; n < 64 {
 			alive &= 1<<n - 1
 		}
@@ -165,24 +177,24 @@ func (s *step) note(p *Packet, at *place, read *Read) {
 		read.Lacks = read.Lacks || later
 		return
 	}
-	field := fieldOf(s.domain)
-	read.Fields |= 1 << field
-	switch field {
-	case Src:
-		read.SrcBits = max(read.SrcBits, s.needed(p, at))
-	case Dst:
-		read.DstBits = max(read.DstBits, s.needed(p, at))
-	case SrcPort:
-		read.SrcPort |= 0xffff << (16 - s.needed(p, at))
-	case DstPort:
-		read.DstPort |= 0xffff << (16 - s.needed(p, at))
+	read.Fields |= 1 << s.field
+	if !s.partly {
+		return
 	}
-}
-
-// needed returns how many leading bits of a packet's value tell its interval.
-func (s *step) needed(p *Packet, at *place) uint8 {
-	v, _ := p.at(s.domain)
-	return uint8(s.dim.needed(int(at.interval), v))
+	n := s.dim.bits[at.interval]
+	if n == 0 {
+		n = uint8(s.dim.needed(int(at.interval), at.value))
+	}
+	switch s.field {
+	case Src:
+		read.SrcBits = max(read.SrcBits, n)
+	case Dst:
+		read.DstBits = max(read.DstBits, n)
+	case SrcPort:
+		read.SrcPort |= 0xffff << (16 - n)
+	case DstPort:
+		read.DstPort |= 0xffff << (16 - n)
+	}
 }
 
 // needed returns how many leading bits of a value tell that it is in an interval.
@@ -201,34 +213,34 @@ func (d *dimension) needed(interval int, v Value) int {
 func (s *step) locate(p *Packet, at *place) {
 	d := s.dim
 	at.read = false
-	v, ok := p.at(s.domain)
-	if !ok {
+	var v Value
+	ok := true
+	switch s.domain {
+	case int(Dst), dst6:
+		v.Hi, v.Lo = p.Key.Dst.Halves()
+	case int(Src), src6:
+		v.Hi, v.Lo = p.Key.Src.Halves()
+	case int(Proto):
+		v.Lo, ok = uint64(p.Key.Proto), p.family != familyNone
+	case int(DstPort):
+		v.Lo, ok = uint64(p.Key.DstPort), p.ports && hasPorts(p.Key.Proto)
+	default:
+		v.Lo, ok = p.value(s.field)
+	}
+	if !ok || s.family != p.family && s.family != familyNone {
 		at.vector, at.interval = int32(d.absent), -1
 		return
 	}
-	i := d.interval(v)
-	at.vector, at.interval = int32(d.vectors[i]), int32(i)
-}
-
-// at returns what the packet has in a domain; ok is false if it has nothing.
-func (p *Packet) at(domain int) (v Value, ok bool) {
-	switch domain {
-	case int(Dst), int(Src):
-		return addrValue(p.Key, domain), p.Key.Is4()
-	case dst6, src6:
-		return addrValue(p.Key, domain), p.Key.Is6()
+	i := 0
+	switch n := len(d.half); {
+	case n == 0:
+		i = d.interval(v)
+	case d.upper:
+		i = lastUpTo(d.half, v.Hi)
+	default:
+		i = lastUpTo(d.half, v.Lo)
 	}
-	v.Lo, ok = p.value(Field(domain))
-	return v, ok
-}
-
-func addrValue(k *flow.Key, domain int) Value {
-	a := &k.Dst
-	if domain == int(Src) || domain == src6 {
-		a = &k.Src
-	}
-	hi, lo := a.Halves()
-	return Value{hi, lo}
+	at.vector, at.interval, at.value = int32(d.vectors[i]), int32(i), v
 }
 
 // value returns what the packet has in a field that is no address; ok is false if it has nothing.
@@ -248,25 +260,22 @@ func (p *Packet) value(f Field) (v uint64, ok bool) {
 	case DstMAC:
 		return p.DstMAC.Uint64(), true
 	case Proto:
-		return uint64(k.Proto), k.Is4() || k.Is6()
+		return uint64(k.Proto), p.family != familyNone
 	case Fragment:
-		return uint64(k.Frag), k.Is4() || k.Is6()
+		return uint64(k.Frag), p.family != familyNone
 	case DSCP:
-		return uint64(p.DSCP), k.Is4() || k.Is6()
+		return uint64(p.DSCP), p.family != familyNone
 	case TCPFlags:
-		return uint64(p.TCPFlags), hasL4(k) && k.Proto == packet.ProtoTCP
+		return uint64(p.TCPFlags), p.ports && k.Proto == packet.ProtoTCP
 	case DstPort:
-		return uint64(k.DstPort), hasL4(k) && hasPorts(k.Proto)
+		return uint64(k.DstPort), p.ports && hasPorts(k.Proto)
 	case SrcPort:
-		return uint64(k.SrcPort), hasL4(k) && (hasPorts(k.Proto) || k.Proto == packet.ProtoICMP || k.Proto == packet.ProtoICMPv6)
+		return uint64(k.SrcPort), p.ports && (hasPorts(k.Proto) || k.Proto == packet.ProtoICMP || k.Proto == packet.ProtoICMPv6)
 	case State:
 		return uint64(p.State), p.HasState
 	}
 	return 0, false
 }
-
-// hasL4 reports whether a packet has the ports of its protocol, or those of the first fragment, lent.
-func hasL4(k *flow.Key) bool { return k.Frag != uint8(packet.FragLater) || k.SrcPort|k.DstPort != 0 }
 
 func hasPorts(proto uint8) bool {
 	return proto == packet.ProtoTCP || proto == packet.ProtoUDP || proto == packet.ProtoSCTP
@@ -275,17 +284,6 @@ func hasPorts(proto uint8) bool {
 // interval returns the last interval that begins at v or before.
 func (d *dimension) interval(v Value) int {
 	lo, hi := 0, len(d.starts)
-	if d.low != nil {
-		for hi-lo > 1 {
-			m := int(uint(lo+hi) >> 1)
-			if v.Lo < d.low[m] {
-				hi = m
-			} else {
-				lo = m
-			}
-		}
-		return lo
-	}
 	for hi-lo > 1 {
 		m := int(uint(lo+hi) >> 1)
 		if v.Less(d.starts[m]) {
@@ -295,4 +293,18 @@ func (d *dimension) interval(v Value) int {
 		}
 	}
 	return lo
+}
+
+// lastUpTo returns the index of the last of some sorted numbers that is not greater than v; 0 if all are.
+func lastUpTo(sorted []uint64, v uint64) int {
+	at, n := 0, len(sorted)
+	for n > 1 {
+		half := n >> 1
+		next := at + half
+		if sorted[next] <= v {
+			at = next
+		}
+		n -= half
+	}
+	return at
 }

@@ -61,6 +61,11 @@ func (s *Set) of(domain int) []Range {
 	return s.ranges
 }
 
+// has reports whether a value that is no address is in the set.
+func (s *Set) has(v Value) bool {
+	return slices.ContainsFunc(s.ranges, func(r Range) bool { return !v.Less(r.Lo) && !r.Hi.Less(v) })
+}
+
 func rangeOf(p netip.Prefix) Range {
 	lo := AddrValue(p.Masked().Addr())
 	host := last(p.Addr().BitLen() - p.Bits())

@@ -53,17 +53,18 @@ func (t *Track) reset() {
 
 // tracking is what a simulation knows of its packet's connection.
 type tracking struct {
-	zone    topology.DeviceID // that the packet entered
-	able    bool              // packets like this one have connections at all: IP packets to one station that a vport sent
-	looked  bool              // conn is what there is
-	needed  bool              // a chain on the way, or on the way back, asks for it (C2)
-	related bool              // the packet is an ICMP error: the connection is that of the packet that it quotes
-	quotes  bool              // it is, and is addressed to who sent what it quotes, which can be read
-	reply   bool
-	conn    *conntrack.Conn // nil: none
-	fresh   conntrack.Conn  // what there will be, if there is none
-	last    topology.DeviceID
-	copies  []header
+	zone       topology.DeviceID // that the packet entered
+	able       bool              // packets like this one have connections at all: IP packets to one station that a vport sent
+	looked     bool              // conn is what there is
+	needed     bool              // a chain on the way, or on the way back, asks for it (C2)
+	translates bool              // such a chain may translate
+	related    bool              // the packet is an ICMP error: the connection is that of the packet that it quotes
+	quotes     bool              // it is, and is addressed to who sent what it quotes, which can be read
+	reply      bool
+	conn       *conntrack.Conn // nil: none
+	fresh      conntrack.Conn  // what there will be, if there is none
+	last       topology.DeviceID
+	copies     []header
 }
 
 // header is what a copy was translated to.
@@ -74,7 +75,7 @@ type header struct {
 
 func (t *tracking) begin(zone topology.DeviceID) {
 	t.conn, t.zone, t.last = nil, zone, 0
-	t.able, t.looked, t.needed, t.related, t.quotes, t.reply = false, false, false, false, false, false
+	t.able, t.looked, t.needed, t.translates, t.related, t.quotes, t.reply = false, false, false, false, false, false, false
 	t.copies = t.copies[:0]
 }
 
@@ -252,25 +253,36 @@ func (s *Simulator) state(p *filter.Packet, h *hop) bool {
 	return true
 }
 
-// meets notes whether chains that the packet meets, or that an answer would, ask for connections (C2). False: a chain is not loaded, and the walk ends.
+// meets notes what chains of a device or port ask that the packet meets, or that an answer would: for connections (C2), or to translate. False: a chain is not
+// loaded, and the walk ends.
 func (s *Simulator) meets(chains topology.Filters, h *hop) bool {
-	return !s.conns.able || (chains.Ingress == 0 || s.meetsChain(chains.Ingress, h)) && (chains.Egress == 0 || s.meetsChain(chains.Egress, h))
-}
-
-func (s *Simulator) meetsChain(id topology.DeviceID, h *hop) bool {
-	asks, missing := s.asks(id, 0)
-	if missing != 0 {
-		s.load(h, missing)
-		return false
+	for _, id := range [2]topology.DeviceID{chains.Ingress, chains.Egress} {
+		if id == 0 {
+			continue
+		}
+		c := s.chainOf(id)
+		if c == nil {
+			s.load(h, id)
+			return false
+		}
+		s.conns.needed = s.conns.needed || c.AsksState
+		s.conns.translates = s.conns.translates || c.Translates()
+		if len(c.Jumps) == 0 {
+			continue
+		}
+		asks, missing := s.asks(id, 0)
+		if missing != 0 {
+			s.load(h, missing)
+			return false
+		}
+		s.conns.needed, s.conns.translates = s.conns.needed || asks, true
 	}
-	s.conns.needed = s.conns.needed || asks
 	return true
 }
 
 // asks reports whether a chain, or one that it jumps to, asks for connections; or what must be loaded to tell.
 func (s *Simulator) asks(id topology.DeviceID, depth int) (bool, topology.DeviceID) {
-	s.dep(topology.DeviceDep(id))
-	c := s.snap.Chain(id)
+	c := s.chainOf(id)
 	if c == nil {
 		return false, id
 	}

@@ -28,20 +28,25 @@ func (s *Simulator) filterIn(device topology.Filters, p *topology.VPort, h *hop)
 	if device == (topology.Filters{}) && p.Filters == (topology.Filters{}) {
 		return pass
 	}
-	if !s.meets(device, h) || !s.meets(p.Filters, h) {
+	c := &s.conns
+	if c.able && (!s.meets(device, h) || p.Filters != (topology.Filters{}) && !s.meets(p.Filters, h)) {
 		return refused
 	}
-	if s.mayAnswer(p.Filters.Egress, device.Egress, false, p, h) && !s.undo(p.Device, false, h) {
+	if (c.translates || c.looked) && s.mayAnswer(p.Filters.Egress, device.Egress, false, p, h) && !s.undo(p.Device, false, h) {
 		return refused
 	}
-	s.staticQuote([2]topology.DeviceID{p.Filters.Ingress, device.Ingress}, true, p, nil, h)
+	if c.translates {
+		s.staticQuote([2]topology.DeviceID{p.Filters.Ingress, device.Ingress}, true, p, nil, h)
+	}
 	if p.Filters.Ingress != 0 && s.runChain(p.Filters.Ingress, p, nil, h) == refused {
 		return refused
 	}
 	if device.Ingress != 0 && s.runChain(device.Ingress, p, nil, h) == refused {
 		return refused
 	}
-	s.redo(p.Device, true, h)
+	if c.conn != nil {
+		s.redo(p.Device, true, h)
+	}
 	return pass
 }
 
@@ -51,7 +56,8 @@ func (s *Simulator) filterOut(device topology.Filters, in, out *topology.VPort, 
 	if out == nil || device == (topology.Filters{}) && out.Filters == (topology.Filters{}) {
 		return pass
 	}
-	if !s.meets(out.Filters, h) {
+	c := &s.conns
+	if c.able && out.Filters != (topology.Filters{}) && !s.meets(out.Filters, h) {
 		return refused
 	}
 	if device.Egress != 0 && s.runChain(device.Egress, in, out, h) == refused {
@@ -60,11 +66,15 @@ func (s *Simulator) filterOut(device topology.Filters, in, out *topology.VPort, 
 	if out.Filters.Egress != 0 && s.runChain(out.Filters.Egress, in, out, h) == refused {
 		return refused
 	}
-	s.staticQuote([2]topology.DeviceID{device.Egress, out.Filters.Egress}, false, in, out, h)
-	if s.mayAnswer(device.Ingress, out.Filters.Ingress, true, out, h) && !s.undo(out.Device, true, h) {
+	if c.translates {
+		s.staticQuote([2]topology.DeviceID{device.Egress, out.Filters.Egress}, false, in, out, h)
+	}
+	if (c.translates || c.looked) && s.mayAnswer(device.Ingress, out.Filters.Ingress, true, out, h) && !s.undo(out.Device, true, h) {
 		return refused
 	}
-	s.redo(out.Device, false, h)
+	if c.conn != nil {
+		s.redo(out.Device, false, h)
+	}
 	return pass
 }
 
@@ -103,8 +113,7 @@ const (
 
 // chain runs one chain and returns what it decides; ActionReturn: nothing. With actionWait, what is to be loaded.
 func (s *Simulator) chain(id topology.DeviceID, in, out *topology.VPort, h *hop, depth int) (topology.Action, topology.DeviceID) {
-	s.dep(topology.DeviceDep(id))
-	c := s.snap.Chain(id)
+	c := s.chainOf(id)
 	switch {
 	case c == nil:
 		return actionWait, id
@@ -159,6 +168,21 @@ func (s *Simulator) chain(id topology.DeviceID, in, out *topology.VPort, h *hop,
 	}
 }
 
+// chainOf returns a chain, nil if it is not loaded, and notes the dependency. A packet meets few, and each several times.
+func (s *Simulator) chainOf(id topology.DeviceID) *topology.Chain {
+	for _, c := range s.chains {
+		if c.ID == id {
+			return c
+		}
+	}
+	s.dep(topology.DeviceDep(id))
+	c := s.snap.Chain(id)
+	if c != nil && s.origin == nil { // what an originated packet meets is no dependency of the packet itself
+		s.chains = append(s.chains, c)
+	}
+	return c
+}
+
 // find returns the first rule from a given one on that the copy meets, and records what decided that.
 func (s *Simulator) find(c *filter.Classifier, from int, in, out *topology.VPort, h *hop) int {
 	if c.Always(from) {
@@ -174,12 +198,21 @@ func (s *Simulator) find(c *filter.Classifier, from int, in, out *topology.VPort
 		}
 	}
 	p := &s.met
-	p.Key, p.SrcMAC, p.DstMAC, p.In, p.Out, p.Mark, p.HasState = s.header(h), h.src, h.dst, in.ID, 0, h.mark, false
+	p.HasState = false
+	if states := c.States(from); states != 0 {
+		if !s.state(p, h) {
+			return over
+		}
+		if states>>p.State&1 != 0 {
+			return from
+		}
+	}
+	p.Key, p.SrcMAC, p.DstMAC, p.In, p.Out, p.Mark = s.header(h), h.src, h.dst, in.ID, 0, h.mark
 	p.TCPFlags, p.DSCP = s.f.TCPFlags, s.f.DSCP()
 	if out != nil {
 		p.Out = out.ID
 	}
-	if s.conns.looked {
+	if !p.HasState && s.conns.looked {
 		s.state(p, h) // costs nothing any more
 	}
 	var read filter.Read

@@ -2,7 +2,6 @@ package sim
 
 import (
 	"encoding/binary"
-	"hash/crc32"
 	mathbits "math/bits"
 	"net/netip"
 
@@ -247,14 +246,14 @@ func (s *Simulator) pick(rule *topology.ChainRule, out *topology.VPort, h *hop) 
 		}
 		addr = flow.AddrOf(a)
 	default:
-		a, ok := draw(rule.NAT.Addresses, t.V6, x>>16)
+		a, ok := draw(rule.NAT.Addresses, t.V6, uint32(x>>32))
 		if !ok {
 			return conntrack.Step{}, false
 		}
 		addr = flow.AddrOf(a)
 	}
 	if t.HasPorts() && port != 0 {
-		port = s.pickPort(rule, dst, port, x)
+		port = s.pickPort(rule, dst, port, uint32(x))
 	}
 	return conntrack.Step{Addr: addr, Port: port}, true
 }
@@ -275,19 +274,19 @@ func (s *Simulator) pickPort(rule *topology.ChainRule, dst bool, port uint16, x 
 	return uint16(first + x%(last-first+1))
 }
 
-// draw returns 32 bits that follow from the connection and the attempt.
-func (s *Simulator) draw() uint32 {
-	b := s.res.Track.Key.Append(s.scratch[:0])
-	b = binary.BigEndian.AppendUint32(b, s.Attempt)
-	s.scratch = b
-	return crc32.ChecksumIEEE(b)
+// draw returns bits that follow from the connection and the attempt, at every edge the same.
+func (s *Simulator) draw() uint64 {
+	k := &s.res.Track.Key
+	hi, lo := k.Dst.Halves()
+	ports := uint64(k.SrcPort)<<48 | uint64(k.DstPort)<<32 | uint64(k.Zone)<<8 | uint64(k.Proto)
+	return mix(mix(clientHash(&k.Tuple)^hi, lo), ports^uint64(s.Attempt)*mix2)
 }
 
 // draw returns one of the addresses of a family.
 func draw(ranges []topology.AddrRange, v6 bool, x uint32) (netip.Addr, bool) {
 	total := uint64(0)
-	for _, r := range ranges {
-		if r.First.Is6() == v6 {
+	for i := range ranges {
+		if r := &ranges[i]; r.First.Is6() == v6 {
 			total += size(r)
 		}
 	}
@@ -295,7 +294,8 @@ func draw(ranges []topology.AddrRange, v6 bool, x uint32) (netip.Addr, bool) {
 		return netip.Addr{}, false
 	}
 	n := uint64(x) % total
-	for _, r := range ranges {
+	for i := range ranges {
+		r := &ranges[i]
 		if r.First.Is6() != v6 {
 			continue
 		}
@@ -309,7 +309,10 @@ func draw(ranges []topology.AddrRange, v6 bool, x uint32) (netip.Addr, bool) {
 }
 
 // size returns the number of addresses of a range, of which only the first 65,536 are used.
-func size(r topology.AddrRange) uint64 {
+func size(r *topology.AddrRange) uint64 {
+	if r.First == r.Last {
+		return 1
+	}
 	f, l := flow.AddrOf(r.First), flow.AddrOf(r.Last)
 	fh, fl := f.Halves()
 	lh, ll := l.Halves()
@@ -321,6 +324,9 @@ func size(r topology.AddrRange) uint64 {
 
 // plus returns the n-th address behind a.
 func plus(a netip.Addr, n uint64) netip.Addr {
+	if n == 0 {
+		return a
+	}
 	b := flow.AddrOf(a)
 	lo := binary.BigEndian.Uint64(b[8:])
 	hi := binary.BigEndian.Uint64(b[:8])

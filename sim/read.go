@@ -81,7 +81,7 @@ func (s *Simulator) dep(d topology.Dep) {
 	}
 	deps := s.res.Deps
 	for i := len(deps) - 1; i >= max(0, len(deps)-3); i-- {
-		if x := &deps[i]; x.A == d.A && *x == d { // most differ in A
+		if deps[i] == d {
 			return
 		}
 	}

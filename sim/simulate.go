@@ -58,9 +58,9 @@ type Simulator struct {
 	apart   []apart
 	routers []hop
 	conns   tracking
-	scratch []byte
 	met     filter.Packet
-	missing bool // the flood reaches devices that are not loaded
+	chains  []*topology.Chain // that the packet met
+	missing bool              // the flood reaches devices that are not loaded
 }
 
 // hop is a copy of the packet on its way, with what was rewritten so far.
@@ -143,7 +143,7 @@ func (s *Simulator) begin(snap *topology.Snapshot, f *packet.Frame, ingress flow
 	s.snap, s.f, s.ingress, s.res = snap, f, ingress, res
 	s.visits, s.runs, s.origin, s.again = 0, 0, nil, false
 	s.srcRead, s.dstRead = 0, 0
-	s.work, s.pending = s.work[:0], s.pending[:0]
+	s.work, s.pending, s.chains = s.work[:0], s.pending[:0], s.chains[:0]
 	s.conns.begin(0)
 	if len(f.Data) != 0 {
 		s.key = flow.KeyOf(f, ingress)
@@ -164,6 +164,7 @@ func (s *Simulator) end() {
 	s.ofrm = packet.Frame{}
 	s.current, s.lost, s.leases = origin{}, Lost{}, Leases{}
 	s.met.Key = nil
+	clear(s.chains)
 }
 
 // walk runs a copy, and those that are made of it, until none is left on its way. It changes h.

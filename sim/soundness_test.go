@@ -143,7 +143,7 @@ func (x *sound) count(s *randnet.Shot) {
 	count(&x.drop, o.Verdict == Drop && !o.Reject)
 	count(&x.reject, o.Reject)
 	chained := slices.ContainsFunc(x.a.Deps, func(d topology.Dep) bool {
-		return d.Kind == topology.DepDevice && x.w.Snap.Chain(topology.DeviceID(d.A)) != nil
+		return d.Kind() == topology.DepDevice && x.w.Snap.Chain(topology.DeviceID(d.A())) != nil
 	})
 	count(&x.passed, chained && o.Verdict == Forward)
 	count(&x.filtered, o.Drop == DropFiltered)

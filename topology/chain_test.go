@@ -108,7 +108,7 @@ func TestChainChanges(t *testing.T) {
 		t.Errorf("nothing changed: %v", deps)
 	}
 	deps := put(lan, KindBridge, "lan", &BridgeSpec{}, nil)
-	if !slices.Contains(deps, VPortDep(1)) && !slices.ContainsFunc(deps, func(d Dep) bool { return d.Kind == DepVPort && d.A == vm }) {
+	if !slices.Contains(deps, VPortDep(1)) && !slices.ContainsFunc(deps, func(d Dep) bool { return d.Kind() == DepVPort && d.A() == vm }) {
 		t.Errorf("the bridge has no chain any more: %v", deps)
 	}
 	next, deps := s.With(Changes{Forget: []DeviceID{DeviceID(office)}})

@@ -182,11 +182,5 @@ func (e *edit) announceGroups() {
 }
 
 func compareDeps(a, b Dep) int {
-	v6 := func(d Dep) int {
-		if d.V6 {
-			return 1
-		}
-		return 0
-	}
-	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.A, b.A), cmp.Compare(v6(a), v6(b)), cmp.Compare(a.hi, b.hi), cmp.Compare(a.lo, b.lo), cmp.Compare(a.Bits, b.Bits))
+	return cmp.Or(cmp.Compare(a.Kind(), b.Kind()), cmp.Compare(a.A(), b.A()), cmp.Compare(a.what&v6Bit(true), b.what&v6Bit(true)), cmp.Compare(a.hi, b.hi), cmp.Compare(a.lo, b.lo), cmp.Compare(a.Bits(), b.Bits()))
 }

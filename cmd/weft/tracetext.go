@@ -214,14 +214,14 @@ func ends(f *packet.Frame) string {
 
 // dependText is a dependency with the names that its numbers have.
 func dependText(snap *topology.Snapshot, d topology.Dep) string {
-	device, vport := func() string { return deviceName(snap, topology.DeviceID(d.A)) }, func() string { return portName(snap, flow.VPortID(d.A)) }
-	switch d.Kind {
+	device, vport := func() string { return deviceName(snap, topology.DeviceID(d.A())) }, func() string { return portName(snap, flow.VPortID(d.A())) }
+	switch d.Kind() {
 	case topology.DepDevice:
 		return device()
 	case topology.DepVPort:
 		return "vport " + vport()
 	case topology.DepRoute:
-		return fmt.Sprintf("%s: route to %v/%d", device(), d.Addr(), d.Bits)
+		return fmt.Sprintf("%s: route to %v/%d", device(), d.Addr(), d.Bits())
 	case topology.DepFDB:
 		return fmt.Sprintf("%s: where %v is", device(), d.MAC())
 	case topology.DepBridgeNeighbour:
