@@ -86,7 +86,9 @@ type group struct {
 func (s *Snapshot) Chain(id DeviceID) *Chain { return s.chains.get(uint32(id)) }
 
 // Translates reports whether a rule of the chain translates.
-func (c *Chain) Translates() bool { return c.Masquerades || c.Static || c.Sources != nil || c.Destinations != nil }
+func (c *Chain) Translates() bool {
+	return c.Masquerades || c.Static || c.Sources != nil || c.Destinations != nil
+}
 
 // Ref returns the name of the device, chain or group with an id.
 func (s *Snapshot) Ref(id DeviceID) (Ref, bool) {
