@@ -132,10 +132,13 @@ func (s *Simulator) track(h *hop) bool {
 	}
 	c.looked, c.conn = true, found
 	r.Related = c.related
-	p := conntrack.PacketOf(s.f)
+	p := conntrack.Packet{Proto: s.f.Proto}
+	if found != nil && p.Proto == packet.ProtoTCP {
+		p = conntrack.PacketOf(s.f)
+	}
 	switch {
 	case found == nil:
-	case !c.related && (found.Begins(&p) || !reply && s.orphaned(found)):
+	case !c.related && (found.Begins(&p) || !reply && found.Translates() && s.orphaned(found)):
 		r.Replace, c.conn = true, nil
 	default:
 		c.reply = reply

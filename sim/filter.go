@@ -207,10 +207,12 @@ func (s *Simulator) find(c *filter.Classifier, from int, in, out *topology.VPort
 			return from
 		}
 	}
-	p.Key, p.SrcMAC, p.DstMAC, p.In, p.Out, p.Mark = s.header(h), h.src, h.dst, in.ID, 0, h.mark
-	p.TCPFlags, p.DSCP = s.f.TCPFlags, s.f.DSCP()
+	p.Key, p.In, p.Out, p.Mark = s.header(h), in.ID, 0, h.mark
 	if out != nil {
 		p.Out = out.ID
+	}
+	if c.Names(filter.SrcMAC) || c.Names(filter.DstMAC) || c.Names(filter.TCPFlags) || c.Names(filter.DSCP) {
+		p.SrcMAC, p.DstMAC, p.TCPFlags, p.DSCP = h.src, h.dst, s.f.TCPFlags, s.f.DSCP()
 	}
 	if !p.HasState && s.conns.looked {
 		s.state(p, h) // costs nothing any more
