@@ -208,7 +208,7 @@ spec: {device: router/r, peer: in, addresses: [10.0.0.1/24]}
 	next, deps := s.With(Changes{Put: []*Object{o}})
 	rates(next, map[string]int64{"a": 50, "b": 5})
 	for _, d := range deps {
-		if d.Kind != DepBinding {
+		if d.Kind() != DepBinding {
 			t.Errorf("a rate concerns %v", d)
 		}
 	}
