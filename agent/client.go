@@ -52,11 +52,21 @@ func NewClient(address string, t TLS) (*Client, error) {
 // Flows returns the installed flows of one edge, or of all that the agent runs if edge is empty.
 func (c *Client) Flows(ctx context.Context, edge string) (FlowList, error) {
 	var list FlowList
-	path := pathFlows
-	if edge != "" {
-		path += "?edge=" + url.QueryEscape(edge)
+	return list, c.get(ctx, of(pathFlows, edge), &list)
+}
+
+// Drops returns what was dropped at one edge, or at all that the agent runs if edge is empty.
+func (c *Client) Drops(ctx context.Context, edge string) (DropList, error) {
+	var list DropList
+	return list, c.get(ctx, of(pathDrops, edge), &list)
+}
+
+// of is a path that asks for one edge, or all.
+func of(path, edge string) string {
+	if edge == "" {
+		return path
 	}
-	return list, c.get(ctx, path, &list)
+	return path + "?edge=" + url.QueryEscape(edge)
 }
 
 // Edges returns where the agent's edges stand.

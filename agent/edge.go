@@ -26,6 +26,7 @@ type edgeAgent interface {
 	Stats() engine.Stats
 	Silent() []netip.Addr // gateways that don't answer
 	Flows(context.Context) ([]engine.Flow, error)
+	Drops(context.Context) ([]engine.Drop, error)
 }
 
 const (
@@ -73,7 +74,7 @@ func (e *Edge) engine(store *state.Store, dial func(context.Context) (p4rt.Conn,
 	c := engine.Config{
 		Store: store, Self: engine.Edge{ID: e.ID, VTEPs: e.VTEPs, Tunnel: tunnels()[e.Tunnel]}, Interfaces: e.Interfaces, VPortShare: int(e.VPortShare), Timeouts: e.Connections.timeouts(),
 		AgeTime: time.Duration(e.MACAge) * time.Second,
-		Dial: dial, DeviceID: e.Target.DeviceID, Profile: profiles()[e.Target.Profile], Logger: log, Version: version, Status: status,
+		Dial:    dial, DeviceID: e.Target.DeviceID, Profile: profiles()[e.Target.Profile], Logger: log, Version: version, Status: status,
 	}
 	id, _ := parseElection(e.Target.ElectionID) // checked
 	c.Election = func(p4rt.ElectionID) p4rt.ElectionID { return id }

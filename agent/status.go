@@ -17,6 +17,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/weft-sdn/weft/state"
 )
 
 const (
@@ -109,6 +111,7 @@ func (s *service) handler() http.Handler {
 	metrics.MustRegister(collector{s}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+pathFlows, s.flows)
+	mux.HandleFunc("GET "+pathDrops, s.drops)
 	mux.HandleFunc("GET "+pathStats, s.stats)
 	mux.HandleFunc("GET "+pathEdges, s.edges)
 	mux.HandleFunc("GET "+pathHealth, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
@@ -126,9 +129,33 @@ func answer(w http.ResponseWriter, status int, v any) {
 
 // flows reads the installed flows of all edges, or of the one that is asked for.
 func (s *service) flows(w http.ResponseWriter, r *http.Request) {
-	want := r.URL.Query().Get("edge")
 	list := FlowList{Flows: []Flow{}}
-	found := false
+	var found bool
+	list.Errors, found = s.each(r, func(id string, agent edgeAgent, view *state.View) error {
+		flows, err := agent.Flows(r.Context())
+		if err == nil {
+			list.Flows = append(list.Flows, nameFlows(id, view, flows)...)
+		}
+		return err
+	})
+	answerAbout(w, r, list, list.Errors, found)
+}
+
+// drops reads what was dropped at all edges, or at the one that is asked for.
+func (s *service) drops(w http.ResponseWriter, r *http.Request) {
+	list := DropList{Drops: []Drop{}}
+	var found bool
+	list.Errors, found = s.each(r, func(id string, agent edgeAgent, view *state.View) error {
+		drops, err := agent.Drops(r.Context())
+		list.Drops = append(list.Drops, nameDrops(id, view, drops)...)
+		return err
+	})
+	answerAbout(w, r, list, list.Errors, found)
+}
+
+// each asks the agents of all edges, or of the one that a request names; found is false if there is no such edge.
+func (s *service) each(r *http.Request, ask func(id string, agent edgeAgent, view *state.View) error) (errs []EdgeError, found bool) {
+	want := r.URL.Query().Get("edge")
 	for _, run := range s.runners {
 		id := run.cfg.ID
 		if want != "" && want != id {
@@ -137,21 +164,24 @@ func (s *service) flows(w http.ResponseWriter, r *http.Request) {
 		found = true
 		agent, view := run.running(), s.view()
 		if agent == nil || view == nil {
-			list.Errors = append(list.Errors, EdgeError{id, notRunning(run.status(view))})
+			errs = append(errs, EdgeError{id, notRunning(run.status(view))})
 			continue
 		}
-		flows, err := agent.Flows(r.Context())
-		if err != nil {
-			list.Errors = append(list.Errors, EdgeError{id, err.Error()})
-			continue
+		if err := ask(id, agent, view); err != nil {
+			errs = append(errs, EdgeError{id, err.Error()})
 		}
-		list.Flows = append(list.Flows, nameFlows(id, view, flows)...)
 	}
+	return errs, found || want == ""
+}
+
+// answerAbout answers with a list. What kept the one edge that is asked for from answering is the answer's status.
+func answerAbout(w http.ResponseWriter, r *http.Request, list any, errs []EdgeError, found bool) {
+	want := r.URL.Query().Get("edge")
 	switch {
-	case !found && want != "":
+	case !found:
 		answer(w, http.StatusNotFound, EdgeError{want, "this agent does not run it"})
-	case want != "" && len(list.Errors) > 0:
-		answer(w, http.StatusServiceUnavailable, list.Errors[0])
+	case want != "" && len(errs) > 0:
+		answer(w, http.StatusServiceUnavailable, errs[0])
 	default:
 		answer(w, http.StatusOK, list)
 	}

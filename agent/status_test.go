@@ -41,6 +41,8 @@ func (*fake) Flows(ctx context.Context) ([]engine.Flow, error) {
 	return nil, errors.New("the target is away")
 }
 
+func (*fake) Drops(ctx context.Context) ([]engine.Drop, error) { return nil, nil }
+
 // TestRunnerStartsAgain: an edge that ended with an error is started again after a pause that grows; not one that was taken.
 func TestRunnerStartsAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -130,7 +132,7 @@ func TestStatusOverTLS(t *testing.T) {
 		t.Errorf("flows of all: %+v, %v", flows, err)
 	}
 	for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodPatch} {
-		for _, path := range []string{pathFlows, pathStats, pathEdges, pathHealth, pathReady, pathMetrics} {
+		for _, path := range []string{pathFlows, pathDrops, pathStats, pathEdges, pathHealth, pathReady, pathMetrics} {
 			req, err := http.NewRequestWithContext(t.Context(), method, client.base+path, strings.NewReader("{}"))
 			if err != nil {
 				t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 // Paths of the status API. All are read by GET; there is nothing to write.
 const (
 	pathFlows   = "/v1/flows" // ?edge=ID: of that edge alone
+	pathDrops   = "/v1/drops" // the same
 	pathStats   = "/v1/stats"
 	pathEdges   = "/v1/edges"
 	pathHealth  = "/healthz" // the process serves
@@ -38,6 +39,22 @@ type Flow struct {
 	Bytes      uint64   `json:"bytes"`
 	AgeSeconds float64  `json:"age_seconds"`
 	Depends    []string `json:"depends,omitempty"` // what the decision relied on
+}
+
+// Drop is how many packets were dropped for one reason since the edge's agent started.
+type Drop struct {
+	Edge string `json:"edge"`
+	// VPort is whose packets they were; nil: From tells where they came from, and the edge's target has counted them since it was programmed.
+	VPort   *Named `json:"vport,omitempty"`
+	From    string `json:"from,omitempty"` // vports, underlay, agent or egress
+	Reason  string `json:"reason"`
+	Packets uint64 `json:"packets"`
+}
+
+// DropList is the answer of /v1/drops.
+type DropList struct {
+	Drops  []Drop      `json:"drops"`
+	Errors []EdgeError `json:"errors,omitempty"`
 }
 
 // EdgeError is what kept an edge from answering.

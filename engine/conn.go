@@ -119,6 +119,7 @@ func (c *core) track(res *sim.Result, f *packet.Frame, ingress flow.VPortID, loc
 	case r.Commit:
 		if c.conns.made[ingress] >= maxConnsOf {
 			c.a.counts.connDrops.Add(1)
+			c.lose(ingress, dropTooManyConns)
 			return true
 		}
 		if c.hold(awaited{conn: r.Key}, f.Data, ingress, local) {

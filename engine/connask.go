@@ -61,7 +61,7 @@ func (t *conns) failed(k conntrack.Key, err error) {
 	t.c.a.counts.effectFails.Add(1)
 	t.c.a.cfg.Logger.Debug("connection is not known", "connection", k.String(), "err", err)
 	if n := (awaited{conn: k}); t.c.holds.wanted[n] != nil {
-		t.c.a.counts.heldDrops.Add(uint64(len(t.c.release(n).packets)))
+		t.c.a.counts.heldDrops.Add(t.c.inVain(n))
 	}
 	delete(t.attempts, k)
 }
@@ -156,7 +156,11 @@ func (t *conns) taken(k conntrack.Key) {
 	}
 	n := awaited{conn: k}
 	if t.c.holds.wanted[n] != nil {
-		t.c.a.counts.natFails.Add(uint64(len(t.c.release(n).packets)))
+		packets := t.c.release(n).packets
+		t.c.a.counts.natFails.Add(uint64(len(packets)))
+		for i := range packets {
+			t.c.dropped(packets[i].ingress, sim.DropNAT)
+		}
 	}
 	delete(t.attempts, k)
 }
@@ -203,7 +207,7 @@ func (c *core) first(p *heldPacket) {
 	c.carryOut(c.res.Effects, p.ingress)
 	hash, piece := flow.Hash(&f), fragmentOf(&f, p.ingress)
 	for i := range c.res.Outcomes {
-		c.emit(&c.res.Outcomes[i], &f, p.local, hash, i == len(c.res.Outcomes)-1)
+		c.emit(&c.res.Outcomes[i], &f, p.ingress, p.local, hash, i == len(c.res.Outcomes)-1)
 	}
 	c.fragments.came(c, &f, piece)
 }

@@ -60,6 +60,7 @@ type core struct {
 	monitors  *monitors
 	adverts   *adverts
 	fragments fragments
+	drops     drops
 	aging     aging
 	errors    *limiter
 	logged    *limiter // by chain
@@ -88,6 +89,7 @@ func newCore(a *Agent) *core {
 	c.layout = newLayout(a.tables, c.locals)
 	c.effects = newEffects(c)
 	c.conns, c.fragments = newConns(c), newFragments()
+	c.drops = newDrops()
 	c.balance, c.monitors, c.adverts = newBalance(c), newMonitors(c), newAdverts(c)
 	c.sim.Conns, c.sim.Balance = c.conns, c.balance
 	c.rebuild(map[subject]struct{}{{kind: subjectSelf}: {}})
@@ -197,6 +199,7 @@ func (c *core) tick() {
 	c.leases.rate.sweep(now)
 	c.logged.sweep(now)
 	c.warnings.sweep(now)
+	c.sweepDrops()
 	c.age(now)
 	c.effects.sweep(now)
 	c.conns.sweep(now)

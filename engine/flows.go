@@ -10,6 +10,7 @@ import (
 	"github.com/weft-sdn/weft/offload"
 	"github.com/weft-sdn/weft/p4rt"
 	"github.com/weft-sdn/weft/packet"
+	"github.com/weft-sdn/weft/sim"
 	"github.com/weft-sdn/weft/topology"
 )
 
@@ -46,6 +47,7 @@ type installedFlow struct {
 	deps    []topology.Dep
 	devices []topology.DeviceID // that deps are about
 	since   time.Duration
+	drop    sim.DropReason // valid iff it drops
 
 	conn      *conn // that the flow is of, nil: none
 	direction int

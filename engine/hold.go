@@ -104,6 +104,7 @@ func (c *core) hold(n awaited, data []byte, ingress flow.VPortID, local uint16) 
 	}
 	if w := h.wanted[n]; w == nil && len(h.wanted) >= maxHeld || h.n >= maxHeld || h.from[ingress] >= maxHeldFrom || w != nil && len(w.packets) >= each {
 		c.a.counts.heldDrops.Add(1)
+		c.lose(ingress, dropInVain)
 		return w != nil
 	}
 	w := c.want(n)
@@ -282,6 +283,15 @@ func (c *core) again(p *heldPacket, lost sim.Lost) {
 	c.originate(&c.res, p.ingress)
 }
 
+// inVain drops the packets that wait for something, and returns how many.
+func (c *core) inVain(n awaited) uint64 {
+	packets := c.release(n).packets
+	for i := range packets {
+		c.lose(packets[i].ingress, dropInVain)
+	}
+	return uint64(len(packets))
+}
+
 // retry asks again for neighbours that packets wait for, and tells those who wait in vain (R4).
 func (c *core) retry(now time.Duration) {
 	for n, w := range c.holds.wanted {
@@ -289,13 +299,13 @@ func (c *core) retry(now time.Duration) {
 			continue
 		}
 		if n.device != 0 {
-			c.a.counts.loadDrops.Add(uint64(len(c.release(n).packets)))
+			c.a.counts.loadDrops.Add(c.inVain(n))
 			c.devices.drop(n.device)
 			c.a.cfg.Logger.Warn("device was not loaded in time: packets dropped", "device", n.device)
 			continue
 		}
 		if n.port == 0 {
-			c.a.counts.heldDrops.Add(uint64(len(c.release(n).packets))) // the database does not answer, or the first fragment does not come
+			c.a.counts.heldDrops.Add(c.inVain(n)) // the database does not answer, or the first fragment does not come
 			continue
 		}
 		w.next = now + time.Second

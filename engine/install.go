@@ -55,6 +55,7 @@ func (c *core) install(res *sim.Result, key flow.Key, local uint16) {
 		return
 	}
 	f := c.flows.add(placed, res.Deps, c.now())
+	f.drop = res.Outcomes[0].Drop
 	c.depend(f)
 	c.conns.flowAdded(f, &res.Track)
 	c.aging.back(f, 1, c.now())
@@ -84,6 +85,9 @@ func (c *core) takeOut(f *installedFlow) bool {
 	}
 	c.aging.back(f, -1, c.now())
 	c.conns.flowGone(f)
+	if k := f.placed.Entry.Key(); len(c.flows.byEntry[k]) == 0 {
+		delete(c.drops.counted, k)
+	}
 	for _, d := range f.devices {
 		c.devices.drop(d)
 	}
@@ -95,20 +99,7 @@ func (c *core) takeOut(f *installedFlow) bool {
 
 // idle is the session's idle notice callback.
 func (a *Agent) idle(entries []*p4rt.Entry) {
-	keys := make([]p4rt.Key, len(entries))
-	for i, e := range entries {
-		keys[i] = e.Key()
-	}
-	a.mail.post(func() {
-		for _, k := range keys {
-			for f := range a.core.flows.byEntry[k] {
-				if a.core.takeOut(f) {
-					a.counts.expired.Add(1)
-				}
-				a.core.conns.idleSince(f, f.placed.Idle)
-			}
-		}
-	})
+	a.mail.post(func() { a.core.expire(entries) })
 }
 
 // missedIdle finds the flows that went idle while nobody heard the target's notices: before this term, or since the target dropped them.

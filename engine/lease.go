@@ -64,6 +64,7 @@ func (c *core) lease(res *sim.Result, data []byte, ingress flow.VPortID, local u
 		return true
 	} else if before != nil || len(c.leases.busy) >= maxLeases || c.leases.from[ingress] >= maxLeasesFrom || !c.leases.rate.allow(ingress, c.now()) {
 		c.a.counts.dhcpDrops.Add(1)
+		c.lose(ingress, dropDHCPRate)
 		return true
 	}
 	j.heldPacket = heldPacket{append([]byte(nil), data...), ingress, local}
@@ -92,6 +93,7 @@ func (c *core) leaseEnd(j *leaseJob, lost bool) {
 	}
 	if lost {
 		c.a.counts.dhcpDrops.Add(1)
+		c.lose(j.ingress, dropDHCPRate)
 	}
 	if j.next != nil {
 		c.a.mail.post(func() { c.again(j.next, sim.Lost{}) }) // not before the answer to this one
@@ -200,7 +202,7 @@ func (c *core) leaseAgain(j *leaseJob, l sim.Leases) {
 	c.leaseEnd(j, false)
 	for _, o := range c.res.Outcomes {
 		if o.Verdict == sim.Drop {
-			c.a.counts.drops.Add(1)
+			c.dropped(j.ingress, o.Drop)
 		}
 	}
 	c.sendOriginated(c.res.Originated, j.ingress)

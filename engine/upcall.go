@@ -48,7 +48,7 @@ func (c *core) upcall(f *packet.Frame, ingress flow.VPortID, local uint16, reaso
 	}
 	hash, piece := flow.Hash(f), fragmentOf(f, ingress) // emit changes it
 	for i := range res.Outcomes {
-		c.emit(&res.Outcomes[i], f, local, hash, i == len(res.Outcomes)-1)
+		c.emit(&res.Outcomes[i], f, ingress, local, hash, i == len(res.Outcomes)-1)
 	}
 	c.fragments.came(c, f, piece)
 }
@@ -102,10 +102,10 @@ func (c *core) toDest(frame []byte, dest flow.Dest, prune, hash uint16) {
 }
 
 // emit sends one outcome of a packet, rewritten as the pipeline would. last: f may be changed in place.
-func (c *core) emit(o *sim.Outcome, f *packet.Frame, local, hash uint16, last bool) {
+func (c *core) emit(o *sim.Outcome, f *packet.Frame, ingress flow.VPortID, local, hash uint16, last bool) {
 	if o.Verdict != sim.Forward {
 		if o.Verdict == sim.Drop {
-			c.a.counts.drops.Add(1)
+			c.dropped(ingress, o.Drop)
 		}
 		return
 	}
@@ -117,7 +117,7 @@ func (c *core) emit(o *sim.Outcome, f *packet.Frame, local, hash uint16, last bo
 	if t := &c.res.Track; t.Quoted {
 		et, q := f.EtherType, &t.Quote
 		if err := packet.RewriteQuote(frame, f, q.Src.Netip(et), q.Dst.Netip(et), q.SrcPort, q.EchoID()|q.DstPort); err != nil {
-			c.a.counts.drops.Add(1)
+			c.dropped(ingress, sim.DropMalformed)
 			return
 		}
 	}
@@ -132,7 +132,7 @@ func (c *core) emit(o *sim.Outcome, f *packet.Frame, local, hash uint16, last bo
 	}
 	g, err := packet.NewFragmenter(&whole, int(o.Fragment))
 	if err != nil {
-		c.a.counts.drops.Add(1)
+		c.dropped(ingress, sim.DropTooBig)
 		return
 	}
 	for {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	p4 "github.com/p4lang/p4runtime/go/p4/v1"
+	"google.golang.org/protobuf/proto"
 )
 
 // Numbers of the fields of Entity.
@@ -182,7 +183,7 @@ func (l *link) decoder() decoder {
 // ReadDirectMeters yields the meters of a table's entries.
 func (s *Session) ReadDirectMeters(ctx context.Context, t *Table, yield func(*Entry, *MeterConfig) error) error {
 	q := &p4.Entity{Entity: &p4.Entity_DirectMeterEntry{DirectMeterEntry: &p4.DirectMeterEntry{TableEntry: &p4.TableEntry{TableId: t.ID}}}}
-	return s.readDirect(ctx, q, kindDirectMeter, func(e *Entry, data []byte) error {
+	return s.readDirect(ctx, []*p4.Entity{q}, kindDirectMeter, func(e *Entry, data []byte) error {
 		if data == nil {
 			return yield(e, nil)
 		}
@@ -197,23 +198,43 @@ func (s *Session) ReadDirectMeters(ctx context.Context, t *Table, yield func(*En
 // ReadDirectCounters yields the counters of a table's entries: less to carry than [Session.ReadEntries].
 func (s *Session) ReadDirectCounters(ctx context.Context, t *Table, yield func(*Entry, Counter) error) error {
 	q := &p4.Entity{Entity: &p4.Entity_DirectCounterEntry{DirectCounterEntry: &p4.DirectCounterEntry{TableEntry: &p4.TableEntry{TableId: t.ID}}}}
-	return s.readDirect(ctx, q, kindDirectCounter, func(e *Entry, data []byte) error {
+	return s.readDirect(ctx, []*p4.Entity{q}, kindDirectCounter, countsOf(yield))
+}
+
+// ReadCountersOf yields the counters of some entries. One that the target does not have may be an error for all.
+func (s *Session) ReadCountersOf(ctx context.Context, entries []*Entry, yield func(*Entry, Counter) error) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	asks := make([]*p4.Entity, len(entries))
+	for i, e := range entries {
+		key := new(p4.TableEntry)
+		if err := proto.Unmarshal(e.appendBody(nil, Delete), key); err != nil {
+			return fmt.Errorf("read: %w", err)
+		}
+		asks[i] = &p4.Entity{Entity: &p4.Entity_DirectCounterEntry{DirectCounterEntry: &p4.DirectCounterEntry{TableEntry: key}}}
+	}
+	return s.readDirect(ctx, asks, kindDirectCounter, countsOf(yield))
+}
+
+func countsOf(yield func(*Entry, Counter) error) func(*Entry, []byte) error {
+	return func(e *Entry, data []byte) error {
 		bytes, packets, err := counterData(data)
 		if err != nil {
 			return err
 		}
 		return yield(e, Counter{Packets: packets, Bytes: bytes, Counted: true})
-	})
+	}
 }
 
 // readDirect reads a direct resource: the entry in field 1, the data in field 2.
-func (s *Session) readDirect(ctx context.Context, q *p4.Entity, kind int, yield func(*Entry, []byte) error) error {
+func (s *Session) readDirect(ctx context.Context, asks []*p4.Entity, kind int, yield func(*Entry, []byte) error) error {
 	l, err := s.current()
 	if err != nil {
 		return err
 	}
 	dec := l.decoder()
-	return l.read(ctx, []*p4.Entity{q}, func(k int, b []byte) error {
+	return l.read(ctx, asks, func(k int, b []byte) error {
 		if k != kind {
 			return nil
 		}

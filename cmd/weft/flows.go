@@ -19,7 +19,7 @@ import (
 	"github.com/weft-sdn/weft/state"
 )
 
-// flowQuery is what `weft flows` asks for, and whom.
+// flowQuery is what `weft flows` and `weft drops` ask for, and whom.
 type flowQuery struct {
 	edges   []string // empty: all
 	vport   string   // empty: all
@@ -68,41 +68,39 @@ Flows that differ in the source MAC alone share an entry and its counters.`,
 			if err := printFlows(cmd.OutOrStdout(), list, out.form); err != nil {
 				return err
 			}
-			if len(list.Errors) > 0 {
-				for _, e := range list.Errors {
-					fmt.Fprintf(cmd.ErrOrStderr(), "weft flows: edge %s: %s\n", e.Edge, e.Error)
-				}
-				return errReported
-			}
-			return nil
+			return unanswered(cmd, list.Errors)
 		},
 	}
-	f := cmd.Flags()
-	f.StringArrayVar(&q.edges, "edge", nil, "flows of `EDGE` alone; more may follow")
-	f.StringVar(&q.vport, "vport", "", "flows from or to the vport `TENANT/NAME` alone")
-	f.StringVar(&q.agent, "agent", "", "ask the agent at `ADDRESS`: HOST:PORT, https://HOST:PORT or unix:/PATH")
-	f.StringVar(&q.tls.CA, "agent-ca", os.Getenv("WEFT_AGENT_CA"), "PEM `file` of the authority of agents' certificates; default: $WEFT_AGENT_CA")
-	f.StringVar(&q.tls.Cert, "agent-cert", os.Getenv("WEFT_AGENT_CERT"), "PEM `file` of a certificate to show to agents; default: $WEFT_AGENT_CERT")
-	f.StringVar(&q.tls.Key, "agent-key", os.Getenv("WEFT_AGENT_KEY"), "PEM `file` of its key; default: $WEFT_AGENT_KEY")
-	f.DurationVar(&q.timeout, "timeout", 15*time.Second, "how long to wait for an agent's answer")
+	q.flags(cmd, "flows")
 	out.flags(cmd, "table", "wide", "json")
 	db.flags(cmd)
 	return cmd
 }
 
-// collect asks the agent that is named, or those of the edges that the database knows.
-func (q *flowQuery) collect(cmd *cobra.Command, db *database) (agent.FlowList, error) {
-	ctx := cmd.Context()
+// flags adds the flags that say whom to ask, and for what.
+func (q *flowQuery) flags(cmd *cobra.Command, what string) {
+	f := cmd.Flags()
+	f.StringArrayVar(&q.edges, "edge", nil, what+" of `EDGE` alone; more may follow")
+	f.StringVar(&q.vport, "vport", "", what+" of the vport `TENANT/NAME` alone")
+	f.StringVar(&q.agent, "agent", "", "ask the agent at `ADDRESS`: HOST:PORT, https://HOST:PORT or unix:/PATH")
+	f.StringVar(&q.tls.CA, "agent-ca", os.Getenv("WEFT_AGENT_CA"), "PEM `file` of the authority of agents' certificates; default: $WEFT_AGENT_CA")
+	f.StringVar(&q.tls.Cert, "agent-cert", os.Getenv("WEFT_AGENT_CERT"), "PEM `file` of a certificate to show to agents; default: $WEFT_AGENT_CERT")
+	f.StringVar(&q.tls.Key, "agent-key", os.Getenv("WEFT_AGENT_KEY"), "PEM `file` of its key; default: $WEFT_AGENT_KEY")
+	f.DurationVar(&q.timeout, "timeout", 15*time.Second, "how long to wait for an agent's answer")
+}
+
+// whom returns the agents to ask: the one that is named, or those of the edges that the database knows.
+func (q *flowQuery) whom(cmd *cobra.Command, db *database) (map[string]string, error) {
 	asks := map[string]string{} // edge → where its agent is
 	if q.agent == "" {
-		err := db.watching(ctx, func(store *state.Store) (err error) {
+		err := db.watching(cmd.Context(), func(store *state.Store) (err error) {
 			if asks, err = q.agents(store.View()); err != nil || q.vport == "" {
 				return err
 			}
 			return q.knows(store.View())
 		})
 		if err != nil {
-			return agent.FlowList{}, err
+			return nil, err
 		}
 		if len(asks) == 0 {
 			fmt.Fprintln(cmd.ErrOrStderr(), "no edge is live")
@@ -116,11 +114,38 @@ func (q *flowQuery) collect(cmd *cobra.Command, db *database) (agent.FlowList, e
 	if q.agent != "" && len(q.edges) == 0 {
 		asks[""] = q.agent // all of its edges
 	}
-	list := q.ask(ctx, asks)
-	if q.vport != "" {
-		list.Flows = slices.DeleteFunc(list.Flows, func(f agent.Flow) bool { return f.VPort.Name != q.vport && (f.To == nil || f.To.Name != q.vport) })
+	return asks, nil
+}
+
+// collect asks for flows.
+func (q *flowQuery) collect(cmd *cobra.Command, db *database) (agent.FlowList, error) {
+	all := agent.FlowList{Flows: []agent.Flow{}}
+	asks, err := q.whom(cmd, db)
+	if err != nil {
+		return all, err
 	}
-	return list, nil
+	answers, failed := askEach(cmd.Context(), q, asks, func(ctx context.Context, c *agent.Client, edge string) (agent.FlowList, error) {
+		return c.Flows(ctx, edge)
+	})
+	for _, a := range answers {
+		all.Flows, all.Errors = append(all.Flows, a.Flows...), append(all.Errors, a.Errors...)
+	}
+	all.Errors = append(all.Errors, failed...)
+	if q.vport != "" {
+		all.Flows = slices.DeleteFunc(all.Flows, func(f agent.Flow) bool { return f.VPort.Name != q.vport && (f.To == nil || f.To.Name != q.vport) })
+	}
+	return all, nil
+}
+
+// unanswered tells which edges did not answer.
+func unanswered(cmd *cobra.Command, errs []agent.EdgeError) error {
+	for _, e := range errs {
+		fmt.Fprintf(cmd.ErrOrStderr(), "weft %s: edge %s: %s\n", cmd.Name(), e.Edge, e.Error)
+	}
+	if len(errs) > 0 {
+		return errReported
+	}
+	return nil
 }
 
 // knows checks that the vport that is asked for is there.
@@ -167,42 +192,39 @@ func (q *flowQuery) agents(v *state.View) (map[string]string, error) {
 
 const askAtOnce = 16
 
-// ask asks all agents and joins what they answer, in order of edge.
-func (q *flowQuery) ask(ctx context.Context, asks map[string]string) agent.FlowList {
+// askEach asks all agents, and returns what they answer in order of edge.
+func askEach[L any](ctx context.Context, q *flowQuery, asks map[string]string, get func(context.Context, *agent.Client, string) (L, error)) ([]L, []agent.EdgeError) {
 	edges := slices.Sorted(maps.Keys(asks))
-	answers := make([]agent.FlowList, len(edges))
+	answers, errs := make([]L, len(edges)), make([]error, len(edges))
 	var g errgroup.Group
 	g.SetLimit(askAtOnce)
 	for i, edge := range edges {
 		g.Go(func() error {
-			var err error
-			if answers[i], err = q.askOne(ctx, edge, asks[edge]); err != nil {
-				answers[i].Errors = []agent.EdgeError{{Edge: cmp.Or(edge, "of agent "+asks[edge]), Error: err.Error()}}
-			}
+			answers[i], errs[i] = askOne(ctx, q, edge, asks[edge], get)
 			return nil
 		})
 	}
 	_ = g.Wait() // none fails
-	all := agent.FlowList{Flows: []agent.Flow{}}
-	for _, a := range answers {
-		all.Flows = append(all.Flows, a.Flows...)
-		all.Errors = append(all.Errors, a.Errors...)
+	var failed []agent.EdgeError
+	for i, err := range errs {
+		if err != nil {
+			failed = append(failed, agent.EdgeError{Edge: cmp.Or(edges[i], "of agent "+asks[edges[i]]), Error: err.Error()})
+		}
 	}
-	return all
+	return answers, failed
 }
 
-func (q *flowQuery) askOne(ctx context.Context, edge, at string) (agent.FlowList, error) {
+func askOne[L any](ctx context.Context, q *flowQuery, edge, at string, get func(context.Context, *agent.Client, string) (L, error)) (list L, err error) {
 	if at == "" {
-		return agent.FlowList{}, errors.New("its agent has no status server")
+		return list, errors.New("its agent has no status server")
 	}
 	client, err := agent.NewClient(at, q.tls)
 	if err != nil {
-		return agent.FlowList{}, err
+		return list, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, q.timeout)
 	defer cancel()
-	list, err := client.Flows(ctx, edge)
-	if err != nil {
+	if list, err = get(ctx, client, edge); err != nil {
 		return list, fmt.Errorf("agent at %s: %w", at, err)
 	}
 	return list, nil

@@ -30,3 +30,19 @@ nic10  acme/web  drop     -                       -                     class  0
 		}
 	}
 }
+
+// TestPrintDrops: the table of drops.
+func TestPrintDrops(t *testing.T) {
+	list := agent.DropList{Drops: []agent.Drop{
+		{Edge: "nic1", VPort: &agent.Named{ID: 3, Name: "acme/web"}, Reason: "filtered", Packets: 12},
+		{Edge: "nic10", From: "underlay", Reason: "unknown_peer", Packets: 3},
+	}}
+	const want = `EDGE   VPORT       REASON        PACKETS
+nic1   acme/web    filtered      12
+nic10  (underlay)  unknown_peer  3
+`
+	var b strings.Builder
+	if err := printDrops(&b, list, "table"); err != nil || b.String() != want {
+		t.Errorf("%v\n%swant\n%s", err, b.String(), want)
+	}
+}

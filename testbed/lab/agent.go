@@ -22,6 +22,14 @@ type agent interface {
 	run(ctx context.Context) error
 	stats(ctx context.Context) (engine.Stats, error)
 	flows(ctx context.Context) ([]scenario.Flow, error)
+	drops(ctx context.Context) ([]Drop, error)
+}
+
+// Drop is how many packets an edge dropped for one reason.
+type Drop struct {
+	VPort   string // TENANT/NAME of whose packets they were; else where they came from, in brackets
+	Reason  string
+	Packets uint64
 }
 
 // makeAgent makes the agent that the lab's configuration asks for.
@@ -79,6 +87,22 @@ func (a *localAgent) stats(context.Context) (engine.Stats, error) {
 		return engine.Stats{}, err
 	}
 	return agent.Stats(), nil
+}
+
+func (a *localAgent) drops(ctx context.Context) ([]Drop, error) {
+	agent, err := a.get()
+	if err != nil {
+		return nil, err
+	}
+	drops, err := agent.Drops(ctx)
+	all := make([]Drop, len(drops))
+	for i, d := range drops {
+		all[i] = Drop{"(" + d.From + ")", d.Reason, d.Packets}
+		if p := a.view().Topology.VPort(d.VPort); p != nil {
+			all[i].VPort = p.Tenant + "/" + p.Name
+		}
+	}
+	return all, err
 }
 
 func (a *localAgent) flows(ctx context.Context) ([]scenario.Flow, error) {

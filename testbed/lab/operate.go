@@ -107,6 +107,19 @@ func (l *Lab) Flows(ctx context.Context, edge string) ([]scenario.Flow, error) {
 	return flows, nil
 }
 
+// Drops returns what an edge dropped since its agent started, and why.
+func (l *Lab) Drops(ctx context.Context, edge string) ([]Drop, error) {
+	e, err := l.edge(edge)
+	if err != nil {
+		return nil, err
+	}
+	drops, err := e.agent.drops(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("%w: drops of edge %s: %w", scenario.ErrLab, edge, err)
+	}
+	return drops, nil
+}
+
 // VPortID implements scenario.Network.
 func (l *Lab) VPortID(vport string) (uint32, error) {
 	ref := vportRef(vport)

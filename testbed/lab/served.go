@@ -80,6 +80,21 @@ func (a *servedAgent) stats(ctx context.Context) (engine.Stats, error) {
 	return engine.Stats{}, fmt.Errorf("edge %s: the agent's status: %w", a.edge, err)
 }
 
+func (a *servedAgent) drops(ctx context.Context) ([]Drop, error) {
+	list, err := a.client.Drops(ctx, a.edge)
+	drops := make([]Drop, len(list.Drops))
+	for i, d := range list.Drops {
+		drops[i] = Drop{"(" + d.From + ")", d.Reason, d.Packets}
+		if d.VPort != nil {
+			drops[i].VPort = d.VPort.Name
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("edge %s: the agent's status: %w", a.edge, err)
+	}
+	return drops, nil
+}
+
 func (a *servedAgent) flows(ctx context.Context) ([]scenario.Flow, error) {
 	list, err := a.client.Flows(ctx, a.edge)
 	for _, e := range list.Errors {

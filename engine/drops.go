@@ -1,0 +1,191 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/offload"
+	"github.com/weft-sdn/weft/p4rt"
+	"github.com/weft-sdn/weft/sim"
+)
+
+// Reasons for which an agent drops what a simulation did not.
+const (
+	dropTooManyConns = "too many connections" // of its port of a bridge
+	dropInVain       = "waited in vain"       // for a neighbour, a device, a connection, or the first fragment; or too many did
+	dropDHCPRate     = "dhcp rate"            // or the database did not answer
+)
+
+// Drop is how many packets were dropped for one reason.
+type Drop struct {
+	VPort   flow.VPortID // whose packets they were; 0: of all together, since the target counts these by where they came from alone
+	From    string       // VPort 0: vports, underlay or agent
+	Reason  string
+	Packets uint64
+}
+
+// drops counts packets that were dropped, by vport and reason: those that were decided here, and those that an entry dropped afterwards, as the target counts
+// them. What an entry dropped since it was last read is lost if a change takes it away; one that goes idle is read before it goes.
+type drops struct {
+	sums    map[dropKey]uint64
+	counted map[p4rt.Key]uint64 // of the target's counters of entries that drop: what is in sums
+}
+
+type dropKey struct {
+	vport  flow.VPortID
+	reason string
+}
+
+func newDrops() drops {
+	return drops{sums: map[dropKey]uint64{}, counted: map[p4rt.Key]uint64{}}
+}
+
+// dropped counts a packet that a simulation dropped.
+func (c *core) dropped(vport flow.VPortID, why sim.DropReason) {
+	c.a.counts.drops.Add(1)
+	c.drops.sums[dropKey{vport, why.String()}]++
+}
+
+// lose counts a packet that was dropped for a reason of the agent's own.
+func (c *core) lose(vport flow.VPortID, why string) { c.drops.sums[dropKey{vport, why}]++ }
+
+// sweepDrops forgets the counts of vports that are gone.
+func (c *core) sweepDrops() {
+	for k := range c.drops.sums {
+		if c.snap.VPort(k.vport) == nil {
+			delete(c.drops.sums, k)
+		}
+	}
+}
+
+// dropsAt returns a flow of an entry that drops, nil if it does not.
+func (t *flowTable) dropsAt(k p4rt.Key) *installedFlow {
+	for f := range t.byEntry[k] {
+		if f.placed.Act == offload.Drop {
+			return f
+		}
+	}
+	return nil
+}
+
+// count adds what the target's counter of an entry has more than when it was read last.
+func (c *core) count(k p4rt.Key, packets uint64) {
+	f := c.flows.dropsAt(k)
+	if f == nil {
+		return
+	}
+	before := c.drops.counted[k]
+	if packets < before {
+		before = 0 // the target was restarted
+	}
+	if packets > before {
+		c.drops.sums[dropKey{f.pattern.key.Ingress, f.drop.String()}] += packets - before
+	}
+	c.drops.counted[k] = packets
+}
+
+// expire takes flows away that had no packet for long. What drops is read before.
+func (c *core) expire(entries []*p4rt.Entry) {
+	var counted []*p4rt.Entry
+	for _, e := range entries {
+		if c.flows.dropsAt(e.Key()) != nil {
+			counted = append(counted, e)
+			continue
+		}
+		c.expireOne(e.Key())
+	}
+	if len(counted) == 0 {
+		return
+	}
+	ctx := c.ctx
+	c.effects.wg.Go(func() {
+		read, err := c.a.readCounters(ctx, counted)
+		if err != nil && ctx.Err() == nil {
+			c.a.cfg.Logger.Debug("what idle flows dropped is not known", "err", err)
+		}
+		c.a.mail.post(func() {
+			for k, n := range read {
+				c.count(k, n)
+			}
+			for _, e := range counted {
+				c.expireOne(e.Key())
+			}
+		})
+	})
+}
+
+func (c *core) expireOne(k p4rt.Key) {
+	for f := range c.flows.byEntry[k] {
+		if c.takeOut(f) {
+			c.a.counts.expired.Add(1)
+		}
+		c.conns.idleSince(f, f.placed.Idle)
+	}
+}
+
+func (a *Agent) readCounters(ctx context.Context, entries []*p4rt.Entry) (map[p4rt.Key]uint64, error) {
+	read := make(map[p4rt.Key]uint64, len(entries))
+	err := a.session.ReadCountersOf(ctx, entries, func(e *p4rt.Entry, n p4rt.Counter) error {
+		read[e.Key()] = uint64(n.Packets)
+		return nil
+	})
+	return read, err
+}
+
+// Drops returns how many packets were dropped since the agent started, by vport and reason, and what the target counts by reason alone since it was
+// programmed. With an error the counts of the target are as they were read last, or missing.
+func (a *Agent) Drops(ctx context.Context) ([]Drop, error) {
+	var entries []*p4rt.Entry
+	if err := a.mail.call(ctx, func() {
+		for k := range a.core.flows.byEntry {
+			if f := a.core.flows.dropsAt(k); f != nil {
+				entries = append(entries, f.placed.Entry)
+			}
+		}
+	}); err != nil {
+		return nil, err
+	}
+	read, unread := a.readCounters(ctx, entries)
+	var list []Drop
+	if err := a.mail.call(ctx, func() {
+		for k, n := range read {
+			a.core.count(k, n)
+		}
+		for k, n := range a.core.drops.sums {
+			list = append(list, Drop{VPort: k.vport, Reason: k.reason, Packets: n})
+		}
+	}); err != nil {
+		return nil, err
+	}
+	target, err := a.targetDrops(ctx)
+	list = append(list, target...)
+	slices.SortFunc(list, func(x, y Drop) int {
+		return cmp.Or(cmp.Compare(x.VPort, y.VPort), cmp.Compare(x.From, y.From), cmp.Compare(x.Reason, y.Reason))
+	})
+	return list, cmp.Or(unread, err)
+}
+
+// targetDrops reads what the target counts by reason. What its entries drop is counted by vport.
+func (a *Agent) targetDrops(ctx context.Context) (list []Drop, err error) {
+	ingress, egress := a.tables.Reasons()
+	note := func(from string, why flow.Reason, n p4rt.Counter) {
+		if n.Packets > 0 && why.IsDrop() && why != flow.ReasonFlowDrop && why != flow.ReasonClassDrop && why != flow.ReasonPruned {
+			list = append(list, Drop{From: from, Reason: why.String(), Packets: uint64(n.Packets)})
+		}
+	}
+	err = a.session.ReadCounter(ctx, ingress, p4rt.AllCells, func(i int64, n p4rt.Counter) error {
+		if side := i >> 8; side <= offload.SideCPU {
+			note([]string{offload.SideAccess: "vports", offload.SideUnderlay: "underlay", offload.SideCPU: "agent"}[side], flow.Reason(i), n)
+		}
+		return nil
+	})
+	if err != nil {
+		return list, err
+	}
+	return list, a.session.ReadCounter(ctx, egress, p4rt.AllCells, func(i int64, n p4rt.Counter) error {
+		note("egress", flow.Reason(i), n)
+		return nil
+	})
+}

@@ -1,0 +1,44 @@
+package engine
+
+import (
+	"maps"
+	"testing"
+
+	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/offload"
+	"github.com/weft-sdn/weft/p4rt"
+	"github.com/weft-sdn/weft/sim"
+	"github.com/weft-sdn/weft/state"
+)
+
+// TestDropCounts: what the target counts of an entry that drops is added once, also when the target begins anew; of entries that do not drop, and of vports that are gone, nothing is.
+func TestDropCounts(t *testing.T) {
+	c := detached(t, runStore(t, state.Config{Embedded: &state.EmbeddedConfig{Dir: t.TempDir(), FastTimers: true, UnsafeNoFsync: true}}))
+	vm := vportOf(t, c, "vm1")
+	entries := map[offload.Act]p4rt.Key{}
+	for i, act := range []offload.Act{offload.Drop, offload.Forward} {
+		m := offload.Megaflow{Key: flow.Key{Ingress: vm, EtherType: 0x0800, DstPort: uint16(i)}, Act: act}
+		f := &installedFlow{pattern: pattern{key: m.Key}, placed: &offload.Placed{Megaflow: m}, drop: sim.DropFiltered}
+		entries[act] = (&p4rt.CloneSession{ID: uint32(i) + 1}).Key()
+		index(c.flows.byEntry, entries[act], f)
+	}
+	want := func(n uint64) {
+		t.Helper()
+		if !maps.Equal(c.drops.sums, map[dropKey]uint64{{vm, "filtered"}: n}) {
+			t.Errorf("%v, want %d", c.drops.sums, n)
+		}
+	}
+	c.dropped(vm, sim.DropFiltered)
+	want(1)
+	c.count(entries[offload.Drop], 5)
+	c.count(entries[offload.Forward], 7)
+	want(6)
+	c.count(entries[offload.Drop], 5)
+	c.count(entries[offload.Drop], 8)
+	want(9)
+	c.count(entries[offload.Drop], 2) // of a target that was restarted
+	want(11)
+	c.lose(vm+1000, dropInVain)
+	c.sweepDrops()
+	want(11)
+}
