@@ -145,7 +145,7 @@ func (s *Store) commit(ctx context.Context, put []*topology.Object, del []topolo
 	fresh := make([]*topology.Object, 0, len(put))
 	for _, o := range put {
 		c := *o
-		c.Status = topology.Status{Of: o.Status.Of, Expanded: o.Status.Expanded}
+		c.Status = topology.Status{Of: o.Status.Of, Expanded: o.Status.Expanded, Filters: o.Status.Filters}
 		if old := before.Get(o.Ref()); old != nil {
 			c.Status.ID = old.Status.ID
 		}

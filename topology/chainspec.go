@@ -73,6 +73,21 @@ func filtersOf(s Spec) *FilterSpec {
 	return nil
 }
 
+// withFilters returns a copy of what a router or vport is, with other chains.
+func withFilters(s Spec, f FilterSpec) Spec {
+	switch s := s.(type) {
+	case *RouterSpec:
+		c := *s
+		c.Filters = f
+		return &c
+	case *VPortSpec:
+		c := *s
+		c.Filters = f
+		return &c
+	}
+	return s
+}
+
 // names returns the chains that are given.
 func (f *FilterSpec) names() []string {
 	var n []string

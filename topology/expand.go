@@ -2,14 +2,30 @@ package topology
 
 import (
 	"maps"
+	"reflect"
 	"slices"
+	"strings"
 )
 
-// Some objects are short for several simpler ones: a VLAN-aware bridge for a bridge a VLAN, a trunk for a port a VLAN, the binding of a trunk for one a VLAN.
-// These parts are objects of the set like others, with ids of their own, and are all that the network is made of: a snapshot knows no VLAN.
-// They follow from what they are made of, and are changed by nothing else (docs/decisions/0008-vlans.md).
+// Some objects are short for several simpler ones: a VLAN-aware bridge for a bridge a VLAN, a trunk for a port a VLAN, the binding of a trunk for one a VLAN,
+// a FloatingIP, SNATGateway or SecurityGroup for chains and groups. Routers and vports that have such run chains that call theirs, and then their own.
+// These parts are objects of the set like others, with ids of their own, and are all that the network is made of: a snapshot knows no VLAN and no FloatingIP.
+// They follow from what they are made of, and are changed by nothing else (docs/decisions/0008-vlans.md, 0009-convenience.md).
 
-// expansion finds the parts that a change makes and removes.
+// world is where objects find those that they refer to, and those that refer to them.
+type world interface {
+	Get(r Ref) *Object // nil if there is none
+	Users(r Ref) []Ref // in order
+}
+
+// made is what an object is short for, without status.
+type made struct {
+	parts   []*Object
+	instead bool        // they stand in its place
+	filters *FilterSpec // chains among them that it runs in place of its own, nil if it runs its own
+}
+
+// expansion finds the parts that a change makes and removes. It is the world after the change, without parts.
 type expansion struct {
 	before *Set
 	put    map[Ref]*Object // without parts
@@ -44,22 +60,14 @@ func (s *Set) expand(put []*Object, del []Ref) (all []*Object, gone []Ref, dropp
 		}
 		all, touched, x.put[r] = append(all, o), append(touched, r), o
 	}
-	for _, r := range touched {
-		if r.Kind != KindVPort {
-			continue
-		}
-		users, _ := s.users.get(r)
-		for u := range users { // what the binding of a trunk is short for depends on the trunk
-			if _, is := x.put[u]; u.Kind == KindBinding && !is && !x.del[u] {
-				touched = append(touched, u)
-			}
-		}
-	}
 	dropped = map[Ref]bool{}
 	done := make(map[Ref]bool, len(touched))
-	for _, r := range touched {
+	for len(touched) > 0 {
+		r := touched[0]
+		touched = touched[1:]
 		if !done[r] { // an object may be deleted and put
 			done[r], all = true, x.remake(r, all, dropped)
+			touched = append(touched, x.depend(r)...)
 		}
 	}
 	return all, del, dropped
@@ -67,26 +75,26 @@ func (s *Set) expand(put []*Object, del []Ref) (all []*Object, gone []Ref, dropp
 
 // remake adds the parts of an object to what is put, and notes those that it has no more.
 func (x *expansion) remake(r Ref, all []*Object, dropped map[Ref]bool) []*Object {
-	o := x.after(r)
+	o := x.Get(r)
 	if o != nil && o.Status.Of != "" {
 		return all
 	}
-	parts := partsOf(o, x.after)
+	is := partsOf(o, x)
 	if was := x.before.Get(r); was != nil && was.Status.Of == "" {
-		for _, p := range partsOf(was, x.before.Get) {
+		for _, p := range partsOf(was, x.before).parts {
 			dropped[p.Ref()] = true
 		}
 	}
-	if o != nil && o.Status.Expanded != (parts != nil) {
+	if o != nil && (o.Status.Expanded != is.instead || !reflect.DeepEqual(o.Status.Filters, is.filters)) {
 		c := *o
-		c.Status.Expanded = parts != nil
+		c.Status.Expanded, c.Status.Filters = is.instead, is.filters
 		if i := slices.Index(all, o); i >= 0 {
 			all[i] = &c
 		} else {
 			all = append(all, &c)
 		}
 	}
-	for _, p := range parts {
+	for _, p := range is.parts {
 		ref := p.Ref()
 		delete(dropped, ref)
 		p.Status = Status{Of: r.String()}
@@ -100,29 +108,94 @@ func (x *expansion) remake(r Ref, all []*Object, dropped map[Ref]bool) []*Object
 	return all
 }
 
-// after returns an object as it is after the change, nil if there is none.
-func (x *expansion) after(r Ref) *Object {
+// Get implements world.
+func (x *expansion) Get(r Ref) *Object {
 	if o := x.put[r]; o != nil || x.del[r] {
 		return o
 	}
 	return x.before.Get(r)
 }
 
-// partsOf returns what an object is short for, without status; nil if it stands for itself. get finds what it refers to.
-func partsOf(o *Object, get func(Ref) *Object) (parts []*Object) {
+// Users implements world.
+func (x *expansion) Users(r Ref) []Ref {
+	users, _ := x.before.users.get(r)
+	all := slices.Collect(maps.Keys(users))
+	for u := range x.put {
+		if _, is := users[u]; !is {
+			all = append(all, u)
+		}
+	}
+	all = slices.DeleteFunc(all, func(u Ref) bool {
+		o := x.Get(u)
+		return o == nil || !slices.Contains(usesOf(o), r)
+	})
+	slices.SortFunc(all, compareByKind)
+	return all
+}
+
+// depend returns those whose parts depend on an object, before the change or after it.
+func (x *expansion) depend(r Ref) (refs []Ref) {
+	for _, o := range []*Object{x.before.Get(r), x.put[r]} {
+		if o == nil {
+			continue
+		}
+		switch s := o.Spec.(type) {
+		case *VPortSpec:
+			users, _ := x.before.users.get(r)
+			for u := range users { // the binding of a trunk, and translations to the port's addresses
+				if u.Kind == KindBinding || u.Kind == KindFloatingIP {
+					refs = append(refs, u)
+				}
+			}
+			for _, g := range s.SecurityGroups { // of which it is a member
+				refs = append(refs, o.refTo(KindSecurityGroup, g))
+			}
+		case *SecurityGroupSpec:
+			if !x.limitsSame(r) {
+				users, _ := x.before.users.get(r)
+				for u := range users {
+					if u.Kind == KindVPort {
+						refs = append(refs, u)
+					}
+				}
+			}
+		case *FloatingIPSpec:
+			refs = append(refs, o.refTo(KindRouter, s.Router))
+		case *SNATGatewaySpec:
+			refs = append(refs, o.refTo(KindRouter, s.Router))
+		}
+	}
+	refs = slices.DeleteFunc(refs, func(u Ref) bool { return x.Get(u) == nil })
+	slices.SortFunc(refs, compareByKind) // ids are given in order
+	return refs
+}
+
+// limitsSame reports whether a security group says what its members may send, or does not, before the change as after it: else the chains of members differ.
+func (x *expansion) limitsSame(r Ref) bool {
+	var limits [2]bool
+	for i, o := range []*Object{x.before.Get(r), x.Get(r)} {
+		limits[i] = o != nil && len(o.Spec.(*SecurityGroupSpec).Egress) > 0
+	}
+	return limits[0] == limits[1]
+}
+
+// partsOf returns what an object is short for.
+func partsOf(o *Object, in world) (m made) {
 	if o == nil {
-		return nil
+		return m
 	}
 	add := func(vlan uint16, spec Spec) {
 		p := &Object{APIVersion: o.APIVersion, Kind: o.Kind, Metadata: o.Metadata, Spec: spec, Source: o.Source}
 		p.Metadata.Name = inVLAN(o.Metadata.Name, vlan)
-		parts = append(parts, p)
+		m.parts, m.instead = append(m.parts, p), true
 	}
 	switch s := o.Spec.(type) {
 	case *BridgeSpec:
 		for _, vlan := range vlansOf(s.VLANs) {
 			add(vlan, s.in(vlan))
 		}
+	case *RouterSpec:
+		m.translates(o, s, in)
 	case *VPortSpec:
 		for _, vlan := range s.vlans() {
 			c := *s
@@ -132,14 +205,15 @@ func partsOf(o *Object, get func(Ref) *Object) (parts []*Object) {
 			}
 			add(vlan, &c)
 		}
+		m.guards(o, s, in)
 	case *BindingSpec:
-		trunk := get(o.VPortRef(s.VPort))
+		trunk := in.Get(o.VPortRef(s.VPort))
 		if trunk == nil {
-			return nil
+			return m
 		}
 		port, _ := trunk.Spec.(*VPortSpec)
 		if port == nil {
-			return nil
+			return m
 		}
 		for _, vlan := range port.vlans() {
 			c := *s
@@ -148,9 +222,31 @@ func partsOf(o *Object, get func(Ref) *Object) (parts []*Object) {
 			}
 			add(vlan, &c)
 		}
+	case *FloatingIPSpec:
+		m.floats(o, s, in)
+	case *SNATGatewaySpec:
+		m.hides(o, s)
+	case *SecurityGroupSpec:
+		m.permits(o, s, in)
 	}
-	return parts
+	return m
 }
+
+// add adds a part of another kind, called KIND.NAME, and more words if there are any.
+func (m *made) add(o *Object, spec Spec, more ...string) string {
+	p := &Object{APIVersion: o.APIVersion, Kind: spec.kind(), Metadata: o.Metadata, Spec: spec, Source: o.Source}
+	p.Metadata.Name = partName(o.Kind, o.Metadata.Name, more...)
+	m.parts = append(m.parts, p)
+	return p.Metadata.Name
+}
+
+// partName is the name of a part of another kind.
+func partName(k Kind, name string, more ...string) string {
+	return strings.Join(append([]string{strings.ToLower(string(k)), name}, more...), ".")
+}
+
+// partOf is how an object refers to a part of another one.
+func partOf(r Ref, more ...string) string { return r.Tenant + "/" + partName(r.Kind, r.Name, more...) }
 
 // in is the bridge of one VLAN.
 func (s *BridgeSpec) in(vlan uint16) *BridgeSpec {

@@ -30,15 +30,25 @@ const (
 	KindPortGroup    Kind = "PortGroup"
 	KindDHCP         Kind = "DHCP"
 	KindPool         Kind = "Pool"
+
+	KindSecurityGroup Kind = "SecurityGroup"
+	KindFloatingIP    Kind = "FloatingIP"
+	KindSNATGateway   Kind = "SNATGateway"
 )
 
 // Kinds returns all kinds, those that others refer to first.
 func Kinds() []Kind {
-	return []Kind{KindFabric, KindAddressGroup, KindPortGroup, KindPool, KindChain, KindDHCP, KindBridge, KindRouter, KindVPort, KindBinding}
+	return []Kind{KindFabric, KindAddressGroup, KindPortGroup, KindPool, KindChain, KindDHCP, KindSecurityGroup, KindBridge, KindRouter, KindVPort, KindBinding, KindFloatingIP, KindSNATGateway}
 }
 
 // HasID reports whether objects of the kind have an id: what a packet's walk meets.
-func (k Kind) HasID() bool { return k != KindFabric && k != KindBinding }
+func (k Kind) HasID() bool {
+	switch k {
+	case KindFabric, KindBinding, KindSecurityGroup, KindFloatingIP, KindSNATGateway:
+		return false
+	}
+	return true
+}
 
 // Ref names an object. Comparable.
 type Ref struct {
@@ -74,6 +84,7 @@ type Status struct {
 	Peer     *Peer             `json:"peer,omitempty"`     // of a vport, in a resolved object: see Set.Resolved
 	Of       string            `json:"of,omitempty"`       // the object that this is a part of; empty: none, it was written by a user
 	Expanded bool              `json:"expanded,omitempty"` // it is short for its parts
+	Filters  *FilterSpec       `json:"filters,omitempty"`  // of a router or vport: chains that it runs in place of its own, which they run too
 	Uses     map[string]uint32 `json:"uses,omitempty"`     // in a resolved object: ids of the chains, groups, ports and DHCP resources that it names, by Ref.String
 }
 
@@ -140,21 +151,22 @@ type RouteSpec struct {
 
 // VPortSpec is a port of a device.
 type VPortSpec struct {
-	Device     string         `json:"device"`               // bridge/NAME or router/NAME
-	VLAN       uint16         `json:"vlan,omitempty"`       // at a VLAN-aware bridge: the one VLAN that the port is in; its frames have no tag of that
-	VLANs      []VLANRange    `json:"vlans,omitempty"`      // the same for a trunk: the VLANs that it carries, tagged at an exterior port; what it is in each is called NAME.VLAN
-	Native     uint16         `json:"native,omitempty"`     // of an exterior trunk: the VLAN, beside or among vlans, whose frames are untagged; 0: untagged frames are dropped
-	Peer       string         `json:"peer,omitempty"`       // the vport at the other end of an interior link; empty or "exterior" if there is none
-	Exterior   bool           `json:"exterior,omitempty"`   // says the same as no peer
-	MAC        packet.MAC     `json:"mac,omitzero"`         // of the router port, or of the one host at a bridge port; a router port without gets one from its id
-	Addresses  []netip.Prefix `json:"addresses,omitempty"`  // of the router port, or of the host at a bridge port, with the length of the link's prefix
-	SingleHost bool           `json:"singleHost,omitempty"` // of a router's port: addresses are those of the one host at it; its gateway is the first of the prefix, which other such ports share (R5)
-	MTU        uint16         `json:"mtu,omitempty"`        // bytes of IP packet; 0: what the fabric leaves
-	AdminDown  bool           `json:"adminDown,omitempty"`  // the port takes and gives no packet; default: false
-	FloodRate  uint32         `json:"floodRate,omitempty"`  // of an exterior port of a bridge, in place of the bridge's: broadcast, multicast and flooded frames that it takes a second, and at once; 0: the bridge's
-	Filters    FilterSpec     `json:"filters,omitzero"`
-	Advertise  AdvertiseSpec  `json:"advertise,omitzero"`
-	DHCP       string         `json:"dhcp,omitempty"` // the DHCP resource that answers hosts at an exterior port: NAME or TENANT/NAME; none: DHCP is ordinary traffic (D1)
+	Device         string         `json:"device"`               // bridge/NAME or router/NAME
+	VLAN           uint16         `json:"vlan,omitempty"`       // at a VLAN-aware bridge: the one VLAN that the port is in; its frames have no tag of that
+	VLANs          []VLANRange    `json:"vlans,omitempty"`      // the same for a trunk: the VLANs that it carries, tagged at an exterior port; what it is in each is called NAME.VLAN
+	Native         uint16         `json:"native,omitempty"`     // of an exterior trunk: the VLAN, beside or among vlans, whose frames are untagged; 0: untagged frames are dropped
+	Peer           string         `json:"peer,omitempty"`       // the vport at the other end of an interior link; empty or "exterior" if there is none
+	Exterior       bool           `json:"exterior,omitempty"`   // says the same as no peer
+	MAC            packet.MAC     `json:"mac,omitzero"`         // of the router port, or of the one host at a bridge port; a router port without gets one from its id
+	Addresses      []netip.Prefix `json:"addresses,omitempty"`  // of the router port, or of the host at a bridge port, with the length of the link's prefix
+	SingleHost     bool           `json:"singleHost,omitempty"` // of a router's port: addresses are those of the one host at it; its gateway is the first of the prefix, which other such ports share (R5)
+	MTU            uint16         `json:"mtu,omitempty"`        // bytes of IP packet; 0: what the fabric leaves
+	AdminDown      bool           `json:"adminDown,omitempty"`  // the port takes and gives no packet; default: false
+	FloodRate      uint32         `json:"floodRate,omitempty"`  // of an exterior port of a bridge, in place of the bridge's: broadcast, multicast and flooded frames that it takes a second, and at once; 0: the bridge's
+	Filters        FilterSpec     `json:"filters,omitzero"`
+	Advertise      AdvertiseSpec  `json:"advertise,omitzero"`
+	SecurityGroups []string       `json:"securityGroups,omitempty"` // of a host at a bridge: what says what it may be sent and send. The chains of filters are met first
+	DHCP           string         `json:"dhcp,omitempty"`           // the DHCP resource that answers hosts at an exterior port: NAME or TENANT/NAME; none: DHCP is ordinary traffic (D1)
 }
 
 // IsExterior reports whether the port has no peer.
@@ -203,6 +215,12 @@ func newSpec(k Kind) Spec {
 		return new(DHCPSpec)
 	case KindPool:
 		return new(PoolSpec)
+	case KindSecurityGroup:
+		return new(SecurityGroupSpec)
+	case KindFloatingIP:
+		return new(FloatingIPSpec)
+	case KindSNATGateway:
+		return new(SNATGatewaySpec)
 	}
 	return nil
 }

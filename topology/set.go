@@ -106,6 +106,11 @@ func (s *Set) Resolved(r Ref) *Object {
 	if o == nil {
 		return nil
 	}
+	if f := o.Status.Filters; f != nil {
+		c := *o
+		c.Spec = withFilters(o.Spec, *f)
+		o = &c
+	}
 	if names := namesOf(o); len(names) > 0 {
 		c := *o
 		c.Status.Uses = make(map[string]uint32, len(names))
@@ -180,7 +185,11 @@ func (v *validator) taken(o, was *Object) {
 		v.fail(o, "metadata.name", o.Metadata.Name, "is that of a part of "+was.Status.Of, "name it otherwise")
 		return
 	}
-	v.fail(o, "spec.vlans", "", "needs the name of "+o.Ref().String()+", which is there", "rename one of them")
+	field := "metadata.name"
+	if strings.HasPrefix(o.Status.Of, strings.ToLower(string(o.Kind))) {
+		field = "spec.vlans"
+	}
+	v.fail(o, field, "", "needs the name of "+o.Ref().String()+", which is there", "rename one of them")
 }
 
 // validator collects all that is wrong.
@@ -251,6 +260,8 @@ func (v *validator) form(o *Object) bool {
 	}
 	if o.Metadata.Name == "" {
 		v.fail(o, "metadata.name", "", "is missing", "name the object")
+	} else if o.Status.Of != "" && len(o.Metadata.Name) > maxName {
+		v.fail(o, "metadata.name", o.Metadata.Name, "is too long for the name of its part", fmt.Sprintf("use a name that is %d characters shorter", len(o.Metadata.Name)-maxName))
 	} else if !validName(o.Metadata.Name) {
 		v.fail(o, "metadata.name", o.Metadata.Name, "is not a name", "use 1 to 63 of a-z, 0-9, '-' and '.', a letter or digit first")
 	}
@@ -337,6 +348,12 @@ func (v *validator) spec(o *Object) {
 		v.binding(o, s)
 	case *DHCPSpec:
 		v.dhcp(o, s)
+	case *SecurityGroupSpec:
+		v.securityGroup(o, s)
+	case *FloatingIPSpec:
+		v.floatingIP(o, s)
+	case *SNATGatewaySpec:
+		v.snatGateway(o, s)
 	}
 }
 
@@ -367,6 +384,10 @@ func (v *validator) claims(o *Object) {
 			v.fail(o, "spec.mac", c.mac.String(), "is the MAC of "+who+" too", "give each host on bridge "+c.a+"/"+c.b+" its own")
 		case claimVPort:
 			v.fail(o, "spec.vport", o.Spec.(*BindingSpec).VPort, "is bound by "+who+" already", "a vport is at one interface")
+		case claimOutside:
+			v.fail(o, "spec.addresses", c.addr.String(), "is the outside address of "+who+" too", "give each its own")
+		case claimFloating:
+			v.fail(o, "spec.vport", c.b, "has an outside address of that IP version already, by "+who, "a host has one at a router")
 		case claimPlace:
 			v.fail(o, "spec.interface", c.b, "is taken by "+who, "one vport per interface and VLAN")
 		}

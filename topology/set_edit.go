@@ -20,13 +20,15 @@ type claim struct {
 type claimKind uint8
 
 const (
-	claimFabric  claimKind = iota // the underlay
-	claimID                       // n
-	claimAddress                  // addr, of router a/b
-	claimHost                     // addr, on bridge a/b
-	claimMAC                      // mac, on bridge a/b
-	claimVPort                    // to bind vport a/b
-	claimPlace                    // VLAN n at interface b of edge a
+	claimFabric   claimKind = iota // the underlay
+	claimID                        // n
+	claimAddress                   // addr, of router a/b
+	claimHost                      // addr, on bridge a/b
+	claimMAC                       // mac, on bridge a/b
+	claimVPort                     // to bind vport a/b
+	claimPlace                     // VLAN n at interface b of edge a
+	claimOutside                   // addr, of FloatingIPs of router a/b
+	claimFloating                  // vport b, with IP version n, of FloatingIPs of router a
 )
 
 // claimsOf returns what an object claims.
@@ -38,6 +40,12 @@ func claimsOf(o *Object) []claim {
 	switch s := o.Spec.(type) {
 	case *FabricSpec:
 		c = append(c, claim{kind: claimFabric})
+	case *FloatingIPSpec:
+		r, host := o.refTo(KindRouter, s.Router), o.VPortRef(s.VPort)
+		for _, a := range s.Addresses {
+			c = append(c, claim{kind: claimOutside, a: r.Tenant, b: r.Name, addr: a},
+				claim{kind: claimFloating, a: r.Tenant + "/" + r.Name, b: host.Tenant + "/" + host.Name, n: uint32(a.BitLen())})
+		}
 	case *VPortSpec:
 		dev, _ := o.DeviceRef()
 		kind := claimHost
@@ -77,8 +85,31 @@ func usesOf(o *Object) []Ref {
 		if !s.IsExterior() {
 			r = append(r, o.VPortRef(s.Peer))
 		}
+		for _, g := range s.SecurityGroups {
+			r = append(r, o.refTo(KindSecurityGroup, g))
+		}
 	case *BindingSpec:
 		r = append(r, o.VPortRef(s.VPort))
+	case *SecurityGroupSpec:
+		r = append(r, s.others(o)...)
+	case *FloatingIPSpec:
+		r = append(r, o.refTo(KindRouter, s.Router), o.VPortRef(s.VPort))
+		for _, p := range s.Outside {
+			r = append(r, o.VPortRef(p))
+		}
+		if s.Inside != "" {
+			r = append(r, o.VPortRef(s.Inside))
+		}
+	case *SNATGatewaySpec:
+		r = append(r, o.refTo(KindRouter, s.Router))
+		for _, p := range s.Outside {
+			r = append(r, o.VPortRef(p))
+		}
+	}
+	if f := o.Status.Filters; f != nil {
+		for _, c := range f.names() {
+			r = append(r, o.refTo(KindChain, c))
+		}
 	}
 	return append(r, namesOf(o)...)
 }

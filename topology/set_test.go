@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -92,6 +93,54 @@ func drawTrunks(rng *rand.Rand) *Object {
 	return o
 }
 
+// drawConvenience returns an object of those that chains are made of: routers and vports with such, few enough that they refer to one another.
+func drawConvenience(rng *rand.Rand) *Object {
+	o := &Object{APIVersion: APIVersion, Metadata: Metadata{Name: fmt.Sprintf("n%d", rng.IntN(3))}}
+	some := func(names ...string) (out []string) {
+		for _, n := range names {
+			if rng.IntN(2) == 0 {
+				out = append(out, n)
+			}
+		}
+		return out
+	}
+	host := netip.MustParseAddr
+	switch rng.IntN(9) {
+	case 0:
+		o.Kind, o.Spec = KindBridge, &BridgeSpec{}
+	case 1:
+		o.Kind, o.Spec = KindRouter, &RouterSpec{Filters: FilterSpec{Ingress: append(some("own"), "")[0], Egress: append(some("own"), "")[0]}}
+	case 2, 3, 4:
+		s := &VPortSpec{Device: []string{"bridge/n0", "router/n0", "router/n1"}[rng.IntN(3)], Addresses: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(1 + rng.IntN(9))}), 32)}}
+		if rng.IntN(2) == 0 {
+			s.Addresses = append(s.Addresses, netip.PrefixFrom(netip.AddrFrom16([16]byte{0: 0xfd, 15: byte(1 + rng.IntN(9))}), 128))
+		}
+		if strings.HasPrefix(s.Device, "bridge") || rng.IntN(5) == 0 {
+			s.SecurityGroups, s.Filters.Egress = some("n0", "n1"), append(some("own"), "")[0]
+		}
+		o.Kind, o.Spec, o.Metadata.Name = KindVPort, s, fmt.Sprintf("p%d", rng.IntN(5))
+	case 5:
+		s := &SecurityGroupSpec{Ingress: []SecurityRule{{Protocols: []Protocol{6}, Ports: []PortRange{{80, 80}}, Groups: some("n0", "n1")}}}
+		if rng.IntN(2) == 0 {
+			s.Egress = []SecurityRule{{Addresses: []AddrSpec{hostSpec(host("192.0.2.1"))}}}
+		}
+		o.Kind, o.Spec, o.Metadata.Name = KindSecurityGroup, s, fmt.Sprintf("n%d", rng.IntN(2))
+	case 6:
+		s := &FloatingIPSpec{VPort: fmt.Sprintf("p%d", rng.IntN(5)), Router: fmt.Sprintf("n%d", rng.IntN(2)), Outside: []string{fmt.Sprintf("p%d", rng.IntN(5))}}
+		s.Addresses = []netip.Addr{netip.AddrFrom4([4]byte{192, 0, 2, byte(1 + rng.IntN(3))})}
+		if rng.IntN(3) == 0 {
+			s.Addresses = append(s.Addresses, host("2001:db8::1"))
+		}
+		s.Inside = append(some(fmt.Sprintf("p%d", rng.IntN(5))), "")[0]
+		o.Kind, o.Spec = KindFloatingIP, s
+	case 7:
+		o.Kind, o.Spec = KindSNATGateway, &SNATGatewaySpec{Router: fmt.Sprintf("n%d", rng.IntN(2)), Outside: []string{fmt.Sprintf("p%d", rng.IntN(5))}, Sources: []AddrSpec{hostSpec(host("10.0.0.1"))}}
+	case 8:
+		o.Kind, o.Spec, o.Metadata.Name = KindChain, &ChainSpec{Rules: []RuleSpec{{Action: []string{"accept", "continue"}[rng.IntN(2)]}}}, []string{"own", "floatingip.n0.in"}[rng.IntN(8)/7]
+	}
+	return o
+}
+
 // checkParts checks that the parts of a set are what follows from the other objects, and nothing else; and returns those.
 func checkParts(t *testing.T, s *Set) (whole []*Object) {
 	t.Helper()
@@ -104,11 +153,11 @@ func checkParts(t *testing.T, s *Set) (whole []*Object) {
 		whole = append(whole, o)
 	}
 	for _, o := range whole {
-		made := partsOf(o, s.Get)
-		if o.Status.Expanded != (made != nil) {
-			t.Fatalf("%v is expanded: %v, with %d parts", o.Ref(), o.Status.Expanded, len(made))
+		made := partsOf(o, s)
+		if o.Status.Expanded != made.instead || !reflect.DeepEqual(o.Status.Filters, made.filters) {
+			t.Fatalf("%v is expanded: %v, with %d parts; it runs %+v, want %+v", o.Ref(), o.Status.Expanded, len(made.parts), o.Status.Filters, made.filters)
 		}
-		for _, p := range made {
+		for _, p := range made.parts {
 			if got := s.Get(p.Ref()); got == nil || !reflect.DeepEqual(got.Spec, p.Spec) || parts[p.Ref()] != o.Ref().String() {
 				t.Fatalf("%v: part %v is %+v of %q", o.Ref(), p.Ref(), got, parts[p.Ref()])
 			}
@@ -127,6 +176,12 @@ func TestApplyIsWhole(t *testing.T) {
 	t.Run("any", func(t *testing.T) {
 		if taken, deleted, refused, _ := applyIsWhole(t, draw); taken < 1000 || refused < 1000 || deleted < 200 {
 			t.Error("the changes are too dull")
+		}
+	})
+	t.Run("convenience", func(t *testing.T) {
+		taken, deleted, refused, parts := applyIsWhole(t, drawConvenience)
+		if taken < 1000 || refused < 1000 || deleted < 200 || parts[KindChain] < 1000 || parts[KindAddressGroup] < 500 {
+			t.Errorf("the changes are too dull: %d, %d, %d, %v", taken, refused, deleted, parts)
 		}
 	})
 	t.Run("trunks", func(t *testing.T) {

@@ -158,6 +158,7 @@ func (v *validator) vport(o *Object, s *VPortSpec) {
 		v.failRef(o, "spec.device", s.Device, "is no device", "use bridge/NAME or router/NAME of one that exists")
 	}
 	v.inBridge(o, s)
+	v.secured(o, s)
 	v.rate(o, s.FloodRate)
 	if s.FloodRate != 0 && (!s.IsExterior() || dev != nil && dev.Kind != KindBridge) {
 		v.fail(o, "spec.floodRate", strconv.FormatUint(uint64(s.FloodRate), 10), "is of exterior ports of bridges alone", "leave it out")

@@ -168,11 +168,11 @@ func (v *validator) virtual(o, router *Object, chain string) {
 		}
 	}
 	for _, a := range slices.SortedFunc(maps.Keys(rules), netip.Addr.Compare) {
-		on := slices.IndexFunc(ports, func(p netip.Prefix) bool { return p.Contains(a) })
-		if on < 0 || slices.ContainsFunc(ports, func(p netip.Prefix) bool { return p.Addr() == a }) {
+		on := linkOf(ports, a)
+		if !on.IsValid() {
 			continue
 		}
-		problem := fmt.Sprintf("has %v, which rule %s gives to a pool, but no port has that address of %v: nobody would answer for it", a, rules[a], ports[on].Masked())
+		problem := fmt.Sprintf("has %v, which rule %s gives to a pool, but no port has that address of %v: nobody would answer for it", a, rules[a], on.Masked())
 		v.fail(o, "spec.filters.ingress", chain, problem,
 			fmt.Sprintf("give it to a port of %v as %v/%d too", router.Ref(), a, a.BitLen()))
 	}

@@ -144,6 +144,7 @@ func (v *validator) trunk(o *Object, s *VPortSpec) {
 		given bool
 	}{
 		{"spec.mac", !s.MAC.IsZero()}, {"spec.addresses", len(s.Addresses) > 0}, {"spec.dhcp", s.DHCP != ""},
+		{"spec.securityGroups", len(s.SecurityGroups) > 0},
 	} {
 		if x.given {
 			v.fail(o, x.field, "", "is not for trunks, behind which there is more than one host and network", "leave it out")

@@ -30,8 +30,11 @@ kind. Objects are those of one tenant unless -A is given; a single one may be
 named with its tenant, as KIND/TENANT/NAME. -l keeps those whose labels are as
 given: KEY=VALUE, KEY!=VALUE, KEY or !KEY, with commas between.
 
-A VLAN-aware bridge, a trunk and its binding are made into one object a VLAN,
-called NAME.VLAN, which is shown if it is named, or with --expand.
+Some objects are made into simpler ones: a VLAN-aware bridge, a trunk and its
+binding into one object a VLAN, called NAME.VLAN; a FloatingIP, a SNATGateway
+and a SecurityGroup into chains and groups, called KIND.NAME and so on, and so
+are the chains of the routers and vports that have such. These parts are shown
+if they are named, or with --expand.
 
 -w goes on until ctrl-C: it tells of each change which objects were created,
 configured or deleted.
@@ -70,7 +73,7 @@ applied again as it is.`,
 		},
 	}
 	cmd.Flags().VarP(&labels, "selector", "l", "only objects with these `labels`: KEY=VALUE, KEY!=VALUE, KEY or !KEY, with commas between")
-	cmd.Flags().BoolVar(&expand, "expand", false, "also show the parts that VLAN-aware bridges, trunks and their bindings are made into")
+	cmd.Flags().BoolVar(&expand, "expand", false, "also show the parts that objects are made into")
 	cmd.Flags().BoolVarP(&follow, "watch", "w", false, "go on, and tell what changes")
 	out.flags(cmd, "table", "wide", "json", "yaml", "name")
 	in.flags(cmd)
@@ -334,6 +337,12 @@ func columns(kind topology.Kind, wide bool) []string {
 		head, more = []string{"DEVICE", "LINK", "ADDRESSES"}, []string{"MAC", "MTU", "ID"}
 	case topology.KindDHCP:
 		head, more = []string{"SUBNETS", "RESERVED", "LEASE"}, []string{"DNS", "DOMAIN", "ID"}
+	case topology.KindSecurityGroup:
+		head = []string{"INGRESS", "EGRESS"}
+	case topology.KindFloatingIP:
+		head, more = []string{"ADDRESSES", "VPORT", "ROUTER"}, []string{"OUTSIDE", "INSIDE"}
+	case topology.KindSNATGateway:
+		head, more = []string{"SOURCES", "ADDRESSES", "ROUTER"}, []string{"OUTSIDE"}
 	case topology.KindBinding:
 		head = []string{"VPORT", "EDGE", "INTERFACE", "VLAN"}
 	}
@@ -394,6 +403,16 @@ func cells(o *topology.Object, places map[topology.Ref]string, wide bool) []stri
 	case *topology.DHCPSpec:
 		row, more = dhcpCells(s, wide)
 		more = append(more, id)
+	case *topology.SecurityGroupSpec:
+		row = []string{ruleCount(s.Ingress, "answers alone"), ruleCount(s.Egress, "all")}
+	case *topology.FloatingIPSpec:
+		row, more = []string{list(s.Addresses), s.VPort, s.Router}, []string{strings.Join(s.Outside, ", "), or(s.Inside)}
+	case *topology.SNATGatewaySpec:
+		outside := list(s.Addresses)
+		if outside == "" {
+			outside = "of the port"
+		}
+		row, more = []string{list(s.Sources), outside, s.Router}, []string{strings.Join(s.Outside, ", ")}
 	case *topology.BindingSpec:
 		row = []string{s.VPort, s.Edge, s.Interface, number(s.VLAN)}
 	}
@@ -401,6 +420,26 @@ func cells(o *topology.Object, places map[topology.Ref]string, wide bool) []stri
 		return append(append(row, more...), or(labels(o.Metadata.Labels)))
 	}
 	return row
+}
+
+// list is values with commas between.
+func list[T fmt.Stringer](values []T) string {
+	words := make([]string, len(values))
+	for i, v := range values {
+		words[i] = v.String()
+	}
+	return strings.Join(words, ", ")
+}
+
+// ruleCount says how many rules a security group has for a direction, or what holds without.
+func ruleCount(rules []topology.SecurityRule, none string) string {
+	switch len(rules) {
+	case 0:
+		return none
+	case 1:
+		return "1 rule"
+	}
+	return fmt.Sprintf("%d rules", len(rules))
 }
 
 // portOfText is a vport's device, with the VLANs that it has there.

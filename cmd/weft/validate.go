@@ -99,6 +99,15 @@ func describe(o *topology.Object) string {
 	case *topology.PoolSpec:
 		row, _ := poolCells(s, "")
 		return row[1] + " members, by " + row[0]
+	case *topology.SecurityGroupSpec:
+		return "members are sent: " + ruleCount(s.Ingress, "answers alone") + "; send: " + ruleCount(s.Egress, "all")
+	case *topology.FloatingIPSpec:
+		return list(s.Addresses) + " for " + s.VPort + " at " + s.Router
+	case *topology.SNATGatewaySpec:
+		if len(s.Addresses) == 0 {
+			return list(s.Sources) + " behind the ports of " + s.Router
+		}
+		return list(s.Sources) + " behind " + list(s.Addresses) + " at " + s.Router
 	case *topology.DHCPSpec:
 		row, _ := dhcpCells(s, true)
 		return row[0] + ", " + row[1] + " reserved, leases of " + row[2]
