@@ -118,6 +118,7 @@ func (v *validator) securityGroup(o *Object, s *SecurityGroupSpec) {
 			for _, e := range v.errs[n:] {
 				if e.Object == o.Ref().String() { // as the user knows the fields
 					e.Field = strings.NewReplacer(".dstPorts", ".ports", ".dst[", ".addresses[").Replace(e.Field)
+					e.Hint = strings.ReplaceAll(e.Hint, "match.", "")
 				}
 			}
 			for j, g := range r.Groups {
