@@ -65,6 +65,10 @@ type Quirks struct {
 
 	SilentPacketOut bool // a packet-out that is refused is dropped without a word (PI f96af95)
 	NoDigestAck     bool // acknowledgements of digests are not seen (Stratum bfrt)
+
+	// Packets.
+
+	PortlessCopies bool // clones, resubmitted and recirculated packets have no ingress port but by a field list (behavioral-model#795)
 }
 
 // BMv2 are the ways of simple_switch_grpc 1.15 with PI.
@@ -73,7 +77,7 @@ func BMv2() Quirks {
 		PromotesNext: true, UnsetIsZero: true, SilentRepeat: true, OpenWrites: true, IgnoresRoles: true,
 		NoReconcile: true, FullIsUnknown: true, NoAtomicBatches: true, NoRegisters: true, NoValueSets: true,
 		NoCellWildcards: true, NoEmptyGroups: true, NoBackups: true, NoCloneClass: true, MaxGroupID: 1<<15 - 1, MaxCloneID: 1<<15 - 1,
-		WholeReads: true, NoFilters: true, NoDirectWildcards: true, SilentPacketOut: true,
+		WholeReads: true, NoFilters: true, NoDirectWildcards: true, SilentPacketOut: true, PortlessCopies: true,
 	}
 }
 

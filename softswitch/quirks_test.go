@@ -191,6 +191,13 @@ var quirkCases = []quirkCase{
 			e.Priority = 1 << 24
 			return c.codeOf(insert(e))
 		}},
+	{field: "PortlessCopies", quirks: Quirks{PortlessCopies: true}, strict: "01", quirk: "00",
+		look: func(c *controller) any {
+			c.write(insert(&p4v1.CloneSessionEntry{SessionId: 6, Replicas: []*p4v1.Replica{{PortKind: &p4v1.Replica_Port{Port: be(labCPU)}}}}),
+				insert(c.entry("mac", direct(c.action("mirror", []byte{2}, []byte{6})), exact(1, 8))))
+			c.inject(1, frame(8, 1))
+			return fmt.Sprintf("%x", c.recv().GetPacket().GetMetadata()[0].GetValue())
+		}},
 	{field: "WholeReads", quirks: Quirks{WholeReads: true}, strict: "several", quirk: "one",
 		look: func(c *controller) any {
 			blob := make([]byte, 1000)

@@ -88,7 +88,7 @@ type twin struct {
 }
 
 func newTwin(t *testing.T, config *p4v1.ForwardingPipelineConfig, numbers []uint16) *twin {
-	l := newLabOf(t, Quirks{}, numbers...)
+	l := newLabOf(t, Quirks{PortlessCopies: true}, numbers...)
 	l.info = config.GetP4Info()
 	c := l.connect("")
 	c.arbitrate(1)

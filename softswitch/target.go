@@ -84,10 +84,11 @@ func (s *Server) newTarget(config *p4v1.ForwardingPipelineConfig) (*target, erro
 func (s *Server) newMachine(program *pipeline.Program, t *target) *pipeline.Machine {
 	return pipeline.New(program, pipeline.Options{
 		CPUPort: s.options.CPUPort, DropPort: s.options.DropPort,
-		Emit:   func(number uint16, frame []byte) { s.emit(t, number, frame) },
-		Digest: func(name string, fields [][]byte) { s.digest(t, name, fields) },
-		Now:    s.options.Now,
-		Log:    func(text string) { s.log.Debug("program", "msg", text) },
+		Emit:           func(number uint16, frame []byte) { s.emit(t, number, frame) },
+		Digest:         func(name string, fields [][]byte) { s.digest(t, name, fields) },
+		PortlessCopies: s.options.Quirks.PortlessCopies,
+		Now:            s.options.Now,
+		Log:            func(text string) { s.log.Debug("program", "msg", text) },
 	})
 }
 

@@ -20,6 +20,9 @@ type Options struct {
 	Digest func(name string, fields [][]byte)
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
+	// PortlessCopies: clones, resubmitted and recirculated packets have no ingress port and
+	// time but by a field list, as in simple_switch.
+	PortlessCopies bool
 	// Log receives log_msg, assert and assume messages; nil discards them.
 	Log func(string)
 }

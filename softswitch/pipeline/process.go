@@ -169,8 +169,7 @@ func (c *ctx) again(frame []byte, instance, list uint64) {
 	}
 	std := &c.prog.std
 	n.start(frame)
-	n.f[std.ingressPort.slot] = c.f[std.ingressPort.slot]
-	n.f[std.ingressTS.slot] = c.f[std.ingressTS.slot]
+	n.arrived(c)
 	n.keep(c, list)
 	n.set(&std.instanceType, instance)
 	n.set(&std.packetLength, uint64(len(frame)))
@@ -182,6 +181,17 @@ func (c *ctx) again(frame []byte, instance, list uint64) {
 	n.owned = c.owned
 	n.ingress()
 	c.m.put(n)
+}
+
+// arrived gives a copy the port and the time of the packet that it is of; simple_switch
+// forgets them.
+func (c *ctx) arrived(from *ctx) {
+	if c.m.o.PortlessCopies {
+		return
+	}
+	std := &c.prog.std
+	c.f[std.ingressPort.slot] = from.f[std.ingressPort.slot]
+	c.f[std.ingressTS.slot] = from.f[std.ingressTS.slot]
 }
 
 // keep copies the fields of a field list from another packet.
@@ -245,8 +255,7 @@ func (c *ctx) ingressClone() {
 	n.f[std.ingressPort.slot] = c.f[std.ingressPort.slot]
 	n.parse()
 	clear(n.f[:n.prog.meta])
-	n.f[std.ingressPort.slot] = c.f[std.ingressPort.slot]
-	n.f[std.ingressTS.slot] = c.f[std.ingressTS.slot]
+	n.arrived(c)
 	n.keep(c, c.cloneList)
 	n.set(&std.instanceType, instIngressClone)
 	n.cut(s.Truncate)
@@ -268,8 +277,7 @@ func (c *ctx) egressClone() {
 	n.limit = maxFrame
 	std := &c.prog.std
 	clear(n.f[:n.prog.meta])
-	n.f[std.ingressPort.slot] = c.f[std.ingressPort.slot]
-	n.f[std.ingressTS.slot] = c.f[std.ingressTS.slot]
+	n.arrived(c)
 	n.keep(c, c.cloneList)
 	n.set(&std.instanceType, instEgressClone)
 	n.cut(s.Truncate)
