@@ -34,7 +34,7 @@ func (Mark) within() time.Duration         { return defaultWithin }
 func (t Trace) within() time.Duration      { return t.Within }
 
 // within of these ends the waiting, which is not a failure of its own.
-func (e Expect) within() time.Duration { return e.Within + time.Second }
+func (e Expect) within() time.Duration { return e.Within + 10*time.Second }
 func (q Quiet) within() time.Duration  { return q.Within + quietTime + settleTime }
 
 func (p Ping) run(ctx context.Context, r *run) error { return r.measured(r.lab.Ping(ctx, p)) }
