@@ -15,6 +15,7 @@ import (
 // ScenarioOf writes a scenario without steps for a network: a host at every vport that is bound. It has the addresses of the vport, or, where that is a
 // router's, one next to the router's; its gateway is the first router on its link. notes tell what has no host, and why.
 func ScenarioOf(objects []*topology.Object) (text []byte, notes []string, err error) {
+	objects, _ = new(topology.Set).Expand(objects, nil)
 	var b strings.Builder
 	fmt.Fprintf(&b, "-- %s --\n", scenario.NetworkFile)
 	for _, o := range objects {

@@ -38,6 +38,31 @@ apiVersion: weft/v1
 kind: Binding
 metadata: {name: bare, tenant: acme}
 spec: {vport: bare, edge: nic1, interface: "9"}
+---
+apiVersion: weft/v1
+kind: Bridge
+metadata: {name: campus, tenant: acme}
+spec: {vlans: [10, 20]}
+---
+apiVersion: weft/v1
+kind: VPort
+metadata: {name: access, tenant: acme}
+spec: {device: bridge/campus, vlan: 10, addresses: [10.8.0.1/24]}
+---
+apiVersion: weft/v1
+kind: Binding
+metadata: {name: access, tenant: acme}
+spec: {vport: access, edge: nic1, interface: "10"}
+---
+apiVersion: weft/v1
+kind: VPort
+metadata: {name: trunk, tenant: acme}
+spec: {device: bridge/campus, vlans: [10, 20]}
+---
+apiVersion: weft/v1
+kind: Binding
+metadata: {name: trunk, tenant: acme}
+spec: {vport: trunk, edge: nic1, interface: "11"}
 `
 	objects, err := topology.Decode("reference.yaml", append(data, router...))
 	if err != nil {
@@ -67,12 +92,15 @@ spec: {vport: bare, edge: nic1, interface: "9"}
 		"globex/app1":     "globex-app1 10.0.0.11/24,fd00:10::11/64 by 10.0.0.1,fd00:10::1",
 		"globex/app2":     "globex-app2 10.0.0.12/24,fd00:10::12/64 by 10.0.0.1,fd00:10::1",
 		"globex/web":      "globex-web 203.0.113.26/28,2001:db8:b::10/64 by 203.0.113.17,2001:db8:b::1",
+		"acme/access":     "access 10.8.0.1/24 by ",
 		"provider/leased": "leased 192.0.2.2/30 by 192.0.2.1",
 	}
 	if diff := cmp.Diff(want, hosts); diff != "" {
 		t.Error(diff)
 	}
-	if len(notes) != 1 || !strings.Contains(notes[0], "no host at acme/bare") {
-		t.Errorf("notes %q", notes)
+	for i, vport := range []string{"bare", "trunk.10", "trunk.20"} {
+		if len(notes) != 3 || !strings.Contains(notes[i], "no host at acme/"+vport+":") {
+			t.Errorf("notes %q", notes)
+		}
 	}
 }
