@@ -262,7 +262,11 @@ func (a *Agent) handle(u *underlay, p *packetIn, f *packet.Frame) {
 		}
 		return
 	}
-	if err := packet.Parse(p.data, f); err != nil {
+	parse := packet.Parse
+	if p.vport == 0 { // of the underlay, which has no tags
+		parse = packet.ParseUntagged
+	}
+	if err := parse(p.data, f); err != nil {
 		a.counts.malformed.Add(1)
 		return
 	}

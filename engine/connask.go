@@ -197,11 +197,10 @@ func (t *conns) created(c state.StoredConn, ingress flow.VPortID) {
 // first sends the packet for which a connection was stored, as that of a new connection.
 func (c *core) first(p *heldPacket) {
 	var f packet.Frame
-	if packet.Parse(p.data, &f) != nil || c.locals.ingress(p.local) != p.ingress {
+	if packet.ParseUntagged(p.data, &f) != nil || c.locals.ingress(p.local) != p.ingress {
 		c.a.counts.heldDrops.Add(1)
 		return
 	}
-	f.Untag()
 	c.sim.Simulate(c.snap, &f, p.ingress, c.now(), &c.res)
 	c.logRules(&c.res, &f, p.ingress)
 	c.carryOut(c.res.Effects, p.ingress)
@@ -219,10 +218,9 @@ func (c *core) successor(p *heldPacket, send bool) {
 		return
 	}
 	var f packet.Frame
-	if packet.Parse(p.data, &f) != nil || c.locals.ingress(p.local) != p.ingress {
+	if packet.ParseUntagged(p.data, &f) != nil || c.locals.ingress(p.local) != p.ingress {
 		return
 	}
-	f.Untag()
 	c.sim.Simulate(c.snap, &f, p.ingress, c.now(), &c.res)
 	learns := slices.ContainsFunc(c.res.Effects, func(e sim.Effect) bool { return e.Kind == sim.Learn })
 	if c.res.Installable && c.res.Track.Used && !learns {

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -222,5 +223,34 @@ func TestEffectsAreShared(t *testing.T) {
 	}
 	if len(c.effects.of) != 0 {
 		t.Errorf("shares %v are left of nothing", c.effects.of)
+	}
+}
+
+// TestHeldTag: a frame that waited has our tag off. The one that it still has is its sender's: it is decided like any other type that is no IP packet, and nothing is
+// learnt from what is behind it.
+func TestHeldTag(t *testing.T) {
+	for _, tt := range []struct{ src, dst string }{{"10.0.1.2", "10.0.1.3"}, {"fd00:1::2", "fd00:1::3"}} {
+		for _, cut := range []int{0, 30} {
+			plain := packet.AppendUDP(nil, &packet.UDP{
+				SrcMAC: vm1MAC, DstMAC: vm2MAC, Src: netip.MustParseAddr(tt.src), Dst: netip.MustParseAddr(tt.dst), SrcPort: 1, DstPort: 2, TTL: 9,
+			})
+			frame := slices.Concat(plain[:12], []byte{0x81, 0, 0, 7}, plain[12:len(plain)-cut])
+			c := detached(t, idleStore(t))
+			id := vportOf(t, c, "vm1")
+			local, _ := c.locals.vports.Lookup(id)
+			c.view.places[vportOf(t, c, "vm2")] = place{edge: "e1", at: offload.Attachment{Port: 2}}
+			c.again(&heldPacket{frame, id, local}, sim.Lost{})
+			if got, ok := act(t, c); !ok || got != offload.Forward {
+				t.Errorf("%s, %d bytes short: flow %v, act %v", tt.src, cut, ok, got)
+			}
+			if n := c.a.counts.heldDrops.Load(); n != 0 {
+				t.Errorf("%s, %d bytes short: %d dropped", tt.src, cut, n)
+			}
+			for _, e := range c.res.Effects {
+				if e.Kind == sim.LearnBridgeNeighbour {
+					t.Errorf("%s: learnt %v from what is behind the sender's tag", tt.src, e.Addr)
+				}
+			}
+		}
 	}
 }

@@ -271,7 +271,7 @@ func (c *core) cached(n neighbour) bool {
 // again decides a packet that waited.
 func (c *core) again(p *heldPacket, lost sim.Lost) {
 	var f packet.Frame
-	if packet.Parse(p.data, &f) != nil || c.locals.ingress(p.local) != p.ingress {
+	if packet.ParseUntagged(p.data, &f) != nil || c.locals.ingress(p.local) != p.ingress {
 		c.a.counts.heldDrops.Add(1)
 		return
 	}

@@ -190,7 +190,7 @@ func (c *core) leaseDecide(j *leaseJob, d *topology.DHCP) {
 func (c *core) leaseAgain(j *leaseJob, l sim.Leases) {
 	var f packet.Frame
 	p := c.snap.VPort(j.ingress)
-	if packet.Parse(j.data, &f) != nil || c.locals.ingress(j.local) != j.ingress || p == nil {
+	if packet.ParseUntagged(j.data, &f) != nil || c.locals.ingress(j.local) != j.ingress || p == nil {
 		c.leaseEnd(j, true)
 		return
 	}

@@ -215,7 +215,7 @@ func (m *monitors) tunnelled(key flow.Dest, data []byte, f *packet.Frame) bool {
 		return false
 	}
 	t, err := packet.ParseTunnel(data)
-	if err != nil || t.Kind == packet.TunnelNone || packet.Parse(t.Inner, f) != nil {
+	if err != nil || t.Kind == packet.TunnelNone || packet.ParseUntagged(t.Inner, f) != nil {
 		m.c.a.counts.malformed.Add(1)
 		return true
 	}

@@ -91,7 +91,7 @@ func (c *core) sendOriginated(originated []sim.Originated, ingress flow.VPortID)
 			c.a.counts.dhcp.Add(1)
 		}
 		var f packet.Frame
-		if packet.Parse(o.Frame, &f) == nil {
+		if packet.ParseUntagged(o.Frame, &f) == nil {
 			c.toDest(o.Frame, o.Dest, 0, flow.Hash(&f))
 		}
 	}
@@ -127,7 +127,7 @@ func (c *core) emit(o *sim.Outcome, f *packet.Frame, ingress flow.VPortID, local
 		return
 	}
 	var whole packet.Frame
-	if packet.Parse(frame, &whole) != nil {
+	if packet.ParseUntagged(frame, &whole) != nil {
 		return
 	}
 	g, err := packet.NewFragmenter(&whole, int(o.Fragment))

@@ -131,10 +131,11 @@ func TestUntag(t *testing.T) {
 		if !bytes.Equal(f.Data, plain) {
 			t.Errorf("got  %x\nwant %x", f.Data, plain)
 		}
-		if plain[12] == 0x81 {
-			continue // what was behind a second tag stays opaque in f
+		var again Frame
+		if err := ParseUntagged(plain, &again); err != nil {
+			t.Fatal(err)
 		}
-		if diff := cmp.Diff(mustParse(t, plain), f); diff != "" {
+		if diff := cmp.Diff(&again, f); diff != "" { // what was behind a second tag is opaque
 			t.Error(diff)
 		}
 		f.Untag()

@@ -7,14 +7,20 @@ import "encoding/binary"
 //
 // Like the pipeline it looks through one VLAN tag, IPv4 options and one IPv6 fragment header, but no other extension header, and it does not check
 // lengths that headers state nor checksums.
-func Parse(data []byte, f *Frame) error {
+func Parse(data []byte, f *Frame) error { return parse(data, f, true) }
+
+// ParseUntagged is Parse of a frame that has no tag of ours, or has it no more: one that it has is its sender's, and what is behind it is payload, as for the
+// parser at underlay ports and the CPU's.
+func ParseUntagged(data []byte, f *Frame) error { return parse(data, f, false) }
+
+func parse(data []byte, f *Frame, tagged bool) error {
 	*f = Frame{Data: data}
 	if len(data) < EthernetLen {
 		return ErrTruncated
 	}
 	at := EthernetLen
 	f.EtherType = binary.BigEndian.Uint16(data[12:])
-	if f.EtherType == EtherTypeVLAN {
+	if tagged && f.EtherType == EtherTypeVLAN {
 		if len(data) < EthernetLen+VLANLen {
 			return ErrTruncated
 		}
