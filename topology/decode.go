@@ -305,6 +305,8 @@ func article(v any) string {
 		return "a state of connections: new, established or related"
 	case AddrRange:
 		return "an address or range of addresses such as 192.0.2.1 or 192.0.2.1-192.0.2.9"
+	case BitRate:
+		return "a rate in bits a second such as 50M, 2500k or 10G"
 	case time.Time:
 		return "a time such as 2026-03-01T18:00:00Z or 2026-03-01T19:00:00+01:00"
 	case FlagSpec:

@@ -159,6 +159,7 @@ func (v *validator) vport(o *Object, s *VPortSpec) {
 	}
 	v.inBridge(o, s)
 	v.secured(o, s)
+	v.bitRate(o, s)
 	v.rate(o, s.FloodRate)
 	if s.FloodRate != 0 && (!s.IsExterior() || dev != nil && dev.Kind != KindBridge) {
 		v.fail(o, "spec.floodRate", strconv.FormatUint(uint64(s.FloodRate), 10), "is of exterior ports of bridges alone", "leave it out")

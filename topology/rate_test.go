@@ -1,0 +1,54 @@
+package topology
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestBitRate(t *testing.T) {
+	for text, want := range map[string]BitRate{"50M": 50e6, "10G": 10e9, "64k": 64e3, "64000": 64e3, "1234567": 1234567, "1000k": 1e6} {
+		var r BitRate
+		if err := r.UnmarshalText([]byte(text)); err != nil || r != want {
+			t.Errorf("%s is %d, %v", text, r, err)
+		}
+		var again BitRate
+		if err := again.UnmarshalText([]byte(r.String())); err != nil || again != r {
+			t.Errorf("%s becomes %v, and that %v, %v", text, r, again, err)
+		}
+	}
+	for _, text := range []string{"", "M", "5 M", "-1", "1.5M", "50m", "50Mbit", "9999999999999999999G"} {
+		var r BitRate
+		if err := r.UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q is %v", text, r)
+		}
+	}
+	var r BitRate
+	if err := r.UnmarshalText([]byte("9223372036854775807G")); err != nil || r <= maxBitRate {
+		t.Errorf("a rate that no integer holds is %v, %v", r, err)
+	}
+}
+
+// TestRateOfLinks: a link has one rate, whichever end gives it.
+func TestRateOfLinks(t *testing.T) {
+	for _, x := range []struct{ near, far, want string }{
+		{"rate: 50M, ", "", ""},
+		{"", "rate: 50M, ", ""},
+		{"rate: 50M, ", "rate: 50000k, ", ""},
+		{"rate: 50M, ", "rate: 10M, ", `"50M" is not that of peer b, 10M; a link has one: give it at one end, or the same at both`},
+		{"rate: 1k, ", "", `vport acme/a: spec.rate: "1k" is out of range; use 64k to 1000G bits a second`},
+		{"rate: fast, ", "", `spec.rate: "fast" is not a rate in bits a second such as 50M, 2500k or 10G`},
+	} {
+		_, err := Load("net.yaml", []byte(`
+{apiVersion: weft/v1, kind: Bridge, metadata: {name: x, tenant: acme}, spec: {}}
+---
+{apiVersion: weft/v1, kind: Bridge, metadata: {name: y, tenant: acme}, spec: {}}
+---
+{apiVersion: weft/v1, kind: VPort, metadata: {name: a, tenant: acme}, spec: {`+x.near+`device: bridge/x, peer: b}}
+---
+{apiVersion: weft/v1, kind: VPort, metadata: {name: b, tenant: acme}, spec: {`+x.far+`device: bridge/y, peer: a}}
+`))
+		if x.want == "" && err != nil || x.want != "" && (err == nil || !strings.Contains(err.Error(), x.want)) {
+			t.Errorf("%s%s: %v, want %s", x.near, x.far, err, x.want)
+		}
+	}
+}
