@@ -54,7 +54,7 @@ func TestEtcd(t *testing.T) {
 		}
 		return line
 	}
-	if got := foreground(t, command(tls, password)...); strings.Count(got, "created") != 37 {
+	if got := foreground(t, command(tls, password)...); strings.Count(got, "created") != 45 {
 		t.Errorf("apply prints %s", got)
 	}
 	if err := os.WriteFile("wrong", []byte("woof"), 0o600); err != nil {
