@@ -19,7 +19,8 @@ provider with an outside world and two tenants with the same addresses, on three
 edges with VXLAN, GRE and Geneve between them. Hosts ping and transfer within a
 bridge, through routers, NAT, filters and a pool of servers, across edges and to
 the outside, for IPv4 and IPv6; one tenant attacks the other; a server moves to
-another edge in the middle of a download. It ends with a trace of one packet through the virtual devices.
+another edge in the middle of a download. It ends with a trace of one packet
+through the virtual devices.
 
 It needs no privileges, nothing that is not in this binary, and leaves nothing
 behind. The exit status is 0 only if all of it held.
