@@ -27,6 +27,7 @@ type edgeAgent interface {
 	Silent() []netip.Addr // gateways that don't answer
 	Flows(context.Context) ([]engine.Flow, error)
 	Drops(context.Context) ([]engine.Drop, error)
+	Pools(context.Context) ([]engine.PoolStats, error)
 }
 
 const (

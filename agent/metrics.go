@@ -79,6 +79,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	if view != nil {
 		gauge(desc("database_revision", "Revision of the database up to which the process has read."), float64(view.Revision))
 		out <- prometheus.MustNewConstMetric(desc("database_bad_values_total", "Values of the database that were not understood."), prometheus.CounterValue, float64(store.BadValues()))
+		poolMembers(out, view.Topology)
 	}
 	for _, r := range c.s.runners {
 		st := r.status(view)
@@ -92,6 +93,9 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		stats := agent.Stats()
 		gauge(desc("edge_flows", "Flows installed now.", "edge"), float64(stats.Flows), st.ID)
 		gauge(desc("edge_connections", "Connections of which the edge owns a direction.", "edge"), float64(stats.Conns), st.ID)
+		if view != nil {
+			edgePools(out, st.ID, agent, view.Topology)
+		}
 		for _, k := range counters() {
 			out <- prometheus.MustNewConstMetric(desc("edge_"+k.name+"_total", k.help, "edge"), prometheus.CounterValue, float64(k.value(&stats)), st.ID)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/netip"
 	"os"
@@ -15,9 +16,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/weft-sdn/weft/engine"
 	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/testbed/certs"
+	"github.com/weft-sdn/weft/topology"
 )
 
 // fake is an edge's agent whose ends are given.
@@ -39,6 +43,13 @@ func (*fake) Stats() engine.Stats      { return engine.Stats{Flows: 3} }
 func (*fake) Silent() []netip.Addr     { return nil }
 func (*fake) Flows(ctx context.Context) ([]engine.Flow, error) {
 	return nil, errors.New("the target is away")
+}
+
+func (*fake) Pools(ctx context.Context) ([]engine.PoolStats, error) {
+	return []engine.PoolStats{
+		{Pool: 2, Picks: 5, Members: []engine.MemberLoad{{Member: topology.MemberAt(netip.MustParseAddr("fd00::1"), 80), Conns: 2}}},
+		{Pool: 9, Picks: 7}, // gone in the meantime
+	}, nil
 }
 
 func (*fake) Drops(ctx context.Context) ([]engine.Drop, error) { return nil, nil }
@@ -201,4 +212,57 @@ func documentedMetrics(t *testing.T) map[string]bool {
 		all[m[1]] = true
 	}
 	return all
+}
+
+// collected is a collector of what a function gives.
+type collected func(chan<- prometheus.Metric)
+
+func (collected) Describe(chan<- *prometheus.Desc)       {}
+func (f collected) Collect(out chan<- prometheus.Metric) { f(out) }
+
+// TestPoolMetrics: of each pool that is loaded, its members by state, and what each edge has to do with it.
+func TestPoolMetrics(t *testing.T) {
+	snap, err := topology.Load("pool.yaml", []byte(`
+{apiVersion: weft/v1, kind: Pool, metadata: {name: idle, tenant: acme}, spec: {}}
+---
+{apiVersion: weft/v1, kind: Pool, metadata: {name: web, tenant: acme}, spec: {members: [{address: "fd00::1", port: 80}, {address: 10.0.0.1, drain: true}, {address: 10.0.0.2}, {address: 10.0.0.3}], monitor: {type: icmp, source: gw}}}
+---
+{apiVersion: weft/v1, kind: Router, metadata: {name: gw, tenant: acme}, spec: {}}
+---
+{apiVersion: weft/v1, kind: VPort, metadata: {name: gw, tenant: acme}, spec: {device: router/gw, addresses: [10.0.0.254/24, "fd00::fe/64"]}}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	snap, _ = snap.With(topology.Changes{Health: []topology.MemberHealth{{Pool: 2, Member: topology.MemberAt(netip.MustParseAddr("10.0.0.2"), 0), Down: true}}})
+	metrics := prometheus.NewPedanticRegistry()
+	metrics.MustRegister(collected(func(out chan<- prometheus.Metric) {
+		poolMembers(out, snap)
+		edgePools(out, "e1", &fake{}, snap)
+	}))
+	families, err := metrics.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, documented := map[string]float64{}, documentedMetrics(t)
+	for _, f := range families {
+		if !documented[f.GetName()] {
+			t.Errorf("%s is not in docs/operations.md", f.GetName())
+		}
+		for _, m := range f.Metric {
+			name := f.GetName()
+			for _, l := range m.Label {
+				name += " " + l.GetValue()
+			}
+			got[name] = m.GetGauge().GetValue() + m.GetCounter().GetValue()
+		}
+	}
+	want := map[string]float64{
+		"weft_pool_members acme/idle up": 0, "weft_pool_members acme/idle draining": 0, "weft_pool_members acme/idle down": 0,
+		"weft_pool_members acme/web up": 2, "weft_pool_members acme/web draining": 1, "weft_pool_members acme/web down": 1,
+		"weft_edge_pool_picks_total e1 acme/web": 5, "weft_edge_pool_connections e1 [fd00::1]:80 acme/web": 2,
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
 }

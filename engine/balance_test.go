@@ -2,6 +2,7 @@ package engine
 
 import (
 	"net/netip"
+	"reflect"
 	"testing"
 	"time"
 
@@ -69,6 +70,9 @@ func TestBalanceCounts(t *testing.T) {
 	}
 	if loads() != [2]uint32{2, 1} {
 		t.Fatalf("loads %v", loads())
+	}
+	if got, want := b.stats(), []PoolStats{{Pool: pool.ID, Picks: 4, Members: []MemberLoad{{first, 2}, {second, 1}}}}; !reflect.DeepEqual(got, want) {
+		t.Errorf("stats %+v, want %+v", got, want)
 	}
 	c.snap, _ = c.snap.With(topology.Changes{Health: []topology.MemberHealth{{Pool: pool.ID, Member: first, Down: true}}})
 	b.changed(pool.ID)
