@@ -35,7 +35,6 @@ const convenient = `
 // TestConvenience: what convenience objects are made into, byte for byte.
 func TestConvenience(t *testing.T) {
 	const want = `
-addressgroup acme/securitygroup.locked of securitygroup acme/locked {"addresses":["10.1.0.1/32","10.1.0.2/32","fd01::1/128"]}
 addressgroup acme/securitygroup.web of securitygroup acme/web {"addresses":["10.1.0.1/32","fd01::1/128"]}
 chain acme/floatingip.web.in of floatingip acme/web {"rules":[
  {"name":"v4","action":"dnat","nat":{"from":"192.0.2.80/32","to":"10.1.0.1/32"}},

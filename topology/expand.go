@@ -14,8 +14,8 @@ import (
 
 // world is where objects find those that they refer to, and those that refer to them.
 type world interface {
-	Get(r Ref) *Object // nil if there is none
-	Users(r Ref) []Ref // in order
+	Get(r Ref) *Object    // nil if there is none
+	attached(r Ref) []Ref // FloatingIPs and SNATGateways of a router; members of a security group, and groups whose rules name it; in order
 }
 
 // made is what an object is short for, without status.
@@ -29,7 +29,9 @@ type made struct {
 type expansion struct {
 	before *Set
 	put    map[Ref]*Object // without parts
+	at     map[Ref]int     // where they are
 	del    map[Ref]bool
+	fresh  map[Ref][]Ref   // among put: what is attached to a router or security group
 	given  map[Ref]*Object // parts among what was put: as they were stored
 }
 
@@ -47,7 +49,7 @@ func (s *Set) Expand(put []*Object, del []Ref) ([]*Object, []Ref) {
 
 // expand is Expand; dropped are the parts that are no more, which may be among del.
 func (s *Set) expand(put []*Object, del []Ref) (all []*Object, gone []Ref, dropped map[Ref]bool) {
-	x := expansion{before: s, put: map[Ref]*Object{}, del: map[Ref]bool{}, given: map[Ref]*Object{}}
+	x := expansion{before: s, put: map[Ref]*Object{}, at: map[Ref]int{}, del: map[Ref]bool{}, fresh: map[Ref][]Ref{}, given: map[Ref]*Object{}}
 	touched := slices.Clone(del)
 	for _, r := range del {
 		x.del[r] = true
@@ -58,7 +60,11 @@ func (s *Set) expand(put []*Object, del []Ref) (all []*Object, gone []Ref, dropp
 			x.given[r] = o
 			continue
 		}
-		all, touched, x.put[r] = append(all, o), append(touched, r), o
+		x.put[r], x.at[r] = o, len(all)
+		all, touched = append(all, o), append(touched, r)
+		for _, to := range attachesTo(o) {
+			x.fresh[to] = append(x.fresh[to], r)
+		}
 	}
 	dropped = map[Ref]bool{}
 	done := make(map[Ref]bool, len(touched))
@@ -88,7 +94,7 @@ func (x *expansion) remake(r Ref, all []*Object, dropped map[Ref]bool) []*Object
 	if o != nil && (o.Status.Expanded != is.instead || !reflect.DeepEqual(o.Status.Filters, is.filters)) {
 		c := *o
 		c.Status.Expanded, c.Status.Filters = is.instead, is.filters
-		if i := slices.Index(all, o); i >= 0 {
+		if i, put := x.at[r]; put {
 			all[i] = &c
 		} else {
 			all = append(all, &c)
@@ -116,21 +122,50 @@ func (x *expansion) Get(r Ref) *Object {
 	return x.before.Get(r)
 }
 
-// Users implements world.
-func (x *expansion) Users(r Ref) []Ref {
+// attached implements world.
+func (x *expansion) attached(r Ref) []Ref {
 	users, _ := x.before.users.get(r)
-	all := slices.Collect(maps.Keys(users))
-	for u := range x.put {
-		if _, is := users[u]; !is {
-			all = append(all, u)
-		}
+	all := slices.Clone(x.fresh[r])
+	for u := range users {
+		all = append(all, u)
 	}
-	all = slices.DeleteFunc(all, func(u Ref) bool {
-		o := x.Get(u)
-		return o == nil || !slices.Contains(usesOf(o), r)
+	return attachedIn(x, r, all)
+}
+
+// attached implements world.
+func (s *Set) attached(r Ref) []Ref {
+	users, _ := s.users.get(r)
+	return attachedIn(s, r, slices.Collect(maps.Keys(users)))
+}
+
+// attachedIn returns those of some objects that a router or security group has parts because of, in order.
+func attachedIn(in world, r Ref, some []Ref) []Ref {
+	some = slices.DeleteFunc(some, func(u Ref) bool {
+		attaches := u.Kind == KindFloatingIP || u.Kind == KindSNATGateway || u.Kind == KindVPort || u.Kind == KindSecurityGroup
+		return !attaches || !slices.Contains(attachesTo(in.Get(u)), r)
 	})
-	slices.SortFunc(all, compareByKind)
-	return all
+	slices.SortFunc(some, compareByKind)
+	return slices.Compact(some)
+}
+
+// attachesTo returns the router, or the security groups, that have parts because of an object; none if there is no such object.
+func attachesTo(o *Object) (refs []Ref) {
+	if o == nil {
+		return nil
+	}
+	switch s := o.Spec.(type) {
+	case *VPortSpec:
+		for _, g := range s.SecurityGroups {
+			refs = append(refs, o.refTo(KindSecurityGroup, g))
+		}
+	case *SecurityGroupSpec:
+		refs = s.groups(o)
+	case *FloatingIPSpec:
+		refs = append(refs, o.refTo(KindRouter, s.Router))
+	case *SNATGatewaySpec:
+		refs = append(refs, o.refTo(KindRouter, s.Router))
+	}
+	return refs
 }
 
 // depend returns those whose parts depend on an object, before the change or after it.
@@ -139,16 +174,13 @@ func (x *expansion) depend(r Ref) (refs []Ref) {
 		if o == nil {
 			continue
 		}
-		switch s := o.Spec.(type) {
+		switch o.Spec.(type) {
 		case *VPortSpec:
 			users, _ := x.before.users.get(r)
 			for u := range users { // the binding of a trunk, and translations to the port's addresses
 				if u.Kind == KindBinding || u.Kind == KindFloatingIP {
 					refs = append(refs, u)
 				}
-			}
-			for _, g := range s.SecurityGroups { // of which it is a member
-				refs = append(refs, o.refTo(KindSecurityGroup, g))
 			}
 		case *SecurityGroupSpec:
 			if !x.limitsSame(r) {
@@ -159,11 +191,8 @@ func (x *expansion) depend(r Ref) (refs []Ref) {
 					}
 				}
 			}
-		case *FloatingIPSpec:
-			refs = append(refs, o.refTo(KindRouter, s.Router))
-		case *SNATGatewaySpec:
-			refs = append(refs, o.refTo(KindRouter, s.Router))
 		}
+		refs = append(refs, attachesTo(o)...)
 	}
 	refs = slices.DeleteFunc(refs, func(u Ref) bool { return x.Get(u) == nil })
 	slices.SortFunc(refs, compareByKind) // ids are given in order

@@ -49,7 +49,7 @@ func (m *made) floats(o *Object, s *FloatingIPSpec, in world) {
 // translates makes the chains of a router that FloatingIPs and SNATGateways name: theirs, then its own.
 func (m *made) translates(o *Object, s *RouterSpec, in world) {
 	inward, outward, any := &ChainSpec{}, &ChainSpec{}, false
-	for _, r := range in.Users(o.Ref()) { // FloatingIPs before SNATGateways, as Kinds has them
+	for _, r := range in.attached(o.Ref()) { // FloatingIPs before SNATGateways, as Kinds has them
 		switch r.Kind {
 		case KindFloatingIP:
 			inward.Rules = append(inward.Rules, jumpTo(r, "in"))

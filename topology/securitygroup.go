@@ -25,20 +25,24 @@ type SecurityRule struct {
 
 func (*SecurityGroupSpec) kind() Kind { return KindSecurityGroup }
 
-// permits makes a security group's chains, and the group of its members' addresses.
+// permits makes a security group's chains, and the group of its members' addresses, if a rule names it.
 func (m *made) permits(o *Object, s *SecurityGroupSpec, in world) {
 	m.instead = true
 	var members []AddrSpec
-	for _, r := range in.Users(o.Ref()) {
-		if r.Kind != KindVPort {
+	named := slices.Contains(s.groups(o), o.Ref())
+	for _, r := range in.attached(o.Ref()) {
+		if r.Kind == KindSecurityGroup {
+			named = true
 			continue
 		}
 		for _, a := range in.Get(r).Spec.(*VPortSpec).Addresses {
 			members = append(members, hostSpec(a.Addr()))
 		}
 	}
-	slices.SortFunc(members, func(a, b AddrSpec) int { return a.Addr().Compare(b.Addr()) })
-	m.add(o, &AddressGroupSpec{Addresses: slices.Compact(members)})
+	if named {
+		slices.SortFunc(members, func(a, b AddrSpec) int { return a.Addr().Compare(b.Addr()) })
+		m.add(o, &AddressGroupSpec{Addresses: slices.Compact(members)})
+	}
 	m.add(o, &ChainSpec{Rules: o.allowed(s.Ingress, true)}, "in")
 	if len(s.Egress) > 0 {
 		m.add(o, &ChainSpec{Rules: o.allowed(s.Egress, false)}, "out")
@@ -149,14 +153,12 @@ func (v *validator) secured(o *Object, s *VPortSpec) {
 	}
 }
 
-// others returns the security groups that the rules of one name, but for itself.
-func (s *SecurityGroupSpec) others(o *Object) (refs []Ref) {
+// groups returns the security groups that the rules of one name, which may be itself.
+func (s *SecurityGroupSpec) groups(o *Object) (refs []Ref) {
 	for _, rules := range [][]SecurityRule{s.Ingress, s.Egress} {
 		for i := range rules {
 			for _, g := range rules[i].Groups {
-				if r := o.refTo(KindSecurityGroup, g); r != o.Ref() {
-					refs = append(refs, r)
-				}
+				refs = append(refs, o.refTo(KindSecurityGroup, g))
 			}
 		}
 	}

@@ -91,7 +91,11 @@ func usesOf(o *Object) []Ref {
 	case *BindingSpec:
 		r = append(r, o.VPortRef(s.VPort))
 	case *SecurityGroupSpec:
-		r = append(r, s.others(o)...)
+		for _, g := range s.groups(o) {
+			if g != o.Ref() { // so that it can be deleted
+				r = append(r, g)
+			}
+		}
 	case *FloatingIPSpec:
 		r = append(r, o.refTo(KindRouter, s.Router), o.VPortRef(s.VPort))
 		for _, p := range s.Outside {
