@@ -41,6 +41,16 @@ type Conn struct {
 // Steps returns the translations, in the order of the first packet's way.
 func (c *Conn) Steps() []Step { return c.steps[:c.n] }
 
+// Owners returns the owners of the directions, but one.
+func (c *Conn) Owners(but int64) (owners []int64) {
+	for _, o := range [2]int64{c.ForwardOwner, c.ReturnOwner} {
+		if o != 0 && o != but && (len(owners) == 0 || owners[0] != o) {
+			owners = append(owners, o)
+		}
+	}
+	return owners
+}
+
 // AddStep notes one more translation; false: there are too many.
 func (c *Conn) AddStep(s Step) bool {
 	if int(c.n) == MaxSteps {

@@ -107,7 +107,7 @@ func TestStates(t *testing.T) {
 		"both at once":    append(up, p{tcp(fin|ack, 10, 20), false, "half-closed"}, p{tcp(fin|ack, 20, 10), true, "closing"}, p{tcp(ack, 15, 25), false, "closing"}, p{tcp(ack, 25, 15), true, "closed"}),
 		"FIN once more":   append(up, p{tcp(fin|ack, 10, 20), false, "half-closed"}, p{tcp(fin|ack, 90, 20), false, "half-closed"}, p{tcp(fin|ack, 20, 15), true, "closing"}, p{tcp(ack, 15, 25), false, "closed"}),
 		"refused":         {{tcp(syn, 0, 0), false, "syn-sent"}, {tcp(rst|ack, 0, 5), true, "reset"}},
-		"in the middle":   {{tcp(rst, 0, 0), false, "none"}, {tcp(ack, 6, 6), false, "syn-sent"}, {tcp(ack, 6, 6), false, "syn-sent"}, {tcp(ack, 6, 6), true, "established"}, {tcp(rst, 6, 0), false, "reset"}},
+		"in the middle":   {{tcp(rst, 0, 0), false, "none"}, {tcp(fin|ack, 0, 0), false, "none"}, {tcp(ack, 6, 6), false, "syn-sent"}, {tcp(ack, 6, 6), false, "syn-sent"}, {tcp(ack, 6, 6), true, "established"}, {tcp(rst, 6, 0), false, "reset"}},
 		"reset by others": append(up, p{tcp(rst, 99, 0), true, "reset"}, p{tcp(ack, 6, 6), false, "reset"}, p{tcp(ack, 6, 6), true, "established"}),
 	} {
 		var s Progress
@@ -116,7 +116,7 @@ func TestStates(t *testing.T) {
 				t.Errorf("%s: packet %d: %v, want %v", name, i, s.State, x.want)
 			}
 		}
-		if over := s.String() == "closed" || s.String() == "reset"; s.Over() != over || s.Begins(tcp(syn, 0, 0)) != over || s.Begins(tcp(syn|ack, 0, 0)) {
+		if over := s.String() == "closed" || s.String() == "reset"; s.Over() != over || s.Begins(tcp(syn, 0, 0), false) != (over || s.Ended(false)) || s.Begins(tcp(syn|ack, 0, 0), false) {
 			t.Errorf("%s: %v is over: %v", name, s.State, s.Over())
 		}
 	}
@@ -147,6 +147,9 @@ func TestJoin(t *testing.T) {
 			t.Errorf("%v and %v are %v", x[0], x[1], x[0].Join(x[1]))
 		}
 	}
+	if !one.Awaits(true) || one.Awaits(false) || !both.Awaits(false) || up.Awaits(true) {
+		t.Error("who is awaited")
+	}
 	if !one.Ended(false) || one.Ended(true) || one.Over() || !both.Over() || up.Ends() != StateNone {
 		t.Error("who ended")
 	}
@@ -162,8 +165,8 @@ func TestTimeouts(t *testing.T) {
 		want time.Duration
 	}{
 		{udp, "single", times.Single}, {udp.Next(&Packet{Proto: packet.ProtoUDP}, false), "single", times.Single}, {udp.Next(&Packet{Proto: packet.ProtoUDP}, true), "both", times.Both},
-		{up, "syn-sent", times.TCPOpening}, {up.Next(tcp(packet.TCPAck, 0, 0), true), "established", times.TCPEstablished}, {up.Next(tcp(packet.TCPFin, 0, 0), false), "half-closed", times.TCPEstablished},
-		{up.Next(tcp(packet.TCPRst, 0, 0), true), "reset", times.TCPClosed},
+		{up, "syn-sent", times.TCPOpening}, {up.Next(tcp(packet.TCPAck, 0, 0), true), "established", times.TCPEstablished}, {up.Next(tcp(packet.TCPAck, 0, 0), true).Next(tcp(packet.TCPFin, 0, 0), false), "half-closed", times.TCPEstablished},
+		{up.Next(tcp(packet.TCPRst, 0, 0), true), "reset", times.TCPClosed}, {up.Next(tcp(packet.TCPFin, 0, 0), false), "half-closed", times.TCPOpening},
 	} {
 		if x.String() != x.name || times.Of(x.State) != x.want {
 			t.Errorf("%v: %v, want %s: %v", x.State, times.Of(x.State), x.name, x.want)

@@ -57,7 +57,7 @@ func (p Progress) Next(k *Packet, reply bool) Progress {
 	}
 	side := &sides[at]
 	switch {
-	case k.Proto == packet.ProtoTCP && k.Flags&packet.TCPRst != 0 && p.State == StateNone:
+	case k.Proto == packet.ProtoTCP && p.State == StateNone && k.Flags&(packet.TCPRst|packet.TCPFin) != 0:
 		return p // it begins nothing
 	case k.Proto == packet.ProtoTCP && k.Flags&packet.TCPRst != 0:
 		p.State |= side.reset
@@ -112,6 +112,11 @@ func (s State) Ended(reply bool) bool {
 	return s&finForward != 0 && !reply || s&finReturn != 0 && reply
 }
 
+// Awaits reports whether the next packet of a direction may be the acknowledgement of the other side's FIN, so that it is to be seen (C4).
+func (s State) Awaits(reply bool) bool {
+	return s&finForward != 0 && s&ackForward == 0 && reply || s&finReturn != 0 && s&ackReturn == 0 && !reply
+}
+
 // Ends tells the states apart that the other edge of a connection is to hear of.
 func (s State) Ends() State { return s & (fins | resets) }
 
@@ -140,9 +145,9 @@ func (s State) String() string {
 	return "syn-sent"
 }
 
-// Begins reports whether a packet begins a connection anew, whatever is remembered in state s: a SYN where the old one is over.
-func (s State) Begins(k *Packet) bool {
-	return s.Over() && k.Proto == packet.ProtoTCP && k.Flags&(packet.TCPSyn|packet.TCPAck) == packet.TCPSyn
+// Begins reports whether a packet begins a connection anew, whatever is remembered in state s: a SYN where the old one is over, or its sender had ended it.
+func (s State) Begins(k *Packet, reply bool) bool {
+	return (s.Over() || s.Ended(reply)) && k.Proto == packet.ProtoTCP && k.Flags&(packet.TCPSyn|packet.TCPAck) == packet.TCPSyn
 }
 
 // Timeouts are how long a connection is remembered after its last packet.
@@ -181,7 +186,7 @@ func (t *Timeouts) Of(s State) time.Duration {
 		return t.Both
 	case s.Over():
 		return t.TCPClosed
-	case s&Answered == 0 && s&fins == 0:
+	case s&Answered == 0:
 		return t.TCPOpening
 	}
 	return t.TCPEstablished

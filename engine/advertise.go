@@ -78,12 +78,12 @@ func (a *adverts) send(id flow.VPortID) {
 	}
 }
 
-// first is the first of the live edges with a vport that an advertisement goes to; none: "".
+// first is the first of the edges that are alive and whose target is programmed with a vport that an advertisement goes to; none: "".
 func (a *adverts) first() (edge string) {
 	c := a.c
 	see := func(id flow.VPortID) {
 		at, bound := c.view.places[id]
-		if bound && (edge == "" || at.edge < edge) && c.conns.isLive(at.edge) {
+		if bound && (edge == "" || at.edge < edge) && c.conns.serves(at.edge) {
 			edge = at.edge
 		}
 	}

@@ -251,24 +251,17 @@ func (b *balance) sweep(now time.Duration) {
 func (t *conns) end(x *conn) {
 	stored := x.stored
 	t.drop(x)
-	ctx, tell := t.c.ctx, t.others(&stored.Conn)
+	ctx, run := t.c.ctx, t.run
 	t.c.effects.wg.Go(func() {
 		for {
-			now, gone, err := t.c.a.cfg.Store.DeleteConn(ctx, stored, tell...)
+			now, gone, err := t.c.a.cfg.Store.DeleteConn(ctx, stored, stored.Owners(run)...)
 			switch {
 			case err == nil && (gone || now.Revision == 0 || now.Birth != stored.Birth):
 				return
-			case err == nil:
+			case err == nil: // its other direction has an owner by now
 				stored = now
-				continue
-			}
-			t.c.a.counts.effectFails.Add(1)
-			timer := time.NewTimer(effectRetry)
-			select {
-			case <-ctx.Done():
-				timer.Stop()
+			case !t.c.effects.pause(ctx):
 				return
-			case <-timer.C:
 			}
 		}
 	})

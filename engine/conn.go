@@ -16,12 +16,13 @@ import (
 
 // Bounds of connections.
 const (
-	maxConnsOf  = 1 << 16         // that packets of one port of a bridge began
-	maxAttempts = 16              // translations that are tried before a connection is given up (N2)
-	connTime    = 3 * time.Second // that packets wait for the database
-	sweepTime   = 5 * time.Minute // between two looks for connections that nobody owns
-	maxDoubts   = 4096            // connections of which the database did not say whether they are stored, that are looked for later
-	maxAnswers  = 4096            // connections that were looked for and are nobody's here, kept until the packets that wait for them are decided
+	maxConnsOf  = 1 << 16          // that packets of one port of a bridge began
+	maxAttempts = 16               // translations that are tried before a connection is given up (N2)
+	connTime    = 3 * time.Second  // that packets wait for the database
+	doubtTime   = 15 * time.Second // after which a write whose outcome was not known has happened, or never will: the writer's own limit is 10 s
+	sweepTime   = 5 * time.Minute  // between two looks for connections that nobody owns
+	maxDoubts   = 1 << 15          // as many as the queue to the database holds: connections of which the database did not say whether they are stored, that are looked for later
+	maxAnswers  = 4096             // connections that were looked for and are nobody's here, kept until the packets that wait for them are decided
 )
 
 // Directions of a connection.
@@ -45,27 +46,39 @@ type conns struct {
 	fresh    conntrack.Key            // of a connection that was just stored: its first packet is decided as if it were not
 	live     map[int64]bool           // processes with live edges
 	edges    []string                 // live ones, sorted
+	serving  []string                 // of these, those whose target is programmed, sorted
+	away     bool                     // this edge is not among them
 	resting  map[*conn]struct{}       // without a flow of a direction that is owned
 	orphans  map[conntrack.Key]int64  // seen without owners
 	gone     map[int64]bool           // processes that are gone and have words
 	swept    time.Duration
-	doubts   map[conntrack.Key]struct{} // stored or not: the database did not say
-	made     map[flow.VPortID]int       // connections that packets of a bridge's port began
+	doubts   map[conntrack.Key]time.Duration // since when it is not known whether it is stored: the database did not say
+	made     map[flow.VPortID]int            // connections that packets of a bridge's port began
 }
 
 // conn is a connection with an owned direction.
 type conn struct {
 	stored  state.StoredConn
 	of      flow.VPortID    // whose packet began it, if that is counted
-	ack     uint32          // what the last FIN of a direction that is owned acknowledged, valid iff acked
+	ack     uint32          // what the last FIN of a direction that is owned acknowledged, valid iff there was one
 	told    conntrack.State // what of its state the owner of the other direction was told
 	writing writing
 	anyPort uint8 // bits of the steps that lead to a pool's member without a port of its own
-	acked   [2]bool
+	acked   ends  // direction of the FIN that ack is of
+	asked   bool  // since it is without an answer
 	own     [2]bool
 	flows   [2]int32
 	seen    [2]time.Duration // when a direction without flows had its last packet
 }
+
+// ends names a direction whose FIN this edge saw.
+type ends uint8
+
+const (
+	noEnd ends = iota
+	forwardEnd
+	replyEnd
+)
 
 // writing tells what is under way to the database.
 type writing uint8
@@ -80,7 +93,7 @@ func newConns(c *core) *conns {
 	run := c.a.cfg.Store.NewRun()
 	return &conns{
 		c: c, run: run, made: map[flow.VPortID]int{}, timeouts: c.a.cfg.Timeouts, known: newConnIndex(), answers: map[conntrack.Key]*conn{},
-		waiting: map[conntrack.Key]struct{}{}, attempts: map[conntrack.Key]uint32{}, live: map[int64]bool{run: true}, resting: map[*conn]struct{}{}, doubts: map[conntrack.Key]struct{}{},
+		waiting: map[conntrack.Key]struct{}{}, attempts: map[conntrack.Key]uint32{}, live: map[int64]bool{run: true}, resting: map[*conn]struct{}{}, doubts: map[conntrack.Key]time.Duration{},
 	}
 }
 
@@ -155,6 +168,11 @@ func (t *conns) forget(k conntrack.Key) {
 func (t *conns) drop(x *conn) {
 	t.known.remove(x)
 	delete(t.resting, x)
+	if x.of != 0 {
+		if t.made[x.of]--; t.made[x.of] == 0 {
+			delete(t.made, x.of)
+		}
+	}
 	t.c.balance.leave(x)
 	t.c.a.counts.conns.Store(uint64(t.known.n))
 	t.invalidate(&x.stored)
@@ -177,15 +195,25 @@ func (t *conns) cut(k conntrack.Key) {
 func (t *conns) meet(live map[string]state.Edge) {
 	clear(t.live)
 	t.live[t.run] = true
-	for _, e := range live {
+	t.serving = t.serving[:0]
+	for id, e := range live {
 		t.live[e.Run] = true
+		if e.Target == "" {
+			t.serving = append(t.serving, id)
+		}
 	}
+	slices.Sort(t.serving)
 	t.edges = slices.Sorted(maps.Keys(live))
+	_, here := live[t.c.view.self.ID]
+	if here && t.away {
+		t.recheck()
+	}
+	t.away = !here
 }
 
-// isLive reports whether an edge is alive.
-func (t *conns) isLive(edge string) bool {
-	_, is := slices.BinarySearch(t.edges, edge)
+// serves reports whether an edge is alive, and its target programmed.
+func (t *conns) serves(edge string) bool {
+	_, is := slices.BinarySearch(t.serving, edge)
 	return is
 }
 

@@ -252,15 +252,182 @@ func TestDoubts(t *testing.T) {
 		if _, created, err := p.store.CreateConn(t.Context(), x, nil, nil, nil); err != nil || !created {
 			t.Fatal(created, err)
 		}
-		c.doubts[p.key] = struct{}{}
+		c.doubts[p.key] = c.c.now()
 		if used {
 			p.sees(forward, segment(packet.TCPAck, 10, 20))
 			p.settled()
 		}
-		c.sweep(c.c.now())
+		c.sweep(c.c.now() + doubtTime/2)
+		if p.settled(); len(c.doubts) != 1 {
+			t.Error("a doubt is settled while the write may still be under way")
+		}
+		c.sweep(c.c.now() + doubtTime)
 		p.settled()
 		if _, there, err := p.store.FindConn(t.Context(), p.key); err != nil || there != used || len(c.doubts) > 0 {
 			t.Errorf("used %v: in the database %v, %v; doubts %v", used, there, err, c.doubts)
+		}
+	}
+}
+
+// TestMade: a port may begin others when its connections have ended.
+func TestMade(t *testing.T) {
+	p := newPair(t)
+	c, vm := p.cores[0].conns, vportOf(t, p.cores[0], "vm1")
+	r := sim.Track{Used: true, Key: p.key, Commit: true}
+	r.Progress = r.Next(&conntrack.Packet{Proto: packet.ProtoTCP, Flags: packet.TCPSyn}, false)
+	r.New = conntrack.Conn{Forward: p.key, RetZone: 2, Progress: r.Progress}
+	c.create(&r, vm)
+	p.settled()
+	if c.made[vm] != 1 {
+		t.Errorf("%d are counted, want 1", c.made[vm])
+	}
+	x := c.known.get(p.key)
+	x.own[forward] = false
+	c.store(x)
+	p.settled()
+	if c.known.n != 0 || len(c.made) != 0 {
+		t.Errorf("%d known, counted are %v", c.known.n, c.made)
+	}
+}
+
+// TestLateAnswer: a word of the other edge that is heard before the answer to an earlier write of this one is not undone by that.
+func TestLateAnswer(t *testing.T) {
+	p := newPair(t)
+	a, b := p.cores[0].conns, p.cores[1].conns
+	const fin, ack = packet.TCPFin, packet.TCPAck
+	p.begin(false)
+	p.sees(reply, segment(ack, 20, 10))
+	p.settled()
+	p.sees(forward, segment(fin|ack, 10, 20))
+	p.cores[0].effects.wait()
+	p.cores[0].a.mail.deliver() // its first write failed, as the other edge had changed it
+	p.cores[0].effects.wait()   // the second one is done, and the answer waits
+	find := func() state.StoredConn {
+		found, there, err := p.store.FindConn(t.Context(), p.key)
+		if err != nil || !there {
+			t.Fatal(there, err)
+		}
+		return found
+	}
+	b.heard(p.key, find(), true)
+	p.sees(reply, segment(fin|ack, 20, 11))
+	p.cores[1].effects.wait()
+	p.cores[1].a.mail.deliver()
+	a.heard(p.key, find(), true)
+	p.settled()
+	p.is("closing", forward, reply)
+}
+
+// TestLateGone: that there was no connection, before this edge stored one, ends nothing.
+func TestLateGone(t *testing.T) {
+	p := newPair(t)
+	gone, there, err := p.store.FindConn(t.Context(), p.key)
+	if err != nil || there || gone.Revision == 0 {
+		t.Fatal(gone, there, err)
+	}
+	p.begin(false)
+	p.cores[0].conns.heard(p.key, gone, false)
+	p.settled()
+	p.is("syn-sent", forward)
+}
+
+// TestReplacedFromBehind: a SYN of the other side begins a connection anew, though this edge has not heard of what another one changed.
+func TestReplacedFromBehind(t *testing.T) {
+	p := newPair(t)
+	b := p.cores[1].conns
+	p.begin(false)
+	p.sees(reply, segment(packet.TCPRst, 20, 10))
+	p.settled()
+	p.hears(forward)
+	x := p.cores[0].conns.known.get(p.key)
+	x.own[forward] = false
+	p.cores[0].conns.store(x)
+	p.settled()
+	ret := b.known.get(p.key).stored.Return()
+	r := sim.Track{Used: true, Key: ret, Commit: true, Replace: true}
+	r.Progress = r.Next(&conntrack.Packet{Proto: packet.ProtoTCP, Flags: packet.TCPSyn}, false)
+	r.New = conntrack.Conn{Forward: ret, RetZone: 1, Progress: r.Progress}
+	b.create(&r, 0)
+	p.settled()
+	if x, _ := b.known.find(&ret, ret.Hash()); x != nil {
+		t.Errorf("what was out of date is still known: %+v", x)
+	}
+	found, there, err := p.store.FindConn(t.Context(), ret) // as for the packet that waits
+	if err != nil || !there {
+		t.Fatal(there, err)
+	}
+	b.answer(ret, found, true)
+	b.create(&r, 0)
+	p.settled()
+	if found, there, err := p.store.FindConn(t.Context(), ret); err != nil || !there || found.Forward != ret {
+		t.Errorf("%+v, %v, %v", found, there, err)
+	}
+}
+
+// TestEndTells: whoever ends a connection tells the owner of the other direction, of which it had not heard.
+func TestEndTells(t *testing.T) {
+	p := newPair(t)
+	p.begin(false)
+	p.sees(reply, segment(packet.TCPAck, 20, 10))
+	p.settled()
+	a := p.cores[0].conns
+	a.end(a.known.get(p.key))
+	p.settled()
+	p.hears(reply)
+	if x := p.cores[1].conns.known.get(p.key); x != nil {
+		t.Errorf("the other edge still has %+v", x)
+	}
+}
+
+// TestRefreshed: an edge that has not heard of the answer asks before it lets go of a connection as one without.
+func TestRefreshed(t *testing.T) {
+	p := newPair(t)
+	a := p.cores[0].conns
+	p.begin(false)
+	p.sees(reply, segment(packet.TCPAck, 20, 10))
+	p.settled()
+	late := a.c.now() + a.timeouts.TCPOpening + time.Second
+	a.sweep(late)
+	p.settled()
+	a.sweep(late)
+	p.settled()
+	p.is("established", forward)
+	a.sweep(late + a.timeouts.TCPEstablished)
+	p.settled()
+	if x := a.known.get(p.key); x != nil {
+		t.Errorf("idle, and still known: %+v", x)
+	}
+	p.is("established", reply)
+}
+
+// TestAway: an edge whose lease had lapsed looks again at what it knows: what others ended meanwhile is no more, and what is there stays.
+func TestAway(t *testing.T) {
+	for _, ended := range []bool{true, false} {
+		p := newPair(t)
+		a, b := p.cores[0].conns, p.cores[1].conns
+		p.begin(false)
+		both := map[string]state.Edge{}
+		for i, id := range []string{"e1", "e2"} {
+			var e state.Edge
+			e.ID, e.Run = id, p.cores[i].conns.run
+			both[id] = e
+		}
+		a.meet(both)
+		if ended {
+			live := map[int64]bool{b.run: true}
+			seen, _, err := p.store.SweepConns(t.Context(), live, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, n, err := p.store.SweepConns(t.Context(), live, seen); n != 1 || err != nil {
+				t.Fatal(n, err)
+			}
+		}
+		a.meet(map[string]state.Edge{"e2": both["e2"]})
+		a.meet(both)
+		p.settled()
+		if x := a.known.get(p.key); (x == nil) != ended {
+			t.Errorf("ended meanwhile %v: it has %+v", ended, x)
 		}
 	}
 }

@@ -104,13 +104,16 @@ func (t *conns) create(r *sim.Track, ingress flow.VPortID) {
 	var tell []int64
 	c.Birth = uint8(rand.Uint32())
 	if old != nil {
-		tell, c.Birth = t.others(&old.Conn), old.Birth+1
+		tell, c.Birth = old.Owners(t.run), old.Birth+1
 	}
 	stick, ended := t.c.balance.begins(r)
 	t.begin(k, func(ctx context.Context) func() {
 		if old != nil && old.Forward != k { // the old one began on the other side: its keys are these, the other way round
-			if _, gone, err := t.c.a.cfg.Store.DeleteConn(ctx, *old, tell...); err != nil || !gone {
+			switch now, gone, err := t.c.a.cfg.Store.DeleteConn(ctx, *old, tell...); {
+			case err != nil:
 				return func() { t.failed(k, err) }
+			case !gone: // another edge changed it
+				return func() { t.again(k, now, now.Revision != 0) }
 			}
 			old = nil
 		}
@@ -127,7 +130,7 @@ func (t *conns) create(r *sim.Track, ingress flow.VPortID) {
 			}
 			ended(rev)
 			if unknown && len(t.doubts) < maxDoubts {
-				t.doubts[k] = struct{}{}
+				t.doubts[k] = t.c.now()
 			}
 			switch {
 			case err != nil:
@@ -135,9 +138,9 @@ func (t *conns) create(r *sim.Track, ingress flow.VPortID) {
 			case created:
 				t.created(state.StoredConn{Conn: c, Revision: rev}, ingress)
 			case there && !(old != nil && found.Revision == old.Revision): // another edge was faster: what it chose holds
-				t.forget(k)
-				t.answer(k, found, true)
-				t.resume(k)
+				t.again(k, found, true)
+			case !there && old != nil: // the old one is gone: as if there had been none
+				t.again(k, found, false)
 			default: // the translation is another connection's
 				t.taken(k)
 			}
@@ -145,13 +148,18 @@ func (t *conns) create(r *sim.Track, ingress flow.VPortID) {
 	})
 }
 
+// again decides the packets that wait anew, by what the database has.
+func (t *conns) again(k conntrack.Key, found state.StoredConn, there bool) {
+	t.forget(k)
+	t.answer(k, found, there)
+	t.resume(k)
+}
+
 // taken tries another translation.
 func (t *conns) taken(k conntrack.Key) {
 	if t.attempts[k]++; t.attempts[k] < maxAttempts {
 		t.c.a.counts.natRetries.Add(1)
-		t.forget(k)
-		t.answer(k, state.StoredConn{}, false)
-		t.resume(k)
+		t.again(k, state.StoredConn{}, false)
 		return
 	}
 	n := awaited{conn: k}

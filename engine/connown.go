@@ -2,7 +2,6 @@ package engine
 
 import (
 	"slices"
-	"time"
 
 	"github.com/weft-sdn/weft/conntrack"
 	"github.com/weft-sdn/weft/flow"
@@ -36,27 +35,37 @@ func (t *conns) own(r *sim.Track) {
 	x.own[dir] = true
 	if r.Changed {
 		if r.Ended(r.Reply) {
-			x.acked = [2]bool{}
-			x.acked[dir], x.ack = true, r.Ack
+			x.acked, x.ack = forwardEnd+ends(dir), r.Ack
 		}
 		t.progress(x, r.Progress)
 	}
 	t.store(x)
 }
 
-// progress takes a connection further. Flows of one that is over are taken out: what still comes is seen, the last acknowledgements above all. So are those
-// of one that goes on after a reset that was not its own.
+// progress takes a connection further. Flows of one that is over are taken out: what still comes is seen. So are those of one that goes on after a reset that
+// was not its own, and those of a direction in which the acknowledgement of a FIN is awaited.
 func (t *conns) progress(x *conn, to conntrack.Progress) {
-	over := x.stored.Over()
+	before := x.stored.State
 	x.stored.Progress = to
-	for dir, acked := range x.acked { // what this edge saw acknowledged before it heard of the FIN
-		if acked {
-			x.stored.Acknowledged(x.ack, dir == reply)
-		}
+	if x.acked != noEnd { // what this edge saw acknowledged before it heard of the FIN
+		x.stored.Acknowledged(x.ack, x.acked == replyEnd)
 	}
-	if x.stored.Over() != over {
+	if x.stored.Over() != before.Over() {
 		t.invalidate(&x.stored)
 	}
+	for dir := range x.own {
+		if x.stored.Awaits(dir == reply) && !before.Awaits(dir == reply) {
+			t.cut(x.key(dir))
+		}
+	}
+}
+
+// key is that of a direction.
+func (x *conn) key(dir int) conntrack.Key {
+	if dir == reply {
+		return x.stored.Return()
+	}
+	return x.stored.Forward
 }
 
 // touch notes a packet of a direction.
@@ -106,13 +115,7 @@ func (t *conns) store(x *conn) {
 			if err == nil || ctx.Err() != nil {
 				break
 			}
-			t.c.a.counts.effectFails.Add(1)
-			timer := time.NewTimer(effectRetry)
-			select {
-			case <-ctx.Done():
-				timer.Stop()
-			case <-timer.C:
-			}
+			t.c.effects.pause(ctx)
 		}
 		t.c.a.mail.post(func() { t.storedConn(x, now, done, gone, want.Progress) })
 	})
@@ -122,21 +125,11 @@ func (t *conns) store(x *conn) {
 // that is taken over, since the owner alone knows when it is idle.
 func (t *conns) listeners(x *conn, want *state.StoredConn, gone bool) (runs []int64) {
 	if want.Ends() != x.told || gone {
-		runs = append(runs, t.others(&want.Conn)...)
+		runs = append(runs, want.Owners(t.run)...)
 	}
 	for _, at := range [2][2]int64{{x.stored.ForwardOwner, want.ForwardOwner}, {x.stored.ReturnOwner, want.ReturnOwner}} {
-		if was := at[0]; was != at[1] && was != t.run && t.live[was] && !slices.Contains(runs, was) {
+		if was := at[0]; was != 0 && was != at[1] && was != t.run && !slices.Contains(runs, was) {
 			runs = append(runs, was)
-		}
-	}
-	return runs
-}
-
-// others are the processes beside this one that own a direction.
-func (t *conns) others(c *conntrack.Conn) (runs []int64) {
-	for _, owner := range [2]int64{c.ForwardOwner, c.ReturnOwner} {
-		if owner != t.run && t.live[owner] && !slices.Contains(runs, owner) {
-			runs = append(runs, owner)
 		}
 	}
 	return runs
@@ -149,10 +142,16 @@ func (t *conns) storedConn(x *conn, now state.StoredConn, done, deleted bool, wa
 	if t.known.get(x.stored.Forward) != x {
 		return
 	}
+	newer := x.stored.Revision > now.Revision // a word came first
 	switch {
 	case done && deleted, !done && now.Revision == 0:
 		t.drop(x)
 		return
+	case done && newer:
+		t.release(x, conntrack.Progress{})
+		if t.known.get(x.stored.Forward) != x {
+			return
+		}
 	case done:
 		progress := x.stored.Progress
 		x.stored, x.told = now, now.Ends()
@@ -161,7 +160,7 @@ func (t *conns) storedConn(x *conn, now state.StoredConn, done, deleted bool, wa
 		}
 	default: // another process changed it: both are right
 		to := x.stored.Join(wanted)
-		if !t.adopt(x, now) {
+		if !newer && !t.adopt(x, now) {
 			return
 		}
 		t.progress(x, to.Join(x.stored.Progress))
@@ -202,8 +201,11 @@ func (t *conns) told(words []state.Told) {
 	t.c.effects.wg.Go(func() {
 		for _, w := range words {
 			found, there, err := t.c.a.cfg.Store.FindConn(ctx, w.Key)
+			for err != nil && t.c.effects.pause(ctx) {
+				found, there, err = t.c.a.cfg.Store.FindConn(ctx, w.Key)
+			}
 			if err != nil {
-				continue // the word stays, and the flow's timeout ends it
+				return
 			}
 			t.c.a.mail.post(func() { t.heard(w.Key, found, there) })
 			_ = t.c.a.cfg.Store.Heard(ctx, w)
@@ -216,6 +218,7 @@ func (t *conns) heard(k conntrack.Key, found state.StoredConn, there bool) {
 	x := t.known.get(k)
 	switch {
 	case x == nil:
+	case !there && found.Revision < x.stored.Revision: // it was stored since
 	case !there:
 		t.drop(x)
 	case found.Revision > x.stored.Revision && t.adopt(x, found):
@@ -231,11 +234,7 @@ func (t *conns) release(x *conn, stored conntrack.Progress) {
 	for dir, owner := range [2]int64{x.stored.ForwardOwner, x.stored.ReturnOwner} {
 		if x.own[dir] && owner != t.run && t.live[owner] {
 			x.own[dir] = false
-			k := x.stored.Forward
-			if dir == reply {
-				k = x.stored.Return()
-			}
-			t.cut(k)
+			t.cut(x.key(dir))
 		}
 	}
 	switch {

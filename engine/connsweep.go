@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/weft-sdn/weft/conntrack"
+	"github.com/weft-sdn/weft/state"
 )
 
 // sweep lets go of directions that had no packet for the connection's timeout (C7).
@@ -14,10 +15,13 @@ func (t *conns) sweep(now time.Duration) {
 		for dir := range x.own {
 			switch {
 			case !x.own[dir] || x.flows[dir] > 0:
-			case now-x.seen[dir] >= timeout:
-				x.own[dir], let = false, true
-			default:
+			case now-x.seen[dir] < timeout:
 				owned = true
+			case x.stored.State&conntrack.Answered == 0 && !x.asked: // by what is known here; another edge may have seen the answer
+				x.asked, owned = true, true
+				t.refresh(x.stored.Forward)
+			default:
+				x.own[dir], let = false, true
 			}
 		}
 		if let {
@@ -27,8 +31,10 @@ func (t *conns) sweep(now time.Duration) {
 			delete(t.resting, x)
 		}
 	}
-	for k := range t.doubts {
-		t.settle(k)
+	for k, since := range t.doubts {
+		if now-since >= doubtTime {
+			t.settle(k)
+		}
 	}
 	if now-t.swept >= sweepTime {
 		t.swept = now
@@ -54,6 +60,45 @@ func (t *conns) sweepOrphans() {
 				t.c.a.cfg.Logger.Info("connections that nobody owned are removed", "connections", n)
 			}
 		})
+	})
+}
+
+// refresh reads what a connection has become.
+func (t *conns) refresh(k conntrack.Key) {
+	ctx := t.c.ctx
+	t.c.effects.wg.Go(func() {
+		found, there, err := t.c.a.cfg.Store.FindConn(ctx, k)
+		if err == nil {
+			t.c.a.mail.post(func() { t.heard(k, found, there) })
+		}
+	})
+}
+
+// recheck reads what has become of all connections while this edge was not alive for others: they may have ended some, and given their translations to others.
+func (t *conns) recheck() {
+	keys := make([]conntrack.Key, 0, t.known.n)
+	for x := range t.known.all() {
+		keys = append(keys, x.stored.Forward)
+	}
+	if len(keys) == 0 {
+		return
+	}
+	ctx := t.c.ctx
+	t.c.effects.wg.Go(func() {
+		for {
+			var found []func()
+			err := t.c.a.cfg.Store.FindConns(ctx, keys, func(k conntrack.Key, c state.StoredConn, there bool) {
+				found = append(found, func() { t.heard(k, c, there) })
+			})
+			t.c.a.mail.post(func() {
+				for _, f := range found {
+					f()
+				}
+			})
+			if keys = keys[len(found):]; err == nil || !t.c.effects.pause(ctx) {
+				return
+			}
+		}
 	})
 }
 

@@ -100,6 +100,19 @@ func (e *effects) share(of flow.VPortID, busy, refused int) {
 	}
 }
 
+// pause waits before something that failed is tried again, from a goroutine of its own; false: the agent ends.
+func (e *effects) pause(ctx context.Context) bool {
+	e.c.a.counts.effectFails.Add(1)
+	t := time.NewTimer(effectRetry)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
 // wait returns when nothing is under way any more; the context of the agent has ended.
 func (e *effects) wait() { e.wg.Wait() }
 
@@ -164,13 +177,8 @@ func (e *effects) run(f sim.Effect, store func(context.Context) (state.Learnt, e
 				e.c.a.mail.post(func() { e.done(f, learnt) })
 				return
 			}
-			e.c.a.counts.effectFails.Add(1)
-			t := time.NewTimer(effectRetry)
-			select {
-			case <-ctx.Done():
-				t.Stop()
+			if !e.pause(ctx) {
 				return
-			case <-t.C:
 			}
 		}
 	})

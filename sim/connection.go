@@ -138,7 +138,7 @@ func (s *Simulator) track(h *hop) bool {
 	}
 	switch {
 	case found == nil:
-	case !c.related && (found.Begins(&p) || !reply && found.Translates() && s.orphaned(found)):
+	case !c.related && (found.Begins(&p, reply) || !reply && found.Translates() && s.orphaned(found)):
 		r.Replace, c.conn = true, nil
 	default:
 		c.reply = reply
@@ -147,8 +147,11 @@ func (s *Simulator) track(h *hop) bool {
 			r.Progress, r.Ack = found.Next(&p, c.reply), p.Ack
 			r.Changed = r.Progress != found.Progress
 		}
-		if r.Over() {
+		switch {
+		case r.Over():
 			s.notInstallable("connection is over")
+		case r.Awaits(reply):
+			s.notInstallable("the acknowledgement of a FIN is awaited")
 		}
 	}
 	c.fresh.Forward = r.Key

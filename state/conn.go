@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -46,21 +47,51 @@ func forwardName(value []byte) (name string, ok bool) {
 	return "", false
 }
 
-// FindConn reads the connection that a key belongs to, by either direction, as the database has it now; found is false if there is none (C5).
+// FindConn reads the connection that a key belongs to, by either direction, as the database has it now; found is false if there is none (C5): then
+// c.Revision is that of the database when there was none.
 func (s *Store) FindConn(ctx context.Context, k conntrack.Key) (c StoredConn, found bool, err error) {
-	kv, err := s.getOne(ctx, connName(&k))
+	kv, at, err := s.getOne(ctx, connName(&k))
+	c.Revision = at
 	if err != nil || kv == nil {
 		return c, false, err
 	}
 	if name, other := forwardName(kv.value); other {
-		if kv, err = s.getOne(ctx, name); err != nil || kv == nil {
+		if kv, _, err = s.getOne(ctx, name); err != nil || kv == nil {
 			return c, false, err
 		}
 	}
-	if c, err = decodeConn(kv.value, kv.rev); err != nil {
+	now, err := decodeConn(kv.value, kv.rev)
+	if err != nil || now.Forward != k && now.Return() != k {
 		return c, false, err
 	}
-	return c, c.Forward == k || c.Return() == k, nil
+	return now, true, nil
+}
+
+// maxFound bounds the keys of one FindConns.
+const maxFound = 64
+
+// FindConns reads the connections whose first packets had some keys, in one look for up to 64, and calls fn with each: what there is, as FindConn.
+func (s *Store) FindConns(ctx context.Context, keys []conntrack.Key, fn func(k conntrack.Key, c StoredConn, found bool)) error {
+	for part := range slices.Chunk(keys, maxFound) {
+		var gets []clientv3.Op
+		for i := range part {
+			gets = append(gets, clientv3.OpGet(connName(&part[i])))
+		}
+		resp, err := s.client.Txn(ctx).Then(gets...).Commit()
+		if err != nil {
+			return fmt.Errorf("state: connections: %w", err)
+		}
+		for i, r := range resp.Responses {
+			kvs, c, found := r.GetResponseRange().GetKvs(), StoredConn{Revision: resp.Header.Revision}, false
+			if len(kvs) > 0 {
+				if now, err := decodeConn(kvs[0].Value, kvs[0].ModRevision); err == nil && now.Forward == part[i] {
+					c, found = now, true
+				}
+			}
+			fn(part[i], c, found)
+		}
+	}
+	return nil
 }
 
 type oneKV struct {
@@ -68,15 +99,16 @@ type oneKV struct {
 	rev   int64
 }
 
-func (s *Store) getOne(ctx context.Context, key string) (*oneKV, error) {
+// getOne reads a key, and tells the database's revision then.
+func (s *Store) getOne(ctx context.Context, key string) (kv *oneKV, at int64, err error) {
 	resp, err := s.client.Get(ctx, key)
 	if err != nil {
-		return nil, fmt.Errorf("state: connection: %w", err)
+		return nil, 0, fmt.Errorf("state: connection: %w", err)
 	}
-	if len(resp.Kvs) == 0 {
-		return nil, nil
+	if len(resp.Kvs) > 0 {
+		kv = &oneKV{resp.Kvs[0].Value, resp.Kvs[0].ModRevision}
 	}
-	return &oneKV{resp.Kvs[0].Value, resp.Kvs[0].ModRevision}, nil
+	return kv, resp.Header.Revision, nil
 }
 
 func decodeConn(value []byte, rev int64) (StoredConn, error) {
@@ -217,7 +249,7 @@ func (s *Store) SweepConns(ctx context.Context, live map[int64]bool, seen map[co
 		case seen[c.Forward] != c.Revision:
 			next[c.Forward] = c.Revision
 		default:
-			if _, gone, err := s.DeleteConn(ctx, c); err == nil && gone {
+			if _, gone, err := s.DeleteConn(ctx, c, c.Owners(0)...); err == nil && gone { // who was only away hears of it
 				removed++
 			}
 		}

@@ -224,7 +224,7 @@ func appendIP(b []byte, a flow.Addr, v6 bool) []byte {
 // FindSticky reads which member a client had last; found is false if that is not remembered.
 func (s *Store) FindSticky(ctx context.Context, c topology.PoolClient) (st Sticky, found bool, err error) {
 	st.Client = c
-	kv, err := s.getOne(ctx, stickyKey(c))
+	kv, _, err := s.getOne(ctx, stickyKey(c))
 	if err != nil || kv == nil {
 		return st, false, err
 	}
