@@ -178,7 +178,7 @@ func (t *conns) created(c state.StoredConn, ingress flow.VPortID) {
 	k := c.Forward
 	t.forget(k)
 	x := &conn{stored: c, own: [2]bool{forward: true}}
-	if p := t.c.snap.VPort(ingress); p != nil && p.Kind == topology.DeviceBridge {
+	if p := t.c.snap.VPort(ingress); p != nil && (p.Kind == topology.DeviceBridge || p.SingleHost()) {
 		x.of = ingress
 		t.made[ingress]++
 	}

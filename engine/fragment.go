@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"time"
 
 	"github.com/weft-sdn/weft/flow"
@@ -10,9 +11,10 @@ import (
 
 // Bounds of fragments.
 const (
-	maxFragmented = 4096             // packets of which a first fragment is remembered
-	fragmentTime  = 30 * time.Second // RFC 791 leaves it to reassembly: 15 s; RFC 8200 section 4.5: 60 s
-	fragmentWait  = time.Second      // that a later fragment waits for the first
+	maxFragmented   = 1 << 16          // packets of which a first fragment is remembered
+	maxFragmentedOf = 512              // of one port of a host; of others, where many send: eight times that. The oldest makes room
+	fragmentTime    = 30 * time.Second // RFC 791 leaves it to reassembly: 15 s; RFC 8200 section 4.5: 60 s
+	fragmentWait    = time.Second      // that a later fragment waits for the first
 )
 
 // fragmented names a packet that came in pieces (RFC 791, RFC 8200 section 4.5).
@@ -31,9 +33,42 @@ type firstFragment struct {
 // fragments remembers the ports of first fragments, for the later ones of the same packet.
 type fragments struct {
 	first map[fragmented]firstFragment
+	of    map[flow.VPortID]*pieces
 }
 
-func newFragments() fragments { return fragments{map[fragmented]firstFragment{}} }
+// pieces are a port's packets whose first fragment is remembered, in the order in which they came, around.
+type pieces struct {
+	list []fragmented
+	next int
+}
+
+func newFragments() fragments {
+	return fragments{map[fragmented]firstFragment{}, map[flow.VPortID]*pieces{}}
+}
+
+// note remembers a first fragment; the port's oldest one makes room for it.
+func (t *fragments) note(piece fragmented, first firstFragment, most int) {
+	if _, known := t.first[piece]; known {
+		t.first[piece] = first
+		return
+	}
+	of := t.of[piece.ingress]
+	if of == nil {
+		of = &pieces{}
+		t.of[piece.ingress] = of
+	}
+	if len(of.list) < most {
+		if len(t.first) >= maxFragmented {
+			return
+		}
+		of.list = append(of.list, piece)
+	} else {
+		delete(t.first, of.list[of.next])
+		of.list[of.next] = piece
+		of.next = (of.next + 1) % most
+	}
+	t.first[piece] = first
+}
 
 func fragmentOf(f *packet.Frame, ingress flow.VPortID) fragmented {
 	k := flow.KeyOf(f, ingress)
@@ -61,9 +96,7 @@ func (t *fragments) came(c *core, f *packet.Frame, piece fragmented) {
 	if f.Frag != packet.FragFirst {
 		return
 	}
-	if len(t.first) < maxFragmented {
-		t.first[piece] = firstFragment{f.SrcPort, f.DstPort, c.now() + fragmentTime}
-	}
+	t.note(piece, firstFragment{f.SrcPort, f.DstPort, c.now() + fragmentTime}, c.shareOf(piece.ingress, maxFragmentedOf))
 	n := awaited{fragment: piece}
 	if c.holds.wanted[n] == nil {
 		return
@@ -74,10 +107,20 @@ func (t *fragments) came(c *core, f *packet.Frame, piece fragmented) {
 	}
 }
 
+// sweep forgets fragments whose time is over: each port's own, oldest first.
 func (t *fragments) sweep(now time.Duration) {
-	for k, p := range t.first {
-		if now >= p.until {
-			delete(t.first, k)
+	for id, of := range t.of {
+		all := append(slices.Clone(of.list[of.next:]), of.list[:of.next]...)
+		n := 0
+		for n < len(all) && now >= t.first[all[n]].until {
+			delete(t.first, all[n])
+			n++
+		}
+		switch {
+		case n == len(all):
+			delete(t.of, id)
+		case n > 0:
+			of.list, of.next = slices.Clone(all[n:]), 0
 		}
 	}
 }

@@ -16,10 +16,10 @@ import (
 
 // Limits of packets that wait for a neighbour (R4) or a device (E7).
 const (
-	maxHeld     = 1024 // packets in all
+	maxHeld     = 8192 // packets in all
 	maxHeldEach = 8    // packets for one neighbour
 	maxHeldLoad = 64   // packets for one device
-	maxHeldFrom = 128  // packets from one vport
+	maxHeldFrom = 128  // packets from one port of a host; from others, where many send: eight times that
 	askAttempts = 3    // requests, a second apart (RFC 4861 section 10: MAX_MULTICAST_SOLICIT)
 	loadTime    = 3 * time.Second
 )
@@ -102,7 +102,7 @@ func (c *core) hold(n awaited, data []byte, ingress flow.VPortID, local uint16) 
 	if n.device != 0 {
 		each = maxHeldLoad
 	}
-	if w := h.wanted[n]; w == nil && len(h.wanted) >= maxHeld || h.n >= maxHeld || h.from[ingress] >= maxHeldFrom || w != nil && len(w.packets) >= each {
+	if w := h.wanted[n]; w == nil && len(h.wanted) >= maxHeld || h.n >= maxHeld || h.from[ingress] >= c.shareOf(ingress, maxHeldFrom) || w != nil && len(w.packets) >= each {
 		c.a.counts.heldDrops.Add(1)
 		c.lose(ingress, dropInVain)
 		return w != nil
@@ -113,6 +113,14 @@ func (c *core) hold(n awaited, data []byte, ingress flow.VPortID, local uint16) 
 	h.from[ingress]++
 	c.a.counts.held.Add(1)
 	return true
+}
+
+// shareOf returns how much of something a port may have, of which that of a single host has most: an uplink, where many send, has eight times that.
+func (c *core) shareOf(ingress flow.VPortID, most int) int {
+	if p := c.snap.VPort(ingress); p != nil && p.Kind == topology.DeviceRouter && !p.SingleHost() {
+		return 8 * most
+	}
+	return most
 }
 
 // release takes what waits for a neighbour or device.
