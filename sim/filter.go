@@ -66,11 +66,12 @@ func (s *Simulator) filterOut(device topology.Filters, in, out *topology.VPort, 
 	if out.Filters.Egress != 0 && s.runChain(out.Filters.Egress, in, out, h) == refused {
 		return refused
 	}
-	if c.translates {
-		s.staticQuote([2]topology.DeviceID{device.Egress, out.Filters.Egress}, false, in, out, h)
-	}
+	steps := h.steps
 	if (c.translates || c.looked) && s.mayAnswer(device.Ingress, out.Filters.Ingress, true, out, h) && !s.undo(out.Device, true, h) {
 		return refused
+	}
+	if c.translates && h.steps == steps {
+		s.staticQuote([2]topology.DeviceID{device.Egress, out.Filters.Egress}, false, in, out, h)
 	}
 	if c.conn != nil {
 		s.redo(out.Device, false, h)

@@ -174,7 +174,7 @@ func (s *Simulator) translate(rule *topology.ChainRule, in, out *topology.VPort,
 		return true
 	}
 	if rule.Static {
-		return s.static(rule, in.Device, h)
+		return s.static(rule, in, out, h)
 	}
 	if !s.track(h) {
 		return false

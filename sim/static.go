@@ -13,8 +13,13 @@ import (
 
 // static carries out a rule that gives each address of a prefix the one at the same place of another (N1). It follows from the header alone: no connection is
 // looked for, and none is stored because of it (C2). A later fragment needs no ports for it. False: the walk ends.
-func (s *Simulator) static(rule *topology.ChainRule, device topology.DeviceID, h *hop) bool {
+func (s *Simulator) static(rule *topology.ChainRule, in, out *topology.VPort, h *hop) bool {
 	c, dst := &s.conns, rule.Action == topology.ActionDNAT
+	if !dst {
+		if answers, known := s.answers(in, out, h); answers || !known {
+			return known
+		}
+	}
 	if h.branch || len(c.copies) > int(h.tuple) || len(c.copies) == 200 {
 		s.drop(h, DropNAT, false) // copies of one packet can't be translated apart
 		return false
@@ -22,7 +27,7 @@ func (s *Simulator) static(rule *topology.ChainRule, device topology.DeviceID, h
 	s.readAll() // the entry holds the whole outcome
 	s.identify()
 	if !c.related {
-		return s.shift(rule, device, dst, h)
+		return s.shift(rule, in.Device, dst, h)
 	}
 	switch {
 	case !c.quotes:
@@ -33,6 +38,30 @@ func (s *Simulator) static(rule *topology.ChainRule, device topology.DeviceID, h
 		x.key.Src = moved(x.key.Src, &rule.NAT.From.Prefix, &rule.NAT.To.Prefix)
 	}
 	return true // staticQuote does the rest
+}
+
+// answers reports whether a packet that leaves a device is of a connection whose destination the device chose. Its source is to be that destination again, and
+// no rule's business. known is false if that is to be found out first: the walk ends.
+func (s *Simulator) answers(in, out *topology.VPort, h *hop) (answers, known bool) {
+	var device topology.Filters
+	if r := s.snap.Router(in.Device); r != nil {
+		device = r.Filters
+	} else if b := s.snap.Bridge(in.Device); b != nil {
+		device = b.Filters
+	}
+	if !s.mayAnswer(device.Ingress, out.Filters.Ingress, true, out, h) {
+		return false, true
+	}
+	if !s.track(h) {
+		return false, false
+	}
+	c := &s.conns
+	if c.conn == nil || !c.reply {
+		return false, true
+	}
+	steps := c.conn.Steps()
+	n := len(steps) - int(h.steps)
+	return n > 0 && steps[n-1].Device == uint32(in.Device) && steps[n-1].Dst && !steps[n-1].Static, true
 }
 
 // staticQuote translates an ICMP error as the rules of a device's chains do an answer to the packet that it quotes: ahead of the chains of ingress, behind

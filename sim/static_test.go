@@ -317,3 +317,52 @@ func hostBits(a netip.Addr, length int) []byte {
 	}
 	return bits
 }
+
+// TestStaticAnswers: a host with a static translation is the server of a virtual address, too. Its answers come from there, as do errors about them, and all
+// else from the address that is its own.
+func TestStaticAnswers(t *testing.T) {
+	network := strings.Replace(mirrored, `  - {name: v4, action: dnat, nat: {from: 192.0.2.8/29`, `  - {name: service, match: {protocols: [udp], dst: [192.0.2.1, "2001:db8:64:2::1"], dstPorts: [53]}, action: dnat, nat: {addresses: [10.1.0.11, "2001:db8:1::11"]}}
+  - {name: v4, action: dnat, nat: {from: 192.0.2.8/29`, 1)
+	network = strings.Replace(network, `  - {dst: 192.0.2.8/29, via: 100.64.0.2, port: core-acme}`, `  - {dst: 192.0.2.0/28, via: 100.64.0.2, port: core-acme}
+  - {dst: "2001:db8:64:2::/64", via: "2001:db8:64::2", port: core-acme}`, 1)
+	for _, tt := range mirrors {
+		l := staticLab(t, network)
+		conns := table{}
+		l.sim.Conns = conns
+		service := "192.0.2.1"
+		if tt.name == "IPv6" {
+			service = "2001:db8:64:2::1"
+		}
+		ask := five{tt.outside, service, 4000, 53}.udp(mac("99:01"), mac("cc:02"))
+		l.run("uplink", ask)
+		if _, got := l.out(ask); got != (five{tt.outside, tt.inside, 4000, 53}) {
+			t.Fatalf("%s: arrives as %+v\n%v", tt.name, got, l.res.Trace)
+		}
+		l.commit(conns)
+		for first := range 2 {
+			answer := five{tt.inside, tt.outside, 53, 4000}.udp(mac("0a:01"), mac("ee:01"))
+			l.run("a1", answer)
+			if _, got := l.out(answer); got != (five{service, tt.outside, 53, 4000}) || !l.res.Installable || !l.res.Track.Reply {
+				t.Fatalf("%s: answers as %+v: %+v\n%v", tt.name, got, l.res.Track, l.res.Trace)
+			}
+			other := five{tt.inside, tt.outside, 53, 4001}.udp(mac("0a:01"), mac("ee:01"))
+			l.run("a1", other)
+			if _, got := l.out(other); got != (five{tt.known, tt.outside, 53, 4001}) || l.res.Installable != (first == 1) {
+				t.Fatalf("%s: sends as %+v: %+v\n%v", tt.name, got, l.res.Track, l.res.Trace)
+			}
+			if first == 0 { // it might have been an answer, so that it is known from now on that it is none
+				l.commit(conns)
+			}
+		}
+		e, err := packet.AppendICMPError(nil, parse(t, five{tt.outside, tt.inside, 4000, 53}.udp(mac("0a:01"), mac("ee:01"))),
+			&packet.ICMPError{Kind: packet.PortUnreachable, Src: ip(tt.inside), SrcMAC: mac("0a:01"), DstMAC: mac("ee:01")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := l.run("a1", e)
+		et := parse(t, e).EtherType
+		if _, got := l.out(e); got.src != service || got.dst != tt.outside || !r.Track.Quoted || r.Track.Quote.Dst.Netip(et) != ip(service) {
+			t.Errorf("%s: an error leaves as %+v, quoting %+v\n%v", tt.name, got, r.Track.Quote, r.Trace)
+		}
+	}
+}
