@@ -286,7 +286,7 @@ func poll(ctx context.Context, look func() (ok bool, seen string, err error)) er
 	for {
 		ok, seen, err := look()
 		if err != nil && ctx.Err() != nil && last != "" {
-			seen, err = last, nil // the time was over during this look
+			ok, seen, err = false, last, nil // the time was over during this look, which saw nothing
 		}
 		if err != nil || ok {
 			return err
