@@ -283,6 +283,9 @@ func (a *Agent) handle(u *underlay, p *packetIn, f *packet.Frame) {
 		a.counts.departed.Add(1)
 		return
 	}
+	if f.Tagged && f.VLAN != 0 && a.core.view.places[ingress].at.VLAN == 0 { // its sender's tag
+		_ = packet.ParseUntagged(p.data, f) // parsed already, and further
+	}
 	if p.reason == flow.ReasonTrackedEnd {
 		a.counts.copies.Add(1)
 		a.core.ended(f, ingress)

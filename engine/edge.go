@@ -89,6 +89,7 @@ type view struct {
 	strays   map[flow.VPortID]string      // bound here, to an interface that this edge does not have
 	groups   map[flow.Dest][]flow.VPortID // exterior members
 	dhcp     map[flow.VPortID]struct{}    // exterior vports with a DHCP resource
+	tags     map[flow.VPortID]struct{}    // exterior vports whose senders' tags are kept
 	floods   map[flow.VPortID]int64       // frames a second that an exterior vport may send to all; none: any number
 	puntRate int64                        // packets a second that a vport may have punted
 	// nextHop has the MACs of gateways that answered.
@@ -99,7 +100,7 @@ func newView(self Edge, links []Uplink) *view {
 	return &view{
 		self: self, links: links, edges: map[string]Edge{}, places: map[flow.VPortID]place{}, strays: map[flow.VPortID]string{}, groups: map[flow.Dest][]flow.VPortID{},
 		nextHop: map[netip.Addr]packet.MAC{}, dhcp: map[flow.VPortID]struct{}{},
-		floods: map[flow.VPortID]int64{},
+		floods: map[flow.VPortID]int64{}, tags: map[flow.VPortID]struct{}{},
 	}
 }
 

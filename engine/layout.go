@@ -246,6 +246,9 @@ func (l *layout) place(p *part, v *view, id flow.VPortID, at place) error {
 		p.stages[stageUnderlay] = append(p.stages[stageUnderlay], l.t.PuntRate(local, v.puntRate), l.t.FloodRate(local, v.floods[id]))
 		p.add(stageLocation, l.t.Local(id.Dest(), at.at, local)...)
 		p.add(stagePort, l.t.PortMap(at.at, local)...)
+		if _, keeps := v.tags[id]; keeps && at.at.VLAN == 0 {
+			p.add(stagePort, l.t.KeepTags(at.at.Port, local))
+		}
 		return nil
 	}
 	peer := l.parts[peerSubject(at.edge)]

@@ -436,3 +436,36 @@ func TestOneEntryForTwo(t *testing.T) {
 		t.Errorf("%d entries are left, want %d", len(held), own)
 	}
 }
+
+// TestKeptTagsAreOneEntry: a vport that is alone on an interface gets one entry where tags are kept, and loses it with that; one with a tag of its own, and one that lives
+// elsewhere, get none.
+func TestKeptTagsAreOneEntry(t *testing.T) {
+	l := newLayout(tables(t), newLocals(func(uint16) {}))
+	v := baseView()
+	v.edges["e2"] = Edge{ID: "e2", VTEPs: vtep(2)[:1], Tunnel: offload.VXLAN}
+	v.places[1], v.places[2], v.places[3] = place{edge: "e1", at: offload.Attachment{Port: 1}}, place{edge: "e1", at: offload.Attachment{Port: 1, VLAN: 5}}, place{edge: "e2"}
+	l.rebuild(v, l.all(v))
+	updates := func() (ops []p4rt.Op) {
+		t.Helper()
+		stages, _ := l.rebuild(v, map[subject]struct{}{vportSubject(1): {}, vportSubject(2): {}, vportSubject(3): {}})
+		for _, stage := range stages {
+			for _, u := range stage {
+				if e, ok := u.Entity.(*p4rt.Entry); !ok || e.Table.Name != "ingress.port_tags" {
+					t.Errorf("%v of %v", u.Op, u.Entity)
+				}
+				ops = append(ops, u.Op)
+			}
+		}
+		return ops
+	}
+	for id := range v.places {
+		v.tags[id] = struct{}{}
+	}
+	if ops := updates(); !slices.Equal(ops, []p4rt.Op{p4rt.Insert}) {
+		t.Errorf("with tags kept: %v", ops)
+	}
+	clear(v.tags)
+	if ops := updates(); !slices.Equal(ops, []p4rt.Op{p4rt.Delete}) {
+		t.Errorf("with tags dropped: %v", ops)
+	}
+}

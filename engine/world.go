@@ -57,9 +57,10 @@ func (c *core) everything(v *state.View, touched map[subject]struct{}) {
 	}
 	clear(c.view.dhcp)
 	clear(c.view.floods)
+	clear(c.view.tags)
 	for p := range c.snap.VPorts() {
 		c.serveDHCP(p.ID)
-		c.limitFloods(p.ID)
+		c.admit(p.ID)
 	}
 	clear(c.view.groups)
 	for b := range c.snap.Bridges() {
@@ -91,7 +92,7 @@ func (c *core) changed(v *state.View, deps []topology.Dep, touched map[subject]s
 			}
 		case topology.DepVPort:
 			id := flow.VPortID(d.A())
-			if serves, limits := c.serveDHCP(id), c.limitFloods(id); serves || limits {
+			if serves, admits := c.serveDHCP(id), c.admit(id); serves || admits {
 				touched[vportSubject(id)] = struct{}{}
 			}
 		case topology.DepFDB:
@@ -108,7 +109,7 @@ func (c *core) bound(v *state.View, id flow.VPortID, touched map[subject]struct{
 	if b, ok := v.Bindings.Get(id); ok {
 		c.settleAt(b)
 	}
-	c.limitFloods(id)
+	c.admit(id)
 	after, has := c.view.places[id]
 	touched[vportSubject(id)] = struct{}{}
 	if p := c.snap.VPort(id); p != nil && p.Kind == topology.DeviceBridge {
@@ -127,15 +128,22 @@ func (c *core) bound(v *state.View, id flow.VPortID, touched map[subject]struct{
 	}
 }
 
-// limitFloods notes how many frames a second an exterior vport may send to all, and reports whether that is new.
-func (c *core) limitFloods(id flow.VPortID) bool {
+// admit notes what an exterior vport's bridge takes from it: how many frames a second to all, and whether with tags. It reports whether that is new.
+func (c *core) admit(id flow.VPortID) bool {
 	had, rate := c.view.floods[id], c.snap.FloodRate(id)
 	if rate > 0 {
 		c.view.floods[id] = rate
 	} else {
 		delete(c.view.floods, id)
 	}
-	return rate != had
+	_, kept := c.view.tags[id]
+	keeps := c.snap.KeepsTags(id)
+	if keeps {
+		c.view.tags[id] = struct{}{}
+	} else {
+		delete(c.view.tags, id)
+	}
+	return rate != had || keeps != kept
 }
 
 // settleAt notes where a vport lives. One that is bound to an interface that this edge does not have lives nowhere.

@@ -77,6 +77,11 @@ func (t *Tables) PortMap(a Attachment, vport uint16) []*p4rt.Entry {
 	return []*p4rt.Entry{one(false), one(true)}
 }
 
+// KeepTags says that frames which come in at a port with a tag of no vport are those of its untagged vport.
+func (t *Tables) KeepTags(port, vport uint16) *p4rt.Entry {
+	return t.portTags.entry("ingress.keep_tag", []p4rt.Value{u(uint64(port))}, u(uint64(vport)))
+}
+
 // PuntRate bounds the packets a second that a local vport may have punted to the engine; what is more is dropped, counted.
 func (t *Tables) PuntRate(vport uint16, rate int64) *p4rt.MeterCell {
 	return frames(t.punts, vport, rate)

@@ -22,7 +22,7 @@ type action struct {
 type Tables struct {
 	Schema *p4rt.Schema
 
-	portMap                      table
+	portMap, portTags            table
 	tunnelTerm4, tunnelTerm6     table
 	peerList4, peerList6         table
 	srcClass, dstClass           table
@@ -66,6 +66,7 @@ func NewTables(schema *p4rt.Schema) (*Tables, error) {
 		actions []action
 	}{
 		{&t.portMap, "ingress.port_map", []string{"port", "vid", "tagged"}, []action{{"ingress.set_vport", []string{"vport"}}}},
+		{&t.portTags, "ingress.port_tags", []string{"port"}, []action{{"ingress.keep_tag", []string{"vport"}}}},
 		{&t.tunnelTerm4, "ingress.tunnel_term_v4", []string{"kind", "vtep"}, []action{{"ingress.terminate", nil}}},
 		{&t.tunnelTerm6, "ingress.tunnel_term_v6", []string{"kind", "vtep"}, []action{{"ingress.terminate", nil}}},
 		{&t.peerList4, "ingress.peer_list_v4", []string{"src"}, []action{{"ingress.known_peer", nil}}},
@@ -170,7 +171,7 @@ func (t *Tables) Stages() [][]*p4rt.Table {
 		{t.location.Table},
 		{t.exact4.Table, t.exact6.Table, t.wild4.Table, t.wild6.Table, t.wildL2.Table, t.puntClass.Table},
 		{t.dstClass.Table, t.srcClass.Table},
-		{t.portMap.Table},
+		{t.portMap.Table, t.portTags.Table},
 	}
 }
 

@@ -34,7 +34,7 @@ func TestIDsAreExplicit(t *testing.T) {
 		got[table.Preamble.Name] = table.Preamble.Id
 	}
 	want := map[string]uint32{
-		"ingress.port_map": 0x02000001, "ingress.tunnel_term_v4": 0x02000002, "ingress.tunnel_term_v6": 0x02000003,
+		"ingress.port_map": 0x02000001, "ingress.port_tags": 0x02000011, "ingress.tunnel_term_v4": 0x02000002, "ingress.tunnel_term_v6": 0x02000003,
 		"ingress.peer_list_v4": 0x02000004, "ingress.peer_list_v6": 0x02000005, "ingress.src_class": 0x02000006,
 		"ingress.dst_class": 0x02000007, "ingress.punt_class": 0x02000008, "ingress.flow_exact_v4": 0x02000009,
 		"ingress.flow_exact_v6": 0x0200000a, "ingress.flow_wild_v4": 0x0200000b, "ingress.flow_wild_v6": 0x0200000c,

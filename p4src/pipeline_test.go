@@ -421,3 +421,39 @@ func TestGenevePeerOptions(t *testing.T) {
 		t.Errorf("port %d, %x", got.port, got.frame)
 	}
 }
+
+// TestTagsKept: where a port's tags are kept, a frame with one that is no vport's is that of the port's untagged vport, unchanged. What is behind the tag decides nothing, and it
+// gets a second tag where the vport that it goes to has one.
+func TestTagsKept(t *testing.T) {
+	for _, v6 := range []bool{false, true} {
+		e := bridged(t)
+		e.tunnels(vxlan, false, 1500)
+		tagged := build(t, frameOptions{src: macA, dst: macB, vid: 30, v6: v6})
+		e.dropped(1, tagged, "ingress", 65)
+
+		e.add("ingress.port_tags", exact(num(1)), "ingress.keep_tag", num(1))
+		e.add("ingress.location", exact(num(destB), num(0)), "ingress.to_port", num(3), num(3), num(0), num(0))
+		if got := e.one(1, tagged); got.port != 3 || !bytes.Equal(got.frame, tagged) {
+			t.Errorf("left by port %d as\n     %x\nwant %x", got.port, got.frame, tagged)
+		}
+		e.punted(1, build(t, frameOptions{src: macB, dst: macB, vid: 30, v6: v6}), 1)
+		e.dropped(2, build(t, frameOptions{src: macB, dst: macA, vid: 30, v6: v6}), "ingress", 65) // another port's tags are not kept
+
+		// Flows of IP packets are not its, those of its own type are.
+		e = routed(t)
+		e.add("ingress.port_tags", exact(num(1)), "ingress.keep_tag", num(1))
+		e.add("ingress.location", exact(num(destB), num(0)), "ingress.to_port", num(2), num(2), num(1), num(7))
+		gw := build(t, frameOptions{src: macA, dst: macG, vid: 30, v6: v6})
+		e.punted(1, gw, 3)
+		match := make([]pipeline.FieldMatch, 4)
+		for i := range match {
+			match[i].Any = true
+		}
+		match[3] = pipeline.FieldMatch{Value: []byte{0x81, 0}, Mask: []byte{0xff, 0xff}}
+		e.addPrio("ingress.flow_wild_l2", 10, match, "ingress.forward_flow_wild_l2", num(destB), num(0), num(0))
+		want := append(append(append([]byte{}, gw[:12]...), 0x81, 0, 0, 7), gw[12:]...)
+		if got := e.one(1, gw); got.port != 2 || !bytes.Equal(got.frame, want) {
+			t.Errorf("left by port %d as\n     %x\nwant %x", got.port, got.frame, want)
+		}
+	}
+}

@@ -16,6 +16,7 @@ type Bridge struct {
 	Tenant      string
 	Ports       []flow.VPortID // in order of id
 	DropUnknown bool           // unknown unicast is dropped, not flooded (B1)
+	KeepTags    bool           // frames that come in with a tag of their sender's are bridged with it
 	FloodRate   uint32         // frames that each exterior port may have flooded a second, unless it has a rate of its own; 0: no limit
 	Filters     Filters
 	Subnets     []netip.Prefix // of the router ports linked to it

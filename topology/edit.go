@@ -99,8 +99,8 @@ func (e *edit) putBridge(o *Object, spec *BridgeSpec) {
 		b = *old
 	}
 	b.Name, b.Tenant, b.ref, b.spec = o.Metadata.Name, o.Tenant(), o.Ref(), spec
-	b.DropUnknown, b.FloodRate = spec.UnknownUnicast == "drop", spec.FloodRate
-	if old != nil && old.FloodRate != b.FloodRate {
+	b.DropUnknown, b.FloodRate, b.KeepTags = spec.UnknownUnicast == "drop", spec.FloodRate, spec.Tagged == "keep"
+	if old != nil && (old.FloodRate != b.FloodRate || old.KeepTags != b.KeepTags) {
 		for _, p := range b.Ports {
 			e.note(BindingDep(p)) // of interest where the port lives; no flow relies on it
 		}

@@ -111,6 +111,7 @@ type Spec interface{ kind() Kind }
 type BridgeSpec struct {
 	UnknownUnicast string          `json:"unknownUnicast,omitempty"` // flood (default) or drop
 	FloodRate      uint32          `json:"floodRate,omitempty"`      // broadcast, multicast and flooded frames that each exterior port takes a second, and at once; 0: no limit
+	Tagged         string          `json:"tagged,omitempty"`         // of a bridge without vlans: frames with a tag that the binding does not name: drop (default), or keep, the tag as a part of what is sent
 	VLANs          []VLANRange     `json:"vlans,omitempty"`          // makes the bridge VLAN-aware: its VLANs, each a flood domain with tables of its own, called NAME.VLAN
 	MACs           []MACSpec       `json:"macs,omitempty"`           // seeds of the FDB
 	Neighbours     []NeighbourSpec `json:"neighbours,omitempty"`     // seeds of the ARP cache

@@ -163,6 +163,16 @@ func (s *Snapshot) FloodRate(id flow.VPortID) int64 {
 	return int64(v.FloodRate)
 }
 
+// KeepsTags reports whether a frame that comes in at an exterior vport with a tag of its sender's is bridged with it.
+func (s *Snapshot) KeepsTags(id flow.VPortID) bool {
+	v := s.VPort(id)
+	if v == nil || !v.Exterior {
+		return false
+	}
+	b := s.Bridge(v.Device)
+	return b != nil && b.KeepTags
+}
+
 // Far returns the other end of a port's link, nil if there is none. Of one that is not loaded, it has what the port's object says of its peer.
 func (s *Snapshot) Far(p *VPort) *VPort {
 	if q := s.VPort(p.Peer); q != nil || s.Missing(p) == 0 {

@@ -65,6 +65,12 @@ func (v *validator) bridge(o *Object, s *BridgeSpec) {
 	if u := s.UnknownUnicast; u != "" && u != "flood" && u != "drop" {
 		v.fail(o, "spec.unknownUnicast", u, "is no mode", "use flood or drop")
 	}
+	if s.Tagged != "" && s.Tagged != "drop" && s.Tagged != "keep" {
+		v.fail(o, "spec.tagged", s.Tagged, "is no mode", "use drop or keep")
+	}
+	if s.Tagged == "keep" && len(s.VLANs) > 0 {
+		v.fail(o, "spec.tagged", s.Tagged, "contradicts vlans, which say what each tag means", "leave one of them out")
+	}
 	v.vlanList(o, s.VLANs)
 	v.rate(o, s.FloodRate)
 	macs := map[seedKey[packet.MAC]]int{}

@@ -107,6 +107,8 @@ func TestVLANErrors(t *testing.T) {
 		{", vlan: 10}]", "}]", `net.yaml:7: bridge acme/campus: spec.macs[0].vlan: "0" is no VLAN of the bridge; use those of 10,20-21`},
 		{"name: campus,", "name: " + strings.Repeat("c", 59) + ",", `is too long for what has VLANs; use 58 characters at most: what it is in a VLAN is called NAME.VLAN`},
 		{"vlan: 21, peer", "vlans: [21], peer", `net.yaml:32: vport acme/a: spec.vlans: "21" are not those of peer b; give both ends of the link the same`},
+		{"vlans: [10, 20-21]", "vlans: [10, 20-21]\n  tagged: keep", `net.yaml:7: bridge acme/campus: spec.tagged: "keep" contradicts vlans, which say what each tag means; leave one of them out`},
+		{"vlans: [10, 20-21]", "vlans: [10, 20-21]\n  tagged: both", `net.yaml:7: bridge acme/campus: spec.tagged: "both" is no mode; use drop or keep`},
 		{"vlan: 20,", "vlan: 20, floodRate: 4000000000,", `net.yaml:22: vport acme/vm: spec.floodRate: "4000000000" is out of range; use 1 to 1000000000 frames a second, or 0 for no limit`},
 		{"bridge/plain, peer", "bridge/plain, floodRate: 5, peer", `net.yaml:37: vport acme/b: spec.floodRate: "5" is of exterior ports of bridges alone; leave it out`},
 	} {
@@ -154,8 +156,9 @@ func TestPartsAreNotWritten(t *testing.T) {
 	}
 }
 
-// TestFloodRate: a port's own rate goes before its bridge's; a change of either is of interest where the port lives, and the bridge's touches no flow.
-func TestFloodRate(t *testing.T) {
+// TestAdmission: a port's own flood rate goes before its bridge's, and exterior ports keep tags as their bridge has it; a change of the bridge's is of interest where the port
+// lives, and touches no flow.
+func TestAdmission(t *testing.T) {
 	const lan = `
 apiVersion: weft/v1
 kind: Bridge
@@ -204,15 +207,27 @@ spec: {device: router/r, peer: in, addresses: [10.0.0.1/24]}
 	for b := range s.Bridges() {
 		bridge = b
 	}
-	o := &Object{APIVersion: APIVersion, Kind: KindBridge, Metadata: Metadata{Name: "lan"}, Spec: &BridgeSpec{FloodRate: 50}, Status: Status{ID: uint32(bridge.ID)}}
-	next, deps := s.With(Changes{Put: []*Object{o}})
-	rates(next, map[string]int64{"a": 50, "b": 5})
-	for _, d := range deps {
-		if d.Kind() != DepBinding {
-			t.Errorf("a rate concerns %v", d)
+	change := func(s *Snapshot, spec *BridgeSpec) *Snapshot {
+		t.Helper()
+		next, deps := s.With(Changes{Put: []*Object{{
+			APIVersion: APIVersion, Kind: KindBridge, Metadata: Metadata{Name: "lan"}, Spec: spec, Status: Status{ID: uint32(bridge.ID)},
+		}}})
+		for _, d := range deps {
+			if d.Kind() != DepBinding {
+				t.Errorf("%+v concerns %v", spec, d)
+			}
 		}
+		if len(deps) == 0 {
+			t.Errorf("%+v concerns nobody", spec)
+		}
+		return next
 	}
-	if len(deps) == 0 {
-		t.Error("a rate concerns nobody")
+	s = change(s, &BridgeSpec{FloodRate: 50})
+	rates(s, map[string]int64{"a": 50, "b": 5})
+	s = change(s, &BridgeSpec{FloodRate: 50, Tagged: "keep"})
+	for v := range s.VPorts() {
+		if got := s.KeepsTags(v.ID); got != (v.Name == "a" || v.Name == "b") {
+			t.Errorf("vport %s keeps tags: %v", v.Name, got)
+		}
 	}
 }

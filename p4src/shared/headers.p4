@@ -153,7 +153,8 @@ struct headers_t {
     geneve_options_h geneve_options;
     gre_h            gre;
     ethernet_h       ethernet;
-    vlan_h           vlan;
+    vlan_h           port_tag;          // of the port where the frame leaves
+    vlan_h           vlan;              // as it came in
     ipv4_h           ipv4;
     ipv4_options_h   ipv4_options;
     ipv6_h           ipv6;

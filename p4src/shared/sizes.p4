@@ -3,6 +3,7 @@
 #define WEFT_SIZES
 
 const bit<32> SIZE_PORT_MAP      = 4096;
+const bit<32> SIZE_PORT_TAGS     = 256;
 const bit<32> SIZE_TUNNEL_TERM   = 64;
 const bit<32> SIZE_PEER_LIST     = 4096;
 const bit<32> SIZE_SRC_CLASS     = 65536;

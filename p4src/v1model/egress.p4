@@ -218,8 +218,8 @@ control egress(inout headers_t hdr, inout metadata_t meta, inout standard_metada
                 l2_rewrite.apply();
             }
             if (meta.path != 0) {
-                if (hdr.ipv4.isValid()) { meta.inner_tos = hdr.ipv4.tos; }
-                if (hdr.ipv6.isValid()) { meta.inner_tos = hdr.ipv6.traffic_class; }
+                if (hdr.ipv4.isValid() && meta.keep_tag == 0) { meta.inner_tos = hdr.ipv4.tos; }
+                if (hdr.ipv6.isValid() && meta.keep_tag == 0) { meta.inner_tos = hdr.ipv6.traffic_class; }
                 if (underlay.apply().hit) {
                     if (meta.encap_kind == TUNNEL_VXLAN) { push_vxlan(); }
                     else if (meta.encap_kind == TUNNEL_GENEVE) { push_geneve(); }
@@ -232,11 +232,11 @@ control egress(inout headers_t hdr, inout metadata_t meta, inout standard_metada
                     }
                 }
             } else if (meta.out_tagged == 1) {
-                hdr.vlan.setValid();
-                hdr.vlan.pcp = 0;
-                hdr.vlan.dei = 0;
-                hdr.vlan.vid = meta.out_vid;
-                hdr.vlan.ether_type = hdr.ethernet.ether_type;
+                hdr.port_tag.setValid();
+                hdr.port_tag.pcp = 0;
+                hdr.port_tag.dei = 0;
+                hdr.port_tag.vid = meta.out_vid;
+                hdr.port_tag.ether_type = hdr.ethernet.ether_type;
                 hdr.ethernet.ether_type = ETHERTYPE_VLAN;
             }
             if (meta.egress_reason != 0) {

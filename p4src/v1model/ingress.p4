@@ -44,6 +44,27 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
         size = SIZE_PORT_MAP;
     }
 
+    // A tag that is no vport's: where the bridge of the port's untagged vport keeps tags, the frame is that vport's, tag and all. It is no IP packet then.
+    @id(0x01000019) action keep_tag(@id(1) vport_t vport) {
+        meta.vport = vport;
+        meta.map_reason = REASON_NONE;
+        meta.keep_tag = 1;
+        meta.ether_type = ETHERTYPE_VLAN;
+        meta.vid = 0;
+        meta.ip_proto = 0;
+        meta.sport = 0;
+        meta.dport = 0;
+        meta.tcp_flags = 0;
+        meta.frag = FRAG_NONE;
+    }
+    @id(0x0100001a) action no_tags() { }
+    @id(0x02000011) table port_tags {
+        key = { standard_metadata.ingress_port: exact @name("port") @id(1); }
+        actions = { keep_tag; @defaultonly no_tags; }
+        const default_action = no_tags();       // port_map's miss stands
+        size = SIZE_PORT_TAGS;
+    }
+
     // --- ... or a tunnel.
     @id(0x01000003) action terminate() { meta.term_reason = REASON_NONE; }
     @id(0x01000004) action unknown_vtep() { meta.term_reason = REASON_UNKNOWN_VTEP; }
@@ -248,9 +269,9 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
 
     // The one flow hash: path, outer source port and, later, ECMP. Package flow computes the same (flow/hash.go).
     action flow_hash() {
-        if (hdr.ipv4.isValid()) {
+        if (hdr.ipv4.isValid() && meta.keep_tag == 0) {
             hash(meta.hash, HashAlgorithm.crc32, 16w0, { hdr.ipv4.src, hdr.ipv4.dst, meta.ip_proto, meta.sport, meta.dport }, 32w0x10000);
-        } else if (hdr.ipv6.isValid()) {
+        } else if (hdr.ipv6.isValid() && meta.keep_tag == 0) {
             hash(meta.hash, HashAlgorithm.crc32, 16w0, { hdr.ipv6.src, hdr.ipv6.dst, meta.ip_proto, meta.sport, meta.dport }, 32w0x10000);
         } else {
             hash(meta.hash, HashAlgorithm.crc32, 16w0, { hdr.ethernet.dst, hdr.ethernet.src, meta.ether_type }, 32w0x10000);
@@ -350,21 +371,24 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
             meta.map_reason = REASON_GROUP_SOURCE;
         } else {
             // 2. A vport's frame: class tables, then the flow tables.
-            if (hdr.vlan.isValid()) {
+            if (!port_map.apply().hit && hdr.vlan.isValid()) {
+                port_tags.apply();
+            }
+            if (hdr.vlan.isValid() && meta.keep_tag == 0) {
                 meta.frame_len = meta.frame_len - 4;
             }
-            if (port_map.apply().hit) {
+            if (meta.map_reason == REASON_NONE) {
                 src_class.apply();
                 punt_class.apply();
                 if (meta.src_reason == 0 && meta.class_reason == 0) {
                     dst_class.apply();
                 }
                 if (meta.scope != 0) {
-                    if (hdr.ipv4.isValid()) {
+                    if (hdr.ipv4.isValid() && meta.keep_tag == 0) {
                         if (!flow_exact_v4.apply().hit) {
                             flow_wild_v4.apply();
                         }
-                    } else if (hdr.ipv6.isValid()) {
+                    } else if (hdr.ipv6.isValid() && meta.keep_tag == 0) {
                         if (!flow_exact_v6.apply().hit) {
                             flow_wild_v6.apply();
                         }
@@ -482,7 +506,7 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
                 standard_metadata.egress_spec = PORT_CPU;
             }
         } else if (meta.raw == 0) {
-            if (hdr.vlan.isValid()) {
+            if (hdr.vlan.isValid() && meta.keep_tag == 0) {
                 hdr.ethernet.ether_type = hdr.vlan.ether_type;
                 hdr.vlan.setInvalid();
             }

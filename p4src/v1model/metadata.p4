@@ -15,6 +15,7 @@ struct metadata_t {
 
     // Ingress. One reason per table, merged at the end: a shared one would chain all tables on hardware.
     @field_list(COPY_FIELDS) vport_t vport;
+    bit<1>  keep_tag;        // hdr.vlan is the sender's own: payload, and so is what is behind it
     scope_t scope;
     reason_t map_reason;
     reason_t term_reason;

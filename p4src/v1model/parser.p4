@@ -106,7 +106,7 @@ parser WeftParser(packet_in pkt, out headers_t hdr, inout metadata_t meta, inout
             default: accept;
         }
     }
-    // On an access port one tag may select the vport. Any other tag is the tenant's own: opaque.
+    // On an access port one tag may select the vport. Any other tag is the tenant's own: opaque (ingress.port_tags).
     state parse_vlan {
         pkt.extract(hdr.vlan);
         meta.ether_type = hdr.vlan.ether_type;
@@ -224,6 +224,7 @@ control WeftDeparser(packet_out pkt, in headers_t hdr) {
         pkt.emit(hdr.geneve_options);
         pkt.emit(hdr.gre);
         pkt.emit(hdr.ethernet);
+        pkt.emit(hdr.port_tag);
         pkt.emit(hdr.vlan);
         pkt.emit(hdr.ipv4);
         pkt.emit(hdr.ipv4_options);
