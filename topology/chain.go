@@ -194,12 +194,8 @@ func (c *Chain) compile(sets *table[group], pools *table[Pool]) {
 		c.Rules[i] = r
 		m.conditions(&rules[i], &s.Match, false)
 		m.conditions(&rules[i], &s.Not, true)
-		if r.Static { // it is met by what it translates alone
-			f := filter.Src
-			if r.Action == ActionDNAT {
-				f = filter.Dst
-			}
-			rules[i].Conditions = append(rules[i].Conditions, filter.Condition{Field: f, Sets: addrSet([]AddrSpec{s.NAT.From})})
+		if r.Static {
+			rules[i].Conditions = append(rules[i].Conditions, s.NAT.condition(r.Action))
 		}
 	}
 	c.Sources, c.Destinations = among(sources), among(destinations)
@@ -208,6 +204,15 @@ func (c *Chain) compile(sets *table[group], pools *table[Pool]) {
 	if len(m.missing) == 0 {
 		c.Classifier = filter.Compile(rules)
 	}
+}
+
+// condition is what a static translation is met by: what it translates, alone.
+func (n *NATSpec) condition(action Action) filter.Condition {
+	f := filter.Src
+	if action == ActionDNAT {
+		f = filter.Dst
+	}
+	return filter.Condition{Field: f, Sets: addrSet([]AddrSpec{n.From})}
 }
 
 // isStatic reports whether a translation is of a prefix to a prefix.

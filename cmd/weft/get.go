@@ -403,16 +403,8 @@ func cells(o *topology.Object, places map[topology.Ref]string, wide bool) []stri
 	case *topology.DHCPSpec:
 		row, more = dhcpCells(s, wide)
 		more = append(more, id)
-	case *topology.SecurityGroupSpec:
-		row = []string{ruleCount(s.Ingress, "answers alone"), ruleCount(s.Egress, "all")}
-	case *topology.FloatingIPSpec:
-		row, more = []string{list(s.Addresses), s.VPort, s.Router}, []string{strings.Join(s.Outside, ", "), or(s.Inside)}
-	case *topology.SNATGatewaySpec:
-		outside := list(s.Addresses)
-		if outside == "" {
-			outside = "of the port"
-		}
-		row, more = []string{list(s.Sources), outside, s.Router}, []string{strings.Join(s.Outside, ", ")}
+	case *topology.SecurityGroupSpec, *topology.FloatingIPSpec, *topology.SNATGatewaySpec:
+		row, more = convenienceCells(s)
 	case *topology.BindingSpec:
 		row = []string{s.VPort, s.Edge, s.Interface, number(s.VLAN)}
 	}
@@ -420,26 +412,6 @@ func cells(o *topology.Object, places map[topology.Ref]string, wide bool) []stri
 		return append(append(row, more...), or(labels(o.Metadata.Labels)))
 	}
 	return row
-}
-
-// list is values with commas between.
-func list[T fmt.Stringer](values []T) string {
-	words := make([]string, len(values))
-	for i, v := range values {
-		words[i] = v.String()
-	}
-	return strings.Join(words, ", ")
-}
-
-// ruleCount says how many rules a security group has for a direction, or what holds without.
-func ruleCount(rules []topology.SecurityRule, none string) string {
-	switch len(rules) {
-	case 0:
-		return none
-	case 1:
-		return "1 rule"
-	}
-	return fmt.Sprintf("%d rules", len(rules))
 }
 
 // portOfText is a vport's device, with the VLANs that it has there.
