@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/weft-sdn/weft/conntrack"
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/packet"
 	"github.com/weft-sdn/weft/testbed/randnet"
@@ -19,33 +20,6 @@ type model struct {
 	w    *randnet.World
 	byID map[uint32]*topology.Object
 }
-
-// sent is a packet on its way.
-type sent struct {
-	in       flow.VPortID
-	from, to packet.MAC
-	src, dst netip.Addr
-	ttl      int
-	len      int
-	df       bool
-	proto    uint8
-	dport    uint16
-	hasPorts bool
-	devices  int
-}
-
-// end is what becomes of a packet. Comparable.
-type end struct {
-	verdict  Verdict
-	drop     DropReason
-	reject   bool
-	out      flow.VPortID
-	from, to packet.MAC
-	ttl      int
-}
-
-func dropped(why DropReason) []end  { return []end{{verdict: Drop, drop: why}} }
-func rejected(why DropReason) []end { return []end{{verdict: Drop, drop: why, reject: true}} }
 
 func newModel(w *randnet.World) *model {
 	m := &model{w: w, byID: map[uint32]*topology.Object{}}
@@ -94,22 +68,29 @@ func (m *model) walk(s sent) []end {
 	case dev.Kind == topology.KindRouter:
 		return m.route(s, dev, p)
 	default:
-		return m.bridge(s, dev)
+		return m.bridge(s, dev, p)
 	}
 }
 
-func (m *model) bridge(s sent, dev *topology.Object) []end {
+func (m *model) bridge(s sent, dev *topology.Object, p *topology.VPortSpec) []end {
+	spec := dev.Spec.(*topology.BridgeSpec)
+	if ends := m.chains(&s, 0, p.Filters.Ingress, spec.Filters.Ingress); ends != nil {
+		return ends
+	}
 	if s.to.IsMulticast() {
 		return flooded
 	}
 	out, known := m.w.Snap.Bridge(topology.DeviceID(dev.Status.ID)).FDB(s.to)
 	switch {
-	case !known && dev.Spec.(*topology.BridgeSpec).UnknownUnicast == "drop":
+	case !known && spec.UnknownUnicast == "drop":
 		return dropped(DropUnknownMAC)
 	case !known:
 		return flooded
 	case out == s.in:
 		return dropped(DropSamePort)
+	}
+	if ends := m.chains(&s, out, spec.Filters.Egress, m.port(out).Filters.Egress); ends != nil {
+		return ends
 	}
 	return m.send(s, out)
 }
@@ -120,7 +101,7 @@ func (m *model) send(s sent, out flow.VPortID) []end {
 		return dropped(DropPortDown)
 	}
 	if p.IsExterior() {
-		return []end{{verdict: Forward, out: out, from: s.from, to: s.to, ttl: s.ttl}}
+		return []end{{verdict: Forward, out: out, from: s.from, to: s.to, ttl: s.ttl, src: s.src, dst: s.dst, sport: s.sport, dport: s.dport}}
 	}
 	s.in, _ = m.named(p.Peer)
 	return m.walk(s)
@@ -231,6 +212,10 @@ func (m *model) route(s sent, dev *topology.Object, p *topology.VPortSpec) []end
 	case !s.dst.IsValid():
 		return dropped(DropNotIP)
 	}
+	spec := dev.Spec.(*topology.RouterSpec)
+	if ends := m.chains(&s, 0, p.Filters.Ingress, spec.Filters.Ingress); ends != nil {
+		return ends
+	}
 	own := m.ways(dev)
 	best, down := m.best(own, s)
 	if first := m.unlinked(own, s); first != "local" && first != "unforwardable" {
@@ -246,7 +231,7 @@ func (m *model) route(s sent, dev *topology.Object, p *topology.VPortSpec) []end
 	}
 	var ends []end
 	for _, x := range best {
-		ends = append(ends, m.follow(s, p, x)...)
+		ends = append(ends, m.follow(s, spec, p, x)...)
 	}
 	return ends
 }
@@ -273,7 +258,7 @@ func (m *model) policies(s sent, dev *topology.Object) ([]refRoute, bool) {
 	list := slices.Clone(spec.Policies)
 	slices.SortStableFunc(list, func(a, b topology.PolicySpec) int { return cmp.Compare(a.Priority, b.Priority) })
 	for _, p := range list {
-		if !m.meets(s, &p) {
+		if !m.meets(&s, 0, &p.Match, &p.Not) {
 			continue
 		}
 		var ways []refRoute
@@ -303,34 +288,8 @@ func everything(a netip.Addr) netip.Prefix {
 	return p
 }
 
-// meets reads the conditions that randnet draws, in a world without chains: no packet is marked.
-func (m *model) meets(s sent, p *topology.PolicySpec) bool {
-	for _, side := range []struct {
-		*topology.MatchSpec
-		want bool
-	}{{&p.Match, true}, {&p.Not, false}} {
-		in := func(list []topology.AddrSpec, a netip.Addr) bool {
-			return slices.ContainsFunc(list, func(x topology.AddrSpec) bool { return x.Contains(a) })
-		}
-		port := func(r topology.PortRange) bool { return s.hasPorts && r.First <= s.dport && s.dport <= r.Last }
-		for _, c := range []struct{ given, met bool }{
-			{len(side.Src) > 0, in(side.Src, s.src)},
-			{len(side.Dst) > 0, in(side.Dst, s.dst)},
-			{len(side.Protocols) > 0, slices.Contains(side.Protocols, topology.Protocol(s.proto))},
-			{len(side.DstPorts) > 0, slices.ContainsFunc(side.DstPorts, port)},
-			{len(side.Marks) > 0, slices.Contains(side.Marks, 0)},
-			{len(side.InPorts) > 0, slices.Contains(side.InPorts, m.byID[uint32(s.in)].Metadata.Name)},
-		} {
-			if c.given && c.met != side.want {
-				return false
-			}
-		}
-	}
-	return true
-}
-
 // follow takes a packet along a route.
-func (m *model) follow(s sent, p *topology.VPortSpec, x refRoute) []end {
+func (m *model) follow(s sent, r *topology.RouterSpec, p *topology.VPortSpec, x refRoute) []end {
 	switch x.kind {
 	case "local":
 		return dropped(DropLocal) // no packet of these is a ping
@@ -349,6 +308,9 @@ func (m *model) follow(s sent, p *topology.VPortSpec, x refRoute) []end {
 			return dropped(DropTTL)
 		}
 		s.ttl--
+	}
+	if ends := m.chains(&s, out, r.Filters.Egress, q.Filters.Egress); ends != nil {
+		return ends
 	}
 	if mtu := int(m.w.Snap.VPort(out).MTU); s.len > mtu {
 		if s.df || s.dst.Is6() {
@@ -410,8 +372,9 @@ func (m *model) hand(s sent, out flow.VPortID, q *topology.VPortSpec, next netip
 	return m.send(s, out)
 }
 
-// TestModel: in random networks, Simulate does with random packets what the model does: verdict, reason, vport, MACs and TTL. Where flows are spread it does
-// one of the things that the model allows.
+// TestModel: in random networks, Simulate does with random packets what the model does: verdict, reason, vport, MACs, TTL, addresses and ports. Where flows are
+// spread, or an address is drawn, it does one of the things that the model allows. What answers to a translated packet comes back to its sender as if nothing
+// had been translated.
 func TestModel(t *testing.T) {
 	cases := envInt(t, "WEFT_CASES", 20_000)
 	seed := uint64(envInt(t, "WEFT_SOUNDNESS_SEED", 1))
@@ -421,42 +384,34 @@ func TestModel(t *testing.T) {
 	seen := map[string]int{}
 	for n := 0; n < cases; n += 40 {
 		w := randnet.New(seed*5_000_011 + uint64(n))
-		if slices.ContainsFunc(w.Objects(), func(o *topology.Object) bool { return o.Kind == topology.KindChain }) {
-			continue
-		}
 		m := newModel(w)
 		for i := range 40 {
 			shot := w.Shot()
 			if err := packet.Parse(shot.Frame(nil), &f); err != nil {
 				t.Fatal(err)
 			}
-			s := sent{
-				in: shot.Key.Ingress, from: f.Src(), to: f.Dst(), ttl: int(f.TTL()), len: f.IPLen(), df: f.DontFragment(), proto: f.Proto, dport: f.DstPort,
-				hasPorts: f.Proto != 99 && f.Frag != packet.FragLater,
-			}
-			if f.L3 != 0 {
-				s.src, s.dst = f.SrcAddr(), f.DstAddr()
-			}
-			want := m.walk(s)
-			if slices.Contains(want, end{}) {
-				continue
-			}
-			sim.Simulate(w.Snap, &f, s.in, 0, &r)
-			o := r.Outcomes[0]
-			if r.Track.Ports { // a policy asks a fragment for ports
+			conns := table{}
+			sim.Conns = conns
+			sim.Simulate(w.Snap, &f, shot.Key.Ingress, 0, &r)
+			if r.Track.Ports { // a rule asks a fragment for ports, or it is to be translated
 				seen["fragment"]++
 				continue
 			}
-			got := end{verdict: o.Verdict, drop: o.Drop, reject: o.Reject}
-			if o.Verdict == Forward {
-				got.out, got.from, got.to, got.ttl = flow.VPortID(o.Dest), s.from, s.to, s.ttl-int(o.Rewrite.TTLDec)
-				if o.Rewrite.SetMACs {
-					got.from, got.to = o.Rewrite.SrcMAC, o.Rewrite.DstMAC
-				}
+			s := sentOf(&f, shot.Key.Ingress)
+			s.steps = slices.Clone(sim.conns.fresh.Steps())
+			want := m.walk(s)
+			if slices.ContainsFunc(want, func(e end) bool { return e == end{} }) {
+				continue
 			}
+			got := endOf(&r, &s)
 			if !slices.Contains(want, got) || len(r.Outcomes) != 1 {
 				explain(t, w, &sim, shot)
 				t.Fatalf("seed %d world %d packet %d: %+v, want one of %+v", seed, n, i, got, want)
+			}
+			tell(seen, "translated", r.Track.Commit && r.Track.New.Translates())
+			if r.Track.Commit {
+				tell(seen, "to a member", slices.ContainsFunc(r.Track.New.Steps(), func(x conntrack.Step) bool { return x.Pool != 0 }))
+				m.answer(t, &sim, conns, shot, &r, got, seen)
 			}
 			tallyModel(seen, m, s, want, got)
 		}
@@ -464,11 +419,17 @@ func TestModel(t *testing.T) {
 	t.Log(seen)
 	for what, atLeast := range map[string]int{
 		"forward": 100, "routed": 100, "spread": 8, "incomplete": 20, "beside": 1, "drop no route": 20, "drop port down": 4, "drop reject route": 10, "drop blackhole": 10,
-		"drop local address": 10, "drop ttl expired": 10, "drop too big": 4, "drop no neighbour": 10, "drop not our mac": 20,
+		"drop local address": 10, "drop filtered": 40, "drop no member": 1, "translated": 30, "to a member": 1, "answered": 7, "translated back": 5, "drop ttl expired": 10, "drop too big": 4, "drop no neighbour": 10, "drop not our mac": 20,
 	} {
 		if seen[what]*10_000 < atLeast*cases {
 			t.Errorf("too few packets were %s: %v", what, seen)
 		}
+	}
+}
+
+func tell(seen map[string]int, what string, yes bool) {
+	if yes {
+		seen[what]++
 	}
 }
 
@@ -479,13 +440,8 @@ func tallyModel(seen map[string]int, m *model, s sent, want []end, got end) {
 	}
 	seen[what]++
 	if got.verdict == Forward && got.from != s.from {
-		count := func(what string, yes bool) {
-			if yes {
-				seen[what]++
-			}
-		}
-		count("routed", got.ttl < s.ttl)
-		count("beside", got.ttl == s.ttl)
-		count("spread", len(want) > 1)
+		tell(seen, "routed", got.ttl < s.ttl)
+		tell(seen, "beside", got.ttl == s.ttl)
+		tell(seen, "spread", len(want) > 1)
 	}
 }

@@ -34,6 +34,7 @@ type tally struct {
 	mutants, wild, flipped                           int // wild: bits of decisions that were not read; flipped: bits in which mutants differ
 	ttl, length, source                              int // edges of guards
 	passed, filtered                                 int // by chains
+	translated                                       int
 	needed, tried                                    int
 }
 
@@ -147,6 +148,7 @@ func (x *sound) count(s *randnet.Shot) {
 	})
 	count(&x.passed, chained && o.Verdict == Forward)
 	count(&x.filtered, o.Drop == DropFiltered)
+	count(&x.translated, o.Rewrite.Translate)
 	if o.Verdict != Forward {
 		return
 	}
@@ -172,6 +174,8 @@ func TestSoundness(t *testing.T) {
 	const perWorld, mutants = 40, 5
 	for n := 0; n < cases; n += perWorld {
 		x.w = randnet.New(seed*1_000_003 + uint64(n))
+		conns := table{}
+		x.sim.Conns = conns
 		for i := range perWorld {
 			x.at = fmt.Sprintf("seed %d world %d packet %d", seed, n, i)
 			s := x.w.Shot()
@@ -179,6 +183,10 @@ func TestSoundness(t *testing.T) {
 				t.Fatalf("%s: %+v makes no frame", x.at, s)
 			}
 			x.packets++
+			if x.a.Track.Commit {
+				conns.add(x.a.Track.New)
+				x.simulate(&s, &x.a)
+			}
 			if !x.a.Installable {
 				continue
 			}
@@ -202,7 +210,7 @@ func (x *sound) enough(cases int) {
 		"installable": x.installable * 3, "bridged": x.bridged * 10, "flooded": x.group * 25, "dropped": x.drop * 10, "rejected": x.reject * 50,
 		"routed": x.routed * 12, "by two routers": x.twoRouters * 350, "IPv6": x.v6 * 25, "by source": x.sourced * 150, "by hash": x.ecmp * 100,
 		"mutants": x.mutants, "at a TTL": x.ttl * 10, "at a length": x.length * 12, "of unknown source": x.source * 3,
-		"passed by chains": x.passed * 30, "filtered": x.filtered * 100,
+		"passed by chains": x.passed * 30, "filtered": x.filtered * 100, "translated": x.translated * 400,
 	} {
 		if n < cases {
 			x.t.Errorf("too few packets were %s: %+v", name, x.tally)

@@ -42,6 +42,9 @@ func (w *World) chains() {
 			s.Filters = f
 		}
 	}
+	if w.rng.IntN(2) == 0 {
+		w.translations()
+	}
 	uses := map[string]uint32{}
 	for _, o := range w.objects {
 		uses[o.Ref().String()] = o.Status.ID

@@ -10,8 +10,8 @@ import (
 	"github.com/weft-sdn/weft/topology"
 )
 
-// World is a random network: bridges, some linked, routers in a tree, hosts, uplinks, routes, neighbours and, in every third, chains of rules, from few
-// addresses, so that they collide.
+// World is a random network: bridges, some linked, routers in a tree, hosts, uplinks, routes, neighbours and, in every third, chains of rules, some of which
+// translate, and pools, from few addresses, so that they collide.
 // Not safe for concurrent use.
 type World struct {
 	Snap  *topology.Snapshot
@@ -93,13 +93,13 @@ func (w *World) routerPort(s *topology.VPortSpec) {
 
 // singleHosts gives a router exterior ports with one host each, all in one prefix.
 func (w *World) singleHosts(r *topology.Object) {
-	p4, p6 := w.addr(false), w.addr(true)
-	for range 2 + w.rng.IntN(2) {
+	p4, p6, first := w.addr(false), w.addr(true), w.rng.IntN(28)
+	for i := range 2 + w.rng.IntN(2) {
 		s := &topology.VPortSpec{Device: device(r)}
 		w.routerPort(s)
 		s.SingleHost = true
 		a4, a6 := p4.AsSlice(), p6.AsSlice()
-		a4[3], a6[15] = byte(2+w.rng.IntN(28)), byte(2+w.rng.IntN(28))
+		a4[3], a6[15] = byte(2+(first+9*i)%28), byte(2+(first+5*i)%28)
 		x, _ := netip.AddrFromSlice(a4)
 		y, _ := netip.AddrFromSlice(a6)
 		s.Addresses = []netip.Prefix{netip.PrefixFrom(x, 27), netip.PrefixFrom(y, 123)}
