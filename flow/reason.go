@@ -46,6 +46,7 @@ const (
 	ReasonGroupSource    Reason = 79 // a vport's frame whose source is no station's MAC: a group's, or zero
 	ReasonNoNAT          Reason = 80 // egress: translation not in table nat_v4 or nat_v6
 	ReasonFloodRate      Reason = 81 // frames to group addresses, and flooded ones, of this vport are over its rate
+	ReasonLand           Reason = 82 // a vport's IP packet whose source is its destination
 )
 
 // IsDrop reports whether the packet was dropped by the pipeline (REASON_IS_DROP).
@@ -131,6 +132,8 @@ func (r Reason) String() string {
 		return "no_nat"
 	case ReasonFloodRate:
 		return "flood_rate"
+	case ReasonLand:
+		return "land"
 	}
 	return strconv.Itoa(int(r))
 }

@@ -348,8 +348,8 @@ func TestAlwaysPunted(t *testing.T) {
 		return eth(packet.EtherTypeIPv4, h...)
 	}
 	v6 := func(icmpType byte) []byte {
-		h := append([]byte{0x60, 0, 0, 0, 0, 40, packet.ProtoICMPv6, 255}, make([]byte, 32)...)
-		return eth(packet.EtherTypeIPv6, append(h, icmpType)...)
+		h := append([]byte{0x60, 0, 0, 0, 0, 40, packet.ProtoICMPv6, 255}, make([]byte, 31)...)
+		return eth(packet.EtherTypeIPv6, append(h, 1, icmpType)...)
 	}
 	for _, c := range []struct {
 		name  string

@@ -22,18 +22,27 @@ func TestEveryFrameIsCountedOnce(t *testing.T) {
 	for _, src := range [][]byte{{1, 0, 0x5e, 0, 0, 1}, make([]byte, 6), {255, 255, 255, 255, 255, 255}} {
 		e.dropped(1, build(t, frameOptions{src: src, dst: macB}), "ingress", 79)
 	}
+	for _, v6 := range []bool{false, true} {
+		land := build(t, frameOptions{src: macA, dst: macB, v6: v6})
+		if v6 {
+			copy(land[38:54], land[22:38])
+		} else {
+			copy(land[30:34], land[26:30])
+		}
+		e.dropped(1, land, "ingress", 82)
+	}
 	e.send(cpuPort, make([]byte, 12)) // a packet-out without a frame
 	total := uint64(0)
 	for index := range 1024 {
 		total += e.count("ingress", index)
 	}
-	for index, want := range map[int]uint64{0: 2, 2: 1, 64: 1, 65: 1, 79: 3, sideUnderlay + 15: 1, 2*sideUnderlay + 64: 1} {
+	for index, want := range map[int]uint64{0: 2, 2: 1, 64: 1, 65: 1, 79: 3, 82: 2, sideUnderlay + 15: 1, 2*sideUnderlay + 64: 1} {
 		if got := e.count("ingress", index); got != want {
 			t.Errorf("ingress.reasons[%d]: %d, want %d", index, got, want)
 		}
 	}
-	if total != 10 {
-		t.Errorf("%d counted of 10 frames", total)
+	if total != 12 {
+		t.Errorf("%d counted of 12 frames", total)
 	}
 }
 

@@ -98,6 +98,18 @@ func settleIPv4(b []byte) {
 	b[24], b[25] = byte(c>>8), byte(c)
 }
 
+// TestLand: a packet from the address that it is to is dropped where it comes in, bridged or routed, before any chain, and no entry is made of it.
+func TestLand(t *testing.T) {
+	l, _ := attacked(t, filtering(twoTiers, "a1", "ingress: guard"))
+	for _, x := range []five{{"10.1.0.12", "10.1.0.12", 22, 22}, {"2001:db8:1::12", "2001:db8:1::12", 22, 22}} {
+		for _, to := range []packet.MAC{mac("0a:02"), mac("ee:01")} {
+			if r := l.run("a1", x.udp(mac("0a:01"), to)); len(r.Outcomes) != 1 || r.Outcomes[0].Drop != DropLand || r.Installable || len(r.Originated)+len(r.Effects) > 0 {
+				t.Errorf("%+v: %+v\n%v", x, r.Outcomes, r.Trace)
+			}
+		}
+	}
+}
+
 // TestManyJumps: chains that jump to one another again and again end a packet, not the engine.
 func TestManyJumps(t *testing.T) {
 	var b strings.Builder

@@ -197,7 +197,7 @@ func TestLostSoundness(t *testing.T) {
 			count(&silent, !routed)
 			for range 3 {
 				v := w.Mutate(s, b.Mask, b.Guards)
-				if packet.Parse(v.Frame(nil), &g) != nil || g.IsARP() || g.IsND() || b.Guards.Check(&g) != flow.ReasonNone || !b.Mask.Matches(s.Key, flow.KeyOf(&g, v.Key.Ingress)) {
+				if packet.Parse(v.Frame(nil), &g) != nil || g.IsARP() || g.IsND() || isLand(&g) || b.Guards.Check(&g) != flow.ReasonNone || !b.Mask.Matches(s.Key, flow.KeyOf(&g, v.Key.Ingress)) {
 					continue
 				}
 				mutants++

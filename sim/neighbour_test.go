@@ -102,7 +102,7 @@ func TestHear(t *testing.T) {
 		{"unasked, off the link v4", "192.0.2.9", absent, answer("192.0.2.9", other), DropUnsolicited, Effect{}},
 		{"unasked, off the link v6", "2001:db8:52::9", absent, answer("2001:db8:52::9", other), DropUnsolicited, Effect{}},
 		{"for our address v4", "198.51.100.2", absent, answer("198.51.100.2", other), DropUnsolicited, Effect{}},
-		{"for our address v6", "2001:db8:51::2", absent, answer("2001:db8:51::2", other), DropUnsolicited, Effect{}},
+		{"for our address v6", "2001:db8:51::2", absent, answer("2001:db8:51::2", other), DropLand, Effect{}},
 		{"for our link-local", "fe80::ff:fe00:cc02", absent, answer("fe80::ff:fe00:cc02", other), DropUnsolicited, Effect{}},
 		{"unasked request", "198.51.100.9", absent, packet.AppendARPRequest(nil, other, ip("198.51.100.9"), ip("198.51.100.2")), DropNone, Effect{}},
 	} {

@@ -59,6 +59,9 @@ var flooded = []end{{}}
 // walk returns all ends that a packet may find.
 func (m *model) walk(s sent) []end {
 	p := m.port(s.in)
+	if s.devices == 0 && s.src.IsValid() && s.src == s.dst {
+		return dropped(DropLand)
+	}
 	s.devices++
 	switch dev := m.device(p); {
 	case p.AdminDown:
@@ -419,7 +422,7 @@ func TestModel(t *testing.T) {
 	t.Log(seen)
 	for what, atLeast := range map[string]int{
 		"forward": 100, "routed": 100, "spread": 8, "incomplete": 20, "beside": 1, "drop no route": 20, "drop port down": 4, "drop reject route": 10, "drop blackhole": 10,
-		"drop local address": 10, "drop filtered": 40, "drop no member": 1, "translated": 30, "to a member": 1, "answered": 7, "translated back": 5, "drop ttl expired": 10, "drop too big": 4, "drop no neighbour": 10, "drop not our mac": 20,
+		"drop local address": 10, "drop source is destination": 20, "drop filtered": 40, "drop no member": 1, "translated": 30, "to a member": 1, "answered": 7, "translated back": 5, "drop ttl expired": 10, "drop too big": 4, "drop no neighbour": 10, "drop not our mac": 20,
 	} {
 		if seen[what]*10_000 < atLeast*cases {
 			t.Errorf("too few packets were %s: %v", what, seen)

@@ -111,6 +111,7 @@ const (
 	DropSpoofed                  // DHCP: the message names another hardware address than its source
 	DropOtherServer              // DHCP: it is for another server
 	DropNoLease                  // DHCP: no address is left for the host
+	DropLand                     // source and destination are one IP address
 	DropUnreachable              // the destination is bound nowhere (E14), or the neighbour does not answer (R4): see Lost
 )
 
@@ -120,7 +121,7 @@ func (d DropReason) String() string {
 		"none", "no such vport", "port down", "unlinked port", "too many devices", "invalid source mac", "same port", "unknown mac", "no members",
 		"not our mac", "multicast", "not ip", "malformed", "not our address", "unsolicited", "local address", "unforwardable address", "no route",
 		"reject route", "blackhole", "ttl expired", "too big", "no neighbour", "no address", "filtered", "forged answer", "extension header", "no translation", "no member", "chain loop",
-		"spoofed dhcp", "other dhcp server", "no lease left", "unreachable",
+		"spoofed dhcp", "other dhcp server", "no lease left", "source is destination", "unreachable",
 	}
 	if int(d) < len(names) {
 		return names[d]

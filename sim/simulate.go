@@ -108,6 +108,9 @@ func (s *Simulator) SimulateLost(snap *topology.Snapshot, f *packet.Frame, ingre
 	case !h.src.IsUnicast():
 		s.readSrcMAC(&h)
 		s.drop(&h, DropInvalidSource, false)
+	case f.L3 != 0 && s.key.Src == s.key.Dst: // the pipeline drops it ahead of all tables: no entry needs to tell
+		s.notInstallable("source is destination")
+		s.drop(&h, DropLand, false)
 	default:
 		res.Guards.KnownSource = true
 		if s.dhcp(p, &h) {

@@ -45,12 +45,17 @@ func (x *sound) simulate(s *randnet.Shot, r *Result) bool {
 		return false
 	}
 	s.Key = flow.KeyOf(&x.frame, s.Key.Ingress)
+	if isLand(&x.frame) { // the pipeline drops it ahead of all entries
+		return false
+	}
 	x.sim.Simulate(x.w.Snap, &x.frame, s.Key.Ingress, 0, r)
 	if len(r.Outcomes) == 0 {
 		x.t.Fatalf("%s: no outcome", x.at)
 	}
 	return true
 }
+
+func isLand(f *packet.Frame) bool { return f.L3 != 0 && f.SrcAddr() == f.DstAddr() }
 
 // same reports whether b is the decision that a is. It may have been found by reading other bits: what tells that a rule is not met differs.
 func (x *sound) same() bool {
@@ -180,6 +185,9 @@ func TestSoundness(t *testing.T) {
 			x.at = fmt.Sprintf("seed %d world %d packet %d", seed, n, i)
 			s := x.w.Shot()
 			if !x.simulate(&s, &x.a) {
+				if isLand(&x.frame) {
+					continue
+				}
 				t.Fatalf("%s: %+v makes no frame", x.at, s)
 			}
 			x.packets++

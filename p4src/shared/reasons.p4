@@ -44,6 +44,7 @@ const reason_t REASON_PUNT_RATE       = 78;  // punts of this vport are over the
 const reason_t REASON_GROUP_SOURCE    = 79;  // a vport's frame whose source is no station's MAC: a group's, or zero (IEEE 802.3 section 3.2.4)
 const reason_t REASON_NO_NAT          = 80;  // egress: translation not in table nat_v4 or nat_v6
 const reason_t REASON_FLOOD_RATE      = 81;  // frames to group addresses, and flooded ones, of this vport are over its rate
+const reason_t REASON_LAND            = 82;  // a vport's IP packet whose source is its destination: some hosts answer themselves for ever
 
 #define REASON_IS_DROP(r) ((r) >= 64)
 

@@ -369,6 +369,8 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
             }
         } else if (hdr.ethernet.src[40:40] == 1 || hdr.ethernet.src == 0) {
             meta.map_reason = REASON_GROUP_SOURCE;
+        } else if (hdr.ipv4.isValid() && hdr.ipv4.src == hdr.ipv4.dst || hdr.ipv6.isValid() && hdr.ipv6.src == hdr.ipv6.dst) {
+            meta.map_reason = REASON_LAND;
         } else {
             // 2. A vport's frame: class tables, then the flow tables.
             if (!port_map.apply().hit && hdr.vlan.isValid()) {
