@@ -68,8 +68,8 @@ func TestFields(t *testing.T) {
 		{"rule for a port of the router", out("{match: {outPorts: [edge-web]}, action: drop}"), false, routed + "dst/24", routed + "dst/48", 2},
 		{"state", in("{match: {states: [established]}, action: accept}"), true, fmt.Sprintf(five, 32), fmt.Sprintf(five, 128), 2},
 		{"source translated", out("{action: snat, nat: {addresses: [192.0.2.81, '2001:db8:64::81']}}"), true, fmt.Sprintf(five, 32), fmt.Sprintf(five, 128), 2},
-		{"translation of others", out("{match: {src: [10.9.0.0/16, '2001:db8:9::/48']}, action: snat, nat: {addresses: [192.0.2.81, '2001:db8:64::81']}}"), false, routed + "src/13 dst/24", routed + "src/45 dst/48", 2},
-		{"destination of others translated", in("{match: {dst: [192.0.2.81, '2001:db8:64::81']}, action: dnat, nat: {addresses: [10.1.0.12, '2001:db8:1::12']}}"), false, routed + "src/30 dst/24", routed + "src/127 dst/48", 2},
+		{"translation of others", out("{match: {src: [10.9.0.0/16, '2001:db8:9::/48']}, action: snat, nat: {addresses: [192.0.2.81, '2001:db8:64::81']}}"), false, routed + "src/13 dst/24 proto", routed + "src/45 dst/48 proto", 2},
+		{"destination of others translated", in("{match: {dst: [192.0.2.81, '2001:db8:64::81']}, action: dnat, nat: {addresses: [10.1.0.12, '2001:db8:1::12']}}"), false, routed + "src/30 dst/24 proto", routed + "src/127 dst/48 proto", 2},
 	} {
 		for fam, want := range []string{c.v4, c.v6} {
 			x := toOutside(fam == 1)

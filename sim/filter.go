@@ -29,6 +29,7 @@ func (s *Simulator) filterIn(device topology.Filters, p *topology.VPort, h *hop)
 		return pass
 	}
 	c := &s.conns
+	s.readUnable()
 	if c.able && (!s.meets(device, h) || p.Filters != (topology.Filters{}) && !s.meets(p.Filters, h)) {
 		return refused
 	}
@@ -57,6 +58,7 @@ func (s *Simulator) filterOut(device topology.Filters, in, out *topology.VPort, 
 		return pass
 	}
 	c := &s.conns
+	s.readUnable()
 	if c.able && out.Filters != (topology.Filters{}) && !s.meets(out.Filters, h) {
 		return refused
 	}

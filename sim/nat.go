@@ -52,7 +52,15 @@ func (s *Simulator) leadsBack(id topology.DeviceID, dst bool, p *topology.VPort,
 	return false
 }
 
-func (s *Simulator) isICMPError() bool { return s.f.IsICMP() && packet.IsICMPError(s.f) }
+// isICMPError reports whether the packet is an ICMP error, and reads what tells: of others than ICMP the protocol alone.
+func (s *Simulator) isICMPError() bool {
+	s.readFamily()
+	if p := s.readProto(); p != packet.ProtoICMP && p != packet.ProtoICMPv6 {
+		return false
+	}
+	s.readICMPType()
+	return s.f.IsICMP() && packet.IsICMPError(s.f)
+}
 
 // isAmong reports whether a copy's source, or destination, is one of some addresses, and reads as many bits of it as tell.
 func (s *Simulator) isAmong(set *filter.Addrs, src bool, h *hop) bool {
@@ -170,7 +178,7 @@ func (s *Simulator) copied(h *hop) *header {
 
 // translate carries out a rule that translates (N1). False: the walk ends.
 func (s *Simulator) translate(rule *topology.ChainRule, in, out *topology.VPort, h *hop) bool {
-	if !s.conns.able || h.dst.IsMulticast() {
+	if !s.conns.able || s.readMulticast(h) {
 		return true
 	}
 	if rule.Static {

@@ -334,3 +334,38 @@ func TestTrackAllocatesNothing(t *testing.T) {
 		conns.add(res.Track.New)
 	}
 }
+
+// TestMegaflowLeavesErrors: a packet that no translation concerns does not decide for the ICMP errors that are to be translated.
+func TestMegaflowLeavesErrors(t *testing.T) {
+	l := newLab(t, strings.NewReplacer(
+		"filters: {ingress: nat-in, egress: nat-out}", "filters: {ingress: nat-in}",
+		`match: {protocols: [tcp, udp], dst: [192.0.2.80, "2001:db8:64::80"], dstPorts: [80]}`, `match: {dst: [192.0.2.80, "2001:db8:64::80"]}`,
+		`, ports: "8080"`, "",
+	).Replace(translated))
+	withUplink(l)
+	conns := table{}
+	l.sim.Conns = conns
+	in := five{"203.0.113.9", "192.0.2.80", 4000, 80}.udp(mac("99:01"), mac("cc:02"))
+	l.run("uplink", in)
+	arrived := slices.Clone(in)
+	l.res.Outcomes[0].Rewrite.Apply(arrived, parse(t, arrived))
+	l.commit(conns)
+	e, err := packet.AppendICMPError(nil, parse(t, arrived), &packet.ICMPError{Kind: packet.HostUnreachable, Src: ip("10.1.0.20"), SrcMAC: mac("0a:01"), DstMAC: mac("ee:01")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l.run("a1", e); !l.res.Track.Quoted {
+		t.Fatalf("the error is not translated: %+v\n%v", l.res.Track, l.res.Trace)
+	}
+	other := five{"10.1.0.20", "203.0.113.9", 1, 2}.udp(mac("0a:01"), mac("ee:01"))
+	r := l.run("a1", other)
+	if !r.Installable {
+		t.Fatal(r.NotInstallable)
+	}
+	if r.Mask.Matches(flow.KeyOf(parse(t, other), l.port("a1")), flow.KeyOf(parse(t, e), l.port("a1"))) {
+		t.Error("the error is of the megaflow")
+	}
+	if r.Mask.SrcPort|r.Mask.DstPort != 0 {
+		t.Errorf("what is not ICMP has its ports read: %+v", r.Mask)
+	}
+}

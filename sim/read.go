@@ -60,6 +60,26 @@ func (s *Simulator) readProto() uint8 {
 	return s.key.Proto
 }
 
+// readUnable reads why the packet can have no connection, if so: what a chain does not ask of it, it may ask of others.
+func (s *Simulator) readUnable() {
+	if s.conns.able || s.origin != nil {
+		return
+	}
+	switch v6, ip := s.readFamily(); {
+	case v6:
+		s.readDst(8)
+	case ip:
+		s.readDst(4)
+	}
+}
+
+// readICMPType reads the type of an ICMP message, which a later fragment has not.
+func (s *Simulator) readICMPType() {
+	if s.origin == nil {
+		s.res.Mask.Frag, s.res.Mask.SrcPort = 3, s.res.Mask.SrcPort|0xff00
+	}
+}
+
 // limit notes an MTU that the packet must fit: a guard, never a part of the mask (E4).
 func (s *Simulator) limit(mtu uint16) {
 	if g := &s.res.Guards; s.origin == nil && (g.MaxLen == 0 || mtu < g.MaxLen) {

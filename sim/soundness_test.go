@@ -36,6 +36,7 @@ type tally struct {
 	passed, filtered                                 int // by chains
 	translated                                       int
 	needed, tried                                    int
+	errors                                           int // mutants that are ICMP errors
 }
 
 // simulate returns false if there can be no such packet.
@@ -75,6 +76,7 @@ func (x *sound) mutant(s randnet.Shot) {
 		return // the packet can't have such a key
 	}
 	x.mutants++
+	count(&x.errors, x.frame.IsICMP() && packet.IsICMPError(&x.frame))
 	x.flipped += distance(s.Key, v.Key)
 	if !x.same() {
 		x.fatal("same megaflow, but other outcome", s, v)
@@ -181,6 +183,9 @@ func TestSoundness(t *testing.T) {
 		x.w = randnet.New(seed*1_000_003 + uint64(n))
 		conns := table{}
 		x.sim.Conns = conns
+		if n/perWorld%4 == 3 {
+			x.w.Translate()
+		}
 		for i := range perWorld {
 			x.at = fmt.Sprintf("seed %d world %d packet %d", seed, n, i)
 			s := x.w.Shot()
@@ -218,7 +223,7 @@ func (x *sound) enough(cases int) {
 		"installable": x.installable * 3, "bridged": x.bridged * 10, "flooded": x.group * 25, "dropped": x.drop * 10, "rejected": x.reject * 50,
 		"routed": x.routed * 12, "by two routers": x.twoRouters * 350, "IPv6": x.v6 * 25, "by source": x.sourced * 150, "by hash": x.ecmp * 100,
 		"mutants": x.mutants, "at a TTL": x.ttl * 10, "at a length": x.length * 12, "of unknown source": x.source * 3,
-		"passed by chains": x.passed * 30, "filtered": x.filtered * 100, "translated": x.translated * 400,
+		"passed by chains": x.passed * 30, "filtered": x.filtered * 100, "translated": x.translated * 400, "of the megaflow of an ICMP error": x.errors * 100,
 	} {
 		if n < cases {
 			x.t.Errorf("too few packets were %s: %+v", name, x.tally)

@@ -45,6 +45,11 @@ func (w *World) chains() {
 	if w.rng.IntN(2) == 0 {
 		w.translations()
 	}
+	w.settleUses()
+}
+
+// settleUses tells all objects what the names in them stand for.
+func (w *World) settleUses() {
 	uses := map[string]uint32{}
 	for _, o := range w.objects {
 		uses[o.Ref().String()] = o.Status.ID

@@ -66,6 +66,9 @@ func (w *World) Shot() Shot {
 	if k.Proto != 99 && k.Frag != uint8(packet.FragLater) {
 		k.SrcPort, k.DstPort = uint16(w.rng.Uint32()), uint16(w.rng.Uint32())
 	}
+	if w.translates {
+		w.unusual(k)
+	}
 	return s
 }
 
@@ -129,6 +132,9 @@ func (s *Shot) Frame(buf []byte) []byte {
 		}
 		b = append(b, next, s.TTL)
 		b = append(append(append(b, k.Src[:]...), k.Dst[:]...), ext...)
+	}
+	if k.Proto == packet.ProtoICMP && k.Is4() || k.Proto == packet.ProtoICMPv6 && k.Is6() {
+		return appendICMP(b, k)
 	}
 	b = binary.BigEndian.AppendUint16(b, k.SrcPort)
 	b = binary.BigEndian.AppendUint16(b, k.DstPort)

@@ -22,6 +22,8 @@ type World struct {
 	macs    []packet.MAC // known somewhere
 	learnt  topology.Changes
 	next    uint32
+
+	translates bool // see Translate
 }
 
 // Objects returns the network as it is written. Read-only.
