@@ -169,15 +169,43 @@ func compareStatic(a, b Route) int {
 	return cmp.Or(prefix(a.Dst, b.Dst), prefix(a.Src, b.Src), compareRoutes(a, b))
 }
 
-// announceGroups notes the groups of all bridges that a changed bridge is or was linked to.
+// announceGroups notes the groups of all bridges that a changed bridge is or was linked to, and finds their zones.
 func (e *edit) announceGroups() {
+	zoned := map[DeviceID]struct{}{}
+	for id := range e.dirty {
+		e.rezone(id, zoned)
+	}
 	for id := range e.groups {
 		e.note(GroupDep(id))
 		for _, s := range []*Snapshot{e.before, e.s} {
 			for _, d := range s.Domain(id) {
 				e.note(GroupDep(d))
+				e.rezone(d, zoned)
 			}
 		}
+	}
+}
+
+// rezone finds the zone of the bridges of a flood domain, once.
+func (e *edit) rezone(id DeviceID, done map[DeviceID]struct{}) {
+	if _, is := done[id]; is || e.s.Bridge(id) == nil {
+		return
+	}
+	domain, missing := e.s.domain(id)
+	zone := slices.Min(domain)
+	if len(missing) > 0 {
+		zone = 0
+	}
+	for _, d := range domain {
+		done[d] = struct{}{}
+		old := e.s.Bridge(d)
+		if old.Zone == zone {
+			continue
+		}
+		next := *old
+		next.Zone = zone
+		e.bridges.set(uint32(d), &next)
+		e.note(DeviceDep(d))
 	}
 }
 

@@ -181,6 +181,14 @@ func (s *Snapshot) Far(p *VPort) *VPort {
 	return p.far
 }
 
+// Zone returns what connections that enter a device have it for: of a bridge, whichever it is of its flood domain, the same. 0: not all of that is loaded.
+func (s *Snapshot) Zone(id DeviceID) DeviceID {
+	if b := s.Bridge(id); b != nil {
+		return b.Zone
+	}
+	return id
+}
+
 // Domain returns the bridge and all bridges linked to it, directly or by others, in the order in which a flood reaches them; none if there is no such bridge.
 func (s *Snapshot) Domain(id DeviceID) []DeviceID {
 	found, _ := s.domain(id)

@@ -134,7 +134,13 @@ func checkDeps(t *testing.T, a, b *Snapshot, deps []Dep) {
 		if !slices.Equal(a.GroupMembers(flow.Dest(id)), b.GroupMembers(flow.Dest(id))) {
 			has(GroupDep(dev))
 		}
+		if y := b.Bridge(dev); y != nil && y.Zone != slices.Min(b.Domain(dev)) {
+			t.Fatalf("zone of bridge %d: %d of %v", dev, y.Zone, b.Domain(dev))
+		}
 		if x, y := a.Bridge(dev), b.Bridge(dev); x != nil && y != nil {
+			if x.Zone != y.Zone {
+				has(DeviceDep(dev))
+			}
 			for i := range byte(9) {
 				m := packet.MAC{2, 0, 0, 0, 0, i}
 				p, _ := x.FDB(m)
