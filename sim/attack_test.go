@@ -30,6 +30,31 @@ metadata: {name: no-ssh, tenant: acme}
 spec: {rules: [{name: x, match: {protocols: [tcp], dstPorts: [22]}, action: reject}]}
 `
 
+// evil is a tenant beside acme, whose router asks for connections.
+const evil = `
+---
+{apiVersion: weft/v1, kind: Chain, metadata: {name: ask, tenant: evil}, spec: {rules: [{match: {states: [established]}, action: accept}]}}
+---
+{apiVersion: weft/v1, kind: Router, metadata: {name: r, tenant: evil}, spec: {filters: {ingress: ask}, routes: [{dst: 0.0.0.0/0, via: 100.65.0.1, port: r-up}]}}
+---
+{apiVersion: weft/v1, kind: VPort, metadata: {name: r-vm, tenant: evil}, spec: {device: router/r, mac: "02:00:00:00:dd:01", addresses: [10.9.0.1/24]}}
+---
+{apiVersion: weft/v1, kind: VPort, metadata: {name: r-up, tenant: evil}, spec: {device: router/r, peer: isp/core-evil, mac: "02:00:00:00:dd:02", addresses: [100.65.0.2/30]}}
+---
+{apiVersion: weft/v1, kind: VPort, metadata: {name: core-evil, tenant: isp}, spec: {device: router/core, peer: evil/r-up, mac: "02:00:00:00:cc:03", addresses: [100.65.0.1/30]}}
+`
+
+// forge has evil's host begin a connection in the name of another.
+func (l *lab) forge(conns table, of five) {
+	l.t.Helper()
+	id, _ := l.snap.ID(topology.Ref{Kind: topology.KindVPort, Tenant: "evil", Name: "r-vm"})
+	l.sim.Simulate(l.snap, parse(l.t, of.udp(mac("d0:01"), mac("dd:01"))), flow.VPortID(id), 0, &l.res)
+	if !l.res.Track.Commit {
+		l.t.Fatalf("the attack does not begin: %+v", l.res.Outcomes)
+	}
+	conns.add(l.res.Track.New)
+}
+
 // filtering gives a bridge port of acme a chain.
 func filtering(network, port, filters string) string {
 	return strings.Replace(network, "{name: "+port+", tenant: acme}, spec: {device: bridge/web", "{name: "+port+", tenant: acme}, spec: {filters: {"+filters+"}, device: bridge/web", 1)
@@ -45,28 +70,23 @@ func attacked(t *testing.T, network string) (*lab, table) {
 
 // TestForgedConnection: a tenant that begins a connection in the name of another's host does not open the other's chains to the answer.
 func TestForgedConnection(t *testing.T) {
-	l, conns := attacked(t, filtering(twoTiers, "a2", "egress: guard")+`
----
-{apiVersion: weft/v1, kind: Chain, metadata: {name: ask, tenant: evil}, spec: {rules: [{match: {states: [established]}, action: accept}]}}
----
-{apiVersion: weft/v1, kind: Router, metadata: {name: r, tenant: evil}, spec: {filters: {ingress: ask}, routes: [{dst: 0.0.0.0/0, via: 100.65.0.1, port: r-up}]}}
----
-{apiVersion: weft/v1, kind: VPort, metadata: {name: r-vm, tenant: evil}, spec: {device: router/r, mac: "02:00:00:00:dd:01", addresses: [10.9.0.1/24]}}
----
-{apiVersion: weft/v1, kind: VPort, metadata: {name: r-up, tenant: evil}, spec: {device: router/r, peer: isp/core-evil, mac: "02:00:00:00:dd:02", addresses: [100.65.0.2/30]}}
----
-{apiVersion: weft/v1, kind: VPort, metadata: {name: core-evil, tenant: isp}, spec: {device: router/core, peer: evil/r-up, mac: "02:00:00:00:cc:03", addresses: [100.65.0.1/30]}}
-`)
-	id, _ := l.snap.ID(topology.Ref{Kind: topology.KindVPort, Tenant: "evil", Name: "r-vm"})
-	forged := five{"10.1.0.12", "203.0.113.9", 9999, 7777}.udp(mac("d0:01"), mac("dd:01"))
-	l.sim.Simulate(l.snap, parse(t, forged), flow.VPortID(id), 0, &l.res)
-	if !l.res.Track.Commit {
-		t.Fatalf("the attack does not begin: %+v", l.res.Outcomes)
-	}
-	conns.add(l.res.Track.New)
+	l, conns := attacked(t, filtering(twoTiers, "a2", "egress: guard")+evil)
+	l.forge(conns, five{"10.1.0.12", "203.0.113.9", 9999, 7777})
 	r := l.run("uplink", five{"203.0.113.9", "10.1.0.12", 7777, 9999}.udp(mac("99:01"), mac("cc:02")))
 	if len(r.Outcomes) != 1 || r.Outcomes[0].Drop != DropForgedAnswer || r.Installable || r.Track.Changed {
 		t.Errorf("the answer: %+v, %+v\n%v", r.Outcomes, r.Track, r.Trace)
+	}
+}
+
+// TestForgedConnectionFlooded: nor is the answer flooded past them.
+func TestForgedConnectionFlooded(t *testing.T) {
+	guarded := strings.Replace(twoTiers, "{name: edge, tenant: acme}\nspec:\n", "{name: edge, tenant: acme}\nspec:\n  filters: {ingress: guard}\n", 1)
+	l, conns := attacked(t, guarded+evil)
+	l.forge(conns, five{"10.1.0.13", "203.0.113.9", 9999, 7777})
+	l.change(topology.Changes{Neighbours: []topology.Neighbour{{Port: l.port("edge-web"), Addr: ip("10.1.0.13"), MAC: mac("0a:13"), State: topology.NeighbourOK}}})
+	r := l.run("uplink", five{"203.0.113.9", "10.1.0.13", 7777, 9999}.udp(mac("99:01"), mac("cc:02")))
+	if len(r.Outcomes) != 1 || r.Outcomes[0].Drop != DropForgedAnswer || r.Installable {
+		t.Errorf("the answer: %+v\n%v", r.Outcomes, r.Trace)
 	}
 }
 

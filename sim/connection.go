@@ -53,7 +53,8 @@ func (t *Track) reset() {
 
 // tracking is what a simulation knows of its packet's connection.
 type tracking struct {
-	zone       topology.DeviceID // that the packet entered
+	entered    topology.DeviceID
+	zone       topology.DeviceID // of that device
 	able       bool              // packets like this one have connections at all: IP packets to one station that a vport sent
 	looked     bool              // conn is what there is
 	needed     bool              // a chain on the way, or on the way back, asks for it (C2)
@@ -63,7 +64,6 @@ type tracking struct {
 	reply      bool
 	conn       *conntrack.Conn // nil: none
 	fresh      conntrack.Conn  // what there will be, if there is none
-	last       topology.DeviceID
 	copies     []header
 }
 
@@ -73,8 +73,8 @@ type header struct {
 	key   flow.Key
 }
 
-func (t *tracking) begin(zone topology.DeviceID) {
-	t.conn, t.zone, t.last = nil, zone, 0
+func (t *tracking) begin() {
+	t.conn, t.entered, t.zone = nil, 0, 0
 	t.able, t.looked, t.needed, t.translates, t.related, t.quotes, t.reply = false, false, false, false, false, false, false
 	t.copies = t.copies[:0]
 }
@@ -114,6 +114,9 @@ func (s *Simulator) track(h *hop) bool {
 		s.notInstallable("fragment of a tracked flow")
 	}
 	if s.lacksPorts(h) {
+		return false
+	}
+	if _, known := s.zoneOf(c.entered, h); !known {
 		return false
 	}
 	s.identify()
@@ -333,16 +336,19 @@ func (s *Simulator) settleConnection() {
 		s.res.Outcomes = append(s.res.Outcomes[:0], Outcome{Verdict: Incomplete})
 		return
 	}
-	if c.conn != nil && !s.belongs(out) {
-		s.notInstallable("answer to another")
-		s.res.Outcomes = append(s.res.Outcomes[:0], Outcome{Verdict: Drop, Drop: DropForgedAnswer})
-		r.Changed = false
+	if c.conn != nil {
+		s.confine()
 		return
 	}
-	if c.conn != nil || c.related || s.Conns == nil {
+	if c.related || s.Conns == nil {
 		return
 	}
-	c.fresh.RetZone = uint32(c.last)
+	ret, known := s.zoneOf(s.deviceOf(out.Dest), &hop{port: s.ingress})
+	if !known {
+		s.res.Outcomes = append(s.res.Outcomes[:0], Outcome{Verdict: Incomplete})
+		return
+	}
+	c.fresh.RetZone = uint32(ret)
 	p := conntrack.PacketOf(s.f)
 	c.fresh.Progress = c.fresh.Progress.Next(&p, false)
 	s.notInstallable("connection not stored yet")
@@ -355,9 +361,44 @@ func (s *Simulator) settleConnection() {
 	r.Progress, r.Commit, r.New = c.fresh.Progress, true, c.fresh
 }
 
-// belongs reports whether a packet of a connection's other direction comes out where the connection came in: a tuple alone could be forged by who begins a
-// connection in the name of another.
-func (s *Simulator) belongs(out *Outcome) bool {
-	c := &s.conns
-	return !c.reply || s.snap.IsGroup(out.Dest) || uint32(s.deviceOf(out.Dest)) == c.conn.Forward.Zone
+// confine drops the copies of a packet of a connection's other direction that would come out elsewhere than where the connection came in: a tuple alone could
+// be forged by who begins a connection in the name of another.
+func (s *Simulator) confine() {
+	c, arrives := &s.conns, false
+	if !c.reply {
+		return
+	}
+	for i := range s.res.Outcomes {
+		o := &s.res.Outcomes[i]
+		if o.Verdict != Forward {
+			continue
+		}
+		zone, known := s.zoneOf(s.deviceOf(o.Dest), &hop{port: s.ingress})
+		switch {
+		case !known:
+			s.res.Outcomes = append(s.res.Outcomes[:0], Outcome{Verdict: Incomplete})
+			return
+		case uint32(zone) == c.conn.Forward.Zone:
+			arrives = true
+		default:
+			s.notInstallable("answer to another")
+			*o = Outcome{Verdict: Drop, Drop: DropForgedAnswer}
+		}
+	}
+	s.res.Track.Changed = s.res.Track.Changed && arrives
+}
+
+// zoneOf returns the zone of a device. False: it is not known before all of a flood domain is loaded, and the walk ends.
+func (s *Simulator) zoneOf(id topology.DeviceID, h *hop) (topology.DeviceID, bool) {
+	b := s.snap.Bridge(id)
+	if b == nil {
+		return id, true
+	}
+	s.dep(topology.DeviceDep(id))
+	if b.Zone == 0 {
+		for _, d := range s.snap.MissingGroup(b.Group()) {
+			s.load(h, d)
+		}
+	}
+	return b.Zone, b.Zone != 0
 }

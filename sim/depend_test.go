@@ -20,6 +20,10 @@ func TestDependencies(t *testing.T) {
 	affected, unaffected, differ := 0, 0, 0
 	for n := 0; n < cases; n += perWorld * changes {
 		w := randnet.New(seed*2_000_003 + uint64(n))
+		if sim.Conns = nil; n/(perWorld*changes)%4 == 3 {
+			w.Translate()
+			sim.Conns = table{}
+		}
 		for step := range changes {
 			shots := make([]randnet.Shot, perWorld)
 			results := make([]Result, perWorld)

@@ -113,7 +113,7 @@ func TestSNAT(t *testing.T) {
 				t.Fatalf("leaves at %v as %+v, want %+v\n%v", d, got, tt.out, l.res.Trace)
 			}
 			c := l.commit(conns)
-			if c.State.String() != "single" || c.RetZone != l.id(topology.KindRouter, "isp", "core") || c.Forward.Zone != uint32(l.bridge("web")) {
+			if c.State.String() != "single" || c.RetZone != l.id(topology.KindRouter, "isp", "core") || c.Forward.Zone != uint32(l.snap.Zone(l.bridge("web"))) {
 				t.Errorf("stores %+v", c)
 			}
 			l.run("a1", frame)

@@ -47,6 +47,10 @@ func TestPartial(t *testing.T) {
 	incomplete, complete, twice := 0, 0, 0
 	for n := 0; n < cases; n += perWorld {
 		w := randnet.New(seed*3_000_017 + uint64(n))
+		if sim.Conns = nil; n/perWorld%4 == 3 {
+			w.Translate()
+			sim.Conns = table{}
+		}
 		loaded := map[topology.DeviceID]bool{}
 		partial := new(topology.Snapshot)
 		for i := range perWorld {
@@ -87,6 +91,11 @@ func TestPartial(t *testing.T) {
 					}
 					partial, _ = partial.With(w.Part(map[topology.DeviceID]bool{id: true}))
 					loaded[id] = true
+				}
+			}
+			for bridge := range partial.Bridges() {
+				if missing := partial.MissingGroup(bridge.Group()); bridge.Zone != w.Snap.Zone(bridge.ID) && len(missing) == 0 || len(missing) > 0 && bridge.Zone != 0 {
+					t.Fatalf("seed %d world %d packet %d: zone %d of bridge %d, want %d; not loaded %v", seed, n, i, bridge.Zone, bridge.ID, w.Snap.Zone(bridge.ID), missing)
 				}
 			}
 			if !sameResult(&a, &b) {

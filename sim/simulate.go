@@ -116,7 +116,7 @@ func (s *Simulator) SimulateLost(snap *topology.Snapshot, f *packet.Frame, ingre
 		if s.dhcp(p, &h) {
 			break
 		}
-		s.conns.zone = p.Device
+		s.conns.entered, s.conns.zone = p.Device, s.snap.Zone(p.Device)
 		s.conns.able = f.L3 != 0 && !f.IsND() && !isMulticast(&s.key)
 		s.walk(&h)
 		s.settleConnection()
@@ -147,7 +147,7 @@ func (s *Simulator) begin(snap *topology.Snapshot, f *packet.Frame, ingress flow
 	s.visits, s.runs, s.origin, s.again = 0, 0, nil, false
 	s.srcRead, s.dstRead = 0, 0
 	s.work, s.pending, s.chains = s.work[:0], s.pending[:0], s.chains[:0]
-	s.conns.begin(0)
+	s.conns.begin()
 	if len(f.Data) != 0 {
 		s.key = flow.KeyOf(f, ingress)
 	}
@@ -249,7 +249,6 @@ func (s *Simulator) deliver(h *hop, d flow.Dest) {
 		s.res.Trace.add(s, h, "→ leaves at "+s.destName(d)+asWhat(s.rewrite(h)))
 	}
 	if s.origin == nil {
-		s.conns.last = s.deviceOf(d)
 		if s.conns.related && h.tuple != 0 {
 			s.res.Track.Quoted, s.res.Track.Quote = true, s.tuple(h).Reverse()
 		}
@@ -379,7 +378,7 @@ func (s *Simulator) built(arena []byte, n int) []byte {
 }
 
 func (s *Simulator) simulateOriginated() {
-	s.conns.begin(0) // what devices say is of no connection
+	s.conns.begin() // what devices say is of no connection
 	for i := 0; i < len(s.pending); i++ {
 		s.current = s.pending[i]
 		s.origin = &s.current

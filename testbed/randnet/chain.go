@@ -141,7 +141,9 @@ func (w *World) changeChain() *topology.Object {
 	for _, o := range w.objects {
 		switch o.Kind {
 		case topology.KindChain:
-			all, names = append(all, o), append(names, o.Metadata.Name)
+			if !translates(o) {
+				all, names = append(all, o), append(names, o.Metadata.Name)
+			}
 		case topology.KindAddressGroup:
 			all, addrs = append(all, o), append(addrs, o.Metadata.Name)
 		case topology.KindPortGroup:

@@ -2,6 +2,7 @@ package randnet
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/packet"
@@ -21,6 +22,9 @@ func (w *World) Translate() {
 			s.Rules = append(s.Rules, topology.RuleSpec{Match: topology.MatchSpec{States: states}, Action: []string{"accept", "drop"}[w.rng.IntN(2)]})
 		}
 		return w.add(topology.KindChain, s).Metadata.Name
+	}
+	if !slices.ContainsFunc(w.objects, func(o *topology.Object) bool { return o.Kind == topology.KindChain }) {
+		w.chains()
 	}
 	devices := w.objects
 	chains := [2][2]string{{chain("dnat"), chain("snat")}, {chain("dnat"), chain("snat")}}
@@ -42,6 +46,11 @@ func (w *World) Translate() {
 	w.translates = true
 	w.Snap, _ = new(topology.Snapshot).With(topology.Changes{Put: w.objects})
 	w.Snap, _ = w.Snap.With(w.learnt)
+}
+
+// translates reports whether a chain is one of Translate's.
+func translates(o *topology.Object) bool {
+	return slices.ContainsFunc(o.Spec.(*topology.ChainSpec).Rules, func(r topology.RuleSpec) bool { return r.NAT != nil })
 }
 
 // static draws a rule that gives the addresses of a prefix those of another.
