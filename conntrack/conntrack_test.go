@@ -67,17 +67,30 @@ func TestEcho(t *testing.T) {
 		ask, answer uint16
 		a, b        flow.Addr
 	}{{packet.EtherTypeIPv4, 1, 0x0800, 0, addr("10.0.0.1"), addr("10.0.0.2")}, {packet.EtherTypeIPv6, 58, 0x8000, 0x8100, addr("fd00::1"), addr("fd00::2")}} {
-		ask := flow.Key{EtherType: v.et, Proto: v.proto, Src: v.a, Dst: v.b, SrcPort: v.ask, DstPort: 77}
-		answer := flow.Key{EtherType: v.et, Proto: v.proto, Src: v.b, Dst: v.a, SrcPort: v.answer, DstPort: 77}
-		back := flow.Key{EtherType: v.et, Proto: v.proto, Src: v.b, Dst: v.a, SrcPort: v.ask, DstPort: 77}
-		q := TupleOf(&ask)
-		if q.Reverse() != TupleOf(&answer) || q.Reverse() == TupleOf(&back) || !q.HasPorts() {
-			t.Errorf("%v, %v", q, TupleOf(&answer))
-		}
-		q.SrcPort = 99
-		q.Apply(&ask)
-		if ask.DstPort != 99 || ask.SrcPort != v.ask {
-			t.Errorf("translated %+v", ask)
+		for _, id := range []uint16{77, 0, 1, 8, 0xffff} {
+			ask := flow.Key{EtherType: v.et, Proto: v.proto, Src: v.a, Dst: v.b, SrcPort: v.ask, DstPort: id}
+			answer := flow.Key{EtherType: v.et, Proto: v.proto, Src: v.b, Dst: v.a, SrcPort: v.answer, DstPort: id}
+			back := flow.Key{EtherType: v.et, Proto: v.proto, Src: v.b, Dst: v.a, SrcPort: v.ask, DstPort: id}
+			other := flow.Key{EtherType: v.et, Proto: v.proto, Src: v.a, Dst: v.b, SrcPort: 13 << 8}
+			q, a, b, o := Key{5, TupleOf(&ask)}, Key{5, TupleOf(&answer)}, Key{5, TupleOf(&back)}, Key{5, TupleOf(&other)}
+			if ret := (Key{5, q.Reverse()}); !ret.Is(&a) || ret.Is(&b) || q.Is(&o) || !q.HasPort(false) || q.HasPort(true) || !a.HasPort(true) || o.HasPort(false) {
+				t.Errorf("%v, %v, %v, %v", q, a, b, o)
+			}
+			names := map[[NameLen]byte]bool{}
+			for _, k := range []Key{q, a, b, o} {
+				names[k.Name()] = true
+				if got, err := ParseKey(k.Append(nil)); err != nil || got != k {
+					t.Errorf("%v is read as %v, %v", k, got, err)
+				}
+			}
+			if len(names) != 4 {
+				t.Errorf("%d names of %v, %v, %v, %v", len(names), q, a, b, o)
+			}
+			q.SrcPort = 99
+			q.Apply(&ask)
+			if ask.DstPort != 99 || ask.SrcPort != v.ask {
+				t.Errorf("translated %+v", ask)
+			}
 		}
 	}
 }

@@ -21,6 +21,31 @@ type Tuple struct {
 	SrcPort, DstPort uint16
 	Proto            uint8
 	V6               bool
+	Echo             Echo // has an identifier for a port. That is 0 at times, too
+}
+
+// Echo tells the echo messages of ICMP from its others.
+type Echo uint8
+
+// Echo messages.
+const (
+	EchoRequest Echo = iota + 1
+	EchoReply
+)
+
+// echoOf returns what an ICMP message is by the first two bytes, as a flow key has them.
+func echoOf(k *flow.Key) Echo {
+	request, reply := uint16(packet.ICMPEchoRequest), uint16(packet.ICMPEchoReply)
+	if k.Proto == packet.ProtoICMPv6 {
+		request, reply = packet.ICMPv6EchoRequest, packet.ICMPv6EchoReply
+	}
+	switch k.SrcPort >> 8 {
+	case request:
+		return EchoRequest
+	case reply:
+		return EchoReply
+	}
+	return 0
 }
 
 // TupleOf returns the tuple of a packet.
@@ -31,15 +56,15 @@ func TupleOf(k *flow.Key) (t Tuple) {
 
 func (t *Tuple) set(k *flow.Key) {
 	t.Src, t.Dst, t.Proto, t.V6 = k.Src, k.Dst, k.Proto, k.Is6()
-	t.SrcPort, t.DstPort = 0, 0
+	t.SrcPort, t.DstPort, t.Echo = 0, 0, 0
 	switch k.Proto {
 	case packet.ProtoTCP, packet.ProtoUDP, packet.ProtoSCTP:
 		t.SrcPort, t.DstPort = k.SrcPort, k.DstPort
 	case packet.ProtoICMP, packet.ProtoICMPv6:
-		switch uint8(k.SrcPort >> 8) {
-		case packet.ICMPEchoRequest, packet.ICMPv6EchoRequest:
+		switch t.Echo = echoOf(k); t.Echo {
+		case EchoRequest:
 			t.SrcPort = k.DstPort
-		case packet.ICMPEchoReply, packet.ICMPv6EchoReply:
+		case EchoReply:
 			t.DstPort = k.DstPort
 		}
 	}
@@ -52,35 +77,40 @@ func (t *Tuple) Apply(k *flow.Key) {
 	case packet.ProtoTCP, packet.ProtoUDP, packet.ProtoSCTP:
 		k.SrcPort, k.DstPort = t.SrcPort, t.DstPort
 	case packet.ProtoICMP, packet.ProtoICMPv6:
-		if id := t.SrcPort | t.DstPort; id != 0 {
-			k.DstPort = id
+		if t.Echo != 0 {
+			k.DstPort = t.EchoID()
 		}
 	}
 }
 
 // EchoID returns the identifier of an ICMP echo's tuple, 0 of others.
 func (t *Tuple) EchoID() uint16 {
-	if t.Proto == packet.ProtoICMP || t.Proto == packet.ProtoICMPv6 {
-		return t.SrcPort | t.DstPort
+	switch t.Echo {
+	case EchoRequest:
+		return t.SrcPort
+	case EchoReply:
+		return t.DstPort
 	}
 	return 0
 }
 
-// HasPorts reports whether the tuple has ports that can be translated. SCTP's can't: its checksum covers them and the whole packet.
-func (t *Tuple) HasPorts() bool {
+// HasPort reports whether the tuple has a source port that can be translated, or, if dst, such a destination port. SCTP's can't: its checksum covers them and
+// the whole packet.
+func (t *Tuple) HasPort(dst bool) bool {
 	switch t.Proto {
 	case packet.ProtoTCP, packet.ProtoUDP:
 		return true
-	case packet.ProtoICMP, packet.ProtoICMPv6:
-		return t.SrcPort|t.DstPort != 0
 	}
-	return false
+	return t.Echo == EchoRequest && !dst || t.Echo == EchoReply && dst
 }
 
 // Reverse returns the tuple of the other direction.
 func (t Tuple) Reverse() Tuple {
 	t.Src, t.Dst = t.Dst, t.Src
 	t.SrcPort, t.DstPort = t.DstPort, t.SrcPort
+	if t.Echo != 0 {
+		t.Echo ^= EchoRequest ^ EchoReply
+	}
 	return t
 }
 
@@ -125,18 +155,26 @@ func (k *Key) Set(zone uint32, of *flow.Key) {
 
 // Is reports whether two keys are the same. It reads what Set wrote as it was written, which is faster than ==.
 func (k *Key) Is(o *Key) bool {
-	return k.Zone == o.Zone && k.SrcPort == o.SrcPort && k.DstPort == o.DstPort && k.Proto == o.Proto && k.V6 == o.V6 && k.Src == o.Src && k.Dst == o.Dst
+	return k.Zone == o.Zone && k.SrcPort == o.SrcPort && k.DstPort == o.DstPort && k.Proto == o.Proto && k.Echo == o.Echo && k.V6 == o.V6 && k.Src == o.Src && k.Dst == o.Dst
 }
 
-// Append appends the key in binary: zone (3 bytes), protocol, ports, addresses. The length tells the family.
+// Append appends the key in binary: zone (3 bytes), protocol, ports, addresses. The length tells the family. An echo message's other port is one more than
+// its identifier, which tells requests, replies and others apart.
 func (k *Key) Append(b []byte) []byte {
 	return k.Tuple.append(appendUint24(b, k.Zone))
 }
 
 func (t *Tuple) append(b []byte) []byte {
+	src, dst := t.SrcPort, t.DstPort
+	switch t.Echo {
+	case EchoRequest:
+		dst = src + 1
+	case EchoReply:
+		src = dst + 1
+	}
 	b = append(b, t.Proto)
-	b = binary.BigEndian.AppendUint16(b, t.SrcPort)
-	b = binary.BigEndian.AppendUint16(b, t.DstPort)
+	b = binary.BigEndian.AppendUint16(b, src)
+	b = binary.BigEndian.AppendUint16(b, dst)
 	at := 12
 	if t.V6 {
 		at = 0
@@ -167,6 +205,12 @@ func ParseKey(b []byte) (k Key, err error) {
 	k.Zone = uint24(b)
 	k.Proto = b[3]
 	k.SrcPort, k.DstPort = binary.BigEndian.Uint16(b[4:]), binary.BigEndian.Uint16(b[6:])
+	switch icmp := k.Proto == packet.ProtoICMP || k.Proto == packet.ProtoICMPv6; {
+	case icmp && k.DstPort == k.SrcPort+1:
+		k.Echo, k.DstPort = EchoRequest, 0
+	case icmp && k.SrcPort == k.DstPort+1:
+		k.Echo, k.SrcPort = EchoReply, 0
+	}
 	return k, nil
 }
 
@@ -191,7 +235,7 @@ func (k *Key) Hash() uint64 {
 	}
 	x := fold(sh^hashSeeds[0], sl^hashSeeds[1])
 	x = fold(x^dh, dl^hashSeeds[2])
-	return fold(x^rest, hashSeeds[3]^family)
+	return fold(x^rest, hashSeeds[3]^family^uint64(k.Echo))
 }
 
 // fold multiplies two numbers and joins the halves of the product.

@@ -145,6 +145,7 @@ func (s *Simulator) track(h *hop) bool {
 		r.Replace, c.conn = true, nil
 	default:
 		c.reply = reply
+		s.recount(h)
 		r.Reply, r.Progress = c.reply, found.Progress
 		if !c.related {
 			r.Progress, r.Ack = found.Next(&p, c.reply), p.Ack

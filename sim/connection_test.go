@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/weft-sdn/weft/conntrack"
 	"github.com/weft-sdn/weft/packet"
 	"github.com/weft-sdn/weft/topology"
 )
@@ -26,5 +27,29 @@ func TestConnectionOverLinkedBridges(t *testing.T) {
 	}
 	if r := l.run("b1", tcp(true, packet.TCPSyn|packet.TCPAck)); r.Outcomes[0].Verdict != Forward || !r.Track.Reply || !slices.Contains(r.Deps, topology.DeviceDep(l.bridge("back"))) {
 		t.Errorf("the answer: %+v, %+v\n%v", r.Outcomes, r.Track, r.Trace)
+	}
+}
+
+// TestEchoWithoutIdentifier: two hosts that ping with identifier 0 from behind one address get identifiers of their own.
+func TestEchoWithoutIdentifier(t *testing.T) {
+	for _, tt := range []struct{ name, a1, a2, to string }{{"IPv4", "10.1.0.11", "10.1.0.12", "203.0.113.9"}, {"IPv6", "2001:db8:1::11", "2001:db8:1::12", "2001:db8:113::9"}} {
+		l, conns := natLab(t)
+		ping := func(src string, from packet.MAC) []byte {
+			b := packet.AppendEchoRequest(nil, ip(src), ip(tt.to), 0, 1)
+			gw := mac("ee:01")
+			copy(b, gw[:])
+			copy(b[6:], from[:])
+			return b
+		}
+		l.run("a1", ping(tt.a1, mac("0a:01")))
+		first := l.commit(conns)
+		distinct := map[conntrack.Key]bool{first.Return(): true}
+		for l.sim.Attempt = 0; l.sim.Attempt < 16; l.sim.Attempt++ {
+			r := l.run("a2", ping(tt.a2, mac("0a:02")))
+			distinct[r.Track.New.Return()] = true
+		}
+		if len(distinct) < 10 {
+			t.Errorf("%s: 16 attempts give %d keys", tt.name, len(distinct))
+		}
 	}
 }

@@ -260,7 +260,7 @@ func (s *Simulator) pick(rule *topology.ChainRule, out *topology.VPort, h *hop) 
 		}
 		addr = flow.AddrOf(a)
 	}
-	if t.HasPorts() && port != 0 {
+	if t.HasPort(dst) {
 		port = s.pickPort(rule, dst, port, uint32(x))
 	}
 	return conntrack.Step{Addr: addr, Port: port}, true

@@ -61,7 +61,7 @@ func (s *Simulator) balance(rule *topology.ChainRule, in *topology.VPort, h *hop
 		s.res.Trace.add(s, h, "pool "+p.Tenant+"/"+p.Name+": member "+m.String())
 	}
 	step = conntrack.Step{Addr: m.Addr, Port: t.DstPort, Pool: uint32(p.ID)}
-	if m.Port != 0 && t.HasPorts() && t.DstPort != 0 {
+	if m.Port != 0 && t.HasPort(true) {
 		step.Port = m.Port
 	}
 	return step, true, true

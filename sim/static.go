@@ -132,7 +132,7 @@ func (s *Simulator) shift(rule *topology.ChainRule, device topology.DeviceID, ds
 		if !c.looked {
 			c.refresh()
 		}
-		if !c.related && !c.fresh.AddStep(step) {
+		if !c.fresh.AddStep(step) && !c.related {
 			s.drop(h, DropNAT, false)
 			return false
 		}
@@ -154,6 +154,17 @@ func (s *Simulator) passes(device topology.DeviceID, dst bool, h *hop) bool {
 		n, dst = len(steps)-1-n, !dst
 	}
 	return n >= 0 && n < len(steps) && steps[n].Static && steps[n].Device == uint32(device) && steps[n].Dst == dst
+}
+
+// recount makes a copy's steps those of its connection, once that is known: what rules made of it before may be none of them.
+func (s *Simulator) recount(h *hop) {
+	h.steps = 0
+	made := s.conns.fresh.Steps()
+	for i := range made {
+		if s.passes(topology.DeviceID(made[i].Device), made[i].Dst, h) {
+			h.steps++
+		}
+	}
 }
 
 // moved returns the address at the same place of another prefix of the same length and family.
@@ -179,12 +190,12 @@ func moved(a flow.Addr, from, to *netip.Prefix) flow.Addr {
 // answerKey is a header with a tuple, as rules see it.
 func answerKey(t *conntrack.Tuple, etherType uint16) flow.Key {
 	k := flow.Key{EtherType: etherType, Proto: t.Proto}
-	switch {
-	case t.Proto == packet.ProtoICMP && t.SrcPort != 0:
-		k.SrcPort = packet.ICMPEchoRequest << 8
-	case t.Proto == packet.ProtoICMPv6 && t.SrcPort != 0:
+	switch v6 := t.Proto == packet.ProtoICMPv6; {
+	case t.Echo == conntrack.EchoRequest && v6:
 		k.SrcPort = packet.ICMPv6EchoRequest << 8
-	case t.Proto == packet.ProtoICMPv6:
+	case t.Echo == conntrack.EchoRequest:
+		k.SrcPort = packet.ICMPEchoRequest << 8
+	case v6:
 		k.SrcPort = packet.ICMPv6EchoReply << 8
 	}
 	t.Apply(&k)

@@ -366,3 +366,24 @@ func TestStaticAnswers(t *testing.T) {
 		}
 	}
 }
+
+// TestStaticBesideConnection: a static translation that a connection does not have takes no other's place: what its device chose is undone all the same.
+func TestStaticBesideConnection(t *testing.T) {
+	l := newLab(t, strings.Replace(translated, "{name: core, tenant: isp}\nspec:\n", "{name: core, tenant: isp}\nspec:\n  filters: {egress: renumber}\n", 1)+`
+---
+apiVersion: weft/v1
+kind: Chain
+metadata: {name: renumber, tenant: isp}
+spec: {rules: [{match: {inPorts: [uplink]}, action: snat, nat: {from: 203.0.113.0/24, to: 198.18.0.0/24}}]}
+`)
+	withUplink(l)
+	conns := table{}
+	l.sim.Conns = conns
+	l.run("a1", five{"10.1.0.11", "203.0.113.9", 4000, 53}.udp(mac("0a:01"), mac("ee:01")))
+	l.commit(conns)
+	back := five{"203.0.113.9", "192.0.2.81", 53, 4000}.udp(mac("99:01"), mac("cc:02"))
+	l.run("uplink", back)
+	if d, got := l.out(back); d != l.port("a1").Dest() || got != (five{"203.0.113.9", "10.1.0.11", 53, 4000}) {
+		t.Errorf("the answer leaves at %v as %+v\n%v", d, got, l.res.Trace)
+	}
+}
