@@ -90,6 +90,39 @@ func TestForgedConnectionFlooded(t *testing.T) {
 	}
 }
 
+// TestOwnSourcesOnly: a chain on the provider's port that lets in a tenant's own addresses alone keeps the tenant from taking the keys of others' connections
+// (docs/connections.md, Limits).
+func TestOwnSourcesOnly(t *testing.T) {
+	own := strings.Replace(evil, "{device: router/core, peer: evil/r-up,", "{device: router/core, filters: {ingress: own-sources}, peer: evil/r-up,", 1) + `
+---
+apiVersion: weft/v1
+kind: Chain
+metadata: {name: own-sources, tenant: isp}
+spec:
+  rules:
+  - {name: tenant, match: {src: [10.9.0.0/24, 100.65.0.2, "2001:db8:9::/64"]}, action: return}
+  default: drop
+`
+	l := newLab(t, translated+own)
+	withUplink(l)
+	conns := table{}
+	l.sim.Conns = conns
+	id, _ := l.snap.ID(topology.Ref{Kind: topology.KindVPort, Tenant: "evil", Name: "r-vm"})
+	begin := func(src string) *Result {
+		l.sim.Simulate(l.snap, parse(t, five{src, "203.0.113.9", 80, 4000}.udp(mac("d0:01"), mac("dd:01"))), flow.VPortID(id), 0, &l.res)
+		return &l.res
+	}
+	if r := begin("192.0.2.80"); len(r.Outcomes) != 1 || r.Outcomes[0].Drop != DropFiltered || r.Track.Commit {
+		t.Fatalf("another's address passes: %+v", r.Outcomes)
+	}
+	if r := begin("10.9.0.7"); r.Outcomes[0].Verdict != Forward || !r.Track.Commit {
+		t.Errorf("an address of its own does not: %+v", r.Outcomes)
+	}
+	if r := l.run("uplink", five{"203.0.113.9", "192.0.2.80", 4000, 80}.udp(mac("99:01"), mac("cc:02"))); r.Outcomes[0].Verdict != Forward {
+		t.Errorf("the client is kept out: %+v\n%v", r.Outcomes, r.Trace)
+	}
+}
+
 // TestForeignError: an ICMP error that quotes one host's connection is related to nothing when it is addressed to another.
 func TestForeignError(t *testing.T) {
 	l, conns := attacked(t, filtering(filtering(twoTiers, "a1", "egress: guard"), "a2", "egress: guard"))
