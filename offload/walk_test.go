@@ -70,6 +70,9 @@ func (x *walks) packet() {
 	for x.e.local[s.Key.Ingress] == 0 {
 		s = x.e.w.Shot()
 	}
+	if x.e.r.IntN(8) == 0 { // near where guards punt
+		s.TTL = uint8(1 + x.e.r.IntN(4))
+	}
 	frame := s.Frame(nil)
 	if n := 14 + s.Len; len(frame) < n && s.Key.EtherType != 0x88b5 {
 		frame = append(frame, x.e.r.bytes(n-len(frame))...)
