@@ -112,8 +112,12 @@ func (l Lane) Matched(read flow.Mask, etherType uint16) flow.Mask {
 	switch l {
 	case LaneExact:
 		return read.Or(l3Mask(etherType))
-	case LaneWild, LaneWildL2:
-		read.EtherType = 0xffff // a table a family; flow_wild_l2 has the field
+	case LaneWild:
+		read.EtherType = 0xffff // a table a family
+	case LaneWildL2: // has the field; if as much was read as tells that a frame is not IP, that will do
+		if read.EtherType == 0 {
+			read.EtherType = 0xffff
+		}
 	}
 	return read
 }

@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"math/bits"
+
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/packet"
 	"github.com/weft-sdn/weft/topology"
@@ -33,10 +35,17 @@ func (s *Simulator) readMulticast(h *hop) bool {
 
 // readFamily reads the EtherType: IPv4, IPv6 or neither.
 func (s *Simulator) readFamily() (v6, ip bool) {
-	if s.origin == nil {
+	v6, ip = s.key.Is6(), s.key.Is4() || s.key.Is6()
+	switch {
+	case s.origin != nil:
+	case ip:
 		s.res.Mask.EtherType = 0xffff
+	default: // the leading bits that no IP packet has: one flow for many EtherTypes
+		et := s.key.EtherType
+		n := max(bits.LeadingZeros16(et^packet.EtherTypeIPv4), bits.LeadingZeros16(et^packet.EtherTypeIPv6)) + 1
+		s.res.Mask.EtherType |= ^uint16(0) << (16 - n)
 	}
-	return s.key.Is6(), s.key.Is4() || s.key.Is6()
+	return v6, ip
 }
 
 // readDst reads the first n bits of the IP destination.
