@@ -33,6 +33,20 @@ func (s *Simulator) readMulticast(h *hop) bool {
 	return h.dst.IsMulticast()
 }
 
+// notIP returns bits of an EtherType that is neither IPv4 nor IPv6 which no IP packet has like that: one, if it has one that both of these lack, else one that
+// tells it from each. So there are few flows for all the others.
+func notIP(etherType uint16) uint16 {
+	const v4, v6 = packet.EtherTypeIPv4, packet.EtherTypeIPv6
+	if both := etherType &^ (v4 | v6); both != 0 {
+		return 1 << (bits.Len16(both) - 1)
+	}
+	four, six := etherType^v4, etherType^v6
+	if both := four & six; both != 0 {
+		return 1 << (bits.Len16(both) - 1)
+	}
+	return 1<<(bits.Len16(four)-1) | 1<<(bits.Len16(six)-1)
+}
+
 // readFamily reads the EtherType: IPv4, IPv6 or neither.
 func (s *Simulator) readFamily() (v6, ip bool) {
 	v6, ip = s.key.Is6(), s.key.Is4() || s.key.Is6()
@@ -40,10 +54,8 @@ func (s *Simulator) readFamily() (v6, ip bool) {
 	case s.origin != nil:
 	case ip:
 		s.res.Mask.EtherType = 0xffff
-	default: // the leading bits that no IP packet has: one flow for many EtherTypes
-		et := s.key.EtherType
-		n := max(bits.LeadingZeros16(et^packet.EtherTypeIPv4), bits.LeadingZeros16(et^packet.EtherTypeIPv6)) + 1
-		s.res.Mask.EtherType |= ^uint16(0) << (16 - n)
+	default:
+		s.res.Mask.EtherType |= notIP(s.key.EtherType)
 	}
 	return v6, ip
 }
