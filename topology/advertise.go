@@ -19,7 +19,7 @@ type AdvertiseSpec struct {
 // maxAdvertised keeps an advertisement within the least MTU of IPv6 links.
 const maxAdvertised = 16
 
-func (v *validator) advertise(o *Object, s *VPortSpec, dev *Object) {
+func (v *validator) advertise(o *Object, s *VPortSpec) {
 	a := &s.Advertise
 	switch a.Mode {
 	case "":
@@ -31,8 +31,8 @@ func (v *validator) advertise(o *Object, s *VPortSpec, dev *Object) {
 	default:
 		v.fail(o, "spec.advertise.mode", a.Mode, "is no mode", "use slaac, stateless or dhcp")
 	}
-	if dev.Kind != KindRouter {
-		v.fail(o, "spec.advertise", "", "is of a port of "+dev.Ref().String(), "advertise from ports of routers")
+	if dev, ok := o.DeviceRef(); ok && dev.Kind != KindRouter {
+		v.fail(o, "spec.advertise", "", "is of a port of "+dev.String(), "advertise from ports of routers")
 	}
 	for i, p := range a.Prefixes {
 		field := fmt.Sprintf("spec.advertise.prefixes[%d]", i)

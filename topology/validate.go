@@ -180,10 +180,10 @@ func (v *validator) vport(o *Object, s *VPortSpec) {
 		v.peer(o, s, dev)
 	}
 	if s.SingleHost {
-		v.singleHost(o, s, dev)
+		v.singleHost(o, s)
 	}
 	v.vportDHCP(o, s)
-	v.advertise(o, s, dev)
+	v.advertise(o, s)
 	least := uint16(minMTU4)
 	for i, a := range s.Addresses {
 		field := fmt.Sprintf("spec.addresses[%d]", i)

@@ -255,7 +255,7 @@ func (v *validator) vportDHCP(o *Object, s *VPortSpec) {
 	ref := o.DHCPRef(s.DHCP)
 	switch {
 	case v.set.Get(ref) == nil:
-		v.fail(o, "spec.dhcp", s.DHCP, "is no DHCP resource", "define "+ref.String()+" or name an existing one")
+		v.failRef(o, "spec.dhcp", s.DHCP, "is no DHCP resource", "define "+ref.String()+" or name an existing one")
 	case !s.IsExterior():
 		v.fail(o, "spec.dhcp", s.DHCP, "is given to an interior port", "give it to exterior ones: hosts are there")
 	}

@@ -109,8 +109,8 @@ func (v *validator) routes(o *Object, routes []RouteSpec, field string) {
 }
 
 // singleHost checks a port with one host (R5).
-func (v *validator) singleHost(o *Object, s *VPortSpec, device *Object) {
-	if device.Kind != KindRouter {
+func (v *validator) singleHost(o *Object, s *VPortSpec) {
+	if dev, ok := o.DeviceRef(); ok && dev.Kind != KindRouter {
 		v.fail(o, "spec.singleHost", "true", "is for ports of routers", "leave it out")
 	}
 	if len(s.Addresses) == 0 {
