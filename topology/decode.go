@@ -238,7 +238,28 @@ func (d *decoder) structure(n ast.Node, v reflect.Value, path string) {
 			continue
 		}
 		d.value(f.Value, v.Field(i), join(path, key(f)))
+		if narrows(v.Interface(), key(f)) && v.Field(i).Kind() == reflect.Slice && v.Field(i).Len() == 0 && emptyList(f.Value) {
+			d.fail(f.Value, join(path, key(f)), "", "is empty", "leave it out, or list one value at least")
+		}
 	}
+}
+
+// narrows reports whether a list says which packets or hosts are meant, so that none given means all of them, or whatever is there: one that is given and
+// empty is hardly meant so.
+func narrows(in any, field string) bool {
+	switch in.(type) {
+	case MatchSpec, SecurityRule, NATSpec, AddressGroupSpec, PortGroupSpec:
+		return true
+	case SecurityGroupSpec:
+		return field == "egress" // none: all
+	}
+	return false
+}
+
+// emptyList reports whether a list has no items, or is null.
+func emptyList(n ast.Node) bool {
+	s, ok := n.(*ast.SequenceNode)
+	return ok && len(s.Values) == 0 || n.Type() == ast.NullType
 }
 
 func (d *decoder) sequence(n ast.Node, v reflect.Value, path string) {
@@ -249,7 +270,11 @@ func (d *decoder) sequence(n ast.Node, v reflect.Value, path string) {
 	}
 	v.Set(reflect.MakeSlice(v.Type(), len(s.Values), len(s.Values)))
 	for i, item := range s.Values {
-		d.value(item, v.Index(i), fmt.Sprintf("%s[%d]", path, i))
+		if at := fmt.Sprintf("%s[%d]", path, i); item.Type() == ast.NullType {
+			d.fail(item, at, "", "is empty", "write a value, or leave the item out")
+		} else {
+			d.value(item, v.Index(i), at)
+		}
 	}
 }
 

@@ -137,6 +137,43 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// TestEmptyLists: a list that is given and empty is not as good as one left out where that would mean everything.
+func TestEmptyLists(t *testing.T) {
+	const group = "apiVersion: weft/v1\nkind: SecurityGroup\nmetadata: {name: g}\nspec: "
+	const chain = "apiVersion: weft/v1\nkind: Chain\nmetadata: {name: c}\nspec: "
+	for _, tt := range []struct{ text, field string }{
+		{group + "{ingress: [{protocols: [tcp], ports: [22], addresses: []}]}", "spec.ingress[0].addresses"},
+		{group + "{ingress: [{protocols: [tcp], ports: [22], addresses: null}]}", "spec.ingress[0].addresses"},
+		{group + "{ingress: [{protocols: [tcp], ports: [22], addresses: }]}", "spec.ingress[0].addresses"},
+		{group + "{ingress: [{protocols: [tcp], ports: [22], groups: []}]}", "spec.ingress[0].groups"},
+		{group + "{ingress: [{protocols: [tcp], ports: []}]}", "spec.ingress[0].ports"},
+		{group + "{ingress: [{protocols: []}]}", "spec.ingress[0].protocols"},
+		{group + "{ingress: [{protocols: [null]}]}", "spec.ingress[0].protocols[0]"},
+		{group + "{egress: []}", "spec.egress"},
+		{group + "{egress: [null]}", "spec.egress[0]"},
+		{group + "{ingress: []}", ""},
+		{chain + "{rules: [{match: {src: []}, action: accept}]}", "spec.rules[0].match.src"},
+		{chain + "{rules: [{match: {src: ~}, action: accept}]}", "spec.rules[0].match.src"},
+		{chain + "{rules: [{not: {srcGroups: []}, action: accept}]}", "spec.rules[0].not.srcGroups"},
+		{chain + "{rules: [{match: {states: [null]}, action: accept}]}", "spec.rules[0].match.states[0]"},
+		{chain + "{rules: [{action: masquerade, nat: {addresses: []}}]}", "spec.rules[0].nat.addresses"},
+		{chain + "{rules: []}", ""},
+		{strings.Replace(chain, "Chain", "AddressGroup", 1) + "{addresses: []}", "spec.addresses"},
+		{strings.Replace(chain, "Chain", "PortGroup", 1) + "{ports: []}", "spec.ports"},
+		{strings.Replace(chain, "Chain", "Router", 1) + "{routes: [], policies: [{match: {src: []}, action: drop}]}", "spec.policies[0].match.src"},
+	} {
+		_, err := Decode("net.yaml", []byte(tt.text))
+		switch name := tt.field + ": is empty; "; {
+		case tt.field == "":
+			if err != nil {
+				t.Errorf("%s: %v", tt.text, err)
+			}
+		case err == nil || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), name):
+			t.Errorf("%s: %v", tt.text, err)
+		}
+	}
+}
+
 // TestWhole: two objects that are wrong are both reported; a deletion that leaves a reference open is refused.
 func TestWhole(t *testing.T) {
 	bad := strings.NewReplacer("unknownUnicast: drop", "unknownUnicast: x", "vlan: 7", "vlan: 4095").Replace(small)
