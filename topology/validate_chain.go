@@ -107,39 +107,64 @@ func (v *validator) static(o *Object, r *RuleSpec, field string) {
 	}
 }
 
-// hooks checks that chains translate destinations on the way in and sources on the way out alone (R8): there the route is looked up between them.
+// hooks checks that chains translate destinations on the way in and sources on the way out alone (R8): there the route is looked up between them. Nor is
+// it known on the way in by which port a packet will leave.
 func (v *validator) hooks(o *Object) {
 	f := filtersOf(o.Spec)
-	for field, x := range map[string]struct {
-		chain string
-		bad   []string
-		hint  string
+	for _, x := range []struct {
+		field, chain string
+		bad          func(*RuleSpec) string
+		hint         string
 	}{
-		"spec.filters.ingress": {f.Ingress, []string{"snat", "masquerade"}, "translate sources in an egress chain"},
-		"spec.filters.egress":  {f.Egress, []string{"dnat"}, "translate destinations in an ingress chain"},
+		{"spec.filters.ingress", f.Ingress, actionAmong("snat", "masquerade"), "translate sources in an egress chain"},
+		{"spec.filters.ingress", f.Ingress, asksOutPort, "ask for it in an egress chain: on the way in it is not known by which port a packet will leave"},
+		{"spec.filters.egress", f.Egress, actionAmong("dnat"), "translate destinations in an ingress chain"},
 	} {
 		if x.chain == "" {
 			continue
 		}
-		if where := v.translation(o.refTo(KindChain, x.chain), x.bad, map[Ref]bool{}); where != "" {
-			v.fail(o, field, x.chain, "has "+where, x.hint)
+		if where := v.ruleWith(o.refTo(KindChain, x.chain), x.bad, map[Ref]bool{}); where != "" {
+			v.fail(o, x.field, x.chain, "has "+where, x.hint)
 		}
 	}
 }
 
-// translation names a rule of a chain, or of one that it jumps to, that has one of these actions.
-func (v *validator) translation(r Ref, actions []string, seen map[Ref]bool) string {
+// actionAmong names a rule's action if it is one of these.
+func actionAmong(actions ...string) func(*RuleSpec) string {
+	return func(r *RuleSpec) string {
+		if slices.Contains(actions, r.Action) {
+			return r.Action
+		}
+		return ""
+	}
+}
+
+// asksOutPort names the field by which a rule asks for the port that a packet leaves by, empty if it does not.
+func asksOutPort(r *RuleSpec) string {
+	switch {
+	case len(r.Match.OutPorts)+len(r.Not.OutPorts) > 0:
+		return "outPorts"
+	case len(r.Match.OutPortGroups)+len(r.Not.OutPortGroups) > 0:
+		return "outPortGroups"
+	}
+	return ""
+}
+
+// ruleWith names a rule of a chain, or of one that it jumps to, that has something bad, which bad names; empty if none has.
+func (v *validator) ruleWith(r Ref, bad func(*RuleSpec) string, seen map[Ref]bool) string {
 	o := v.set.Get(r)
 	if o == nil || seen[r] {
 		return ""
 	}
 	seen[r] = true
-	for i, rule := range o.Spec.(*ChainSpec).Rules {
-		if slices.Contains(actions, rule.Action) {
-			return fmt.Sprintf("%s in rule %s of %v", rule.Action, ruleName(&rule, i), r)
+	rules := o.Spec.(*ChainSpec).Rules
+	for i := range rules {
+		rule := &rules[i]
+		if what := bad(rule); what != "" {
+			return fmt.Sprintf("%s in rule %s of %v", what, ruleName(rule, i), r)
 		}
 		if rule.Chain != "" {
-			if where := v.translation(o.refTo(KindChain, rule.Chain), actions, seen); where != "" {
+			if where := v.ruleWith(o.refTo(KindChain, rule.Chain), bad, seen); where != "" {
 				return where
 			}
 		}

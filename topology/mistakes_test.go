@@ -1,0 +1,70 @@
+package topology
+
+import (
+	"strings"
+	"testing"
+)
+
+// mistaken is a network to make mistakes in.
+const mistaken = `
+{apiVersion: weft/v1, kind: PortGroup, metadata: {name: up, tenant: acme}, spec: {ports: [wan]}}
+---
+{apiVersion: weft/v1, kind: Chain, metadata: {name: inner, tenant: acme}, spec: {rules: [{match: {outPorts: [wan]}, action: drop}]}}
+---
+{apiVersion: weft/v1, kind: Chain, metadata: {name: hook, tenant: acme}, spec: {rules: [{name: on, action: jump, chain: inner}]}}
+---
+{apiVersion: weft/v1, kind: Router, metadata: {name: gw, tenant: acme}, spec: {filters: {egress: hook}}}
+---
+{apiVersion: weft/v1, kind: Bridge, metadata: {name: lan, tenant: acme}, spec: {}}
+---
+{apiVersion: weft/v1, kind: VPort, metadata: {name: wan, tenant: acme}, spec: {device: router/gw, addresses: [192.0.2.1/24, "2001:db8::1/64", "2001:db8::9/128"]}}
+---
+{apiVersion: weft/v1, kind: VPort, metadata: {name: four, tenant: acme}, spec: {device: router/gw, addresses: [10.0.0.1/24]}}
+---
+{apiVersion: weft/v1, kind: VPort, metadata: {name: alone, tenant: acme}, spec: {device: router/gw, addresses: ["2001:db8:1::1/128"]}}
+---
+{apiVersion: weft/v1, kind: VPort, metadata: {name: vm, tenant: acme}, spec: {device: bridge/lan}}
+`
+
+// mistake is a change of the network, and the first line of what it is refused with, but for the file; empty: it is none.
+type mistake struct{ old, new, want string }
+
+// TestMistakes: what means something else than its writer thinks, or nothing, is refused.
+func TestMistakes(t *testing.T) {
+	for name, mistakes := range map[string][]mistake{"out ports": outPortMistakes} {
+		t.Run(name, func(t *testing.T) {
+			for _, m := range mistakes {
+				text := mistaken
+				olds, news := strings.Split(m.old, " & "), strings.Split(m.new, " & ")
+				for i, old := range olds {
+					if strings.Count(text, old) != 1 {
+						t.Fatalf("%q is not in the network once", old)
+					}
+					text = strings.Replace(text, old, news[i], 1)
+				}
+				objects, err := Decode("net.yaml", []byte(text))
+				if err == nil {
+					_, err = new(Set).Apply(objects, nil)
+				}
+				got := ""
+				if err != nil {
+					first, _, _ := strings.Cut(err.Error(), "\n")
+					_, got, _ = strings.Cut(first, ": ")
+				}
+				if got != m.want {
+					t.Errorf("%s:\n got %s\nwant %s", m.new, got, m.want)
+				}
+			}
+		})
+	}
+}
+
+// outPortMistakes: on the way in the port by which a packet leaves is not known.
+var outPortMistakes = []mistake{
+	{"metadata: {name: lan,", "metadata: {name: lan,", ""},
+	{"{egress: hook}", "{ingress: hook}", `router acme/gw: spec.filters.ingress: "hook" has outPorts in rule #1 of chain acme/inner; ask for it in an egress chain: on the way in it is not known by which port a packet will leave`},
+	{"{egress: hook}", "{ingress: inner}", `router acme/gw: spec.filters.ingress: "inner" has outPorts in rule #1 of chain acme/inner; ask for it in an egress chain: on the way in it is not known by which port a packet will leave`},
+	{"{egress: hook} & {match: {outPorts: [wan]}", "{ingress: hook} & {not: {outPortGroups: [up]}", `router acme/gw: spec.filters.ingress: "hook" has outPortGroups in rule #1 of chain acme/inner; ask for it in an egress chain: on the way in it is not known by which port a packet will leave`},
+	{"device: bridge/lan", "device: bridge/lan, filters: {ingress: inner}", `vport acme/vm: spec.filters.ingress: "inner" has outPorts in rule #1 of chain acme/inner; ask for it in an egress chain: on the way in it is not known by which port a packet will leave`},
+	{"{egress: hook} & {match: {outPorts: [wan]}", "{ingress: hook} & {match: {inPorts: [wan]}", ""},
+}
