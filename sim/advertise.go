@@ -3,7 +3,6 @@ package sim
 import (
 	"cmp"
 	"net/netip"
-	"slices"
 
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/packet"
@@ -42,16 +41,8 @@ func (s *Simulator) originateRA(p *topology.VPort, ra *packet.RA) {
 // advertisement is what a port tells all hosts.
 func advertisement(p *topology.VPort) packet.RA {
 	a := &p.Advertise
-	ra := packet.RA{
-		SrcMAC: p.MAC, Src: p.LinkLocal, Lifetime: cmp.Or(a.Lifetime, topology.RouterLifetime), MTU: uint32(p.MTU), Prefixes: a.Prefixes, Valid: prefixLifetime,
+	return packet.RA{
+		SrcMAC: p.MAC, Src: p.LinkLocal, Lifetime: cmp.Or(a.Lifetime, topology.RouterLifetime), MTU: uint32(p.MTU), Prefixes: a.Of(p.Addrs), Valid: prefixLifetime,
 		Managed: a.Mode == "dhcp", Other: a.Mode != "slaac", DNS: a.DNS,
 	}
-	if len(ra.Prefixes) == 0 {
-		for _, x := range p.Addrs {
-			if m := x.Masked(); x.Addr().Is6() && !slices.Contains(ra.Prefixes, m) {
-				ra.Prefixes = append(ra.Prefixes, m)
-			}
-		}
-	}
-	return ra
 }

@@ -31,7 +31,7 @@ type mistake struct{ old, new, want string }
 
 // TestMistakes: what means something else than its writer thinks, or nothing, is refused.
 func TestMistakes(t *testing.T) {
-	for name, mistakes := range map[string][]mistake{"out ports": outPortMistakes} {
+	for name, mistakes := range map[string][]mistake{"out ports": outPortMistakes, "advertisements": advertiseMistakes} {
 		t.Run(name, func(t *testing.T) {
 			for _, m := range mistakes {
 				text := mistaken
@@ -67,4 +67,16 @@ var outPortMistakes = []mistake{
 	{"{egress: hook} & {match: {outPorts: [wan]}", "{ingress: hook} & {not: {outPortGroups: [up]}", `router acme/gw: spec.filters.ingress: "hook" has outPortGroups in rule #1 of chain acme/inner; ask for it in an egress chain: on the way in it is not known by which port a packet will leave`},
 	{"device: bridge/lan", "device: bridge/lan, filters: {ingress: inner}", `vport acme/vm: spec.filters.ingress: "inner" has outPorts in rule #1 of chain acme/inner; ask for it in an egress chain: on the way in it is not known by which port a packet will leave`},
 	{"{egress: hook} & {match: {outPorts: [wan]}", "{ingress: hook} & {match: {inPorts: [wan]}", ""},
+}
+
+// advertiseMistakes: hosts make addresses from a /64 alone, and want a prefix at all.
+var advertiseMistakes = []mistake{
+	{`"2001:db8::9/128"]`, `"2001:db8::9/128"], advertise: {mode: slaac}`, ""},
+	{`"2001:db8::1/64", "2001:db8::9/128"]`, `"2001:db8::1/112", "2001:db8::9/128"], advertise: {mode: dhcp}`, ""},
+	{`"2001:db8::1/64", "2001:db8::9/128"]`, `"2001:db8::1/112"], advertise: {mode: slaac}`, `vport acme/wan: spec.advertise.mode: "slaac" needs a /64, and 2001:db8::/112 is none: hosts would make no addresses; use a /64, or mode dhcp`},
+	{`"2001:db8::1/64", "2001:db8::9/128"]`, `"2001:db8::1/48"], advertise: {mode: stateless}`, `vport acme/wan: spec.advertise.mode: "stateless" needs a /64, and 2001:db8::/48 is none: hosts would make no addresses; use a /64, or mode dhcp`},
+	{`"2001:db8::9/128"]`, `"2001:db8::9/128"], advertise: {mode: slaac, prefixes: ["fd00::/64", "fd01::/63"]}`, `vport acme/wan: spec.advertise.prefixes[1]: "fd01::/63" is no /64, from which alone hosts make addresses; use a /64, or mode dhcp`},
+	{`[10.0.0.1/24]`, `[10.0.0.1/24], advertise: {mode: slaac}`, `vport acme/four: spec.advertise: is of a port without IPv6 prefix; give the port an IPv6 address such as 2001:db8::1/64, or list spec.advertise.prefixes`},
+	{`["2001:db8:1::1/128"]`, `["2001:db8:1::1/128"], advertise: {mode: dhcp}`, `vport acme/alone: spec.advertise: is of a port without IPv6 prefix; give the port an IPv6 address such as 2001:db8::1/64, or list spec.advertise.prefixes`},
+	{`[10.0.0.1/24]`, `[10.0.0.1/24], advertise: {mode: slaac, prefixes: ["fd00::/64"]}`, ""},
 }
