@@ -31,7 +31,7 @@ type mistake struct{ old, new, want string }
 
 // TestMistakes: what means something else than its writer thinks, or nothing, is refused.
 func TestMistakes(t *testing.T) {
-	for name, mistakes := range map[string][]mistake{"out ports": outPortMistakes, "advertisements": advertiseMistakes} {
+	for name, mistakes := range map[string][]mistake{"out ports": outPortMistakes, "advertisements": advertiseMistakes, "gateways": viaMistakes} {
 		t.Run(name, func(t *testing.T) {
 			for _, m := range mistakes {
 				text := mistaken
@@ -79,4 +79,36 @@ var advertiseMistakes = []mistake{
 	{`[10.0.0.1/24]`, `[10.0.0.1/24], advertise: {mode: slaac}`, `vport acme/four: spec.advertise: is of a port without IPv6 prefix; give the port an IPv6 address such as 2001:db8::1/64, or list spec.advertise.prefixes`},
 	{`["2001:db8:1::1/128"]`, `["2001:db8:1::1/128"], advertise: {mode: dhcp}`, `vport acme/alone: spec.advertise: is of a port without IPv6 prefix; give the port an IPv6 address such as 2001:db8::1/64, or list spec.advertise.prefixes`},
 	{`[10.0.0.1/24]`, `[10.0.0.1/24], advertise: {mode: slaac, prefixes: ["fd00::/64"]}`, ""},
+}
+
+// viaMistakes: a gateway is on the link of the route's port, and not the router itself.
+var viaMistakes = []mistake{
+	{"{egress: hook}", "{egress: hook}, routes: [{dst: 0.0.0.0/0, via: 192.0.2.2, port: wan}]", ""},
+	{"{egress: hook}", "{egress: hook}, routes: [{dst: 0.0.0.0/0, via: 192.0.2.1, port: wan}]", `router acme/gw: spec.routes[0].via: "192.0.2.1" is the address of port wan itself; give that of the next router`},
+	{"{egress: hook}", `{egress: hook}, routes: [{dst: "::/0", via: "2001:db8::9", port: wan}]`, `router acme/gw: spec.routes[0].via: "2001:db8::9" is the address of port wan itself; give that of the next router`},
+	{"{egress: hook}", "{egress: hook}, routes: [{dst: 0.0.0.0/0, via: 192.0.3.2, port: wan}]", `router acme/gw: spec.routes[0].via: "192.0.3.2" is not on the link of port wan; use an address in 192.0.2.0/24, or another port`},
+	{"{egress: hook}", `{egress: hook}, tables: [{name: t, routes: [{dst: "::/0", via: "2001:db8:7::2", port: wan}]}]`, `router acme/gw: spec.tables[0].routes[0].via: "2001:db8:7::2" is not on the link of port wan; use an address in 2001:db8::/64, or another port`},
+	{"{egress: hook}", `{egress: hook}, routes: [{dst: "::/0", via: "fe80::1", port: wan}]`, ""},
+	{"{egress: hook}", `{egress: hook}, routes: [{dst: "::/0", via: "fd00::1", port: four}, {dst: fd01::/64, via: "fd00::1", port: alone}]`, ""},
+	{"{egress: hook}", "{egress: hook}, policies: [{action: reroute, nextHops: [{via: 192.0.3.2, port: wan}]}]", `router acme/gw: spec.policies[0].nextHops[0].via: "192.0.3.2" is not on the link of port wan; use an address in 192.0.2.0/24, or another port`},
+	{"addresses: [10.0.0.1/24]} & {egress: hook}", "singleHost: true, addresses: [10.0.0.5/24]} & {egress: hook}, routes: [{dst: 10.7.0.0/16, via: 10.0.0.1, port: four}]", `router acme/gw: spec.routes[0].via: "10.0.0.1" is the address of port four itself; give that of the next router`},
+}
+
+// TestGatewayMoves: a port that has other addresses than the routes by it need is refused, as the routes would be.
+func TestGatewayMoves(t *testing.T) {
+	objects, err := Decode("net.yaml", []byte(strings.Replace(mistaken, "{egress: hook}", "{egress: hook}, routes: [{dst: 0.0.0.0/0, via: 192.0.2.2, port: wan}]", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := new(Set).Apply(objects, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wan, err := Decode("wan.yaml", []byte("{apiVersion: weft/v1, kind: VPort, metadata: {name: wan, tenant: acme}, spec: {device: router/gw, addresses: [198.51.100.1/24]}}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := set.Apply(wan, nil); err == nil || !strings.Contains(err.Error(), `"192.0.2.2" is not on the link of port wan`) {
+		t.Errorf("got %v", err)
+	}
 }

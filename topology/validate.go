@@ -131,6 +131,8 @@ func (v *validator) route(o *Object, r *RouteSpec, field string) {
 		}
 		if r.Via.IsValid() && (!isHost(r.Via) || r.Via.Is4() != is4) {
 			v.fail(o, field+".via", r.Via.String(), "is not the address of a gateway for "+r.Dst.String(), "use a host address of the same family")
+		} else if r.Via.IsValid() {
+			v.via(o, field+".via", r.Via, r.Port)
 		}
 	case "reject", "blackhole":
 		if r.Port != "" || r.Via.IsValid() {
@@ -138,6 +140,29 @@ func (v *validator) route(o *Object, r *RouteSpec, field string) {
 		}
 	default:
 		v.fail(o, field+".kind", r.Kind, "is no kind of route", "use port, reject or blackhole")
+	}
+}
+
+// via checks that a gateway is another one than the router itself, and on the link of a port, as far as the port's addresses tell what is on it: if it has
+// none of that family but addresses alone, it may be anybody's.
+func (v *validator) via(o *Object, field string, via netip.Addr, port string) {
+	p := v.set.Get(o.VPortRef(port))
+	if p == nil {
+		return // reported
+	}
+	var links []string
+	on := via.IsLinkLocalUnicast()
+	for _, a := range p.Spec.(*VPortSpec).ownAddresses() {
+		if a.Addr() == via {
+			v.failRef(o, field, via.String(), "is the address of port "+port+" itself", "give that of the next router")
+			return
+		}
+		if a.Addr().Is4() == via.Is4() && !a.IsSingleIP() {
+			on, links = on || a.Contains(via), append(links, a.Masked().String())
+		}
+	}
+	if !on && len(links) > 0 {
+		v.failRef(o, field, via.String(), "is not on the link of port "+port, "use an address in "+strings.Join(links, " or ")+", or another port")
 	}
 }
 

@@ -83,6 +83,7 @@ func (v *validator) policyAction(o *Object, p *PolicySpec, field string, tables 
 		if !isHost(n.Via) {
 			v.fail(o, at+".via", addrText(n.Via), "is not the address of a gateway", "use one such as 10.0.0.1 or 2001:db8::1")
 		}
+		v.via(o, at+".via", n.Via, n.Port)
 		v.portOf(o, at+".port", n.Port)
 		if n.Weight = 0; seen[n] {
 			v.fail(o, at, n.Via.String(), "is listed twice", "give it a weight instead")
