@@ -138,6 +138,9 @@ func (s *Simulator) chain(id topology.DeviceID, in, out *topology.VPort, h *hop,
 			if link {
 				return topology.ActionReturn, 0 // a chain that ends with a drop is not to cut hosts off from their neighbours
 			}
+			if s.res.Trace != nil && c.End != topology.ActionReturn {
+				s.res.Trace.add(s, h, "chain "+c.Tenant+"/"+c.Name+" default: "+c.End.String())
+			}
 			return c.End, 0
 		}
 		rule := &c.Rules[next]

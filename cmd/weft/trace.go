@@ -160,8 +160,28 @@ func effect(snap *topology.Snapshot, e sim.Effect) string {
 		return fmt.Sprintf("%s looks up what it has leased to %v at %s", deviceName(snap, e.Device), e.MAC, portName(snap, e.Port))
 	case sim.AskNeighbour:
 		return fmt.Sprintf("router port %s asks who has %v", portName(snap, e.Port), e.Addr)
+	case sim.LogRule:
+		return "logs: " + ruleText(snap, e.Device, int(e.Rule))
+	case sim.Load:
+		return fmt.Sprintf("%s is to be loaded first", deviceName(snap, e.Device))
+	case sim.OfferLease, sim.BindLease, sim.ReleaseLease, sim.DeclineLease:
+		what := map[sim.EffectKind]string{sim.OfferLease: "offers", sim.BindLease: "leases", sim.ReleaseLease: "takes back", sim.DeclineLease: "keeps from all"}[e.Kind]
+		return fmt.Sprintf("%s %s %v, which is of %v at %s", deviceName(snap, e.Device), what, e.Addr, e.MAC, portName(snap, e.Port))
+	case sim.ProbeAnswer:
+		if p := snap.Pool(e.Device); p != nil {
+			return fmt.Sprintf("pool %s/%s hears the answer to its probe", p.Tenant, p.Name)
+		}
 	}
-	return fmt.Sprintf("%+v", e)
+	return fmt.Sprintf("effect %d", e.Kind)
+}
+
+// ruleText names a rule of a chain by its place.
+func ruleText(snap *topology.Snapshot, chain topology.DeviceID, n int) string {
+	c := snap.Chain(chain)
+	if c == nil || n >= len(c.Rules) {
+		return fmt.Sprintf("rule %d of chain %d", n, chain)
+	}
+	return fmt.Sprintf("rule %s of chain %s/%s", c.Rules[n].Name, c.Tenant, c.Name)
 }
 
 func originated(snap *topology.Snapshot, o sim.Originated) string {
@@ -183,7 +203,9 @@ func originated(snap *topology.Snapshot, o sim.Originated) string {
 		what = "DHCP"
 	case sim.OriginError:
 		what = "ICMP error"
-		if f.IsICMP() {
+		if f.Proto == packet.ProtoTCP && f.L4 != 0 {
+			what = "TCP reset"
+		} else if f.IsICMP() {
 			t, c := f.ICMPType()
 			what += fmt.Sprintf(" type %d code %d", t, c)
 		}
