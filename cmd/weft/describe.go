@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -20,8 +21,8 @@ func newDescribe() *cobra.Command {
 		Use:   "describe {KIND NAME... | KIND/NAME...}",
 		Short: "Show objects with all that belongs to them",
 		Long: `Show objects as they are stored, and what belongs to them: where a vport is
-bound and how its edge stands, which objects refer to it, and what edges can't
-do of it.`,
+bound and how its edge stands, how the members of a pool are, which parts an
+object is made into, which objects refer to it, and what edges can't do of it.`,
 		Example: `  weft describe vport acme/web
   weft describe router/gw --tenant acme`,
 		Args: someArgs("KIND NAME or KIND/NAME, such as vport acme/web"),
@@ -60,6 +61,17 @@ func describeAll(cmd *cobra.Command, store *state.Store, refs []topology.Ref) er
 		if err := describeObject(cmd.OutOrStdout(), store.View(), set, o); err != nil {
 			return err
 		}
+		if s, is := o.Spec.(*topology.PoolSpec); is {
+			h, err := store.Health(cmd.Context(), topology.DeviceID(o.Status.ID))
+			if err != nil {
+				return err
+			}
+			members, _ := memberTexts(s, h, time.Now())
+			for _, m := range members {
+				fmt.Fprintf(cmd.OutOrStdout(), "member    %s\n", m)
+			}
+		}
+		describeParts(cmd.OutOrStdout(), all, r)
 	}
 	return errors.Join(missing...)
 }
@@ -90,6 +102,25 @@ func describeObject(w io.Writer, v *state.View, set *topology.Set, o *topology.O
 		fmt.Fprintf(w, "used by   %s\n", refName(u))
 	}
 	return nil
+}
+
+// maxParts is how many parts of an object are named.
+const maxParts = 16
+
+// describeParts prints the objects that one is made into.
+func describeParts(w io.Writer, all []*topology.Object, r topology.Ref) {
+	n := 0
+	for _, o := range all {
+		if o.Status.Of != r.String() {
+			continue
+		}
+		if n++; n <= maxParts {
+			fmt.Fprintf(w, "part      %s\n", refName(o.Ref()))
+		}
+	}
+	if n > maxParts {
+		fmt.Fprintf(w, "part      and %d more, which weft get all --expand --tenant %s shows\n", n-maxParts, r.Tenant)
+	}
 }
 
 // standing is an edge's state in words.

@@ -81,6 +81,9 @@ func sentence(name, doc string) string {
 	return string(unicode.ToUpper([]rune(doc)[0])) + string([]rune(doc)[1:])
 }
 
+// ranges are the values that fields take, where that is less than their types do.
+var ranges = map[string]string{"dscp": "0 to 63", "vlan": "1 to 4094", "native": "1 to 4094"}
+
 // form names a type, and the struct whose fields are below it, if any.
 func (s *source) form(t *testing.T, x ast.Expr) (text string, below string) {
 	t.Helper()
@@ -140,6 +143,9 @@ func (s *source) fields(t *testing.T, name string) []explained {
 				e.Doc = sentence(below, s.docs[below])
 			}
 		}
+		if r := ranges[e.Name]; r != "" {
+			e.Type = strings.Replace(e.Type, "0 to 65535", r, 1)
+		}
 		all = append(all, e)
 	}
 	return all
@@ -184,6 +190,20 @@ func TestObjects(t *testing.T) {
 		}
 		if d := cmp.Diff(want, string(got)); d != "" {
 			t.Errorf("%s is not what package topology says; UPDATE=1 go test ./cmd/weft -run TestObjects writes it (-want +got):\n%s", file, d)
+		}
+	}
+}
+
+// TestCommandsTable: docs/operations.md has a row for every command of the network and its edges.
+func TestCommandsTable(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range newRoot().Commands() {
+		row := regexp.MustCompile("(?m)^\\|[^|]*`weft " + c.Name() + "`[^|]*\\| [^|]+\\|$")
+		if (c.GroupID == "network" || c.GroupID == "edges") && !row.Match(doc) {
+			t.Errorf("no row for weft %s", c.Name())
 		}
 	}
 }

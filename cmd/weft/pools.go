@@ -29,8 +29,24 @@ func addHealth(ctx context.Context, store *state.Store, found []*topology.Object
 
 // healthText is how many members are up, or how each is.
 func healthText(s *topology.PoolSpec, h state.PoolHealth, each bool, now time.Time) string {
+	members, counts := memberTexts(s, h, now)
+	if each {
+		return strings.Join(members, "; ")
+	}
 	var words []string
-	counts := map[string]int{}
+	for _, drain := range []string{"", ", drains", ", drained"} {
+		for _, is := range []string{"up", "not probed yet", "down"} {
+			if n := counts[is+drain]; n > 0 {
+				words = append(words, fmt.Sprintf("%d %s", n, is+drain))
+			}
+		}
+	}
+	return strings.Join(words, "; ")
+}
+
+// memberTexts is how each member is, and how many are so.
+func memberTexts(s *topology.PoolSpec, h state.PoolHealth, now time.Time) (texts []string, counts map[string]int) {
+	counts = map[string]int{}
 	for _, m := range s.Members {
 		key := topology.MemberAt(m.Address, m.Port)
 		x, checked := h.Members[key]
@@ -55,20 +71,9 @@ func healthText(s *topology.PoolSpec, h state.PoolHealth, each bool, now time.Ti
 		if x.Down && x.Why != "" {
 			text += " (" + x.Why + ")"
 		}
-		words = append(words, text)
+		texts = append(texts, text)
 	}
-	if each {
-		return strings.Join(words, "; ")
-	}
-	words = nil
-	for _, drain := range []string{"", ", drains", ", drained"} {
-		for _, is := range []string{"up", "not probed yet", "down"} {
-			if n := counts[is+drain]; n > 0 {
-				words = append(words, fmt.Sprintf("%d %s", n, is+drain))
-			}
-		}
-	}
-	return strings.Join(words, "; ")
+	return texts, counts
 }
 
 // poolCells are a pool's values for columns.
