@@ -49,7 +49,12 @@ func statusOf(err error) int {
 
 // markUsage makes errors of flags and arguments usage errors, in a command and all below it.
 func markUsage(cmd *cobra.Command) {
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(flagError(err)) })
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if args := cmd.Flags().Args(); cmd.HasSubCommands() && len(args) > 0 { // whose flag it is
+			return usage(unknownCommand(cmd, args[0]))
+		}
+		return usage(flagError(err))
+	})
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
 			if err := check(cmd, args); err != nil {
