@@ -109,10 +109,19 @@ func (l *Lab) checkCounters() error {
 				continue
 			}
 			known, of := scenario.HostCounters(), "host "+c.Of
-			if c.Of == "fabric" {
+			hosts := make([]string, len(l.cfg.Scenario.Hosts))
+			for i, h := range l.cfg.Scenario.Hosts {
+				hosts[i] = h.Name
+			}
+			switch e, err := l.edge(c.Of); {
+			case slices.Contains(hosts, c.Of):
+			case c.Of == "fabric":
 				known, of = slices.Sorted(maps.Keys(fieldsOf(fabric.Counters{}))), c.Of
-			} else if e, err := l.edge(c.Of); err == nil {
+			case err == nil:
 				known, of = slices.Sorted(maps.Keys(e.values(&targetCounts{}, &engine.Stats{}))), "edge "+c.Of
+			default:
+				return fmt.Errorf("line %d: no edge or host %s; there are edges %s, hosts %s and fabric", step.Line, c.Of,
+					strings.Join(l.Edges(), ", "), strings.Join(hosts, ", "))
 			}
 			if !slices.Contains(known, c.Name) {
 				return fmt.Errorf("line %d: %s has no counter %q; it has %s", step.Line, of, c.Name, strings.Join(known, ", "))

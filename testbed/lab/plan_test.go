@@ -2,6 +2,7 @@ package lab
 
 import (
 	"net/netip"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -155,5 +156,9 @@ func TestCounterNames(t *testing.T) {
 				t.Errorf("%s %s: %v", of, name, err)
 			}
 		}
+	}
+	s := parse(t, "counters e9 upcalls == 0\n"+planNetwork+"-- hosts --\nvm1 vport=red/vm1 edge=nic1\n")
+	if _, err := New(Config{Scenario: s}); err == nil || !regexp.MustCompile(`: line 1: no edge or host e9; there are edges .*nic1.*, hosts vm1 and fabric$`).MatchString(err.Error()) {
+		t.Errorf("nobody's counter: %v", err)
 	}
 }

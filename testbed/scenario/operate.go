@@ -295,7 +295,10 @@ func poll(ctx context.Context, look func() (ok bool, seen string, err error)) er
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
-			return fmt.Errorf("%w: %w: at the end, %s", ErrUnexpected, context.Cause(ctx), seen)
+			if cause := context.Cause(ctx); !errors.Is(cause, context.DeadlineExceeded) { // else the step says how long it waits
+				return fmt.Errorf("%w: %w: at the end, %s", ErrUnexpected, cause, seen)
+			}
+			return fmt.Errorf("%w: at the end, %s", ErrUnexpected, seen)
 		}
 	}
 }
