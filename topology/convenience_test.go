@@ -54,10 +54,10 @@ chain acme/router.gw.ingress of router acme/gw {"rules":[
  {"name":"own","action":"jump","chain":"own"}]}
 chain acme/securitygroup.locked.in of securitygroup acme/locked {}
 chain acme/securitygroup.locked.out of securitygroup acme/locked {"rules":[
- {"name":"rule-0","match":{"dstGroups":["acme/securitygroup.web"]},"action":"accept"}]}
+ {"match":{"dstGroups":["acme/securitygroup.web"]},"action":"accept"}]}
 chain acme/securitygroup.web.in of securitygroup acme/web {"rules":[
- {"name":"rule-0","match":{"protocols":["tcp"],"dstPorts":["80"]},"action":"accept"},
- {"name":"rule-1","match":{"src":["198.51.100.0/24"],"srcGroups":["acme/securitygroup.web"]},"action":"accept"}]}
+ {"match":{"protocols":["tcp"],"dstPorts":["80"]},"action":"accept"},
+ {"match":{"src":["198.51.100.0/24"],"srcGroups":["acme/securitygroup.web"]},"action":"accept"}]}
 chain acme/snatgateway.hide.out of snatgateway acme/hide {"rules":[
  {"name":"hide","match":{"outPorts":["gw-up"],"src":["10.1.0.0/24"]},"action":"masquerade"}]}
 chain acme/vport.vm.egress of vport acme/vm {"rules":[
@@ -90,7 +90,8 @@ chain acme/vport.vm2.ingress of vport acme/vm2 {"rules":[
 		if err != nil {
 			t.Fatal(err)
 		}
-		got.WriteString(o.Ref().String() + " of " + o.Status.Of + " " + strings.ReplaceAll(string(b), `{"name"`, "\n "+`{"name"`) + "\n")
+		line := strings.NewReplacer(`{"name"`, "\n "+`{"name"`, `{"match"`, "\n "+`{"match"`).Replace(string(b))
+		got.WriteString(o.Ref().String() + " of " + o.Status.Of + " " + line + "\n")
 	}
 	if got.String() != want {
 		t.Errorf("got %s\nwant %s", got.String(), want)

@@ -58,7 +58,7 @@ func (o *Object) allowed(rules []SecurityRule, in bool) []RuleSpec {
 		for j, g := range s.Groups {
 			groups[j] = partOf(o.refTo(KindSecurityGroup, g))
 		}
-		r := RuleSpec{Name: fmt.Sprintf("rule-%d", i), Action: "accept", Match: MatchSpec{Protocols: s.Protocols, DstPorts: s.Ports, ICMP: s.ICMP}}
+		r := RuleSpec{Action: "accept", Match: MatchSpec{Protocols: s.Protocols, DstPorts: s.Ports, ICMP: s.ICMP}}
 		if in {
 			r.Match.Src, r.Match.SrcGroups = s.Addresses, groups
 		} else {
