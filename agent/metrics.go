@@ -37,6 +37,7 @@ func counters() []counter {
 		{"nat_fails", "Packets dropped because no translation was free.", func(s *engine.Stats) uint64 { return s.NATFails }},
 		{"dhcp", "DHCP answers sent.", func(s *engine.Stats) uint64 { return s.DHCP }},
 		{"dhcp_drops", "DHCP messages that came to nothing.", func(s *engine.Stats) uint64 { return s.DHCPDrops }},
+		{"late_data", "TCP segments with data behind their side's own FIN.", func(s *engine.Stats) uint64 { return s.LateData }},
 		{"adverts", "Router advertisements sent without being asked.", func(s *engine.Stats) uint64 { return s.Adverts }},
 		{"unlogged", "Decisions that a rule wanted logged, over the rate.", func(s *engine.Stats) uint64 { return s.Unlogged }},
 		{"learnt", "MACs and neighbours that went to the database.", func(s *engine.Stats) uint64 { return s.Learnt }},

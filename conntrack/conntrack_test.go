@@ -160,6 +160,14 @@ func TestJoin(t *testing.T) {
 			t.Errorf("%v and %v are %v", x[0], x[1], x[0].Join(x[1]))
 		}
 	}
+	for _, x := range []struct {
+		*Packet
+		reply, want bool
+	}{{tcp(packet.TCPFin, 10, 0), false, false}, {tcp(packet.TCPAck, 11, 0), false, false}, {tcp(packet.TCPAck, 12, 0), false, true}, {tcp(packet.TCPAck, 99, 0), true, false}, {tcp(packet.TCPSyn, 99, 0), false, false}} {
+		if one.Beyond(x.Packet, x.reply) != x.want {
+			t.Errorf("%+v, %v: data behind a FIN: %v", x.Packet, x.reply, !x.want)
+		}
+	}
 	if !one.Awaits(true) || one.Awaits(false) || !both.Awaits(false) || up.Awaits(true) {
 		t.Error("who is awaited")
 	}

@@ -117,6 +117,15 @@ func (s State) Awaits(reply bool) bool {
 	return s&finForward != 0 && s&ackForward == 0 && reply || s&finReturn != 0 && s&ackReturn == 0 && !reply
 }
 
+// Beyond reports whether a segment has data that its side sent behind its own FIN (C3).
+func (p *Progress) Beyond(k *Packet, reply bool) bool {
+	at := 0
+	if reply {
+		at = 1
+	}
+	return k.Proto == packet.ProtoTCP && k.Flags&(packet.TCPSyn|packet.TCPRst) == 0 && p.State&sides[at].fin != 0 && int32(k.Seq+k.Len-p.End[at]) > 0
+}
+
 // Ends tells the states apart that the other edge of a connection is to hear of.
 func (s State) Ends() State { return s & (fins | resets) }
 

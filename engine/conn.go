@@ -141,8 +141,19 @@ func (c *core) track(res *sim.Result, f *packet.Frame, ingress flow.VPortID, loc
 		return true
 	case r.Used && !r.Related && forwards(res): // what is dropped changes nothing (C5); who complains of a packet has no flow of it
 		c.conns.own(r)
+		if r.Late {
+			c.late(r, ingress)
+		}
 	}
 	return false
+}
+
+// late reports data that a side of a TCP connection sends behind its own FIN (C3).
+func (c *core) late(r *sim.Track, ingress flow.VPortID) {
+	c.a.counts.lateData.Add(1)
+	if c.warnings.allow(ingress, c.now()) {
+		c.a.cfg.Logger.Warn("data on a side of a connection that had ended it", "vport", c.nameOf(ingress), "connection", r.Key.String())
+	}
 }
 
 // forwards reports whether the packet goes anywhere.

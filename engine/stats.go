@@ -28,6 +28,7 @@ type Stats struct {
 	ErrorsUnsent uint64 `json:"errors_unsent"`    // ICMP errors over the rate
 	Unlogged     uint64 `json:"unlogged"`         // decisions that a rule wanted logged, over the rate
 	DHCP         uint64 `json:"dhcp"`             // DHCP answers sent
+	LateData     uint64 `json:"late_data"`        // segments with data that came to the agent behind their side's own FIN
 	Adverts      uint64 `json:"adverts"`          // router advertisements sent without being asked
 	DHCPDrops    uint64 `json:"dhcp_drops"`       // DHCP messages that came to nothing: too many at once, or the database refused
 	Learnt       uint64 `json:"learnt"`           // MACs and neighbours that went to the database
@@ -69,6 +70,7 @@ type counts struct {
 	dhcp         atomic.Uint64
 	dhcpDrops    atomic.Uint64
 	adverts      atomic.Uint64
+	lateData     atomic.Uint64
 	learnt       atomic.Uint64
 	effectFails  atomic.Uint64
 	aged         atomic.Uint64
@@ -106,6 +108,7 @@ func (a *Agent) Stats() Stats {
 		DHCP:         c.dhcp.Load(),
 		DHCPDrops:    c.dhcpDrops.Load(),
 		Adverts:      c.adverts.Load(),
+		LateData:     c.lateData.Load(),
 		Learnt:       c.learnt.Load(),
 		EffectFails:  c.effectFails.Load(),
 		Aged:         c.aged.Load(),

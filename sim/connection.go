@@ -26,6 +26,7 @@ type Track struct {
 	conntrack.Progress
 	Changed bool            // the packet takes the connection further
 	Ack     uint32          // what a TCP segment acknowledges
+	Late    bool            // it has data behind its side's own FIN (C3)
 	Commit  bool            // New is to be stored before the packet leaves; then the packet's successors are of a connection that is known: simulate again
 	Replace bool            // New takes the place of the connection with Key, which is over
 	New     conntrack.Conn  // valid iff Commit
@@ -47,7 +48,7 @@ func (t *Track) reset() {
 		t.Client = topology.PoolClient{}
 	}
 	t.Key, t.Progress, t.Ack = conntrack.Key{}, conntrack.Progress{}, 0
-	t.Used, t.Wait, t.Ports, t.Reply, t.Related, t.Changed = false, false, false, false, false, false
+	t.Used, t.Wait, t.Ports, t.Reply, t.Related, t.Changed, t.Late = false, false, false, false, false, false, false
 	t.Commit, t.Replace, t.Quoted, t.Ask = false, false, false, false
 }
 
@@ -148,7 +149,7 @@ func (s *Simulator) track(h *hop) bool {
 		s.recount(h)
 		r.Reply, r.Progress = c.reply, found.Progress
 		if !c.related {
-			r.Progress, r.Ack = found.Next(&p, c.reply), p.Ack
+			r.Progress, r.Ack, r.Late = found.Next(&p, c.reply), p.Ack, found.Beyond(&p, c.reply)
 			r.Changed = r.Progress != found.Progress
 		}
 		switch {

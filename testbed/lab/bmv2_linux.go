@@ -173,6 +173,7 @@ func (t *bmv2) profile() p4rt.Profile            { return p4rt.BMv2() }
 func (t *bmv2) lost() (frames, packetIns uint64) {
 	return t.access.lost() + t.sockets.dropped(int(t.child.pid.Load())), 0
 }
+func (t *bmv2) lossy() bool { return true }
 func (t *bmv2) dial(ctx context.Context) (p4rt.Conn, error) {
 	return dialSocket(ctx, t.socket)
 }

@@ -54,6 +54,8 @@ func (t *inMemory) lost() (frames, packetIns uint64) {
 	return 0, t.server.Stats().PacketInsDropped
 }
 
+func (t *inMemory) lossy() bool { return false }
+
 func (t *inMemory) address() string {
 	if t.socket == "" {
 		return ""

@@ -63,6 +63,7 @@ func (t *process) serves(ctx context.Context) error { return waitForSocket(ctx, 
 func (t *process) address() string                  { return "unix:" + t.socket }
 func (t *process) profile() p4rt.Profile            { return p4rt.Softswitch() }
 func (t *process) lost() (frames, packetIns uint64) { return t.access.lost(), 0 }
+func (t *process) lossy() bool                      { return false }
 func (t *process) dial(ctx context.Context) (p4rt.Conn, error) {
 	return dialSocket(ctx, t.socket)
 }

@@ -22,6 +22,8 @@ type target interface {
 	profile() p4rt.Profile
 	// lost counts what the pipeline does not: frames of hosts that got lost before it, packet-ins behind it.
 	lost() (frames, packetIns uint64)
+	// lossy reports whether packet-ins get lost behind the pipeline uncounted.
+	lossy() bool
 }
 
 // targetConfig is what every target needs.

@@ -71,11 +71,26 @@ func (r *run) settle(ctx context.Context, before []Accounts) ([]Accounts, error)
 		after = before // there was no reading: nothing is known to have happened
 	}
 	if errors.Is(err, errUnsteady) {
-		c.count(before, after)
+		after = dropped(before, after)
+		if c.count(before, after); c.Packets == c.FastPath+c.Upcalls+c.Drops {
+			return after, nil
+		}
 		err = fmt.Errorf("%w: packets %d = fast path %d + upcalls %d + drops %d does not hold (%+d) after %v%s",
 			ErrUnexpected, c.Packets, c.FastPath, c.Upcalls, c.Drops, int64(c.FastPath+c.Upcalls+c.Drops-c.Packets), settleTime, gaps(before, after))
 	}
 	return after, err
+}
+
+// dropped adds to the drops what lossy targets have punted and the agent never got.
+func dropped(before, after []Accounts) []Accounts {
+	after = slices.Clone(after)
+	for i := range after {
+		a, b := &after[i], &before[i]
+		if punts, came := a.Punts-b.Punts, a.Upcalls+a.PuntDrops-b.Upcalls-b.PuntDrops; a.Lossy && punts > came {
+			a.PuntDrops += punts - came
+		}
+	}
+	return after
 }
 
 // gaps tells, a line each, where frames are missing between two readings, or are there too often.

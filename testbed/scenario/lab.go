@@ -65,6 +65,7 @@ type Accounts struct {
 	PuntDrops  uint64 // of the punts, dropped and counted between the target and the simulation
 	Entries    uint64 // flow entries installed now
 	Installed  uint64 // flow entries installed since the lab began
+	Lossy      bool   // the target drops packet-ins without counting them: punts that never come to the agent, of a leg whose other frames add up, are its drops
 }
 
 // sum adds the accounts of edges up.
