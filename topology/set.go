@@ -166,13 +166,13 @@ func Load(file string, data []byte) (*Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	set, err := new(Set).Apply(objects, nil)
-	if err != nil {
+	if _, err = new(Set).Apply(objects, nil); err != nil {
 		return nil, err
 	}
 	objects, _ = new(Set).Expand(objects, nil)
 	AssignIDs(objects, 0)
-	if set, err = new(Set).Apply(objects, nil); err != nil {
+	set, err := new(Set).Apply(objects, nil)
+	if err != nil {
 		return nil, err
 	}
 	s, _ := new(Snapshot).With(Changes{Put: set.ResolvedAll(objects)})
