@@ -431,3 +431,36 @@ func TestAway(t *testing.T) {
 		}
 	}
 }
+
+// TestFailedIsAskedAgain: when a connection could not be stored, or has no translation, what was known of its key before counts no more.
+func TestFailedIsAskedAgain(t *testing.T) {
+	p := newPair(t)
+	c := p.cores[0].conns
+	for name, end := range map[string]func(){
+		"failed": func() { c.failed(p.key, context.DeadlineExceeded) },
+		"taken":  func() { c.attempts[p.key] = maxAttempts; c.taken(p.key) },
+	} {
+		c.answer(p.key, state.StoredConn{}, false)
+		end()
+		if _, _, known := c.Find(&p.key, p.key.Hash()); known {
+			t.Errorf("%s: it is still taken for one that is not there", name)
+		}
+	}
+}
+
+// TestHoldShares: packets of some ports that wait leave room for those of others.
+func TestHoldShares(t *testing.T) {
+	c := detached(t, idleStore(t))
+	const ports = 16
+	for in := range flow.VPortID(ports) {
+		for i := range uint32(2 * maxHeldFrom) {
+			c.hold(awaited{fragment: fragmented{ingress: in + 1000, id: i}}, []byte{1}, in+1000, 1)
+		}
+	}
+	if c.holds.n != ports*maxHeldFrom {
+		t.Errorf("%d are held, want %d", c.holds.n, ports*maxHeldFrom)
+	}
+	if !c.hold(awaited{conn: conntrack.Key{Zone: 1}}, []byte{1}, 99, 1) {
+		t.Error("a packet of another port is dropped")
+	}
+}

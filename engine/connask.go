@@ -63,6 +63,12 @@ func (t *conns) failed(k conntrack.Key, err error) {
 	if n := (awaited{conn: k}); t.c.holds.wanted[n] != nil {
 		t.c.a.counts.heldDrops.Add(t.c.inVain(n))
 	}
+	t.unknown(k)
+}
+
+// unknown: the next packet of a key has it looked for again.
+func (t *conns) unknown(k conntrack.Key) {
+	delete(t.answers, k)
 	delete(t.attempts, k)
 }
 
@@ -70,8 +76,7 @@ func (t *conns) failed(k conntrack.Key, err error) {
 func (t *conns) resume(k conntrack.Key) {
 	n := awaited{conn: k}
 	if t.c.holds.wanted[n] == nil {
-		delete(t.answers, k)
-		delete(t.attempts, k)
+		t.unknown(k)
 		return
 	}
 	t.c.sim.Attempt = t.attempts[k]
@@ -81,8 +86,7 @@ func (t *conns) resume(k conntrack.Key) {
 	}
 	t.c.sim.Attempt = 0
 	if _, busy := t.waiting[k]; !busy {
-		delete(t.answers, k)
-		delete(t.attempts, k)
+		t.unknown(k)
 	}
 }
 
@@ -170,7 +174,7 @@ func (t *conns) taken(k conntrack.Key) {
 			t.c.dropped(packets[i].ingress, sim.DropNAT)
 		}
 	}
-	delete(t.attempts, k)
+	t.unknown(k)
 }
 
 // created: the first packet leaves as that of a new connection, and its successors are those of one that is known.
@@ -192,8 +196,7 @@ func (t *conns) created(c state.StoredConn, ingress flow.VPortID) {
 	t.fresh, t.c.sim.Chosen = k, &x.stored.Conn
 	t.c.first(&packets[0])
 	t.fresh, t.c.sim.Chosen = conntrack.Key{}, nil
-	delete(t.attempts, k)
-	delete(t.answers, k)
+	t.unknown(k)
 	for i := range packets {
 		t.c.successor(&packets[i], i > 0)
 	}
