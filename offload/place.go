@@ -94,93 +94,134 @@ func (p *Placer) Place(m Megaflow, vport uint16) (*Placed, [][]p4rt.Update, erro
 	if err != nil {
 		return nil, nil, err
 	}
-	placed := &Placed{Megaflow: m, Lane: lane, vport: vport}
-	var undo []func()
-	fail := func(why error, what string) (*Placed, [][]p4rt.Update, error) {
-		for _, f := range undo {
-			f()
-		}
-		return nil, nil, fmt.Errorf("%w: %s", why, what)
+	x := &placing{p: p, placed: &Placed{Megaflow: m, Lane: lane, vport: vport}, ids: localIDs{vport: vport}, at: at}
+	if err = x.refer(&m); err == nil {
+		err = x.reached(&m)
 	}
-	var refer, entry, reach []p4rt.Update
+	if err == nil {
+		err = x.enter(&m)
+	}
+	if err != nil {
+		x.undo()
+		return nil, nil, err
+	}
+	return x.placed, [][]p4rt.Update{x.refers, x.entry, x.reach}, nil
+}
 
+// placing is a megaflow that is being placed: what it has acquired so far, and the updates for it.
+type placing struct {
+	p      *Placer
+	placed *Placed
+	ids    localIDs
+	at     macAt
+	undos  []func()
+	held   []*p4rt.Table // by fresh entries, beside the flow's own
+
+	refers, entry, reach []p4rt.Update
+}
+
+// undo gives back what was acquired.
+func (x *placing) undo() {
+	for _, f := range x.undos {
+		f()
+	}
+}
+
+// acquire takes an id for a key; fresh: nobody had one.
+func acquire[K comparable](x *placing, ids *IDs[K], k K, what string) (id uint16, fresh bool, err error) {
+	id, fresh, ok := ids.Acquire(k)
+	if !ok {
+		return 0, false, fmt.Errorf("%w: %s", ErrNoID, what)
+	}
+	x.undos = append(x.undos, func() { unacquire(ids, k) })
+	return id, fresh, nil
+}
+
+// refer acquires what the flow entry refers to: its rewrite and its translation.
+func (x *placing) refer(m *Megaflow) error {
+	p, placed := x.p, x.placed
 	if m.Act == Drop && m.guarded() {
 		if m.Guards.MinTTL > flow.MaxTTLDec {
-			return fail(ErrNotCovered, "passes too many routers before it is dropped")
+			return fmt.Errorf("%w: passes too many routers before it is dropped", ErrNotCovered)
 		}
 		m.Rewrite.SetMACs = m.Guards.MaxLen != 0 // the rewrite has the guard
 	}
-	ids := localIDs{vport: vport}
 	if m.Act != Punt && m.Rewrite.SetMACs {
 		placed.rewrote = true
 		placed.rewrite = rewriteKey{m.Rewrite.SrcMAC, m.Rewrite.DstMAC, m.Guards.MaxLen}
 		if placed.rewrite.mtu == 0 {
 			placed.rewrite.mtu = maxMTU
 		}
-		id, fresh, ok := p.rewrites.Acquire(placed.rewrite)
-		if !ok {
-			return fail(ErrNoID, "rewrites")
+		id, fresh, err := acquire(x, p.rewrites, placed.rewrite, "rewrites")
+		if err != nil {
+			return err
 		}
-		undo = append(undo, func() { unacquire(p.rewrites, placed.rewrite) })
-		if ids.rewrite = id; fresh {
-			refer = inserts(refer, p.t.Rewrite(id, placed.rewrite.src, placed.rewrite.dst, placed.rewrite.mtu)...)
+		if x.ids.rewrite = id; fresh {
+			x.refers = inserts(x.refers, p.t.Rewrite(id, placed.rewrite.src, placed.rewrite.dst, placed.rewrite.mtu)...)
 		}
 	}
-	var held []*p4rt.Table // by fresh entries, beside the flow's own
 	if m.translated() {
-		k, nats := p.translation(&m, vport)
-		id, fresh, ok := nats.Acquire(k)
-		if !ok {
-			return fail(ErrNoID, "translations")
+		k, nats := p.translation(m, placed.vport)
+		id, fresh, err := acquire(x, nats, k, "translations")
+		if err != nil {
+			return err
 		}
-		undo = append(undo, func() { unacquire(nats, k) })
-		if ids.nat = id; fresh {
-			refer = inserts(refer, p.t.translation(m.Key.Is4(), id, k))
-			held = append(held, p.t.natTable(m.Key.Is4()).Table)
+		if x.ids.nat = id; fresh {
+			x.refers = inserts(x.refers, p.t.translation(m.Key.Is4(), id, k))
+			x.held = append(x.held, p.t.natTable(m.Key.Is4()).Table)
 		}
 	}
-	if lane != LaneClass {
-		id, fresh, ok := p.scopes.Acquire(at)
-		if !ok {
-			return fail(ErrNoID, "scopes")
+	return nil
+}
+
+// reached acquires what lets packets reach the flow entry: its scope, and its source.
+func (x *placing) reached(m *Megaflow) error {
+	p, vport := x.p, x.placed.vport
+	if x.placed.Lane != LaneClass {
+		id, fresh, err := acquire(x, p.scopes, x.at, "scopes")
+		if err != nil {
+			return err
 		}
-		undo = append(undo, func() { unacquire(p.scopes, at) })
-		if ids.scope = id; fresh {
-			reach = inserts(reach, p.t.Scope(vport, m.Key.DstMAC, id))
-			held = append(held, p.t.dstClass.Table)
+		if x.ids.scope = id; fresh {
+			x.reach = inserts(x.reach, p.t.Scope(vport, m.Key.DstMAC, id))
+			x.held = append(x.held, p.t.dstClass.Table)
 		}
 	}
 	if m.Guards.KnownSource {
-		source := macAt{vport, m.Key.SrcMAC}
-		_, fresh, ok := p.sources.Acquire(source)
-		if !ok {
-			return fail(ErrNoID, "known sources")
+		_, fresh, err := acquire(x, p.sources, macAt{vport, m.Key.SrcMAC}, "known sources")
+		if err != nil {
+			return err
 		}
-		undo = append(undo, func() { unacquire(p.sources, source) })
 		if fresh {
-			reach = inserts(reach, p.t.KnownSource(vport, m.Key.SrcMAC))
-			held = append(held, p.t.srcClass.Table)
+			x.reach = inserts(x.reach, p.t.KnownSource(vport, m.Key.SrcMAC))
+			x.held = append(x.held, p.t.srcClass.Table)
 		}
 	}
-	placed.Entry = p.t.lower(&m, lane, ids)
+	return nil
+}
+
+// enter makes the flow entry, or shares one that is there, and counts what is held. It is the last that can fail.
+func (x *placing) enter(m *Megaflow) error {
+	p, placed := x.p, x.placed
+	placed.Entry = p.t.lower(m, placed.Lane, x.ids)
 	shared := p.entries[placed.Entry.Key()]
 	switch {
 	case shared == nil:
 		shared = &sharedEntry{entry: placed.Entry}
 		p.entries[placed.Entry.Key()] = shared
-		p.hold(vport, placed.Entry.Table, 1)
-		entry = inserts(nil, placed.Entry)
+		p.hold(placed.vport, placed.Entry.Table, 1)
+		x.entry = inserts(nil, placed.Entry)
 	case !shared.entry.SameEffect(placed.Entry):
-		return fail(ErrOccupied, placed.Entry.String())
+		return fmt.Errorf("%w: %s", ErrOccupied, placed.Entry)
 	}
 	shared.refs++
-	if lane == LaneClass {
-		p.classes[at]++
+	if placed.Lane == LaneClass {
+		p.classes[x.at]++
 	}
-	for _, t := range held {
-		p.hold(vport, t, 1)
+	for _, t := range x.held {
+		p.hold(placed.vport, t, 1)
 	}
-	return placed, [][]p4rt.Update{refer, entry, reach}, nil
+	return nil
 }
 
 // room says why a vport can have no further entry in a table; nil: it can.
