@@ -89,3 +89,20 @@ func (m *messages) received(sizes []int) (int, error) {
 	}
 	return m.n, nil
 }
+
+// transmit sends what the socket takes at once, with attempts that call sendmmsg. An errno is returned as it is.
+func (m *messages) transmit(frames [][]byte, attempt func() error) (sent int, err error) {
+	for m.load(frames[sent:]) {
+		if err := attempt(); err != nil {
+			return sent, err
+		}
+		sent += m.n
+		if m.errno != 0 {
+			return sent, m.errno
+		}
+		if m.n < m.want {
+			break
+		}
+	}
+	return sent, nil
+}

@@ -21,6 +21,7 @@ type socket struct {
 
 	sendMu   sync.Mutex
 	sendFunc func(fd uintptr) bool
+	attempt  func() error
 	send     messages
 }
 
@@ -35,6 +36,7 @@ func newSocket(fd int, name string) (*socket, error) {
 	s.raw = raw
 	s.recvFunc = s.receiveReady
 	s.sendFunc = s.sendReady
+	s.attempt = func() error { return closedError(s.raw.Write(s.sendFunc)) }
 	return s, nil
 }
 
@@ -60,25 +62,11 @@ func (s *socket) receive(frames [][]byte, sizes []int) (int, error) {
 	return m.received(sizes)
 }
 
-// transmit sends what the socket takes at once. An errno is returned as it is.
+// transmit sends what the socket takes at once.
 func (s *socket) transmit(frames [][]byte) (int, error) {
 	s.sendMu.Lock()
 	defer s.sendMu.Unlock()
-	m := &s.send
-	sent := 0
-	for m.load(frames[sent:]) {
-		if err := s.raw.Write(s.sendFunc); err != nil {
-			return sent, closedError(err)
-		}
-		sent += m.n
-		if m.errno != 0 {
-			return sent, m.errno
-		}
-		if m.n < m.want {
-			break
-		}
-	}
-	return sent, nil
+	return s.send.transmit(frames, s.attempt)
 }
 
 func (s *socket) close() error { return s.file.Close() }

@@ -17,8 +17,9 @@ type waiter struct {
 	recvMu sync.Mutex // held while fd is in use for receiving
 	recv   messages
 
-	sendMu sync.Mutex
-	send   messages
+	sendMu  sync.Mutex
+	send    messages
+	attempt func() error // made once: no allocation per batch
 
 	closing sync.Once
 	closed  bool // written under both locks
@@ -30,7 +31,9 @@ func newWaiter(fd int) (*waiter, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &waiter{fd: fd, stop: stop}, nil
+	w := &waiter{fd: fd, stop: stop}
+	w.attempt = func() error { w.send.sendmmsg(uintptr(w.fd)); return nil }
+	return w, nil
 }
 
 // receive waits for a batch. Control messages are in w.recv.controls.
@@ -69,26 +72,14 @@ func (w *waiter) wait() error {
 	return nil
 }
 
-// transmit sends what the socket takes at once. An errno is returned as it is.
+// transmit sends what the socket takes at once.
 func (w *waiter) transmit(frames [][]byte) (int, error) {
 	w.sendMu.Lock()
 	defer w.sendMu.Unlock()
 	if w.closed {
 		return 0, ErrClosed
 	}
-	m := &w.send
-	sent := 0
-	for m.load(frames[sent:]) {
-		m.sendmmsg(uintptr(w.fd))
-		sent += m.n
-		if m.errno != 0 {
-			return sent, m.errno
-		}
-		if m.n < m.want {
-			break
-		}
-	}
-	return sent, nil
+	return w.send.transmit(frames, w.attempt)
 }
 
 // close wakes the receiver and waits until nobody uses the socket.
