@@ -15,20 +15,24 @@ const (
 	advertMost  = 600 * time.Second
 	advertLeast = 3 * time.Second
 	advertFirst = 16 * time.Second
-	advertScan  = 10 * time.Second // how often ports are looked through
 )
 
 // adverts are the router ports that tell hosts of themselves from time to time (R7). Of the edges that have hosts of a port, the first of those that are alive
 // does it, for all.
 type adverts struct {
-	c       *core
-	due     map[flow.VPortID]time.Duration
-	scanned time.Duration
-	res     sim.Result
+	c   *core
+	due map[flow.VPortID]time.Duration
+	res sim.Result
 }
 
-func newAdverts(c *core) *adverts {
-	return &adverts{c: c, due: map[flow.VPortID]time.Duration{}, scanned: -advertScan}
+func newAdverts(c *core) *adverts { return &adverts{c: c, due: map[flow.VPortID]time.Duration{}} }
+
+// changed: a vport is there, or another now.
+func (a *adverts) changed(id flow.VPortID) {
+	p := a.c.snap.VPort(id)
+	if _, known := a.due[id]; !known && p != nil && p.Advertise.Mode != "" {
+		a.due[id] = a.c.now() + min(rand.N(advertFirst), pause(p))
+	}
 }
 
 // pause is the time to the next advertisement: hosts hear three before what one told them runs out, unless the lifetime is too short for that.
@@ -43,14 +47,6 @@ func pause(p *topology.VPort) time.Duration {
 
 // sweep is called each second.
 func (a *adverts) sweep(now time.Duration) {
-	if now-a.scanned >= advertScan {
-		a.scanned = now
-		for p := range a.c.snap.VPorts() {
-			if _, known := a.due[p.ID]; !known && p.Advertise.Mode != "" {
-				a.due[p.ID] = now + min(rand.N(advertFirst), pause(p))
-			}
-		}
-	}
 	for id, due := range a.due {
 		p := a.c.snap.VPort(id)
 		switch {

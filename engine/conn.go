@@ -53,7 +53,7 @@ type conns struct {
 	gone     map[int64]bool           // processes that are gone and have words
 	swept    time.Duration
 	doubts   map[conntrack.Key]time.Duration // since when it is not known whether it is stored: the database did not say
-	made     map[flow.VPortID]int            // connections that packets of a bridge's port began
+	made     map[flow.VPortID]int            // connections that are remembered and the host of a port began
 }
 
 // conn is a connection with an owned direction.

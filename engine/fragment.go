@@ -110,6 +110,9 @@ func (t *fragments) came(c *core, f *packet.Frame, piece fragmented) {
 // sweep forgets fragments whose time is over: each port's own, oldest first.
 func (t *fragments) sweep(now time.Duration) {
 	for id, of := range t.of {
+		if now < t.first[of.list[of.next%len(of.list)]].until {
+			continue // nor is any that came later
+		}
 		all := append(slices.Clone(of.list[of.next:]), of.list[:of.next]...)
 		n := 0
 		for n < len(all) && now >= t.first[all[n]].until {

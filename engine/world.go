@@ -61,6 +61,7 @@ func (c *core) everything(v *state.View, touched map[subject]struct{}) {
 	for p := range c.snap.VPorts() {
 		c.serveDHCP(p.ID)
 		c.admit(p.ID)
+		c.adverts.changed(p.ID)
 	}
 	clear(c.view.groups)
 	for b := range c.snap.Bridges() {
@@ -92,6 +93,7 @@ func (c *core) changed(v *state.View, deps []topology.Dep, touched map[subject]s
 			}
 		case topology.DepVPort:
 			id := flow.VPortID(d.A())
+			c.adverts.changed(id)
 			if serves, admits := c.serveDHCP(id), c.admit(id); serves || admits {
 				touched[vportSubject(id)] = struct{}{}
 			}
