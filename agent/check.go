@@ -155,7 +155,19 @@ func (c *checker) edge(at string, e *Edge, seen taken) {
 	if e.MACAge < 15 || e.MACAge > 60 {
 		c.fail(at+".macAge", strconv.FormatUint(uint64(e.MACAge), 10), "is out of range", "use 15 to 60 seconds")
 	}
+	t := &e.Connections
+	for _, x := range []struct {
+		name    string
+		seconds uint32
+	}{{"tcpOpening", t.TCPOpening}, {"tcpEstablished", t.TCPEstablished}, {"tcpClosed", t.TCPClosed}, {"single", t.Single}, {"both", t.Both}} {
+		if x.seconds > maxTimeout {
+			c.fail(at+".connections."+x.name, strconv.FormatUint(uint64(x.seconds), 10), "is out of range", "use up to 30 days, 2592000 seconds; 0 is the default")
+		}
+	}
 }
+
+// maxTimeout is the longest that a connection is remembered without a packet, in seconds.
+const maxTimeout = 30 * 24 * 3600
 
 func (c *checker) target(at string, t *Target, seen taken) {
 	if t.Address == "" {

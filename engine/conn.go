@@ -48,7 +48,7 @@ type conns struct {
 	edges    []string                 // live ones, sorted
 	serving  []string                 // of these, those whose target is programmed, sorted
 	away     bool                     // this edge is not among them
-	resting  map[*conn]struct{}       // without a flow of a direction that is owned
+	resting  []*conn                  // without a flow of a direction that is owned; each knows its place
 	orphans  map[conntrack.Key]int64  // seen without owners
 	gone     map[int64]bool           // processes that are gone and have words
 	swept    time.Duration
@@ -68,8 +68,17 @@ type conn struct {
 	asked   bool  // since it is without an answer
 	own     [2]bool
 	flows   [2]int32
-	seen    [2]time.Duration // when a direction without flows had its last packet
+	seen    [2]moment // when a direction without flows had its last packet
+	place   int32     // in the list of those that rest, from one on; 0: it is not there
 }
+
+// moment is a time of the agent in milliseconds, with the high bits left out: half of a Duration, and the time since one is right for seven weeks.
+type moment uint32
+
+func momentOf(t time.Duration) moment { return moment(t.Milliseconds()) }
+
+// until is the time from m to a later one.
+func (m moment) until(later moment) time.Duration { return time.Duration(later-m) * time.Millisecond }
 
 // ends names a direction whose FIN this edge saw.
 type ends uint8
@@ -93,7 +102,7 @@ func newConns(c *core) *conns {
 	run := c.a.cfg.Store.NewRun()
 	return &conns{
 		c: c, run: run, made: map[flow.VPortID]int{}, timeouts: c.a.cfg.Timeouts, known: newConnIndex(), answers: map[conntrack.Key]*conn{},
-		waiting: map[conntrack.Key]struct{}{}, attempts: map[conntrack.Key]uint32{}, live: map[int64]bool{run: true}, resting: map[*conn]struct{}{}, doubts: map[conntrack.Key]time.Duration{},
+		waiting: map[conntrack.Key]struct{}{}, attempts: map[conntrack.Key]uint32{}, live: map[int64]bool{run: true}, doubts: map[conntrack.Key]time.Duration{},
 	}
 }
 
@@ -178,7 +187,7 @@ func (t *conns) forget(k conntrack.Key) {
 // drop forgets a connection, and the flows that relied on it.
 func (t *conns) drop(x *conn) {
 	t.known.remove(x)
-	delete(t.resting, x)
+	t.wake(x)
 	if x.of != 0 {
 		if t.made[x.of]--; t.made[x.of] == 0 {
 			delete(t.made, x.of)
@@ -251,7 +260,7 @@ func (t *conns) flowGone(f *installedFlow) {
 // idleSince corrects when a direction had its last packet: its flow was idle for that long.
 func (t *conns) idleSince(f *installedFlow, idle time.Duration) {
 	if x := f.conn; x != nil && x.flows[f.direction] == 0 {
-		x.seen[f.direction] -= idle
+		x.seen[f.direction] -= momentOf(idle)
 	}
 }
 

@@ -85,7 +85,7 @@ func BenchmarkConnBytes(b *testing.B) {
 		return m.HeapAlloc
 	}
 	for b.Loop() {
-		c.conns.known, c.conns.resting = newConnIndex(), map[*conn]struct{}{} // nothing that grew before
+		c.conns.known, c.conns.resting = newConnIndex(), nil // nothing that grew before
 		before := held()
 		for i := range n {
 			x := indexed(i, i%2 == 0)

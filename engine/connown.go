@@ -77,8 +77,22 @@ func (t *conns) touch(x *conn, dir int) {
 
 // rest: a direction has no flows; from now on its timeout counts.
 func (t *conns) rest(x *conn, dir int) {
-	x.seen[dir] = t.c.now()
-	t.resting[x] = struct{}{}
+	x.seen[dir] = momentOf(t.c.now())
+	if x.place == 0 {
+		t.resting = append(t.resting, x)
+		x.place = int32(len(t.resting))
+	}
+}
+
+// wake takes a connection out of the list of those that rest.
+func (t *conns) wake(x *conn) {
+	if x.place == 0 {
+		return
+	}
+	last := len(t.resting) - 1
+	moved := t.resting[last]
+	t.resting[x.place-1], moved.place = moved, x.place
+	t.resting[last], t.resting, x.place = nil, t.resting[:last], 0
 }
 
 // store writes a connection with this edge's owned directions.

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/weft-sdn/weft/conntrack"
@@ -10,12 +11,13 @@ import (
 
 // sweep lets go of directions that had no packet for the connection's timeout (C7).
 func (t *conns) sweep(now time.Duration) {
-	for x := range t.resting {
+	at := momentOf(now)
+	for _, x := range slices.Backward(t.resting) { // who is taken out gives its place to one that was looked at
 		timeout, owned, let := t.timeouts.Of(x.stored.State), false, false
 		for dir := range x.own {
 			switch {
 			case !x.own[dir] || x.flows[dir] > 0:
-			case now-x.seen[dir] < timeout:
+			case x.seen[dir].until(at) < timeout:
 				owned = true
 			case x.stored.State&conntrack.Answered == 0 && !x.asked: // by what is known here; another edge may have seen the answer
 				x.asked, owned = true, true
@@ -28,7 +30,7 @@ func (t *conns) sweep(now time.Duration) {
 			t.store(x)
 		}
 		if !owned {
-			delete(t.resting, x)
+			t.wake(x)
 		}
 	}
 	for k, since := range t.doubts {

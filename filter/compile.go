@@ -11,7 +11,8 @@ import (
 // a vector of bits, one a rule. The rules that a packet meets are those in the vectors of all its values.
 type Classifier struct {
 	rules  int
-	words  int // of a vector
+	words  int    // of a vector
+	named  uint32 // 1<<Field for each that a rule names
 	active [families][]step
 	every  vector  // all rules
 	always vector  // rules without a condition
@@ -86,6 +87,7 @@ func Compile(rules []Rule) *Classifier {
 		if named {
 			c.dims[d] = c.compile(rules, d, field)
 			active = append(active, d)
+			c.named |= 1 << field
 		}
 	}
 	for of := range family(families) {

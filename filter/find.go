@@ -99,7 +99,7 @@ func (c *Classifier) stepsOf(p *Packet) []step {
 }
 
 // Names reports whether a rule names a field.
-func (c *Classifier) Names(f Field) bool { return c.dims[f].named != nil }
+func (c *Classifier) Names(f Field) bool { return c.named>>f&1 != 0 }
 
 // names reports whether a rule names the field of a domain.
 func (c *Classifier) names(domain, rule int) bool {
