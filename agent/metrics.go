@@ -45,6 +45,8 @@ func counters() []counter {
 		{"aged", "Learnt MACs that were forgotten.", func(s *engine.Stats) uint64 { return s.Aged }},
 		{"installed", "Flows installed.", func(s *engine.Stats) uint64 { return s.Installed }},
 		{"removed", "Flows removed: something that they relied on changed.", func(s *engine.Stats) uint64 { return s.Removed }},
+		{"kept", "Flows decided again because of a change, to the same end: their entries were not touched.", func(s *engine.Stats) uint64 { return s.Kept }},
+		{"changed", "Flows decided again because of a change, whose entries were modified where they are.", func(s *engine.Stats) uint64 { return s.Changed }},
 		{"expired", "Flows removed: idle.", func(s *engine.Stats) uint64 { return s.Expired }},
 		{"not_installed", "Decisions that stayed on the slow path.", func(s *engine.Stats) uint64 { return s.NotInstalled }},
 		{"over_share", "Of these, because their vport had its share of the flow tables.", func(s *engine.Stats) uint64 { return s.OverShare }},
@@ -93,6 +95,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		}
 		stats := agent.Stats()
 		gauge(desc("edge_flows", "Flows installed now.", "edge"), float64(stats.Flows), st.ID)
+		gauge(desc("edge_stale_seconds", "Age of the oldest change of which a flow is still to be decided again.", "edge"), float64(stats.StaleMillis)/1000, st.ID)
 		gauge(desc("edge_connections", "Connections of which the edge owns a direction.", "edge"), float64(stats.Conns), st.ID)
 		if view != nil {
 			edgePools(out, st.ID, agent, view.Topology)

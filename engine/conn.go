@@ -237,10 +237,18 @@ func (t *conns) serves(edge string) bool {
 	return is
 }
 
+// of returns the connection that a result is about, nil if there is none.
+func (t *conns) of(r *sim.Track) *conn {
+	if !r.Used {
+		return nil
+	}
+	return t.known.get(r.Key)
+}
+
 // flowAdded and flowGone count the flows of a connection's directions.
 func (t *conns) flowAdded(f *installedFlow, r *sim.Track) {
-	x := t.known.get(r.Key)
-	if x == nil || !r.Used {
+	x := t.of(r)
+	if x == nil {
 		return
 	}
 	f.conn, f.direction = x, directionOf(r)

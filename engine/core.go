@@ -49,6 +49,7 @@ type core struct {
 	sim       sim.Simulator
 	res       sim.Result
 	asks      sim.Result
+	stale     stale
 	placer    *offload.Placer
 	flows     *flowTable
 	holds     holds
@@ -91,6 +92,7 @@ func newCore(a *Agent) *core {
 	c.conns, c.fragments = newConns(c), newFragments()
 	c.drops = newDrops()
 	c.balance, c.monitors, c.adverts = newBalance(c), newMonitors(c), newAdverts(c)
+	a.counts.staleSince.Store(-1)
 	c.sim.Conns, c.sim.Balance = c.conns, c.balance
 	c.rebuild(map[subject]struct{}{{kind: subjectSelf}: {}})
 	return c
@@ -139,7 +141,7 @@ func (c *core) moveWays() {
 	c.routing()
 }
 
-// routing notes that the ways to other edges changed with the last submission, and has flows to where no way led decided anew.
+// routing notes that the ways to other edges changed with the last submission, and has flows to where no way led decided again.
 func (c *core) routing() {
 	c.routed, c.astray, c.others = c.target.seq, "", slices.Sorted(maps.Keys(c.view.edges))
 	if ids := c.view.unreachable(); len(ids) > 0 {
@@ -148,10 +150,11 @@ func (c *core) routing() {
 	for d, flows := range c.flows.byDep {
 		if d.Kind() == topology.DepBinding && !c.view.isLost(flow.VPortID(d.A())) {
 			for f := range flows {
-				c.remove(f) // decided while there was no way to its destination (E14)
+				c.doubt(f) // decided while there was no way to its destination (E14)
 			}
 		}
 	}
+	c.recheck(0)
 }
 
 // mark notes that a configuration is in what was written so far.

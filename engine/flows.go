@@ -48,6 +48,7 @@ type installedFlow struct {
 	devices []topology.DeviceID // that deps are about
 	since   time.Duration
 	drop    sim.DropReason // valid iff it drops
+	stale   bool           // to be decided again
 
 	conn      *conn // that the flow is of, nil: none
 	direction int
@@ -82,9 +83,28 @@ func (t *flowTable) find(key flow.Key, read flow.Mask) *installedFlow {
 // add notes a flow. deps is copied.
 func (t *flowTable) add(placed *offload.Placed, deps []topology.Dep, now time.Duration) *installedFlow {
 	p := patternOf(placed.Key, placed.Lane.Matched(placed.Mask, placed.Key.EtherType))
-	f := &installedFlow{pattern: p, placed: placed, deps: append([]topology.Dep(nil), deps...), since: now}
+	f := &installedFlow{pattern: p, placed: placed, since: now}
 	t.byPattern[f.pattern] = f
 	index(t.byEntry, placed.Entry.Key(), f)
+	t.rely(f, deps)
+	return f
+}
+
+// unrely finds a flow by what it relies on no more.
+func (t *flowTable) unrely(f *installedFlow) {
+	for _, d := range f.deps {
+		if d.Kind() == topology.DepRoute {
+			unindex(t.byRoute, depBucket{d.A(), d.V6()}, f)
+		} else {
+			unindex(t.byDep, d, f)
+		}
+	}
+}
+
+// rely notes what a flow relies on, instead of what it did. deps is copied.
+func (t *flowTable) rely(f *installedFlow, deps []topology.Dep) {
+	t.unrely(f)
+	f.deps = append([]topology.Dep(nil), deps...) // others may read the old ones
 	for _, d := range f.deps {
 		if d.Kind() == topology.DepRoute {
 			index(t.byRoute, depBucket{d.A(), d.V6()}, f)
@@ -92,8 +112,10 @@ func (t *flowTable) add(placed *offload.Placed, deps []topology.Dep, now time.Du
 			index(t.byDep, d, f)
 		}
 	}
-	return f
 }
+
+// has reports whether a flow is installed.
+func (t *flowTable) has(f *installedFlow) bool { return t.byPattern[f.pattern] == f }
 
 func index[K comparable](m map[K]map[*installedFlow]struct{}, k K, f *installedFlow) {
 	if m[k] == nil {
@@ -111,18 +133,12 @@ func unindex[K comparable](m map[K]map[*installedFlow]struct{}, k K, f *installe
 
 // remove forgets a flow; false if it was not there.
 func (t *flowTable) remove(f *installedFlow) bool {
-	if t.byPattern[f.pattern] != f {
+	if !t.has(f) {
 		return false
 	}
 	delete(t.byPattern, f.pattern)
 	unindex(t.byEntry, f.placed.Entry.Key(), f)
-	for _, d := range f.deps {
-		if d.Kind() == topology.DepRoute {
-			unindex(t.byRoute, depBucket{d.A(), d.V6()}, f)
-		} else {
-			unindex(t.byDep, d, f)
-		}
-	}
+	t.unrely(f)
 	return true
 }
 

@@ -42,8 +42,7 @@ func (c *core) install(res *sim.Result, key flow.Key, local uint16) {
 	}
 	m.Key, m.Mask, m.Guards, m.Idle, m.Prio = key, res.Mask, res.Guards, c.a.cfg.IdleTimeout, c.flows.generation()
 	c.tracked(&m, &res.Track)
-	placed, stages, err := c.placer.Place(m, local)
-	if err != nil {
+	if err := c.enter(m, res, local); err != nil {
 		c.a.counts.notInstalled.Add(1)
 		if errors.Is(err, offload.ErrShare) {
 			c.a.counts.overShare.Add(1)
@@ -52,7 +51,14 @@ func (c *core) install(res *sim.Result, key flow.Key, local uint16) {
 			}
 		}
 		c.a.cfg.Logger.Debug("flow stays on the slow path", "flow", key.And(res.Mask).String(), "err", err)
-		return
+	}
+}
+
+// enter places a megaflow, the decision of which is res, and sends its updates.
+func (c *core) enter(m offload.Megaflow, res *sim.Result, local uint16) error {
+	placed, stages, err := c.placer.Place(m, local)
+	if err != nil {
+		return err
 	}
 	f := c.flows.add(placed, res.Deps, c.now())
 	f.drop = res.Outcomes[0].Drop
@@ -60,8 +66,10 @@ func (c *core) install(res *sim.Result, key flow.Key, local uint16) {
 	c.conns.flowAdded(f, &res.Track)
 	c.aging.back(f, 1, c.now())
 	c.a.counts.installed.Add(1)
+	c.a.counts.flows.Add(1)
 	c.target.want(stages)
 	c.write(stages, nil, func() { c.remove(f) })
+	return nil
 }
 
 // forgetFlow removes the flow that a decision was installed as, if there is one.
@@ -83,6 +91,7 @@ func (c *core) takeOut(f *installedFlow) bool {
 	if !c.flows.remove(f) {
 		return false
 	}
+	c.a.counts.flows.Add(^uint64(0))
 	c.aging.back(f, -1, c.now())
 	c.conns.flowGone(f)
 	if k := f.placed.Entry.Key(); len(c.flows.byEntry[k]) == 0 {

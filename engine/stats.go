@@ -2,6 +2,7 @@ package engine
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/weft-sdn/weft/flow"
 )
@@ -36,11 +37,14 @@ type Stats struct {
 	Aged         uint64 `json:"aged"`             // learnt MACs forgotten
 	Installed    uint64 `json:"installed"`        // flows
 	Removed      uint64 `json:"removed"`          // flows: something that they relied on changed
+	Kept         uint64 `json:"kept"`             // flows that were decided again because of a change, to the same end: their entries were not touched
+	Changed      uint64 `json:"changed"`          // flows that were decided again, and whose entries were modified where they are
 	Expired      uint64 `json:"expired"`          // flows: idle
 	NotInstalled uint64 `json:"not_installed"`    // decisions that stay on the slow path for want of an entry that can do it, or of room
 	OverShare    uint64 `json:"over_share"`       // of these, because their vport had its share of the flow tables
 	WriteFails   uint64 `json:"write_failures"`   // updates that the target did not accept
 	Flows        uint64 `json:"flows"`            // installed now
+	StaleMillis  uint64 `json:"stale_ms"`         // age of the oldest change of which a flow is still to be decided again; 0: there is none
 	Conns        uint64 `json:"connections"`      // of which the edge owns a direction, now
 	Copies       uint64 `json:"copies"`           // TCP segments with FIN or RST that went on, shown to the agent
 	NATRetries   uint64 `json:"nat_retries"`      // translations that were another connection's, and were chosen anew
@@ -79,6 +83,10 @@ type counts struct {
 	unknownKeys  atomic.Uint64
 	installed    atomic.Uint64
 	removed      atomic.Uint64
+	kept         atomic.Uint64
+	changed      atomic.Uint64
+	flows        atomic.Uint64
+	staleSince   atomic.Int64 // nanoseconds since the agent's begin; -1: no flow is stale
 	expired      atomic.Uint64
 	notInstalled atomic.Uint64
 	overShare    atomic.Uint64
@@ -88,7 +96,11 @@ type counts struct {
 // Stats returns a copy of the counts.
 func (a *Agent) Stats() Stats {
 	c := &a.counts
-	s := Stats{
+	var stale time.Duration
+	if since := c.staleSince.Load(); since >= 0 {
+		stale = a.core.now() - time.Duration(since)
+	}
+	return Stats{
 		Copies: c.copies.Load(),
 		Conns:  c.conns.Load(), NATRetries: c.natRetries.Load(), NATFails: c.natFails.Load(), ConnDrops: c.connDrops.Load(),
 		QueueDrops:   a.queue.dropped(),
@@ -117,13 +129,15 @@ func (a *Agent) Stats() Stats {
 		UnknownKeys:  c.unknownKeys.Load(),
 		Installed:    c.installed.Load(),
 		Removed:      c.removed.Load(),
+		Kept:         c.kept.Load(),
+		Changed:      c.changed.Load(),
+		Flows:        c.flows.Load(),
+		StaleMillis:  uint64(stale.Milliseconds()),
 		Expired:      c.expired.Load(),
 		NotInstalled: c.notInstalled.Load(),
 		OverShare:    c.overShare.Load(),
 		WriteFails:   c.writeFails.Load(),
 	}
-	s.Flows = s.Installed - s.Removed
-	return s
 }
 
 func reasonOf(meta uint64) flow.Reason { return flow.Reason(meta) }

@@ -20,7 +20,7 @@ import (
 func (c *core) upcall(f *packet.Frame, ingress flow.VPortID, local uint16, reason flow.Reason) {
 	f.Untag()
 	c.sim.Simulate(c.snap, f, ingress, c.now(), &c.res)
-	if lost, ok := c.lost(); ok {
+	if lost, ok := c.lost(&c.res); ok {
 		if reason == flow.ReasonNoLocation {
 			c.forgetFlow(flow.KeyOf(f, ingress), c.res.Mask) // decided while its destination was there
 		}
@@ -54,11 +54,11 @@ func (c *core) upcall(f *packet.Frame, ingress flow.VPortID, local uint16, reaso
 }
 
 // lost returns the destination of a packet that goes to one vport, if that is out of reach.
-func (c *core) lost() (flow.Dest, bool) {
-	if len(c.res.Outcomes) != 1 || c.res.Outcomes[0].Verdict != sim.Forward {
+func (c *core) lost(res *sim.Result) (flow.Dest, bool) {
+	if len(res.Outcomes) != 1 || res.Outcomes[0].Verdict != sim.Forward {
 		return 0, false
 	}
-	d := c.res.Outcomes[0].Dest
+	d := res.Outcomes[0].Dest
 	return d, !c.snap.IsGroup(d) && c.view.isLost(d.VPort())
 }
 

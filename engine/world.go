@@ -2,7 +2,6 @@ package engine
 
 import (
 	"maps"
-	"slices"
 	"strconv"
 
 	"github.com/weft-sdn/weft/flow"
@@ -12,10 +11,11 @@ import (
 )
 
 // world takes the database's next view.
-//  1. the snapshot; flows that relied on what changed go (their next packet is decided anew)
+//  1. the snapshot
 //  2. places, groups, edges: the subjects of the fixed tables that changed are rebuilt
-//  3. what waited for this goes on
-//  4. once the target has it all, the revision is acknowledged
+//  3. flows that relied on what changed are decided again
+//  4. what waited for this goes on
+//  5. once the target has it all, the revision is acknowledged
 func (c *core) world(change state.Change) {
 	v := change.View
 	c.snap = v.Topology
@@ -24,7 +24,7 @@ func (c *core) world(change state.Change) {
 		c.everything(v, touched)
 	} else {
 		for _, f := range c.flows.affected(change.Deps) {
-			c.remove(f)
+			c.doubt(f)
 		}
 		c.changed(v, change.Deps, touched)
 	}
@@ -40,20 +40,25 @@ func (c *core) world(change state.Change) {
 	if moved {
 		c.routing()
 	}
+	c.recheck(v.Conf)
 	c.resume(change.Deps, change.All)
-	c.mark(v.Conf)
 	c.settle()
 }
 
 // everything takes a view of which nothing is known to be as it was.
 func (c *core) everything(v *state.View, touched map[subject]struct{}) {
-	for _, f := range slices.Collect(maps.Values(c.flows.byPattern)) {
-		c.remove(f)
-	}
+	before := maps.Clone(c.view.places)
 	clear(c.view.places)
 	clear(c.view.strays)
 	for b := range v.Bindings.All() {
 		c.settleAt(b)
+	}
+	for _, f := range c.flows.byPattern {
+		if id := f.pattern.key.Ingress; c.view.places[id] != before[id] {
+			c.remove(f)
+		} else {
+			c.doubt(f)
+		}
 	}
 	clear(c.view.dhcp)
 	clear(c.view.floods)

@@ -271,7 +271,7 @@ func (p *Placer) choose(candidates []Lane, m *Megaflow, at macAt) (Lane, error) 
 // acknowledged them and all that was sent before: from then on the local ids can be used again. It is nil if none became free.
 func (p *Placer) Remove(placed *Placed) (stages [][]p4rt.Update, confirm func()) {
 	at := macAt{placed.vport, placed.Key.DstMAC}
-	var before, after []p4rt.Update
+	var before []p4rt.Update
 	var freed []func()
 	if placed.Guards.KnownSource {
 		source := macAt{placed.vport, placed.Key.SrcMAC}
@@ -288,21 +288,8 @@ func (p *Placer) Remove(placed *Placed) (stages [][]p4rt.Update, confirm func())
 	} else if p.classes[at]--; p.classes[at] == 0 {
 		delete(p.classes, at)
 	}
-	if placed.rewrote {
-		if id, last := p.rewrites.Release(placed.rewrite); last {
-			after = deletes(after, p.t.Rewrite(id, placed.rewrite.src, placed.rewrite.dst, placed.rewrite.mtu)...)
-			freed = append(freed, func() { p.rewrites.Confirm(id) })
-		}
-	}
-	if placed.translated() {
-		k, nats := p.translation(&placed.Megaflow, placed.vport)
-		if id, last := nats.Release(k); last {
-			table := p.t.natTable(placed.Key.Is4()).Table
-			after = deletes(after, p.t.translation(placed.Key.Is4(), id, k))
-			p.hold(placed.vport, table, -1)
-			freed = append(freed, func() { nats.Confirm(id) })
-		}
-	}
+	after, more := p.unrefer(placed)
+	freed = append(freed, more...)
 	var entry []p4rt.Update
 	key := placed.Entry.Key()
 	if shared := p.entries[key]; shared.refs == 1 {
@@ -315,15 +302,7 @@ func (p *Placer) Remove(placed *Placed) (stages [][]p4rt.Update, confirm func())
 	for _, u := range before {
 		p.hold(placed.vport, u.Entity.(*p4rt.Entry).Table, -1)
 	}
-	stages = [][]p4rt.Update{before, entry, after}
-	if len(freed) == 0 {
-		return stages, nil
-	}
-	return stages, func() {
-		for _, f := range freed {
-			f()
-		}
-	}
+	return [][]p4rt.Update{before, entry, after}, confirmAll(freed)
 }
 
 // Used returns the flows in a lane's table.

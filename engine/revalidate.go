@@ -1,0 +1,186 @@
+package engine
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/offload"
+	"github.com/weft-sdn/weft/packet"
+	"github.com/weft-sdn/weft/sim"
+	"github.com/weft-sdn/weft/topology"
+)
+
+// recheckAtOnce is how many flows are decided again before packets have their turn.
+const recheckAtOnce = 1024
+
+// stale are flows of which something changed that they relied on, the first to be decided again first (E6). Each is simulated with the header of the packet
+// that it was decided for: if nothing else becomes of it, its entry is not touched; else the entry is modified where it is, or one that fits takes its place.
+type stale struct {
+	queue   []*installedFlow
+	changes []staleChange // in order, those of which a flow is still in the queue
+	queued  uint64        // flows so far
+	done    uint64
+	turn    bool // the next turn is posted
+
+	res   sim.Result
+	frame packet.Frame
+	buf   []byte
+}
+
+// staleChange is a change that left flows to decide again.
+type staleChange struct {
+	last  uint64 // of the flows queued so far
+	since time.Duration
+	conf  int64 // configuration that is in force once they are decided; 0: none
+}
+
+// doubt has a flow decided again.
+func (c *core) doubt(f *installedFlow) {
+	if f.stale {
+		return
+	}
+	f.stale = true
+	c.stale.queue = append(c.stale.queue, f)
+	c.stale.queued++
+}
+
+// recheck decides flows again, some now and the rest in turns with packets. A configuration is marked when all that relied on what it changed are done.
+func (c *core) recheck(conf int64) {
+	s := &c.stale
+	if s.done < s.queued {
+		s.changes = append(s.changes, staleChange{s.queued, c.now(), conf})
+	} else if conf != 0 {
+		c.mark(conf)
+	}
+	if !s.turn {
+		c.recheckSome()
+	}
+}
+
+// recheckSome is a turn.
+func (c *core) recheckSome() {
+	s := &c.stale
+	n := min(recheckAtOnce, len(s.queue))
+	for _, f := range s.queue[:n] {
+		f.stale = false
+		if c.flows.has(f) {
+			c.revalidate(f)
+		}
+	}
+	s.done += uint64(n)
+	if s.queue = s.queue[n:]; len(s.queue) == 0 {
+		s.queue = nil
+	}
+	for len(s.changes) > 0 && s.changes[0].last <= s.done {
+		if conf := s.changes[0].conf; conf != 0 {
+			c.mark(conf)
+		}
+		s.changes = s.changes[1:]
+	}
+	if s.turn = len(s.queue) > 0; s.turn {
+		c.a.mail.post(func() {
+			c.recheckSome()
+			c.settle()
+		})
+	}
+	c.a.counts.staleSince.Store(int64(c.staleSince()))
+}
+
+// staleSince returns when the change was of which the oldest flow is not decided again; -1: there is none.
+func (c *core) staleSince() time.Duration {
+	if len(c.stale.changes) == 0 {
+		return -1
+	}
+	return c.stale.changes[0].since
+}
+
+// revalidate decides a flow again.
+func (c *core) revalidate(f *installedFlow) {
+	s := &c.stale
+	m, ok := c.redecide(f)
+	switch {
+	case !ok:
+		c.remove(f)
+	case m == f.placed.Megaflow:
+		c.a.counts.kept.Add(1)
+		c.rely(f, s.res.Deps)
+	case m.Guards.KnownSource == f.placed.Guards.KnownSource && patternOf(m.Key, f.placed.Lane.Matched(m.Mask, m.Key.EtherType)) == f.pattern:
+		c.change(f, m)
+	default:
+		c.reinstall(f, m)
+	}
+}
+
+// redecide simulates the header of a flow's packet. False: it can't be told what becomes of others like it without a packet, or not in an entry.
+func (c *core) redecide(f *installedFlow) (m offload.Megaflow, ok bool) {
+	s := &c.stale
+	key := f.placed.Key
+	s.buf = key.AppendFrame(s.buf[:0])
+	if packet.ParseUntagged(s.buf, &s.frame) != nil || flow.KeyOf(&s.frame, key.Ingress) != key {
+		return m, false
+	}
+	res := &s.res
+	c.sim.Simulate(c.snap, &s.frame, key.Ingress, c.now(), res)
+	if lost, is := c.lost(res); is {
+		c.sim.SimulateLost(c.snap, &s.frame, key.Ingress, c.now(), sim.Lost{Dest: lost}, res)
+	}
+	t := &res.Track
+	if !res.Installable || t.Changed || t.Commit || c.conns.of(t) != f.conn || slices.ContainsFunc(res.Effects, func(e sim.Effect) bool { return e.Kind != sim.LogRule }) {
+		return m, false
+	}
+	if m, ok = decision(res.Outcomes); !ok {
+		return m, false
+	}
+	m.Key, m.Mask, m.Guards, m.Idle, m.Prio = key, res.Mask, res.Guards, c.a.cfg.IdleTimeout, f.placed.Prio
+	c.tracked(&m, t)
+	return m, true
+}
+
+// change modifies a flow's entry where it is. Where that can't be done the flow goes, and its next packet is decided.
+func (c *core) change(f *installedFlow, m offload.Megaflow) {
+	stages, confirm, err := c.placer.Replace(f.placed, m)
+	if err != nil {
+		c.remove(f)
+		return
+	}
+	c.a.counts.changed.Add(1)
+	f.drop = c.stale.res.Outcomes[0].Drop
+	c.rely(f, c.stale.res.Deps)
+	if stages != nil {
+		c.target.want(stages)
+		c.write(stages, confirm, func() { c.remove(f) })
+	}
+}
+
+// reinstall puts a flow of another pattern in the place of one: before that goes, if there is room for both.
+func (c *core) reinstall(f *installedFlow, m offload.Megaflow) {
+	local, here := c.locals.vports.Lookup(m.Key.Ingress)
+	if !here || c.flows.find(m.Key, m.Mask) != nil {
+		c.remove(f)
+		return
+	}
+	m.Prio = c.flows.generation()
+	err := c.enter(m, &c.stale.res, local)
+	c.remove(f)
+	if errors.Is(err, offload.ErrOccupied) {
+		_ = c.enter(m, &c.stale.res, local) // else its next packet is decided
+	}
+}
+
+// rely notes what a flow relies on now.
+func (c *core) rely(f *installedFlow, deps []topology.Dep) {
+	if slices.Equal(f.deps, deps) {
+		return
+	}
+	now, before := c.now(), f.devices
+	c.aging.back(f, -1, now)
+	c.flows.rely(f, deps)
+	c.aging.back(f, 1, now)
+	f.devices = nil
+	c.depend(f)
+	for _, d := range before {
+		c.devices.drop(d)
+	}
+}
