@@ -39,11 +39,12 @@ func (a *aging) add(k learntMAC, idle time.Duration) *backed {
 
 // back counts a flow, by the bridges where its source was learnt.
 func (a *aging) back(f *installedFlow, n int, now time.Duration) {
-	for _, d := range f.deps {
-		if d.Kind() != topology.DepFDB || d.MAC() != f.pattern.source {
+	source := f.placed.Key.SrcMAC
+	for _, d := range f.relies.deps {
+		if d.Kind() != topology.DepFDB || d.MAC() != source {
 			continue
 		}
-		k := learntMAC{topology.DeviceID(d.A()), f.pattern.source}
+		k := learntMAC{topology.DeviceID(d.A()), source}
 		e := a.entries[k]
 		if e == nil {
 			e = a.add(k, now)

@@ -14,7 +14,7 @@ func TestAgeBeginsWithLastFlow(t *testing.T) {
 	if len(c.aging.entries) != 1 {
 		t.Fatalf("%d MACs are watched, want that of vm1", len(c.aging.entries))
 	}
-	for _, f := range c.flows.byPattern {
+	for f := range c.flows.all() {
 		c.remove(f)
 	}
 	c.age(c.now())

@@ -206,7 +206,7 @@ func (t *conns) invalidate(c *state.StoredConn) {
 
 // cut removes the flows of a direction.
 func (t *conns) cut(k conntrack.Key) {
-	for _, f := range t.c.flows.affected([]topology.Dep{topology.ConnDep(topology.DeviceID(k.Zone), k.Hash())}) {
+	for _, f := range t.c.flows.ofConnection(topology.ConnDep(topology.DeviceID(k.Zone), k.Hash())) {
 		t.c.remove(f)
 	}
 }
@@ -251,7 +251,7 @@ func (t *conns) flowAdded(f *installedFlow, r *sim.Track) {
 	if x == nil {
 		return
 	}
-	f.conn, f.direction = x, directionOf(r)
+	f.conn, f.direction = x, uint8(directionOf(r))
 	x.flows[f.direction]++
 }
 
@@ -261,7 +261,7 @@ func (t *conns) flowGone(f *installedFlow) {
 		return
 	}
 	if x.flows[f.direction]--; x.flows[f.direction] == 0 && t.known.get(x.stored.Forward) == x {
-		t.rest(x, f.direction)
+		t.rest(x, int(f.direction))
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/offload"
-	"github.com/weft-sdn/weft/p4rt"
 	"github.com/weft-sdn/weft/packet"
 	"github.com/weft-sdn/weft/sim"
 	"github.com/weft-sdn/weft/state"
@@ -18,7 +17,7 @@ import (
 
 // core is all state of an agent that changes. The agent's own goroutine alone touches it.
 //
-//   - world.go: the database's view → layout → fixed tables; flows whose dependencies changed go
+//   - world.go: the database's view → layout → fixed tables; flows whose dependencies changed are decided again (revalidate.go)
 //   - upcall.go: a first packet → decision → effect.go, install.go, packet-out
 //   - hold.go: packets that wait for a neighbour or a device
 //   - lease.go: DHCP
@@ -82,9 +81,10 @@ func newCore(a *Agent) *core {
 		errors: newLimiter(errorRate, errorBurst), logged: newLimiter(logRate, logBurst),
 		warnings: newLimiter(warningRate, 1),
 		holds:    newHolds(), leases: newLeases(), devices: newDevices(a.cfg.Store), low: 1,
-		target: targetState{flows: map[p4rt.Key]p4rt.Entity{}, open: map[uint64]struct{}{}},
+		target: targetState{open: map[uint64]struct{}{}},
 	}
 	c.send = c.toWriter
+	c.flows.grounds.made, c.flows.grounds.left = c.depend, c.undepend
 	c.view.puntRate = a.cfg.PuntRate
 	c.aging = newAging(a.cfg.AgeTime, c.devices)
 	c.layout = newLayout(a.tables, c.locals)
@@ -147,10 +147,10 @@ func (c *core) routing() {
 	if ids := c.view.unreachable(); len(ids) > 0 {
 		c.astray = ids[0]
 	}
-	for d, flows := range c.flows.byDep {
+	for d, grounds := range c.flows.grounds.byDep {
 		if d.Kind() == topology.DepBinding && !c.view.isLost(flow.VPortID(d.A())) {
-			for f := range flows {
-				c.doubt(f) // decided while there was no way to its destination (E14)
+			for g := range grounds {
+				c.doubt(g) // decided while there was no way to its destination (E14)
 			}
 		}
 	}

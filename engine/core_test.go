@@ -87,10 +87,10 @@ func fromVM1(t *testing.T, c *core, to packet.MAC, src, dst netip.Addr, port uin
 // act is what the one flow that is installed does; false: there is none.
 func act(t *testing.T, c *core) (offload.Act, bool) {
 	t.Helper()
-	if len(c.flows.byPattern) > 1 {
-		t.Fatalf("%d flows, want one at most", len(c.flows.byPattern))
+	if c.flows.len() > 1 {
+		t.Fatalf("%d flows, want one at most", c.flows.len())
 	}
-	for _, f := range c.flows.byPattern {
+	for f := range c.flows.all() {
 		return f.placed.Act, true
 	}
 	return 0, false

@@ -42,9 +42,17 @@ func (c *core) has(id topology.DeviceID) bool {
 	return c.snap.Has(id)
 }
 
-// depend keeps the devices that a flow relies on.
-func (c *core) depend(f *installedFlow) {
-	for _, d := range f.deps {
+// depend keeps the devices that flows on a ground rely on.
+func (c *core) depend(g *ground) {
+	before := g.devices
+	g.devices = nil
+	keep := func(id topology.DeviceID) {
+		if !slices.Contains(g.devices, id) {
+			g.devices = append(g.devices, id)
+			c.devices.keep(id)
+		}
+	}
+	for _, d := range g.deps {
 		id := topology.DeviceID(d.A())
 		switch d.Kind() {
 		case topology.DepVPort, topology.DepNeighbour, topology.DepBinding:
@@ -54,20 +62,22 @@ func (c *core) depend(f *installedFlow) {
 			}
 			id = p.Device
 		}
-		c.keepFor(f, id)
+		keep(id)
 		if chain := c.snap.Chain(id); chain != nil {
 			for _, used := range chain.Used {
-				c.keepFor(f, used)
+				keep(used)
 			}
 		}
 	}
+	for _, id := range before {
+		c.devices.drop(id)
+	}
 }
 
-// keepFor keeps a device for a flow, once.
-func (c *core) keepFor(f *installedFlow, id topology.DeviceID) {
-	if !slices.Contains(f.devices, id) {
-		f.devices = append(f.devices, id)
-		c.devices.keep(id)
+// undepend: no flow is on a ground any more.
+func (c *core) undepend(g *ground) {
+	for _, id := range g.devices {
+		c.devices.drop(id)
 	}
 }
 

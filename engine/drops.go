@@ -30,7 +30,7 @@ type Drop struct {
 // them. What an entry dropped since it was last read is lost if a change takes it away; one that goes idle is read before it goes.
 type drops struct {
 	sums    map[dropKey]uint64
-	counted map[p4rt.Key]uint64 // of the target's counters of entries that drop: what is in sums
+	counted map[uint64]uint64 // by entry, of the target's counters of those that drop: what is in sums
 }
 
 type dropKey struct {
@@ -39,7 +39,7 @@ type dropKey struct {
 }
 
 func newDrops() drops {
-	return drops{sums: map[dropKey]uint64{}, counted: map[p4rt.Key]uint64{}}
+	return drops{sums: map[dropKey]uint64{}, counted: map[uint64]uint64{}}
 }
 
 // dropped counts a packet that a simulation dropped.
@@ -61,17 +61,15 @@ func (c *core) sweepDrops() {
 }
 
 // dropsAt returns a flow of an entry that drops, nil if it does not.
-func (t *flowTable) dropsAt(k p4rt.Key) *installedFlow {
-	for f := range t.byEntry[k] {
-		if f.placed.Act == offload.Drop {
-			return f
-		}
+func (t *flowTable) dropsAt(entry uint64) *installedFlow {
+	if f := t.byEntry[entry]; f != nil && f.placed.Act == offload.Drop {
+		return f
 	}
 	return nil
 }
 
 // count adds what the target's counter of an entry has more than when it was read last.
-func (c *core) count(k p4rt.Key, packets uint64) {
+func (c *core) count(k uint64, packets uint64) {
 	f := c.flows.dropsAt(k)
 	if f == nil {
 		return
@@ -81,7 +79,7 @@ func (c *core) count(k p4rt.Key, packets uint64) {
 		before = 0 // the target was restarted
 	}
 	if packets > before {
-		c.drops.sums[dropKey{f.pattern.key.Ingress, f.drop.String()}] += packets - before
+		c.drops.sums[dropKey{f.ingress(), f.drop.String()}] += packets - before
 	}
 	c.drops.counted[k] = packets
 }
@@ -90,11 +88,11 @@ func (c *core) count(k p4rt.Key, packets uint64) {
 func (c *core) expire(entries []*p4rt.Entry) {
 	var counted []*p4rt.Entry
 	for _, e := range entries {
-		if c.flows.dropsAt(e.Key()) != nil {
+		if c.flows.dropsAt(c.placer.Hash(e)) != nil {
 			counted = append(counted, e)
 			continue
 		}
-		c.expireOne(e.Key())
+		c.expireOne(c.placer.Hash(e))
 	}
 	if len(counted) == 0 {
 		return
@@ -110,14 +108,14 @@ func (c *core) expire(entries []*p4rt.Entry) {
 				c.count(k, n)
 			}
 			for _, e := range counted {
-				c.expireOne(e.Key())
+				c.expireOne(c.placer.Hash(e))
 			}
 		})
 	})
 }
 
-func (c *core) expireOne(k p4rt.Key) {
-	for f := range c.flows.byEntry[k] {
+func (c *core) expireOne(entry uint64) {
+	for _, f := range c.flows.sharing(entry) {
 		if c.takeOut(f) {
 			c.a.counts.expired.Add(1)
 		}
@@ -125,10 +123,10 @@ func (c *core) expireOne(k p4rt.Key) {
 	}
 }
 
-func (a *Agent) readCounters(ctx context.Context, entries []*p4rt.Entry) (map[p4rt.Key]uint64, error) {
-	read := make(map[p4rt.Key]uint64, len(entries))
+func (a *Agent) readCounters(ctx context.Context, entries []*p4rt.Entry) (map[uint64]uint64, error) {
+	read := make(map[uint64]uint64, len(entries))
 	err := a.session.ReadCountersOf(ctx, entries, func(e *p4rt.Entry, n p4rt.Counter) error {
-		read[e.Key()] = uint64(n.Packets)
+		read[a.core.placer.Hash(e)] = uint64(n.Packets)
 		return nil
 	})
 	return read, err
@@ -141,7 +139,7 @@ func (a *Agent) Drops(ctx context.Context) ([]Drop, error) {
 	if err := a.mail.call(ctx, func() {
 		for k := range a.core.flows.byEntry {
 			if f := a.core.flows.dropsAt(k); f != nil {
-				entries = append(entries, f.placed.Entry)
+				entries = append(entries, a.core.placer.Entry(f.placed))
 			}
 		}
 	}); err != nil {

@@ -6,7 +6,7 @@ import (
 
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/offload"
-	"github.com/weft-sdn/weft/p4rt"
+	"github.com/weft-sdn/weft/packet"
 	"github.com/weft-sdn/weft/sim"
 	"github.com/weft-sdn/weft/state"
 )
@@ -15,12 +15,17 @@ import (
 func TestDropCounts(t *testing.T) {
 	c := detached(t, runStore(t, state.Config{Embedded: &state.EmbeddedConfig{Dir: t.TempDir(), FastTimers: true, UnsafeNoFsync: true}}))
 	vm := vportOf(t, c, "vm1")
-	entries := map[offload.Act]p4rt.Key{}
+	entries := map[offload.Act]uint64{}
 	for i, act := range []offload.Act{offload.Drop, offload.Forward} {
 		m := offload.Megaflow{Key: flow.Key{Ingress: vm, EtherType: 0x0800, DstPort: uint16(i)}, Act: act}
-		f := &installedFlow{pattern: pattern{key: m.Key}, placed: &offload.Placed{Megaflow: m}, drop: sim.DropFiltered}
-		entries[act] = (&p4rt.CloneSession{ID: uint32(i) + 1}).Key()
-		index(c.flows.byEntry, entries[act], f)
+		m.Mask = flow.ExactMask(0x0800)
+		m.Mask.SrcMAC = packet.MAC{}
+		placed, _, err := c.placer.Place(m, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		entries[act] = c.placer.Hash(c.placer.Entry(placed))
+		c.flows.add(placed, entries[act], nil, 0).drop = sim.DropFiltered
 	}
 	want := func(n uint64) {
 		t.Helper()

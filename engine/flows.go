@@ -1,25 +1,28 @@
 package engine
 
 import (
-	"maps"
+	"hash/maphash"
+	"iter"
 	"math"
 	"slices"
 	"time"
 
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/offload"
-	"github.com/weft-sdn/weft/p4rt"
 	"github.com/weft-sdn/weft/packet"
 	"github.com/weft-sdn/weft/sim"
 	"github.com/weft-sdn/weft/topology"
 )
 
-// flowTable has the flows that were installed at an edge, by pattern, by entry and by what they relied on.
+// flowTable has the flows that were installed at an edge, by pattern, by entry and by what they relied on (E6). An edge may have a million, so each is held once, and found by
+// hashes.
 type flowTable struct {
-	byPattern map[pattern]*installedFlow
-	byEntry   map[p4rt.Key]map[*installedFlow]struct{}     // flows that differ in their source MAC alone share an entry
-	byDep     map[topology.Dep]map[*installedFlow]struct{} // but routes, whose dependencies overlap
-	byRoute   map[depBucket]map[*installedFlow]struct{}    // routes, by router: within a bucket Dep.Affects decides
+	byPattern map[uint64]*installedFlow       // by hash of the pattern
+	clash     map[pattern]*installedFlow      // those whose hash another has
+	byEntry   map[uint64]*installedFlow       // by offload.Placer.Hash: the first of those that share it; they differ in their source MAC alone
+	byConn    map[topology.Dep]*installedFlow // the first of those that relied on a connection
+	grounds   grounds
+	seed      maphash.Seed
 	gen       int32
 }
 
@@ -35,31 +38,37 @@ func patternOf(key flow.Key, mask flow.Mask) pattern {
 	return pattern{key.And(mask), mask, key.SrcMAC}
 }
 
-// depBucket is a router and an IP version.
-type depBucket struct {
-	router uint32
-	v6     bool
-}
-
 type installedFlow struct {
-	pattern pattern
-	placed  *offload.Placed
-	deps    []topology.Dep
-	devices []topology.DeviceID // that deps are about
-	since   time.Duration
-	drop    sim.DropReason // valid iff it drops
-	stale   bool           // to be decided again
-
-	conn      *conn // that the flow is of, nil: none
-	direction int
+	placed    *offload.Placed
+	entry     uint64 // hash of its entry
+	relies    *ground
+	at        int32          // in relies.flows
+	direction uint8          // of conn
+	drop      sim.DropReason // valid iff it drops
+	stale     bool           // to be decided again
+	gone      bool           // removed
+	since     time.Duration
+	conn      *conn        // that the flow is of, nil: none
+	connDep   topology.Dep // the connection that it relies on, be it known here or not; zero: none
+	ofEntry   links        // others that share the entry
+	ofConn    links        // others that rely on the connection
 }
+
+// links are the neighbours in a list of flows.
+type links struct{ prev, next *installedFlow }
 
 func newFlowTable() *flowTable {
 	return &flowTable{
-		byPattern: map[pattern]*installedFlow{}, byEntry: map[p4rt.Key]map[*installedFlow]struct{}{},
-		byDep: map[topology.Dep]map[*installedFlow]struct{}{}, byRoute: map[depBucket]map[*installedFlow]struct{}{},
+		byPattern: map[uint64]*installedFlow{}, clash: map[pattern]*installedFlow{}, byEntry: map[uint64]*installedFlow{}, byConn: map[topology.Dep]*installedFlow{},
+		grounds: newGrounds(), seed: maphash.MakeSeed(),
 	}
 }
+
+// pattern is that of a flow.
+func (f *installedFlow) pattern() pattern { return patternOf(f.placed.Key, f.placed.Matched()) }
+
+// ingress is the vport by which a flow's packets come in.
+func (f *installedFlow) ingress() flow.VPortID { return f.placed.Key.Ingress }
 
 // generation numbers decisions: of overlapping wild entries the newer wins.
 func (t *flowTable) generation() int32 {
@@ -70,103 +79,162 @@ func (t *flowTable) generation() int32 {
 	return t.gen
 }
 
+// len is how many flows there are.
+func (t *flowTable) len() int { return len(t.byPattern) + len(t.clash) }
+
+// all yields the flows.
+func (t *flowTable) all() iter.Seq[*installedFlow] {
+	return func(yield func(*installedFlow) bool) {
+		for _, f := range t.byPattern {
+			if !yield(f) {
+				return
+			}
+		}
+		for _, f := range t.clash {
+			if !yield(f) {
+				return
+			}
+		}
+	}
+}
+
 // find returns the flow that a decision was installed as, whatever the lane; nil if there is none.
 func (t *flowTable) find(key flow.Key, read flow.Mask) *installedFlow {
 	for lane := offload.LaneClass; lane <= offload.LaneWildL2; lane++ {
-		if f := t.byPattern[patternOf(key, lane.Matched(read, key.EtherType))]; f != nil && f.placed.Lane == lane {
+		p := patternOf(key, lane.Matched(read, key.EtherType))
+		f := t.byPattern[maphash.Comparable(t.seed, p)]
+		if f != nil && f.pattern() != p {
+			f = t.clash[p]
+		}
+		if f != nil && f.placed.Lane == lane {
 			return f
 		}
 	}
 	return nil
 }
 
-// add notes a flow. deps is copied.
-func (t *flowTable) add(placed *offload.Placed, deps []topology.Dep, now time.Duration) *installedFlow {
-	p := patternOf(placed.Key, placed.Lane.Matched(placed.Mask, placed.Key.EtherType))
-	f := &installedFlow{pattern: p, placed: placed, since: now}
-	t.byPattern[f.pattern] = f
-	index(t.byEntry, placed.Entry.Key(), f)
+// add notes a flow, whose entry has a hash. deps is copied.
+func (t *flowTable) add(placed *offload.Placed, entry uint64, deps []topology.Dep, now time.Duration) *installedFlow {
+	f := &installedFlow{placed: placed, entry: entry, since: now}
+	p := f.pattern()
+	if h := maphash.Comparable(t.seed, p); t.byPattern[h] == nil {
+		t.byPattern[h] = f
+	} else {
+		t.clash[p] = f
+	}
+	link(t.byEntry, entry, f, (*installedFlow).entryLinks)
 	t.rely(f, deps)
 	return f
 }
 
-// unrely finds a flow by what it relies on no more.
-func (t *flowTable) unrely(f *installedFlow) {
-	for _, d := range f.deps {
-		if d.Kind() == topology.DepRoute {
-			unindex(t.byRoute, depBucket{d.A(), d.V6()}, f)
-		} else {
-			unindex(t.byDep, d, f)
+// remove forgets a flow.
+func (t *flowTable) remove(f *installedFlow) {
+	f.gone = true
+	p := f.pattern()
+	if h := maphash.Comparable(t.seed, p); t.byPattern[h] != f {
+		delete(t.clash, p)
+	} else {
+		delete(t.byPattern, h)
+		for other, x := range t.clash { // one that has the same hash takes the place
+			if maphash.Comparable(t.seed, other) == h {
+				delete(t.clash, other)
+				t.byPattern[h] = x
+				break
+			}
 		}
 	}
+	unlink(t.byEntry, f.entry, f, (*installedFlow).entryLinks)
+	t.unrely(f)
 }
 
 // rely notes what a flow relies on, instead of what it did. deps is copied.
 func (t *flowTable) rely(f *installedFlow, deps []topology.Dep) {
 	t.unrely(f)
-	f.deps = append([]topology.Dep(nil), deps...) // others may read the old ones
-	for _, d := range f.deps {
-		if d.Kind() == topology.DepRoute {
-			index(t.byRoute, depBucket{d.A(), d.V6()}, f)
-		} else {
-			index(t.byDep, d, f)
+	i := slices.IndexFunc(deps, func(d topology.Dep) bool { return d.Kind() == topology.DepConn })
+	if i >= 0 { // which no other flow has: it would make the ground one of its own
+		f.connDep = deps[i]
+		link(t.byConn, f.connDep, f, (*installedFlow).connLinks)
+	}
+	t.grounds.add(f, deps, i)
+}
+
+// reliesOn reports whether a flow relies on some dependencies and no others.
+func (f *installedFlow) reliesOn(deps []topology.Dep) bool {
+	rest := f.relies.deps
+	for _, d := range deps {
+		switch {
+		case d == f.connDep:
+		case len(rest) == 0 || rest[0] != d:
+			return false
+		default:
+			rest = rest[1:]
 		}
 	}
+	return len(rest) == 0
 }
 
-// has reports whether a flow is installed.
-func (t *flowTable) has(f *installedFlow) bool { return t.byPattern[f.pattern] == f }
-
-func index[K comparable](m map[K]map[*installedFlow]struct{}, k K, f *installedFlow) {
-	if m[k] == nil {
-		m[k] = make(map[*installedFlow]struct{}, 1)
+// unrely finds a flow by what it relies on no more.
+func (t *flowTable) unrely(f *installedFlow) {
+	if f.connDep != (topology.Dep{}) {
+		unlink(t.byConn, f.connDep, f, (*installedFlow).connLinks)
+		f.connDep = topology.Dep{}
 	}
-	m[k][f] = struct{}{}
+	t.grounds.remove(f)
 }
 
-func unindex[K comparable](m map[K]map[*installedFlow]struct{}, k K, f *installedFlow) {
-	delete(m[k], f)
-	if len(m[k]) == 0 {
-		delete(m, k)
+// ofConnection returns the flows that rely on a connection.
+func (t *flowTable) ofConnection(d topology.Dep) (out []*installedFlow) {
+	for f := t.byConn[d]; f != nil; f = f.ofConn.next {
+		out = append(out, f)
 	}
+	return out
 }
 
-// remove forgets a flow; false if it was not there.
-func (t *flowTable) remove(f *installedFlow) bool {
-	if !t.has(f) {
-		return false
+// sharing returns the flows of an entry.
+func (t *flowTable) sharing(entry uint64) (out []*installedFlow) {
+	for f := t.byEntry[entry]; f != nil; f = f.ofEntry.next {
+		out = append(out, f)
 	}
-	delete(t.byPattern, f.pattern)
-	unindex(t.byEntry, f.placed.Entry.Key(), f)
-	t.unrely(f)
-	return true
+	return out
 }
 
-// affected returns the flows that relied on something that changed.
-func (t *flowTable) affected(changed []topology.Dep) []*installedFlow {
-	seen := make(map[*installedFlow]struct{})
-	for _, c := range changed {
-		if c.Kind() != topology.DepRoute {
-			for f := range t.byDep[c] {
-				seen[f] = struct{}{}
-			}
-			continue
-		}
-		for f := range t.byRoute[depBucket{c.A(), c.V6()}] {
-			if slices.ContainsFunc(f.deps, c.Affects) {
-				seen[f] = struct{}{}
-			}
-		}
+func (f *installedFlow) entryLinks() *links { return &f.ofEntry }
+func (f *installedFlow) connLinks() *links  { return &f.ofConn }
+
+// link puts a flow at the head of a list.
+func link[K comparable](heads map[K]*installedFlow, h K, f *installedFlow, of func(*installedFlow) *links) {
+	head := heads[h]
+	of(f).next = head
+	if head != nil {
+		of(head).prev = f
 	}
-	return slices.Collect(maps.Keys(seen))
+	heads[h] = f
+}
+
+// unlink takes a flow out of a list.
+func unlink[K comparable](heads map[K]*installedFlow, h K, f *installedFlow, of func(*installedFlow) *links) {
+	l := of(f)
+	switch {
+	case l.prev != nil:
+		of(l.prev).next = l.next
+	case l.next != nil:
+		heads[h] = l.next
+	default:
+		delete(heads, h)
+	}
+	if l.next != nil {
+		of(l.next).prev = l.prev
+	}
+	*l = links{}
 }
 
 // from returns the flows whose packets come in by a vport: each relied on it.
-func (t *flowTable) from(v flow.VPortID) []*installedFlow {
-	var out []*installedFlow
-	for f := range t.byDep[topology.VPortDep(v)] {
-		if f.pattern.key.Ingress == v {
-			out = append(out, f)
+func (t *flowTable) from(v flow.VPortID) (out []*installedFlow) {
+	for g := range t.grounds.byDep[topology.VPortDep(v)] {
+		for _, f := range g.flows {
+			if f.ingress() == v {
+				out = append(out, f)
+			}
 		}
 	}
 	return out

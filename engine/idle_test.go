@@ -59,7 +59,7 @@ func TestIdleWhileAway(t *testing.T) {
 	call(c.missedIdle)
 	c.effects.wait()
 	call(func() {
-		if n := len(c.flows.byPattern); n != 1 {
+		if n := c.flows.len(); n != 1 {
 			t.Errorf("%d flows, want the one that was hit", n)
 		}
 	})

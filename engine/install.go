@@ -60,14 +60,12 @@ func (c *core) enter(m offload.Megaflow, res *sim.Result, local uint16) error {
 	if err != nil {
 		return err
 	}
-	f := c.flows.add(placed, res.Deps, c.now())
+	f := c.flows.add(placed, c.placer.Hash(c.placer.Entry(placed)), res.Deps, c.now())
 	f.drop = res.Outcomes[0].Drop
-	c.depend(f)
 	c.conns.flowAdded(f, &res.Track)
 	c.aging.back(f, 1, c.now())
 	c.a.counts.installed.Add(1)
 	c.a.counts.flows.Add(1)
-	c.target.want(stages)
 	c.write(stages, nil, func() { c.remove(f) })
 	return nil
 }
@@ -88,20 +86,17 @@ func (c *core) remove(f *installedFlow) {
 
 // takeOut takes a flow away; what it referred to goes with the last reference. False: it was gone.
 func (c *core) takeOut(f *installedFlow) bool {
-	if !c.flows.remove(f) {
+	if f.gone {
 		return false
 	}
-	c.a.counts.flows.Add(^uint64(0))
 	c.aging.back(f, -1, c.now())
+	c.flows.remove(f)
+	c.a.counts.flows.Add(^uint64(0))
 	c.conns.flowGone(f)
-	if k := f.placed.Entry.Key(); len(c.flows.byEntry[k]) == 0 {
-		delete(c.drops.counted, k)
-	}
-	for _, d := range f.devices {
-		c.devices.drop(d)
+	if c.flows.byEntry[f.entry] == nil {
+		delete(c.drops.counted, f.entry)
 	}
 	stages, confirm := c.placer.Remove(f.placed)
-	c.target.want(stages)
 	c.write(stages, confirm, nil)
 	return true
 }

@@ -35,7 +35,7 @@ func resize(t *testing.T, c *core, sizes map[string]int64) {
 // laneFlows counts the flows in each lane.
 func laneFlows(c *core) map[offload.Lane]int {
 	n := map[offload.Lane]int{}
-	for _, f := range c.flows.byPattern {
+	for f := range c.flows.all() {
 		n[f.placed.Lane]++
 	}
 	return n
@@ -48,7 +48,7 @@ func TestWildLaneFull(t *testing.T) {
 		resize(t, c, map[string]int64{"ingress.flow_wild_v4": 1, "ingress.flow_wild_v6": 1})
 		src := netip.MustParseAddr(tt.src)
 		fromVM1(t, c, gwMAC, src, netip.MustParseAddr(tt.first), 1)
-		if n := laneFlows(c); len(c.flows.byPattern) != 1 || n[offload.LaneWild] != 1 {
+		if n := laneFlows(c); c.flows.len() != 1 || n[offload.LaneWild] != 1 {
 			t.Fatalf("%s: lanes %v, want one wild flow", tt.first, n)
 		}
 		second := netip.MustParseAddr(tt.second)
@@ -60,9 +60,9 @@ func TestWildLaneFull(t *testing.T) {
 		if n := laneFlows(c); n[offload.LaneExact] != 3 || n[offload.LaneWild] != 1 {
 			t.Errorf("%s: lanes %v, want 3 exact flows and the wild one", tt.second, n)
 		}
-		for _, f := range c.flows.byPattern {
+		for f := range c.flows.all() {
 			if f.placed.Lane == offload.LaneExact {
-				c.forgetFlow(f.placed.Key, f.placed.Mask)
+				c.forgetFlow(f.placed.Key, f.placed.Mask())
 			}
 		}
 		if n := laneFlows(c); n[offload.LaneExact] != 0 || n[offload.LaneWild] != 1 {

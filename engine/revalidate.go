@@ -36,14 +36,15 @@ type staleChange struct {
 	conf  int64 // configuration that is in force once they are decided; 0: none
 }
 
-// doubt has a flow decided again.
-func (c *core) doubt(f *installedFlow) {
-	if f.stale {
-		return
+// doubt has the flows on a ground decided again.
+func (c *core) doubt(g *ground) {
+	for _, f := range g.flows {
+		if !f.stale {
+			f.stale = true
+			c.stale.queue = append(c.stale.queue, f)
+			c.stale.queued++
+		}
 	}
-	f.stale = true
-	c.stale.queue = append(c.stale.queue, f)
-	c.stale.queued++
 }
 
 // recheck decides flows again, some now and the rest in turns with packets. A configuration is marked when all that relied on what it changed are done.
@@ -65,7 +66,7 @@ func (c *core) recheckSome() {
 	n := min(recheckAtOnce, len(s.queue))
 	for _, f := range s.queue[:n] {
 		f.stale = false
-		if c.flows.has(f) {
+		if !f.gone {
 			c.revalidate(f)
 		}
 	}
@@ -103,10 +104,10 @@ func (c *core) revalidate(f *installedFlow) {
 	switch {
 	case !ok:
 		c.remove(f)
-	case m == f.placed.Megaflow:
+	case m == c.placer.Megaflow(f.placed):
 		c.a.counts.kept.Add(1)
 		c.rely(f, s.res.Deps)
-	case m.Guards.KnownSource == f.placed.Guards.KnownSource && patternOf(m.Key, f.placed.Lane.Matched(m.Mask, m.Key.EtherType)) == f.pattern:
+	case m.Guards.KnownSource == f.placed.Guards.KnownSource && f.placed.Lane.Matched(m.Mask, m.Key.EtherType) == f.placed.Matched():
 		c.change(f, m)
 	default:
 		c.reinstall(f, m)
@@ -149,7 +150,6 @@ func (c *core) change(f *installedFlow, m offload.Megaflow) {
 	f.drop = c.stale.res.Outcomes[0].Drop
 	c.rely(f, c.stale.res.Deps)
 	if stages != nil {
-		c.target.want(stages)
 		c.write(stages, confirm, func() { c.remove(f) })
 	}
 }
@@ -171,16 +171,10 @@ func (c *core) reinstall(f *installedFlow, m offload.Megaflow) {
 
 // rely notes what a flow relies on now.
 func (c *core) rely(f *installedFlow, deps []topology.Dep) {
-	if slices.Equal(f.deps, deps) {
+	if f.reliesOn(deps) {
 		return
 	}
-	now, before := c.now(), f.devices
-	c.aging.back(f, -1, now)
+	c.aging.back(f, -1, c.now())
 	c.flows.rely(f, deps)
-	c.aging.back(f, 1, now)
-	f.devices = nil
-	c.depend(f)
-	for _, d := range before {
-		c.devices.drop(d)
-	}
+	c.aging.back(f, 1, c.now())
 }

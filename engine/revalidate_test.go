@@ -24,12 +24,13 @@ type changing struct {
 	t *testing.T
 	*core
 	w     *fakeWriter
+	held  map[p4rt.Key]*p4rt.Entry // by the target
 	conf  int64
 	acked int64
 }
 
 func newChanging(t *testing.T, rules string) *changing {
-	c := &changing{t: t, core: detached(t, idleStore(t))}
+	c := &changing{t: t, core: detached(t, idleStore(t)), held: map[p4rt.Key]*p4rt.Entry{}}
 	c.start(t.Context(), func(conf int64, _ []state.Lack) { c.acked = conf })
 	var err error
 	if c.snap, err = topology.Load("network.yaml", []byte(strings.Replace(strings.Replace(guarded, "RULES", rules, 1), "vm1, tenant: red}, spec: {", "vm1, tenant: red}, spec: {filters: {ingress: guard}, ", 1))); err != nil {
@@ -64,7 +65,11 @@ func (c *changing) edit(rules string) {
 func (c *changing) sent() (ops []string) {
 	for _, u := range c.w.sent {
 		for _, x := range flatten(u.stages) {
-			ops = append(ops, fmt.Sprintf("%v %s", x.Op, strings.TrimPrefix(x.Entity.(*p4rt.Entry).Table.Name, "ingress.")))
+			e := x.Entity.(*p4rt.Entry)
+			ops = append(ops, fmt.Sprintf("%v %s", x.Op, strings.TrimPrefix(e.Table.Name, "ingress.")))
+			if c.held[e.Key()] = e; x.Op == p4rt.Delete {
+				delete(c.held, e.Key())
+			}
 		}
 	}
 	if len(c.w.sent) > 0 {
@@ -103,8 +108,8 @@ func TestRevalidate(t *testing.T) {
 		c.edit("{match: {protocols: [udp], dstPorts: [2], srcPorts: [1000]}, action: accept}, {action: drop}")
 		c.want("another field", "insert "+wild, "delete "+wild)
 		c.edit("{match: {protocols: [tcp]}, action: drop}, {match: {states: [new]}, action: accept}")
-		if got := c.sent(); len(c.flows.byPattern) != 0 || len(got) == 0 || got[len(got)-1] != "delete "+wild {
-			t.Errorf("a rule that needs the connection: %d flows, %q", len(c.flows.byPattern), got)
+		if got := c.sent(); c.flows.len() != 0 || len(got) == 0 || got[len(got)-1] != "delete "+wild {
+			t.Errorf("a rule that needs the connection: %d flows, %q", c.flows.len(), got)
 		}
 		if c.acked != c.conf || c.a.Stats().Flows != 0 {
 			t.Errorf("acknowledged %d of %d, %d flows", c.acked, c.conf, c.a.Stats().Flows)
@@ -129,14 +134,14 @@ func TestRevalidateAsFresh(t *testing.T) {
 		c.sent()
 		c.edit(rules[(i*7+i/6)%len(rules)])
 		c.sent()
-		for _, f := range c.flows.byPattern {
+		for f := range c.flows.all() {
 			m, ok := c.redecide(f)
-			m.Prio = f.placed.Prio
-			if !ok || m != f.placed.Megaflow {
-				t.Fatalf("edit %d: a flow is left as %+v, a packet now gives %v, %+v", i, f.placed.Megaflow, ok, m)
+			if is := c.placer.Megaflow(f.placed); !ok || m != is {
+				t.Fatalf("edit %d: a flow is left as %+v, a packet now gives %v, %+v", i, is, ok, m)
 			}
-			if e := c.target.flows[f.placed.Entry.Key()]; e == nil || !e.(*p4rt.Entry).SameEffect(f.placed.Entry) {
-				t.Fatalf("edit %d: the target is to have %v, not %v", i, e, f.placed.Entry)
+			want := c.placer.Entry(f.placed)
+			if e := c.held[want.Key()]; e == nil || !e.SameEffect(want) {
+				t.Fatalf("edit %d: the target has %v, want %v", i, e, want)
 			}
 		}
 	}
@@ -156,7 +161,7 @@ func TestRevalidateInTurns(t *testing.T) {
 		fromVM1(t, c.core, vm2MAC, src, dst, 1+port)
 	}
 	c.sent()
-	if n := len(c.flows.byPattern); n < flows-1 {
+	if n := c.flows.len(); n < flows-1 {
 		t.Fatalf("%d flows", n)
 	}
 	c.edit("{match: {protocols: [udp], srcPorts: [1-65535]}, action: drop}")

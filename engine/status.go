@@ -32,20 +32,21 @@ type Flow struct {
 func (a *Agent) Flows(ctx context.Context) ([]Flow, error) {
 	var flows []Flow
 	var deps [][]topology.Dep // of flows; nobody changes them
-	entries := map[p4rt.Key][]int{}
+	var conns []topology.Dep
+	entries := map[uint64][]int{}
+	placer := a.core.placer
 	err := a.mail.call(ctx, func() {
 		now := a.core.now()
-		for _, f := range a.core.flows.byPattern {
+		for f := range a.core.flows.all() {
+			m, p := placer.Megaflow(f.placed), f.pattern()
 			one := Flow{
-				Ingress: f.pattern.key.Ingress, Key: f.pattern.key, Mask: f.pattern.mask, Guards: f.placed.Guards, Act: f.placed.Act, Dest: f.placed.Dest,
-				Rewrite: f.placed.Rewrite, Lane: f.placed.Lane, Age: now - f.since,
+				Ingress: p.key.Ingress, Key: p.key, Mask: p.mask, Guards: m.Guards, Act: m.Act, Dest: m.Dest, Rewrite: m.Rewrite, Lane: f.placed.Lane, Age: now - f.since,
 			}
-			if f.placed.Guards.KnownSource {
-				one.SourceMAC = f.pattern.source
+			if m.Guards.KnownSource {
+				one.SourceMAC = p.source
 			}
-			k := f.placed.Entry.Key()
-			entries[k] = append(entries[k], len(flows))
-			flows, deps = append(flows, one), append(deps, f.deps)
+			entries[f.entry] = append(entries[f.entry], len(flows))
+			flows, deps, conns = append(flows, one), append(deps, f.relies.deps), append(conns, f.connDep)
 		}
 	})
 	if err != nil {
@@ -56,9 +57,12 @@ func (a *Agent) Flows(ctx context.Context) ([]Flow, error) {
 		for j, d := range list {
 			flows[i].Depends[j] = d.String()
 		}
+		if conns[i] != (topology.Dep{}) {
+			flows[i].Depends = append(flows[i].Depends, conns[i].String())
+		}
 	}
 	err = a.session.ReadEntries(ctx, p4rt.ReadOptions{Tables: a.tables.FlowTables(), Counters: true}, func(e *p4rt.Entry, n p4rt.Counter) error {
-		for _, i := range entries[e.Key()] {
+		for _, i := range entries[placer.Hash(e)] {
 			flows[i].Packets, flows[i].Bytes = uint64(n.Packets), uint64(n.Bytes)
 		}
 		return nil

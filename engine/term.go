@@ -38,19 +38,18 @@ type update struct {
 // targetState is what the core knows of the target, and what it owes it.
 type targetState struct {
 	term    term
-	flows   map[p4rt.Key]p4rt.Entity // entries of flows that the target is to hold; the fixed ones are the layout's
-	backlog []update                 // written while draining or reconciling
-	sent    int                      // submissions that the writer has not answered
-	drained func()                   // what waits for sent to be 0
-	owed    uint64                   // the oldest submission of which the target may not have all: the next reconcile does it. 0: none
-	due     uint64                   // the same: done once the reconcile under way is
-	broken  bool                     // the target may not hold what it is to: reconcile within the term
-	round   uint64                   // reconciles begun: an answer to an earlier one is late
-	pause   time.Duration            // before the next repair; grows while the target goes on refusing
-	after   time.Duration            // not before
-	seq     uint64                   // submissions so far
-	open    map[uint64]struct{}      // submissions that the target has not acknowledged
-	freed   []freed                  // in order
+	backlog []update            // written while draining or reconciling
+	sent    int                 // submissions that the writer has not answered
+	drained func()              // what waits for sent to be 0
+	owed    uint64              // the oldest submission of which the target may not have all: the next reconcile does it. 0: none
+	due     uint64              // the same: done once the reconcile under way is
+	broken  bool                // the target may not hold what it is to: reconcile within the term
+	round   uint64              // reconciles begun: an answer to an earlier one is late
+	pause   time.Duration       // before the next repair; grows while the target goes on refusing
+	after   time.Duration       // not before
+	seq     uint64              // submissions so far
+	open    map[uint64]struct{} // submissions that the target has not acknowledged
+	freed   []freed             // in order
 }
 
 // freed are local numbers that nobody uses any more. What still refers to them may be under way to the target, in a submission that is older than the
@@ -79,19 +78,6 @@ func (t *targetState) oweAll() {
 		t.owe(u.seq)
 	}
 	t.due, t.backlog = 0, nil
-}
-
-// want notes what flow entries a submission is to leave.
-func (t *targetState) want(stages [][]p4rt.Update) {
-	for _, stage := range stages {
-		for _, u := range stage {
-			if u.Op == p4rt.Delete {
-				delete(t.flows, u.Entity.Key())
-			} else {
-				t.flows[u.Entity.Key()] = u.Entity
-			}
-		}
-	}
 }
 
 // write submits updates to the target. confirm is called when it has acknowledged them and all earlier ones; refused at once when it refuses some.
@@ -372,8 +358,11 @@ func (c *core) stages() ([]p4rt.Stage, []p4rt.Update) {
 		}
 	}
 	c.layout.entities(sort)
-	for _, e := range c.target.flows {
+	for e := range c.placer.Beside() {
 		sort(e)
+	}
+	for _, f := range c.flows.byEntry {
+		sort(c.placer.Entry(f.placed))
 	}
 	order := c.a.tables.Stages()
 	stages := make([]p4rt.Stage, 0, len(order)+1)

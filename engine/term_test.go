@@ -54,13 +54,13 @@ func TestRefusedIsNotAcknowledged(t *testing.T) {
 	w := served(c)
 	vm1 := vportOf(t, c, "vm1")
 	fromVM1(t, c, gwMAC, netip.MustParseAddr("10.0.1.2"), netip.MustParseAddr("192.0.2.1"), 1)
-	if len(c.flows.byPattern) != 1 {
+	if c.flows.len() != 1 {
 		t.Fatal("no flow was installed")
 	}
 	w.answer(t, true)
 	w.answer(t, false) // the flow's removal
-	if len(c.flows.byPattern) != 0 || len(c.target.open) != 0 {
-		t.Errorf("%d flows, %d updates are left of a flow that was refused", len(c.flows.byPattern), len(c.target.open))
+	if c.flows.len() != 0 || len(c.target.open) != 0 {
+		t.Errorf("%d flows, %d updates are left of a flow that was refused", c.flows.len(), len(c.target.open))
 	}
 
 	delete(c.view.places, vm1)

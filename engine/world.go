@@ -23,8 +23,9 @@ func (c *core) world(change state.Change) {
 	if change.All {
 		c.everything(v, touched)
 	} else {
-		for _, f := range c.flows.affected(change.Deps) {
-			c.doubt(f)
+		for g := range c.flows.grounds.affected(change.Deps) {
+			c.depend(g)
+			c.doubt(g)
 		}
 		c.changed(v, change.Deps, touched)
 	}
@@ -53,11 +54,15 @@ func (c *core) everything(v *state.View, touched map[subject]struct{}) {
 	for b := range v.Bindings.All() {
 		c.settleAt(b)
 	}
-	for _, f := range c.flows.byPattern {
-		if id := f.pattern.key.Ingress; c.view.places[id] != before[id] {
+	for f := range c.flows.all() {
+		if id := f.ingress(); c.view.places[id] != before[id] {
 			c.remove(f)
-		} else {
-			c.doubt(f)
+		}
+	}
+	for _, g := range c.flows.grounds.byHash {
+		for ; g != nil; g = g.next {
+			c.depend(g)
+			c.doubt(g)
 		}
 	}
 	clear(c.view.dhcp)

@@ -1,10 +1,13 @@
 package offload
 
+import "iter"
+
 // IDs hands out local numbers for keys and counts the references to them. A number whose last reference went is free again only when
 // the caller says that the target has confirmed the delete: until then it could still be met by packets. Of the free numbers the one that was used
 // longest ago is given, and one that never was before any other: a packet that is late is then rarely taken for another's.
 type IDs[K comparable] struct {
 	slots map[K]*slot
+	keys  []K // by number
 	free  []uint16
 	next  uint16 // numbers from next up were never used
 	max   uint16
@@ -35,7 +38,11 @@ func (a *IDs[K]) Acquire(k K) (id uint16, fresh, ok bool) {
 	default:
 		return 0, false, false
 	}
-	a.slots[k] = &slot{id: id, refs: 1}
+	for len(a.keys) <= int(id) {
+		var none K
+		a.keys = append(a.keys, none)
+	}
+	a.keys[id], a.slots[k] = k, &slot{id: id, refs: 1}
 	return id, true, true
 }
 
@@ -55,6 +62,20 @@ func (a *IDs[K]) Release(k K) (id uint16, last bool) {
 
 // Confirm makes a number free again.
 func (a *IDs[K]) Confirm(id uint16) { a.free = append(a.free, id) }
+
+// KeyOf returns what a number that is not free is for.
+func (a *IDs[K]) KeyOf(id uint16) K { return a.keys[id] }
+
+// All yields the keys that have a number, and the numbers.
+func (a *IDs[K]) All() iter.Seq2[K, uint16] {
+	return func(yield func(K, uint16) bool) {
+		for k, s := range a.slots {
+			if !yield(k, s.id) {
+				return
+			}
+		}
+	}
+}
 
 // Lookup returns k's number, if it has one.
 func (a *IDs[K]) Lookup(k K) (uint16, bool) {

@@ -24,12 +24,19 @@ type Megaflow struct {
 	Mask    flow.Mask
 	Guards  flow.Guards // MaxLen goes with the rewrite: a flow that rewrites no MAC passes no router and has none
 	Act     Act
-	Dest    flow.Dest // valid iff Act is Forward
-	Rewrite flow.Rewrite
+	Dest    flow.Dest     // valid iff Act is Forward
+	Rewrite flow.Rewrite  // the same
 	Tracked bool          // of a TCP connection: segments with SYN are punted, those with FIN or RST copied to the engine; valid iff Act is Forward
 	Tag     uint32        // in packet-ins of a Punt
 	Prio    int32         // generation: of overlapping wild entries the newer wins
 	Idle    time.Duration // 0: no idle timeout
+}
+
+// settle clears what is not valid.
+func (m *Megaflow) settle() {
+	if m.Act != Forward {
+		m.Dest, m.Rewrite, m.Tracked = 0, flow.Rewrite{}, false
+	}
 }
 
 // nowhere is a destination that no vport or group has. A drop that has guards forwards there: the actions that drop have none, and a packet that expires or

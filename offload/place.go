@@ -3,6 +3,7 @@ package offload
 import (
 	"errors"
 	"fmt"
+	"hash/maphash"
 
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/p4rt"
@@ -28,8 +29,9 @@ type Placer struct {
 	rewrites *IDs[rewriteKey]
 	nats4    *IDs[translationKey] // of egress.nat_v4
 	nats6    *IDs[translationKey]
-	classes  map[macAt]int // megaflows that are a dst_class entry
-	entries  map[p4rt.Key]*sharedEntry
+	classes  map[macAt]int          // megaflows that are a dst_class entry
+	entries  map[uint64]sharedEntry // by hash
+	seed     maphash.Seed
 	used     map[*p4rt.Table]int64
 	held     map[holding]int64
 	share    int64 // percent of each table that one vport may hold
@@ -43,18 +45,8 @@ type holding struct {
 
 // sharedEntry is a flow entry with the megaflows that need it: those that differ only in a source MAC, which src_class checks, share one.
 type sharedEntry struct {
-	entry *p4rt.Entry
-	refs  int
-}
-
-// Placed is a megaflow with its place. It is a handle for Remove.
-type Placed struct {
-	Megaflow
-	Lane    Lane
-	Entry   *p4rt.Entry
-	vport   uint16
-	rewrite rewriteKey
-	rewrote bool
+	placed *Placed // one of them, or one that was
+	refs   int
 }
 
 // NewPlacer returns a Placer for an edge whose tables hold no flows. No vport gets more than share percent of a table, so that what one sends to or from
@@ -63,7 +55,7 @@ func NewPlacer(t *Tables, share int) *Placer {
 	return &Placer{
 		t: t, share: int64(share), held: make(map[holding]int64), scopes: NewIDs[macAt](65535), sources: NewIDs[macAt](65535), rewrites: NewIDs[rewriteKey](65535),
 		nats4: NewIDs[translationKey](65535), nats6: NewIDs[translationKey](65535),
-		classes: make(map[macAt]int), entries: make(map[p4rt.Key]*sharedEntry), used: make(map[*p4rt.Table]int64),
+		classes: make(map[macAt]int), entries: make(map[uint64]sharedEntry), seed: maphash.MakeSeed(), used: make(map[*p4rt.Table]int64),
 	}
 }
 
@@ -73,6 +65,7 @@ const maxMTU = 65535
 // Place finds a lane for a megaflow of a local vport and returns the updates that install it: first what the flow entry refers to, then the
 // entry, then what lets packets reach it. An error leaves the Placer as it was.
 func (p *Placer) Place(m Megaflow, vport uint16) (*Placed, [][]p4rt.Update, error) {
+	m.settle()
 	candidates, err := lanes(&m)
 	if err != nil {
 		return nil, nil, err
@@ -94,28 +87,29 @@ func (p *Placer) Place(m Megaflow, vport uint16) (*Placed, [][]p4rt.Update, erro
 	if err != nil {
 		return nil, nil, err
 	}
-	x := &placing{p: p, placed: &Placed{Megaflow: m, Lane: lane, vport: vport}, ids: localIDs{vport: vport}, at: at}
+	x := &placing{p: p, lane: lane, ids: localIDs{vport: vport}, at: at}
 	if err = x.refer(&m); err == nil {
 		err = x.reached(&m)
 	}
+	var placed *Placed
 	if err == nil {
-		err = x.enter(&m)
+		placed, err = x.enter(&m)
 	}
 	if err != nil {
 		x.undo()
 		return nil, nil, err
 	}
-	return x.placed, [][]p4rt.Update{x.refers, x.entry, x.reach}, nil
+	return placed, [][]p4rt.Update{x.refers, x.entry, x.reach}, nil
 }
 
 // placing is a megaflow that is being placed: what it has acquired so far, and the updates for it.
 type placing struct {
-	p      *Placer
-	placed *Placed
-	ids    localIDs
-	at     macAt
-	undos  []func()
-	held   []*p4rt.Table // by fresh entries, beside the flow's own
+	p     *Placer
+	lane  Lane
+	ids   localIDs
+	at    macAt
+	undos []func()
+	held  []*p4rt.Table // by fresh entries, beside the flow's own
 
 	refers, entry, reach []p4rt.Update
 }
@@ -139,29 +133,21 @@ func acquire[K comparable](x *placing, ids *IDs[K], k K, what string) (id uint16
 
 // refer acquires what the flow entry refers to: its rewrite and its translation.
 func (x *placing) refer(m *Megaflow) error {
-	p, placed := x.p, x.placed
-	if m.Act == Drop && m.guarded() {
-		if m.Guards.MinTTL > flow.MaxTTLDec {
-			return fmt.Errorf("%w: passes too many routers before it is dropped", ErrNotCovered)
-		}
-		m.Rewrite.SetMACs = m.Guards.MaxLen != 0 // the rewrite has the guard
+	p := x.p
+	if m.Act == Drop && m.guarded() && m.Guards.MinTTL > flow.MaxTTLDec {
+		return fmt.Errorf("%w: passes too many routers before it is dropped", ErrNotCovered)
 	}
-	if m.Act != Punt && m.Rewrite.SetMACs {
-		placed.rewrote = true
-		placed.rewrite = rewriteKey{m.Rewrite.SrcMAC, m.Rewrite.DstMAC, m.Guards.MaxLen}
-		if placed.rewrite.mtu == 0 {
-			placed.rewrite.mtu = maxMTU
-		}
-		id, fresh, err := acquire(x, p.rewrites, placed.rewrite, "rewrites")
+	if k, rewrites := rewriteOf(m); rewrites {
+		id, fresh, err := acquire(x, p.rewrites, k, "rewrites")
 		if err != nil {
 			return err
 		}
 		if x.ids.rewrite = id; fresh {
-			x.refers = inserts(x.refers, p.t.Rewrite(id, placed.rewrite.src, placed.rewrite.dst, placed.rewrite.mtu)...)
+			x.refers = inserts(x.refers, p.t.Rewrite(id, k.src, k.dst, k.mtu)...)
 		}
 	}
 	if m.translated() {
-		k, nats := p.translation(m, placed.vport)
+		k, nats := p.translation(m, x.ids.vport)
 		id, fresh, err := acquire(x, nats, k, "translations")
 		if err != nil {
 			return err
@@ -174,10 +160,22 @@ func (x *placing) refer(m *Megaflow) error {
 	return nil
 }
 
+// rewriteOf returns the rewrite that a megaflow's entry refers to; false: none. A drop with a limit of length has one, for the limit.
+func rewriteOf(m *Megaflow) (k rewriteKey, ok bool) {
+	if !m.Rewrite.SetMACs && (m.Act != Drop || m.Guards.MaxLen == 0) {
+		return k, false
+	}
+	k = rewriteKey{m.Rewrite.SrcMAC, m.Rewrite.DstMAC, m.Guards.MaxLen}
+	if k.mtu == 0 {
+		k.mtu = maxMTU
+	}
+	return k, true
+}
+
 // reached acquires what lets packets reach the flow entry: its scope, and its source.
 func (x *placing) reached(m *Megaflow) error {
-	p, vport := x.p, x.placed.vport
-	if x.placed.Lane != LaneClass {
+	p, vport := x.p, x.ids.vport
+	if x.lane != LaneClass {
 		id, fresh, err := acquire(x, p.scopes, x.at, "scopes")
 		if err != nil {
 			return err
@@ -201,27 +199,28 @@ func (x *placing) reached(m *Megaflow) error {
 }
 
 // enter makes the flow entry, or shares one that is there, and counts what is held. It is the last that can fail.
-func (x *placing) enter(m *Megaflow) error {
-	p, placed := x.p, x.placed
-	placed.Entry = p.t.lower(m, placed.Lane, x.ids)
-	shared := p.entries[placed.Entry.Key()]
-	switch {
-	case shared == nil:
-		shared = &sharedEntry{entry: placed.Entry}
-		p.entries[placed.Entry.Key()] = shared
-		p.hold(placed.vport, placed.Entry.Table, 1)
-		x.entry = inserts(nil, placed.Entry)
-	case !shared.entry.SameEffect(placed.Entry):
-		return fmt.Errorf("%w: %s", ErrOccupied, placed.Entry)
+func (x *placing) enter(m *Megaflow) (*Placed, error) {
+	p := x.p
+	placed := newPlaced(m, x.lane, x.ids)
+	entry := p.t.lower(m, x.lane, x.ids)
+	hash := p.Hash(entry)
+	shared, there := p.entries[hash]
+	if !there {
+		shared.placed = placed
+		p.hold(x.ids.vport, entry.Table, 1)
+		x.entry = inserts(nil, entry)
+	} else if other := p.Entry(shared.placed); other.Key() != entry.Key() || !other.SameEffect(entry) {
+		return nil, fmt.Errorf("%w: %s", ErrOccupied, entry)
 	}
 	shared.refs++
-	if placed.Lane == LaneClass {
+	p.entries[hash] = shared
+	if x.lane == LaneClass {
 		p.classes[x.at]++
 	}
 	for _, t := range x.held {
-		p.hold(placed.vport, t, 1)
+		p.hold(x.ids.vport, t, 1)
 	}
-	return nil
+	return placed, nil
 }
 
 // room says why a vport can have no further entry in a table; nil: it can.
@@ -270,16 +269,17 @@ func (p *Placer) choose(candidates []Lane, m *Megaflow, at macAt) (Lane, error) 
 // Remove returns the updates that take a megaflow away, in the reverse order of Place, and confirm, to be called when the target has
 // acknowledged them and all that was sent before: from then on the local ids can be used again. It is nil if none became free.
 func (p *Placer) Remove(placed *Placed) (stages [][]p4rt.Update, confirm func()) {
-	at := macAt{placed.vport, placed.Key.DstMAC}
-	var before []p4rt.Update
+	at := macAt{placed.ids.vport, placed.Key.DstMAC}
+	var before, entry []p4rt.Update
 	var freed []func()
 	if placed.Guards.KnownSource {
-		source := macAt{placed.vport, placed.Key.SrcMAC}
+		source := macAt{placed.ids.vport, placed.Key.SrcMAC}
 		if id, last := p.sources.Release(source); last {
 			before = deletes(before, p.t.KnownSource(source.vport, source.mac))
 			freed = append(freed, func() { p.sources.Confirm(id) })
 		}
 	}
+	e := p.Entry(placed)
 	if placed.Lane != LaneClass {
 		if id, last := p.scopes.Release(at); last {
 			before = deletes(before, p.t.Scope(at.vport, at.mac, id))
@@ -288,21 +288,20 @@ func (p *Placer) Remove(placed *Placed) (stages [][]p4rt.Update, confirm func())
 	} else if p.classes[at]--; p.classes[at] == 0 {
 		delete(p.classes, at)
 	}
-	after, more := p.unrefer(placed)
-	freed = append(freed, more...)
-	var entry []p4rt.Update
-	key := placed.Entry.Key()
-	if shared := p.entries[key]; shared.refs == 1 {
-		delete(p.entries, key)
-		p.hold(placed.vport, placed.Entry.Table, -1)
-		entry = deletes(nil, placed.Entry)
+	hash := p.Hash(e)
+	if shared := p.entries[hash]; shared.refs == 1 {
+		delete(p.entries, hash)
+		p.hold(placed.ids.vport, e.Table, -1)
+		entry = deletes(nil, e)
 	} else {
 		shared.refs--
+		p.entries[hash] = shared
 	}
+	after, more := p.unrefer(placed)
 	for _, u := range before {
-		p.hold(placed.vport, u.Entity.(*p4rt.Entry).Table, -1)
+		p.hold(placed.ids.vport, u.Entity.(*p4rt.Entry).Table, -1)
 	}
-	return [][]p4rt.Update{before, entry, after}, confirmAll(freed)
+	return [][]p4rt.Update{before, entry, after}, confirmAll(append(freed, more...))
 }
 
 // Used returns the flows in a lane's table.

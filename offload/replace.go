@@ -12,37 +12,37 @@ import (
 // not change. An error leaves everything as it was: ErrOccupied if another megaflow shares the entry, ErrNotCovered if the entry's lane can't do it. Then
 // it is to be removed, and placed anew.
 func (p *Placer) Replace(placed *Placed, m Megaflow) (stages [][]p4rt.Update, confirm func(), err error) {
+	m.settle()
 	candidates, err := lanes(&m)
-	switch shared := p.entries[placed.Entry.Key()]; {
+	before := p.Entry(placed)
+	hash := p.Hash(before)
+	switch {
 	case err != nil:
 		return nil, nil, err
 	case !slices.Contains(candidates, placed.Lane):
 		return nil, nil, fmt.Errorf("%w: lane %s", ErrNotCovered, placed.Lane)
-	case shared.refs > 1:
-		return nil, nil, fmt.Errorf("%w: %s is shared", ErrOccupied, placed.Entry)
+	case p.entries[hash].refs > 1:
+		return nil, nil, fmt.Errorf("%w: %s is shared", ErrOccupied, before)
 	}
-	if err := p.roomToTranslate(&m, placed.vport); err != nil {
+	if err := p.roomToTranslate(&m, placed.ids.vport); err != nil {
 		return nil, nil, err
 	}
 	m.Prio = placed.Prio
-	next := &Placed{Megaflow: m, Lane: placed.Lane, vport: placed.vport}
-	x := &placing{p: p, placed: next, ids: localIDs{vport: placed.vport}, at: macAt{placed.vport, placed.Key.DstMAC}}
-	x.ids.scope, _ = p.scopes.Lookup(x.at)
+	x := &placing{p: p, lane: placed.Lane, ids: localIDs{vport: placed.ids.vport, scope: placed.ids.scope}}
 	if err := x.refer(&m); err != nil {
 		x.undo()
 		return nil, nil, err
 	}
 	for _, t := range x.held {
-		p.hold(next.vport, t, 1)
+		p.hold(x.ids.vport, t, 1)
 	}
-	next.Entry = p.t.lower(&m, next.Lane, x.ids)
 	after, freed := p.unrefer(placed)
+	*placed = *newPlaced(&m, placed.Lane, x.ids)
+	p.entries[hash] = sharedEntry{placed, 1}
 	var entry []p4rt.Update
-	if !next.Entry.SameEffect(placed.Entry) {
-		entry = []p4rt.Update{{Op: p4rt.Modify, Entity: next.Entry}}
+	if e := p.Entry(placed); !e.SameEffect(before) {
+		entry = []p4rt.Update{{Op: p4rt.Modify, Entity: e}}
 	}
-	p.entries[next.Entry.Key()].entry = next.Entry
-	*placed = *next
 	if len(x.refers)+len(entry)+len(after) == 0 {
 		return nil, nil, nil
 	}
@@ -51,18 +51,19 @@ func (p *Placer) Replace(placed *Placed, m Megaflow) (stages [][]p4rt.Update, co
 
 // unrefer drops what a megaflow's entry refers to. It returns the deletes, which come after the entry's, and what is to be called when they are confirmed.
 func (p *Placer) unrefer(placed *Placed) (after []p4rt.Update, freed []func()) {
-	if placed.rewrote {
-		if id, last := p.rewrites.Release(placed.rewrite); last {
-			after = deletes(after, p.t.Rewrite(id, placed.rewrite.src, placed.rewrite.dst, placed.rewrite.mtu)...)
+	m := p.Megaflow(placed)
+	if k, rewrites := rewriteOf(&m); rewrites {
+		if id, last := p.rewrites.Release(k); last {
+			after = deletes(after, p.t.Rewrite(id, k.src, k.dst, k.mtu)...)
 			freed = append(freed, func() { p.rewrites.Confirm(id) })
 		}
 	}
-	if placed.translated() {
-		k, nats := p.translation(&placed.Megaflow, placed.vport)
+	if m.translated() {
+		k, nats := p.translation(&m, placed.ids.vport)
 		if id, last := nats.Release(k); last {
 			table := p.t.natTable(placed.Key.Is4()).Table
 			after = deletes(after, p.t.translation(placed.Key.Is4(), id, k))
-			p.hold(placed.vport, table, -1)
+			p.hold(placed.ids.vport, table, -1)
 			freed = append(freed, func() { nats.Confirm(id) })
 		}
 	}

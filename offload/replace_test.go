@@ -35,11 +35,12 @@ func (s *shelf) apply(stages [][]p4rt.Update) (n int) {
 }
 
 // has checks a placed megaflow's entry, and that what it refers to is there.
-func (s *shelf) has(placed *offload.Placed) {
+func (s *shelf) has(p *offload.Placer, placed *offload.Placed) {
 	s.t.Helper()
-	e, ok := s.held[placed.Entry.Key()].(*p4rt.Entry)
-	if !ok || !e.SameEffect(placed.Entry) {
-		s.t.Fatalf("the target has %v, want %v", e, placed.Entry)
+	want := p.Entry(placed)
+	e, ok := s.held[want.Key()].(*p4rt.Entry)
+	if !ok || !e.SameEffect(want) {
+		s.t.Fatalf("the target has %v, want %v", e, want)
 	}
 	if placed.Act != offload.Forward {
 		return
@@ -79,17 +80,21 @@ func TestReplace(t *testing.T) {
 			if packet.Parse(r.frame(r.mac(), r.mac()), &f) != nil {
 				continue
 			}
-			placed, stages, err := p.Place(r.megaflow(&f, 5), 5)
+			m := r.megaflow(&f, 5)
+			placed, stages, err := p.Place(m, 5)
 			if err != nil {
 				continue
 			}
+			if got := p.Megaflow(placed); got != m {
+				t.Fatalf("placed %+v, want %+v", got, m)
+			}
 			s.apply(stages)
 			all = append(all, placed)
-			s.has(placed)
+			s.has(p, placed)
 		case n < 8:
 			placed := all[r.IntN(len(all))]
 			before := *placed
-			m := placed.Megaflow
+			m := p.Megaflow(placed)
 			switch r.IntN(4) {
 			case 0:
 				m.Dest = flow.Dest(1 + r.IntN(flow.MaxID))
@@ -116,7 +121,7 @@ func TestReplace(t *testing.T) {
 			if confirm != nil {
 				frees = append(frees, confirm)
 			}
-			s.has(placed)
+			s.has(p, placed)
 		default:
 			i := r.IntN(len(all))
 			stages, confirm := p.Remove(all[i])
@@ -135,7 +140,7 @@ func TestReplace(t *testing.T) {
 		}
 	}
 	for _, placed := range all {
-		s.has(placed)
+		s.has(p, placed)
 		stages, _ := p.Remove(placed)
 		s.apply(stages)
 	}
@@ -166,7 +171,7 @@ func TestReplaceShared(t *testing.T) {
 		return placed
 	}
 	first, second := place(1), place(2)
-	m := first.Megaflow
+	m := p.Megaflow(first)
 	m.Dest = 10
 	if stages, _, err := p.Replace(first, m); !errors.Is(err, offload.ErrOccupied) || stages != nil {
 		t.Errorf("shared: %v, %v", stages, err)

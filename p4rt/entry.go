@@ -1,8 +1,10 @@
 package p4rt
 
 import (
+	"encoding/binary"
 	"fmt"
 	"hash/fnv"
+	"hash/maphash"
 	"slices"
 	"strings"
 	"time"
@@ -152,6 +154,14 @@ func (e *Entry) Clone() *Entry {
 func (e *Entry) Key() Key {
 	var buf [128]byte
 	return Key{Kind: KindEntry, ID: e.Table.ID, Priority: e.Priority, match: string(e.appendKey(buf[:0]))}
+}
+
+// Hash is that of the entry's Key, without making one.
+func (e *Entry) Hash(seed maphash.Seed) uint64 {
+	var buf [160]byte
+	b := binary.LittleEndian.AppendUint32(buf[:0], e.Table.ID)
+	b = binary.LittleEndian.AppendUint32(b, uint32(e.Priority))
+	return maphash.Bytes(seed, e.appendKey(b))
 }
 
 // appendKey appends the match in a form of fixed length per table.

@@ -1,0 +1,159 @@
+package engine
+
+import (
+	"hash/maphash"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/gaissmai/bart"
+
+	"github.com/weft-sdn/weft/topology"
+)
+
+// ground is what some flows rely on, all of them on all of it: packets that take the same way through the network rely on the same things, so that there are few grounds for many
+// flows. What a flow relies on alone, its connection, is not part of it.
+type ground struct {
+	deps    []topology.Dep
+	devices []topology.DeviceID // that deps are about, which stay loaded (E7)
+	flows   []*installedFlow
+	hash    uint64
+	next    *ground // another with the same hash
+}
+
+// grounds are those of a table's flows.
+type grounds struct {
+	byHash  map[uint64]*ground
+	byDep   map[topology.Dep]map[*ground]struct{}        // but routes, whose dependencies overlap
+	byRoute map[uint32]*bart.Table[map[*ground]struct{}] // routes, by router and by the destinations' prefix
+	made    func(*ground)                                // is called for each new one
+	left    func(*ground)                                // is called for each whose last flow went
+	seed    maphash.Seed
+	buf     []topology.Dep
+}
+
+func newGrounds() grounds {
+	none := func(*ground) {}
+	return grounds{
+		byHash: map[uint64]*ground{}, byDep: map[topology.Dep]map[*ground]struct{}{}, byRoute: map[uint32]*bart.Table[map[*ground]struct{}]{}, made: none, left: none, seed: maphash.MakeSeed(),
+	}
+}
+
+// add puts a flow on the ground of some dependencies but one; -1: all.
+func (t *grounds) add(f *installedFlow, deps []topology.Dep, but int) {
+	t.buf = append(t.buf[:0], deps...)
+	if but >= 0 {
+		t.buf = slices.Delete(t.buf, but, but+1)
+	}
+	g := t.of(t.buf)
+	f.relies, f.at = g, int32(len(g.flows))
+	g.flows = append(g.flows, f)
+}
+
+// of returns the ground of some dependencies. deps is copied.
+func (t *grounds) of(deps []topology.Dep) *ground {
+	var h maphash.Hash
+	h.SetSeed(t.seed)
+	for _, d := range deps {
+		maphash.WriteComparable(&h, d)
+	}
+	hash := h.Sum64()
+	for g := t.byHash[hash]; g != nil; g = g.next {
+		if slices.Equal(g.deps, deps) {
+			return g
+		}
+	}
+	g := &ground{deps: slices.Clone(deps), hash: hash, next: t.byHash[hash]}
+	t.byHash[hash] = g
+	for _, d := range g.deps {
+		if d.Kind() == topology.DepRoute {
+			t.indexRoute(d, g)
+			continue
+		}
+		if t.byDep[d] == nil {
+			t.byDep[d] = make(map[*ground]struct{}, 1)
+		}
+		t.byDep[d][g] = struct{}{}
+	}
+	t.made(g)
+	return g
+}
+
+// remove takes a flow off its ground.
+func (t *grounds) remove(f *installedFlow) {
+	g := f.relies
+	if g == nil {
+		return
+	}
+	last := len(g.flows) - 1
+	moved := g.flows[last]
+	g.flows[f.at], moved.at = moved, f.at
+	g.flows[last], g.flows = nil, g.flows[:last]
+	if f.relies = nil; last > 0 {
+		return
+	}
+	if first := t.byHash[g.hash]; first != g {
+		for ; first.next != g; first = first.next {
+		}
+		first.next = g.next
+	} else if t.byHash[g.hash] = g.next; g.next == nil {
+		delete(t.byHash, g.hash)
+	}
+	for _, d := range g.deps {
+		if d.Kind() == topology.DepRoute {
+			t.unindexRoute(d, g)
+		} else if delete(t.byDep[d], g); len(t.byDep[d]) == 0 {
+			delete(t.byDep, d)
+		}
+	}
+	t.left(g)
+}
+
+// affected returns the grounds with something that changed.
+func (t *grounds) affected(changed []topology.Dep) map[*ground]struct{} {
+	seen := make(map[*ground]struct{})
+	for _, c := range changed {
+		if c.Kind() != topology.DepRoute {
+			maps.Copy(seen, t.byDep[c])
+			continue
+		}
+		if routes := t.byRoute[c.A()]; routes != nil {
+			for _, grounds := range routes.Supernets(prefixOf(c)) { // itself, too
+				maps.Copy(seen, grounds)
+			}
+			for _, grounds := range routes.Subnets(prefixOf(c)) {
+				maps.Copy(seen, grounds)
+			}
+		}
+	}
+	return seen
+}
+
+// prefixOf is the destinations that a DepRoute is about.
+func prefixOf(d topology.Dep) netip.Prefix { return netip.PrefixFrom(d.Addr(), int(d.Bits())) }
+
+func (t *grounds) indexRoute(d topology.Dep, g *ground) {
+	routes := t.byRoute[d.A()]
+	if routes == nil {
+		routes = new(bart.Table[map[*ground]struct{}])
+		t.byRoute[d.A()] = routes
+	}
+	routes.Modify(prefixOf(d), func(at map[*ground]struct{}, there bool) (map[*ground]struct{}, bool) {
+		if !there {
+			at = make(map[*ground]struct{}, 1)
+		}
+		at[g] = struct{}{}
+		return at, false
+	})
+}
+
+func (t *grounds) unindexRoute(d topology.Dep, g *ground) {
+	routes := t.byRoute[d.A()]
+	routes.Modify(prefixOf(d), func(at map[*ground]struct{}, _ bool) (map[*ground]struct{}, bool) {
+		delete(at, g)
+		return at, len(at) == 0
+	})
+	if routes.Size() == 0 {
+		delete(t.byRoute, d.A())
+	}
+}
