@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"errors"
 	"slices"
 	"time"
 
@@ -107,11 +106,17 @@ func (c *core) revalidate(f *installedFlow) {
 	case m == c.placer.Megaflow(f.placed):
 		c.a.counts.kept.Add(1)
 		c.rely(f, s.res.Deps)
-	case m.Guards.KnownSource == f.placed.Guards.KnownSource && f.placed.Lane.Matched(m.Mask, m.Key.EtherType) == f.placed.Matched():
+	case c.fits(&m, f.placed):
 		c.change(f, m)
 	default:
 		c.reinstall(f, m)
 	}
+}
+
+// fits reports whether a decision can have the entry of an earlier one: the same packets meet it, and no better lane has become possible by what was read.
+func (c *core) fits(m *offload.Megaflow, placed *offload.Placed) bool {
+	return m.Guards.KnownSource == placed.Guards.KnownSource && placed.Lane.Matched(m.Mask, m.Key.EtherType) == placed.Matched() &&
+		(m.Mask == placed.Mask() || m.Preferred() == placed.Lane)
 }
 
 // redecide simulates the header of a flow's packet. False: it can't be told what becomes of others like it without a packet, or not in an entry.
@@ -147,6 +152,7 @@ func (c *core) change(f *installedFlow, m offload.Megaflow) {
 		return
 	}
 	c.a.counts.changed.Add(1)
+	c.a.counts.installed.Add(1)
 	f.drop = c.stale.res.Outcomes[0].Drop
 	c.rely(f, c.stale.res.Deps)
 	if stages != nil {
@@ -154,19 +160,15 @@ func (c *core) change(f *installedFlow, m offload.Megaflow) {
 	}
 }
 
-// reinstall puts a flow of another pattern in the place of one: before that goes, if there is room for both.
+// reinstall puts a flow of another pattern in the place of one: before that goes. A class entry can't be beside what has a scope for the same MAC: there its next
+// packet decides, when all of these are gone.
 func (c *core) reinstall(f *installedFlow, m offload.Megaflow) {
 	local, here := c.locals.vports.Lookup(m.Key.Ingress)
-	if !here || c.flows.find(m.Key, m.Mask) != nil {
-		c.remove(f)
-		return
-	}
-	m.Prio = c.flows.generation()
-	err := c.enter(m, &c.stale.res, local)
-	c.remove(f)
-	if errors.Is(err, offload.ErrOccupied) {
+	if here && f.placed.Lane != offload.LaneClass && m.Preferred() != offload.LaneClass && c.flows.find(m.Key, m.Mask) == nil {
+		m.Prio = c.flows.generation()
 		_ = c.enter(m, &c.stale.res, local) // else its next packet is decided
 	}
+	c.remove(f)
 }
 
 // rely notes what a flow relies on now.

@@ -35,7 +35,7 @@ type Stats struct {
 	Learnt       uint64 `json:"learnt"`           // MACs and neighbours that went to the database
 	EffectFails  uint64 `json:"effect_fails"`     // what could not be stored: too much at once, or the database refused
 	Aged         uint64 `json:"aged"`             // learnt MACs forgotten
-	Installed    uint64 `json:"installed"`        // flows
+	Installed    uint64 `json:"installed"`        // flow entries written: new ones, and those of Changed
 	Removed      uint64 `json:"removed"`          // flows: something that they relied on changed
 	Kept         uint64 `json:"kept"`             // flows that were decided again because of a change, to the same end: their entries were not touched
 	Changed      uint64 `json:"changed"`          // flows that were decided again, and whose entries were modified where they are

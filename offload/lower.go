@@ -113,6 +113,14 @@ func lanes(m *Megaflow) ([]Lane, error) {
 	return nil, fmt.Errorf("%w: %s", ErrNotCovered, m.Key.And(m.Mask))
 }
 
+// Preferred returns the lane that the megaflow has if there is room; 0: none can have it.
+func (m *Megaflow) Preferred() Lane {
+	if all, err := lanes(m); err == nil {
+		return all[0]
+	}
+	return 0
+}
+
 // Matched returns the bits in which packets must agree with the one that was decided to meet its entry in the lane: no fewer than were read.
 func (l Lane) Matched(read flow.Mask, etherType uint16) flow.Mask {
 	read.Ingress, read.DstMAC = flow.MaxID, packet.Broadcast() // the scope, or dst_class itself

@@ -285,8 +285,9 @@ func poll(ctx context.Context, look func() (ok bool, seen string, err error)) er
 	last := ""
 	for {
 		ok, seen, err := look()
-		if err != nil && ctx.Err() != nil && last != "" {
-			ok, seen, err = false, last, nil // the time was over during this look, which saw nothing
+		if end, limited := ctx.Deadline(); err != nil && limited && time.Until(end) < pollInterval && last != "" {
+			ok, seen, err = false, last, nil // the time was over during this look, which saw nothing: a connection may be told before ctx is
+			<-ctx.Done()
 		}
 		if err != nil || ok {
 			return err
