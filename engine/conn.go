@@ -19,7 +19,7 @@ const (
 	maxConnsOf  = 1 << 16          // that packets of one port of a bridge began
 	maxAttempts = 16               // translations that are tried before a connection is given up (N2)
 	connTime    = 3 * time.Second  // that packets wait for the database
-	doubtTime   = 15 * time.Second // after which a write whose outcome was not known has happened, or never will: the writer's own limit is 10 s
+	doubtTime   = 15 * time.Second // after which a write whose outcome was not known has happened, or never will: etcd's own limit is 7 s
 	sweepTime   = 5 * time.Minute  // between two looks for connections that nobody owns
 	maxDoubts   = 1 << 15          // as many as the queue to the database holds: connections of which the database did not say whether they are stored, that are looked for later
 	maxAnswers  = 4096             // connections that were looked for and are nobody's here, kept until the packets that wait for them are decided

@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"math/big"
 	"net"
 	"os"
@@ -26,6 +27,7 @@ type authority struct {
 	dir  string
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
+	pem  []byte // of cert
 }
 
 func newAuthority(t *testing.T) *authority {
@@ -35,7 +37,7 @@ func newAuthority(t *testing.T) *authority {
 }
 
 // issue writes name.crt and name.key; the first one signs itself and the others.
-func (a *authority) issue(name string) tls.Certificate {
+func (a *authority) issue(name string, ips ...net.IP) tls.Certificate {
 	a.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -43,7 +45,7 @@ func (a *authority) issue(name string) tls.Certificate {
 	}
 	tmpl := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+		IPAddresses: append(ips, net.IPv4(127, 0, 0, 1)), KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}, BasicConstraintsValid: true, IsCA: a.cert == nil,
 	}
 	if a.cert == nil {
@@ -58,6 +60,9 @@ func (a *authority) issue(name string) tls.Certificate {
 		a.t.Fatal(err)
 	}
 	crt := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	if name == "ca" {
+		a.pem = crt
+	}
 	pk := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: priv})
 	for suffix, b := range map[string][]byte{".crt": crt, ".key": pk} {
 		if err := os.WriteFile(a.path(name+suffix), b, 0o600); err != nil {
@@ -71,32 +76,18 @@ func (a *authority) issue(name string) tls.Certificate {
 	return pair
 }
 
+// client is what a client with a certificate of its own needs.
+func (a *authority) client(name string) *tls.Config {
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(a.pem)
+	return &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{a.issue(name)}}
+}
+
 func (a *authority) path(name string) string { return filepath.Join(a.dir, name) }
 
-func TestDialWithTLSAndPassword(t *testing.T) {
-	ca := newAuthority(t)
-	ca.issue("server")
-	pair := ca.issue("client")
-	e, err := StartEmbedded(t.Context(), EmbeddedConfig{
-		Dir: t.TempDir(), FastTimers: true, UnsafeNoFsync: true, Listen: []string{"https://127.0.0.1:0"},
-		CertFile: ca.path("server.crt"), KeyFile: ca.path("server.key"), CAFile: ca.path("ca.crt"),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer e.Close()
-	pem, err := os.ReadFile(ca.path("ca.crt"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(pem)
-	good := &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{pair}}
-	admin, err := Dial(t.Context(), ClientConfig{Endpoints: e.Endpoints(), TLS: good})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer admin.Close()
+// requirePasswords makes user weft, who may use /weft/ and nothing else, and lets nobody in without a password from then on.
+func requirePasswords(t *testing.T, admin *clientv3.Client) {
+	t.Helper()
 	_, err1 := admin.UserAdd(t.Context(), "root", "secret")
 	_, err2 := admin.RoleAdd(t.Context(), "root")
 	_, err3 := admin.UserGrantRole(t.Context(), "root", "root")
@@ -105,11 +96,29 @@ func TestDialWithTLSAndPassword(t *testing.T) {
 	_, err6 := admin.RoleGrantPermission(t.Context(), "weft", "/weft/", clientv3.GetPrefixRangeEnd("/weft/"), clientv3.PermissionType(clientv3.PermReadWrite))
 	_, err7 := admin.UserGrantRole(t.Context(), "weft", "weft")
 	_, err8 := admin.AuthEnable(t.Context())
-	for i, err := range []error{err1, err2, err3, err4, err5, err6, err7, err8} {
-		if err != nil {
-			t.Fatal(i, err)
-		}
+	if err := errors.Join(err1, err2, err3, err4, err5, err6, err7, err8); err != nil {
+		t.Fatal(err)
 	}
+}
+
+func TestDialWithTLSAndPassword(t *testing.T) {
+	ca := newAuthority(t)
+	ca.issue("server")
+	good := ca.client("client")
+	e, err := StartEmbedded(t.Context(), EmbeddedConfig{
+		Dir: t.TempDir(), FastTimers: true, UnsafeNoFsync: true, Listen: []string{"https://127.0.0.1:0"},
+		CertFile: ca.path("server.crt"), KeyFile: ca.path("server.key"), CAFile: ca.path("ca.crt"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	admin, err := Dial(t.Context(), ClientConfig{Endpoints: e.Endpoints(), TLS: good})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer admin.Close()
+	requirePasswords(t, admin)
 	for name, tc := range map[string]struct {
 		cfg  ClientConfig
 		says string
@@ -117,8 +126,8 @@ func TestDialWithTLSAndPassword(t *testing.T) {
 		"all":            {ClientConfig{TLS: good, Username: "weft", Password: "warp"}, ""},
 		"wrong password": {ClientConfig{TLS: good, Username: "weft", Password: "woof"}, "authentication failed"},
 		"no password":    {ClientConfig{TLS: good}, "permission denied"},
-		"no certificate": {ClientConfig{TLS: &tls.Config{RootCAs: roots}, Username: "weft", Password: "warp"}, "certificate required"},
-		"unknown server": {ClientConfig{TLS: &tls.Config{Certificates: []tls.Certificate{pair}}, Username: "weft", Password: "warp"}, "unknown authority"},
+		"no certificate": {ClientConfig{TLS: &tls.Config{RootCAs: good.RootCAs}, Username: "weft", Password: "warp"}, "certificate required"},
+		"unknown server": {ClientConfig{TLS: &tls.Config{Certificates: good.Certificates}, Username: "weft", Password: "warp"}, "unknown authority"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			patience := time.Minute // the server takes its time for a password

@@ -67,10 +67,10 @@ func (i EdgeInfo) check() error {
 }
 
 const (
-	defaultEdgeTTL = 10 * time.Second
-	ackInterval    = 100 * time.Millisecond
-	registerRetry  = 200 * time.Millisecond
-	leaveTimeout   = 2 * time.Second
+	defaultEdgeTTL   = 10 * time.Second
+	registerRetry    = 200 * time.Millisecond // doubled each time
+	maxRegisterRetry = 2 * time.Second
+	leaveTimeout     = 2 * time.Second
 )
 
 // EdgeConfig tunes a Registration. The callbacks may be nil; they are called from Run's goroutine, in order, and must return soon.
@@ -154,10 +154,12 @@ func (r *Registration) progress() Progress {
 
 // Run registers, renews and registers anew until ctx ends (nil) or another process takes the edge (ErrEdgeTaken).
 func (r *Registration) Run(ctx context.Context) error {
+	pause := registerRetry
 	for ctx.Err() == nil {
 		stored := r.progress()
 		lease, rev, err := r.register(ctx, stored)
 		if err == nil {
+			pause = registerRetry
 			r.setLive(true)
 			r.lease.Store(int64(lease))
 			if r.cfg.Live != nil {
@@ -179,12 +181,13 @@ func (r *Registration) Run(ctx context.Context) error {
 			}
 		}
 		r.cfg.Log.Warn("edge is not registered", "err", err)
-		t := time.NewTimer(registerRetry)
+		t := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
 		case <-t.C:
 		}
 		t.Stop()
+		pause = min(2*pause, maxRegisterRetry)
 	}
 	return nil
 }
@@ -209,7 +212,7 @@ func (r *Registration) register(ctx context.Context, at Progress) (clientv3.Leas
 	}
 	grant, err := r.client.Grant(ctx, int64(r.cfg.TTL/time.Second))
 	if err != nil {
-		return 0, 0, fmt.Errorf("state: register edge %s: lease: %w", r.info.ID, err)
+		return 0, 0, fmt.Errorf("state: register edge %s: lease: %w", r.info.ID, advised(err))
 	}
 	resp, err := r.client.Txn(ctx).Then(
 		clientv3.OpPut(infoKey(r.info.ID), string(value)),
@@ -217,7 +220,7 @@ func (r *Registration) register(ctx context.Context, at Progress) (clientv3.Leas
 	).Commit()
 	if err != nil {
 		r.leave(ctx, grant.ID)
-		return 0, 0, fmt.Errorf("state: register edge %s: %w", r.info.ID, err)
+		return 0, 0, fmt.Errorf("state: register edge %s: %w", r.info.ID, advised(err))
 	}
 	return grant.ID, resp.Header.Revision, nil
 }
@@ -227,104 +230,6 @@ func (r *Registration) leave(ctx context.Context, lease clientv3.LeaseID) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
 	defer cancel()
 	_, _ = r.client.Revoke(ctx, lease) // it runs out by itself otherwise
-}
-
-// hold renews the lease and writes acknowledgements beyond stored until the edge is no longer ours.
-func (r *Registration) hold(ctx context.Context, lease clientv3.LeaseID, rev int64, stored Progress) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	renewals, err := r.client.KeepAlive(ctx, lease)
-	if err != nil {
-		return fmt.Errorf("state: renew edge %s: %w", r.info.ID, err)
-	}
-	own := r.client.Watch(ctx, edgePrefix+r.info.ID+"/", clientv3.WithPrefix(), clientv3.WithRev(rev+1))
-	margin := r.cfg.TTL * 5 / 6 // stop before etcd lets others begin
-	dead := time.NewTimer(margin)
-	defer dead.Stop()
-	pause := time.NewTimer(0) // of acknowledgements
-	defer pause.Stop()
-	ready := false
-	var storing Progress
-	answer := make(chan error, 1) // of the one store under way: etcd may not answer for longer than the lease lives
-	underWay := false
-	defer func() {
-		if cancel(); underWay {
-			<-answer
-		}
-	}()
-	for {
-		if at := r.progress(); ready && !at.equal(stored) {
-			ready, underWay, storing = false, true, at
-			go func() { answer <- r.store(ctx, lease, at) }()
-		}
-		select {
-		case err := <-answer:
-			underWay = false
-			switch {
-			case errors.Is(err, ErrEdgeTaken):
-				return err
-			case err != nil:
-				r.cfg.Log.Warn("acknowledgement is not stored", "err", err)
-			default:
-				stored = storing
-			}
-			pause.Reset(ackInterval)
-		case <-ctx.Done():
-			return ctx.Err()
-		case _, ok := <-renewals:
-			if !ok {
-				return fmt.Errorf("state: lease of edge %s ended", r.info.ID)
-			}
-			dead.Reset(margin)
-		case <-dead.C:
-			return fmt.Errorf("state: lease of edge %s: etcd hasn't answered for %v", r.info.ID, margin)
-		case resp, ok := <-own:
-			if err := r.displaced(resp, ok, lease); err != nil {
-				return err
-			}
-		case <-pause.C:
-			ready = true
-		case <-r.moved:
-		}
-	}
-}
-
-// displaced says what became of our key, nil if it is still ours.
-func (r *Registration) displaced(resp clientv3.WatchResponse, ok bool, lease clientv3.LeaseID) error {
-	if err := resp.Err(); err != nil || !ok {
-		return fmt.Errorf("state: watch edge %s: %w", r.info.ID, errors.Join(errWatchClosed, err))
-	}
-	for _, e := range resp.Events {
-		if e.Type == clientv3.EventTypeDelete {
-			return fmt.Errorf("state: edge %s was removed from the database, or its lease ran out", r.info.ID)
-		}
-		if string(e.Kv.Key) == liveKey(r.info.ID) && clientv3.LeaseID(e.Kv.Lease) != lease {
-			return fmt.Errorf("%w: %s", ErrEdgeTaken, r.info.ID)
-		}
-	}
-	return nil
-}
-
-// store writes how far the edge is, while it is ours.
-func (r *Registration) store(ctx context.Context, lease clientv3.LeaseID, at Progress) error {
-	ctx, cancel := context.WithTimeout(ctx, r.cfg.TTL/3)
-	defer cancel()
-	value, err := json.Marshal(at)
-	if err != nil {
-		return err
-	}
-	key := liveKey(r.info.ID)
-	resp, err := r.client.Txn(ctx).
-		If(clientv3.Compare(clientv3.LeaseValue(key), "=", lease)).
-		Then(clientv3.OpPut(key, string(value), clientv3.WithLease(lease))).
-		Else(clientv3.OpGet(key)).Commit()
-	if err != nil {
-		return err
-	}
-	if !resp.Succeeded && len(resp.Responses[0].GetResponseRange().Kvs) > 0 {
-		return fmt.Errorf("%w: %s", ErrEdgeTaken, r.info.ID)
-	}
-	return nil
 }
 
 func decodeEdge(key string, value []byte) (EdgeInfo, error) {

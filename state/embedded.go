@@ -1,13 +1,17 @@
 package state
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -24,10 +28,11 @@ const (
 	maxTxnOps       = 20_000   // operations per transaction; bounds one Apply
 	maxRequestBytes = 16 << 20 // bytes per request
 	backendQuota    = 8 << 30  // bytes of the database file
+	defragAtStart   = 100      // MB of the database file that must be free for it to be made smaller when the server starts
 	maxSocketPath   = 100      // sun_path has 108 bytes, with the terminating zero
 )
 
-// EmbeddedConfig says how to run etcd inside this process: one member, no peer listener.
+// EmbeddedConfig says how to run etcd inside this process: alone, or as a member of a cluster.
 type EmbeddedConfig struct {
 	Dir string // data directory, created with mode 0700; one process at a time
 
@@ -40,8 +45,25 @@ type EmbeddedConfig struct {
 	FastTimers    bool // 10 ms ticks, 100 ms elections: tests
 	UnsafeNoFsync bool // don't sync to disk: tests; a crash of the machine loses data
 
+	Cluster *Member // nil: alone, without a peer listener
+
 	CompactAfter time.Duration // history kept for watchers; 0 = 10 minutes
+	Quota        int64         // bytes that the database file may take, beyond which writes are refused; 0 = 8 GiB
+	TokenTTL     time.Duration // that clients who log in by password need not do it again, whole seconds; 0 = 5 minutes
 	Log          *slog.Logger  // nil: silent
+}
+
+// Member says which member of a cluster a server is.
+type Member struct {
+	Name    string            // a key of Members
+	Listen  []string          // peer URLs (http://192.0.2.11:2380, https://…)
+	Members map[string]string // all of the first ones, this one among them, by name: the peer URL at which the others reach it
+	Join    bool              // the others run already, and have been told of this one
+	Token   string            // tells clusters apart that are set up on the same hosts; "" = weft
+	// Advertise are the client URLs to name to others; none: Listen of the EmbeddedConfig.
+	Advertise []string
+	// CertFile, KeyFile and CAFile are for https between members: each shows its certificate to the others, which must be of that CA.
+	CertFile, KeyFile, CAFile string
 }
 
 // Embedded is an etcd server in this process.
@@ -91,13 +113,17 @@ func StartEmbedded(ctx context.Context, cfg EmbeddedConfig) (*Embedded, error) {
 }
 
 // server maps the configuration to etcd's.
-func (cfg EmbeddedConfig) server(dir string) (*embed.Config, error) {
+func (cfg EmbeddedConfig) server(dir string) (_ *embed.Config, err error) {
 	c := embed.NewConfig()
-	c.Name = "weft"
 	c.Dir = filepath.Join(dir, "etcd")
-	c.ListenPeerUrls = nil // a single member has no peers to listen to
-	c.InitialCluster = c.Name + "=" + c.AdvertisePeerUrls[0].String()
 	c.MaxTxnOps, c.MaxRequestBytes, c.QuotaBackendBytes = maxTxnOps, maxRequestBytes, backendQuota
+	if cfg.Quota > 0 {
+		c.QuotaBackendBytes = cfg.Quota
+	}
+	if cfg.TokenTTL > 0 {
+		c.AuthTokenTTL = uint((cfg.TokenTTL + time.Second - 1) / time.Second)
+	}
+	c.BootstrapDefragThresholdMegabytes = defragAtStart
 	c.EnableGRPCGateway = false
 	c.UnsafeNoFsync = cfg.UnsafeNoFsync
 	if cfg.FastTimers {
@@ -118,16 +144,59 @@ func (cfg EmbeddedConfig) server(dir string) (*embed.Config, error) {
 			listen = []string{"unix://" + sock}
 		}
 	}
-	c.ListenClientUrls = nil
-	for _, s := range listen {
-		u, err := url.Parse(s)
-		if err != nil {
-			return nil, fmt.Errorf("state: listen address %q: %w", s, err)
-		}
-		c.ListenClientUrls = append(c.ListenClientUrls, *u)
+	if c.ListenClientUrls, err = urls("listen address", listen); err != nil {
+		return nil, err
 	}
 	c.AdvertiseClientUrls = c.ListenClientUrls
+	if cfg.Cluster != nil {
+		return c, cfg.Cluster.join(c)
+	}
+	c.Name = "weft"
+	c.ListenPeerUrls = nil // a single member has no peers to listen to
+	c.InitialCluster = c.Name + "=" + c.AdvertisePeerUrls[0].String()
 	return c, nil
+}
+
+// join makes the server a member of the cluster.
+func (m *Member) join(c *embed.Config) (err error) {
+	own, ok := m.Members[m.Name]
+	if !ok {
+		return fmt.Errorf("state: etcd member %q is not among the members %q", m.Name, slices.Sorted(maps.Keys(m.Members)))
+	}
+	c.Name, c.InitialClusterToken = m.Name, cmp.Or(m.Token, "weft")
+	if c.ListenPeerUrls, err = urls("peer address", m.Listen); err != nil {
+		return err
+	}
+	if c.AdvertisePeerUrls, err = urls("peer address", []string{own}); err != nil {
+		return err
+	}
+	if len(m.Advertise) > 0 {
+		if c.AdvertiseClientUrls, err = urls("advertised address", m.Advertise); err != nil {
+			return err
+		}
+	}
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(m.Members)) {
+		all = append(all, name+"="+m.Members[name])
+	}
+	c.InitialCluster = strings.Join(all, ",")
+	if m.Join {
+		c.ClusterState = embed.ClusterStateFlagExisting
+	}
+	c.PeerTLSInfo = transport.TLSInfo{CertFile: m.CertFile, KeyFile: m.KeyFile, TrustedCAFile: m.CAFile, ClientCertAuth: m.CAFile != ""}
+	return nil
+}
+
+func urls(what string, list []string) ([]url.URL, error) {
+	var out []url.URL
+	for _, s := range list {
+		u, err := url.Parse(s)
+		if err != nil {
+			return nil, fmt.Errorf("state: %s %q: %w", what, s, err)
+		}
+		out = append(out, *u)
+	}
+	return out, nil
 }
 
 // Endpoints are the addresses that clients in other processes can use.

@@ -2,6 +2,7 @@ package state
 
 import (
 	"errors"
+	"fmt"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
@@ -30,6 +31,8 @@ var (
 	ErrInUse = errors.New("state: data directory is in use")
 	// ErrCodec: a stored value can't be decoded.
 	ErrCodec = errors.New("state: bad value")
+	// ErrFull: the database has used up its quota; it takes no writes until space is freed. Nothing was written.
+	ErrFull = errors.New("the database is full (its quota is used up) and takes no writes; free space with weft etcd reclaim, or raise the quota of its members")
 	// ErrIDsExhausted: the 24-bit space of vports and groups is used up.
 	ErrIDsExhausted = errors.New("state: no vport or group ids are left")
 )
@@ -49,6 +52,14 @@ func refused(err error) bool {
 		return true
 	}
 	return false
+}
+
+// advised puts what would do in front of an error of etcd's that an operator has to do something about.
+func advised(err error) error {
+	if errors.Is(err, rpctypes.ErrNoSpace) {
+		return fmt.Errorf("%w: %w", ErrFull, err)
+	}
+	return err
 }
 
 // divisible reports whether a batch refused with err may hold operations that would be accepted by themselves.

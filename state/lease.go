@@ -247,7 +247,7 @@ func (t *leaseTxn) commit(ctx context.Context, c *clientv3.Client, guard string,
 		}
 		grant, err := c.Grant(ctx, int64((ttl+time.Second-1)/time.Second))
 		if err != nil {
-			return fmt.Errorf("state: grant a lease of %v: %w", ttl, err)
+			return fmt.Errorf("state: grant a lease of %v: %w", ttl, advised(err))
 		}
 		fresh = grant.ID
 		for _, op := range t.puts {

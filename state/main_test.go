@@ -3,6 +3,7 @@ package state
 import (
 	"context"
 	"errors"
+	"os"
 	"testing"
 	"time"
 
@@ -10,7 +11,14 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain runs the tests, or, as a child of them, a member of a cluster.
+func TestMain(m *testing.M) {
+	if spec := os.Getenv(memberVariable); spec != "" {
+		runMember(spec)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // startEtcd runs an embedded server for the test, with a client in process.
 func startEtcd(tb testing.TB) (*Embedded, *clientv3.Client) {

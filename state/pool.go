@@ -73,7 +73,7 @@ func (s *Store) ClaimMonitor(ctx context.Context, pool topology.DeviceID, edge s
 		Then(clientv3.OpPut(monitorKey(pool), edge, clientv3.WithLease(clientv3.LeaseID(lease)))).Commit()
 	if err != nil {
 		s.monitors.forget(ttl, lease) // it may have run out
-		return 0, false, fmt.Errorf("state: monitor of pool %d: %w", pool, err)
+		return 0, false, fmt.Errorf("state: monitor of pool %d: %w", pool, advised(err))
 	}
 	return lease, resp.Succeeded, nil
 }
@@ -93,7 +93,7 @@ func (s *Store) SetHealth(ctx context.Context, pool topology.DeviceID, lease Mon
 	resp, err := s.client.Txn(ctx).If(clientv3.Compare(clientv3.LeaseValue(monitorKey(pool)), "=", clientv3.LeaseID(lease))).
 		Then(clientv3.OpPut(healthKey(pool, m), string(value))).Commit()
 	if err != nil {
-		return false, fmt.Errorf("state: health of %v: %w", m, err)
+		return false, fmt.Errorf("state: health of %v: %w", m, advised(err))
 	}
 	return resp.Succeeded, nil
 }
@@ -144,7 +144,7 @@ func (l *monitorLeases) of(ctx context.Context, c *clientv3.Client, ttl time.Dur
 	}
 	grant, err := c.Grant(ctx, seconds)
 	if err != nil {
-		return 0, err
+		return 0, advised(err)
 	}
 	renewals, err := c.KeepAlive(ctx, grant.ID)
 	if err != nil {
@@ -265,7 +265,7 @@ func (l *stickyLeases) of(ctx context.Context, c *clientv3.Client, timeout time.
 	}
 	grant, err := c.Grant(ctx, int64((timeout+window+time.Second)/time.Second))
 	if err != nil {
-		return 0, fmt.Errorf("state: remember a client: %w", err)
+		return 0, fmt.Errorf("state: remember a client: %w", advised(err))
 	}
 	if l.leases == nil {
 		l.leases = map[time.Duration]stickyLease{}

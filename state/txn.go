@@ -86,7 +86,7 @@ func (t *txn) commit(ctx context.Context, kv clientv3.KV) (int64, error) {
 	case errors.Is(err, rpctypes.ErrTooManyOps) || errors.Is(err, rpctypes.ErrRequestTooLarge):
 		return 0, fmt.Errorf("%w: %d operations; apply in parts, or raise etcd's max-txn-ops and max-request-bytes: %w", ErrTooLarge, len(t.ops), err)
 	case err != nil && refused(err):
-		return 0, fmt.Errorf("state: transaction of %d operations: %w", len(t.ops), err)
+		return 0, fmt.Errorf("state: transaction of %d operations: %w", len(t.ops), advised(err))
 	case err != nil:
 		return 0, fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
 	case !resp.Succeeded:

@@ -20,6 +20,7 @@ const (
 	responseQueue = 256
 	progressRetry = 20 * time.Millisecond  // etcd drops a progress request while a watch catches up
 	watchRetry    = 200 * time.Millisecond // between attempts when etcd is away
+	watchSilence  = 2 * time.Second        // without a word, after which etcd is asked for one; two that bring none end the stream
 )
 
 // Event is one change of one key.
@@ -43,7 +44,7 @@ type Batch struct {
 }
 
 // Watcher follows several prefixes as one, each with a watch of its own, all on one stream. Prefixes come and go (Add, Remove). It resumes when the
-// connection comes back, and lists a prefix again when the history that it needs was compacted.
+// connection comes back or the member that it asked falls silent, and lists a prefix again when the history that it needs was compacted.
 //
 // Everything up to a revision is there once etcd says so for the whole stream (a progress answer). Such an answer may have been made before a watch
 // that we see created existed; so a prefix is listed after its watch was created: the listing is newer than any such answer.
@@ -230,12 +231,17 @@ type follower struct {
 
 	outbox  []*pb.WatchRequest
 	listing bool // one is under way
+	silent  int  // how often in a row watchSilence has passed without a response
 }
+
+var errSilent = errors.New("state: watch: etcd has fallen silent")
 
 func (f *follower) run(ctx context.Context) error {
 	f.outbox = f.m.restart()
 	retry := time.NewTimer(progressRetry)
 	defer retry.Stop()
+	silence := time.NewTicker(watchSilence)
+	defer silence.Stop()
 	for {
 		var out chan<- *pb.WatchRequest
 		var first *pb.WatchRequest
@@ -258,6 +264,10 @@ func (f *follower) run(ctx context.Context) error {
 			f.members()
 		case <-retry.C:
 			f.m.asked = false
+		case <-silence.C:
+			if err := f.listen(); err != nil {
+				return err
+			}
 		}
 		f.list(ctx)
 		if b, ok := f.m.take(); ok {
@@ -267,14 +277,32 @@ func (f *follower) run(ctx context.Context) error {
 			f.w.delivered(b.Revision)
 		}
 		if f.m.lacks(f.w.target()) {
-			f.outbox = append(f.outbox, &pb.WatchRequest{RequestUnion: &pb.WatchRequest_ProgressRequest{ProgressRequest: &pb.WatchProgressRequest{}}})
+			f.outbox = append(f.outbox, askProgress())
 			retry.Reset(progressRetry)
 		}
 	}
 }
 
+func askProgress() *pb.WatchRequest {
+	return &pb.WatchRequest{RequestUnion: &pb.WatchRequest_ProgressRequest{ProgressRequest: &pb.WatchProgressRequest{}}}
+}
+
+// listen asks etcd for a word when it has said nothing for a while, and gives it up when it says nothing to that: a member that hangs keeps its
+// connections, and gRPC finds it out after 13 s.
+func (f *follower) listen() error {
+	if len(f.responses) > 0 {
+		return nil // it is us who are slow
+	}
+	if f.silent++; f.silent > 2 {
+		return errSilent
+	}
+	f.outbox = append(f.outbox, askProgress())
+	return nil
+}
+
 // take takes a response and those that have arrived by now: they go in the same batch.
 func (f *follower) take(r *pb.WatchResponse) error {
+	f.silent = 0
 	for {
 		again, err := f.m.response(r)
 		if err != nil {

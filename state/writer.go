@@ -18,7 +18,7 @@ type WriterConfig struct {
 	Queue    int           // operations waiting per lane; 4096
 	MaxOps   int           // operations per transaction; 64, below the 128 that an etcd of default settings takes
 	MaxBytes int           // bytes per transaction; 1 MiB, below etcd's 1.5
-	Timeout  time.Duration // of one transaction; 10 s
+	Timeout  time.Duration // of one transaction; 3 s: a member that hangs, or a leader that dies, leaves it without an answer
 }
 
 // Writer groups small writes from many goroutines into few transactions.
@@ -66,7 +66,7 @@ func NewWriter(kv clientv3.KV, cfg WriterConfig) *Writer {
 	def(&cfg.MaxOps, 64)
 	def(&cfg.MaxBytes, 1<<20)
 	if cfg.Timeout <= 0 {
-		cfg.Timeout = 10 * time.Second
+		cfg.Timeout = 3 * time.Second
 	}
 	w := &Writer{kv: kv, cfg: cfg, seed: maphash.MakeSeed(), lanes: make([]chan *write, cfg.Lanes)}
 	for i := range w.lanes {
@@ -220,7 +220,7 @@ func (w *Writer) commit(ctx context.Context, group []*write) {
 			w.commit(ctx, group[half:])
 			return
 		}
-		if !refused(err) {
+		if err = advised(err); !refused(err) {
 			err = fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
 		}
 		for _, g := range group {

@@ -51,8 +51,8 @@ func (d *database) flags(cmd *cobra.Command) {
 	}
 }
 
-// open connects. Nothing is watched before the store's Run.
-func (d *database) open(ctx context.Context) (*state.Store, error) {
+// client says how to connect, by flags and the environment.
+func (d *database) client() (state.ClientConfig, error) {
 	if env := os.Getenv("WEFT_ETCD"); env != "" && !d.set.Changed("etcd") {
 		d.etcd.Endpoints = strings.Split(env, ",")
 	}
@@ -68,7 +68,16 @@ func (d *database) open(ctx context.Context) (*state.Store, error) {
 	}
 	client, err := d.etcd.Client()
 	if err != nil {
-		return nil, asFlags(err, names)
+		return client, asFlags(err, names)
+	}
+	return client, nil
+}
+
+// open connects. Nothing is watched before the store's Run.
+func (d *database) open(ctx context.Context) (*state.Store, error) {
+	client, err := d.client()
+	if err != nil {
+		return nil, err
 	}
 	store, err := state.Open(ctx, state.Config{Client: client})
 	if err != nil {

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"net"
 	"os"
 	"strings"
 	"sync"
@@ -87,6 +89,46 @@ func TestEtcd(t *testing.T) {
 		t.Setenv(name, value)
 	}
 	if got := foreground(t, "get", "vport/acme/web", "-o", "name"); got != "vport/acme/web\n" {
+		t.Errorf("get prints %s", got)
+	}
+}
+
+// TestEtcdCluster: three members with certificates between them, and a database that is all of theirs.
+func TestEtcdCluster(t *testing.T) {
+	atRoot(t)
+	ca, err := certs.New(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// 127.64.0.0/10 by process: nobody else has the ports there.
+	host := fmt.Sprintf("127.%d.%d.", 64+os.Getpid()>>8&0x3f, os.Getpid()&0xff)
+	var members, endpoints []string
+	for i := range 3 {
+		members = append(members, fmt.Sprintf("n%d=https://%s%d:2380", i+1, host, 251+i))
+		endpoints = append(endpoints, fmt.Sprintf("http://%s%d:2379", host, 251+i))
+	}
+	if err := ca.Issue("peer", net.ParseIP(host+"251"), net.ParseIP(host+"252"), net.ParseIP(host+"253")); err != nil {
+		t.Fatal(err)
+	}
+	var outs []*buffer
+	for i, endpoint := range endpoints {
+		name, peer, _ := strings.Cut(members[i], "=")
+		outs = append(outs, background(t, "etcd", "--dir", name, "--name", name, "--listen", endpoint, "--listen-peer", peer, "--initial-cluster", strings.Join(members, ","),
+			"--peer-cert", "peer.crt", "--peer-key", "peer.key", "--peer-ca", "ca.crt", "--no-fsync"))
+	}
+	for i, out := range outs {
+		until(t, func() (bool, string) { return out.String() == endpoints[i]+"\n", "weft etcd prints " + out.String() })
+	}
+	t.Setenv("WEFT_ETCD", strings.Join(endpoints, ","))
+	foreground(t, "apply", "-f", "examples/reference.yaml")
+	got := foreground(t, "etcd", "status", "--etcd", endpoints[1])
+	if strings.Count(got, " leader ") != 1 || strings.Count(got, " follower ") != 2 {
+		t.Errorf("etcd status prints\n%s", got)
+	}
+	if got := foreground(t, "etcd", "reclaim", "--min-free", "0"); strings.Count(got, ": its file had ") != 3 || strings.Count(got, " is the leader now") != 1 {
+		t.Errorf("etcd reclaim prints\n%s", got)
+	}
+	if got := foreground(t, "get", "vport/acme/web", "-o", "name", "--etcd", endpoints[2]); got != "vport/acme/web\n" {
 		t.Errorf("get prints %s", got)
 	}
 }

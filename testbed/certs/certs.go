@@ -35,8 +35,8 @@ func (a *Authority) Cert(name string) string { return filepath.Join(a.dir, name+
 // Key is the path of a certificate's key.
 func (a *Authority) Key(name string) string { return filepath.Join(a.dir, name+".key") }
 
-// Issue writes a certificate for name, and its key. What was there by that name is replaced.
-func (a *Authority) Issue(name string) error {
+// Issue writes a certificate for name, and its key; it is for further addresses too. What was there by that name is replaced.
+func (a *Authority) Issue(name string, further ...net.IP) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return fmt.Errorf("certificate of %s: %w", name, err)
@@ -48,7 +48,7 @@ func (a *Authority) Issue(name string) error {
 	now := time.Now()
 	tmpl := &x509.Certificate{
 		SerialNumber: serial, Subject: pkix.Name{CommonName: name}, NotBefore: now.Add(-time.Hour), NotAfter: now.Add(24 * time.Hour),
-		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}, BasicConstraintsValid: true,
+		DNSNames: []string{"localhost"}, IPAddresses: append(further, net.IPv4(127, 0, 0, 1), net.IPv6loopback), BasicConstraintsValid: true,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
 	if a.cert == nil {
