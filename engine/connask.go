@@ -205,7 +205,7 @@ func (t *conns) created(c state.StoredConn, ingress flow.VPortID) {
 	}
 }
 
-// first sends the packet for which a connection was stored, as that of a new connection.
+// first sends the packet for which a connection was stored, as that of a new connection. The packet itself stays as it is: its successors are like it.
 func (c *core) first(p *heldPacket) {
 	var f packet.Frame
 	if packet.ParseUntagged(p.data, &f) != nil || c.locals.ingress(p.local) != p.ingress {
@@ -217,7 +217,7 @@ func (c *core) first(p *heldPacket) {
 	c.carryOut(c.res.Effects, p.ingress)
 	hash, piece := flow.Hash(&f), fragmentOf(&f, p.ingress)
 	for i := range c.res.Outcomes {
-		c.emit(&c.res.Outcomes[i], &f, p.ingress, p.local, hash, i == len(c.res.Outcomes)-1)
+		c.emit(&c.res.Outcomes[i], &f, p.ingress, p.local, hash, false)
 	}
 	c.fragments.came(c, &f, piece)
 }

@@ -9,5 +9,5 @@ var demo []byte
 // DemoFile is where Demo is in the repository.
 const DemoFile = "examples/demo.txtar"
 
-// Demo returns the scenario of `weft demo`; docs/lab.md is its format. The caller must not change it.
+// Demo returns the scenario of `weft demo`; docs/scenarios.md is its format. The caller must not change it.
 func Demo() []byte { return demo }

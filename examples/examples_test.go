@@ -66,9 +66,9 @@ func TestNetworks(t *testing.T) {
 	}
 }
 
-// TestDocument: the example of docs/lab.md is examples/bridge.txtar.
+// TestDocument: the example of docs/scenarios.md is examples/bridge.txtar.
 func TestDocument(t *testing.T) {
-	doc, err := os.ReadFile("../docs/lab.md")
+	doc, err := os.ReadFile("../docs/scenarios.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,6 +84,6 @@ func TestDocument(t *testing.T) {
 		indented.WriteString(line)
 	}
 	if !strings.Contains(string(doc), indented.String()) {
-		t.Error("docs/lab.md does not show examples/bridge.txtar as it is")
+		t.Error("docs/scenarios.md does not show examples/bridge.txtar as it is")
 	}
 }

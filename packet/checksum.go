@@ -85,3 +85,30 @@ func UpdateChecksum(checksum, m, n uint16) uint16 {
 func (f *Frame) ChecksumOK() bool {
 	return !f.Is4() || Checksum(f.Data[f.L3:f.L3+f.IPHeaderLen()]) == 0
 }
+
+// Intact reports whether the checksum of a TCP segment, UDP datagram or ICMP message is right. True where it can't tell: of other protocols, of fragments, and
+// of an IPv4 datagram without checksum (RFC 768). False for a packet that is cut short.
+func (f *Frame) Intact() bool {
+	if f.L4 == 0 || f.Frag != FragNone || f.Proto == ProtoSCTP {
+		return true
+	}
+	p := f.complete()
+	if p == nil || len(p) < f.L4-f.L3+UDPLen {
+		return false
+	}
+	msg := p[f.L4-f.L3:]
+	if f.Proto == ProtoUDP {
+		n := int(binary.BigEndian.Uint16(msg[4:]))
+		if n < UDPLen || n > len(msg) {
+			return false
+		}
+		if msg = msg[:n]; f.Is4() && msg[6] == 0 && msg[7] == 0 {
+			return true
+		}
+	}
+	var s Sum
+	if f.Proto != ProtoICMP {
+		s = PseudoSum(f.SrcAddr(), f.DstAddr(), f.Proto, len(msg))
+	}
+	return s.Add(msg).Fold() == 0
+}

@@ -83,7 +83,8 @@ func Quote(f *Frame) (q Quoted, ok bool) {
 }
 
 // RewriteQuote gives the packet that an ICMP error quotes other addresses and ports, in place, and settles the error's checksum. frame has the layout of f, and
-// may have other outer addresses by now. ICMP has DstPort alone, the identifier; SCTP keeps its ports. An error whose checksum was wrong stays as it is.
+// may have other outer addresses by now. ICMP has DstPort alone, the identifier; SCTP keeps its ports. The quoted packet's checksums go with it. An error whose
+// checksum was wrong stays as it is.
 func RewriteQuote(frame []byte, f *Frame, src, dst netip.Addr, srcPort, dstPort uint16) error {
 	q, ok := Quote(f)
 	if !ok || src.Is4() != f.Is4() || dst.Is4() != f.Is4() {
@@ -103,19 +104,20 @@ func RewriteQuote(frame []byte, f *Frame, src, dst netip.Addr, srcPort, dstPort 
 	if pseudo().Add(msg).Fold() != 0 {
 		return fmt.Errorf("ICMP error: %w", ErrChecksum)
 	}
-	inner := frame[q.l3:n]
-	at := 8
+	inner, l4 := frame[q.l3:n], frame[q.l4:n]
+	at, size := 8, 32
 	if f.Is4() {
-		at = 12
+		at, size = 12, 8
 	}
-	copy(inner[at:], src.AsSlice())
-	copy(inner[at+len(src.AsSlice()):], dst.AsSlice())
+	addrs := inner[at : at+size]
+	was := q.summed(addrs, l4)
+	copy(addrs, src.AsSlice())
+	copy(addrs[size/2:], dst.AsSlice())
 	if f.Is4() {
 		h := inner[:q.l4-q.l3]
 		h[10], h[11] = 0, 0
 		binary.BigEndian.PutUint16(h[10:], Checksum(h))
 	}
-	l4 := frame[q.l4:n]
 	switch q.Proto {
 	case ProtoTCP, ProtoUDP:
 		binary.BigEndian.PutUint16(l4, srcPort)
@@ -123,7 +125,48 @@ func RewriteQuote(frame []byte, f *Frame, src, dst netip.Addr, srcPort, dstPort 
 	case ProtoICMP, ProtoICMPv6:
 		binary.BigEndian.PutUint16(l4[4:], dstPort)
 	}
+	q.settle(l4, was, q.summed(addrs, l4))
 	msg[2], msg[3] = 0, 0
 	binary.BigEndian.PutUint16(msg[2:], pseudo().Add(msg).Fold())
 	return nil
+}
+
+// summed returns the sum of what RewriteQuote may change of what the quoted packet's own checksum covers. addrs are its addresses, l4 what is behind its IP header.
+func (q *Quoted) summed(addrs, l4 []byte) uint16 {
+	var s Sum
+	switch q.Proto {
+	case ProtoTCP, ProtoUDP:
+		s = s.Add(addrs).Add(l4[:4])
+	case ProtoICMPv6:
+		s = s.Add(addrs).Add(l4[4:6])
+	case ProtoICMP:
+		s = s.Add(l4[4:6])
+	}
+	return ^s.Fold()
+}
+
+// settle changes the quoted packet's own checksum, if that is quoted, as it did on its way (RFC 5508 section 4.2): what it covers had the sum was, and has is.
+// A datagram without checksum stays one (RFC 768).
+func (q *Quoted) settle(l4 []byte, was, is uint16) {
+	at := 2
+	switch q.Proto {
+	case ProtoTCP:
+		at = 16
+	case ProtoUDP:
+		at = 6
+	case ProtoSCTP:
+		return
+	}
+	if len(l4) < at+2 {
+		return
+	}
+	sum := binary.BigEndian.Uint16(l4[at:])
+	if q.Proto == ProtoUDP && sum == 0 {
+		return
+	}
+	sum = UpdateChecksum(sum, was, is)
+	if q.Proto == ProtoUDP && sum == 0 {
+		sum = 0xffff
+	}
+	binary.BigEndian.PutUint16(l4[at:], sum)
 }

@@ -11,7 +11,7 @@ import (
 // bridge: a copy enters a bridge by port p (B1–B5).
 //  1. chains of what comes in: what they refuse is not learnt from
 //  2. learn the source
-//  3. answer ARP and ND from the cache
+//  3. answer ARP and ND from the cache; what is between a station and its bridge ends here
 //  4. known unicast to its port, through the chains of what goes out; the rest is flooded
 func (s *Simulator) bridge(b *topology.Bridge, p *topology.VPort, h *hop) {
 	if s.filterIn(b.Filters, p, h) == refused {
@@ -20,6 +20,10 @@ func (s *Simulator) bridge(b *topology.Bridge, p *topology.VPort, h *hop) {
 	}
 	s.learn(b, p, h)
 	if s.suppress(b, p, h) {
+		return
+	}
+	if s.readReserved(h) {
+		s.drop(h, DropReserved, false)
 		return
 	}
 	if s.readMulticast(h) {

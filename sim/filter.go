@@ -277,7 +277,7 @@ func (s *Simulator) readFields(r *filter.Read, h *hop) {
 // refuse answers the sender of a copy that a rule rejects, out of the port by which the device got it: a TCP segment with a reset (RFC 9293 section
 // 3.10.7), other packets with an ICMP error of the destination that the filter speaks for.
 func (s *Simulator) refuse(in *topology.VPort, h *hop, kind packet.ErrorKind) {
-	if s.f.L3 == 0 {
+	if s.f.L3 == 0 || !s.f.Intact() { // whose addresses and ports may be somebody else's
 		return
 	}
 	n := len(s.res.arena)

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"bytes"
+	"encoding/binary"
 	"slices"
 	"strings"
 	"testing"
@@ -79,7 +80,10 @@ func TestChains(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			if tt.from == "web-none" { // from a1 to a port beyond the range
 				tt.from = "a1"
-				tt.frame[14+40+2], tt.frame[14+40+3] = 0x10, 0
+				u := tt.frame[14+40:]
+				sum := packet.UpdateChecksum(binary.BigEndian.Uint16(u[6:]), binary.BigEndian.Uint16(u[2:]), 0x1000)
+				binary.BigEndian.PutUint16(u[2:], 0x1000)
+				binary.BigEndian.PutUint16(u[6:], sum)
 				tt.want = Outcome{Verdict: Drop, Drop: DropFiltered, Reject: true}
 				tt.mask = with(v4, func(m *flow.Mask) { m.SrcMAC, m.Proto, m.Frag, m.DstPort = packet.Broadcast(), 0xff, 3, 0xf000 })
 			}
@@ -110,6 +114,7 @@ func TestRefuse(t *testing.T) {
 		} else {
 			b[f.L3+6] = packet.ProtoTCP
 		}
+		binary.BigEndian.PutUint16(b[at+16:], packet.PseudoSum(ip(src), ip(dst), packet.ProtoTCP, 20).Add(b[at:]).Fold())
 		return b
 	}
 	for _, tt := range []struct{ src, dst, by, tcp string }{
@@ -131,6 +136,11 @@ func TestRefuse(t *testing.T) {
 		f = parse(t, r.Originated[0].Frame)
 		if f.SrcAddr() != ip(tt.tcp) || f.TCPFlags != packet.TCPRst|packet.TCPAck || f.SrcPort != 80 || f.Dst() != mac("0a:01") || f.Src() != mac("ee:01") {
 			t.Errorf("reset %v:%d to %v at %v, flags %#x", f.SrcAddr(), f.SrcPort, f.DstAddr(), f.Dst(), f.TCPFlags)
+		}
+		damaged := syn(tt.src, tt.dst, mac("ee:01"))
+		damaged[len(damaged)-1]++
+		if r = l.run("a1", damaged); len(r.Originated) != 0 || r.Outcomes[0].Verdict != Drop {
+			t.Errorf("a damaged SYN: %+v\n%v", r.Originated, r.Trace)
 		}
 	}
 }

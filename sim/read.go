@@ -33,6 +33,34 @@ func (s *Simulator) readMulticast(h *hop) bool {
 	return h.dst.IsMulticast()
 }
 
+// readReserved reads whether the destination is one of the groups 01:80:c2:00:00:00 to 0f, which are between a station and its bridge: of what is none of
+// them the group bit, and of another group one more bit, which all IPv6 groups and broadcast have in common.
+func (s *Simulator) readReserved(h *hop) bool {
+	read, is := reserved(h.dst)
+	if s.origin == nil && !h.rewritten {
+		for i, b := range read {
+			s.res.Mask.DstMAC[i] |= b
+		}
+	}
+	return is
+}
+
+// reserved reports whether m is a reserved group, and the bits that tell.
+func reserved(m packet.MAC) (read packet.MAC, is bool) {
+	group, read := packet.MAC{0x01, 0x80, 0xc2}, packet.MAC{1}
+	if !m.IsMulticast() {
+		return read, false
+	}
+	all := packet.MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xf0}
+	for i := range m {
+		if other := (m[i] ^ group[i]) & all[i]; other != 0 {
+			read[i] |= other & -other
+			return read, false
+		}
+	}
+	return all, true
+}
+
 // notIP returns bits of an EtherType that is neither IPv4 nor IPv6 which no IP packet has like that: one, if it has one that both of these lack, else one that
 // tells it from each. So there are few flows for all the others.
 func notIP(etherType uint16) uint16 {

@@ -78,41 +78,43 @@ type DropReason uint8
 
 // Drop reasons.
 const (
-	DropNone          DropReason = iota
-	DropNoVPort                  // ingress vport does not exist
-	DropPortDown                 // a port on the way is administratively down
-	DropUnlinked                 // an interior port on the way has no device or no peer
-	DropTooFar                   // more than MaxDevices devices
-	DropInvalidSource            // source MAC that is not one station's
-	DropSamePort                 // bridge: the destination is behind the port that the frame came in by
-	DropUnknownMAC               // bridge: unknown unicast, and its mode is drop
-	DropNoMembers                // bridge: flooded to nobody
-	DropNotOurMAC                // router: not addressed to the port
-	DropMulticast                // router: multicast and broadcast are not forwarded
-	DropNotIP                    // router
-	DropMalformed                // ARP or ND that fails its checks
-	DropNotOurAddress            // router: request for an address that is not the port's (R4)
-	DropUnsolicited              // router: reply to a question that nobody asked (R4)
-	DropLocal                    // router: no service for this protocol on its own address (R2)
-	DropUnforwardable            // router: address that is never forwarded to
-	DropNoRoute                  // router (R3)
-	DropRejectRoute              // router (R1)
-	DropBlackhole                // router (R1)
-	DropTTL                      // router: TTL or hop limit expired (R3)
-	DropTooBig                   // router: longer than the MTU and must not be fragmented (R3)
-	DropNoNeighbour              // router: nobody on the link can have the next hop's address
-	DropNoAddress                // router: the port has no address to ask from
-	DropFiltered                 // a rule, or the end of a chain (F1)
-	DropForgedAnswer             // a packet of a connection's other direction that would come out elsewhere than the connection came in
-	DropExtension                // IPv6 extension headers before a chain that asks for the protocol
-	DropNAT                      // a translation that can't be made: no more are possible, or of several copies
-	DropNoMember                 // a pool of which no member is up and takes new connections (N4)
-	DropChainLoop                // chains that jump in a loop: never written, so a fault
-	DropSpoofed                  // DHCP: the message names another hardware address than its source
-	DropOtherServer              // DHCP: it is for another server
-	DropNoLease                  // DHCP: no address is left for the host
-	DropLand                     // source and destination are one IP address
-	DropUnreachable              // the destination is bound nowhere (E14), or the neighbour does not answer (R4): see Lost
+	DropNone             DropReason = iota
+	DropNoVPort                     // ingress vport does not exist
+	DropPortDown                    // a port on the way is administratively down
+	DropUnlinked                    // an interior port on the way has no device or no peer
+	DropTooFar                      // more than MaxDevices devices
+	DropInvalidSource               // source MAC that is not one station's
+	DropSamePort                    // bridge: the destination is behind the port that the frame came in by
+	DropUnknownMAC                  // bridge: unknown unicast, and its mode is drop
+	DropNoMembers                   // bridge: flooded to nobody
+	DropNotOurMAC                   // router: not addressed to the port
+	DropMulticast                   // router: multicast and broadcast are not forwarded
+	DropNotIP                       // router
+	DropMalformed                   // ARP or ND that fails its checks
+	DropNotOurAddress               // router: request for an address that is not the port's (R4)
+	DropUnsolicited                 // router: reply to a question that nobody asked (R4)
+	DropLocal                       // router: no service for this protocol on its own address (R2)
+	DropUnforwardable               // router: address that is never forwarded to
+	DropNoRoute                     // router (R3)
+	DropRejectRoute                 // router (R1)
+	DropBlackhole                   // router (R1)
+	DropTTL                         // router: TTL or hop limit expired (R3)
+	DropTooBig                      // router: longer than the MTU and must not be fragmented (R3)
+	DropNoNeighbour                 // router: nobody on the link can have the next hop's address
+	DropNoAddress                   // router: the port has no address to ask from
+	DropFiltered                    // a rule, or the end of a chain (F1)
+	DropForgedAnswer                // a packet of a connection's other direction that would come out elsewhere than the connection came in
+	DropExtension                   // IPv6 extension headers before a chain that asks for the protocol
+	DropNAT                         // a translation that can't be made: no more are possible, or of several copies
+	DropNoMember                    // a pool of which no member is up and takes new connections (N4)
+	DropChainLoop                   // chains that jump in a loop: never written, so a fault
+	DropSpoofed                     // DHCP: the message names another hardware address than its source
+	DropOtherServer                 // DHCP: it is for another server
+	DropNoLease                     // DHCP: no address is left for the host
+	DropLand                        // source and destination are one IP address
+	DropReserved                    // bridge: a group address whose frames no bridge forwards (IEEE 802.1Q table 8-1)
+	DropSpoofedNeighbour            // ARP or ND of a host that names another MAC than its source as its own
+	DropUnreachable                 // the destination is bound nowhere (E14), or the neighbour does not answer (R4): see Lost
 )
 
 // String returns the reason in words.
@@ -121,7 +123,7 @@ func (d DropReason) String() string {
 		"none", "no such vport", "port down", "unlinked port", "too many devices", "invalid source mac", "same port", "unknown mac", "no members",
 		"not our mac", "multicast", "not ip", "malformed", "not our address", "unsolicited", "local address", "unforwardable address", "no route",
 		"reject route", "blackhole", "ttl expired", "too big", "no neighbour", "no address", "filtered", "forged answer", "extension header", "no translation", "no member", "chain loop",
-		"spoofed dhcp", "other dhcp server", "no lease left", "source is destination", "unreachable",
+		"spoofed dhcp", "other dhcp server", "no lease left", "source is destination", "reserved address", "spoofed neighbour", "unreachable",
 	}
 	if int(d) < len(names) {
 		return names[d]

@@ -111,6 +111,9 @@ func (s *Simulator) SimulateLost(snap *topology.Snapshot, f *packet.Frame, ingre
 	case f.L3 != 0 && s.key.Src == s.key.Dst: // the pipeline drops it ahead of all tables: no entry needs to tell
 		s.notInstallable("source is destination")
 		s.drop(&h, DropLand, false)
+	case s.spoofs():
+		s.notInstallable("spoofed neighbour")
+		s.drop(&h, DropSpoofedNeighbour, false)
 	default:
 		res.Guards.KnownSource = true
 		if s.dhcp(p, &h) {
@@ -124,6 +127,19 @@ func (s *Simulator) SimulateLost(snap *topology.Snapshot, f *packet.Frame, ingre
 	s.finish()
 	s.simulateOriginated()
 	s.end()
+}
+
+// spoofs reports whether a host names another MAC than its frame's source as its own: what it says would be learnt.
+func (s *Simulator) spoofs() bool {
+	if s.f.IsARP() {
+		a, err := s.f.ARP()
+		return err == nil && a.SenderMAC != s.key.SrcMAC
+	}
+	if s.f.IsND() {
+		q, err := s.f.ND()
+		return err == nil && !q.LinkAddr.IsZero() && q.LinkAddr != s.key.SrcMAC
+	}
+	return false
 }
 
 // Ask builds and simulates the request for a neighbour of a router port, as at its first miss: the retries of AskNeighbour (R4).

@@ -194,7 +194,8 @@ func (d *decoder) value(n ast.Node, v reflect.Value, path string) {
 		return
 	}
 	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
-		if s := text(n); s == "" || u.UnmarshalText([]byte(s)) != nil {
+		m, isMAC := u.(*packet.MAC)
+		if s := text(n); s == "" || u.UnmarshalText([]byte(s)) != nil || isMAC && m.IsZero() {
 			d.fail(n, path, s, "is not "+article(v.Interface()), "")
 		}
 		return

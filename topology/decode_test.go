@@ -104,6 +104,7 @@ func TestErrors(t *testing.T) {
 		{"unknownUnicast: drop", "unknownunicast: drop", "net.yaml:5: bridge acme/web: spec.unknownunicast: is not a known field; use one of unknownUnicast, floodRate, tagged, vlans, macs, neighbours, filters"},
 		{"port: vm}", "port: r-web}", `net.yaml:7: bridge acme/web: spec.macs[0].port: "r-web" is a port of router acme/r; name a port of bridge acme/web`},
 		{`{mac: "02:00:00:00:00:09"`, `{mac: "03:00:00:00:00:09"`, `net.yaml:7: bridge acme/web: spec.macs[0].mac: "03:00:00:00:00:09" is not the MAC of one station; use one with an even first byte, such as 02:00:00:00:00:01`},
+		{`{mac: "02:00:00:00:00:09"`, `{mac: "00:00:00:00:00:00"`, `net.yaml:7: bridge acme/web: spec.macs[0].mac: "00:00:00:00:00:00" is not a MAC such as 02:00:00:00:00:01`},
 		{`{mac: "02:00:00:00:00:09"`, `{mac: "02:00"`, `net.yaml:7: bridge acme/web: spec.macs[0].mac: "02:00" is not a MAC such as 02:00:00:00:00:01`},
 		{"dst: 0.0.0.0/0", "dst: 10.0.0.1/24", `net.yaml:16: router acme/r: spec.routes[0].dst: "10.0.0.1/24" has bits set behind its length; use 10.0.0.0/24`},
 		{"dst: 0.0.0.0/0", "dst: 10.0.0", `net.yaml:16: router acme/r: spec.routes[0].dst: "10.0.0" is not an IP prefix such as 10.0.0.0/24 or 2001:db8::/64`},

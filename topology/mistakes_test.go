@@ -87,6 +87,8 @@ var viaMistakes = []mistake{
 	{"{egress: hook}", "{egress: hook}, routes: [{dst: 0.0.0.0/0, via: 192.0.2.1, port: wan}]", `router acme/gw: spec.routes[0].via: "192.0.2.1" is the address of port wan itself; give that of the next router`},
 	{"{egress: hook}", `{egress: hook}, routes: [{dst: "::/0", via: "2001:db8::9", port: wan}]`, `router acme/gw: spec.routes[0].via: "2001:db8::9" is the address of port wan itself; give that of the next router`},
 	{"{egress: hook}", "{egress: hook}, routes: [{dst: 0.0.0.0/0, via: 192.0.3.2, port: wan}]", `router acme/gw: spec.routes[0].via: "192.0.3.2" is not on the link of port wan; use an address in 192.0.2.0/24, or another port`},
+	{"{egress: hook}", "{egress: hook}, routes: [{dst: 0.0.0.0/0, via: 192.0.2.255, port: wan}]", `router acme/gw: spec.routes[0].via: "192.0.2.255" is the broadcast address of 192.0.2.0/24; give that of the next router`},
+	{"{egress: hook}", "{egress: hook}, policies: [{action: reroute, nextHops: [{via: 192.0.2.0, port: wan}]}]", `router acme/gw: spec.policies[0].nextHops[0].via: "192.0.2.0" is the network address of 192.0.2.0/24; give that of the next router`},
 	{"{egress: hook}", `{egress: hook}, tables: [{name: t, routes: [{dst: "::/0", via: "2001:db8:7::2", port: wan}]}]`, `router acme/gw: spec.tables[0].routes[0].via: "2001:db8:7::2" is not on the link of port wan; use an address in 2001:db8::/64, or another port`},
 	{"{egress: hook}", `{egress: hook}, routes: [{dst: "::/0", via: "fe80::1", port: wan}]`, ""},
 	{"{egress: hook}", `{egress: hook}, routes: [{dst: "::/0", via: "fd00::1", port: four}, {dst: fd01::/64, via: "fd00::1", port: alone}]`, ""},

@@ -159,6 +159,10 @@ func (v *validator) via(o *Object, field string, via netip.Addr, port string) {
 		}
 		if a.Addr().Is4() == via.Is4() && !a.IsSingleIP() {
 			on, links = on || a.Contains(via), append(links, a.Masked().String())
+			if what := reserved(netip.PrefixFrom(via, a.Bits())); what != "" && a.Contains(via) {
+				v.failRef(o, field, via.String(), "is the "+what+" of "+a.Masked().String(), "give that of the next router")
+				return
+			}
 		}
 	}
 	if !on && len(links) > 0 {

@@ -34,8 +34,8 @@ binding of its vport.
 
 The network is that of the demo, or that of -f.
 
-Lines of standard input are steps of the lab language (docs/lab.md), done on the
-hosts: ping app1 app2, http web internet, bind web nic2:1 …
+Lines of standard input are steps of the lab language (docs/scenarios.md), done
+on the hosts: ping app1 app2, http web internet, bind web nic2:1 …
 Each edge has interfaces 1 to 8 at least.`,
 		Example: `  weft dev
   weft dev -f examples/reference.yaml --pcap /tmp/pcap`,
@@ -72,7 +72,7 @@ http FROM TO [bytes=10MB]  a download
 bind HOST EDGE:PORT        move a host's vport to another interface
 trace HOST dst=HOST        what becomes of a packet
 quit                       end it, as ctrl-C does
-All steps are in docs/lab.md.
+All steps are in docs/scenarios.md.
 `
 
 // hostsOf is a scenario without its steps.
@@ -147,7 +147,7 @@ func (d *dev) greet(s *scenario.Scenario, o *labOptions) {
 	if addr, err := d.lab.Address(to.Name, scenario.IPv4); err == nil {
 		fmt.Fprintf(d.out, "  weft trace --etcd %s --vport %s --dst %s\n", endpoint, from.VPort, addr)
 	}
-	fmt.Fprintf(d.out, "\nHere, steps of the lab language (docs/lab.md):\n\n")
+	fmt.Fprintf(d.out, "\nHere, steps of the lab language (docs/scenarios.md):\n\n")
 	for _, line := range []string{
 		fmt.Sprintf("ping %s %s count=3", from.Name, to.Name), fmt.Sprintf("http %s %s bytes=10MB", from.Name, to.Name),
 		fmt.Sprintf("bind %s %s:%d", to.Name, d.lab.Edges()[0], devPorts), "hosts", "help",

@@ -82,7 +82,7 @@ func newLabRun() *cobra.Command {
 		Short: "Run scenarios: a network, hosts, and what is to happen",
 		Long: `Run scenarios, one after the other. Each is a file: a network, the edges and hosts
 of a lab, and steps such as ping, transfers, moves, and looks at flows and
-counters. docs/lab.md is the format.
+counters. docs/scenarios.md is the format.
 
 A lab is a whole installation on this machine: etcd, an agent and a P4 target for
 each edge, a routed underlay between them, and hosts with TCP/IP stacks of their

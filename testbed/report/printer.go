@@ -178,7 +178,7 @@ func (p *Printer) verdict(r scenario.Report) {
 }
 
 // closer says what to do about a failure.
-const closer = "To look closer, run it again with --pcap DIR (what was on each cable) or --verbose (what agents and targets log); docs/lab.md has more under \"When a leg fails\"."
+const closer = "To look closer, run it again with --pcap DIR (what was on each cable) or --verbose (what agents and targets log); docs/scenarios.md has more under \"When a leg fails\"."
 
 // figure prints a number with the digits that matter.
 func figure(v float64) string {

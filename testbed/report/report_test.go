@@ -69,8 +69,8 @@ demo_ready               1.235 s
 FAILED: 2 of 3 legs held; 123,477 packets: 99.9 % on the fast path, 12 upcalls,
 4 dropped (target softswitch)
 To look closer, run it again with --pcap DIR (what was on each cable) or
---verbose (what agents and targets log); docs/lab.md has more under "When a leg
-fails".
+--verbose (what agents and targets log); docs/scenarios.md has more under "When
+a leg fails".
 `
 	got := printed(Style{})
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -164,28 +164,28 @@ func TestParseNewSteps(t *testing.T) {
 	}
 }
 
-// TestDocumented: docs/lab.md has a row for every step, and names every option.
+// TestDocumented: docs/scenarios.md has a row for every step, and names every option.
 func TestDocumented(t *testing.T) {
-	b, err := os.ReadFile("../../docs/lab.md")
+	b, err := os.ReadFile("../../docs/scenarios.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	doc := string(b)
 	for verb := range operations {
 		if !strings.Contains(doc, "\n| `"+verb+" ") && !strings.Contains(doc, "\n| `"+verb+"`") {
-			t.Errorf("docs/lab.md has no row for %s", verb)
+			t.Errorf("docs/scenarios.md has no row for %s", verb)
 		}
 		w := newWords([]string{verb})
 		operations[verb](&parser{scenario: &Scenario{}}, w, false)
 		for _, option := range w.known {
 			if !strings.Contains(doc, option) && verb != "trace" { // whose options are those of weft trace
-				t.Errorf("docs/lab.md does not name %s of %s", option, verb)
+				t.Errorf("docs/scenarios.md does not name %s of %s", option, verb)
 			}
 		}
 	}
 	for _, name := range strings.Split(verbs, ", ") {
 		if !strings.Contains(doc, "`"+name) {
-			t.Errorf("docs/lab.md does not name %s", name)
+			t.Errorf("docs/scenarios.md does not name %s", name)
 		}
 	}
 }

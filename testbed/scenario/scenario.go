@@ -1,5 +1,5 @@
 // Package scenario reads and runs the txtar scenarios of weft lab run: a network, hosts and
-// steps (ping, transfer, move, look at flows and counters) in one file. docs/lab.md is the
+// steps (ping, transfer, move, look at flows and counters) in one file. docs/scenarios.md is the
 // format.
 package scenario
 
