@@ -4,7 +4,7 @@ SHELL := /bin/bash
 GO ?= go
 BIN := bin/weft
 
-.PHONY: help demo build test check p4 bench bench-p4 bench-demo bench-devices fuzz
+.PHONY: help demo build test check p4 bench bench-p4 bench-demo bench-devices bench-engine fuzz
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
@@ -36,6 +36,10 @@ bench-demo: build ## FIGUREs of the demo, each part a process of its own
 
 bench-devices: ## FIGUREs of the virtual devices: what each adds to a walk, long chains, memory and database of connections
 	@$(GO) test -p 1 -run '^$$' -bench '^(BenchmarkDevices|BenchmarkConnBytes)$$' ./sim ./engine ./state | tee /dev/stderr | awk -f .ci/figures.awk
+
+ENGINE_BENCHES := Decisions|MillionFlows|RouteFlap|TopologyShare|StatelessFlows|StatefulFlows|Victim|Restart|Move
+bench-engine: ## FIGUREs of the engine at scale: rates of new flows, a million of them, edits, restarts, moves, floods
+	@$(GO) test -p 1 -run '^$$' -bench '^Benchmark($(ENGINE_BENCHES))$$' -timeout 30m ./engine ./testbed/lab | tee /dev/stderr | awk -f .ci/figures.awk
 
 bench-%: # FIGUREs of one folder: bench-sim, bench-state, bench-testbed (the engine, end to end) …
 	@$(GO) test -p 1 -run '^$$' -bench . -benchmem ./$*/... | tee /dev/stderr | awk -f .ci/figures.awk

@@ -1,0 +1,298 @@
+package lab
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+
+	"github.com/weft-sdn/weft/engine"
+	"github.com/weft-sdn/weft/p4rt"
+	"github.com/weft-sdn/weft/state"
+	"github.com/weft-sdn/weft/testbed/bulk"
+	"github.com/weft-sdn/weft/testbed/wire"
+	"github.com/weft-sdn/weft/topology"
+)
+
+// stallTime is how long a benchmark waits for what is to happen at once.
+const stallTime = 20 * time.Second
+
+// rig is an edge for measurements: an etcd that syncs to disk, a softswitch behind its P4Runtime server, and an agent between them that can be restarted,
+// with connections of its own to both. VMs send raw frames; the host behind the router tells which of them arrived.
+type rig struct {
+	*testing.B
+	cfg     rigConfig
+	etcd    *state.Embedded
+	store   *state.Store // of who configures
+	target  target
+	program *program
+	vms     [bulk.VMs]*wire.End
+	agent   *engine.Agent
+
+	revision                    int64          // of the network
+	inserted, modified, deleted atomic.Int64   // flow entries that the target acknowledged
+	arrived                     atomic.Int64   // frames at the host
+	arrival                     []atomic.Int64 // when the frame of each number did, in ns since begin; 0: it did not
+	begin                       time.Time
+	progress                    chan struct{} // cap 1: something was counted
+}
+
+type rigConfig struct {
+	objects string // the network: bulk.Network and what it needs
+	share   int    // engine.Config's VPortShare
+	frames  int    // numbers that frames have
+}
+
+// newRig brings an edge up, with its agent.
+func newRig(b *testing.B, cfg rigConfig) *rig {
+	b.Helper()
+	r := &rig{B: b, cfg: cfg, arrival: make([]atomic.Int64, cfg.frames), begin: time.Now(), progress: make(chan struct{}, 1)}
+	must := func(err error) {
+		b.Helper()
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	var err error
+	r.program, err = newProgram()
+	must(err)
+	place, err := newPlace()
+	must(err)
+	b.Cleanup(func() { _ = place.remove() })
+	r.etcd, err = state.StartEmbedded(b.Context(), state.EmbeddedConfig{Dir: filepath.Join(place.dir, "etcd")})
+	must(err)
+	r.background(r.etcd.Run)
+	r.store, err = state.Open(b.Context(), state.Config{Client: state.ClientConfig{Endpoints: r.etcd.Endpoints()}})
+	must(err)
+	b.Cleanup(func() { _ = r.store.Close() })
+	r.background(r.store.Run)
+	objects, err := topology.Decode("bench.yaml", []byte(cfg.objects))
+	must(err)
+	r.revision, err = r.store.Apply(b.Context(), objects)
+	must(err)
+	must(r.plug())
+	return r
+}
+
+// plug makes the target with its cables.
+func (r *rig) plug() (err error) {
+	ports := map[uint16]*wire.End{}
+	cable := func(port uint16) *wire.End {
+		c := wire.New(wire.Config{})
+		r.background(c.Run)
+		ports[port] = c.A()
+		return c.B()
+	}
+	for i := range r.vms {
+		r.vms[i] = cable(uint16(i + 1))
+	}
+	cable(bulk.Sink).SetReceiver(r.receive)
+	r.target, err = newInMemory(targetConfig{edge: bulk.Edge, deviceID: 1, ports: ports, logger: slog.New(slog.DiscardHandler)}, false,
+		[]grpc.ServerOption{grpc.UnaryInterceptor(r.observe)})
+	if err != nil {
+		return err
+	}
+	r.background(r.target.run)
+	return nil
+}
+
+// background runs something until the benchmark ends.
+func (r *rig) background(run func(context.Context) error) { r.Cleanup(r.run(run)) }
+
+// run runs something until stop is called.
+func (r *rig) run(run func(context.Context) error) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- run(ctx) }()
+	return sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
+			r.Error(err)
+		}
+	})
+}
+
+// start starts an agent, and returns when the target holds what it is to; stop ends it.
+func (r *rig) start() (stop func()) {
+	r.Helper()
+	stop = r.begun()
+	select {
+	case <-r.agent.Ready():
+	case <-time.After(time.Minute):
+		r.Fatal("the agent is not ready")
+	}
+	if err := r.agent.WaitApplied(r.Context()); err != nil {
+		r.Fatal(err)
+	}
+	return stop
+}
+
+// begun starts an agent with a store of its own.
+func (r *rig) begun() (stop func()) {
+	r.Helper()
+	store, err := state.Open(r.Context(), state.Config{Client: state.ClientConfig{Endpoints: r.etcd.Endpoints()}, Edges: []string{bulk.Edge}})
+	if err != nil {
+		r.Fatal(err)
+	}
+	r.agent, err = engine.NewAgent(engine.Config{
+		Store: store, Self: engine.Edge{ID: bulk.Edge, VTEPs: []netip.Addr{vtep(1, 4)}}, Dial: r.target.dial, DeviceID: 1, Profile: r.target.profile(),
+		VPortShare: r.cfg.share, IdleTimeout: time.Hour, Election: func(seen p4rt.ElectionID) p4rt.ElectionID { return p4rt.ElectionID{Low: seen.Low + 1} },
+	})
+	if err != nil {
+		r.Fatal(err)
+	}
+	agent := r.agent
+	end := r.run(func(ctx context.Context) error {
+		g, ctx := errgroup.WithContext(ctx)
+		g.Go(func() error { return store.Run(ctx) })
+		g.Go(func() error { return agent.Run(ctx) })
+		return errors.Join(g.Wait(), store.Close())
+	})
+	r.Cleanup(end)
+	return end
+}
+
+// observe counts the flow entries that the target acknowledges.
+func (r *rig) observe(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+	resp, err := handle(ctx, req)
+	if write, ok := req.(*p4v1.WriteRequest); ok && err == nil {
+		var n [4]int64
+		for _, u := range write.Updates {
+			if slices.Contains(r.program.flowTables, u.GetEntity().GetTableEntry().GetTableId()) && (u.Type == p4v1.Update_DELETE || !scopes(r.program, u)) {
+				n[u.Type]++
+			}
+		}
+		r.inserted.Add(n[p4v1.Update_INSERT])
+		r.modified.Add(n[p4v1.Update_MODIFY])
+		r.deleted.Add(n[p4v1.Update_DELETE])
+		r.counted()
+	}
+	return resp, err
+}
+
+// scopes reports whether an update of dst_class is not that of a flow.
+func scopes(p *program, u *p4v1.Update) bool {
+	id := u.GetEntity().GetTableEntry().GetAction().GetAction().GetActionId()
+	return !slices.Contains(p.forward, id) && !slices.Contains(p.drop, id) && !slices.Contains(p.punt, id)
+}
+
+func (r *rig) counted() {
+	select {
+	case r.progress <- struct{}{}:
+	default:
+	}
+}
+
+// receive notes a frame that the host gets.
+func (r *rig) receive(frame []byte) {
+	at := bulk.PayloadAt(false)
+	if len(frame) < at+8 {
+		return
+	}
+	n := binary.BigEndian.Uint64(frame[at:])
+	if n < uint64(len(r.arrival)) && r.arrival[n].CompareAndSwap(0, int64(time.Since(r.begin))) {
+		r.arrived.Add(1)
+		r.counted()
+	}
+}
+
+// send sends frame n of a flow.
+func (r *rig) send(f bulk.Flow, n int, buf []byte) []byte {
+	var payload [18]byte
+	binary.BigEndian.PutUint64(payload[:], uint64(n))
+	buf = f.AppendFrame(buf[:0], false, payload[:])
+	r.vms[f.VM].Send(buf)
+	return buf
+}
+
+// await waits until what is counted is as wanted; false: nothing happened for long.
+func (r *rig) await(is func() bool) bool {
+	stall := time.NewTimer(stallTime)
+	defer stall.Stop()
+	for !is() {
+		select {
+		case <-r.progress:
+			stall.Reset(stallTime)
+		case <-stall.C:
+			return is()
+		}
+	}
+	return true
+}
+
+// flows sends the first packets of flows from..to-1, so many under way at once, and returns the time until all of them had arrived and the target had an
+// entry for each. Their frames have the numbers of the flows.
+func (r *rig) flows(of func(i int) bulk.Flow, from, to, window int) time.Duration {
+	r.Helper()
+	begin := time.Now()
+	inserted, arrived := r.inserted.Load(), r.arrived.Load()
+	done := func() int64 { return min(r.inserted.Load()-inserted, r.arrived.Load()-arrived) }
+	var buf []byte
+	ok := true
+	for i := from; i < to && ok; i++ {
+		if int64(i-from)-done() >= int64(window) {
+			ok = r.await(func() bool { return int64(i-from)-done() < int64(window) })
+		}
+		buf = r.send(of(i), i, buf)
+	}
+	ok = ok && r.await(func() bool { return done() >= int64(to-from) })
+	took := time.Since(begin)
+	r.check(ok, "%d flows: %d have an entry, %d arrived", to-from, r.inserted.Load()-inserted, r.arrived.Load()-arrived)
+	return took
+}
+
+// quiet waits until nothing that was sent is left to be decided, or to arrive.
+func (r *rig) quiet() {
+	for last := uint64(0); ; {
+		now := r.agent.Stats().PacketIns + uint64(r.arrived.Load())
+		if now == last {
+			return
+		}
+		last = now
+		time.Sleep(200 * time.Millisecond)
+	}
+}
+
+// check fails with what is known if something was not as wanted.
+func (r *rig) check(ok bool, format string, args ...any) {
+	r.Helper()
+	if !ok {
+		r.Errorf(format, args...)
+		_, packetIns := r.target.lost()
+		r.Fatalf("packet-ins lost at the target: %d; agent %+v", packetIns, r.agent.Stats())
+	}
+}
+
+// paced sends the first packets of flows from..to-1 at a rate, whatever comes of them, and returns how long each took to the host, and the rate that was kept.
+func (r *rig) paced(of func(i int) bulk.Flow, from, to int, rate float64) (took []time.Duration, kept float64) {
+	r.Helper()
+	sent := make([]time.Duration, to-from)
+	arrived := r.arrived.Load()
+	var buf []byte
+	begin := time.Now()
+	for i := range sent {
+		if ahead := time.Duration(float64(i)/rate*1e9) - time.Since(begin); ahead > 0 {
+			time.Sleep(ahead)
+		}
+		sent[i] = time.Since(r.begin)
+		buf = r.send(of(from+i), from+i, buf)
+	}
+	kept = float64(to-from) / time.Since(begin).Seconds()
+	r.check(r.await(func() bool { return r.arrived.Load()-arrived >= int64(to-from) }), "%d of %d first packets arrived", r.arrived.Load()-arrived, to-from)
+	for i, at := range sent {
+		took = append(took, time.Duration(r.arrival[from+i].Load())-at)
+	}
+	slices.Sort(took)
+	return took, kept
+}
