@@ -26,7 +26,7 @@ p4: ## recompile p4src with p4c (needs p4c-bm2-ss on PATH)
 	$(GO) run ./p4src/gen
 
 bench: bench-demo ## all benchmarks; FIGURE lines have the names that docs/benchmarks.md uses
-	@$(GO) test -p 1 -run '^$$' -bench . -benchmem ./... | tee /dev/stderr | awk -f .ci/figures.awk
+	@$(GO) test -p 1 -run '^$$' -bench . -benchmem -timeout 60m ./... | tee /dev/stderr | awk -f .ci/figures.awk
 
 bench-p4: ## FIGUREs of p4rt and the softswitch, beside bmv2 as root if simple_switch_grpc is on PATH
 	@$(GO) test -p 1 -run '^$$' -bench 'Weft|Wild|MillionEntries|WriteFlows|Writer|VersusBMv2' -benchtime 2s -count 3 -benchmem ./p4rt ./softswitch/pipeline ./softswitch | tee /dev/stderr | awk -f .ci/figures.awk
@@ -42,7 +42,7 @@ bench-engine: ## FIGUREs of the engine at scale: rates of new flows, a million o
 	@$(GO) test -p 1 -run '^$$' -bench '^Benchmark($(ENGINE_BENCHES))$$' -timeout 30m ./engine ./testbed/lab | tee /dev/stderr | awk -f .ci/figures.awk
 
 bench-%: # FIGUREs of one folder: bench-sim, bench-state, bench-testbed (the engine, end to end) …
-	@$(GO) test -p 1 -run '^$$' -bench . -benchmem ./$*/... | tee /dev/stderr | awk -f .ci/figures.awk
+	@$(GO) test -p 1 -run '^$$' -bench . -benchmem -timeout 60m ./$*/... | tee /dev/stderr | awk -f .ci/figures.awk
 
 fuzz: ## each fuzz target for a minute, then properties of decisions on many random networks
 	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep ^Fuzz); do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime 60s $$p || exit 1; done; done

@@ -15,7 +15,7 @@ import (
 // routeFlows are to destinations with a route of their own.
 const routeFlows = bulk.VMs * bulk.Addrs
 
-// BenchmarkRouteFlap reports route_flap_us_10k, _100k and _1m: a route that four of 1,000 flows go by is withdrawn from a router with so many, and comes
+// BenchmarkRouteFlap reports route_flap_us_10k, _100k and _1m: a route that eight of 1,000 flows go by is withdrawn from a router with so many, and comes
 // again; from the change to the target's acknowledgement, the mean of both. The routes are those that a protocol brings, given to the agent as views of the
 // database are, since nothing stores such routes yet: what etcd takes is not in it.
 func BenchmarkRouteFlap(b *testing.B) {

@@ -11,8 +11,8 @@ import (
 
 // What the network has: VMs of one bridge, at access ports 1 to VMs of an edge, and behind a router a host with many addresses, at access port Sink.
 const (
-	VMs   = 4
-	Addrs = 250
+	VMs   = 8
+	Addrs = 125
 	Sink  = 9
 	Edge  = "e1"
 )
