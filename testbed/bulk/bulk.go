@@ -147,6 +147,6 @@ func PayloadAt(v6 bool) int {
 // AppendFrame appends a frame of the flow, as its VM sends it.
 func (f Flow) AppendFrame(b []byte, v6 bool, payload []byte) []byte {
 	return packet.AppendUDP(b, &packet.UDP{
-		SrcMAC: MAC(f.VM), DstMAC: gatewayMAC, Src: Src(f.VM, v6), Dst: Dst(f.Dst, v6), SrcPort: 4000, DstPort: f.Port, TTL: 64, Payload: payload,
+		SrcMAC: MAC(f.VM), DstMAC: gatewayMAC, Src: Src(f.VM, v6), Dst: Dst(f.Dst, v6), SrcPort: 4000 + uint16(f.VM), DstPort: f.Port, TTL: 64, Payload: payload,
 	})
 }

@@ -16,7 +16,7 @@ func BenchmarkRestart(b *testing.B) {
 	for b.Loop() {
 		r := newRig(b, rigConfig{objects: bulk.Network(bulk.OddPorts(), ""), share: 100, frames: flows + 60*rate})
 		stop := r.start()
-		r.flows(bulk.Odd, 0, flows, window)
+		r.install(bulk.Odd, 0, flows, window)
 		arrived := r.arrived.Load()
 		ctx, cancel := context.WithCancel(b.Context())
 		sent := make(chan int, 1)
