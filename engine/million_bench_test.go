@@ -2,6 +2,7 @@ package engine
 
 import (
 	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/pprof"
 	"testing"
@@ -35,7 +36,7 @@ func BenchmarkMillionFlows(b *testing.B) {
 		keepProfile(b, "million.heap")
 
 		writes, begin := t.target.changed(), time.Now()
-		t.applied(t.apply(portChain(editRule, "accept")))
+		profiled(b, "edit.cpu", func() { t.applied(t.apply(portChain(editRule, "accept"))) })
 		b.ReportMetric(float64(time.Since(begin))/1e6, "rule_edit_1000_ms:ms")
 		edited := t.target.changed() - writes
 		if edited < bulk.RuleFlows {
@@ -86,16 +87,37 @@ func heldBytes() uint64 {
 // nothing of what was measured.
 func keepProfile(b *testing.B, name string) {
 	b.Helper()
+	if f := profile(b, name); f != nil {
+		defer f.Close()
+		if err := pprof.WriteHeapProfile(f); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// profiled does something, with a profile of what the processors do meanwhile, as keepProfile: one of the whole has too much else.
+func profiled(b *testing.B, name string, do func()) {
+	b.Helper()
+	if f := profile(b, name); f != nil {
+		defer f.Close()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			b.Fatal(err)
+		}
+		defer pprof.StopCPUProfile()
+	}
+	do()
+}
+
+// profile makes the file of a profile; nil: none is wanted.
+func profile(b *testing.B, name string) *os.File {
+	b.Helper()
 	dir := os.Getenv("WEFT_PROFILES")
 	if dir == "" {
-		return
+		return nil
 	}
-	f, err := os.Create(dir + "/" + name)
+	f, err := os.Create(filepath.Join(dir, name))
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer f.Close()
-	if err := pprof.WriteHeapProfile(f); err != nil {
-		b.Fatal(err)
-	}
+	return f
 }
