@@ -1,3 +1,5 @@
+//go:build unix
+
 package lab
 
 import (
@@ -5,7 +7,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"log/slog"
-	"math"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -16,6 +17,7 @@ import (
 
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 
 	"github.com/weft-sdn/weft/engine"
@@ -267,19 +269,30 @@ func (r *rig) flows(of func(i int) bulk.Flow, from, to, window int, limit time.D
 	return int(r.arrived.Load() - before), again, time.Since(begin)
 }
 
-// install is flows that must all arrive, and have an entry each. It returns how many there were a second.
-func (r *rig) install(of func(i int) bulk.Flow, from, to, window int) float64 {
+// install is flows that must all arrive, and have an entry each. It returns how many there were a second, and the processor time of each, of all that takes
+// part: VMs, target, agent, database.
+func (r *rig) install(of func(i int) bulk.Flow, from, to, window int) (rate float64, cpu time.Duration) {
 	r.Helper()
-	begin, inserted := time.Now(), r.inserted.Load()
+	begin, used, inserted := time.Now(), cpuNow(r), r.inserted.Load()
 	arrived, again, _ := r.flows(of, from, to, window, time.Minute)
 	n := int64(to - from)
 	ok := arrived == to-from && r.await(func() bool { return r.inserted.Load()-inserted >= n })
-	took := time.Since(begin)
+	took, cpu := time.Since(begin), cpuNow(r)-used
 	r.check(ok, "%d flows: %d have an entry, %d arrived", n, r.inserted.Load()-inserted, arrived)
 	if again > 0 {
 		r.Logf("%d first packets were sent again", again)
 	}
-	return float64(n) / took.Seconds()
+	return float64(n) / took.Seconds(), cpu / time.Duration(n)
+}
+
+// cpuNow is the processor time that this process has used.
+func cpuNow(t testing.TB) time.Duration {
+	t.Helper()
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // quiet waits until nothing that was sent is left to be decided, or to arrive.
@@ -304,6 +317,9 @@ func (r *rig) check(ok bool, format string, args ...any) {
 	}
 }
 
+// never is what a first packet took that did not arrive.
+const never = time.Minute
+
 // paced sends the first packets of flows from..to-1 at a rate, whatever comes of them, and returns how long each took to the host, the shortest first, how many
 // did not arrive, and the rate that was kept.
 func (r *rig) paced(of func(i int) bulk.Flow, from, to int, rate float64) (took []time.Duration, lost int, kept float64) {
@@ -324,7 +340,7 @@ func (r *rig) paced(of func(i int) bulk.Flow, from, to int, rate float64) (took 
 		switch arrival := r.arrival[from+i].Load(); arrival {
 		case 0:
 			lost++
-			took = append(took, math.MaxInt64)
+			took = append(took, never)
 		default:
 			took = append(took, time.Duration(arrival)-at)
 		}
