@@ -4,7 +4,7 @@ SHELL := /bin/bash
 GO ?= go
 BIN := bin/weft
 
-.PHONY: help demo build test check p4 bench bench-p4 bench-demo bench-devices fuzz
+.PHONY: help demo build test check p4 bench bench-p4 bench-demo bench-devices bench-engine fuzz
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
@@ -26,7 +26,7 @@ p4: ## recompile p4src with p4c (needs p4c-bm2-ss on PATH)
 	$(GO) run ./p4src/gen
 
 bench: bench-demo ## all benchmarks; FIGURE lines have the names that docs/benchmarks.md uses
-	@$(GO) test -p 1 -run '^$$' -bench . -benchmem ./... | tee /dev/stderr | awk -f .ci/figures.awk
+	@$(GO) test -p 1 -run '^$$' -bench . -benchmem -timeout 60m ./... | tee /dev/stderr | awk -f .ci/figures.awk
 
 bench-p4: ## FIGUREs of p4rt and the softswitch, beside bmv2 as root if simple_switch_grpc is on PATH
 	@$(GO) test -p 1 -run '^$$' -bench 'Weft|Wild|MillionEntries|WriteFlows|Writer|VersusBMv2' -benchtime 2s -count 3 -benchmem ./p4rt ./softswitch/pipeline ./softswitch | tee /dev/stderr | awk -f .ci/figures.awk
@@ -37,8 +37,12 @@ bench-demo: build ## FIGUREs of the demo, each part a process of its own
 bench-devices: ## FIGUREs of the virtual devices: what each adds to a walk, long chains, memory and database of connections
 	@$(GO) test -p 1 -run '^$$' -bench '^(BenchmarkDevices|BenchmarkConnBytes)$$' ./sim ./engine ./state | tee /dev/stderr | awk -f .ci/figures.awk
 
+ENGINE_BENCHES := Decisions|MillionFlows|RouteFlap|TopologyShare|StatelessFlows|StatefulFlows|Victim|Restart|Move
+bench-engine: ## FIGUREs of the engine at scale: rates of new flows, a million of them, edits, restarts, moves, floods
+	@$(GO) test -p 1 -run '^$$' -bench '^Benchmark($(ENGINE_BENCHES))$$' -timeout 30m ./engine ./testbed/lab | tee /dev/stderr | awk -f .ci/figures.awk
+
 bench-%: # FIGUREs of one folder: bench-sim, bench-state, bench-testbed (the engine, end to end) …
-	@$(GO) test -p 1 -run '^$$' -bench . -benchmem ./$*/... | tee /dev/stderr | awk -f .ci/figures.awk
+	@$(GO) test -p 1 -run '^$$' -bench . -benchmem -timeout 60m ./$*/... | tee /dev/stderr | awk -f .ci/figures.awk
 
 fuzz: ## each fuzz target for a minute, then properties of decisions on many random networks
 	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep ^Fuzz); do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime 60s $$p || exit 1; done; done

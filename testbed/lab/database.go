@@ -29,7 +29,7 @@ func (l *Lab) newDatabase(dir string) (database, error) {
 		return newEtcdProcess(l.cfg.Executable, dir, l.cfg.Listen), nil
 	}
 	// Data of a lab need not outlive the machine, nor wait for disks.
-	cfg := state.EmbeddedConfig{Dir: filepath.Join(dir, "etcd"), FastTimers: true, UnsafeNoFsync: true, Log: l.cfg.Logger}
+	cfg := state.EmbeddedConfig{Dir: filepath.Join(dir, "etcd"), FastTimers: true, UnsafeNoFsync: !l.cfg.durable, Log: l.cfg.Logger}
 	if l.cfg.Listen != "" {
 		cfg.Listen = []string{l.cfg.Listen}
 	}

@@ -58,7 +58,8 @@ type Config struct {
 	// Logger gets the logs of what runs in this process; nil: nobody.
 	Logger *slog.Logger
 
-	server []grpc.ServerOption // of targets in this process: for benchmarks
+	server  []grpc.ServerOption // of targets in this process: for benchmarks
+	durable bool                // etcd of this process syncs to disk: the same
 }
 
 // Lab is one installation. Run brings it up; from then on it does what steps of a scenario say.
