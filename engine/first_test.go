@@ -34,13 +34,12 @@ func TestFirstPacketInstalls(t *testing.T) {
 			c.effects.wait()
 			c.a.mail.deliver()
 		}
-		flows := c.flows.byPattern
-		if len(flows) != 1 {
-			t.Fatalf("%s: %d flows, want 1", tt.src, len(flows))
+		if n := c.flows.len(); n != 1 {
+			t.Fatalf("%s: %d flows, want 1", tt.src, n)
 		}
-		for p := range flows {
-			if p.key.DstMAC != gwMAC || p.source != vm1MAC {
-				t.Errorf("%s: the flow is of packets from %v to %v, want %v to %v", tt.src, p.source, p.key.DstMAC, vm1MAC, gwMAC)
+		for f := range c.flows.all() {
+			if k := f.placed.Key; k.DstMAC != gwMAC || k.SrcMAC != vm1MAC {
+				t.Errorf("%s: the flow is of packets from %v to %v, want %v to %v", tt.src, k.SrcMAC, k.DstMAC, vm1MAC, gwMAC)
 			}
 		}
 	}

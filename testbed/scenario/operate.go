@@ -285,7 +285,8 @@ func poll(ctx context.Context, look func() (ok bool, seen string, err error)) er
 	last := ""
 	for {
 		ok, seen, err := look()
-		if end, limited := ctx.Deadline(); err != nil && limited && time.Until(end) < pollInterval && last != "" {
+		end, limited := ctx.Deadline()
+		if over := ctx.Err() != nil || limited && time.Until(end) < pollInterval; err != nil && over && last != "" {
 			ok, seen, err = false, last, nil // the time was over during this look, which saw nothing: a connection may be told before ctx is
 			<-ctx.Done()
 		}
