@@ -34,7 +34,7 @@ var mayImport = map[string][]string{
 	"conntrack":   {"flow", "packet"},
 	"state":       {"topology", "conntrack", "flow", "packet"},
 	"monitor":     {"topology", "packet"},
-	"engine":      {"sim", "conntrack", "monitor", "offload", "state", "topology", "flow", "packet", "p4rt", "p4src"},
+	"engine":      {"sim", "conntrack", "filter", "monitor", "offload", "state", "topology", "flow", "packet", "p4rt", "p4src"},
 	"agent":       {"engine", "state", "conntrack", "topology", "flow", "packet", "offload", "p4rt"},
 	"examples":    {},
 	"softswitch":  {"softswitch/gnmi", "softswitch/impair", "softswitch/pipeline", "softswitch/port"},

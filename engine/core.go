@@ -150,7 +150,9 @@ func (c *core) routing() {
 	for d, grounds := range c.flows.grounds.byDep {
 		if d.Kind() == topology.DepBinding && !c.view.isLost(flow.VPortID(d.A())) {
 			for g := range grounds {
-				c.doubt(g) // decided while there was no way to its destination (E14)
+				for f := range g.all() {
+					c.doubt(f) // decided while there was no way to its destination (E14)
+				}
 			}
 		}
 	}

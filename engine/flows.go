@@ -42,7 +42,8 @@ type installedFlow struct {
 	placed    *offload.Placed
 	entry     uint64 // hash of its entry
 	relies    *ground
-	at        int32          // in relies.flows
+	at        int32          // in relies.flows[port]
+	port      uint32         // portOf(placed), as it was when it was put there
 	direction uint8          // of conn
 	drop      sim.DropReason // valid iff it drops
 	stale     bool           // to be decided again
@@ -158,6 +159,13 @@ func (t *flowTable) rely(f *installedFlow, deps []topology.Dep) {
 	t.grounds.add(f, deps, i)
 }
 
+// moved notes that a flow was decided otherwise: packets of other ports may meet its entry.
+func (t *flowTable) moved(f *installedFlow) {
+	g := f.relies
+	g.remove(f)
+	g.add(f)
+}
+
 // reliesOn reports whether a flow relies on some dependencies and no others.
 func (f *installedFlow) reliesOn(deps []topology.Dep) bool {
 	rest := f.relies.deps
@@ -231,7 +239,7 @@ func unlink[K comparable](heads map[K]*installedFlow, h K, f *installedFlow, of 
 // from returns the flows whose packets come in by a vport: each relied on it.
 func (t *flowTable) from(v flow.VPortID) (out []*installedFlow) {
 	for g := range t.grounds.byDep[topology.VPortDep(v)] {
-		for _, f := range g.flows {
+		for f := range g.all() {
 			if f.ingress() == v {
 				out = append(out, f)
 			}

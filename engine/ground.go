@@ -2,12 +2,15 @@ package engine
 
 import (
 	"hash/maphash"
+	"iter"
 	"maps"
 	"net/netip"
 	"slices"
 
 	"github.com/gaissmai/bart"
 
+	"github.com/weft-sdn/weft/filter"
+	"github.com/weft-sdn/weft/offload"
 	"github.com/weft-sdn/weft/topology"
 )
 
@@ -15,8 +18,9 @@ import (
 // flows. What a flow relies on alone, its connection, is not part of it.
 type ground struct {
 	deps    []topology.Dep
-	devices []topology.DeviceID // that deps are about, which stay loaded (E7)
-	flows   []*installedFlow
+	devices []topology.DeviceID         // that deps are about, which stay loaded (E7)
+	flows   map[uint32][]*installedFlow // by portOf
+	n       int                         // flows
 	hash    uint64
 	next    *ground // another with the same hash
 }
@@ -45,9 +49,78 @@ func (t *grounds) add(f *installedFlow, deps []topology.Dep, but int) {
 	if but >= 0 {
 		t.buf = slices.Delete(t.buf, but, but+1)
 	}
-	g := t.of(t.buf)
-	f.relies, f.at = g, int32(len(g.flows))
-	g.flows = append(g.flows, f)
+	t.of(t.buf).add(f)
+}
+
+// add puts a flow on the ground.
+func (g *ground) add(f *installedFlow) {
+	f.relies, f.port = g, portOf(f.placed)
+	at := g.flows[f.port]
+	f.at = int32(len(at))
+	g.flows[f.port] = append(at, f)
+	g.n++
+}
+
+// remove takes one off it.
+func (g *ground) remove(f *installedFlow) {
+	at := g.flows[f.port]
+	last := len(at) - 1
+	moved := at[last]
+	at[f.at], moved.at = moved, f.at
+	at[last], f.relies = nil, nil
+	if g.n--; last == 0 {
+		delete(g.flows, f.port)
+	} else {
+		g.flows[f.port] = at[:last]
+	}
+}
+
+// all yields the flows.
+func (g *ground) all() iter.Seq[*installedFlow] {
+	return func(yield func(*installedFlow) bool) {
+		for _, flows := range g.flows {
+			for _, f := range flows {
+				if !yield(f) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// portOf is the protocol and destination port that all of a flow's packets have, as protocol << 16 | port; 0: they have several.
+func portOf(p *offload.Placed) uint32 {
+	if m := p.Mask(); m.EtherType != 0xffff || m.Proto != 0xff || m.DstPort != 0xffff {
+		return 0
+	}
+	return uint32(p.Key.Proto)<<16 | uint32(p.Key.DstPort)
+}
+
+// mostPorts is how many ports edited rules may name for their flows to be looked for by port.
+const mostPorts = 256
+
+// meeting yields the flows of which packets may meet one of some rules.
+func (g *ground) meeting(rules []filter.Rule) iter.Seq[*installedFlow] {
+	var ports []uint32
+	for i := range rules {
+		more, few := rules[i].Ports(mostPorts)
+		if ports = append(ports, more...); !few || len(ports) > mostPorts {
+			ports = slices.Collect(maps.Keys(g.flows))
+			break
+		}
+	}
+	ports = append(ports, 0)
+	slices.Sort(ports)
+	return func(yield func(*installedFlow) bool) {
+		for _, port := range slices.Compact(ports) {
+			for _, f := range g.flows[port] {
+				m := f.placed.Mask()
+				if slices.ContainsFunc(rules, func(r filter.Rule) bool { return r.MayMeet(&f.placed.Key, &m) }) && !yield(f) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // of returns the ground of some dependencies. deps is copied.
@@ -63,7 +136,7 @@ func (t *grounds) of(deps []topology.Dep) *ground {
 			return g
 		}
 	}
-	g := &ground{deps: slices.Clone(deps), hash: hash, next: t.byHash[hash]}
+	g := &ground{deps: slices.Clone(deps), flows: map[uint32][]*installedFlow{}, hash: hash, next: t.byHash[hash]}
 	t.byHash[hash] = g
 	for _, d := range g.deps {
 		if d.Kind() == topology.DepRoute {
@@ -85,11 +158,7 @@ func (t *grounds) remove(f *installedFlow) {
 	if g == nil {
 		return
 	}
-	last := len(g.flows) - 1
-	moved := g.flows[last]
-	g.flows[f.at], moved.at = moved, f.at
-	g.flows[last], g.flows = nil, g.flows[:last]
-	if f.relies = nil; last > 0 {
+	if g.remove(f); g.n > 0 {
 		return
 	}
 	if first := t.byHash[g.hash]; first != g {

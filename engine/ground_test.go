@@ -72,7 +72,7 @@ func TestAffected(t *testing.T) {
 		changed := []topology.Dep{dep(), dep()}
 		got := map[*installedFlow]bool{}
 		for g := range table.grounds.affected(changed) {
-			for _, f := range g.flows {
+			for f := range g.all() {
 				got[f] = true
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/weft-sdn/weft/filter"
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/offload"
 	"github.com/weft-sdn/weft/packet"
@@ -35,15 +36,73 @@ type staleChange struct {
 	conf  int64 // configuration that is in force once they are decided; 0: none
 }
 
-// doubt has the flows on a ground decided again.
-func (c *core) doubt(g *ground) {
-	for _, f := range g.flows {
-		if !f.stale {
-			f.stale = true
-			c.stale.queue = append(c.stale.queue, f)
-			c.stale.queued++
+// doubt has a flow decided again.
+func (c *core) doubt(f *installedFlow) {
+	if f.stale {
+		return
+	}
+	f.stale = true
+	c.stale.queue = append(c.stale.queue, f)
+	c.stale.queued++
+}
+
+// doubtAll has the flows decided again that relied on something that changed. Of an edited chain, only those of which packets may meet a rule that was edited.
+func (c *core) doubtAll(changed []topology.Dep, before *topology.Snapshot) {
+	var rest []topology.Dep
+	edits := map[topology.Dep][]filter.Rule{}
+	for _, d := range changed {
+		if rules, ok := c.edited(d, before); ok {
+			edits[d] = rules
+		} else {
+			rest = append(rest, d)
 		}
 	}
+	all := c.flows.grounds.affected(rest)
+	for g := range all {
+		c.depend(g)
+		for f := range g.all() {
+			c.doubt(f)
+		}
+	}
+	for d, rules := range edits {
+		for g := range c.flows.grounds.affected([]topology.Dep{d}) {
+			if _, done := all[g]; done {
+				continue
+			}
+			c.depend(g)
+			flows := g.all()
+			if !c.translates(g, before) {
+				flows = g.meeting(rules)
+			}
+			for f := range flows {
+				c.doubt(f)
+			}
+		}
+	}
+}
+
+// edited returns the rules of a chain that an edit concerns; false: what changed is no chain, or concerns all packets.
+func (c *core) edited(d topology.Dep, before *topology.Snapshot) (rules []filter.Rule, ok bool) {
+	if d.Kind() != topology.DepDevice {
+		return nil, false
+	}
+	was, is := before.Chain(topology.DeviceID(d.A())), c.snap.Chain(topology.DeviceID(d.A()))
+	if was == nil || is == nil {
+		return nil, false
+	}
+	return is.Edited(was)
+}
+
+// translates reports whether a chain on a ground translates, or did: then a later one does not see what is in a flow's key.
+func (c *core) translates(g *ground, before *topology.Snapshot) bool {
+	return slices.ContainsFunc(g.deps, func(d topology.Dep) bool {
+		if d.Kind() != topology.DepDevice {
+			return false
+		}
+		id := topology.DeviceID(d.A())
+		was, is := before.Chain(id), c.snap.Chain(id)
+		return was != nil && was.Translates() || is != nil && is.Translates()
+	})
 }
 
 // recheck decides flows again, some now and the rest in turns with packets. A configuration is marked when all that relied on what it changed are done.
@@ -154,6 +213,7 @@ func (c *core) change(f *installedFlow, m offload.Megaflow) {
 	c.a.counts.changed.Add(1)
 	c.a.counts.installed.Add(1)
 	f.drop = c.stale.res.Outcomes[0].Drop
+	c.flows.moved(f)
 	c.rely(f, c.stale.res.Deps)
 	if stages != nil {
 		c.write(stages, confirm, func() { c.remove(f) })

@@ -17,16 +17,13 @@ import (
 //  4. what waited for this goes on
 //  5. once the target has it all, the revision is acknowledged
 func (c *core) world(change state.Change) {
-	v := change.View
+	v, before := change.View, c.snap
 	c.snap = v.Topology
 	touched := map[subject]struct{}{}
 	if change.All {
 		c.everything(v, touched)
 	} else {
-		for g := range c.flows.grounds.affected(change.Deps) {
-			c.depend(g)
-			c.doubt(g)
-		}
+		c.doubtAll(change.Deps, before)
 		c.changed(v, change.Deps, touched)
 	}
 	if change.Edges || change.All {
@@ -62,7 +59,9 @@ func (c *core) everything(v *state.View, touched map[subject]struct{}) {
 	for _, g := range c.flows.grounds.byHash {
 		for ; g != nil; g = g.next {
 			c.depend(g)
-			c.doubt(g)
+			for f := range g.all() {
+				c.doubt(f)
+			}
 		}
 	}
 	clear(c.view.dhcp)

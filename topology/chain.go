@@ -56,6 +56,8 @@ type Chain struct {
 	Missing               []DeviceID // groups and pools that its rules name and that are not loaded: then there is no Classifier
 	Used                  []DeviceID // groups and pools that its rules name, and chains that they jump to
 
+	matches []filter.Rule // of Rules
+
 	ref  Ref
 	spec *ChainSpec
 	uses map[string]uint32
@@ -200,7 +202,7 @@ func (c *Chain) compile(sets *table[group], pools *table[Pool]) {
 	}
 	c.Sources, c.Destinations = among(sources), among(destinations)
 	c.End = actionOf(c.spec.Default)
-	c.Used, c.Missing, c.Classifier = m.used, m.missing, nil
+	c.Used, c.Missing, c.Classifier, c.matches = m.used, m.missing, nil, rules
 	if len(m.missing) == 0 {
 		c.Classifier = filter.Compile(rules)
 	}
