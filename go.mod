@@ -3,6 +3,7 @@ module github.com/weft-sdn/weft
 go 1.26.3
 
 require (
+	github.com/anishathalye/porcupine v1.1.0
 	github.com/dustin/go-humanize v1.0.1
 	github.com/gaissmai/bart v0.30.0
 	github.com/goccy/go-yaml v1.19.2
