@@ -47,6 +47,8 @@ func counters() []counter {
 		{"removed", "Flows removed: something that they relied on changed.", func(s *engine.Stats) uint64 { return s.Removed }},
 		{"kept", "Flows decided again because of a change, to the same end: their entries were not touched.", func(s *engine.Stats) uint64 { return s.Kept }},
 		{"changed", "Flows decided again because of a change, whose entries were modified where they are.", func(s *engine.Stats) uint64 { return s.Changed }},
+		{"adopted", "Flows installed by what the database had of them, without a packet.", func(s *engine.Stats) uint64 { return s.Adopted }},
+		{"rule_blocks", "Blocks of flow rules that were written to the database.", func(s *engine.Stats) uint64 { return s.RuleBlocks }},
 		{"expired", "Flows removed: idle.", func(s *engine.Stats) uint64 { return s.Expired }},
 		{"not_installed", "Decisions that stayed on the slow path.", func(s *engine.Stats) uint64 { return s.NotInstalled }},
 		{"over_share", "Of these, because their vport had its share of the flow tables.", func(s *engine.Stats) uint64 { return s.OverShare }},

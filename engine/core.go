@@ -49,6 +49,9 @@ type core struct {
 	res       sim.Result
 	asks      sim.Result
 	stale     stale
+	rules     rules
+	begun     bool // the first term has taken over what the target and the database have
+	reserving bool // numbers of what the target held then
 	placer    *offload.Placer
 	flows     *flowTable
 	holds     holds
@@ -89,6 +92,7 @@ func newCore(a *Agent) *core {
 	c.aging = newAging(a.cfg.AgeTime, c.devices)
 	c.layout = newLayout(a.tables, c.locals)
 	c.effects = newEffects(c)
+	c.rules = newRules(c)
 	c.conns, c.fragments = newConns(c), newFragments()
 	c.drops = newDrops()
 	c.balance, c.monitors, c.adverts = newBalance(c), newMonitors(c), newAdverts(c)
@@ -208,6 +212,7 @@ func (c *core) tick() {
 	c.age(now)
 	c.effects.sweep(now)
 	c.conns.sweep(now)
+	c.rules.flush()
 	c.balance.sweep(now)
 	c.monitors.sweep()
 	c.adverts.sweep(now)

@@ -52,7 +52,9 @@ type installedFlow struct {
 	conn      *conn        // that the flow is of, nil: none
 	connDep   topology.Dep // the connection that it relies on, be it known here or not; zero: none
 	ofEntry   links        // others that share the entry
-	ofConn    links        // others that rely on the connection
+	block     *ruleBlock   // where it is stored; nil: nowhere
+	inBlock   int32
+	ofConn    links // others that rely on the connection
 }
 
 // links are the neighbours in a list of flows.

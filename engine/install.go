@@ -66,6 +66,7 @@ func (c *core) enter(m offload.Megaflow, res *sim.Result, local uint16) error {
 	c.aging.back(f, 1, c.now())
 	c.a.counts.installed.Add(1)
 	c.a.counts.flows.Add(1)
+	c.rules.add(f)
 	c.write(stages, nil, func() { c.remove(f) })
 	return nil
 }
@@ -91,6 +92,7 @@ func (c *core) takeOut(f *installedFlow) bool {
 	}
 	c.aging.back(f, -1, c.now())
 	c.flows.remove(f)
+	c.rules.remove(f)
 	c.a.counts.flows.Add(^uint64(0))
 	c.conns.flowGone(f)
 	if c.flows.byEntry[f.entry] == nil {

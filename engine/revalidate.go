@@ -158,7 +158,7 @@ func (c *core) staleSince() time.Duration {
 // revalidate decides a flow again.
 func (c *core) revalidate(f *installedFlow) {
 	s := &c.stale
-	m, ok := c.redecide(f)
+	m, ok := c.redecide(f.placed.Key, f.placed.Prio, f.conn)
 	switch {
 	case !ok:
 		c.remove(f)
@@ -178,10 +178,10 @@ func (c *core) fits(m *offload.Megaflow, placed *offload.Placed) bool {
 		(m.Mask == placed.Mask() || m.Preferred() == placed.Lane)
 }
 
-// redecide simulates the header of a flow's packet. False: it can't be told what becomes of others like it without a packet, or not in an entry.
-func (c *core) redecide(f *installedFlow) (m offload.Megaflow, ok bool) {
+// redecide simulates the header of a flow's packet, which is of a connection or, nil, of none. False: it can't be told what becomes of others like it without a packet, or not
+// in an entry.
+func (c *core) redecide(key flow.Key, prio int32, of *conn) (m offload.Megaflow, ok bool) {
 	s := &c.stale
-	key := f.placed.Key
 	s.buf = key.AppendFrame(s.buf[:0])
 	if packet.ParseUntagged(s.buf, &s.frame) != nil || flow.KeyOf(&s.frame, key.Ingress) != key {
 		return m, false
@@ -192,13 +192,13 @@ func (c *core) redecide(f *installedFlow) (m offload.Megaflow, ok bool) {
 		c.sim.SimulateLost(c.snap, &s.frame, key.Ingress, c.now(), sim.Lost{Dest: lost}, res)
 	}
 	t := &res.Track
-	if !res.Installable || t.Changed || t.Commit || c.conns.of(t) != f.conn || slices.ContainsFunc(res.Effects, func(e sim.Effect) bool { return e.Kind != sim.LogRule }) {
+	if !res.Installable || t.Changed || t.Commit || c.conns.of(t) != of || slices.ContainsFunc(res.Effects, func(e sim.Effect) bool { return e.Kind != sim.LogRule }) {
 		return m, false
 	}
 	if m, ok = decision(res.Outcomes); !ok {
 		return m, false
 	}
-	m.Key, m.Mask, m.Guards, m.Idle, m.Prio = key, res.Mask, res.Guards, c.a.cfg.IdleTimeout, f.placed.Prio
+	m.Key, m.Mask, m.Guards, m.Idle, m.Prio = key, res.Mask, res.Guards, c.a.cfg.IdleTimeout, prio
 	c.tracked(&m, t)
 	return m, true
 }
@@ -214,6 +214,7 @@ func (c *core) change(f *installedFlow, m offload.Megaflow) {
 	c.a.counts.installed.Add(1)
 	f.drop = c.stale.res.Outcomes[0].Drop
 	c.flows.moved(f)
+	c.rules.change(f)
 	c.rely(f, c.stale.res.Deps)
 	if stages != nil {
 		c.write(stages, confirm, func() { c.remove(f) })

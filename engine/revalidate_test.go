@@ -141,7 +141,7 @@ func TestRevalidateAsFresh(t *testing.T) {
 				if other.Key.SrcPort = 1000 + port; other.Key.And(f.placed.Matched()) != f.placed.Key.And(f.placed.Matched()) {
 					continue
 				}
-				if m, ok := c.redecide(&installedFlow{placed: &other}); !ok || m.Act != is.Act || m.Dest != is.Dest || m.Rewrite != is.Rewrite || m.Guards != is.Guards {
+				if m, ok := c.redecide(other.Key, other.Prio, nil); !ok || m.Act != is.Act || m.Dest != is.Dest || m.Rewrite != is.Rewrite || m.Guards != is.Guards {
 					t.Fatalf("edit %d: a flow is left as %+v, a packet now gives %v, %+v", i, is, ok, m)
 				}
 			}

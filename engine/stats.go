@@ -38,6 +38,8 @@ type Stats struct {
 	Installed    uint64 `json:"installed"`        // flow entries written: new ones, and those of Changed
 	Removed      uint64 `json:"removed"`          // flows: something that they relied on changed
 	Kept         uint64 `json:"kept"`             // flows that were decided again because of a change, to the same end: their entries were not touched
+	Adopted      uint64 `json:"adopted"`          // flows installed by what the database had of them, without a packet
+	RuleBlocks   uint64 `json:"rule_blocks"`      // blocks of flow rules that went to the database
 	Changed      uint64 `json:"changed"`          // flows that were decided again, and whose entries were modified where they are
 	Expired      uint64 `json:"expired"`          // flows: idle
 	NotInstalled uint64 `json:"not_installed"`    // decisions that stay on the slow path for want of an entry that can do it, or of room
@@ -85,6 +87,8 @@ type counts struct {
 	removed      atomic.Uint64
 	kept         atomic.Uint64
 	changed      atomic.Uint64
+	adopted      atomic.Uint64
+	ruleBlocks   atomic.Uint64
 	flows        atomic.Uint64
 	staleSince   atomic.Int64 // nanoseconds since the agent's begin; -1: no flow is stale
 	expired      atomic.Uint64
@@ -131,6 +135,8 @@ func (a *Agent) Stats() Stats {
 		Removed:      c.removed.Load(),
 		Kept:         c.kept.Load(),
 		Changed:      c.changed.Load(),
+		Adopted:      c.adopted.Load(),
+		RuleBlocks:   c.ruleBlocks.Load(),
 		Flows:        c.flows.Load(),
 		StaleMillis:  uint64(stale.Milliseconds()),
 		Expired:      c.expired.Load(),

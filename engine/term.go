@@ -227,6 +227,7 @@ func (c *core) reconciled(report p4rt.Report) {
 	t := &c.target
 	delete(t.open, t.due)
 	t.due, t.pause = 0, 0
+	c.unreserve()
 	c.settle()
 }
 
@@ -289,6 +290,9 @@ func (c *core) serve() {
 func (a *Agent) reconcile(ctx context.Context, term *p4rt.Term) error {
 	if !term.Pushed {
 		a.meetGateways(ctx)
+	}
+	if err := a.takeOver(ctx, term); err != nil {
+		return err
 	}
 	c := a.core
 	var stages []p4rt.Stage

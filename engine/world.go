@@ -53,6 +53,7 @@ func (c *core) everything(v *state.View, touched map[subject]struct{}) {
 	}
 	for f := range c.flows.all() {
 		if id := f.ingress(); c.view.places[id] != before[id] {
+			c.rules.leave(id)
 			c.remove(f)
 		}
 	}
@@ -84,6 +85,9 @@ func (c *core) everything(v *state.View, touched map[subject]struct{}) {
 	for id, p := range c.view.places {
 		if p.edge == c.view.self.ID {
 			c.adopt(id)
+			if before[id] != p && c.begun {
+				c.rules.arrive(id)
+			}
 		}
 	}
 }
@@ -130,12 +134,16 @@ func (c *core) bound(v *state.View, id flow.VPortID, touched map[subject]struct{
 	}
 	here := c.view.self.ID
 	if had && before.edge == here && (!has || after != before) {
+		c.rules.leave(id)
 		for _, f := range c.flows.from(id) {
 			c.remove(f)
 		}
 	}
 	if has && after.edge == here {
 		c.adopt(id)
+		if after != before && c.begun {
+			c.rules.arrive(id)
+		}
 	}
 }
 

@@ -9,8 +9,11 @@ type IDs[K comparable] struct {
 	slots map[K]*slot
 	keys  []K // by number
 	free  []uint16
-	next  uint16 // numbers from next up were never used
+	next  uint16 // numbers from next up were never used, but for those in ahead
 	max   uint16
+
+	reserved map[K]uint16
+	ahead    map[uint16]struct{} // numbers from next up that are or were reserved
 }
 
 type slot struct {
@@ -29,7 +32,17 @@ func (a *IDs[K]) Acquire(k K) (id uint16, fresh, ok bool) {
 		s.refs++
 		return s.id, false, true
 	}
+	for ; a.next != 0 && a.next <= a.max; a.next++ {
+		if _, taken := a.ahead[a.next]; !taken {
+			break
+		}
+		delete(a.ahead, a.next)
+	}
+	own, has := a.reserved[k]
 	switch {
+	case has:
+		id = own
+		delete(a.reserved, k)
 	case a.next != 0 && a.next <= a.max:
 		id = a.next
 		a.next++
@@ -44,6 +57,30 @@ func (a *IDs[K]) Acquire(k K) (id uint16, fresh, ok bool) {
 	}
 	a.keys[id], a.slots[k] = k, &slot{id: id, refs: 1}
 	return id, true, true
+}
+
+// Reserve keeps a number for a key that had it before, as a target says. It is for a space of which no number was given yet; of two keys with one number the first gets it.
+func (a *IDs[K]) Reserve(k K, id uint16) {
+	if a.reserved == nil {
+		a.reserved, a.ahead = map[K]uint16{}, map[uint16]struct{}{}
+	}
+	_, had := a.reserved[k]
+	if _, taken := a.ahead[id]; had || taken || id < a.next || id > a.max {
+		return
+	}
+	a.reserved[k], a.ahead[id] = id, struct{}{}
+}
+
+// Unreserve gives free what was reserved and is not used: the target has it no more.
+func (a *IDs[K]) Unreserve() {
+	for k, id := range a.reserved {
+		delete(a.reserved, k)
+		if _, ahead := a.ahead[id]; ahead {
+			delete(a.ahead, id)
+		} else {
+			a.free = append(a.free, id)
+		}
+	}
 }
 
 // Release drops a reference. Last: the entry must be deleted, and the number given back with Confirm.

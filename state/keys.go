@@ -52,6 +52,10 @@ import (
 //	/weft/dhcp/<resource>/addr/<addr>                  who has an address, binary
 //	/weft/dhcp/<resource>/port/<vport>/<4|6>/<mac>     what a client has, binary
 //	/weft/dhcp/<resource>/port/<vport>/<4|6>/<addr>!   an address that a client of the vport declined, binary
+//
+// Flow rules (K7), written behind, so that they may be old; nobody watches them:
+//
+//	/weft/flow/<vport>/<block>                some of those of packets that come in by a vport, binary (offload/codec.go)
 const (
 	confPrefix   = "/weft/conf/"
 	fabricPrefix = confPrefix + "fabric/"
@@ -64,6 +68,7 @@ const (
 	stickyPrefix = "/weft/st/lb/"
 	inboxPrefix  = "/weft/inbox/"
 	dhcpPrefix   = "/weft/dhcp/"
+	flowPrefix   = "/weft/flow/"
 
 	generationKey = metaPrefix + "conf"
 	idsKey        = metaPrefix + "ids"

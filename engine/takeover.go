@@ -1,0 +1,107 @@
+package engine
+
+import (
+	"context"
+
+	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/offload"
+	"github.com/weft-sdn/weft/p4rt"
+)
+
+// takeOver prepares the first term of an agent: it goes on with the local numbers that the target's entries have, and with the flows that the database has of the vports that are here,
+// each decided again. What is right in the target is then not touched (K7).
+func (a *Agent) takeOver(ctx context.Context, term *p4rt.Term) error {
+	var local []flow.VPortID
+	begun := false
+	if err := a.mail.call(ctx, func() {
+		begun = a.core.begun
+		for id, p := range a.core.view.places {
+			if p.edge == a.core.view.self.ID {
+				local = append(local, id)
+			}
+		}
+	}); err != nil || begun {
+		return err
+	}
+	var entries []*p4rt.Entry
+	if !term.Pushed {
+		if err := a.session.ReadEntries(ctx, p4rt.ReadOptions{Tables: a.tables.NumberTables()}, func(e *p4rt.Entry, _ p4rt.Counter) error {
+			entries = append(entries, e)
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	numbers := a.tables.NumbersOf(entries)
+	type loaded struct {
+		id     flow.VPortID
+		rules  []offload.Megaflow
+		blocks uint32
+	}
+	all := make([]loaded, len(local))
+	for i, id := range local {
+		all[i].id = id
+		all[i].rules, all[i].blocks = a.loadRules(ctx, id)
+	}
+	return a.mail.call(ctx, func() {
+		c := a.core
+		c.renumber(numbers)
+		for _, x := range all {
+			c.useRules(x.id, x.rules, x.blocks)
+		}
+	})
+}
+
+// renumber builds what an edge's tables are to hold anew, with a target's numbers. Nothing was written yet.
+func (c *core) renumber(n *offload.Numbers) {
+	for f := range c.flows.all() {
+		c.remove(f)
+	}
+	c.locals = newLocals(c.locals.purge)
+	c.locals.reserve(n, c.view)
+	c.layout = newLayout(c.a.tables, c.locals)
+	c.placer = offload.NewPlacer(c.a.tables, c.a.cfg.VPortShare)
+	c.placer.Reserve(n)
+	c.begun, c.reserving = true, true
+	c.rebuild(c.layout.all(c.view))
+}
+
+// unreserve gives free the numbers of what the target does not hold any more.
+func (c *core) unreserve() {
+	if c.reserving {
+		c.reserving = false
+		c.locals.unreserve()
+		c.placer.Unreserve()
+	}
+}
+
+// reserve keeps a target's numbers for what they are for.
+func (n *locals) reserve(of *offload.Numbers, v *view) {
+	for id, p := range v.places {
+		if local, ok := of.VPorts[p.at]; ok && p.edge == v.self.ID {
+			n.vports.Reserve(id, local)
+		}
+	}
+	paths := map[offload.PathEnds]uint16{}
+	for id, ends := range of.Paths {
+		paths[ends] = id
+	}
+	for _, e := range v.edges {
+		for _, name := range pathNames(&e, v.routes(&e)) {
+			if id, ok := paths[offload.PathEnds{Src: name.src, Dst: name.dst, Port: name.port}]; ok {
+				n.paths.Reserve(name, id)
+				n.peers.Reserve(e.ID, of.Peers[id])
+			}
+		}
+	}
+	for d, all := range of.Groups {
+		n.groups.Reserve(d, all/2)
+	}
+}
+
+func (n *locals) unreserve() {
+	n.vports.Unreserve()
+	n.paths.Unreserve()
+	n.peers.Unreserve()
+	n.groups.Unreserve()
+}

@@ -1,0 +1,144 @@
+package offload
+
+import (
+	"net/netip"
+
+	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/p4rt"
+	"github.com/weft-sdn/weft/packet"
+)
+
+// Numbers are the local numbers that a target's entries have for what they are about: an agent that begins anew goes on with them, so that what it wants is what is there.
+type Numbers struct {
+	VPorts map[Attachment]uint16
+	Paths  map[uint16]PathEnds
+	Peers  map[uint16]uint16    // by path
+	Groups map[flow.Dest]uint16 // of the copies of what vports send
+
+	scopes   map[macAt]uint16
+	rewrites map[rewriteKey]uint16
+	nats     map[bool]map[translationKey]uint16 // by whether they are of IPv4
+}
+
+// PathEnds are what tells one path of an edge from another.
+type PathEnds struct {
+	Src, Dst netip.Addr
+	Port     uint16
+}
+
+// NumberTables are the tables whose entries tell numbers.
+func (t *Tables) NumberTables() []*p4rt.Table {
+	return []*p4rt.Table{
+		t.portMap.Table, t.dstClass.Table, t.l2Rewrite.Table, t.l2Guard.Table, t.nat4.Table, t.nat6.Table, t.exact4.Table, t.exact6.Table,
+		t.underlay.Table, t.peer.Table, t.location.Table,
+	}
+}
+
+// NumbersOf reads the numbers in some entries of NumberTables.
+func (t *Tables) NumbersOf(entries []*p4rt.Entry) *Numbers {
+	n := &Numbers{
+		VPorts: map[Attachment]uint16{}, Paths: map[uint16]PathEnds{}, Peers: map[uint16]uint16{}, Groups: map[flow.Dest]uint16{},
+		scopes: map[macAt]uint16{}, rewrites: map[rewriteKey]uint16{}, nats: map[bool]map[translationKey]uint16{true: {}, false: {}},
+	}
+	macs, mtus, owners := map[uint16]rewriteKey{}, map[uint16]uint16{}, map[uint16]uint16{}
+	at := func(e *p4rt.Entry, i int) uint16 { return uint16(e.Match[i].Value.Lo) }
+	param := func(e *p4rt.Entry, i int) uint16 { return uint16(e.Params[i].Lo) }
+	translations := map[bool]map[uint16]translationKey{true: {}, false: {}}
+	scopes, users := map[uint16]uint16{}, map[bool]map[uint16]uint16{true: {}, false: {}}
+	for _, e := range entries {
+		if e.Action == nil {
+			continue
+		}
+		switch e.Table {
+		case t.portMap.Table:
+			vlan := at(e, 1)
+			n.VPorts[Attachment{at(e, 0), vlan}] = param(e, 0)
+		case t.dstClass.Table:
+			if e.Action == t.dstClass.actions["ingress.set_scope"] {
+				n.scopes[macAt{at(e, 0), macOf(e.Match[1].Value)}] = param(e, 0)
+				scopes[param(e, 0)] = at(e, 0)
+			}
+		case t.l2Rewrite.Table:
+			macs[at(e, 0)] = rewriteKey{src: macOf(e.Params[0]), dst: macOf(e.Params[1])}
+		case t.l2Guard.Table:
+			mtus[at(e, 0)] = param(e, 0)
+		case t.nat4.Table, t.nat6.Table:
+			v4 := e.Table == t.nat4.Table
+			translations[v4][at(e, 0)] = translationKey{src: addrOf(e.Params[0], v4), dst: addrOf(e.Params[1], v4), srcPort: param(e, 2), dstPort: param(e, 3)}
+		case t.exact4.Table, t.exact6.Table:
+			if len(e.Params) == 5 && param(e, 3) != 0 {
+				users[e.Table == t.exact4.Table][param(e, 3)] = at(e, 0)
+			}
+		case t.underlay.Table:
+			v4 := e.Action == t.underlay.actions["egress.encap_v4"]
+			p := n.Paths[at(e, 0)]
+			p.Src, p.Dst = ipOf(e.Params[1], v4), ipOf(e.Params[2], v4)
+			n.Paths[at(e, 0)] = p
+		case t.peer.Table:
+			n.Peers[param(e, 0)] = at(e, 0)
+			owners[param(e, 0)] = param(e, 1)
+		case t.location.Table:
+			if e.Action == t.location.actions["ingress.to_group"] && e.Match[1].Value.IsZero() {
+				n.Groups[flow.Dest(e.Match[0].Value.Lo)] = param(e, 0)
+			}
+		}
+	}
+	for path, port := range owners {
+		p := n.Paths[path]
+		p.Port = port
+		n.Paths[path] = p
+	}
+	for id, k := range macs {
+		if k.mtu = mtus[id]; k.mtu != 0 {
+			n.rewrites[k] = id
+		}
+	}
+	for v4, all := range translations {
+		for id, k := range all {
+			if k.vport = scopes[users[v4][id]]; k.vport != 0 {
+				n.nats[v4][k] = id
+			}
+		}
+	}
+	return n
+}
+
+// Reserve keeps a target's numbers for what they are for. It is for a Placer that has placed nothing yet.
+func (p *Placer) Reserve(n *Numbers) {
+	for k, id := range n.scopes {
+		p.scopes.Reserve(k, id)
+	}
+	for k, id := range n.rewrites {
+		p.rewrites.Reserve(k, id)
+	}
+	for k, id := range n.nats[true] {
+		p.nats4.Reserve(k, id)
+	}
+	for k, id := range n.nats[false] {
+		p.nats6.Reserve(k, id)
+	}
+}
+
+// Unreserve gives free what was reserved and is not used, when the target has it no more.
+func (p *Placer) Unreserve() {
+	p.scopes.Unreserve()
+	p.rewrites.Unreserve()
+	p.nats4.Unreserve()
+	p.nats6.Unreserve()
+}
+
+func macOf(v p4rt.Value) packet.MAC { return packet.MACFromUint64(v.Lo) }
+
+func addrOf(v p4rt.Value, v4 bool) flow.Addr { return flow.AddrOf(ipOf(v, v4)) }
+
+// ipOf is an address that p4rt.Addr made a value of.
+func ipOf(v p4rt.Value, v4 bool) netip.Addr {
+	var b [16]byte
+	for i := range 8 {
+		b[i], b[8+i] = byte(v.Hi>>(56-8*i)), byte(v.Lo>>(56-8*i))
+	}
+	if v4 {
+		return netip.AddrFrom4([4]byte(b[12:]))
+	}
+	return netip.AddrFrom16(b)
+}

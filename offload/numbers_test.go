@@ -1,0 +1,79 @@
+package offload_test
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/weft-sdn/weft/offload"
+	"github.com/weft-sdn/weft/p4rt"
+	"github.com/weft-sdn/weft/packet"
+)
+
+// TestNumbersGoOn: who places the same megaflows anew, in another order and beside others, with the numbers that the target's entries tell, makes the same entries.
+func TestNumbersGoOn(t *testing.T) {
+	r := random{rand.New(rand.NewPCG(21, 22))}
+	tables := newTables(t)
+	s := &shelf{t, map[p4rt.Key]p4rt.Entity{}}
+	first := offload.NewPlacer(tables, 100)
+	var all []*offload.Placed
+	place := func(p *offload.Placer, m offload.Megaflow) *offload.Placed {
+		placed, stages, err := p.Place(m, uint16(m.Key.Ingress))
+		if err != nil {
+			return nil
+		}
+		if p == first {
+			s.apply(stages)
+		}
+		return placed
+	}
+	draw := func() (m offload.Megaflow) {
+		var f packet.Frame
+		for packet.Parse(r.frame(r.mac(), r.mac()), &f) != nil {
+		}
+		return r.megaflow(&f, 1+7*2)
+	}
+	for range 400 {
+		if placed := place(first, draw()); placed != nil {
+			all = append(all, placed)
+		}
+		if n := len(all); n > 10 && r.IntN(3) == 0 { // so that numbers are not in order of placing
+			i := r.IntN(n)
+			stages, confirm := first.Remove(all[i])
+			if s.apply(stages); confirm != nil {
+				confirm()
+			}
+			all[i] = all[n-1]
+			all = all[:n-1]
+		}
+	}
+	var entries []*p4rt.Entry
+	for _, e := range s.held {
+		entries = append(entries, e.(*p4rt.Entry))
+	}
+	again := offload.NewPlacer(tables, 100)
+	again.Reserve(tables.NumbersOf(entries))
+	r.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	for i, x := range all {
+		if i%3 == 0 {
+			place(again, draw())
+		}
+		placed := place(again, first.Megaflow(x))
+		if placed == nil {
+			t.Fatalf("%+v is not placed again", first.Megaflow(x))
+		}
+		want, got := first.Entry(x), again.Entry(placed)
+		if got.Key() != want.Key() || !got.SameEffect(want) {
+			t.Fatalf("entry %v, want %v", got, want)
+		}
+	}
+	again.Unreserve()
+	wanted := map[p4rt.Key]bool{}
+	for e := range again.Beside() {
+		wanted[e.Key()] = true
+	}
+	for e := range first.Beside() {
+		if !wanted[e.Key()] {
+			t.Errorf("%v is not wanted any more", e)
+		}
+	}
+}
