@@ -89,11 +89,21 @@ func (t *nullBench) call(f func(c *core)) {
 
 func (t *nullBench) apply(objects string) int64 {
 	t.Helper()
+	return t.write(t.decode(objects))
+}
+
+func (t *nullBench) decode(objects string) []*topology.Object {
+	t.Helper()
 	list, err := topology.Decode("bench.yaml", []byte(objects))
 	if err != nil {
 		t.Fatal(err)
 	}
-	revision, err := t.store.Apply(t.Context(), list)
+	return list
+}
+
+func (t *nullBench) write(objects []*topology.Object) int64 {
+	t.Helper()
+	revision, err := t.store.Apply(t.Context(), objects)
 	if err != nil {
 		t.Fatal(err)
 	}
