@@ -56,7 +56,12 @@ func (c *core) install(res *sim.Result, key flow.Key, local uint16) {
 
 // enter places a megaflow, the decision of which is res, and sends its updates.
 func (c *core) enter(m offload.Megaflow, res *sim.Result, local uint16) error {
-	placed, stages, err := c.placer.Place(m, local)
+	return c.enterIn(m, res, local, 0)
+}
+
+// enterIn is enter for a flow that had a lane before.
+func (c *core) enterIn(m offload.Megaflow, res *sim.Result, local uint16, before offload.Lane) error {
+	placed, stages, err := c.placer.PlaceIn(m, local, before)
 	if err != nil {
 		return err
 	}

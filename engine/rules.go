@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/offload"
@@ -138,7 +139,7 @@ func (r *rules) flush() {
 	n := min(blocksAWave, len(r.dirty))
 	var wave []*ruleBlock
 	var blocks []state.FlowBlock
-	var all []offload.Megaflow
+	var all []offload.Stored
 	for _, b := range r.dirty[:n] {
 		b.dirty = false
 		if b.dead {
@@ -148,9 +149,9 @@ func (r *rules) flush() {
 		if len(b.flows) > 0 {
 			all = all[:0]
 			for _, f := range b.flows {
-				all = append(all, r.c.placer.Megaflow(f.placed))
+				all = append(all, offload.Stored{Megaflow: r.c.placer.Megaflow(f.placed), Lane: f.placed.Lane})
 			}
-			one.Value = offload.AppendMegaflows(nil, all)
+			one.Value = offload.AppendStored(nil, all)
 		}
 		b.gone = 0
 		wave, blocks = append(wave, b), append(blocks, one)
@@ -183,23 +184,19 @@ func (r *rules) arrive(id flow.VPortID) {
 	ctx, c := r.c.ctx, r.c
 	c.effects.wg.Go(func() {
 		stored, blocks := c.a.loadRules(ctx, id)
-		c.a.mail.post(func() {
-			if p, here := c.view.places[id]; here && p.edge == c.view.self.ID && c.ctx.Err() == nil {
-				c.useRules(id, stored, blocks)
-			}
-		})
+		_ = c.a.useRules(ctx, id, stored, blocks) // else the agent ends
 	})
 }
 
 // loadRules reads the rules of a vport, and how many blocks there may be. What can't be read is not used: packets are decided then.
-func (a *Agent) loadRules(ctx context.Context, id flow.VPortID) (all []offload.Megaflow, blocks uint32) {
+func (a *Agent) loadRules(ctx context.Context, id flow.VPortID) (all []offload.Stored, blocks uint32) {
 	stored, err := a.cfg.Store.Flows(ctx, id)
 	if err != nil && ctx.Err() == nil {
 		a.cfg.Logger.Warn("flow rules are not read", "vport", id, "err", err)
 	}
 	for _, b := range stored {
 		blocks = max(blocks, b.Block+1)
-		some, err := offload.ParseMegaflows(b.Value)
+		some, err := offload.ParseStored(b.Value)
 		if err != nil {
 			a.cfg.Logger.Info("flow rules of another version are not used", "vport", id, "block", b.Block)
 			continue
@@ -213,28 +210,39 @@ func (a *Agent) loadRules(ctx context.Context, id flow.VPortID) (all []offload.M
 	return all, blocks
 }
 
-// useRules decides stored rules again, some now and the rest in turns with packets, and installs those that hold. Blocks that are not needed any more go.
-func (c *core) useRules(id flow.VPortID, stored []offload.Megaflow, blocks uint32) {
-	n := min(recheckAtOnce, len(stored))
-	for i := range stored[:n] {
-		c.useRule(&stored[i])
+// useRules decides stored rules again, in turns with packets, and installs those that hold. Blocks that are not needed any more go.
+func (a *Agent) useRules(ctx context.Context, id flow.VPortID, stored []offload.Stored, blocks uint32) error {
+	c := a.core
+	for some := range slices.Chunk(stored, recheckAtOnce) {
+		if err := a.mail.call(ctx, func() {
+			for i := range some {
+				c.useRule(&some[i])
+			}
+		}); err != nil {
+			return err
+		}
 	}
-	if rest := stored[n:]; len(rest) > 0 {
-		c.a.mail.post(func() { c.useRules(id, rest, blocks) })
-		return
-	}
-	v := c.rules.of[id]
+	return a.mail.call(ctx, func() {
+		if _, here := c.locals.vports.Lookup(id); here {
+			c.rules.cover(id, blocks)
+		}
+	})
+}
+
+// cover has blocks that are not used any more removed.
+func (r *rules) cover(id flow.VPortID, blocks uint32) {
+	v := r.of[id]
 	if v == nil && blocks > 0 {
 		v = &vportRules{}
-		c.rules.of[id] = v
+		r.of[id] = v
 	}
 	for v != nil && uint32(len(v.blocks)) < blocks {
-		c.rules.mark(v.grow(id))
+		r.mark(v.grow(id))
 	}
 }
 
 // useRule installs a stored rule if a packet like the one that it was decided for is still decided.
-func (c *core) useRule(stored *offload.Megaflow) {
+func (c *core) useRule(stored *offload.Stored) {
 	local, here := c.locals.vports.Lookup(stored.Key.Ingress)
 	if !here {
 		return
@@ -244,7 +252,7 @@ func (c *core) useRule(stored *offload.Megaflow) {
 		return
 	}
 	c.flows.gen = max(c.flows.gen, m.Prio)
-	if c.enter(m, &c.stale.res, local) == nil {
+	if c.enterIn(m, &c.stale.res, local, stored.Lane) == nil {
 		c.a.counts.adopted.Add(1)
 	}
 }

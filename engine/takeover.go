@@ -35,7 +35,7 @@ func (a *Agent) takeOver(ctx context.Context, term *p4rt.Term) error {
 	numbers := a.tables.NumbersOf(entries)
 	type loaded struct {
 		id     flow.VPortID
-		rules  []offload.Megaflow
+		rules  []offload.Stored
 		blocks uint32
 	}
 	all := make([]loaded, len(local))
@@ -43,13 +43,15 @@ func (a *Agent) takeOver(ctx context.Context, term *p4rt.Term) error {
 		all[i].id = id
 		all[i].rules, all[i].blocks = a.loadRules(ctx, id)
 	}
-	return a.mail.call(ctx, func() {
-		c := a.core
-		c.renumber(numbers)
-		for _, x := range all {
-			c.useRules(x.id, x.rules, x.blocks)
+	if err := a.mail.call(ctx, func() { a.core.renumber(numbers) }); err != nil {
+		return err
+	}
+	for _, x := range all {
+		if err := a.useRules(ctx, x.id, x.rules, x.blocks); err != nil {
+			return err
 		}
-	})
+	}
+	return a.mail.call(ctx, func() { a.core.begun = true })
 }
 
 // renumber builds what an edge's tables are to hold anew, with a target's numbers. Nothing was written yet.
@@ -62,7 +64,7 @@ func (c *core) renumber(n *offload.Numbers) {
 	c.layout = newLayout(c.a.tables, c.locals)
 	c.placer = offload.NewPlacer(c.a.tables, c.a.cfg.VPortShare)
 	c.placer.Reserve(n)
-	c.begun, c.reserving = true, true
+	c.reserving = true
 	c.rebuild(c.layout.all(c.view))
 }
 

@@ -12,7 +12,7 @@ import (
 // codecVersion is the first byte of stored megaflows. One that decides otherwise about the same network gets another: what an earlier one stored is not used then (K7).
 const codecVersion = 1
 
-// errStored: what is stored is not what AppendMegaflows writes.
+// errStored: what is stored is not what AppendStored writes.
 var errStored = errors.New("no megaflows that this version knows")
 
 // Flags of a stored megaflow.
@@ -23,8 +23,14 @@ const (
 	storedKnownSource
 )
 
-// AppendMegaflows appends megaflows as they are stored (K7): pattern and modification, and of the packet that each was decided for the whole header. Their ingress vport is stored once.
-func AppendMegaflows(b []byte, all []Megaflow) []byte {
+// Stored is a megaflow as the database has it (K7): pattern and modification, of the packet that it was decided for the whole header, and the lane that it had.
+type Stored struct {
+	Megaflow
+	Lane Lane
+}
+
+// AppendStored appends megaflows of one ingress vport as they are stored.
+func AppendStored(b []byte, all []Stored) []byte {
 	b = append(b, codecVersion)
 	if len(all) == 0 {
 		return b
@@ -36,14 +42,14 @@ func AppendMegaflows(b []byte, all []Megaflow) []byte {
 	return b
 }
 
-func (m *Megaflow) append(b []byte) []byte {
+func (m *Stored) append(b []byte) []byte {
 	var flags byte
 	for i, is := range [...]bool{m.Rewrite.SetMACs, m.Rewrite.Translate, m.Tracked, m.Guards.KnownSource} {
 		if is {
 			flags |= 1 << i
 		}
 	}
-	b = append(b, flags, byte(m.Act), m.Guards.MinTTL, m.Rewrite.TTLDec)
+	b = append(b, byte(m.Lane), flags, byte(m.Act), m.Guards.MinTTL, m.Rewrite.TTLDec)
 	b = binary.BigEndian.AppendUint16(b, m.Guards.MaxLen)
 	b = binary.BigEndian.AppendUint32(b, uint32(m.Dest))
 	b = binary.BigEndian.AppendUint32(b, uint32(m.Prio))
@@ -91,8 +97,8 @@ func appendAddr(b []byte, a *flow.Addr, etherType uint16) []byte {
 	return append(b, a[16-addrLen(etherType):]...)
 }
 
-// ParseMegaflows reads what AppendMegaflows wrote. It returns an error if that was another version, or if it is damaged.
-func ParseMegaflows(b []byte) ([]Megaflow, error) {
+// ParseStored reads what AppendStored wrote. It returns an error if that was another version, or if it is damaged.
+func ParseStored(b []byte) ([]Stored, error) {
 	r := reader{b, false}
 	if r.byte() != codecVersion {
 		return nil, errStored
@@ -101,9 +107,9 @@ func ParseMegaflows(b []byte) ([]Megaflow, error) {
 		return nil, nil
 	}
 	ingress := flow.VPortID(r.uint32())
-	var all []Megaflow
+	var all []Stored
 	for len(r.b) > 0 {
-		m := r.megaflow()
+		m := r.stored()
 		m.Key.Ingress, m.Mask.Ingress = ingress, flow.MaxID
 		all = append(all, m)
 	}
@@ -139,7 +145,8 @@ func (r *reader) addr(etherType uint16) (a flow.Addr) {
 	return a
 }
 
-func (r *reader) megaflow() (m Megaflow) {
+func (r *reader) stored() (m Stored) {
+	m.Lane = Lane(r.byte())
 	flags := r.byte()
 	m.Rewrite.SetMACs, m.Rewrite.Translate = flags&storedSetsMACs != 0, flags&storedTranslates != 0
 	m.Tracked, m.Guards.KnownSource = flags&storedTracks != 0, flags&storedKnownSource != 0
@@ -155,7 +162,7 @@ func (r *reader) megaflow() (m Megaflow) {
 		m.Rewrite.Src, m.Rewrite.Dst = r.addr(etherType), r.addr(etherType)
 		m.Rewrite.SrcPort, m.Rewrite.DstPort = r.uint16(), r.uint16()
 	}
-	r.short = r.short || m.Act > Punt || m.Key.EtherType != etherType || flags >= storedKnownSource<<1 || m.Dest > flow.MaxID || m.Prio < 0
+	r.short = r.short || m.Lane > LaneWildL2 || m.Act > Punt || m.Key.EtherType != etherType || flags >= storedKnownSource<<1 || m.Dest > flow.MaxID || m.Prio < 0
 	return m
 }
 

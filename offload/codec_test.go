@@ -15,7 +15,7 @@ import (
 func TestMegaflowsAreStored(t *testing.T) {
 	r := random{rand.New(rand.NewPCG(11, 12))}
 	for range 300 {
-		var all []offload.Megaflow
+		var all []offload.Stored
 		for len(all) < 1+r.IntN(5) {
 			var f packet.Frame
 			if packet.Parse(r.frame(r.mac(), r.mac()), &f) != nil {
@@ -23,35 +23,35 @@ func TestMegaflowsAreStored(t *testing.T) {
 			}
 			m := r.megaflow(&f, 7)
 			m.Idle = time.Duration(r.IntN(1e6)) * time.Millisecond
-			all = append(all, m)
+			all = append(all, offload.Stored{Megaflow: m, Lane: offload.Lane(r.IntN(5))})
 		}
-		b := offload.AppendMegaflows(nil, all)
-		got, err := offload.ParseMegaflows(b)
+		b := offload.AppendStored(nil, all)
+		got, err := offload.ParseStored(b)
 		if err != nil || !slices.Equal(got, all) {
 			t.Fatalf("%+v, %v, want %+v", got, err, all)
 		}
-		if _, err := offload.ParseMegaflows(append([]byte{b[0] + 1}, b[1:]...)); err == nil {
+		if _, err := offload.ParseStored(append([]byte{b[0] + 1}, b[1:]...)); err == nil {
 			t.Fatal("another version is read")
 		}
-		if got, err := offload.ParseMegaflows(b[:len(b)-1]); err == nil {
+		if got, err := offload.ParseStored(b[:len(b)-1]); err == nil {
 			t.Fatalf("what is cut off gives %+v", got)
 		}
 	}
 }
 
-// FuzzParseMegaflows: whatever is read is written as it was.
-func FuzzParseMegaflows(f *testing.F) {
+// FuzzParseStored: whatever is read is written as it was.
+func FuzzParseStored(f *testing.F) {
 	r := random{rand.New(rand.NewPCG(13, 14))}
 	for range 20 {
 		var fr packet.Frame
 		if packet.Parse(r.frame(r.mac(), r.mac()), &fr) == nil {
-			f.Add(offload.AppendMegaflows(nil, []offload.Megaflow{r.megaflow(&fr, 7)}))
+			f.Add(offload.AppendStored(nil, []offload.Stored{{Megaflow: r.megaflow(&fr, 7)}}))
 		}
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		all, err := offload.ParseMegaflows(b)
-		if err == nil && !bytes.Equal(offload.AppendMegaflows(nil, all), b) {
-			t.Fatalf("% x is %+v, and that % x", b, all, offload.AppendMegaflows(nil, all))
+		all, err := offload.ParseStored(b)
+		if err == nil && !bytes.Equal(offload.AppendStored(nil, all), b) {
+			t.Fatalf("% x is %+v, and that % x", b, all, offload.AppendStored(nil, all))
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"slices"
 
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/p4rt"
@@ -65,10 +66,18 @@ const maxMTU = 65535
 // Place finds a lane for a megaflow of a local vport and returns the updates that install it: first what the flow entry refers to, then the
 // entry, then what lets packets reach it. An error leaves the Placer as it was.
 func (p *Placer) Place(m Megaflow, vport uint16) (*Placed, [][]p4rt.Update, error) {
+	return p.PlaceIn(m, vport, 0)
+}
+
+// PlaceIn is Place of a megaflow that had a lane before: it has it again if there is room.
+func (p *Placer) PlaceIn(m Megaflow, vport uint16, before Lane) (*Placed, [][]p4rt.Update, error) {
 	m.settle()
 	candidates, err := lanes(&m)
 	if err != nil {
 		return nil, nil, err
+	}
+	if i := slices.Index(candidates, before); i > 0 {
+		candidates[0], candidates[i] = candidates[i], candidates[0]
 	}
 	at := macAt{vport, m.Key.DstMAC}
 	lane, err := p.choose(candidates, &m, at)
