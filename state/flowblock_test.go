@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/topology"
 )
 
 // TestFlows (K7): blocks of a vport are read as they were written last, by any process, and no others; one that is taken out is gone.
@@ -41,4 +42,22 @@ func TestFlows(t *testing.T) {
 	}
 	want(5, 0)
 	want(55, 200)
+}
+
+// TestFlowsOfDeletedVPort: what is stored of a vport's flows goes with it.
+func TestFlowsOfDeletedVPort(t *testing.T) {
+	s := embeddedStore(t)
+	apply(t, s, "{apiVersion: weft/v1, kind: Bridge, metadata: {name: lan, tenant: acme}, spec: {}}\n---\n"+vportYAML("a", "bridge/lan")+"---\n"+vportYAML("b", "bridge/lan"))
+	a, b := flow.VPortID(id(t, s, topology.KindVPort, "a")), flow.VPortID(id(t, s, topology.KindVPort, "b"))
+	if err := s.SaveFlows(t.Context(), []FlowBlock{{a, 0, []byte{1}}, {b, 0, []byte{1}}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Delete(t.Context(), ref(topology.KindVPort, "a")); err != nil {
+		t.Fatal(err)
+	}
+	for v, want := range map[flow.VPortID]int{a: 0, b: 1} {
+		if got, err := s.Flows(t.Context(), v); err != nil || len(got) != want {
+			t.Errorf("vport %d: %d blocks, %v, want %d", v, len(got), err, want)
+		}
+	}
 }
