@@ -280,7 +280,9 @@ func (a *Agent) handle(u *underlay, p *packetIn, f *packet.Frame) {
 	}
 	ingress := a.core.locals.ingress(p.vport)
 	if ingress == 0 {
-		a.counts.departed.Add(1)
+		if p.reason != flow.ReasonTrackedEnd { // a copy: the packet itself went on
+			a.counts.departed.Add(1)
+		}
 		return
 	}
 	if f.Tagged && f.VLAN != 0 && a.core.view.places[ingress].at.VLAN == 0 { // its sender's tag

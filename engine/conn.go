@@ -130,7 +130,11 @@ func (c *core) track(res *sim.Result, f *packet.Frame, ingress flow.VPortID, loc
 		return c.fragments.wait(c, f, ingress, local)
 	case r.Wait:
 		if c.hold(awaited{conn: r.Key}, f.Data, ingress, local) {
-			c.conns.look(r.Key)
+			if anew := c.conns.asNew(r.Key, f, ingress); anew != nil {
+				c.conns.create(anew, ingress)
+			} else {
+				c.conns.look(r.Key)
+			}
 		}
 		return true
 	case r.Ask:

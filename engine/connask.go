@@ -31,6 +31,22 @@ func (t *conns) begin(k conntrack.Key, do func(context.Context) func()) {
 	})
 }
 
+// asNew returns what a packet of which it is not known whether it has a connection would have stored if it had none; nil: nothing. Storing it is then the question: the database takes it
+// if nobody has either of its keys, and who has is answered otherwise. That saves a look for each new connection.
+func (t *conns) asNew(k conntrack.Key, f *packet.Frame, ingress flow.VPortID) *sim.Track {
+	c := t.c
+	if _, busy := t.waiting[k]; busy || t.made[ingress] >= maxConnsOf {
+		return nil
+	}
+	t.fresh = k
+	c.sim.Simulate(c.snap, f, ingress, c.now(), &c.guess)
+	t.fresh = conntrack.Key{}
+	if _, lost := c.lost(&c.guess); lost || !c.guess.Track.Commit || c.guess.Track.Key != k || len(c.guess.Effects) > 0 {
+		return nil
+	}
+	return &c.guess.Track
+}
+
 // look asks the database for a connection.
 func (t *conns) look(k conntrack.Key) {
 	t.begin(k, func(ctx context.Context) func() {

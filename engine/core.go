@@ -48,6 +48,7 @@ type core struct {
 	sim       sim.Simulator
 	res       sim.Result
 	asks      sim.Result
+	guess     sim.Result
 	stale     stale
 	rules     rules
 	begun     bool // the first term has taken over what the target and the database have

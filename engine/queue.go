@@ -113,7 +113,7 @@ func (q *packetQueue) take(dst []*packetIn) []*packetIn {
 	return dst
 }
 
-// purge throws away what waits in a vport's lane, and returns how much it was.
+// purge throws away what waits in a vport's lane, and returns how many packets that were: copies of packets that went on are none.
 func (q *packetQueue) purge(vport uint16) uint64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -121,13 +121,17 @@ func (q *packetQueue) purge(vport uint16) uint64 {
 	if l == nil {
 		return 0
 	}
+	packets := uint64(0)
 	for _, p := range l.packets {
+		if p.reason != flow.ReasonTrackedEnd {
+			packets++
+		}
 		q.pool.Put(p)
 	}
 	q.n -= len(l.packets)
 	q.turn = slices.DeleteFunc(q.turn, func(x *lane) bool { return x == l })
 	delete(q.lanes, vport)
-	return uint64(len(l.packets))
+	return packets
 }
 
 func (q *packetQueue) free(p *packetIn) { q.pool.Put(p) }

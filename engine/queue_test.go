@@ -80,3 +80,14 @@ func TestQueueOfSingles(t *testing.T) {
 		t.Errorf("%d packets taken, %d dropped, want %d and 10", total, q.dropped(), queueLimit)
 	}
 }
+
+// TestPurgeCountsPackets: of what waited for a vport that left, copies of packets that went on are not counted as lost.
+func TestPurgeCountsPackets(t *testing.T) {
+	q := newPacketQueue()
+	for _, reason := range []flow.Reason{flow.ReasonMissFlow, flow.ReasonTrackedEnd, flow.ReasonMissFlow} {
+		q.push(1, 7, reason, 0, []byte{1})
+	}
+	if n := q.purge(7); n != 2 {
+		t.Errorf("%d packets are lost, want 2", n)
+	}
+}
