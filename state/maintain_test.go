@@ -30,6 +30,7 @@ func fill(t *testing.T, c *clientv3.Client) {
 // TestDatabaseFull: a database that has used up its quota refuses writes, and says what to do; what is read stays, and edges stay live. Reclaim makes
 // room, and all goes on.
 func TestDatabaseFull(t *testing.T) {
+	t.Parallel()
 	e, err := StartEmbedded(t.Context(), EmbeddedConfig{Dir: t.TempDir(), FastTimers: true, UnsafeNoFsync: true, Quota: 2 << 20})
 	if err != nil {
 		t.Fatal(err)
@@ -39,7 +40,7 @@ func TestDatabaseFull(t *testing.T) {
 	s, _ := openStore(t, Config{Client: cfg})
 	rev := apply(t, s, network)
 	live, lost := make(chan struct{}, 8), make(chan error, 8)
-	r, err := s.RegisterEdge(edgeInfo("e1"), EdgeConfig{TTL: 3 * time.Second, Live: func() { live <- struct{}{} }, Lost: func(err error) { lost <- err }})
+	r, err := s.RegisterEdge(edgeInfo("e1"), EdgeConfig{TTL: 6 * time.Second, Live: func() { live <- struct{}{} }, Lost: func(err error) { lost <- err }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +66,7 @@ func TestDatabaseFull(t *testing.T) {
 		t.Errorf("%d objects, %v", len(objects), err)
 	}
 	r.Ack(rev+1, nil) // waits until there is room
-	renewals(t, s.client, s, 3)
+	renewals(t, s.client, s, 1)
 	if d := cmp.Diff(fromScratch(t, s), dump(s.View().Topology)); d != "" || !hasEdge("e1")(s.View()) {
 		t.Error(d, s.View().Edges)
 	}
@@ -121,6 +122,7 @@ func TestReclaimTooLittle(t *testing.T) {
 
 // TestClusterMaintenance: all members are known by one endpoint, those that are away too; the history goes from each, the leader last, and it hands over.
 func TestClusterMaintenance(t *testing.T) {
+	t.Parallel()
 	flavours(t, func(t *testing.T, f flavour) {
 		c := startCluster(t, f, nil, nil)
 		leader, away := c.leader()
