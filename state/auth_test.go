@@ -19,11 +19,7 @@ func TestClusterWithPasswords(t *testing.T) {
 		ca := newAuthority(t)
 		c := startCluster(t, f, ca, func(cfg *EmbeddedConfig) { cfg.TokenTTL = time.Second })
 		requirePasswords(t, c.members[0].client)
-		admin, err := Dial(t.Context(), ClientConfig{Endpoints: c.endpoints(), TLS: c.tls, Username: "root", Password: "secret"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { admin.Close() })
+		admin := dialled(t, ClientConfig{Endpoints: c.endpoints(), TLS: c.tls, Username: "root", Password: "secret"})
 		cfg := ClientConfig{Endpoints: c.endpoints(), TLS: ca.client("agent"), Username: "weft", Password: "warp"}
 		l := startLoad(t, cfg)
 		l.progress("at the start")

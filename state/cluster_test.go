@@ -143,8 +143,8 @@ var clusters atomic.Int32
 // startCluster starts three members and returns when each answers. With an authority, they want TLS on both sides from clients and each other.
 func startCluster(t *testing.T, f flavour, ca *authority, change func(*EmbeddedConfig)) *cluster {
 	t.Helper()
-	if f.name == otherEtcd.name && testing.Short() {
-		t.Skip("the run with another etcd is left out by -short")
+	if testing.Short() {
+		t.Skip("clusters of processes are left out by -short")
 	}
 	c, number, all, scheme := &cluster{t: t}, int(clusters.Add(1)), map[string]string{}, "http://"
 	if ca != nil {

@@ -100,19 +100,27 @@ type load struct {
 	stops     []func()     // of what writes
 }
 
+// dialled is a client; a cluster that is busy may take its time.
+func dialled(t *testing.T, cfg ClientConfig) (c *clientv3.Client) {
+	t.Helper()
+	until(t, "a connection", func(ctx context.Context) (err error) {
+		c, err = Dial(ctx, cfg)
+		return err
+	})
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
 func startLoad(t *testing.T, cfg ClientConfig) *load {
 	t.Helper()
-	client, err := Dial(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { client.Close() })
+	client := dialled(t, cfg)
 	l := &load{t: t, client: client, writer: startWriter(t, client, WriterConfig{}), live: make(chan struct{}, 8), lost: make(chan error, 8)}
 	prefixes := []string{"/weft/p1/", "/weft/p2/"}
 	l.watcher, l.witness = NewWatcher(client, nil, prefixes...), &witness{mirror: newMirror(t)}
 	running(t, func(ctx context.Context) error { return l.watcher.Run(ctx, l.witness.deliver) })
 	l.store, _ = openStore(t, Config{Client: cfg})
 	apply(t, l.store, network)
+	var err error
 	if l.edge, err = l.store.RegisterEdge(edgeInfo("e1"), EdgeConfig{Live: func() { l.live <- struct{}{} }, Lost: func(err error) { l.lost <- err }}); err != nil {
 		t.Fatal(err)
 	}

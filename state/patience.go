@@ -18,6 +18,7 @@ import (
 
 const (
 	readPatience   = 1500 * time.Millisecond // that a member has for its first answer to a read; the next one has twice as long, and so on
+	loginPatience  = 5 * time.Second         // the same for a password: checking it is work, and all log in at once when a member goes
 	leaderPatience = 5 * time.Second         // in which a write finds a member that knows a leader
 	leaderRetry    = 50 * time.Millisecond
 )
@@ -27,10 +28,10 @@ const (
 // others says so when it is asked to, before it does anything, and then everything is repeated.
 func (r *roster) call(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	ctx = clientv3.WithRequireLeader(ctx)
-	read, began := repeatable(request), time.Now()
-	for patience := readPatience; ; {
+	patience, began := patienceWith(request), time.Now()
+	for {
 		attempt, cancel := ctx, context.CancelFunc(func() {})
-		if read {
+		if patience > 0 {
 			attempt, cancel = context.WithTimeout(ctx, patience)
 		}
 		var at peer.Peer
@@ -48,7 +49,7 @@ func (r *roster) call(ctx context.Context, method string, request, reply any, co
 		switch {
 		case err == nil || ctx.Err() != nil:
 			return err
-		case read && !timely:
+		case patience > 0 && !timely:
 			patience *= 2
 		case errors.Is(rpctypes.Error(err), rpctypes.ErrNoLeader) && time.Since(began) < leaderPatience:
 			pause := time.NewTimer(leaderRetry)
@@ -63,22 +64,24 @@ func (r *roster) call(ctx context.Context, method string, request, reply any, co
 	}
 }
 
-// repeatable reports whether a request changes nothing that matters if it is made twice.
-func repeatable(request any) bool {
+// patienceWith is how long to wait for an answer before a request is made again; 0 if it must not be, because it would matter that it is made twice.
+func patienceWith(request any) time.Duration {
 	switch r := request.(type) {
-	case *pb.RangeRequest, *pb.AuthenticateRequest, *pb.LeaseTimeToLiveRequest:
-		return true
+	case *pb.AuthenticateRequest:
+		return loginPatience
+	case *pb.RangeRequest, *pb.LeaseTimeToLiveRequest:
+		return readPatience
 	case *pb.TxnRequest:
 		for _, ops := range [][]*pb.RequestOp{r.Success, r.Failure} {
 			for _, op := range ops {
 				if op.GetRequestRange() == nil {
-					return false
+					return 0
 				}
 			}
 		}
-		return true
+		return readPatience
 	}
-	return false
+	return 0
 }
 
 // stream takes note of streams whose member leaves requests without an answer.
