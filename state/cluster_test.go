@@ -103,6 +103,9 @@ var otherEtcd = flavour{name: "etcd on PATH", make: func(t *testing.T, cfg Embed
 		"--listen-peer-urls", m.Listen[0], "--initial-advertise-peer-urls", m.Members[m.Name], "--initial-cluster", strings.Join(all, ","),
 		"--max-txn-ops", fmt.Sprint(maxTxnOps), "--max-request-bytes", fmt.Sprint(maxRequestBytes),
 	}
+	if m.Join {
+		args = append(args, "--initial-cluster-state", "existing")
+	}
 	if cfg.TokenTTL > 0 {
 		args = append(args, "--auth-token-ttl", fmt.Sprint(int(cfg.TokenTTL/time.Second)))
 	}

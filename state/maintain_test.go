@@ -1,8 +1,10 @@
 package state
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -121,6 +123,7 @@ func TestReclaimTooLittle(t *testing.T) {
 }
 
 // TestClusterMaintenance: all members are known by one endpoint, those that are away too; the history goes from each, the leader last, and it hands over.
+// A member that is lost for good is replaced.
 func TestClusterMaintenance(t *testing.T) {
 	t.Parallel()
 	flavours(t, func(t *testing.T, f flavour) {
@@ -155,6 +158,33 @@ func TestClusterMaintenance(t *testing.T) {
 			if m.Leader && m.Endpoint == leader.endpoint {
 				t.Errorf("%s is still the leader; did:\n%s", m.Endpoint, &did)
 			}
+			if m.Away {
+				c.replace(away, m.ID, leader.client)
+			}
+		}
+		all, err := Members(t.Context(), cfg)
+		if err != nil || len(all) != 3 || slices.ContainsFunc(all, func(m MemberStatus) bool { return m.Away || m.Trouble != nil }) {
+			t.Errorf("members: %+v, %v", all, err)
+		}
+		if resp, err := away.client.Get(t.Context(), "/fill", clientv3.WithSerializable()); err != nil || len(resp.Kvs) != 1 {
+			t.Errorf("the new member has %v, %v", resp, err)
 		}
 	})
+}
+
+// replace puts a member with nothing in its directory in the place of one that is lost.
+func (c *cluster) replace(lost *member, id uint64, admin *clientv3.Client) {
+	c.t.Helper()
+	cluster := lost.cfg.Cluster
+	until(c.t, "another member", func(ctx context.Context) error { // the leader is a new one, and gets to know the others first
+		if _, err := admin.MemberRemove(ctx, id); err != nil && !errors.Is(err, rpctypes.ErrMemberNotFound) {
+			return err
+		}
+		_, err := admin.MemberAdd(ctx, []string{cluster.Members[cluster.Name]})
+		return err
+	})
+	lost.cfg.Dir += "-new"
+	cluster.Join = true
+	lost.start()
+	lost.answers()
 }
