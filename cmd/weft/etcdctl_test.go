@@ -34,7 +34,9 @@ func TestEtcdctl(t *testing.T) {
 		}
 	}
 	out := background(t, "etcd", "--dir", "db", "--listen", "http://127.0.0.1:0", "--no-fsync", "--quota", "1")
-	until(t, func() (bool, string) { return strings.HasSuffix(out.String(), "\n"), "weft etcd prints " + out.String() })
+	until(t, func() (bool, string) {
+		return strings.HasSuffix(out.String(), "\n"), "weft etcd prints " + out.String()
+	})
 	endpoint := strings.TrimSpace(out.String())
 	cfg := state.ClientConfig{Endpoints: []string{endpoint}}
 	shell := func(script string) {
