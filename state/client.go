@@ -51,16 +51,18 @@ func connect(ctx context.Context, timeout time.Duration, cfg ClientConfig) (*cli
 	if len(cfg.Endpoints) == 0 {
 		return nil, errors.New("state: no etcd endpoints given")
 	}
+	r := newRoster(cfg)
 	c, err := clientv3.New(clientv3.Config{
 		Endpoints: cfg.Endpoints, TLS: cfg.TLS, Username: cfg.Username, Password: cfg.Password, Context: context.WithoutCancel(ctx),
 		DialTimeout: timeout, DialKeepAliveTime: keepAliveTime, DialKeepAliveTimeout: keepAliveTimeout,
 		MaxCallSendMsgSize: maxRequestBytes, MaxCallRecvMsgSize: math.MaxInt32,
-		DialOptions: []grpc.DialOption{grpc.WithChainUnaryInterceptor(patient)},
+		DialOptions: []grpc.DialOption{grpc.WithChainUnaryInterceptor(r.call), grpc.WithChainStreamInterceptor(r.stream)},
 		Logger:      zapTo(cfg.Log, true),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("state: etcd client for %v: %w", cfg.Endpoints, explained(cfg, err))
 	}
+	r.serve(c.SetEndpoints)
 	return c, nil
 }
 

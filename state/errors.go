@@ -31,6 +31,8 @@ var (
 	ErrInUse = errors.New("state: data directory is in use")
 	// ErrCodec: a stored value can't be decoded.
 	ErrCodec = errors.New("state: bad value")
+	// ErrTooOld: a member of the database tells watches that they have everything before they do.
+	ErrTooOld = errors.New("etcd is too old: it announces revisions before their changes, so that changes would be missed")
 	// ErrFull: the database has used up its quota; it takes no writes until space is freed. Nothing was written.
 	ErrFull = errors.New("the database is full (its quota is used up) and takes no writes; free space with weft etcd reclaim, or raise the quota of its members")
 	// ErrIDsExhausted: the 24-bit space of vports and groups is used up.

@@ -40,9 +40,6 @@ func (m *MemberStatus) Full() bool {
 	return slices.ContainsFunc(m.Trouble, func(s string) bool { return strings.Contains(s, pb.AlarmType_NOSPACE.String()) })
 }
 
-// FreeShare is the part of the file that is free, in percent.
-func (m *MemberStatus) FreeShare() int64 { return 100 * (m.Size - m.InUse) / max(m.Size, 1) }
-
 // Members asks all members of a database how they are, those that are not among the endpoints too. Its error is that nothing can be asked.
 func Members(ctx context.Context, cfg ClientConfig) ([]MemberStatus, error) {
 	c, err := connect(ctx, dialTimeout, cfg)
@@ -122,10 +119,10 @@ func memberStatus(ctx context.Context, c *clientv3.Client, cfg ClientConfig, end
 	}
 }
 
-// Reclaim gives space back that history takes: it compacts up to the present revision, then has each member of whose file minFree percent or more are
-// free make it smaller, one after another, the leader last, and ends the alarm that the quota raised if there is room again. A member answers nobody
-// while it does; the leader hands over before. Watches that are behind list anew. did is told each step. The user must have etcd's role root.
-func Reclaim(ctx context.Context, cfg ClientConfig, minFree int64, did func(format string, args ...any)) error {
+// Reclaim gives space back that history takes: it compacts up to the present revision, then has each member make its file smaller, one after another, the
+// leader last, and ends the alarm that the quota raised if there is room again. A member answers nobody while it does; the leader hands over before.
+// Watches that are behind list anew. did is told each step. The user must have etcd's role root.
+func Reclaim(ctx context.Context, cfg ClientConfig, did func(format string, args ...any)) error {
 	c, err := Dial(ctx, cfg)
 	if err != nil {
 		return err
@@ -142,10 +139,6 @@ func Reclaim(ctx context.Context, cfg ClientConfig, minFree int64, did func(form
 		full = full || m.Full()
 		if m.Away {
 			err = errors.Join(err, fmt.Errorf("state: etcd member %s does not answer, and is left as it is: %s", cmp.Or(m.Name, m.Endpoint), strings.Join(m.Trouble, "; ")))
-			continue
-		}
-		if m.FreeShare() < minFree && !m.Full() {
-			did("%s: %d%% of its file is free: left as it is", m.Endpoint, m.FreeShare())
 			continue
 		}
 		if m.Leader && i > 0 && !all[i-1].Away && !all[i-1].Learner {

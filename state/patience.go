@@ -3,6 +3,8 @@ package state
 import (
 	"context"
 	"errors"
+	"slices"
+	"sync"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -10,32 +12,44 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 )
 
 const (
 	readPatience   = 1500 * time.Millisecond // that a member has for its first answer to a read; the next one has twice as long, and so on
+	loginPatience  = 5 * time.Second         // the same for a password: checking it is work, and all log in at once when a member goes
 	leaderPatience = 5 * time.Second         // in which a write finds a member that knows a leader
 	leaderRetry    = 50 * time.Millisecond
 )
 
-// patient asks another member when one does not answer. A member that hangs keeps its connections: calls would wait for it until gRPC finds that out,
+// call asks another member when one does not answer. A member that hangs keeps its connections: calls would wait for it until gRPC finds that out,
 // after 13 s, or, if only its disk hangs, for ever; so reads are repeated. A write is not: it may have happened. A member that is cut off from the
 // others says so when it is asked to, before it does anything, and then everything is repeated.
-func patient(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+func (r *roster) call(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	ctx = clientv3.WithRequireLeader(ctx)
-	read, began := repeatable(request), time.Now()
-	for patience := readPatience; ; {
+	patience, began := patienceWith(request), time.Now()
+	for {
 		attempt, cancel := ctx, context.CancelFunc(func() {})
-		if read {
+		if patience > 0 {
 			attempt, cancel = context.WithTimeout(ctx, patience)
 		}
-		err := invoke(attempt, method, request, reply, conn, opts...)
+		var at peer.Peer
+		asked := time.Now()
+		err := invoke(attempt, method, request, reply, conn, append(slices.Clip(opts), grpc.Peer(&at))...)
+		timely := status.Code(err) != codes.DeadlineExceeded
 		cancel()
+		switch {
+		case at.Addr == nil:
+		case err == nil:
+			r.answered(at.Addr)
+		case !timely:
+			r.waited(at.Addr, time.Since(asked), time.Now())
+		}
 		switch {
 		case err == nil || ctx.Err() != nil:
 			return err
-		case read && status.Code(err) == codes.DeadlineExceeded:
+		case patience > 0 && !timely:
 			patience *= 2
 		case errors.Is(rpctypes.Error(err), rpctypes.ErrNoLeader) && time.Since(began) < leaderPatience:
 			pause := time.NewTimer(leaderRetry)
@@ -50,20 +64,63 @@ func patient(ctx context.Context, method string, request, reply any, conn *grpc.
 	}
 }
 
-// repeatable reports whether a request changes nothing that matters if it is made twice.
-func repeatable(request any) bool {
+// patienceWith is how long to wait for an answer before a request is made again; 0 if it must not be, because it would matter that it is made twice.
+func patienceWith(request any) time.Duration {
 	switch r := request.(type) {
-	case *pb.RangeRequest, *pb.AuthenticateRequest, *pb.LeaseTimeToLiveRequest:
-		return true
+	case *pb.AuthenticateRequest:
+		return loginPatience
+	case *pb.RangeRequest, *pb.LeaseTimeToLiveRequest:
+		return readPatience
 	case *pb.TxnRequest:
 		for _, ops := range [][]*pb.RequestOp{r.Success, r.Failure} {
 			for _, op := range ops {
 				if op.GetRequestRange() == nil {
-					return false
+					return 0
 				}
 			}
 		}
-		return true
+		return readPatience
 	}
-	return false
+	return 0
+}
+
+// stream takes note of streams whose member leaves requests without an answer.
+func (r *roster) stream(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string, begin grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	s, err := begin(ctx, desc, conn, method, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return &timedStream{ClientStream: s, roster: r}, nil
+}
+
+// timedStream knows since when a request waits for an answer.
+type timedStream struct {
+	grpc.ClientStream
+	roster *roster
+
+	mu    sync.Mutex
+	since time.Time // zero: none does
+}
+
+// SendMsg implements grpc.ClientStream.
+func (s *timedStream) SendMsg(m any) error {
+	s.mu.Lock()
+	if s.since.IsZero() {
+		s.since = time.Now()
+	}
+	s.mu.Unlock()
+	return s.ClientStream.SendMsg(m)
+}
+
+// RecvMsg implements grpc.ClientStream.
+func (s *timedStream) RecvMsg(m any) error {
+	err := s.ClientStream.RecvMsg(m)
+	s.mu.Lock()
+	since := s.since
+	s.since = time.Time{}
+	s.mu.Unlock()
+	if at, ok := peer.FromContext(s.Context()); ok && err != nil && !since.IsZero() {
+		s.roster.waited(at.Addr, time.Since(since), time.Now())
+	}
+	return err
 }

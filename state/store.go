@@ -93,6 +93,10 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		if err != nil {
 			return nil, err
 		}
+		if err := checkVersions(ctx, c, cfg.Client); err != nil {
+			c.Close()
+			return nil, fmt.Errorf("state: %w", err)
+		}
 		s.client = c
 	}
 	s.writer = NewWriter(s.client, s.cfg.Writer)
@@ -153,7 +157,7 @@ func (s *Store) Endpoints() []string {
 	if s.embedded != nil {
 		return s.embedded.Endpoints()
 	}
-	return s.client.Endpoints()
+	return s.cfg.Client.Endpoints
 }
 
 // Writer returns the group-committing writer, for other hot data than this package knows.

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -72,6 +73,9 @@ func ref(kind topology.Kind, name string) topology.Ref {
 func openStore(tb testing.TB, cfg Config) (*Store, func()) {
 	tb.Helper()
 	s, err := Open(tb.Context(), cfg)
+	for errors.Is(err, context.DeadlineExceeded) && tb.Context().Err() == nil && cfg.Embedded == nil { // a database that is busy
+		s, err = Open(tb.Context(), cfg)
+	}
 	if err != nil {
 		tb.Fatal(err)
 	}

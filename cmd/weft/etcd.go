@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/weft-sdn/weft/agent"
 	"github.com/weft-sdn/weft/state"
@@ -74,25 +75,30 @@ etcd that weft uses.`,
 		},
 	}
 	f := cmd.Flags()
+	serverFlags(f, &cfg, &tls)
+	f.BoolVar(&open, "insecure", false, "serve other hosts without TLS too: whoever reaches the port owns the network")
+	f.Int64Var(&quota, "quota", 8192, "`MiB` that the database file may take; beyond, it takes no writes")
+	f.BoolVarP(&verbose, "verbose", "v", false, "log all that etcd logs, not only errors")
+	m.flags(f)
+	cmd.AddCommand(newEtcdStatus(), newEtcdReclaim())
+	return cmd
+}
+
+// serverFlags adds the flags of any server.
+func serverFlags(f *pflag.FlagSet, cfg *state.EmbeddedConfig, tls *agent.TLS) {
 	f.StringVar(&cfg.Dir, "dir", "", "`directory` of the data, made if it is not there (required)")
 	f.StringSliceVar(&cfg.Listen, "listen", []string{defaultEtcd}, "serve clients at `URL`: http, https, or unix:///path; port 0 is a free one")
 	f.StringVar(&tls.Cert, "cert", "", "PEM `file` of the server's certificate, for https")
 	f.StringVar(&tls.Key, "key", "", "PEM `file` of its key")
 	f.StringVar(&tls.CA, "ca", "", "PEM `file` of the authority of clients' certificates, which they must have then")
-	f.BoolVar(&open, "insecure", false, "serve other hosts without TLS too: whoever reaches the port owns the network")
 	f.BoolVar(&cfg.UnsafeNoFsync, "no-fsync", false, "don't sync to disk: faster, and a crash of the host loses data (labs)")
-	f.Int64Var(&quota, "quota", 8192, "`MiB` that the database file may take; beyond, it takes no writes")
 	f.DurationVar(&cfg.CompactAfter, "compact-after", 10*time.Minute, "how long history is kept")
 	f.DurationVar(&cfg.TokenTTL, "auth-token-ttl", 5*time.Minute, "how long who logged in by password is known")
-	m.flags(f)
-	f.BoolVarP(&verbose, "verbose", "v", false, "log all that etcd logs, not only errors")
-	cmd.AddCommand(newEtcdStatus(), newEtcdReclaim())
-	return cmd
 }
 
 func serveEtcd(cmd *cobra.Command, cfg state.EmbeddedConfig) error {
 	e, err := state.StartEmbedded(cmd.Context(), cfg)
-	if errors.Is(err, syscall.EADDRINUSE) {
+	if errors.Is(err, syscall.EADDRINUSE) && cfg.Cluster == nil {
 		return fmt.Errorf("--listen %s: is in use, perhaps by another etcd; choose another, or port 0 for a free one (%w)", strings.Join(cfg.Listen, ", "), err)
 	}
 	if err != nil {

@@ -125,7 +125,7 @@ func TestEtcdCluster(t *testing.T) {
 	if strings.Count(got, " leader ") != 1 || strings.Count(got, " follower ") != 2 {
 		t.Errorf("etcd status prints\n%s", got)
 	}
-	if got := foreground(t, "etcd", "reclaim", "--min-free", "0"); strings.Count(got, ": its file had ") != 3 || strings.Count(got, " is the leader now") != 1 {
+	if got := foreground(t, "etcd", "reclaim"); strings.Count(got, ": its file had ") != 3 || strings.Count(got, " is the leader now") != 1 {
 		t.Errorf("etcd reclaim prints\n%s", got)
 	}
 	if got := foreground(t, "get", "vport/acme/web", "-o", "name", "--etcd", endpoints[2]); got != "vport/acme/web\n" {

@@ -101,7 +101,6 @@ func role(m *state.MemberStatus) string {
 
 func newEtcdReclaim() *cobra.Command {
 	var db database
-	var minFree int64
 	cmd := &cobra.Command{
 		Use:   "reclaim",
 		Short: "Free space in the database, and end the alarm of a full one",
@@ -114,27 +113,23 @@ etcd forgets history by itself but never makes its file smaller: run this now
 and then, such as once a week, and when the database is full. The user must have
 etcd's role root.`,
 		Example: `  weft etcd reclaim
-  weft etcd reclaim --min-free 0 --etcd https://192.0.2.11:2379,https://192.0.2.12:2379,https://192.0.2.13:2379`,
+  weft etcd reclaim --etcd https://192.0.2.11:2379,https://192.0.2.12:2379,https://192.0.2.13:2379`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if minFree < 0 || minFree > 100 {
-				return usage(fmt.Errorf("--min-free %d: is no share; give percent, 0 to 100", minFree))
-			}
 			cfg, err := db.client()
 			if err != nil {
 				return err
 			}
-			return reclaim(cmd.Context(), cmd.OutOrStdout(), cfg, minFree)
+			return reclaim(cmd.Context(), cmd.OutOrStdout(), cfg)
 		},
 	}
-	cmd.Flags().Int64Var(&minFree, "min-free", 25, "leave members alone of whose file less than this many `percent` are free, unless the database is full")
 	db.flags(cmd)
 	return cmd
 }
 
-func reclaim(ctx context.Context, w io.Writer, cfg state.ClientConfig, minFree int64) error {
+func reclaim(ctx context.Context, w io.Writer, cfg state.ClientConfig) error {
 	var failed error
-	err := state.Reclaim(ctx, cfg, minFree, func(format string, args ...any) {
+	err := state.Reclaim(ctx, cfg, func(format string, args ...any) {
 		if _, err := fmt.Fprintf(w, format+"\n", args...); err != nil {
 			failed = err
 		}

@@ -1,0 +1,111 @@
+package state
+
+import (
+	"log/slog"
+	"maps"
+	"net"
+	"net/url"
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	patience  = 3 * time.Second  // that calls to a member have waited in vain, in a row, after which it is passed over
+	passedFor = 30 * time.Second // until it is tried again
+)
+
+// roster keeps a client from members that let calls wait: one that hangs, or whose disk does, holds up every call that it is handed, and gRPC goes on
+// handing it its share. Such a member is passed over for a while.
+type roster struct {
+	log *slog.Logger
+
+	mu     sync.Mutex
+	use    func(endpoints ...string) // nil before there is a client
+	all    []string                  // endpoints
+	late   map[string]time.Duration  // that calls have waited since a member's last answer, by its address
+	passed map[string]time.Time      // endpoints that are passed over, and until when
+}
+
+func newRoster(cfg ClientConfig) *roster {
+	r := &roster{log: cfg.Log, all: cfg.Endpoints, late: map[string]time.Duration{}, passed: map[string]time.Time{}}
+	if r.log == nil {
+		r.log = slog.New(slog.DiscardHandler)
+	}
+	return r
+}
+
+// serve says how the client is told which endpoints to use.
+func (r *roster) serve(use func(endpoints ...string)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.use = use
+}
+
+// answered takes note that the member at an address did.
+func (r *roster) answered(at net.Addr) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.late) > 0 {
+		delete(r.late, at.String())
+	}
+	if len(r.passed) > 0 && r.forgiveLocked(time.Now()) {
+		r.useLocked()
+	}
+}
+
+// waited takes note that a call to the member at an address waited in vain.
+func (r *roster) waited(at net.Addr, vain time.Duration, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	changed := r.forgiveLocked(now)
+	if r.late[at.String()] += vain; r.late[at.String()] >= patience {
+		delete(r.late, at.String())
+		changed = r.passLocked(at, now) || changed
+	}
+	if changed {
+		r.useLocked()
+	}
+}
+
+// forgiveLocked ends what has been for long enough, and reports whether there was something.
+func (r *roster) forgiveLocked(now time.Time) bool {
+	n := len(r.passed)
+	maps.DeleteFunc(r.passed, func(_ string, until time.Time) bool { return now.After(until) })
+	return len(r.passed) < n
+}
+
+// passLocked passes a member over. So that there is always a majority left, others that were passed over before are used again if need be.
+func (r *roster) passLocked(at net.Addr, now time.Time) bool {
+	i := slices.IndexFunc(r.all, func(e string) bool { return endpointIs(e, at) })
+	if i < 0 || len(r.all) < 3 {
+		return false
+	}
+	if 2*(len(r.passed)+1) >= len(r.all) {
+		clear(r.passed)
+	}
+	r.passed[r.all[i]] = now.Add(passedFor)
+	r.log.Warn("a member of the database does not answer, and is passed over for a while", "endpoint", r.all[i], "for", passedFor)
+	return true
+}
+
+// useLocked has the client use the others.
+func (r *roster) useLocked() {
+	if r.use != nil {
+		r.use(slices.DeleteFunc(slices.Clone(r.all), func(e string) bool { _, passed := r.passed[e]; return passed })...)
+	}
+}
+
+// endpointIs reports whether an endpoint leads to an address.
+func endpointIs(endpoint string, at net.Addr) bool {
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return false
+	}
+	host, port, err := net.SplitHostPort(at.String())
+	if err != nil || port != u.Port() {
+		return false
+	}
+	addrs, err := net.LookupHost(u.Hostname())
+	return err == nil && slices.Contains(addrs, host)
+}
