@@ -133,7 +133,7 @@ func (c *core) redecide(f *installedFlow) (m offload.Megaflow, ok bool) {
 		c.sim.SimulateLost(c.snap, &s.frame, key.Ingress, c.now(), sim.Lost{Dest: lost}, res)
 	}
 	t := &res.Track
-	if !res.Installable || t.Changed || t.Commit || c.conns.of(t) != f.conn || slices.ContainsFunc(res.Effects, func(e sim.Effect) bool { return e.Kind != sim.LogRule }) {
+	if !res.Installable || t.Changed || t.Commit || c.conns.of(t) != f.conn || slices.ContainsFunc(res.Effects, func(e sim.Effect) bool { return e.Kind != sim.LogRule && e.Kind != sim.AwaitMAC }) {
 		return m, false
 	}
 	if m, ok = decision(res.Outcomes); !ok {

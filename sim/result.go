@@ -150,6 +150,7 @@ const (
 	DeclineLease                               // DHCP: the host says that Addr is in use: nobody is to get it for a while
 	ProbeAnswer                                // the packet may answer a probe of pool Device's monitor: for the edge that runs it
 	ConfirmNeighbour                           // router port Port: the station at MAC says that it still has Addr, as is known. An answer to a probe
+	AwaitMAC                                   // bridge Device drops the packet, since it does not know MAC: it may be about to be learnt, here or at another edge
 )
 
 // Effect is a change that the engine carries out, by compare-and-set. Comparable.
