@@ -128,6 +128,8 @@ func (c *core) redecide(f *installedFlow) (m offload.Megaflow, ok bool) {
 		return m, false
 	}
 	res := &s.res
+	c.sim.Exemplar = true
+	defer func() { c.sim.Exemplar = false }()
 	c.sim.Simulate(c.snap, &s.frame, key.Ingress, c.now(), res)
 	if lost, is := c.lost(res); is {
 		c.sim.SimulateLost(c.snap, &s.frame, key.Ingress, c.now(), sim.Lost{Dest: lost}, res)
