@@ -137,7 +137,7 @@ func TestStates(t *testing.T) {
 
 // TestAround: a FIN's acknowledgement is known where sequence numbers start again from 0.
 func TestAround(t *testing.T) {
-	s := Progress{}.Next(tcp(packet.TCPSyn, 0, 0), false).Next(tcp(packet.TCPFin, 1<<32-5, 0), false)
+	s := Progress{}.Next(tcp(packet.TCPSyn, 0, 0), false).Next(tcp(packet.TCPFin|packet.TCPAck, 1<<32-5, 0), false)
 	for number, want := range map[uint32]bool{1<<32 - 1: false, 0: true, 1: true, 1<<32 - 6: false} {
 		x := s
 		if x.Acknowledged(number, true); (x.State != s.State) != want {
@@ -153,8 +153,8 @@ func TestAround(t *testing.T) {
 // TestJoin: two edges of which each saw the FIN of one side know together that both ended.
 func TestJoin(t *testing.T) {
 	up := Progress{}.Next(tcp(packet.TCPSyn, 0, 0), false)
-	one, two := up.Next(tcp(packet.TCPFin, 10, 0), false), up.Next(tcp(packet.TCPFin, 20, 0), true)
-	both := one.Next(tcp(packet.TCPFin, 20, 0), true)
+	one, two := up.Next(tcp(packet.TCPFin|packet.TCPAck, 10, 0), false), up.Next(tcp(packet.TCPFin|packet.TCPAck, 20, 0), true)
+	both := one.Next(tcp(packet.TCPFin|packet.TCPAck, 20, 0), true)
 	for _, x := range [][3]Progress{{one, two, both}, {up, one, one}, {one, one, one}, {both, two, both}} {
 		if x[0].Join(x[1]) != x[2] || x[1].Join(x[0]) != x[2] {
 			t.Errorf("%v and %v are %v", x[0], x[1], x[0].Join(x[1]))
@@ -163,7 +163,7 @@ func TestJoin(t *testing.T) {
 	for _, x := range []struct {
 		*Packet
 		reply, want bool
-	}{{tcp(packet.TCPFin, 10, 0), false, false}, {tcp(packet.TCPAck, 11, 0), false, false}, {tcp(packet.TCPAck, 12, 0), false, true}, {tcp(packet.TCPAck, 99, 0), true, false}, {tcp(packet.TCPSyn, 99, 0), false, false}} {
+	}{{tcp(packet.TCPFin|packet.TCPAck, 10, 0), false, false}, {tcp(packet.TCPAck, 11, 0), false, false}, {tcp(packet.TCPAck, 12, 0), false, true}, {tcp(packet.TCPAck, 99, 0), true, false}, {tcp(packet.TCPSyn, 99, 0), false, false}} {
 		if one.Beyond(x.Packet, x.reply) != x.want {
 			t.Errorf("%+v, %v: data behind a FIN: %v", x.Packet, x.reply, !x.want)
 		}
@@ -186,8 +186,8 @@ func TestTimeouts(t *testing.T) {
 		want time.Duration
 	}{
 		{udp, "single", times.Single}, {udp.Next(&Packet{Proto: packet.ProtoUDP}, false), "single", times.Single}, {udp.Next(&Packet{Proto: packet.ProtoUDP}, true), "both", times.Both},
-		{up, "syn-sent", times.TCPOpening}, {up.Next(tcp(packet.TCPAck, 0, 0), true), "established", times.TCPEstablished}, {up.Next(tcp(packet.TCPAck, 0, 0), true).Next(tcp(packet.TCPFin, 0, 0), false), "half-closed", times.TCPEstablished},
-		{up.Next(tcp(packet.TCPRst, 0, 0), true), "reset", times.TCPClosed}, {up.Next(tcp(packet.TCPFin, 0, 0), false), "half-closed", times.TCPOpening},
+		{up, "syn-sent", times.TCPOpening}, {up.Next(tcp(packet.TCPAck, 0, 0), true), "established", times.TCPEstablished}, {up.Next(tcp(packet.TCPAck, 0, 0), true).Next(tcp(packet.TCPFin|packet.TCPAck, 0, 0), false), "half-closed", times.TCPEstablished},
+		{up.Next(tcp(packet.TCPRst, 0, 0), true), "reset", times.TCPClosed}, {up.Next(tcp(packet.TCPFin|packet.TCPAck, 0, 0), false), "half-closed", times.TCPOpening},
 	} {
 		if x.String() != x.name || times.Of(x.State) != x.want {
 			t.Errorf("%v: %v, want %s: %v", x.State, times.Of(x.State), x.name, x.want)

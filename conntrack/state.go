@@ -49,6 +49,24 @@ func PacketOf(f *packet.Frame) (p Packet) {
 	return p
 }
 
+// sound reports whether a TCP segment has flags that go together (RFC 9293 section 3.10.7): all but a first one, or a reset, acknowledge something.
+func (k *Packet) sound() bool {
+	const syn, fin, rst, ack = packet.TCPSyn, packet.TCPFin, packet.TCPRst, packet.TCPAck
+	if k.Proto != packet.ProtoTCP {
+		return true
+	}
+	switch k.Flags & (syn | fin | rst | ack) {
+	case syn, syn | ack, ack, fin | ack, rst, rst | ack:
+		return true
+	}
+	return false
+}
+
+// MayBegin reports whether a packet may be the first that is seen of a connection: of TCP a SYN, or an acknowledgement in the middle of one, but no end.
+func (k *Packet) MayBegin() bool {
+	return k.sound() && (k.Proto != packet.ProtoTCP || k.Flags&(packet.TCPFin|packet.TCPRst) == 0)
+}
+
 // Next returns what there is behind a packet of the forward or the other direction.
 func (p Progress) Next(k *Packet, reply bool) Progress {
 	at := 0
@@ -57,8 +75,8 @@ func (p Progress) Next(k *Packet, reply bool) Progress {
 	}
 	side := &sides[at]
 	switch {
-	case k.Proto == packet.ProtoTCP && p.State == StateNone && k.Flags&(packet.TCPRst|packet.TCPFin) != 0:
-		return p // it begins nothing
+	case p.State == StateNone && !k.MayBegin(), !k.sound():
+		return p
 	case k.Proto == packet.ProtoTCP && k.Flags&packet.TCPRst != 0:
 		p.State |= side.reset
 		return p
@@ -156,7 +174,7 @@ func (s State) String() string {
 
 // Begins reports whether a packet begins a connection anew, whatever is remembered in state s: a SYN where the old one is over, or its sender had ended it.
 func (s State) Begins(k *Packet, reply bool) bool {
-	return (s.Over() || s.Ended(reply)) && k.Proto == packet.ProtoTCP && k.Flags&(packet.TCPSyn|packet.TCPAck) == packet.TCPSyn
+	return (s.Over() || s.Ended(reply)) && k.Proto == packet.ProtoTCP && k.sound() && k.Flags&(packet.TCPSyn|packet.TCPAck) == packet.TCPSyn
 }
 
 // Timeouts are how long a connection is remembered after its last packet.

@@ -41,7 +41,7 @@ func TestBalanceCounts(t *testing.T) {
 	for i := range tracks {
 		r := &tracks[i]
 		r.Key = conntrack.Key{Zone: 1, Tuple: conntrack.Tuple{Src: flow.AddrOf(netip.MustParseAddr("10.9.0.1")), Dst: flow.AddrOf(netip.MustParseAddr("192.0.2.1")), SrcPort: uint16(i + 1), DstPort: 80, Proto: 6}}
-		r.New = conntrack.Conn{Forward: r.Key, RetZone: 2, Progress: conntrack.Progress{}.Next(&conntrack.Packet{Proto: 6}, false), ForwardOwner: c.conns.run}
+		r.New = conntrack.Conn{Forward: r.Key, RetZone: 2, Progress: conntrack.Progress{}.Next(&conntrack.Packet{Proto: 6, Flags: 1 << 4}, false), ForwardOwner: c.conns.run}
 		r.New.AddStep(conntrack.Step{Device: 3, Dst: true, Addr: pool.Members[i%2].Addr, Port: 80, Pool: id})
 		r.Client = topology.PoolClient{Pool: pool.ID, Addr: r.Key.Src}
 		stick, ended := b.begins(r)

@@ -248,7 +248,7 @@ func TestDoubts(t *testing.T) {
 	for _, used := range []bool{false, true} {
 		p := newPair(t)
 		c := p.cores[forward].conns
-		x := conntrack.Conn{Forward: p.key, RetZone: 2, ForwardOwner: c.run, Progress: conntrack.Progress{}.Next(&conntrack.Packet{Proto: packet.ProtoTCP}, false)}
+		x := conntrack.Conn{Forward: p.key, RetZone: 2, ForwardOwner: c.run, Progress: conntrack.Progress{}.Next(&conntrack.Packet{Proto: packet.ProtoTCP, Flags: packet.TCPAck}, false)}
 		if _, created, err := p.store.CreateConn(t.Context(), x, nil, nil, nil); err != nil || !created {
 			t.Fatal(created, err)
 		}

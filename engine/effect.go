@@ -123,6 +123,7 @@ func (c *core) carryOut(list []sim.Effect, of flow.VPortID) (lost bool, wait que
 		switch e.Kind {
 		case sim.LogRule: // log.go
 		case sim.ProbeAnswer: // monitor.go
+		case sim.AwaitMAC: // hold.go
 		case sim.AskNeighbour:
 			q := question{neighbour{e.Port, e.Addr}, e.Asked}
 			if e.Hold {

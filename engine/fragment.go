@@ -6,7 +6,6 @@ import (
 
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/packet"
-	"github.com/weft-sdn/weft/sim"
 )
 
 // Bounds of fragments.
@@ -101,10 +100,7 @@ func (t *fragments) came(c *core, f *packet.Frame, piece fragmented) {
 	if c.holds.wanted[n] == nil {
 		return
 	}
-	packets := c.release(n).packets
-	for i := range packets {
-		c.again(&packets[i], sim.Lost{})
-	}
+	c.decide(n)
 }
 
 // sweep forgets fragments whose time is over: each port's own, oldest first.

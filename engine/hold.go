@@ -22,12 +22,14 @@ const (
 	maxHeldFrom = 128  // packets from one port of a host; from others, where many send: eight times that
 	askAttempts = 3    // requests, a second apart (RFC 4861 section 10: MAX_MULTICAST_SOLICIT)
 	loadTime    = 3 * time.Second
+	learnTime   = time.Second // that a frame waits for its destination to be learnt, by this edge or another
 )
 
-// awaited is what packets wait for: a neighbour, a device that is being loaded, what the database says of a connection or of a
+// awaited is what packets wait for: a neighbour, a station that is being learnt, a device that is being loaded, what the database says of a connection or of a
 // pool's client, or the first fragment.
 type awaited struct {
 	neighbour
+	station
 	device   topology.DeviceID
 	conn     conntrack.Key
 	client   topology.PoolClient
@@ -38,6 +40,12 @@ type awaited struct {
 type neighbour struct {
 	port flow.VPortID
 	addr netip.Addr
+}
+
+// station is a MAC that a bridge does not know.
+type station struct {
+	bridge topology.DeviceID
+	mac    packet.MAC
 }
 
 // wanted is what is being asked for or loaded, and the packets that wait for it.
@@ -59,6 +67,7 @@ type holds struct {
 	wanted map[awaited]*wanted
 	from   map[flow.VPortID]int
 	n      int
+	vain   station // the one whose packets, which waited in vain, are decided now
 
 	arrived []arrival
 }
@@ -87,6 +96,8 @@ func (c *core) want(n awaited) *wanted {
 		w = &wanted{next: c.now() + 2*connTime}
 	case n.fragment.ingress != 0:
 		w = &wanted{next: c.now() + fragmentWait}
+	case n.station != (station{}):
+		w = &wanted{next: c.now() + learnTime}
 	default:
 		w = &wanted{attempt: 1, next: c.now() + time.Second}
 	}
@@ -217,16 +228,52 @@ func (c *core) resume(deps []topology.Dep, all bool) {
 			}
 			continue
 		}
+		if n.bridge != 0 {
+			if c.learnt(n.station) {
+				c.decide(n)
+			}
+			continue
+		}
 		if _, ok := changed[n.addr]; !ok && !all || n.port == 0 {
 			continue
 		}
 		if _, state := c.snap.Neighbour(n.port, n.addr); state != topology.NeighbourOK && !c.cached(n.neighbour) {
 			continue
 		}
-		for _, p := range c.release(n).packets {
-			c.again(&p, sim.Lost{})
+		c.decide(n)
+	}
+}
+
+// learnt reports whether a bridge knows a station, or is gone.
+func (c *core) learnt(s station) bool {
+	b := c.snap.Bridge(s.bridge)
+	if b == nil {
+		return true
+	}
+	_, known := b.FDB(s.mac)
+	return known
+}
+
+// decide decides the packets that wait for something.
+func (c *core) decide(n awaited) {
+	for _, p := range c.release(n).packets {
+		c.again(&p, sim.Lost{})
+	}
+}
+
+// awaitStation keeps a packet that is dropped since a bridge does not know its destination, whose first frame may have come in just before: at this edge or
+// another, it is learnt within milliseconds. It reports whether the packet waits. One that waited in vain does not wait again.
+func (c *core) awaitStation(res *sim.Result, data []byte, ingress flow.VPortID, local uint16) bool {
+	if len(res.Outcomes) != 1 || res.Outcomes[0].Drop != sim.DropUnknownMAC {
+		return false
+	}
+	for _, e := range res.Effects {
+		if s := (station{e.Device, e.MAC}); e.Kind == sim.AwaitMAC && s != c.holds.vain {
+			c.hold(awaited{station: s}, data, ingress, local)
+			return true
 		}
 	}
+	return false
 }
 
 // arrive goes on with what waited for devices whose vports and groups the target has by now: packet-outs are not ordered with writes.
@@ -310,6 +357,12 @@ func (c *core) retry(now time.Duration) {
 			c.a.counts.loadDrops.Add(c.inVain(n))
 			c.devices.drop(n.device)
 			c.a.cfg.Logger.Warn("device was not loaded in time: packets dropped", "device", n.device)
+			continue
+		}
+		if n.bridge != 0 {
+			c.holds.vain = n.station
+			c.decide(n)
+			c.holds.vain = station{}
 			continue
 		}
 		if n.port == 0 {

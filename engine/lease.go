@@ -16,6 +16,7 @@ import (
 const (
 	maxLeases     = 1024             // messages under way to the database
 	maxLeasesFrom = 16               // of one vport
+	maxLeasesNext = 8                // of one client, that wait for its first
 	leaseRate     = 20               // messages a second of one vport that go to the database …
 	leaseBurst    = 60               // … and at once
 	leaseTime     = 5 * time.Second  // how long a message may take; hosts ask again
@@ -48,19 +49,19 @@ type leaseJob struct {
 	begun time.Duration
 	tries int
 	view  state.LeaseView
-	next  *heldPacket // of the same client, to be decided afterwards; nil: none
+	next  []heldPacket // of the same client, to be decided afterwards
 }
 
-// lease takes a DHCP message whose answer needs the database. It reports whether it is one. A client's next message waits for its last; one for which there
-// is no room is dropped: hosts ask again.
+// lease takes a DHCP message whose answer needs the database. It reports whether it is one. A client's next messages wait for its first, and each is
+// answered (RFC 2131 section 4.3.1); one for which there is no room is dropped: hosts ask again.
 func (c *core) lease(res *sim.Result, data []byte, ingress flow.VPortID, local uint16) bool {
 	e, ok := leaseEffect(res)
 	if !ok {
 		return false
 	}
 	j := &leaseJob{leaseKey: leaseKey{state.LeaseClient{VPort: ingress, MAC: e.MAC}, e.Addr.Is6()}, begun: c.now()}
-	if before := c.leases.busy[j.leaseKey]; before != nil && before.next == nil {
-		before.next = &heldPacket{append([]byte(nil), data...), ingress, local}
+	if before := c.leases.busy[j.leaseKey]; before != nil && len(before.next) < maxLeasesNext {
+		before.next = append(before.next, heldPacket{append([]byte(nil), data...), ingress, local})
 		return true
 	} else if before != nil || len(c.leases.busy) >= maxLeases || c.leases.from[ingress] >= maxLeasesFrom || !c.leases.rate.allow(ingress, c.now()) {
 		c.a.counts.dhcpDrops.Add(1)
@@ -95,8 +96,12 @@ func (c *core) leaseEnd(j *leaseJob, lost bool) {
 		c.a.counts.dhcpDrops.Add(1)
 		c.lose(j.ingress, dropDHCPRate)
 	}
-	if j.next != nil {
-		c.a.mail.post(func() { c.again(j.next, sim.Lost{}) }) // not before the answer to this one
+	if len(j.next) > 0 {
+		c.a.mail.post(func() { // not before the answer to this one
+			for i := range j.next {
+				c.again(&j.next[i], sim.Lost{}) // the second waits for the first, and so on
+			}
+		})
 	}
 }
 

@@ -187,12 +187,14 @@ func (c *core) redecide(key flow.Key, prio int32, of *conn) (m offload.Megaflow,
 		return m, false
 	}
 	res := &s.res
+	c.sim.Exemplar = true
+	defer func() { c.sim.Exemplar = false }()
 	c.sim.Simulate(c.snap, &s.frame, key.Ingress, c.now(), res)
 	if lost, is := c.lost(res); is {
 		c.sim.SimulateLost(c.snap, &s.frame, key.Ingress, c.now(), sim.Lost{Dest: lost}, res)
 	}
 	t := &res.Track
-	if !res.Installable || t.Changed || t.Commit || c.conns.of(t) != of || slices.ContainsFunc(res.Effects, func(e sim.Effect) bool { return e.Kind != sim.LogRule }) {
+	if !res.Installable || t.Changed || t.Commit || c.conns.of(t) != of || slices.ContainsFunc(res.Effects, func(e sim.Effect) bool { return e.Kind != sim.LogRule && e.Kind != sim.AwaitMAC }) {
 		return m, false
 	}
 	if m, ok = decision(res.Outcomes); !ok {

@@ -14,7 +14,7 @@ import (
 //	1. simulate; once more if the destination turns out to be nowhere (E14). What needs a device that is not loaded waits for it, and nothing else happens
 //	2. effects go to the database; what the virtual network sends of itself leaves by packet-out
 //	3. install: place the megaflow, send its updates in stages
-//	4. the packet leaves rewritten, by packet-out to its destination; or waits for a neighbour
+//	4. the packet leaves rewritten, by packet-out to its destination; or waits for a neighbour, or for a MAC to be learnt
 //
 // The snapshot can not change between 1 and 3: both are this goroutine's, and updates reach the target in the order in which they were decided.
 func (c *core) upcall(f *packet.Frame, ingress flow.VPortID, local uint16, reason flow.Reason) {
@@ -39,6 +39,9 @@ func (c *core) upcall(f *packet.Frame, ingress flow.VPortID, local uint16, reaso
 		if c.hold(awaited{neighbour: wait.neighbour}, f.Data, ingress, local) {
 			c.pose(wait)
 		}
+		return
+	}
+	if c.awaitStation(res, f.Data, ingress, local) {
 		return
 	}
 	c.answers(res.Effects, f)

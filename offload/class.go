@@ -48,16 +48,17 @@ func (t *Tables) AlwaysPunted() []*p4rt.Entry {
 // Priorities of punt_class: those of AlwaysPunted count from 1.
 const dhcpPriority = 100
 
-// DHCPPunted are the entries of punt_class for a vport that has a DHCP resource: what hosts send to DHCP servers goes to the engine (D1). Fragments do not.
+// DHCPPunted are the entries of punt_class for a vport that has a DHCP resource: what hosts send to DHCP servers (D1), and to clients, goes to the engine,
+// first fragments too. It is one entry for each IP version, as the table is small, so IPv4 datagrams to the six other ports from 64 to 71 go with them.
 func (t *Tables) DHCPPunted(vport uint16) []*p4rt.Entry {
 	var es []*p4rt.Entry
-	for i, m := range []struct{ etherType, port uint64 }{{packet.EtherTypeIPv4, 67}, {packet.EtherTypeIPv6, 547}} {
+	for i, m := range []struct{ etherType, port, mask uint64 }{{packet.EtherTypeIPv4, 64, 0xfff8}, {packet.EtherTypeIPv6, 546, 0xfffe}} {
 		e := t.puntClass.NewEntry()
 		e.SetMasked(0, u(uint64(vport)), u(0xffff))
 		e.SetMasked(1, u(m.etherType), u(0xffff))
 		e.SetMasked(2, u(packet.ProtoUDP), u(0xff))
-		e.SetMasked(4, u(m.port), u(0xffff))
-		e.SetMasked(6, u(0), u(3))
+		e.SetMasked(4, u(m.port), u(m.mask))
+		e.SetMasked(6, u(0), u(uint64(packet.FragLater)))
 		e.Priority = dhcpPriority + int32(i)
 		e.Do(t.puntClass.actions["ingress.class_punt"], u(uint64(flow.ReasonDHCP)))
 		es = append(es, e)

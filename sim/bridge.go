@@ -48,10 +48,29 @@ func (s *Simulator) bridge(b *topology.Bridge, p *topology.VPort, h *hop) {
 	}
 	s.dep(topology.DeviceDep(b.ID))
 	if b.DropUnknown {
-		s.drop(h, DropUnknownMAC, false)
+		s.unknown(b, p, m, h)
 		return
 	}
 	s.floodFrom(b, p, h, true)
+}
+
+// unknown: a frame to a station that is not known, at a bridge that drops such (B1). An answer to the very frame from which the station is being learnt goes to
+// where that came from.
+func (s *Simulator) unknown(b *topology.Bridge, p *topology.VPort, m packet.MAC, h *hop) {
+	if s.origin == nil {
+		s.effect(Effect{Kind: AwaitMAC, Device: b.ID, MAC: m})
+		s.drop(h, DropUnknownMAC, false)
+		return
+	}
+	i := slices.IndexFunc(s.res.Effects, func(e Effect) bool { return e.Kind == Learn && e.Device == b.ID && e.MAC == m })
+	if i < 0 {
+		s.drop(h, DropUnknownMAC, false)
+		return
+	}
+	out := s.vport(s.res.Effects[i].Port)
+	if s.filterOut(b.Filters, p, out, h) == pass {
+		s.send(h, out)
+	}
 }
 
 // unlearnt: a frame was refused before its source was learnt. The guard KnownSource would let other frames of that source pass without being learnt

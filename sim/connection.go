@@ -109,6 +109,11 @@ func (s *Simulator) track(h *hop) bool {
 	if c.looked {
 		return true
 	}
+	if !s.Exemplar && !s.f.Intact() { // whose connection is not known
+		s.notInstallable("wrong checksum")
+		s.drop(h, DropChecksum, false)
+		return false
+	}
 	s.readAll()
 	r.Used = true
 	if s.f.Frag != packet.FragNone {
@@ -185,6 +190,8 @@ func (s *Simulator) identify() {
 func (s *Simulator) connText() string {
 	c := &s.conns
 	switch {
+	case c.conn == nil && !s.mayBegin():
+		return "connection " + s.res.Track.Key.String() + ": none, and the segment begins none"
 	case c.conn == nil:
 		return "connection " + s.res.Track.Key.String() + ": new"
 	case c.related:
@@ -256,12 +263,20 @@ func (s *Simulator) state(p *filter.Packet, h *hop) bool {
 		p.State = 0 // an error about nothing that is known
 	case c.related:
 		p.State = uint8(topology.ConnRelated)
+	case c.conn == nil && !s.mayBegin():
+		p.State = 0
 	case c.conn == nil:
 		p.State = uint8(topology.ConnNew)
 	default:
 		p.State = uint8(topology.ConnEstablished)
 	}
 	return true
+}
+
+// mayBegin reports whether the packet may be the first of a connection.
+func (s *Simulator) mayBegin() bool {
+	p := conntrack.Packet{Proto: s.f.Proto, Flags: s.f.TCPFlags}
+	return p.MayBegin()
 }
 
 // meets notes what chains of a device or port ask that the packet meets, or that an answer would: for connections (C2), or to translate. False: a chain is not
@@ -335,7 +350,11 @@ func (s *Simulator) settleConnection() {
 		return
 	}
 	if !c.looked && !s.track(&hop{port: s.ingress}) {
-		s.res.Outcomes = append(s.res.Outcomes[:0], Outcome{Verdict: Incomplete})
+		last := s.res.Outcomes[len(s.res.Outcomes)-1]
+		if last.Verdict != Drop {
+			last = Outcome{Verdict: Incomplete}
+		}
+		s.res.Outcomes = append(s.res.Outcomes[:0], last)
 		return
 	}
 	if c.conn != nil {

@@ -15,7 +15,7 @@ func TestDependencies(t *testing.T) {
 	cases := envInt(t, "WEFT_SOUNDNESS_CASES", 20_000)
 	seed := uint64(envInt(t, "WEFT_SOUNDNESS_SEED", 1))
 	const perWorld, changes = 20, 6
-	var sim Simulator
+	sim := Simulator{Exemplar: true} // what the frames have beside their keys is not made to fit
 	var b Result
 	affected, unaffected, differ := 0, 0, 0
 	for n := 0; n < cases; n += perWorld * changes {

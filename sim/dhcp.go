@@ -48,13 +48,23 @@ type dhcpClient struct {
 //  2. have the client's leases read, if the answer depends on them: ReadLease, and the message is decided again with the answer
 //  3. pick an address; what is to be stored goes out as an effect, which is carried out before the answer leaves
 //
+// What hosts there send to DHCP clients is dropped: the resource is the server.
+//
 // The pipeline punts these messages ahead of its flow tables (punt_class), so that no other packet's mask needs to tell them apart.
 func (s *Simulator) dhcp(p *topology.VPort, h *hop) bool {
 	f := s.f
 	if p.DHCP != 0 && f.IsARP() {
 		return s.serverARP(p, h)
 	}
-	if p.DHCP == 0 || p.AdminDown || f.Proto != packet.ProtoUDP || f.Frag != packet.FragNone || f.L4 == 0 {
+	if p.DHCP == 0 || p.AdminDown || f.Proto != packet.ProtoUDP || f.L4 == 0 {
+		return false
+	}
+	if f.Is4() && f.DstPort == dhcp4Client || f.Is6() && f.DstPort == dhcp6Client {
+		s.notInstallable("DHCP")
+		s.drop(h, DropDHCPServer, false)
+		return true
+	}
+	if f.Frag != packet.FragNone {
 		return false
 	}
 	v6 := f.Is6() && f.DstPort == dhcp6Server

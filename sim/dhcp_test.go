@@ -385,3 +385,45 @@ func checkGiven(t *testing.T, body []byte, v6 bool, stored netip.Addr, leases Le
 		t.Errorf("gives %v, stored is %v", addr, stored)
 	}
 }
+
+// TestServerOfHost: what a host at a vport with a resource sends to DHCP clients is dropped, whatever port it is from and in pieces too, even where the
+// resource has nothing for the IP version; at a vport without resource it goes on.
+func TestServerOfHost(t *testing.T) {
+	l := newLab(t, leasedNet)
+	me, other := mac("0a:01"), mac("0a:02")
+	send := func(v6 bool, from uint16, to uint16) []byte {
+		u := packet.UDP{SrcMAC: me, DstMAC: other, Src: ip("10.1.0.11"), Dst: ip("10.1.0.12"), SrcPort: from, DstPort: to, Payload: make([]byte, 64)}
+		if v6 {
+			u.Src, u.Dst = topology.LinkLocal(me), topology.LinkLocal(other)
+		}
+		return packet.AppendUDP(nil, &u)
+	}
+	first := func(b []byte) []byte {
+		b[20] = 0x20 // more fragments
+		return b
+	}
+	for _, tt := range []struct {
+		name  string
+		frame []byte
+		rogue bool
+	}{
+		{"offer", send(false, 67, 68), true},
+		{"advertise", send(true, 547, 546), true},
+		{"from any port", send(false, 4000, 68), true},
+		{"from any port, IPv6", send(true, 4000, 546), true},
+		{"first fragment", first(send(false, 67, 68)), true},
+		{"port of the other version", send(false, 547, 546), false},
+		{"port of the other version, IPv6", send(true, 67, 68), false},
+		{"next to it", send(false, 4000, 69), false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := l.run("a1", tt.frame)
+			if dropped := len(r.Outcomes) == 1 && r.Outcomes[0].Drop == DropDHCPServer; dropped != tt.rogue || tt.rogue && (r.Installable || len(r.Effects) > 0) {
+				t.Errorf("%+v, effects %v, installable %t", r.Outcomes, r.Effects, r.Installable)
+			}
+			if r := l.run("a2", tt.frame); r.Outcomes[0].Verdict != Forward {
+				t.Errorf("without resource: %+v", r.Outcomes)
+			}
+		})
+	}
+}

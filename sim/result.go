@@ -114,6 +114,8 @@ const (
 	DropLand                        // source and destination are one IP address
 	DropReserved                    // bridge: a group address whose frames no bridge forwards (IEEE 802.1Q table 8-1)
 	DropSpoofedNeighbour            // ARP or ND of a host that names another MAC than its source as its own
+	DropDHCPServer                  // DHCP: a message to clients, of a host that is one
+	DropChecksum                    // a chain asks for the connection of a packet whose TCP, UDP or ICMP checksum is wrong, or that is cut short
 	DropUnreachable                 // the destination is bound nowhere (E14), or the neighbour does not answer (R4): see Lost
 )
 
@@ -123,7 +125,7 @@ func (d DropReason) String() string {
 		"none", "no such vport", "port down", "unlinked port", "too many devices", "invalid source mac", "same port", "unknown mac", "no members",
 		"not our mac", "multicast", "not ip", "malformed", "not our address", "unsolicited", "local address", "unforwardable address", "no route",
 		"reject route", "blackhole", "ttl expired", "too big", "no neighbour", "no address", "filtered", "forged answer", "extension header", "no translation", "no member", "chain loop",
-		"spoofed dhcp", "other dhcp server", "no lease left", "source is destination", "reserved address", "spoofed neighbour", "unreachable",
+		"spoofed dhcp", "other dhcp server", "no lease left", "source is destination", "reserved address", "spoofed neighbour", "dhcp server", "wrong checksum", "unreachable",
 	}
 	if int(d) < len(names) {
 		return names[d]
@@ -149,6 +151,7 @@ const (
 	DeclineLease                               // DHCP: the host says that Addr is in use: nobody is to get it for a while
 	ProbeAnswer                                // the packet may answer a probe of pool Device's monitor: for the edge that runs it
 	ConfirmNeighbour                           // router port Port: the station at MAC says that it still has Addr, as is known. An answer to a probe
+	AwaitMAC                                   // bridge Device drops the packet, since it does not know MAC: it may be about to be learnt, here or at another edge
 )
 
 // Effect is a change that the engine carries out, by compare-and-set. Comparable.

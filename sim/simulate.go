@@ -34,6 +34,8 @@ type Simulator struct {
 	Balance Balance     // nil: nothing is known of pools but what the snapshot says
 	// Chosen is a connection that was just stored: its first packet, decided once more as that of a new connection, gets the translations that it has.
 	Chosen *conntrack.Conn
+	// Exemplar: the packet stands for others with its key. What is not in that (flags, payload, checksums) says nothing.
+	Exemplar bool
 
 	snap    *topology.Snapshot
 	res     *Result

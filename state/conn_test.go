@@ -69,7 +69,7 @@ func TestConn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got.Progress, got.ReturnOwner = got.Next(&conntrack.Packet{Proto: packet.ProtoTCP}, true), others
+	got.Progress, got.ReturnOwner = got.Next(&conntrack.Packet{Proto: packet.ProtoTCP, Flags: packet.TCPAck}, true), others
 	now, done, err := other.UpdateConn(ctx, got)
 	if err != nil || !done || now.ReturnOwner != others {
 		t.Fatalf("%+v, %v, %v", now, done, err)

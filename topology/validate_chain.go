@@ -35,6 +35,7 @@ func (v *validator) chain(o *Object, s *ChainSpec) {
 		v.action(o, r, field)
 		v.match(o, &r.Match, field+".match", &r.Match)
 		v.match(o, &r.Not, field+".not", &r.Match)
+		v.meetable(o, &r.Match, &r.Not, field)
 	}
 	if loop := v.jumpsBack(o.Ref()); loop != "" {
 		v.fail(o, "spec.rules", loop, "is a loop of jumps", "jump to chains that do not lead back")

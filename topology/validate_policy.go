@@ -36,6 +36,7 @@ func (v *validator) policies(o *Object, s *RouterSpec) {
 		names[p.Name] = true
 		v.policyMatch(o, &p.Match, field+".match", &p.Match)
 		v.policyMatch(o, &p.Not, field+".not", &p.Match)
+		v.meetable(o, &p.Match, &p.Not, field)
 		v.policyAction(o, p, field, tables)
 	}
 }

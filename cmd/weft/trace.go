@@ -167,6 +167,8 @@ func effect(snap *topology.Snapshot, e sim.Effect) string {
 	case sim.OfferLease, sim.BindLease, sim.ReleaseLease, sim.DeclineLease:
 		what := map[sim.EffectKind]string{sim.OfferLease: "offers", sim.BindLease: "leases", sim.ReleaseLease: "takes back", sim.DeclineLease: "keeps from all"}[e.Kind]
 		return fmt.Sprintf("%s %s %v, which is of %v at %s", deviceName(snap, e.Device), what, e.Addr, e.MAC, portName(snap, e.Port))
+	case sim.AwaitMAC:
+		return fmt.Sprintf("waits a second for %s to learn %v first", deviceName(snap, e.Device), e.MAC)
 	case sim.ProbeAnswer:
 		if p := snap.Pool(e.Device); p != nil {
 			return fmt.Sprintf("pool %s/%s hears the answer to its probe", p.Tenant, p.Name)

@@ -138,7 +138,11 @@ func (s *Shot) Frame(buf []byte) []byte {
 	}
 	b = binary.BigEndian.AppendUint16(b, k.SrcPort)
 	b = binary.BigEndian.AppendUint16(b, k.DstPort)
-	return append(b, make([]byte, 24)...)
+	rest := make([]byte, 24)
+	if k.Proto == packet.ProtoTCP {
+		rest[9] = packet.TCPAck // which may be the first that is seen of a connection
+	}
+	return append(b, rest...)
 }
 
 func randomKey(rng *rand.Rand) flow.Key {
