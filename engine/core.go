@@ -51,6 +51,7 @@ type core struct {
 	guess     sim.Result
 	stale     stale
 	rules     rules
+	pace      pace
 	begun     bool // the first term has taken over what the target and the database have
 	reserving bool // numbers of what the target held then
 	placer    *offload.Placer
@@ -93,7 +94,7 @@ func newCore(a *Agent) *core {
 	c.aging = newAging(a.cfg.AgeTime, c.devices)
 	c.layout = newLayout(a.tables, c.locals)
 	c.effects = newEffects(c)
-	c.rules = newRules(c)
+	c.rules, c.pace = newRules(c), newPace()
 	c.conns, c.fragments = newConns(c), newFragments()
 	c.drops = newDrops()
 	c.balance, c.monitors, c.adverts = newBalance(c), newMonitors(c), newAdverts(c)
@@ -214,6 +215,7 @@ func (c *core) tick() {
 	c.effects.sweep(now)
 	c.conns.sweep(now)
 	c.rules.flush()
+	c.sweepPace(now)
 	c.balance.sweep(now)
 	c.monitors.sweep()
 	c.adverts.sweep(now)

@@ -92,6 +92,7 @@ type view struct {
 	tags     map[flow.VPortID]struct{}    // exterior vports whose senders' tags are kept
 	floods   map[flow.VPortID]int64       // frames a second that an exterior vport may send to all; none: any number
 	puntRate int64                        // packets a second that a vport may have punted
+	paces    map[flow.VPortID]int64       // the same of those that are slowed
 	// nextHop has the MACs of gateways that answered.
 	nextHop map[netip.Addr]packet.MAC
 }
@@ -100,8 +101,16 @@ func newView(self Edge, links []Uplink) *view {
 	return &view{
 		self: self, links: links, edges: map[string]Edge{}, places: map[flow.VPortID]place{}, strays: map[flow.VPortID]string{}, groups: map[flow.Dest][]flow.VPortID{},
 		nextHop: map[netip.Addr]packet.MAC{}, dhcp: map[flow.VPortID]struct{}{},
-		floods: map[flow.VPortID]int64{}, tags: map[flow.VPortID]struct{}{},
+		floods: map[flow.VPortID]int64{}, paces: map[flow.VPortID]int64{}, tags: map[flow.VPortID]struct{}{},
 	}
+}
+
+// paceOf is how many packets a second a vport may have punted.
+func (v *view) paceOf(id flow.VPortID) int64 {
+	if rate, slowed := v.paces[id]; slowed {
+		return min(rate, v.puntRate)
+	}
+	return v.puntRate
 }
 
 // route is one way to another edge, before it has a number.

@@ -46,6 +46,7 @@ func (c *core) install(res *sim.Result, key flow.Key, local uint16) {
 		c.a.counts.notInstalled.Add(1)
 		if errors.Is(err, offload.ErrShare) {
 			c.a.counts.overShare.Add(1)
+			c.overShare(key.Ingress)
 			if c.warnings.allow(key.Ingress, c.now()) {
 				c.a.cfg.Logger.Warn("vport has its share of the flow tables: its other flows stay on the slow path", "vport", c.nameOf(key.Ingress), "err", err)
 			}
