@@ -24,8 +24,8 @@ func TestDropCounts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		entries[act] = c.placer.Hash(c.placer.Entry(placed))
-		c.flows.add(placed, entries[act], nil, 0).drop = sim.DropFiltered
+		entries[act] = placed.Hash
+		c.flows.add(placed, nil, 0).drop = sim.DropFiltered
 	}
 	want := func(n uint64) {
 		t.Helper()

@@ -40,7 +40,6 @@ func patternOf(key flow.Key, mask flow.Mask) pattern {
 
 type installedFlow struct {
 	placed    *offload.Placed
-	entry     uint64 // hash of its entry
 	relies    *ground
 	at        int32          // in relies.flows[port]
 	port      uint32         // portOf(placed), as it was when it was put there
@@ -104,6 +103,9 @@ func (t *flowTable) all() iter.Seq[*installedFlow] {
 // find returns the flow that a decision was installed as, whatever the lane; nil if there is none.
 func (t *flowTable) find(key flow.Key, read flow.Mask) *installedFlow {
 	for lane := offload.LaneClass; lane <= offload.LaneWildL2; lane++ {
+		if !lane.MayHold(key.EtherType, read) {
+			continue
+		}
 		p := patternOf(key, lane.Matched(read, key.EtherType))
 		f := t.byPattern[maphash.Comparable(t.seed, p)]
 		if f != nil && f.pattern() != p {
@@ -116,16 +118,16 @@ func (t *flowTable) find(key flow.Key, read flow.Mask) *installedFlow {
 	return nil
 }
 
-// add notes a flow, whose entry has a hash. deps is copied.
-func (t *flowTable) add(placed *offload.Placed, entry uint64, deps []topology.Dep, now time.Duration) *installedFlow {
-	f := &installedFlow{placed: placed, entry: entry, since: now}
+// add notes a flow. deps is copied.
+func (t *flowTable) add(placed *offload.Placed, deps []topology.Dep, now time.Duration) *installedFlow {
+	f := &installedFlow{placed: placed, since: now}
 	p := f.pattern()
 	if h := maphash.Comparable(t.seed, p); t.byPattern[h] == nil {
 		t.byPattern[h] = f
 	} else {
 		t.clash[p] = f
 	}
-	link(t.byEntry, entry, f, (*installedFlow).entryLinks)
+	link(t.byEntry, placed.Hash, f, (*installedFlow).entryLinks)
 	t.rely(f, deps)
 	return f
 }
@@ -146,7 +148,7 @@ func (t *flowTable) remove(f *installedFlow) {
 			}
 		}
 	}
-	unlink(t.byEntry, f.entry, f, (*installedFlow).entryLinks)
+	unlink(t.byEntry, f.placed.Hash, f, (*installedFlow).entryLinks)
 	t.unrely(f)
 }
 

@@ -60,7 +60,7 @@ func TestAffected(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			all = append(all, relying{table.add(placed, uint64(i), deps, 0), deps})
+			all = append(all, relying{table.add(placed, deps, 0), deps})
 		default:
 			n := r.IntN(len(all))
 			table.remove(all[n].f)

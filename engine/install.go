@@ -66,7 +66,7 @@ func (c *core) enterIn(m offload.Megaflow, res *sim.Result, local uint16, before
 	if err != nil {
 		return err
 	}
-	f := c.flows.add(placed, c.placer.Hash(c.placer.Entry(placed)), res.Deps, c.now())
+	f := c.flows.add(placed, res.Deps, c.now())
 	f.drop = res.Outcomes[0].Drop
 	c.conns.flowAdded(f, &res.Track)
 	c.aging.back(f, 1, c.now())
@@ -101,8 +101,8 @@ func (c *core) takeOut(f *installedFlow) bool {
 	c.rules.remove(f)
 	c.a.counts.flows.Add(^uint64(0))
 	c.conns.flowGone(f)
-	if c.flows.byEntry[f.entry] == nil {
-		delete(c.drops.counted, f.entry)
+	if c.flows.byEntry[f.placed.Hash] == nil {
+		delete(c.drops.counted, f.placed.Hash)
 	}
 	stages, confirm := c.placer.Remove(f.placed)
 	c.write(stages, confirm, nil)

@@ -45,7 +45,7 @@ func (a *Agent) Flows(ctx context.Context) ([]Flow, error) {
 			if m.Guards.KnownSource {
 				one.SourceMAC = p.source
 			}
-			entries[f.entry] = append(entries[f.entry], len(flows))
+			entries[f.placed.Hash] = append(entries[f.placed.Hash], len(flows))
 			flows, deps, conns = append(flows, one), append(deps, f.relies.deps), append(conns, f.connDep)
 		}
 	})

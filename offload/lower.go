@@ -113,6 +113,18 @@ func lanes(m *Megaflow) ([]Lane, error) {
 	return nil, fmt.Errorf("%w: %s", ErrNotCovered, m.Key.And(m.Mask))
 }
 
+// MayHold reports whether a lane can have a megaflow that was read so, of packets of an EtherType. True does not mean that it can.
+func (l Lane) MayHold(etherType uint16, read flow.Mask) bool {
+	switch l {
+	case LaneClass:
+		read.SrcMAC = packet.MAC{}
+		return flow.Mask{Ingress: flow.MaxID, DstMAC: packet.Broadcast()}.Covers(read)
+	case LaneWildL2:
+		return !isIP(etherType)
+	}
+	return isIP(etherType)
+}
+
 // Preferred returns the lane that the megaflow has if there is room; 0: none can have it.
 func (m *Megaflow) Preferred() Lane {
 	if all, err := lanes(m); err == nil {

@@ -35,6 +35,7 @@ type Placer struct {
 	seed     maphash.Seed
 	used     map[*p4rt.Table]int64
 	held     map[holding]int64
+	whys     map[*p4rt.Table]tableErrors
 	share    int64 // percent of each table that one vport may hold
 }
 
@@ -54,7 +55,7 @@ type sharedEntry struct {
 // leaves room for the others.
 func NewPlacer(t *Tables, share int) *Placer {
 	return &Placer{
-		t: t, share: int64(share), held: make(map[holding]int64), scopes: NewIDs[macAt](65535), sources: NewIDs[macAt](65535), rewrites: NewIDs[rewriteKey](65535),
+		t: t, share: int64(share), held: make(map[holding]int64), whys: make(map[*p4rt.Table]tableErrors), scopes: NewIDs[macAt](65535), sources: NewIDs[macAt](65535), rewrites: NewIDs[rewriteKey](65535),
 		nats4: NewIDs[translationKey](65535), nats6: NewIDs[translationKey](65535),
 		classes: make(map[macAt]int), entries: make(map[uint64]sharedEntry), seed: maphash.MakeSeed(), used: make(map[*p4rt.Table]int64),
 	}
@@ -213,6 +214,7 @@ func (x *placing) enter(m *Megaflow) (*Placed, error) {
 	placed := newPlaced(m, x.lane, x.ids)
 	entry := p.t.lower(m, x.lane, x.ids)
 	hash := p.Hash(entry)
+	placed.Hash = hash
 	shared, there := p.entries[hash]
 	if !there {
 		shared.placed = placed
@@ -236,11 +238,23 @@ func (x *placing) enter(m *Megaflow) (*Placed, error) {
 func (p *Placer) room(vport uint16, t *p4rt.Table) error {
 	switch {
 	case t.Size > 0 && p.used[t] >= t.Size:
-		return fmt.Errorf("%w: %s", ErrFull, t.Name)
+		return p.reasons(t).full
 	case t.Size > 0 && p.held[holding{vport, t}] >= max(1, t.Size*p.share/100):
-		return fmt.Errorf("%w: %s", ErrShare, t.Name)
+		return p.reasons(t).share
 	}
 	return nil
+}
+
+// tableErrors are made once for a table: each decision meets them while a lane is full.
+type tableErrors struct{ full, share error }
+
+func (p *Placer) reasons(t *p4rt.Table) tableErrors {
+	r, ok := p.whys[t]
+	if !ok {
+		r = tableErrors{fmt.Errorf("%w: %s", ErrFull, t.Name), fmt.Errorf("%w: %s", ErrShare, t.Name)}
+		p.whys[t] = r
+	}
+	return r
 }
 
 // hold counts n entries of a vport more.
@@ -297,7 +311,7 @@ func (p *Placer) Remove(placed *Placed) (stages [][]p4rt.Update, confirm func())
 	} else if p.classes[at]--; p.classes[at] == 0 {
 		delete(p.classes, at)
 	}
-	hash := p.Hash(e)
+	hash := placed.Hash
 	if shared := p.entries[hash]; shared.refs == 1 {
 		delete(p.entries, hash)
 		p.hold(placed.ids.vport, e.Table, -1)

@@ -17,6 +17,7 @@ type Placed struct {
 	Idle   time.Duration
 	Dest   flow.Dest
 	Prio   int32
+	Hash   uint64 // Placer.Hash of its entry
 	Guards flow.Guards
 	ids    localIDs
 	tag    uint32

@@ -14,8 +14,7 @@ import (
 func (p *Placer) Replace(placed *Placed, m Megaflow) (stages [][]p4rt.Update, confirm func(), err error) {
 	m.settle()
 	candidates, err := lanes(&m)
-	before := p.Entry(placed)
-	hash := p.Hash(before)
+	before, hash := p.Entry(placed), placed.Hash
 	switch {
 	case err != nil:
 		return nil, nil, err
@@ -38,6 +37,7 @@ func (p *Placer) Replace(placed *Placed, m Megaflow) (stages [][]p4rt.Update, co
 	}
 	after, freed := p.unrefer(placed)
 	*placed = *newPlaced(&m, placed.Lane, x.ids)
+	placed.Hash = hash
 	p.entries[hash] = sharedEntry{placed, 1}
 	var entry []p4rt.Update
 	if e := p.Entry(placed); !e.SameEffect(before) {
