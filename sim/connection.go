@@ -109,11 +109,6 @@ func (s *Simulator) track(h *hop) bool {
 	if c.looked {
 		return true
 	}
-	if !s.Exemplar && !s.f.Intact() { // whose connection is not known
-		s.notInstallable("wrong checksum")
-		s.drop(h, DropChecksum, false)
-		return false
-	}
 	s.readAll()
 	r.Used = true
 	if s.f.Frag != packet.FragNone {
@@ -128,12 +123,15 @@ func (s *Simulator) track(h *hop) bool {
 	s.identify()
 	c.refresh()
 	if c.related && !c.quotes || s.Conns == nil {
-		c.looked = true
-		return true
+		c.looked = !s.garbled(h)
+		return c.looked
 	}
 	hash := r.Key.Hash()
 	s.dep(topology.ConnDep(c.zone, hash))
 	found, reply, known := s.Conns.Find(&r.Key, hash)
+	if (found == nil || c.related) && s.garbled(h) {
+		return false
+	}
 	if !known {
 		r.Wait = true
 		s.wait(h, "… waits to hear whether there is a connection "+r.Key.String())
@@ -164,10 +162,24 @@ func (s *Simulator) track(h *hop) bool {
 			s.notInstallable("the acknowledgement of a FIN is awaited")
 		}
 	}
+	if (r.Replace || r.Changed) && s.garbled(h) {
+		c.looked, c.conn, r.Replace, r.Changed = false, nil, false, false
+		return false
+	}
 	c.fresh.Forward = r.Key
 	if s.res.Trace != nil {
 		s.res.Trace.add(s, h, s.connText())
 	}
+	return true
+}
+
+// garbled drops a packet whose checksum is wrong: its header may be another's. Asked of those that would begin a connection, or take one further.
+func (s *Simulator) garbled(h *hop) bool {
+	if s.Exemplar || s.f.Intact() {
+		return false
+	}
+	s.notInstallable("wrong checksum")
+	s.drop(h, DropChecksum, false)
 	return true
 }
 
