@@ -109,12 +109,13 @@ func (s *Simulator) forward(r *topology.Router, p *topology.VPort, h *hop, w *wa
 }
 
 // unfit returns why no router forwards the packet (RFC 1812 sections 5.2.2 and 5.3.7), DropNone if one may. It is not about what was rewritten, and a part of
-// the guard MinTTL: a source or a checksum is never in the mask for it. Nobody is told.
+// the guard MinTTL: a source or a checksum is never in the mask for it. Nobody is told. Links between routers may have link-local addresses of IPv4: what such a
+// router says of itself is passed on, or there would be no path MTU discovery.
 func (s *Simulator) unfit() DropReason {
 	switch {
 	case !s.f.HeaderOK():
 		return DropHeader
-	case s.f.IsMartian():
+	case s.f.IsMartian() && (s.origin == nil || s.f.Is6()):
 		return DropMartian
 	case s.f.IPLen() > s.f.IPRoom():
 		return DropFrameLength
