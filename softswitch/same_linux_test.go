@@ -426,6 +426,12 @@ func (r *small) ipv4(proto uint64, payload []byte) []byte {
 	case 1:
 		binary.BigEndian.PutUint16(h[2:], uint16(r.one(0, 19, 20, 24, 60, 1500)))
 	}
+	sumHeader(h)
+	return append(h, payload...)
+}
+
+// sumHeader sets the checksum of an IPv4 header.
+func sumHeader(h []byte) {
 	h[10], h[11] = 0, 0
 	sum := uint32(0)
 	for i := 0; i < len(h); i += 2 {
@@ -433,7 +439,6 @@ func (r *small) ipv4(proto uint64, payload []byte) []byte {
 	}
 	sum = sum>>16 + sum&0xffff
 	binary.BigEndian.PutUint16(h[10:], ^uint16(sum>>16+sum))
-	return append(h, payload...)
 }
 
 func (r *small) ipv6(proto uint64, payload []byte) []byte {
