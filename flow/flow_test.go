@@ -176,10 +176,47 @@ func TestRewrite(t *testing.T) {
 	}
 }
 
+// TestMartians: each edge of the prefixes that no router forwards from, here and in the pipeline.
+func TestMartians(t *testing.T) {
+	e := newEdge(t)
+	for _, tt := range []struct {
+		src     string
+		martian bool
+	}{
+		{"0.0.0.0", true}, {"0.255.255.255", true}, {"1.0.0.0", false}, {"126.255.255.255", false}, {"127.0.0.0", true}, {"127.255.255.255", true}, {"128.0.0.0", false},
+		{"169.253.255.255", false}, {"169.254.0.0", true}, {"169.254.255.255", true}, {"169.255.0.0", false}, {"223.255.255.255", false}, {"224.0.0.0", true},
+		{"240.0.0.0", true}, {"255.255.255.255", true},
+		{"::", true}, {"::1", true}, {"::2", false}, {"1::1", false}, {"fe7f:ffff::1", false}, {"fe80::", true}, {"febf:ffff::1", true}, {"fec0::", false},
+		{"feff:ffff::1", false}, {"ff00::", true}, {"ffff::1", true},
+	} {
+		src, dst := netip.MustParseAddr(tt.src), b4
+		if src.Is6() {
+			dst = b6
+		}
+		f := frame(t, udp(src, dst))
+		want := ReasonNone
+		if tt.martian {
+			want = ReasonMartian
+		}
+		if got := (Guards{MinTTL: 1}).Check(f); f.IsMartian() != tt.martian || got != want {
+			t.Errorf("%s: martian %v, want %v; reason %v, want %v", tt.src, f.IsMartian(), tt.martian, got, want)
+		}
+		clear(e.reasons)
+		e.compare(t, f.Data, 1)
+		if e.reasons[want] != 1 {
+			t.Errorf("%s: the pipeline was compared with %v, want %v", tt.src, e.reasons, want)
+		}
+	}
+}
+
 func TestGuards(t *testing.T) {
+	set := func(b []byte, at int, v byte) []byte { b[at] = v; return b }
+	from4 := func(src string) []byte { return udp(netip.MustParseAddr(src), b4) }
 	at := func(in []byte, ttl byte) *packet.Frame {
 		f := frame(t, bytes.Clone(in))
 		if f.Is4() {
+			sum := f.Data[f.L3+10:]
+			binary.BigEndian.PutUint16(sum, packet.UpdateChecksum(binary.BigEndian.Uint16(sum), uint16(f.TTL())<<8, uint16(ttl)<<8))
 			f.Data[f.L3+8] = ttl
 		} else {
 			f.Data[f.L3+7] = ttl
@@ -199,6 +236,16 @@ func TestGuards(t *testing.T) {
 		{"length", udp(a4, b4), 9, Guards{MaxLen: 37}, ReasonLength}, {"length fits", udp(a4, b4), 9, Guards{MaxLen: 38}, ReasonNone},
 		{"length 6", udp(a6, b6), 9, Guards{MaxLen: 57}, ReasonLength}, {"length 6 fits", udp(a6, b6), 9, Guards{MaxLen: 58}, ReasonNone},
 		{"both", udp(a6, b6), 1, Guards{MinTTL: 1, MaxLen: 1}, ReasonTTL},
+		{"checksum", set(udp(a4, b4), 24, 1), 9, Guards{MinTTL: 1}, ReasonHeader}, {"checksum, not routed", set(udp(a4, b4), 24, 1), 9, Guards{}, ReasonNone},
+		{"header before source, TTL and length", set(from4("127.0.0.1"), 24, 1), 1, Guards{MinTTL: 1, MaxLen: 1}, ReasonHeader},
+		{"length below the header", summed(set(udp(a4, b4), 17, 19)), 9, Guards{MinTTL: 1}, ReasonHeader},
+		{"length of a header", summed(set(udp(a4, b4), 17, 20)), 9, Guards{MinTTL: 1}, ReasonNone},
+		{"length beyond the frame", summed(set(udp(a4, b4), 17, 39)), 9, Guards{MinTTL: 1}, ReasonFrameLength},
+		{"length beyond the frame, not routed", summed(set(udp(a4, b4), 17, 39)), 9, Guards{}, ReasonNone},
+		{"length beyond the frame 6", set(udp(a6, b6), 19, 19), 9, Guards{MinTTL: 1}, ReasonFrameLength}, {"length 0 of 6", set(udp(a6, b6), 19, 0), 9, Guards{MinTTL: 1}, ReasonNone},
+		{"padding", append(udp(a4, b4), 0, 0), 9, Guards{MaxLen: 40}, ReasonNone}, {"too much of it", append(udp(a4, b4), 0, 0), 9, Guards{MaxLen: 39}, ReasonFrameLength},
+		{"padding 6", append(udp(a6, b6), 0, 0), 9, Guards{MaxLen: 60}, ReasonNone}, {"too much of it 6", append(udp(a6, b6), 0, 0), 9, Guards{MaxLen: 59}, ReasonFrameLength},
+		{"source before TTL", from4("127.0.0.1"), 1, Guards{MinTTL: 1}, ReasonMartian}, {"martian, not routed", from4("127.0.0.1"), 1, Guards{}, ReasonNone},
 	} {
 		if got := tt.g.Check(at(tt.in, tt.ttl)); got != tt.want {
 			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)

@@ -61,7 +61,7 @@ func TestReasons(t *testing.T) {
 		"UNKNOWN_VTEP": ReasonUnknownVTEP, "UNKNOWN_PEER": ReasonUnknownPeer, "TUNNEL_LOOP": ReasonTunnelLoop, "FLOW_DROP": ReasonFlowDrop, "CLASS_DROP": ReasonClassDrop,
 		"PRUNED": ReasonPruned, "UNDERLAY_LENGTH": ReasonUnderlayLength, "ECN": ReasonECN, "NO_PATH": ReasonNoPath, "NO_REPLICA": ReasonNoReplica, "LOCATION_DROP": ReasonLocationDrop,
 		"BAD_PACKET_OUT": ReasonBadPacketOut, "PUNT_RATE": ReasonPuntRate, "GROUP_SOURCE": ReasonGroupSource, "TRACKED_SYN": ReasonTrackedSYN, "TRACKED_END": ReasonTrackedEnd,
-		"NO_NAT": ReasonNoNAT, "LAND": ReasonLand,
+		"NO_NAT": ReasonNoNAT, "LAND": ReasonLand, "HEADER": ReasonHeader, "MARTIAN": ReasonMartian, "FRAME_LENGTH": ReasonFrameLength,
 	} {
 		if v, ok := want["REASON_"+name]; !ok || v != uint64(r) {
 			t.Errorf("%s is %d here, %d in p4src", name, r, v)

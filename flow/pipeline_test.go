@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"slices"
 	"testing"
@@ -19,6 +20,7 @@ type edge struct {
 	ports []uint16
 
 	translated, syns, copies int
+	reasons                  map[Reason]int // of guards
 }
 
 const (
@@ -68,7 +70,7 @@ func newEdge(t testing.TB) *edge {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &edge{}
+	e := &edge{reasons: map[Reason]int{}}
 	e.Machine = pipeline.New(p, pipeline.Options{CPUPort: portCPU, Emit: func(port uint16, frame []byte) {
 		e.out, e.ports = append(e.out, bytes.Clone(frame)), append(e.ports, port)
 	}})
@@ -163,17 +165,28 @@ func (e *edge) compare(t testing.TB, b []byte, dec uint8) (forwarded bool) {
 	e.learn(t, KeyOf(&f, vport), rewrite, tracked)
 	e.Process(portTenant, bytes.Clone(b))
 	reason := (Guards{MinTTL: dec, MaxLen: mtu}).Check(&f)
+	e.reasons[reason]++
 	switch {
-	case reason != ReasonNone || !tracked:
+	case reason.IsPunt() || !tracked:
 	case f.TCPFlags&packet.TCPSyn != 0:
 		reason = ReasonTrackedSYN
 		e.syns++
 	case f.TCPFlags&(packet.TCPFin|packet.TCPRst) != 0:
-		if len(e.out) != 2 || e.ports[0] != portCPU || e.out[0][3] != vport || Reason(e.out[0][4]) != ReasonTrackedEnd || !bytes.HasSuffix(e.out[0], b) {
+		want := 2
+		if reason.IsDrop() { // in egress: the copy is made before
+			want = 1
+		}
+		if len(e.out) != want || e.ports[0] != portCPU || e.out[0][3] != vport || Reason(e.out[0][4]) != ReasonTrackedEnd || !bytes.HasSuffix(e.out[0], b) {
 			t.Fatalf("%x: tracked, the pipeline emits %x", b, e.out)
 		}
 		e.out, e.ports = e.out[1:], e.ports[1:]
 		e.copies++
+	}
+	if reason.IsDrop() {
+		if len(e.out) != 0 {
+			t.Fatalf("%x: not dropped for %v, the pipeline emits %x", b, reason, e.out)
+		}
+		return false
 	}
 	if len(e.out) != 1 {
 		t.Fatalf("%x: the pipeline emits %x", b, e.out)
@@ -227,7 +240,29 @@ func seeds(t testing.TB) [][]byte {
 		tcp4, tcp6, set(v6, 20, 0), later, set(later, 57, 1), set(later, 57, 0),
 		tagged(v4), tagged(v6), tagged(arp()), tagged(tagged(v4)), set(v4, 12, 0x88, 0xa8), set(v4, 22, 1), set(v6, 21, 1), set(v4, 17, 200), set(v6, 19, 200), set(v4, 24, 0, 0),
 	}
-	return all
+	for i := range all {
+		if i%8 != 7 {
+			summed(all[i])
+		}
+	}
+	for _, src := range []string{"0.0.0.1", "127.0.0.1", "169.254.1.1", "224.0.0.5", "255.255.255.255"} {
+		all = append(all, udp(netip.MustParseAddr(src), b4))
+	}
+	for _, src := range []string{"::", "::1", "ff02::1", "fe80::1"} {
+		all = append(all, udp(netip.MustParseAddr(src), b6))
+	}
+	return append(all, append(udp(a4, b4), make([]byte, 30)...), append(udp(a6, b6), make([]byte, 30)...))
+}
+
+// summed makes the IPv4 header checksum of a frame right, if it has one.
+func summed(b []byte) []byte {
+	var f packet.Frame
+	if packet.Parse(b, &f) == nil && f.Is4() {
+		h := b[f.L3 : f.L3+f.IPHeaderLen()]
+		h[10], h[11] = 0, 0
+		binary.BigEndian.PutUint16(h[10:], packet.Checksum(h))
+	}
+	return b
 }
 
 // TestPipeline compares this package and package packet with the compiled pipeline, on frames of all kinds, cut at every length and with bytes changed.
@@ -250,6 +285,9 @@ func TestPipeline(t *testing.T) {
 			for range 1 + rng.IntN(4) {
 				b[12+rng.IntN(len(b)-12)] = byte(rng.Uint32())
 			}
+			if rng.IntN(8) != 0 {
+				summed(b)
+			}
 			run(b, uint8(rng.IntN(MaxTTLDec+1)))
 		}
 	}
@@ -258,6 +296,11 @@ func TestPipeline(t *testing.T) {
 	}
 	if e.translated < n/16 || e.syns < 10 || e.copies < 10 {
 		t.Errorf("too few of %d frames: %d translated, %d tracked SYNs, %d copies", n, e.translated, e.syns, e.copies)
+	}
+	for _, r := range []Reason{ReasonHeader, ReasonMartian, ReasonTTL, ReasonLength, ReasonFrameLength} {
+		if e.reasons[r] < 10 {
+			t.Errorf("guard %v refused %d of %d frames", r, e.reasons[r], n)
+		}
 	}
 	t.Logf("%d of %d frames forwarded, %d translated, %d tracked SYNs, %d copies", forwarded, n, e.translated, e.syns, e.copies)
 }

@@ -27,6 +27,8 @@ const (
 	ReasonReject       Reason = 16 // flow entry that asks for an answer to the sender
 	ReasonTrackedSYN   Reason = 17 // TCP segment with SYN on a tracked flow
 	ReasonTrackedEnd   Reason = 18 // copy of a TCP segment with FIN or RST on a tracked flow, which went on
+	ReasonHeader       Reason = 19 // guard: IPv4 header with a wrong checksum, or longer than its packet (RFC 1812 section 5.2.2)
+	ReasonMartian      Reason = 20 // guard: a source that no router forwards from (RFC 1812 section 5.3.7)
 
 	ReasonParserError    Reason = 64 // truncated or malformed headers
 	ReasonUnknownPort    Reason = 65 // no vport on this port and VLAN
@@ -47,6 +49,7 @@ const (
 	ReasonNoNAT          Reason = 80 // egress: translation not in table nat_v4 or nat_v6
 	ReasonFloodRate      Reason = 81 // frames to group addresses, and flooded ones, of this vport are over its rate
 	ReasonLand           Reason = 82 // a vport's IP packet whose source is its destination
+	ReasonFrameLength    Reason = 83 // egress: routed frame that does not hold its IP packet, or is longer than the MTU for what is behind it
 )
 
 // IsDrop reports whether the packet was dropped by the pipeline (REASON_IS_DROP).
@@ -96,6 +99,10 @@ func (r Reason) String() string {
 		return "tracked_syn"
 	case ReasonTrackedEnd:
 		return "tracked_end"
+	case ReasonHeader:
+		return "header"
+	case ReasonMartian:
+		return "martian"
 	case ReasonParserError:
 		return "parser_error"
 	case ReasonUnknownPort:
@@ -134,6 +141,8 @@ func (r Reason) String() string {
 		return "flood_rate"
 	case ReasonLand:
 		return "land"
+	case ReasonFrameLength:
+		return "frame_length"
 	}
 	return strconv.Itoa(int(r))
 }

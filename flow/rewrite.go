@@ -11,24 +11,35 @@ import (
 // MaxTTLDec is the most routers that an installable flow can pass: ttl_dec has 4 bits in the pipeline.
 const MaxTTLDec = 15
 
-// Guards are per-packet conditions that are not in the mask: a packet that meets a flow's mask but fails a guard is punted and simulated by itself.
+// Guards are per-packet conditions that are not in the mask: a packet that meets a flow's mask but fails a guard is punted and simulated by itself. But for
+// one: what takes the length of the frame is known to hardware too late for that, and is dropped in egress.
 type Guards struct {
-	MinTTL      uint8  // TTL or hop limit must be greater; 0 = none. Number of routers passed: the rewrite's TTLDec
+	// MinTTL: TTL or hop limit must be greater; 0 = none. Number of routers passed: the rewrite's TTLDec. With it goes what else a router checks: a good
+	// header, in a frame that holds the packet, and a source that is forwarded from.
+	MinTTL      uint8
 	MaxLen      uint16 // largest length of the IP packet in bytes, the smallest MTU on the path; 0 = none
 	KnownSource bool   // source MAC must be known at the ingress vport (table src_class)
 }
 
-// Check returns the reason why the pipeline would punt f, ReasonNone if it would not. As there, TTL goes before length.
+// Check returns the reason why the pipeline would punt or drop f, ReasonNone if it would not. As there, the header goes before the source, this before the TTL,
+// and it before length.
 // KnownSource is not checked: src_class decides it ahead of the flow tables.
 func (g Guards) Check(f *packet.Frame) Reason {
 	if f.L3 == 0 {
 		return ReasonNone
 	}
-	if g.MinTTL != 0 && f.TTL() <= g.MinTTL {
+	routed, n := g.MinTTL != 0, f.IPLen()
+	switch {
+	case routed && !f.HeaderOK():
+		return ReasonHeader
+	case routed && f.IsMartian():
+		return ReasonMartian
+	case routed && f.TTL() <= g.MinTTL:
 		return ReasonTTL
-	}
-	if g.MaxLen != 0 && f.IPLen() > int(g.MaxLen) {
+	case g.MaxLen != 0 && n > int(g.MaxLen):
 		return ReasonLength
+	case routed && n > f.IPRoom(), g.MaxLen != 0 && f.IPRoom() > int(g.MaxLen):
+		return ReasonFrameLength
 	}
 	return ReasonNone
 }

@@ -77,6 +77,7 @@ func TestSoftwareEqualsPipeline(t *testing.T) {
 	tables := newTables(t)
 	kinds := []offload.Tunnel{0, offload.VXLAN, offload.GRE, offload.Geneve}
 	wild, punts, translated, copies := 0, 0, 0, 0
+	reasons := map[flow.Reason]int{}
 	n := cases(t, 20000)
 	for i := range n {
 		m := newMachine(t)
@@ -103,16 +104,23 @@ func TestSoftwareEqualsPipeline(t *testing.T) {
 
 		got := m.send(1, data)
 		reason := mega.Guards.Check(&f)
+		reasons[reason]++
 		switch {
-		case reason != flow.ReasonNone || !mega.Tracked:
+		case reason.IsPunt() || !mega.Tracked:
 		case f.TCPFlags&packet.TCPSyn != 0:
 			reason = flow.ReasonTrackedSYN
 		case f.TCPFlags&(packet.TCPFin|packet.TCPRst) != 0:
-			if len(got) != 2 || punted(got[:1], data) != flow.ReasonTrackedEnd {
+			if len(got) == 0 || len(got) != 2 && !reason.IsDrop() || punted(got[:1], data) != flow.ReasonTrackedEnd {
 				t.Fatalf("case %d: want the frame and a copy of it as it came, got %v", i, got)
 			}
 			got = got[1:]
 			copies++
+		}
+		if reason.IsDrop() {
+			if len(got) != 0 {
+				t.Fatalf("case %d: not dropped for %v: %v", i, reason, got)
+			}
+			continue
 		}
 		if reason != flow.ReasonNone {
 			punts++
@@ -136,6 +144,11 @@ func TestSoftwareEqualsPipeline(t *testing.T) {
 	}
 	if punts == 0 || punts > n/2 {
 		t.Errorf("%d of %d cases were punts", punts, n)
+	}
+	for _, r := range []flow.Reason{flow.ReasonHeader, flow.ReasonMartian, flow.ReasonTTL, flow.ReasonLength, flow.ReasonFrameLength} {
+		if reasons[r] < n/1000 {
+			t.Errorf("guard %v refused %d of %d", r, reasons[r], n)
+		}
 	}
 	if translated < n/20 || copies < n/1000 {
 		t.Errorf("of %d cases %d were translated, %d copied", n, translated, copies)

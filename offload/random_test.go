@@ -20,8 +20,20 @@ func (r random) bytes(n int) []byte {
 	return b
 }
 
-// frame makes an Ethernet frame with IPv4 (options, fragments) or IPv6 (fragment header) and TCP, UDP, ICMP or something else; checksums are arbitrary.
+// frame makes an Ethernet frame with IPv4 (options, fragments) or IPv6 (fragment header) and TCP, UDP, ICMP or something else. Checksums are arbitrary, but
+// for that of most IPv4 headers; a few frames are longer than their packets, a few shorter.
 func (r random) frame(src, dst packet.MAC) []byte {
+	switch r.IntN(24) {
+	case 0:
+		return append(r.claiming(0, src, dst), r.bytes(1+r.IntN(60))...)
+	case 1:
+		return r.claiming(1+r.IntN(16), src, dst)
+	}
+	return r.claiming(0, src, dst)
+}
+
+// claiming makes a frame whose packet is to have some bytes more than it has.
+func (r random) claiming(more int, src, dst packet.MAC) []byte {
 	f := append(append(append([]byte{}, dst[:]...), src[:]...), 0, 0)
 	protos := []byte{packet.ProtoTCP, packet.ProtoUDP, packet.ProtoICMP, packet.ProtoICMPv6, 132, 47, 89}
 	proto := protos[r.IntN(len(protos))]
@@ -35,10 +47,15 @@ func (r random) frame(src, dst packet.MAC) []byte {
 		options := r.bytes(4 * r.IntN(4))
 		h := r.bytes(20)
 		h[0] = 0x45 + byte(len(options)/4)
-		binary.BigEndian.PutUint16(h[2:], uint16(20+len(options)+len(l4)))
+		binary.BigEndian.PutUint16(h[2:], uint16(20+len(options)+len(l4)+more))
 		binary.BigEndian.PutUint16(h[6:], frag)
 		h[9] = proto
-		return append(append(append(f, h...), options...), l4...)
+		h = append(h, options...)
+		if r.IntN(8) != 0 {
+			h[10], h[11] = 0, 0
+			binary.BigEndian.PutUint16(h[10:], packet.Checksum(h))
+		}
+		return append(append(f, h...), l4...)
 	}
 	binary.BigEndian.PutUint16(f[12:], packet.EtherTypeIPv6)
 	h := r.bytes(40)
@@ -50,7 +67,7 @@ func (r random) frame(src, dst packet.MAC) []byte {
 		ext = append([]byte{proto, 0}, binary.BigEndian.AppendUint16(nil, frag<<3|frag>>13&1)...)
 		ext = append(ext, r.bytes(4)...)
 	}
-	binary.BigEndian.PutUint16(h[4:], uint16(len(ext)+len(l4)))
+	binary.BigEndian.PutUint16(h[4:], uint16(len(ext)+len(l4)+more))
 	return append(append(append(f, h...), ext...), l4...)
 }
 

@@ -31,7 +31,9 @@ type walks struct {
 type tally struct {
 	forwarded, local, tunnelled, copied, routed, dropped, rejected, v6 int
 	again                                                              int // by the entry of an earlier megaflow
-	guarded                                                            int // punted by TTL or length
+	guarded                                                            int // punted by a guard
+	unfit                                                              int // of these, for a bad header or a martian source
+	lengths                                                            int // dropped for the length of their frames
 	slow                                                               int // never installed
 	class, exact, wild, wildL2                                         int // entries, by lane
 }
@@ -55,7 +57,7 @@ func TestWalkEqualsPipeline(t *testing.T) {
 	t.Logf("%d packets: %+v", n, x.tally)
 	for name, count := range map[string]int{
 		"local": x.local * 20, "tunnelled": x.tunnelled * 60, "copied": x.copied * 20, "routed": x.routed * 20, "IPv6": x.v6 * 40, "dropped": x.dropped * 10,
-		"rejected": x.rejected * 50, "by an earlier entry": x.again * 50, "guarded": x.guarded * 1000,
+		"rejected": x.rejected * 50, "by an earlier entry": x.again * 50, "guarded": x.guarded * 1000, "unfit": x.unfit * 2000, "of a wrong length": x.lengths * 2000,
 		"in lane class": x.class * 20, "in lane wild": x.wild * 20, "in lane exact": x.exact * 400,
 	} {
 		if count < n {
@@ -70,13 +72,13 @@ func (x *walks) packet() {
 	for x.e.local[s.Key.Ingress] == 0 {
 		s = x.e.w.Shot()
 	}
-	if x.e.r.IntN(8) == 0 { // near where guards punt
+	switch x.e.r.IntN(8) { // near where guards punt
+	case 0:
 		s.TTL = uint8(1 + x.e.r.IntN(4))
+	case 1:
+		s.Flaw = randnet.Flaw(1 + x.e.r.IntN(4))
 	}
 	frame := s.Frame(nil)
-	if n := 14 + s.Len; len(frame) < n && s.Key.EtherType != 0x88b5 {
-		frame = append(frame, x.e.r.bytes(n-len(frame))...)
-	}
 	var f packet.Frame
 	if err := packet.Parse(frame, &f); err != nil {
 		x.t.Fatalf("packet %d: %v: %x", x.n, err, frame)
@@ -97,8 +99,9 @@ func (x *walks) packet() {
 		if x.res.Installable && !x.res.Outcomes[0].Reject {
 			x.fatal("punted to reject", &f, nil, first)
 		}
-	case flow.ReasonTTL, flow.ReasonLength:
+	case flow.ReasonTTL, flow.ReasonLength, flow.ReasonHeader, flow.ReasonMartian:
 		x.guarded++
+		x.unfit += min(1, int(reason/flow.ReasonHeader))
 		if x.res.Installable && x.res.Guards.Check(&f) == flow.ReasonNone {
 			x.fatal("punted for "+reason.String()+", but nothing is wrong with it", &f, nil, first)
 		}
@@ -146,6 +149,13 @@ func (x *walks) check(got []sent, onWire []byte, f *packet.Frame, ingress flow.V
 	if x.res.Outcomes[0].Drop == sim.DropLand {
 		if len(got) != 0 {
 			x.fatal("source is destination, but it goes on", f, nil, got)
+		}
+		return
+	}
+	if x.res.Outcomes[0].Drop == sim.DropFrameLength {
+		x.lengths++
+		if len(got) != 0 {
+			x.fatal("a frame of a wrong length goes on", f, nil, got)
 		}
 		return
 	}
@@ -224,9 +234,9 @@ func TestGuardedDrop(t *testing.T) {
 		m, p := newMachine(t), offload.NewPlacer(tables, 100)
 		src, dst := packet.MAC{2, 1}, packet.MAC{2, 2}
 		m.apply(inserts(tables.PortMap(offload.Attachment{Port: 1}, 5)...), inserts(tables.KnownSource(5, src)), inserts(tables.GuardedDrop()))
-		s := randnet.Shot{Key: flow.Key{Ingress: 77, SrcMAC: src, DstMAC: dst, EtherType: packet.EtherTypeIPv4, Src: flow.Addr{15: 1}, Proto: packet.ProtoUDP}, TTL: 3, Len: 400}
+		s := randnet.Shot{Key: flow.Key{Ingress: 77, SrcMAC: src, DstMAC: dst, EtherType: packet.EtherTypeIPv4, Src: flow.Addr{12: 10, 15: 1}, Proto: packet.ProtoUDP}, TTL: 3, Len: 400}
 		if fam == "v6" {
-			s.Key.EtherType = packet.EtherTypeIPv6
+			s.Key.EtherType, s.Key.Src = packet.EtherTypeIPv6, flow.Addr{0: 0x20, 15: 1}
 		}
 		mask := flow.Mask{Ingress: flow.MaxID, DstMAC: packet.Broadcast(), EtherType: 0xffff, Dst: flow.AddrMask(24, s.Key.EtherType)}
 		placed, stages, err := p.Place(offload.Megaflow{Key: s.Key, Mask: mask, Guards: flow.Guards{MinTTL: 2, MaxLen: 400}, Act: offload.Drop, Prio: 1}, 5)

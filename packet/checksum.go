@@ -81,9 +81,15 @@ func UpdateChecksum(checksum, m, n uint16) uint16 {
 	return ^uint16(sum)
 }
 
-// ChecksumOK reports whether the IPv4 header checksum is right; true for IPv6, which has none. The pipeline does not check it.
+// ChecksumOK reports whether the IPv4 header checksum is right; true for IPv6, which has none.
 func (f *Frame) ChecksumOK() bool {
 	return !f.Is4() || Checksum(f.Data[f.L3:f.L3+f.IPHeaderLen()]) == 0
+}
+
+// HeaderOK reports whether a router may believe the IPv4 header: its checksum is right, and the packet as long as the header at least (RFC 1812
+// section 5.2.2). True for IPv6. Version and header length were checked by Parse.
+func (f *Frame) HeaderOK() bool {
+	return !f.Is4() || f.IPLen() >= f.IPHeaderLen() && f.ChecksumOK()
 }
 
 // Intact reports whether the checksum of a TCP segment, UDP datagram or ICMP message is right. True where it can't tell: of other protocols, of fragments, and

@@ -159,7 +159,7 @@ func (f *Frame) TTL() uint8 {
 }
 
 // IPLen returns the length of the IP packet that its header states, in bytes with that header: what an MTU limits. 0 if the frame is not IP.
-// It may be more or less than the frame holds.
+// It may be more or less than the frame holds: IPRoom.
 func (f *Frame) IPLen() int {
 	switch {
 	case f.Is4():
@@ -168,6 +168,14 @@ func (f *Frame) IPLen() int {
 		return int(binary.BigEndian.Uint16(f.Data[f.L3+4:])) + IPv6Len
 	}
 	return 0
+}
+
+// IPRoom returns how many bytes of the frame its IP packet can have: all from the IP header on, padding too. 0 if the frame is not IP.
+func (f *Frame) IPRoom() int {
+	if f.L3 == 0 {
+		return 0
+	}
+	return len(f.Data) - f.L3
 }
 
 // TOS returns the IPv4 TOS or the IPv6 traffic class: DSCP and ECN.

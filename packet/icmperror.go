@@ -129,8 +129,8 @@ func AppendICMPError(b []byte, orig *Frame, e *ICMPError) ([]byte, error) {
 }
 
 // MayAnswer reports whether an ICMP error about the frame may be sent to its sender: never about an ICMP error or redirect, a later fragment, a
-// multicast or broadcast frame or packet, nor if the source is not one host (RFC 1812 section 4.3.2.7, RFC 4443 section 2.4 (e)); nor if it can't be
-// told whether it is an ICMP error. That a packet is a broadcast of some subnet only the router knows.
+// multicast or broadcast frame or packet, one with a bad header or cut short, nor if the source is not one host (RFC 1812 section 4.3.2.7, RFC 4443
+// section 2.4 (e)); nor if it can't be told whether it is an ICMP error. That a packet is a broadcast of some subnet only the router knows.
 func MayAnswer(f *Frame) bool {
 	return mayAnswer(f) && f.Frag != FragLater && !f.Dst().IsMulticast() && !f.DstAddr().IsMulticast()
 }
@@ -145,7 +145,7 @@ func MayAnswerTooBig(f *Frame) bool {
 }
 
 func mayAnswer(f *Frame) bool {
-	if f.IPPacket() == nil || !isHost(f.SrcAddr()) {
+	if f.complete() == nil || !f.ChecksumOK() || !isHost(f.SrcAddr()) {
 		return false
 	}
 	if f.Is6() {

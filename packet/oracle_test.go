@@ -1,6 +1,7 @@
 package packet
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"testing"
 
@@ -145,6 +146,14 @@ func with(b []byte, at int, v ...byte) []byte {
 	r := append([]byte{}, b...)
 	copy(r[at:], v)
 	return r
+}
+
+// summed makes an untagged frame's IPv4 header checksum right.
+func summed(b []byte) []byte {
+	h := b[EthernetLen : EthernetLen+4*int(b[EthernetLen]&0xf)]
+	h[10], h[11] = 0, 0
+	binary.BigEndian.PutUint16(h[10:], Checksum(h))
+	return b
 }
 
 func payload(n int) gopacket.Payload { return gopacket.Payload(pattern(n)) }

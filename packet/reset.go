@@ -6,7 +6,8 @@ import (
 )
 
 // AppendTCPReset appends the segment that a closed port would answer f with (RFC 9293 section 3.10.7.1), back to its sender from the addresses and ports
-// that it was sent to. A reset, a fragment, a segment that is cut short, and what is to or from a group is not answered: ErrNoAnswer.
+// that it was sent to. A reset, a fragment, a segment that is cut short or whose
+// header is damaged, and what is to or from a group is not answered: ErrNoAnswer.
 func AppendTCPReset(b []byte, f *Frame) ([]byte, error) {
 	seg, ok := f.Segment()
 	switch {
@@ -14,6 +15,8 @@ func AppendTCPReset(b []byte, f *Frame) ([]byte, error) {
 		return b, ErrNoAnswer
 	case !isHost(f.SrcAddr()) || !isHost(f.DstAddr()) || f.Dst().IsMulticast():
 		return b, ErrNoAnswer
+	case !f.ChecksumOK():
+		return b, fmt.Errorf("%w: %w", ErrNoAnswer, ErrChecksum)
 	case !ok:
 		return b, fmt.Errorf("%w: %w", ErrNoAnswer, ErrTruncated)
 	}

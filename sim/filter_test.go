@@ -110,7 +110,9 @@ func TestRefuse(t *testing.T) {
 		at := len(b) - 20
 		copy(b[at:], []byte{0x9c, 0x40, 0, 80, 0, 0, 3, 0xe8, 0, 0, 0, 0, 0x50, packet.TCPSyn, 0, 0, 0, 0, 0, 0})
 		if f := parse(t, b); f.Is4() {
-			b[f.L3+9] = packet.ProtoTCP
+			h := b[f.L3 : f.L3+packet.IPv4Len]
+			h[9], h[10], h[11] = packet.ProtoTCP, 0, 0
+			binary.BigEndian.PutUint16(h[10:], packet.Checksum(h))
 		} else {
 			b[f.L3+6] = packet.ProtoTCP
 		}

@@ -15,6 +15,8 @@ type sent struct {
 	src, dst netip.Addr
 	ttl      int
 	len      int
+	room     int        // of the frame, from the IP header on
+	flaw     DropReason // what is wrong with it, for a router
 	df       bool
 	proto    uint8
 	sport    uint16
@@ -49,9 +51,30 @@ func sentOf(f *packet.Frame, in flow.VPortID) sent {
 		hasPorts: f.L3 != 0 && f.Proto != 99 && f.Frag != packet.FragLater,
 	}
 	if f.L3 != 0 {
-		s.src, s.dst = f.SrcAddr(), f.DstAddr()
+		s.src, s.dst, s.room = f.SrcAddr(), f.DstAddr(), len(f.Data)-packet.EthernetLen
+		s.flaw = flawOf(f.Data[packet.EthernetLen:], &s)
 	}
 	return s
+}
+
+// flawOf reads an IP packet and what is behind it, as RFC 1812 sections 5.2.2 and 5.3.7 say.
+func flawOf(b []byte, s *sent) DropReason {
+	if s.src.Is4() {
+		sum := 0
+		for i := 0; i < 20; i += 2 {
+			sum += int(b[i])<<8 | int(b[i+1])
+		}
+		if sum%0xffff != 0 || s.len < 20 {
+			return DropHeader
+		}
+	}
+	switch first := s.src.AsSlice()[0]; {
+	case s.src.IsUnspecified(), s.src.IsLoopback(), s.src.IsMulticast(), s.src.IsLinkLocalUnicast(), s.src.Is4() && (first == 0 || first > 239):
+		return DropMartian
+	case len(b) < s.len:
+		return DropFrameLength
+	}
+	return DropNone
 }
 
 // endOf is the first outcome of a result in the model's words.

@@ -307,6 +307,9 @@ func (m *model) follow(s sent, r *topology.RouterSpec, p *topology.VPortSpec, x 
 	}
 	out, q := m.named(x.port)
 	if !m.beside(s, p, q, x) {
+		if s.flaw != DropNone {
+			return dropped(s.flaw)
+		}
 		if s.ttl <= 1 {
 			return dropped(DropTTL)
 		}
@@ -319,7 +322,9 @@ func (m *model) follow(s sent, r *topology.RouterSpec, p *topology.VPortSpec, x 
 		if s.df || s.dst.Is6() {
 			return dropped(DropTooBig)
 		}
-		s.len = mtu
+		s.len, s.room = mtu, mtu
+	} else if s.room > mtu {
+		return dropped(DropFrameLength)
 	}
 	next := x.via
 	if !next.IsValid() {

@@ -11,7 +11,7 @@ import (
 // router: a copy enters a router by port p.
 //  1. ARP and ND; the port's MAC; chains of what comes in (R8)
 //  2. route.go: policies and longest prefix match (R1); own addresses (R2), errors (R3)
-//  3. TTL, chains of what goes out (R8), MTU, next hop (R3, R4)
+//  3. header, source, TTL, chains of what goes out (R8), MTU, next hop (R3, R4)
 //  4. rewrite and out (R6)
 func (s *Simulator) router(r *topology.Router, p *topology.VPort, h *hop) {
 	switch {
@@ -68,6 +68,11 @@ func (s *Simulator) forward(r *topology.Router, p *topology.VPort, h *hop, w *wa
 	out := w.out
 	beside := s.beside(p, h, w.hop)
 	if !beside {
+		if why := s.unfit(); why != DropNone {
+			s.notInstallable(why.String())
+			s.drop(h, why, false)
+			return
+		}
 		if s.f.TTL() <= h.ttlDec+1 {
 			s.notInstallable("TTL expired")
 			s.complain(r, p, h, w.route, packet.TTLExceeded, 0)
@@ -103,6 +108,21 @@ func (s *Simulator) forward(r *topology.Router, p *topology.VPort, h *hop, w *wa
 	s.send(h, out)
 }
 
+// unfit returns why no router forwards the packet (RFC 1812 sections 5.2.2 and 5.3.7), DropNone if one may. It is not about what was rewritten, and a part of
+// the guard MinTTL: a source or a checksum is never in the mask for it. Nobody is told. Links between routers may have link-local addresses of IPv4: what such a
+// router says of itself is passed on, or there would be no path MTU discovery.
+func (s *Simulator) unfit() DropReason {
+	switch {
+	case !s.f.HeaderOK():
+		return DropHeader
+	case s.f.IsMartian() && (s.origin == nil || s.f.Is6()):
+		return DropMartian
+	case s.f.IPLen() > s.f.IPRoom():
+		return DropFrameLength
+	}
+	return DropNone
+}
+
 // beside reports whether a copy goes from one single-host port to another of the same prefix: between those hosts no router is to be seen (R5).
 func (s *Simulator) beside(p *topology.VPort, h *hop, to topology.Hop) bool {
 	if !p.SingleHost() || to.Via.IsValid() {
@@ -117,8 +137,15 @@ func (s *Simulator) beside(p *topology.VPort, h *hop, to topology.Hop) bool {
 func (s *Simulator) fits(r *topology.Router, p *topology.VPort, h *hop, route *topology.Route, mtu uint16) bool {
 	s.limit(mtu)
 	switch {
-	case s.f.IPLen() <= int(mtu), h.fragment != 0 && h.fragment <= mtu:
+	case h.fragment != 0 && h.fragment <= mtu:
 		return true
+	case s.f.IPLen() <= int(mtu):
+		if s.f.IPRoom() <= int(mtu) {
+			return true
+		}
+		s.notInstallable(DropFrameLength.String())
+		s.drop(h, DropFrameLength, false)
+		return false
 	case s.f.DontFragment():
 		s.notInstallable("longer than the MTU")
 		s.complain(r, p, h, route, packet.TooBig, uint32(mtu))
@@ -164,7 +191,11 @@ func (s *Simulator) local(p *topology.VPort, h *hop, v6 bool, own flow.VPortID) 
 	n := len(s.res.arena)
 	b, err := packet.AppendEchoReply(s.res.arena, s.f)
 	if err != nil {
-		s.drop(h, DropLocal, false)
+		why := s.unfit()
+		if why == DropNone {
+			why = DropLocal
+		}
+		s.drop(h, why, false)
 		return
 	}
 	reply := s.built(b, n)

@@ -32,7 +32,7 @@ type tally struct {
 	bridged, group, routed, twoRouters, drop, reject int
 	v6, sourced, ecmp                                int // of the routed
 	mutants, wild, flipped                           int // wild: bits of decisions that were not read; flipped: bits in which mutants differ
-	ttl, length, source                              int // edges of guards
+	ttl, length, source, header, martian             int // edges of guards
 	passed, filtered                                 int // by chains
 	translated                                       int
 	needed, tried                                    int
@@ -98,10 +98,13 @@ func (x *sound) edges(s randnet.Shot) {
 		if g.MinTTL > 0 {
 			x.ttl++
 			x.edge(s, func(v *randnet.Shot, beyond int) { v.TTL = g.MinTTL + 1 - uint8(beyond) }, flow.ReasonTTL)
+			x.edge(s, func(v *randnet.Shot, beyond int) { v.Flaw = randnet.FlawCut * randnet.Flaw(beyond) }, flow.ReasonFrameLength)
+			x.unfit(s)
 		}
 		if g.MaxLen > 0 {
 			x.length++
 			x.edge(s, func(v *randnet.Shot, beyond int) { v.Len = int(g.MaxLen) + beyond }, flow.ReasonLength)
+			x.edge(s, func(v *randnet.Shot, beyond int) { v.Flaw = randnet.FlawTrailer * randnet.Flaw(beyond) }, flow.ReasonFrameLength)
 		}
 	}
 	if at := x.w.Snap.VPort(s.Key.Ingress); g.KnownSource && at.Kind == topology.DeviceBridge && !at.AdminDown {
@@ -114,9 +117,32 @@ func (x *sound) edges(s randnet.Shot) {
 	}
 }
 
+// unfit tries what no router forwards, of a packet that one does.
+func (x *sound) unfit(s randnet.Shot) {
+	if s.Key.Is4() {
+		x.header++
+		for _, flaw := range []randnet.Flaw{randnet.FlawChecksum, randnet.FlawLength} {
+			x.edge(s, func(v *randnet.Shot, beyond int) { v.Flaw = flaw * randnet.Flaw(beyond) }, flow.ReasonHeader)
+		}
+	}
+	if x.a.Mask.Src != (flow.Addr{}) {
+		return
+	}
+	x.martian++
+	never := flow.Addr{12: 127, 15: 1}
+	if s.Key.Is6() {
+		never = flow.Addr{0xfe, 0x80, 15: 1}
+	}
+	x.edge(s, func(v *randnet.Shot, beyond int) {
+		if beyond == 1 {
+			v.Key.Src = never
+		}
+	}, flow.ReasonMartian)
+}
+
 func (x *sound) edge(s randnet.Shot, set func(v *randnet.Shot, beyond int), want flow.Reason) {
 	v := s
-	v.TTL, v.Len = 64, 60
+	v.TTL, v.Len, v.Flaw = 64, 60, randnet.FlawNone
 	set(&v, 0)
 	if !x.simulate(&v, &x.b) || x.a.Guards.Check(&x.frame) != flow.ReasonNone || !x.same() {
 		x.fatal("guard "+want.String()+" holds, but other outcome", s, v)
@@ -221,8 +247,8 @@ func TestSoundness(t *testing.T) {
 func (x *sound) enough(cases int) {
 	for name, n := range map[string]int{
 		"installable": x.installable * 3, "bridged": x.bridged * 10, "flooded": x.group * 25, "dropped": x.drop * 10, "rejected": x.reject * 50,
-		"routed": x.routed * 12, "by two routers": x.twoRouters * 350, "IPv6": x.v6 * 25, "by source": x.sourced * 150, "by hash": x.ecmp * 100,
-		"mutants": x.mutants, "at a TTL": x.ttl * 10, "at a length": x.length * 12, "of unknown source": x.source * 3,
+		"routed": x.routed * 12, "by two routers": x.twoRouters * 400, "IPv6": x.v6 * 25, "by source": x.sourced * 150, "by hash": x.ecmp * 100,
+		"mutants": x.mutants, "at a TTL": x.ttl * 10, "of a bad header": x.header * 25, "martian": x.martian * 25, "at a length": x.length * 12, "of unknown source": x.source * 3,
 		"passed by chains": x.passed * 30, "filtered": x.filtered * 100, "translated": x.translated * 400, "of the megaflow of an ICMP error": x.errors * 100,
 	} {
 		if n < cases {

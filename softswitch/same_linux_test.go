@@ -417,17 +417,41 @@ func (r *small) ipv4(proto uint64, payload []byte) []byte {
 	h = append(h, byte(r.one(0, 1, 2, 64, 64, 64)), byte(proto), byte(r.Uint32()), byte(r.Uint32()))
 	h = binary.BigEndian.AppendUint32(h, uint32(r.value("src", 32)))
 	h = binary.BigEndian.AppendUint32(h, uint32(r.value("dst", 32)))
-	return append(append(h, make([]byte, options)...), payload...)
+	for range options {
+		h = append(h, byte(r.Uint32()))
+	}
+	switch r.IntN(16) { // mostly, all of it is right
+	case 0:
+		return append(h, payload...)
+	case 1:
+		binary.BigEndian.PutUint16(h[2:], uint16(r.one(0, 19, 20, 24, 60, 1500)))
+	}
+	sumHeader(h)
+	return append(h, payload...)
+}
+
+// sumHeader sets the checksum of an IPv4 header.
+func sumHeader(h []byte) {
+	h[10], h[11] = 0, 0
+	sum := uint32(0)
+	for i := 0; i < len(h); i += 2 {
+		sum += uint32(binary.BigEndian.Uint16(h[i:]))
+	}
+	sum = sum>>16 + sum&0xffff
+	binary.BigEndian.PutUint16(h[10:], ^uint16(sum>>16+sum))
 }
 
 func (r *small) ipv6(proto uint64, payload []byte) []byte {
 	h := binary.BigEndian.AppendUint32(nil, 6<<28|r.Uint32()>>4)
-	h = binary.BigEndian.AppendUint16(h, uint16(len(payload)))
 	fragment := r.IntN(4) == 0
-	next := byte(proto)
+	length, next := len(payload), byte(proto)
 	if fragment {
-		next = 44
+		length, next = length+8, 44
 	}
+	if r.IntN(16) == 0 {
+		length += 9
+	}
+	h = binary.BigEndian.AppendUint16(h, uint16(length))
 	h = append(h, next, byte(r.one(0, 1, 2, 64, 64, 64)))
 	for _, name := range []string{"src", "dst"} {
 		h = binary.BigEndian.AppendUint64(h, 0)

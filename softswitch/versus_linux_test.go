@@ -25,6 +25,7 @@ func tenantFrame(i, size int) []byte {
 	f = binary.BigEndian.AppendUint16(f, uint16(size-14))
 	f = append(f, 0, 1, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1)
 	f = binary.BigEndian.AppendUint32(f, uint32(10<<24+1000+i))
+	sumHeader(f[14:])
 	f = append(f, 4000>>8, 4000&0xff, 0, 53)
 	f = binary.BigEndian.AppendUint16(f, uint16(size-34))
 	return append(f, make([]byte, size-len(f))...)

@@ -25,6 +25,8 @@ const reason_t REASON_UNDERLAY        = 15;  // underlay frame that is no tunnel
 const reason_t REASON_REJECT          = 16;  // flow entry that asks for an answer to the sender
 const reason_t REASON_TRACKED_SYN     = 17;  // TCP segment with SYN on a tracked flow
 const reason_t REASON_TRACKED_END     = 18;  // copy of a TCP segment with FIN or RST on a tracked flow, which went on
+const reason_t REASON_HEADER          = 19;  // guard: IPv4 header with a wrong checksum, or longer than its packet (RFC 1812 section 5.2.2)
+const reason_t REASON_MARTIAN         = 20;  // guard: a source that no router forwards from (RFC 1812 section 5.3.7)
 
 const reason_t REASON_PARSER_ERROR    = 64;  // truncated or malformed headers
 const reason_t REASON_UNKNOWN_PORT    = 65;  // no vport on this port and VLAN
@@ -45,6 +47,7 @@ const reason_t REASON_GROUP_SOURCE    = 79;  // a vport's frame whose source is 
 const reason_t REASON_NO_NAT          = 80;  // egress: translation not in table nat_v4 or nat_v6
 const reason_t REASON_FLOOD_RATE      = 81;  // frames to group addresses, and flooded ones, of this vport are over its rate
 const reason_t REASON_LAND            = 82;  // a vport's IP packet whose source is its destination: some hosts answer themselves for ever
+const reason_t REASON_FRAME_LENGTH    = 83;  // egress: routed frame that does not hold its IP packet, or is longer than the MTU for what is behind it
 
 #define REASON_IS_DROP(r) ((r) >= 64)
 

@@ -239,6 +239,15 @@ control egress(inout headers_t hdr, inout metadata_t meta, inout standard_metada
                 hdr.port_tag.ether_type = hdr.ethernet.ether_type;
                 hdr.ethernet.ether_type = ETHERTYPE_VLAN;
             }
+            // Guards that need the length of the frame: hardware knows it here and not before. IPv6 has no header checksum: a payload beyond the frame is all.
+            if (hdr.ipv4.isValid() && (meta.ttl_dec != 0 && (bit<17>)hdr.ipv4.total_len + 14 > (bit<17>)meta.frame_len
+                || meta.l2_rewrite != 0 && (bit<17>)meta.frame_len > (bit<17>)meta.mtu + 14)) {
+                meta.egress_reason = REASON_FRAME_LENGTH;
+            }
+            if (hdr.ipv6.isValid() && (meta.ttl_dec != 0 && (bit<17>)hdr.ipv6.payload_len + 54 > (bit<17>)meta.frame_len
+                || meta.l2_rewrite != 0 && (bit<17>)meta.frame_len > (bit<17>)meta.mtu + 14)) {
+                meta.egress_reason = REASON_FRAME_LENGTH;
+            }
             if (meta.egress_reason != 0) {
                 reasons.count((bit<32>)meta.egress_reason);
                 mark_to_drop(standard_metadata);

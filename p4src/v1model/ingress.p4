@@ -323,12 +323,26 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
                 meta.guard_reason = REASON_LENGTH;
             }
         }
+        // What a router does not pass on; the sources need not be in a flow's mask: 0/8, 127/8, 224/4, 240/4, 169.254/16; ::, ::1, ff00::/8, fe80::/10.
         if (meta.ttl_dec != 0) {
-            if (hdr.ipv4.isValid() && hdr.ipv4.ttl <= (bit<8>)meta.ttl_dec) {
-                meta.guard_reason = REASON_TTL;
+            if (hdr.ipv4.isValid()) {
+                if (hdr.ipv4.ttl <= (bit<8>)meta.ttl_dec) {
+                    meta.guard_reason = REASON_TTL;
+                }
+                if (hdr.ipv4.src[31:24] == 0 || hdr.ipv4.src[31:24] == 127 || hdr.ipv4.src[31:24] >= 224 || hdr.ipv4.src[31:16] == 0xa9fe) {
+                    meta.guard_reason = REASON_MARTIAN;
+                }
+                if (standard_metadata.checksum_error == 1 || hdr.ipv4.total_len < (bit<16>)hdr.ipv4.ihl << 2) {
+                    meta.guard_reason = REASON_HEADER;
+                }
             }
-            if (hdr.ipv6.isValid() && hdr.ipv6.hop_limit <= (bit<8>)meta.ttl_dec) {
-                meta.guard_reason = REASON_TTL;
+            if (hdr.ipv6.isValid()) {
+                if (hdr.ipv6.hop_limit <= (bit<8>)meta.ttl_dec) {
+                    meta.guard_reason = REASON_TTL;
+                }
+                if (hdr.ipv6.src[127:1] == 0 || hdr.ipv6.src[127:120] == 0xff || hdr.ipv6.src[127:118] == 0x3fa) {
+                    meta.guard_reason = REASON_MARTIAN;
+                }
             }
         }
         if (meta.tracked == 1 && meta.tcp_flags & TCP_SYN != 0 && meta.guard_reason == 0) {

@@ -111,12 +111,16 @@ func insert(t testing.TB, h *harness, table string, e Entry) {
 
 func udpFrame(src, dst uint32, sport, dport uint16, payload int) []byte {
 	f := append(be(6, 0x0a0000000002), be(6, 0x0a0000000001)...)
-	f = append(f, 8, 0, 0x45, 0, 0, byte(28+payload), 0, 1, 0, 0, 64, 17, 0, 0)
+	f = append(f, 8, 0, 0x45, 0)
+	f = binary.BigEndian.AppendUint16(f, uint16(28+payload))
+	f = append(f, 0, 1, 0, 0, 64, 17, 0, 0)
 	f = binary.BigEndian.AppendUint32(f, src)
 	f = binary.BigEndian.AppendUint32(f, dst)
 	f = binary.BigEndian.AppendUint16(f, sport)
 	f = binary.BigEndian.AppendUint16(f, dport)
-	f = append(f, 0, byte(8+payload), 0, 0)
+	f = binary.BigEndian.AppendUint16(f, uint16(8+payload))
+	f = append(f, 0, 0)
+	binary.BigEndian.PutUint16(f[24:], ^uint16(onesSum(string(f[14:34]))))
 	return append(f, make([]byte, payload)...)
 }
 

@@ -77,7 +77,6 @@ func TestWeftTunnel(t *testing.T) {
 	insert(t, b, "ingress.location", Entry{Match: exact(be(3, tenantFlow), be(1, 1)), Action: "ingress.to_port", Params: [][]byte{be(2, 4), be(2, 12), {1}, be(2, 33)}})
 
 	frame := udpFrame(10<<24+1, 10<<24+1005, 4000, 53, 30)
-	binary.BigEndian.PutUint16(frame[24:], ^uint16(onesSum(string(frame[14:34]))))
 	out := a.send(1, frame)
 	if len(out) != 1 || out[0].Port != underlayPort {
 		t.Fatalf("first edge: %v", frames(out))
@@ -140,10 +139,18 @@ func benchmarkWeft(b *testing.B, sizes []int) {
 	if bytes != sizes[0]+50 {
 		b.Fatalf("%d bytes out", bytes)
 	}
+	sums := make([]uint32, batch) // of each header without its destination
+	for i, f := range frames {
+		sums[i] = uint32(^binary.BigEndian.Uint16(f[24:])) + 2*0xffff - uint32(binary.BigEndian.Uint16(f[30:])) - uint32(binary.BigEndian.Uint16(f[32:]))
+	}
 	next := 0
 	receive := func() { // a batch of the flows that are next in turn
-		for _, f := range frames {
-			binary.BigEndian.PutUint32(f[30:], uint32(10<<24+1000+next))
+		for i, f := range frames {
+			dst := uint32(10<<24 + 1000 + next)
+			sum := sums[i] + dst>>16 + dst&0xffff
+			sum = sum>>16 + sum&0xffff
+			binary.BigEndian.PutUint16(f[24:], ^uint16(sum>>16+sum))
+			binary.BigEndian.PutUint32(f[30:], dst)
 			if next++; next == flows {
 				next = 0
 			}

@@ -3,6 +3,8 @@ package randnet
 import (
 	"encoding/binary"
 	"math/rand/v2"
+	"net/netip"
+	"slices"
 
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/packet"
@@ -31,7 +33,24 @@ type Shot struct {
 	Len int // of the IP packet, in bytes
 	DF  bool
 	TOS uint8 // or traffic class
+
+	Flaw Flaw
 }
+
+// Flaw is what is wrong with a packet. Bridges do not look; routers do.
+type Flaw uint8
+
+// Flaws. The first two are of IPv4, which alone has a header checksum and a length with the header.
+const (
+	FlawNone     Flaw = iota
+	FlawChecksum      // of the header
+	FlawLength        // shorter than its header
+	FlawCut           // longer than the frame holds
+	FlawTrailer       // the frame is far longer than the packet
+)
+
+// martians are sources that no router forwards from.
+var martians = [2][]string{{"0.0.0.7", "127.0.0.1", "169.254.3.4", "224.0.0.5", "240.1.1.1", "255.255.255.255"}, {"::", "::1", "ff02::1", "fe80::7", "febf::1"}}
 
 // Shot draws a packet: mostly from a station that its vport knows, to a router next to it.
 func (w *World) Shot() Shot {
@@ -69,6 +88,16 @@ func (w *World) Shot() Shot {
 	if w.translates {
 		w.unusual(k)
 	}
+	switch w.flaws.IntN(40) {
+	case 0:
+		s.Flaw = Flaw(1 + w.flaws.IntN(4))
+	case 1:
+		list := martians[0]
+		if v6 {
+			list = martians[1]
+		}
+		k.Src = flow.AddrOf(netip.MustParseAddr(list[w.flaws.IntN(len(list))]))
+	}
 	return s
 }
 
@@ -97,9 +126,46 @@ func (w *World) dstMAC(in flow.VPortID) packet.MAC {
 	return near[w.rng.IntN(len(near))]
 }
 
-// Frame builds the packet in buf. Its IP header claims Len bytes; there are at least 28 behind it. What a key may say and a frame can not (ports of a
-// later fragment) is lost: read the key back.
+// Frame builds the packet in buf. Its IP header claims Len bytes, which the frame has; there are at least 28 behind it. What a key may say and a frame can
+// not (ports of a later fragment) is lost: read the key back.
 func (s *Shot) Frame(buf []byte) []byte {
+	b := s.headers(buf)
+	k, at := &s.Key, packet.EthernetLen
+	if k.EtherType != packet.EtherTypeIPv4 && k.EtherType != packet.EtherTypeIPv6 {
+		return b
+	}
+	n := max(0, at+s.Len-len(b))
+	if s.Flaw == FlawTrailer {
+		n += 2000
+	}
+	b = append(b, make([]byte, n)...)
+	if s.Flaw == FlawCut {
+		setLen(b[at:], len(b)-at+1)
+	}
+	if k.Is4() {
+		if s.Flaw == FlawLength {
+			setLen(b[at:], packet.IPv4Len-1)
+		}
+		sum := packet.Checksum(b[at : at+packet.IPv4Len])
+		if s.Flaw == FlawChecksum {
+			sum ^= 0x0100
+		}
+		binary.BigEndian.PutUint16(b[at+10:], sum)
+	}
+	return b
+}
+
+// setLen sets the length of an IP packet with its header.
+func setLen(p []byte, n int) {
+	if p[0]>>4 == 4 {
+		binary.BigEndian.PutUint16(p[2:], uint16(n))
+	} else {
+		binary.BigEndian.PutUint16(p[4:], uint16(n-packet.IPv6Len))
+	}
+}
+
+// headers builds the packet without what is behind its first bytes of payload.
+func (s *Shot) headers(buf []byte) []byte {
 	k := &s.Key
 	b := append(buf[:0], k.DstMAC[:]...)
 	b = append(b, k.SrcMAC[:]...)
@@ -211,6 +277,12 @@ func (w *World) Mutate(s Shot, mask flow.Mask, guards flow.Guards) Shot {
 	}
 	v.DF, v.TOS = w.rng.IntN(2) == 0, uint8(w.rng.Uint32())
 	v.Len = 48 + w.rng.IntN(1400)
+	if v.Flaw = FlawNone; guards.MinTTL == 0 && guards.MaxLen == 0 && w.flaws.IntN(8) == 0 {
+		v.Flaw = Flaw(1 + w.flaws.IntN(4))
+	}
+	if guards.MinTTL != 0 && isMartian(&v.Key) {
+		v.Key.Src = s.Key.Src
+	}
 	if guards.MaxLen != 0 {
 		v.Len = min(v.Len, int(guards.MaxLen))
 		if w.rng.IntN(2) == 0 {
@@ -218,6 +290,18 @@ func (w *World) Mutate(s Shot, mask flow.Mask, guards flow.Guards) Shot {
 		}
 	}
 	return v
+}
+
+// isMartian reports whether no router forwards from the source.
+func isMartian(k *flow.Key) bool {
+	if a := k.Src.Netip(k.EtherType); a.Is6() {
+		return a.IsUnspecified() || a.IsLoopback() || a.IsMulticast() || a.IsLinkLocalUnicast()
+	}
+	return slices.ContainsFunc(never4, func(p netip.Prefix) bool { return p.Contains(k.Src.Netip(k.EtherType)) })
+}
+
+var never4 = []netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("224.0.0.0/3"),
 }
 
 func invert(m flow.Mask) flow.Mask {

@@ -18,6 +18,7 @@ type World struct {
 	Ports []flow.VPortID // exterior
 
 	rng     *rand.Rand
+	flaws   *rand.Rand // draws what is wrong with packets, so that all else is the same without
 	objects []*topology.Object
 	macs    []packet.MAC // known somewhere
 	learnt  topology.Changes
@@ -111,7 +112,7 @@ func (w *World) singleHosts(r *topology.Object) {
 
 // New draws a network: the same one for the same seed.
 func New(seed uint64) *World {
-	w := &World{rng: rand.New(rand.NewPCG(seed, 7))}
+	w := &World{rng: rand.New(rand.NewPCG(seed, 7)), flaws: rand.New(rand.NewPCG(seed, 8))}
 	var bridges, routers []*topology.Object
 	for range 1 + w.rng.IntN(3) {
 		b := w.add(topology.KindBridge, &topology.BridgeSpec{UnknownUnicast: []string{"flood", "drop"}[w.rng.IntN(4)/3]})
