@@ -279,6 +279,9 @@ func (a *Agent) handle(u *underlay, p *packetIn, f *packet.Frame) {
 		return
 	}
 	ingress := a.core.locals.ingress(p.vport)
+	if !a.core.numbered { // the number is one that the target has from before
+		ingress = 0
+	}
 	if ingress == 0 {
 		if p.reason != flow.ReasonTrackedEnd { // a copy: the packet itself went on
 			a.counts.departed.Add(1)

@@ -52,6 +52,7 @@ type core struct {
 	stale     stale
 	rules     rules
 	pace      pace
+	numbered  bool // local numbers are the target's
 	begun     bool // the first term has taken over what the target and the database have
 	reserving bool // numbers of what the target held then
 	placer    *offload.Placer

@@ -74,6 +74,11 @@ func (c *core) count(k uint64, packets uint64) {
 	if f == nil {
 		return
 	}
+	if f.recount {
+		f.recount = false
+		c.drops.counted[k] = packets
+		return
+	}
 	before := c.drops.counted[k]
 	if packets < before {
 		before = 0 // the target was restarted
@@ -97,9 +102,9 @@ func (c *core) expire(entries []*p4rt.Entry) {
 	if len(counted) == 0 {
 		return
 	}
-	ctx := c.ctx
+	ctx, placer := c.ctx, c.placer
 	c.effects.wg.Go(func() {
-		read, err := c.a.readCounters(ctx, counted)
+		read, err := c.a.readCounters(ctx, placer, counted)
 		if err != nil && ctx.Err() == nil {
 			c.a.cfg.Logger.Debug("what idle flows dropped is not known", "err", err)
 		}
@@ -123,10 +128,10 @@ func (c *core) expireOne(entry uint64) {
 	}
 }
 
-func (a *Agent) readCounters(ctx context.Context, entries []*p4rt.Entry) (map[uint64]uint64, error) {
+func (a *Agent) readCounters(ctx context.Context, placer *offload.Placer, entries []*p4rt.Entry) (map[uint64]uint64, error) {
 	read := make(map[uint64]uint64, len(entries))
 	err := a.session.ReadCountersOf(ctx, entries, func(e *p4rt.Entry, n p4rt.Counter) error {
-		read[a.core.placer.Hash(e)] = uint64(n.Packets)
+		read[placer.Hash(e)] = uint64(n.Packets)
 		return nil
 	})
 	return read, err
@@ -136,7 +141,9 @@ func (a *Agent) readCounters(ctx context.Context, entries []*p4rt.Entry) (map[ui
 // programmed. With an error the counts of the target are as they were read last, or missing.
 func (a *Agent) Drops(ctx context.Context) ([]Drop, error) {
 	var entries []*p4rt.Entry
+	var placer *offload.Placer
 	if err := a.mail.call(ctx, func() {
+		placer = a.core.placer
 		for k := range a.core.flows.byEntry {
 			if f := a.core.flows.dropsAt(k); f != nil {
 				entries = append(entries, a.core.placer.Entry(f.placed))
@@ -145,7 +152,7 @@ func (a *Agent) Drops(ctx context.Context) ([]Drop, error) {
 	}); err != nil {
 		return nil, err
 	}
-	read, unread := a.readCounters(ctx, entries)
+	read, unread := a.readCounters(ctx, placer, entries)
 	var list []Drop
 	if err := a.mail.call(ctx, func() {
 		for k, n := range read {

@@ -47,6 +47,7 @@ type installedFlow struct {
 	drop      sim.DropReason // valid iff it drops
 	stale     bool           // to be decided again
 	gone      bool           // removed
+	recount   bool           // the target's counter of its entry has what was not dropped: what it says next is where to count from
 	since     time.Duration
 	conn      *conn        // that the flow is of, nil: none
 	connDep   topology.Dep // the connection that it relies on, be it known here or not; zero: none

@@ -10,7 +10,6 @@ import (
 	"github.com/gaissmai/bart"
 
 	"github.com/weft-sdn/weft/filter"
-	"github.com/weft-sdn/weft/offload"
 	"github.com/weft-sdn/weft/topology"
 )
 
@@ -54,7 +53,7 @@ func (t *grounds) add(f *installedFlow, deps []topology.Dep, but int) {
 
 // add puts a flow on the ground.
 func (g *ground) add(f *installedFlow) {
-	f.relies, f.port = g, portOf(f.placed)
+	f.relies, f.port = g, portOf(f)
 	at := g.flows[f.port]
 	f.at = int32(len(at))
 	g.flows[f.port] = append(at, f)
@@ -88,12 +87,19 @@ func (g *ground) all() iter.Seq[*installedFlow] {
 	}
 }
 
-// portOf is the protocol and destination port that all of a flow's packets have, as protocol << 16 | port; 0: they have several.
-func portOf(p *offload.Placed) uint32 {
-	if m := p.Mask(); m.EtherType != 0xffff || m.Proto != 0xff || m.DstPort != 0xffff {
+// portOf is the protocol and destination port that all of a flow's packets have, as protocol << 16 | port; 0: they have several, or rules may see others than they have.
+func portOf(f *installedFlow) uint32 {
+	p := f.placed
+	if m := p.Mask(); f.mayBeTranslated() || m.EtherType != 0xffff || m.Proto != 0xff || m.DstPort != 0xffff {
 		return 0
 	}
 	return uint32(p.Key.Proto)<<16 | uint32(p.Key.DstPort)
+}
+
+// mayBeTranslated reports whether a rule may see something else of the flow's packets than is in its key: it is translated, or of a connection, which keeps its translation when the
+// rule for that is gone.
+func (f *installedFlow) mayBeTranslated() bool {
+	return f.connDep != (topology.Dep{}) || f.placed.Translates()
 }
 
 // mostPorts is how many ports edited rules may name for their flows to be looked for by port.
@@ -115,7 +121,7 @@ func (g *ground) meeting(rules []filter.Rule) iter.Seq[*installedFlow] {
 		for _, port := range slices.Compact(ports) {
 			for _, f := range g.flows[port] {
 				m := f.placed.Mask()
-				if slices.ContainsFunc(rules, func(r filter.Rule) bool { return r.MayMeet(&f.placed.Key, &m) }) && !yield(f) {
+				if (f.mayBeTranslated() || slices.ContainsFunc(rules, func(r filter.Rule) bool { return r.MayMeet(&f.placed.Key, &m) })) && !yield(f) {
 					return
 				}
 			}

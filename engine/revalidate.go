@@ -164,6 +164,7 @@ func (c *core) revalidate(f *installedFlow) {
 		c.remove(f)
 	case m == c.placer.Megaflow(f.placed):
 		c.a.counts.kept.Add(1)
+		f.drop = s.res.Outcomes[0].Drop
 		c.rely(f, s.res.Deps)
 	case c.fits(&m, f.placed):
 		c.change(f, m)
@@ -207,10 +208,14 @@ func (c *core) redecide(key flow.Key, prio int32, of *conn) (m offload.Megaflow,
 
 // change modifies a flow's entry where it is. Where that can't be done the flow goes, and its next packet is decided.
 func (c *core) change(f *installedFlow, m offload.Megaflow) {
+	before := f.placed.Act
 	stages, confirm, err := c.placer.Replace(f.placed, m)
 	if err != nil {
 		c.remove(f)
 		return
+	}
+	if before != m.Act {
+		f.recount = true
 	}
 	c.a.counts.changed.Add(1)
 	c.a.counts.installed.Add(1)

@@ -218,3 +218,21 @@ func TestRevalidateByPort(t *testing.T) {
 		t.Errorf("%d flows were decided again for nothing; acknowledged %d of %d", n, c.acked, c.conf)
 	}
 }
+
+// TestChangedToDrop: what an entry forwarded before it was changed to drop is not counted as dropped; what it drops from then on is.
+func TestChangedToDrop(t *testing.T) {
+	c := newChanging(t, "{match: {protocols: [udp], dstPorts: [2]}, action: accept}")
+	fromVM1(t, c.core, vm2MAC, netip.MustParseAddr("10.0.1.2"), netip.MustParseAddr("10.0.1.3"), 1000)
+	c.edit("{match: {protocols: [udp], dstPorts: [2]}, action: drop}")
+	for f := range c.flows.all() {
+		c.count(f.placed.Hash, 1000)
+		c.count(f.placed.Hash, 1007)
+	}
+	sum := uint64(0)
+	for _, n := range c.drops.sums {
+		sum += n
+	}
+	if sum != 7 {
+		t.Errorf("%v, want 7 dropped", c.drops.sums)
+	}
+}

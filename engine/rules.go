@@ -103,7 +103,7 @@ func (r *rules) mark(b *ruleBlock) {
 	}
 }
 
-// leave is told that a vport is not here any more: what is stored of it is now for who has it.
+// leave is told that a vport is not here any more: what is stored of it is now for who has it, and goes with the vport.
 func (r *rules) leave(id flow.VPortID) {
 	v := r.of[id]
 	if v == nil {
@@ -116,19 +116,6 @@ func (r *rules) leave(id flow.VPortID) {
 			f.block = nil
 		}
 	}
-	if r.c.snap.VPort(id) == nil {
-		r.forget(id)
-	}
-}
-
-// forget takes the rules of a vport that is no more out of the database.
-func (r *rules) forget(id flow.VPortID) {
-	ctx, c := r.c.ctx, r.c
-	c.effects.wg.Go(func() {
-		if err := c.a.cfg.Store.ForgetFlows(ctx, id); err != nil && ctx.Err() == nil {
-			c.a.cfg.Logger.Warn("flow rules of a vport that is gone are not removed", "vport", id, "err", err)
-		}
-	})
 }
 
 // flush writes what changed: each second.
@@ -188,14 +175,14 @@ func (r *rules) arrive(id flow.VPortID) {
 	})
 }
 
-// loadRules reads the rules of a vport, and how many blocks there may be. What can't be read is not used: packets are decided then.
-func (a *Agent) loadRules(ctx context.Context, id flow.VPortID) (all []offload.Stored, blocks uint32) {
+// loadRules reads the rules of a vport, and tells the blocks that there are. What can't be read is not used: packets are decided then.
+func (a *Agent) loadRules(ctx context.Context, id flow.VPortID) (all []offload.Stored, blocks []uint32) {
 	stored, err := a.cfg.Store.Flows(ctx, id)
 	if err != nil && ctx.Err() == nil {
 		a.cfg.Logger.Warn("flow rules are not read", "vport", id, "err", err)
 	}
 	for _, b := range stored {
-		blocks = max(blocks, b.Block+1)
+		blocks = append(blocks, b.Block)
 		some, err := offload.ParseStored(b.Value)
 		if err != nil {
 			a.cfg.Logger.Info("flow rules of another version are not used", "vport", id, "block", b.Block)
@@ -211,7 +198,7 @@ func (a *Agent) loadRules(ctx context.Context, id flow.VPortID) (all []offload.S
 }
 
 // useRules decides stored rules again, in turns with packets, and installs those that hold. Blocks that are not needed any more go.
-func (a *Agent) useRules(ctx context.Context, id flow.VPortID, stored []offload.Stored, blocks uint32) error {
+func (a *Agent) useRules(ctx context.Context, id flow.VPortID, stored []offload.Stored, blocks []uint32) error {
 	c := a.core
 	for some := range slices.Chunk(stored, recheckAtOnce) {
 		if err := a.mail.call(ctx, func() {
@@ -229,15 +216,16 @@ func (a *Agent) useRules(ctx context.Context, id flow.VPortID, stored []offload.
 	})
 }
 
-// cover has blocks that are not used any more removed.
-func (r *rules) cover(id flow.VPortID, blocks uint32) {
-	v := r.of[id]
-	if v == nil && blocks > 0 {
-		v = &vportRules{}
-		r.of[id] = v
+// cover has blocks removed that are not used any more.
+func (r *rules) cover(id flow.VPortID, blocks []uint32) {
+	used := uint32(0)
+	if v := r.of[id]; v != nil {
+		used = uint32(len(v.blocks))
 	}
-	for v != nil && uint32(len(v.blocks)) < blocks {
-		r.mark(v.grow(id))
+	for _, n := range blocks {
+		if n >= used {
+			r.mark(&ruleBlock{vport: id, n: n})
+		}
 	}
 }
 
@@ -253,6 +241,7 @@ func (c *core) useRule(stored *offload.Stored) {
 	}
 	c.flows.gen = max(c.flows.gen, m.Prio)
 	if c.enterIn(m, &c.stale.res, local, stored.Lane) == nil {
+		c.flows.find(m.Key, m.Mask).recount = true
 		c.a.counts.adopted.Add(1)
 	}
 }

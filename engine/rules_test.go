@@ -54,7 +54,7 @@ func TestRulesAreStored(t *testing.T) {
 				t.Fatalf("after %d changes: the flow of port %d is not stored", i, port)
 			}
 		}
-		if n := len(stored); n > len(all)*staleShare/(staleShare-1)+blockSize || int(blocks) > 1000/blockSize+2 {
+		if n := len(stored); n > len(all)*staleShare/(staleShare-1)+blockSize || len(blocks) > 1000/blockSize+2 {
 			t.Errorf("after %d changes: %d rules are stored for %d flows, in up to %d blocks", i, n, len(all), blocks)
 		}
 	}

@@ -34,8 +34,9 @@ func (a *Agent) Flows(ctx context.Context) ([]Flow, error) {
 	var deps [][]topology.Dep // of flows; nobody changes them
 	var conns []topology.Dep
 	entries := map[uint64][]int{}
-	placer := a.core.placer
+	var placer *offload.Placer
 	err := a.mail.call(ctx, func() {
+		placer = a.core.placer
 		now := a.core.now()
 		for f := range a.core.flows.all() {
 			m, p := placer.Megaflow(f.placed), f.pattern()

@@ -2,11 +2,15 @@ package engine
 
 import (
 	"context"
+	"time"
 
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/offload"
 	"github.com/weft-sdn/weft/p4rt"
 )
+
+// rulesTime is how long a start waits for stored flow rules: packets are decided without.
+const rulesTime = 10 * time.Second
 
 // takeOver prepares the first term of an agent: it goes on with the local numbers that the target's entries have, and with the flows that the database has of the vports that are here,
 // each decided again. What is right in the target is then not touched (K7).
@@ -36,12 +40,14 @@ func (a *Agent) takeOver(ctx context.Context, term *p4rt.Term) error {
 	type loaded struct {
 		id     flow.VPortID
 		rules  []offload.Stored
-		blocks uint32
+		blocks []uint32
 	}
 	all := make([]loaded, len(local))
+	reading, cancel := context.WithTimeout(ctx, rulesTime)
+	defer cancel()
 	for i, id := range local {
 		all[i].id = id
-		all[i].rules, all[i].blocks = a.loadRules(ctx, id)
+		all[i].rules, all[i].blocks = a.loadRules(reading, id)
 	}
 	if err := a.mail.call(ctx, func() { a.core.renumber(numbers) }); err != nil {
 		return err
@@ -64,7 +70,7 @@ func (c *core) renumber(n *offload.Numbers) {
 	c.layout = newLayout(c.a.tables, c.locals)
 	c.placer = offload.NewPlacer(c.a.tables, c.a.cfg.VPortShare)
 	c.placer.Reserve(n)
-	c.reserving = true
+	c.numbered, c.reserving = true, true
 	c.rebuild(c.layout.all(c.view))
 }
 
@@ -84,6 +90,9 @@ func (n *locals) reserve(of *offload.Numbers, v *view) {
 			n.vports.Reserve(id, local)
 		}
 	}
+	for _, local := range of.VPorts {
+		n.vports.Withhold(local)
+	}
 	paths := map[offload.PathEnds]uint16{}
 	for id, ends := range of.Paths {
 		paths[ends] = id
@@ -95,6 +104,10 @@ func (n *locals) reserve(of *offload.Numbers, v *view) {
 				n.peers.Reserve(e.ID, of.Peers[id])
 			}
 		}
+	}
+	for id, peer := range of.Peers {
+		n.paths.Withhold(id)
+		n.peers.Withhold(peer)
 	}
 	for d, all := range of.Groups {
 		n.groups.Reserve(d, all/2)

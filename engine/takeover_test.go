@@ -9,8 +9,10 @@ import (
 
 	p4 "github.com/p4lang/p4runtime/go/p4/v1"
 
+	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/offload"
 	"github.com/weft-sdn/weft/p4rt/p4rttest"
+	"github.com/weft-sdn/weft/packet"
 	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/topology"
 )
@@ -175,5 +177,48 @@ func TestRulesFollow(t *testing.T) {
 	}
 	if s := c.a.Stats(); int(s.Adopted) != want || int(s.Upcalls) != 0 {
 		t.Errorf("%d flows were taken over, want %d", s.Adopted, want)
+	}
+}
+
+// TestNumbersAreWithheld: the number of a vport that left while no agent ran is not given to another before the target's entries for it are gone.
+func TestNumbersAreWithheld(t *testing.T) {
+	store := runStore(t, state.Config{Embedded: &state.EmbeddedConfig{Dir: t.TempDir(), FastTimers: true, UnsafeNoFsync: true}})
+	const rules = "{match: {protocols: [udp], srcPorts: [1-65535]}, action: accept}"
+	target := p4rttest.NewServer()
+	defer target.Close()
+	c := restarted(t, store, target, rules)
+	stop := programmed(t, c, target)
+	had := map[uint16]bool{}
+	_ = c.a.mail.call(c.ctx, func() {
+		for _, local := range c.locals.vports.All() {
+			had[local] = true
+		}
+	})
+	stop()
+	again := restarted(t, store, target, rules)
+	vm2 := vportOf(t, again, "vm2")
+	delete(again.view.places, vportOf(t, again, "vm1")) // it left, and another is at another port
+	again.view.places[vm2] = place{edge: "e1", at: offload.Attachment{Port: 9}}
+	again.rebuild(again.layout.all(again.view))
+	stop = programmed(t, again, target)
+	defer stop()
+	_ = again.a.mail.call(again.ctx, func() {
+		local, ok := again.locals.vports.Lookup(vm2)
+		if !ok || had[local] || len(had) != 2 {
+			t.Errorf("the vport at a new port has number %d; the target had %v", local, had)
+		}
+	})
+}
+
+// TestNoPacketBeforeTakeOver: a packet-in that comes before the numbers are the target's is not taken for another vport's.
+func TestNoPacketBeforeTakeOver(t *testing.T) {
+	c := detached(t, idleStore(t))
+	c.start(t.Context(), func(int64, []state.Lack) {})
+	local, _ := c.locals.vports.Lookup(vportOf(t, c, "vm1"))
+	frame := packet.AppendUDP(nil, &packet.UDP{SrcMAC: packet.MAC{2, 77}, DstMAC: vm2MAC, Src: netip.MustParseAddr("10.0.1.77"), Dst: netip.MustParseAddr("10.0.1.3"), SrcPort: 1000, DstPort: 2, TTL: 9})
+	var f packet.Frame
+	c.a.handle(nil, &packetIn{vport: local, reason: flow.ReasonMissSource, data: frame}, &f)
+	if s := c.a.Stats(); len(c.effects.busy) != 0 || s.Upcalls != 0 || s.Departed != 1 {
+		t.Errorf("effects %v, %d upcalls, %d departed", c.effects.busy, s.Upcalls, s.Departed)
 	}
 }

@@ -51,9 +51,13 @@ func (c *core) everything(v *state.View, touched map[subject]struct{}) {
 	for b := range v.Bindings.All() {
 		c.settleAt(b)
 	}
+	for id := range c.rules.of {
+		if c.view.places[id] != before[id] {
+			c.rules.leave(id)
+		}
+	}
 	for f := range c.flows.all() {
 		if id := f.ingress(); c.view.places[id] != before[id] {
-			c.rules.leave(id)
 			c.remove(f)
 		}
 	}

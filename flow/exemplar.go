@@ -19,7 +19,7 @@ func (k *Key) AppendFrame(b []byte) []byte {
 		b = append(b, 0x45, 0)
 		b = binary.BigEndian.AppendUint16(b, uint16(packet.IPv4Len+n))
 		b = append(b, 0, 0)
-		b = binary.BigEndian.AppendUint16(b, [...]uint16{packet.FragNone: 0, packet.FragFirst: 0x2000, packet.FragLater: 1}[k.Frag])
+		b = binary.BigEndian.AppendUint16(b, fragmentField(k.Frag, 0x2000, 1))
 		b = append(b, 255, k.Proto, 0, 0)
 		b = append(b, k.Src[12:]...)
 		b = append(b, k.Dst[12:]...)
@@ -36,13 +36,24 @@ func (k *Key) AppendFrame(b []byte) []byte {
 		b = append(b, k.Dst[:]...)
 		if k.Frag != uint8(packet.FragNone) {
 			b = append(b, k.Proto, 0)
-			b = binary.BigEndian.AppendUint16(b, [...]uint16{packet.FragFirst: 1, packet.FragLater: 1 << 3}[k.Frag])
+			b = binary.BigEndian.AppendUint16(b, fragmentField(k.Frag, 1, 1<<3))
 			b = append(b, 0, 0, 0, 0)
 		}
 	default:
 		return b
 	}
 	return k.appendL4(b, n)
+}
+
+// fragmentField is what a header has for a fragment class: first, later, or nothing.
+func fragmentField(class uint8, first, later uint16) uint16 {
+	switch packet.Frag(class) {
+	case packet.FragFirst:
+		return first
+	case packet.FragLater:
+		return later
+	}
+	return 0
 }
 
 // l4Len is the length of the shortest payload of an IP packet with the key.

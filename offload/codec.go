@@ -162,7 +162,7 @@ func (r *reader) stored() (m Stored) {
 		m.Rewrite.Src, m.Rewrite.Dst = r.addr(etherType), r.addr(etherType)
 		m.Rewrite.SrcPort, m.Rewrite.DstPort = r.uint16(), r.uint16()
 	}
-	r.short = r.short || m.Lane > LaneWildL2 || m.Act > Punt || m.Key.EtherType != etherType || flags >= storedKnownSource<<1 || m.Dest > flow.MaxID || m.Prio < 0
+	r.short = r.short || m.Lane > LaneWildL2 || m.Act > Punt || m.Key.EtherType != etherType || flags >= storedKnownSource<<1 || m.Dest > flow.MaxID || m.Prio < 0 || m.Key.Frag > uint8(packet.FragLater)
 	return m
 }
 

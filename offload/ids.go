@@ -14,6 +14,7 @@ type IDs[K comparable] struct {
 
 	reserved map[K]uint16
 	ahead    map[uint16]struct{} // numbers from next up that are or were reserved
+	withheld []uint16
 }
 
 type slot struct {
@@ -71,10 +72,26 @@ func (a *IDs[K]) Reserve(k K, id uint16) {
 	a.reserved[k], a.ahead[id] = id, struct{}{}
 }
 
-// Unreserve gives free what was reserved and is not used: the target has it no more.
+// Withhold keeps a number from being given that a target has for something else, which goes; that of a key stays the key's.
+func (a *IDs[K]) Withhold(id uint16) {
+	if a.ahead == nil {
+		a.reserved, a.ahead = map[K]uint16{}, map[uint16]struct{}{}
+	}
+	if _, taken := a.ahead[id]; !taken && id >= a.next && id <= a.max {
+		a.ahead[id] = struct{}{}
+		a.withheld = append(a.withheld, id)
+	}
+}
+
+// Unreserve gives free what was reserved and is not used, and what was withheld: the target has it no more.
 func (a *IDs[K]) Unreserve() {
+	unused := a.withheld
 	for k, id := range a.reserved {
 		delete(a.reserved, k)
+		unused = append(unused, id)
+	}
+	a.withheld = nil
+	for _, id := range unused {
 		if _, ahead := a.ahead[id]; ahead {
 			delete(a.ahead, id)
 		} else {

@@ -17,7 +17,8 @@ type Numbers struct {
 
 	scopes   map[macAt]uint16
 	rewrites map[rewriteKey]uint16
-	nats     map[bool]map[translationKey]uint16 // by whether they are of IPv4
+	nats     map[bool]map[translationKey]uint16        // by whether they are of IPv4
+	others   struct{ rewrites, nats4, nats6 []uint16 } // of which it is not known what they are for
 }
 
 // PathEnds are what tells one path of an edge from another.
@@ -88,15 +89,26 @@ func (t *Tables) NumbersOf(entries []*p4rt.Entry) *Numbers {
 		p.Port = port
 		n.Paths[path] = p
 	}
+	for id := range mtus {
+		if _, has := macs[id]; !has {
+			n.others.rewrites = append(n.others.rewrites, id)
+		}
+	}
 	for id, k := range macs {
 		if k.mtu = mtus[id]; k.mtu != 0 {
 			n.rewrites[k] = id
 		}
+		n.others.rewrites = append(n.others.rewrites, id)
 	}
 	for v4, all := range translations {
 		for id, k := range all {
 			if k.vport = scopes[users[v4][id]]; k.vport != 0 {
 				n.nats[v4][k] = id
+			}
+			if v4 {
+				n.others.nats4 = append(n.others.nats4, id)
+			} else {
+				n.others.nats6 = append(n.others.nats6, id)
 			}
 		}
 	}
@@ -116,6 +128,15 @@ func (p *Placer) Reserve(n *Numbers) {
 	}
 	for k, id := range n.nats[false] {
 		p.nats6.Reserve(k, id)
+	}
+	for _, id := range n.others.rewrites {
+		p.rewrites.Withhold(id)
+	}
+	for _, id := range n.others.nats4 {
+		p.nats4.Withhold(id)
+	}
+	for _, id := range n.others.nats6 {
+		p.nats6.Withhold(id)
 	}
 }
 

@@ -77,3 +77,33 @@ func TestNumbersGoOn(t *testing.T) {
 		}
 	}
 }
+
+// TestWithheldNumbers: a number that is withheld, or reserved for a key that does not come, is given to nobody before it is free again; one that is reserved, to its key.
+func TestWithheldNumbers(t *testing.T) {
+	ids := offload.NewIDs[string](4)
+	ids.Reserve("late", 3)
+	ids.Reserve("never", 1)
+	ids.Reserve("other", 3) // taken
+	ids.Withhold(2)
+	ids.Withhold(3) // which is somebody's
+	want := func(key string, id uint16, ok bool) {
+		t.Helper()
+		if got, _, is := ids.Acquire(key); got != id || is != ok {
+			t.Errorf("%s gets %d, %v, want %d, %v", key, got, is, id, ok)
+		}
+	}
+	want("first", 4, true)
+	want("second", 0, false)
+	want("late", 3, true)
+	want("second", 0, false)
+	ids.Unreserve()
+	got := map[uint16]bool{}
+	for _, key := range []string{"second", "third"} {
+		id, _, ok := ids.Acquire(key)
+		got[id] = ok
+	}
+	if !got[1] || !got[2] || len(got) != 2 {
+		t.Errorf("free again are %v, want 1 and 2", got)
+	}
+	want("fourth", 0, false)
+}

@@ -55,6 +55,9 @@ func newPlaced(m *Megaflow, lane Lane, ids localIDs) *Placed {
 // Mask returns the bits that were read.
 func (x *Placed) Mask() flow.Mask { return x.mask.Value() }
 
+// Translates reports whether addresses or ports of the packets are changed.
+func (x *Placed) Translates() bool { return x.flags&translates != 0 }
+
 // Matched returns the bits in which packets agree that meet the entry.
 func (x *Placed) Matched() flow.Mask { return x.Lane.Matched(x.mask.Value(), x.Key.EtherType) }
 
