@@ -43,7 +43,7 @@ func counters() []counter {
 		{"learnt", "MACs and neighbours that went to the database.", func(s *engine.Stats) uint64 { return s.Learnt }},
 		{"effect_fails", "What was learnt and could not be stored.", func(s *engine.Stats) uint64 { return s.EffectFails }},
 		{"aged", "Learnt MACs that were forgotten.", func(s *engine.Stats) uint64 { return s.Aged }},
-		{"installed", "Flow entries written: new ones and modified ones.", func(s *engine.Stats) uint64 { return s.Installed }},
+		{"installed", "Flow entries wanted: new ones, adopted ones and modified ones.", func(s *engine.Stats) uint64 { return s.Installed }},
 		{"removed", "Flows removed: something that they relied on changed.", func(s *engine.Stats) uint64 { return s.Removed }},
 		{"kept", "Flows decided again because of a change, to the same end: their entries were not touched.", func(s *engine.Stats) uint64 { return s.Kept }},
 		{"changed", "Flows decided again because of a change, whose entries were modified where they are.", func(s *engine.Stats) uint64 { return s.Changed }},

@@ -51,7 +51,10 @@ OWNERS the edges of the processes that have the flows of the two directions.`,
 				if err != nil {
 					return err
 				}
-				return printConnections(cmd.OutOrStdout(), rows, out.form)
+				if err := printConnections(cmd.OutOrStdout(), rows, out.form); err != nil || len(rows) > 0 || out.form != "table" {
+					return err
+				}
+				return sayNone(cmd, "no connections", in.name())
 			})
 		},
 	}

@@ -143,12 +143,7 @@ func get(cmd *cobra.Command, store *state.Store, q query, out *output) error {
 		return missing
 	}
 	if len(found) == 0 && (out.form == "table" || out.form == "wide") {
-		where := "in any tenant"
-		if q.tenant != "" {
-			where = "in tenant " + q.tenant + "; -A shows those of all tenants"
-		}
-		_, err := fmt.Fprintf(cmd.ErrOrStderr(), "no such objects %s\n", where)
-		return err
+		return sayNone(cmd, "no such objects", q.tenant)
 	}
 	return printFound(cmd.OutOrStdout(), found, store, cmd, out, q.tenant == "", false)
 }

@@ -53,6 +53,16 @@ func (s *scope) name() string {
 	return topology.DefaultTenant
 }
 
+// sayNone tells, beside the output, that there is nothing in a tenant; "": in any.
+func sayNone(cmd *cobra.Command, what, tenant string) error {
+	where := "in any tenant"
+	if tenant != "" {
+		where = "in tenant " + tenant + "; -A shows those of all tenants"
+	}
+	_, err := fmt.Fprintf(cmd.ErrOrStderr(), "%s %s\n", what, where)
+	return err
+}
+
 // named reports whether arguments name objects, rather than kinds: KIND/NAME…, or KIND NAME….
 func named(args []string) bool {
 	if _, err := parseKind(args[0]); err != nil || len(args) == 1 {

@@ -51,7 +51,10 @@ more than the host itself counts on.`,
 				if err != nil {
 					return err
 				}
-				return printLeases(cmd.OutOrStdout(), rows, out.form)
+				if err := printLeases(cmd.OutOrStdout(), rows, out.form); err != nil || len(rows) > 0 || out.form != "table" {
+					return err
+				}
+				return sayNone(cmd, "no leases", in.name())
 			})
 		},
 	}
