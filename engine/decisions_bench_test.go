@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/weft-sdn/weft/testbed/bulk"
 )
 
@@ -24,9 +22,9 @@ func BenchmarkDecisions(b *testing.B) {
 			n := 0
 			for b.Loop() {
 				for i, fresh := range []bool{true, false} {
-					began := cpuNow(b)
+					began := bulk.CPUTime(b)
 					wall[i] += t.decide(bulk.Odd, n, n+flows, fresh)
-					cpu[i] += cpuNow(b) - began
+					cpu[i] += bulk.CPUTime(b) - began
 				}
 				n += flows
 			}
@@ -40,16 +38,6 @@ func BenchmarkDecisions(b *testing.B) {
 			b.ReportMetric(float64(n)/wall[1].Seconds(), figure("decisions_known_per_s", v6, "1/s"))
 		})
 	}
-}
-
-// cpuNow is the processor time that this process has used.
-func cpuNow(t testing.TB) time.Duration {
-	t.Helper()
-	var u unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
-		t.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // figure names a figure as .ci/figures.awk reads it; those of IPv4 have the plain name.

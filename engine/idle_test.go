@@ -7,35 +7,17 @@ import (
 	"time"
 
 	"github.com/weft-sdn/weft/p4rt/p4rttest"
-	"github.com/weft-sdn/weft/state"
 )
 
 // connected runs what an agent's detached core needs to program a target, and waits until it does.
 func connected(t *testing.T, c *core, target *p4rttest.Server) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	c.start(ctx, func(int64, []state.Lack) {})
-	ended := make(chan struct{}, 3)
-	for _, run := range []func(context.Context) error{c.a.session.Run, c.a.writer.Run, c.a.decide} {
-		go func() {
-			_ = run(ctx)
-			ended <- struct{}{}
-		}()
-	}
+	stop := programmed(t, c, target)
 	t.Cleanup(func() {
-		cancel()
-		for range 3 {
-			<-ended
-		}
-		c.effects.wait()
+		stop()
 		target.Close()
 	})
-	select {
-	case <-c.a.Ready():
-	case <-ctx.Done():
-		t.Fatal("the target is not programmed")
-	}
-	return ctx
+	return c.ctx
 }
 
 // TestIdleWhileAway: a flow that went idle while the agent was not connected goes when it is again, though the target does not say so once more; one that

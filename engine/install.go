@@ -57,14 +57,15 @@ func (c *core) install(res *sim.Result, key flow.Key, local uint16) {
 
 // enter places a megaflow, the decision of which is res, and sends its updates.
 func (c *core) enter(m offload.Megaflow, res *sim.Result, local uint16) error {
-	return c.enterIn(m, res, local, 0)
+	_, err := c.enterIn(m, res, local, 0)
+	return err
 }
 
-// enterIn is enter for a flow that had a lane before.
-func (c *core) enterIn(m offload.Megaflow, res *sim.Result, local uint16, before offload.Lane) error {
+// enterIn is enter for a flow that had a lane before, and returns the flow.
+func (c *core) enterIn(m offload.Megaflow, res *sim.Result, local uint16, before offload.Lane) (*installedFlow, error) {
 	placed, stages, err := c.placer.PlaceIn(m, local, before)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	f := c.flows.add(placed, res.Deps, c.now())
 	f.drop = res.Outcomes[0].Drop
@@ -74,7 +75,7 @@ func (c *core) enterIn(m offload.Megaflow, res *sim.Result, local uint16, before
 	c.a.counts.flows.Add(1)
 	c.rules.add(f)
 	c.write(stages, nil, func() { c.remove(f) })
-	return nil
+	return f, nil
 }
 
 // forgetFlow removes the flow that a decision was installed as, if there is one.

@@ -7,6 +7,7 @@ import (
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/offload"
 	"github.com/weft-sdn/weft/state"
+	"github.com/weft-sdn/weft/topology"
 )
 
 // Bounds of stored flow rules.
@@ -44,7 +45,7 @@ func newRules(c *core) rules { return rules{c: c, of: map[flow.VPortID]*vportRul
 
 // add notes a flow that was installed.
 func (r *rules) add(f *installedFlow) {
-	if f.conn != nil {
+	if f.connDep != (topology.Dep{}) {
 		return
 	}
 	v := r.of[f.ingress()]
@@ -240,8 +241,8 @@ func (c *core) useRule(stored *offload.Stored) {
 		return
 	}
 	c.flows.gen = max(c.flows.gen, m.Prio)
-	if c.enterIn(m, &c.stale.res, local, stored.Lane) == nil {
-		c.flows.find(m.Key, m.Mask).recount = true
+	if f, err := c.enterIn(m, &c.stale.res, local, stored.Lane); err == nil {
+		f.recount = true
 		c.a.counts.adopted.Add(1)
 	}
 }

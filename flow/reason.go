@@ -58,91 +58,55 @@ func (r Reason) IsDrop() bool { return r >= 64 }
 // IsPunt reports whether the packet, or a copy of it, was sent to the engine.
 func (r Reason) IsPunt() bool { return r != ReasonNone && r < 64 }
 
-// String returns the name in p4src in lower case, without REASON_; the number if there is none.
+// reasonNames are the names in p4src in lower case, without REASON_; "" where there is no reason.
+var reasonNames = [...]string{
+	ReasonNone:           "none",
+	ReasonMissSource:     "miss_source",
+	ReasonMissScope:      "miss_scope",
+	ReasonMissFlow:       "miss_flow",
+	ReasonARP:            "arp",
+	ReasonND:             "nd",
+	ReasonDHCP:           "dhcp",
+	ReasonGroupControl:   "group_control",
+	ReasonICMPError:      "icmp_error",
+	ReasonTTL:            "ttl",
+	ReasonLength:         "length",
+	ReasonFragment:       "fragment",
+	ReasonNoLocation:     "no_location",
+	ReasonNoPeer:         "no_peer",
+	ReasonNoRewrite:      "no_rewrite",
+	ReasonUnderlay:       "underlay",
+	ReasonReject:         "reject",
+	ReasonTrackedSYN:     "tracked_syn",
+	ReasonTrackedEnd:     "tracked_end",
+	ReasonHeader:         "header",
+	ReasonMartian:        "martian",
+	ReasonParserError:    "parser_error",
+	ReasonUnknownPort:    "unknown_port",
+	ReasonUnknownVTEP:    "unknown_vtep",
+	ReasonUnknownPeer:    "unknown_peer",
+	ReasonTunnelLoop:     "tunnel_loop",
+	ReasonFlowDrop:       "flow_drop",
+	ReasonClassDrop:      "class_drop",
+	ReasonPruned:         "pruned",
+	ReasonUnderlayLength: "underlay_length",
+	ReasonECN:            "ecn",
+	ReasonNoPath:         "no_path",
+	ReasonNoReplica:      "no_replica",
+	ReasonLocationDrop:   "location_drop",
+	ReasonBadPacketOut:   "bad_packet_out",
+	ReasonPuntRate:       "punt_rate",
+	ReasonGroupSource:    "group_source",
+	ReasonNoNAT:          "no_nat",
+	ReasonFloodRate:      "flood_rate",
+	ReasonLand:           "land",
+	ReasonFrameLength:    "frame_length",
+}
+
+// String returns the reason's name in p4src, in lower case and without REASON_; the number if there is none.
 func (r Reason) String() string {
-	switch r {
-	case ReasonNone:
-		return "none"
-	case ReasonMissSource:
-		return "miss_source"
-	case ReasonMissScope:
-		return "miss_scope"
-	case ReasonMissFlow:
-		return "miss_flow"
-	case ReasonARP:
-		return "arp"
-	case ReasonND:
-		return "nd"
-	case ReasonDHCP:
-		return "dhcp"
-	case ReasonGroupControl:
-		return "group_control"
-	case ReasonICMPError:
-		return "icmp_error"
-	case ReasonTTL:
-		return "ttl"
-	case ReasonLength:
-		return "length"
-	case ReasonFragment:
-		return "fragment"
-	case ReasonNoLocation:
-		return "no_location"
-	case ReasonNoPeer:
-		return "no_peer"
-	case ReasonNoRewrite:
-		return "no_rewrite"
-	case ReasonUnderlay:
-		return "underlay"
-	case ReasonReject:
-		return "reject"
-	case ReasonTrackedSYN:
-		return "tracked_syn"
-	case ReasonTrackedEnd:
-		return "tracked_end"
-	case ReasonHeader:
-		return "header"
-	case ReasonMartian:
-		return "martian"
-	case ReasonParserError:
-		return "parser_error"
-	case ReasonUnknownPort:
-		return "unknown_port"
-	case ReasonUnknownVTEP:
-		return "unknown_vtep"
-	case ReasonUnknownPeer:
-		return "unknown_peer"
-	case ReasonTunnelLoop:
-		return "tunnel_loop"
-	case ReasonFlowDrop:
-		return "flow_drop"
-	case ReasonClassDrop:
-		return "class_drop"
-	case ReasonPruned:
-		return "pruned"
-	case ReasonUnderlayLength:
-		return "underlay_length"
-	case ReasonECN:
-		return "ecn"
-	case ReasonNoPath:
-		return "no_path"
-	case ReasonNoReplica:
-		return "no_replica"
-	case ReasonLocationDrop:
-		return "location_drop"
-	case ReasonBadPacketOut:
-		return "bad_packet_out"
-	case ReasonPuntRate:
-		return "punt_rate"
-	case ReasonGroupSource:
-		return "group_source"
-	case ReasonNoNAT:
-		return "no_nat"
-	case ReasonFloodRate:
-		return "flood_rate"
-	case ReasonLand:
-		return "land"
-	case ReasonFrameLength:
-		return "frame_length"
+	if int(r) < len(reasonNames) && reasonNames[r] != "" {
+		return reasonNames[r]
 	}
 	return strconv.Itoa(int(r))
 }

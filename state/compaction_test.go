@@ -2,7 +2,6 @@ package state
 
 import (
 	"context"
-	"errors"
 	"testing"
 	"time"
 
@@ -45,17 +44,7 @@ func TestEdgeOutlivesCompaction(t *testing.T) {
 	g.set(false)
 	r.Ack(rev, nil)
 	untilView(t, s, "e1's acknowledgement", func(v *View) bool { return v.Edges["e1"].Applied == rev })
-	next, err := s.RegisterEdge(edgeInfo("e1"), EdgeConfig{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	running(t, next.Run)
-	if err := within(t, lost); !errors.Is(err, ErrEdgeTaken) {
-		t.Errorf("lost with %v before another process took it", err)
-	}
-	if err := within(t, ended); !errors.Is(err, ErrEdgeTaken) {
-		t.Errorf("ended with %v", err)
-	}
+	takenByNext(t, s, lost, ended)
 }
 
 // TestLazyStoreOutlivesCompaction: a store of one edge is away while devices come, change and go, and history is compacted. What it is told afterwards is

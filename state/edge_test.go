@@ -154,21 +154,28 @@ func TestEdgeIsTakenOrRemoved(t *testing.T) {
 		t.Errorf("removed, not taken: %v", err)
 	}
 	within(t, live)
+	next := takenByNext(t, s, lost, ended)
+	untilView(t, s, "e1", hasEdge("e1"))
+	if !next.IsLive() {
+		t.Error("the next registration is not live")
+	}
+}
+
+// takenByNext registers edge e1 for another process, and wants the one that has it to be told, and to end.
+func takenByNext(t *testing.T, s *Store, lost, ended chan error) *Registration {
+	t.Helper()
 	next, err := s.RegisterEdge(edgeInfo("e1"), EdgeConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	running(t, next.Run)
 	if err := within(t, lost); !errors.Is(err, ErrEdgeTaken) {
-		t.Errorf("taken by the next process: %v", err)
+		t.Errorf("lost with %v before another process took it", err)
 	}
 	if err := within(t, ended); !errors.Is(err, ErrEdgeTaken) {
 		t.Errorf("run ended with %v", err)
 	}
-	untilView(t, s, "e1", hasEdge("e1"))
-	if !next.IsLive() {
-		t.Error("the next registration is not live")
-	}
+	return next
 }
 
 // TestQuestionGoesWithItsEdge: what an edge asked goes with its lease, so that nobody waits for what an agent that was killed asked; an answer stays.

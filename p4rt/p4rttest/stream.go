@@ -12,7 +12,7 @@ import (
 )
 
 var (
-	errUnimplemented = status.Error(codes.Unimplemented, "not implemented")
+	errUnimplemented = status.Error(codes.Unimplemented, "this fake target has no such entity or action")
 	errNoPipeline    = status.Error(codes.FailedPrecondition, "no pipeline")
 	errNotPrimary    = status.Error(codes.PermissionDenied, "not primary")
 )

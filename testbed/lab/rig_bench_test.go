@@ -17,7 +17,6 @@ import (
 
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 
 	"github.com/weft-sdn/weft/engine"
@@ -273,26 +272,16 @@ func (r *rig) flows(of func(i int) bulk.Flow, from, to, window int, limit time.D
 // part: VMs, target, agent, database.
 func (r *rig) install(of func(i int) bulk.Flow, from, to, window int) (rate float64, cpu time.Duration) {
 	r.Helper()
-	begin, used, inserted := time.Now(), cpuNow(r), r.inserted.Load()
+	begin, used, inserted := time.Now(), bulk.CPUTime(r), r.inserted.Load()
 	arrived, again, _ := r.flows(of, from, to, window, time.Minute)
 	n := int64(to - from)
 	ok := arrived == to-from && r.await(func() bool { return r.inserted.Load()-inserted >= n })
-	took, cpu := time.Since(begin), cpuNow(r)-used
+	took, cpu := time.Since(begin), bulk.CPUTime(r)-used
 	r.check(ok, "%d flows: %d have an entry, %d arrived", n, r.inserted.Load()-inserted, arrived)
 	if again > 0 {
 		r.Logf("%d first packets were sent again", again)
 	}
 	return float64(n) / took.Seconds(), cpu / time.Duration(n)
-}
-
-// cpuNow is the processor time that this process has used.
-func cpuNow(t testing.TB) time.Duration {
-	t.Helper()
-	var u unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
-		t.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // quiet waits until nothing that was sent is left to be decided, or to arrive.
