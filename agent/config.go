@@ -44,6 +44,7 @@ type Edge struct {
 	Uplinks    []Uplink          `json:"uplinks"`
 	Interfaces map[string]uint16 `json:"interfaces"` // name in bindings → access port
 	VPortShare uint8             `json:"vportShare"` // percent of each flow table that one vport may take
+	TenantRate uint32            `json:"tenantRate"` // packets a second that the vports of one tenant may have decided; 0: any number
 	MACAge     uint32            `json:"macAge"`     // seconds that a learnt MAC lives after its last flow (B3)
 
 	Connections Connections `json:"connections"`

@@ -23,6 +23,8 @@ func counters() []counter {
 		{"departed", "Packet-ins of vports that had left the edge when it was their turn.", func(s *engine.Stats) uint64 { return s.Departed }},
 		{"out_drops", "Packets for the target that its session did not take.", func(s *engine.Stats) uint64 { return s.OutDrops }},
 		{"upcalls", "Packets of vports that were decided in software.", func(s *engine.Stats) uint64 { return s.Upcalls }},
+		{"ahead", "Of these, packets that were simulated before their turn, beside others.", func(s *engine.Stats) uint64 { return s.Ahead }},
+		{"deduped", "Packets that were decided as one of the same flow that waited with them.", func(s *engine.Stats) uint64 { return s.Deduped }},
 		{"drops", "Decisions to drop.", func(s *engine.Stats) uint64 { return s.Drops }},
 		{"held", "Packets that waited for a neighbour's answer.", func(s *engine.Stats) uint64 { return s.Held }},
 		{"loads", "Devices that a packet needed and that were not loaded.", func(s *engine.Stats) uint64 { return s.Loads }},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,8 +17,8 @@ import (
 	"github.com/weft-sdn/weft/offload"
 	"github.com/weft-sdn/weft/p4rt"
 	"github.com/weft-sdn/weft/p4src"
-	"github.com/weft-sdn/weft/packet"
 	"github.com/weft-sdn/weft/state"
+	"github.com/weft-sdn/weft/topology"
 )
 
 // Config describes an agent: one edge and the target that it programs.
@@ -44,6 +45,10 @@ type Config struct {
 	IdleTimeout time.Duration
 	// PuntRate is how many packets a second each vport may have punted to the agent; default 50,000.
 	PuntRate int64
+	// TenantRate is how many packets a second all vports of a tenant together may have decided here; default any number.
+	TenantRate int
+	// Workers is how many packets are simulated at once; default the number of processors that the process may use, 8 at most.
+	Workers int
 	// VPortShare is how much of each flow table, in percent, the flows of one vport may take; what is beyond it stays on the slow path. Default 10.
 	VPortShare int
 	// AgeTime is how long a learnt MAC lives after its last flow (B3); default 30 s.
@@ -56,7 +61,7 @@ type Config struct {
 // One goroutine, decide, owns all state. Others bring it what they have:
 //
 //	store:   Watch ─────────────▶ mailbox ─┐          view, layout, flows
-//	session: packet-in ─▶ packetQueue ─────┼─▶ decide ─────────────────▶ Writer ─▶ target
+//	session: packet-in ─▶ queue ─▶ workers ┼─▶ decide ─────────────────▶ Writer ─▶ target
 //	session: term begins, ready, lost ─────┤     │
 //	writer:  updates acknowledged ─────────┤     └─▶ packet-out
 //	effects: learnt, asked ────────────────┘
@@ -65,7 +70,10 @@ type Agent struct {
 	tables  *offload.Tables
 	session *p4rt.Session
 	writer  *p4rt.Writer
+	here    *residents
 	queue   *packetQueue
+	workers *workers
+	snap    atomic.Pointer[topology.Snapshot] // the core's, for workers
 	mail    *mailbox
 	fields  metaFields
 	counts  counts
@@ -119,6 +127,9 @@ func NewAgent(cfg Config) (*Agent, error) {
 	if cfg.PuntRate <= 0 {
 		cfg.PuntRate = 50_000
 	}
+	if cfg.Workers <= 0 {
+		cfg.Workers = min(runtime.GOMAXPROCS(0), 8)
+	}
 	if cfg.VPortShare <= 0 {
 		cfg.VPortShare = 10
 	}
@@ -130,7 +141,8 @@ func NewAgent(cfg Config) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Agent{cfg: cfg, queue: newPacketQueue(), mail: newMailbox(), progress: make(chan struct{}), whole: make(chan struct{}), greet: make(chan chan struct{})}
+	here := new(residents)
+	a := &Agent{cfg: cfg, here: here, queue: newPacketQueue(here, cfg.TenantRate), workers: newWorkers(cfg.Workers), mail: newMailbox(), progress: make(chan struct{}), whole: make(chan struct{}), greet: make(chan chan struct{})}
 	if a.tables, err = offload.NewTables(schema); err != nil {
 		return nil, err
 	}
@@ -180,6 +192,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	})
 	g.Go(func() error { return a.writer.Run(ctx) })
 	g.Go(func() error { return a.decide(ctx) })
+	for range a.cfg.Workers {
+		g.Go(func() error { a.work(ctx); return nil })
+	}
 	g.Go(func() error {
 		whole := sync.OnceFunc(func() { close(a.whole) })
 		return a.cfg.Store.Watch(ctx, func(c state.Change) {
@@ -215,8 +230,6 @@ func (a *Agent) decide(ctx context.Context) error {
 	defer tick.Stop()
 	asked := time.Now()
 	ready := a.session.Ready()
-	var batch []*packetIn
-	var f packet.Frame
 	var greeted chan struct{}
 	for {
 		if greeted != nil && u.complete() {
@@ -243,61 +256,10 @@ func (a *Agent) decide(ctx context.Context) error {
 			u.solicit(false)
 		case <-a.mail.wake:
 			a.mail.deliver()
-		case <-a.queue.wake:
-			batch = a.queue.take(batch[:0])
-			for _, p := range batch {
-				a.handle(u, p, &f)
-				a.queue.free(p)
-			}
+		case b := <-a.workers.order:
+			a.handleAll(u, b)
 		}
 	}
-}
-
-// handle takes one packet-in.
-func (a *Agent) handle(u *underlay, p *packetIn, f *packet.Frame) {
-	a.counts.packetIns.Add(1)
-	if p.vport == 0 && p.reason == flow.ReasonNoLocation && p.tunnel != 0 {
-		if !a.core.monitors.tunnelled(p.tunnel, p.data, f) {
-			a.core.unknownKey(p.tunnel)
-		}
-		return
-	}
-	parse := packet.Parse
-	if p.vport == 0 { // of the underlay, which has no tags
-		parse = packet.ParseUntagged
-	}
-	if err := parse(p.data, f); err != nil {
-		a.counts.malformed.Add(1)
-		return
-	}
-	if p.vport == 0 {
-		if u.receive(p.port, f) {
-			a.counts.underlay.Add(1)
-		} else {
-			a.counts.unhandled.Add(1)
-		}
-		return
-	}
-	ingress := a.core.locals.ingress(p.vport)
-	if !a.core.numbered { // the number is one that the target has from before
-		ingress = 0
-	}
-	if ingress == 0 {
-		if p.reason != flow.ReasonTrackedEnd { // a copy: the packet itself went on
-			a.counts.departed.Add(1)
-		}
-		return
-	}
-	if f.Tagged && f.VLAN != 0 && a.core.view.places[ingress].at.VLAN == 0 { // its sender's tag
-		_ = packet.ParseUntagged(p.data, f) // parsed already, and further
-	}
-	if p.reason == flow.ReasonTrackedEnd {
-		a.counts.copies.Add(1)
-		a.core.ended(f, ingress)
-		return
-	}
-	a.counts.upcalls.Add(1)
-	a.core.upcall(f, ingress, p.vport, p.reason)
 }
 
 // enqueue is the session's packet-in callback.

@@ -233,7 +233,7 @@ func (c *core) first(p *heldPacket) {
 	c.carryOut(c.res.Effects, p.ingress)
 	hash, piece := flow.Hash(&f), fragmentOf(&f, p.ingress)
 	for i := range c.res.Outcomes {
-		c.emit(&c.res.Outcomes[i], &f, p.ingress, p.local, hash, false) // of a copy: what its successors are is decided by the packet as it came in
+		c.emit(&c.res, i, &f, p.ingress, p.local, hash, false) // of a copy: what its successors are is decided by the packet as it came in
 	}
 	c.fragments.came(c, &f, piece)
 }

@@ -30,20 +30,21 @@ type core struct {
 	ack   func(int64, []state.Lack) // tells the database
 	begin time.Time
 
-	snap   *topology.Snapshot
-	view   *view
-	locals *locals
-	layout *layout
-	target targetState
-	send   func(update) // hands a submission to the writer
-	low    uint64       // every submission before it is acknowledged
-	marks  []mark
-	routed uint64 // submission that brought the last change of the ways to other edges
-	astray string // an edge to which there is no way
-	others []string
-	conf   int64              // last revision of the configuration that the target has
-	lacks  map[subject]string // what of it the edge can not do
-	told   bool               // conf and lacks were
+	snap    *topology.Snapshot
+	view    *view
+	locals  *locals
+	layout  *layout
+	target  targetState
+	send    func(update) // hands a submission to the writer
+	low     uint64       // every submission before it is acknowledged
+	marks   []mark
+	routed  uint64 // submission that brought the last change of the ways to other edges
+	astray  string // an edge to which there is no way
+	others  []string
+	tenants map[string]uint32  // numbers by name
+	conf    int64              // last revision of the configuration that the target has
+	lacks   map[subject]string // what of it the edge can not do
+	told    bool               // conf and lacks were
 
 	sim       sim.Simulator
 	res       sim.Result
@@ -83,7 +84,7 @@ type mark struct {
 func newCore(a *Agent) *core {
 	c := &core{
 		a: a, ctx: context.Background(), ack: func(int64, []state.Lack) {}, told: true, begin: time.Now(), snap: new(topology.Snapshot), view: newView(a.cfg.Self, a.cfg.Links),
-		locals: newLocals(func(local uint16) { a.counts.departed.Add(a.queue.purge(local)) }), placer: offload.NewPlacer(a.tables, a.cfg.VPortShare), flows: newFlowTable(),
+		locals: newLocals(a.here, func(local uint16) { a.counts.departed.Add(a.queue.purge(local)) }), placer: offload.NewPlacer(a.tables, a.cfg.VPortShare), flows: newFlowTable(),
 		errors: newLimiter(errorRate, errorBurst), logged: newLimiter(logRate, logBurst),
 		warnings: newLimiter(warningRate, 1),
 		holds:    newHolds(), leases: newLeases(), devices: newDevices(a.cfg.Store), low: 1,
@@ -91,7 +92,7 @@ func newCore(a *Agent) *core {
 	}
 	c.send = c.toWriter
 	c.flows.grounds.made, c.flows.grounds.left = c.depend, c.undepend
-	c.view.puntRate = a.cfg.PuntRate
+	c.view.puntRate, c.tenants = a.cfg.PuntRate, map[string]uint32{}
 	c.aging = newAging(a.cfg.AgeTime, c.devices)
 	c.layout = newLayout(a.tables, c.locals)
 	c.effects = newEffects(c)
@@ -211,6 +212,7 @@ func (c *core) tick() {
 	c.leases.rate.sweep(now)
 	c.logged.sweep(now)
 	c.warnings.sweep(now)
+	c.overloaded()
 	c.sweepDrops()
 	c.age(now)
 	c.effects.sweep(now)

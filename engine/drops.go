@@ -16,6 +16,7 @@ const (
 	dropTooManyConns = "too many connections" // of its port of a bridge
 	dropInVain       = "waited in vain"       // for a neighbour, a device, a connection, or the first fragment; or too many did
 	dropDHCPRate     = "dhcp rate"            // or the database did not answer
+	dropOverload     = "overload"             // no room in the queue of packets that are to be decided, or beyond the tenant's rate
 )
 
 // Drop is how many packets were dropped for one reason.
@@ -50,6 +51,13 @@ func (c *core) dropped(vport flow.VPortID, why sim.DropReason) {
 
 // lose counts a packet that was dropped for a reason of the agent's own.
 func (c *core) lose(vport flow.VPortID, why string) { c.drops.sums[dropKey{vport, why}]++ }
+
+// overloaded counts what the queue dropped.
+func (c *core) overloaded() {
+	for v, n := range c.a.queue.takeLost() {
+		c.drops.sums[dropKey{v, dropOverload}] += n
+	}
+}
 
 // sweepDrops forgets the counts of vports that are gone.
 func (c *core) sweepDrops() {
@@ -158,6 +166,7 @@ func (a *Agent) Drops(ctx context.Context) ([]Drop, error) {
 		for k, n := range read {
 			a.core.count(k, n)
 		}
+		a.core.overloaded()
 		for k, n := range a.core.drops.sums {
 			list = append(list, Drop{VPort: k.vport, Reason: k.reason, Packets: n})
 		}

@@ -90,6 +90,7 @@ type view struct {
 	groups   map[flow.Dest][]flow.VPortID // exterior members
 	dhcp     map[flow.VPortID]struct{}    // exterior vports with a DHCP resource
 	tags     map[flow.VPortID]struct{}    // exterior vports whose senders' tags are kept
+	tenants  map[flow.VPortID]uint32      // numbers of the tenants of exterior vports that live here
 	floods   map[flow.VPortID]int64       // frames a second that an exterior vport may send to all; none: any number
 	puntRate int64                        // packets a second that a vport may have punted
 	paces    map[flow.VPortID]int64       // the same of those that are slowed
@@ -101,7 +102,7 @@ func newView(self Edge, links []Uplink) *view {
 	return &view{
 		self: self, links: links, edges: map[string]Edge{}, places: map[flow.VPortID]place{}, strays: map[flow.VPortID]string{}, groups: map[flow.Dest][]flow.VPortID{},
 		nextHop: map[netip.Addr]packet.MAC{}, dhcp: map[flow.VPortID]struct{}{},
-		floods: map[flow.VPortID]int64{}, paces: map[flow.VPortID]int64{}, tags: map[flow.VPortID]struct{}{},
+		floods: map[flow.VPortID]int64{}, paces: map[flow.VPortID]int64{}, tags: map[flow.VPortID]struct{}{}, tenants: map[flow.VPortID]uint32{},
 	}
 }
 

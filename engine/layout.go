@@ -235,7 +235,7 @@ func (l *layout) peer(p *part, v *view, e *Edge) error {
 // place adds a vport: here, or at a peer. What can not be reached has no location: its packets are punted with that reason (E14).
 func (l *layout) place(p *part, v *view, id flow.VPortID, at place) error {
 	if at.edge == v.self.ID {
-		local, err := l.n.vport(&p.references, id)
+		local, err := l.n.vport(&p.references, id, at.at.VLAN != 0, v.tenants[id])
 		if err != nil {
 			return err
 		}
@@ -273,7 +273,7 @@ func (l *layout) group(p *part, v *view, dest flow.Dest, domain []flow.VPortID) 
 		switch {
 		case !ok:
 		case at.edge == v.self.ID:
-			local, err := l.n.vport(&p.references, m)
+			local, err := l.n.vport(&p.references, m, at.at.VLAN != 0, v.tenants[m])
 			if err != nil {
 				return err
 			}

@@ -127,7 +127,7 @@ func TestLayoutDependsOnStateAlone(t *testing.T) {
 	ts := tables(t)
 	r := rand.New(rand.NewPCG(5, 6))
 	for range 100 {
-		l := newLayout(ts, newLocals(func(uint16) {}))
+		l := newLayout(ts, newLocals(new(residents), func(uint16) {}))
 		v := baseView()
 		held := map[p4rt.Key]p4rt.Entity{}
 		update := func(touched map[subject]struct{}) {
@@ -159,7 +159,7 @@ func TestLayoutDependsOnStateAlone(t *testing.T) {
 			if len(held) != total {
 				t.Fatalf("%d entries installed, want %d", len(held), total)
 			}
-			fresh := newLayout(ts, newLocals(func(uint16) {}))
+			fresh := newLayout(ts, newLocals(new(residents), func(uint16) {}))
 			fresh.rebuild(v, fresh.all(v))
 			if d := cmp.Diff(census(fresh), census(l)); d != "" {
 				t.Fatalf("what is held differs from what a fresh start holds (-fresh +held):\n%s", d)
@@ -178,8 +178,8 @@ func TestLayoutDependsOnStateAlone(t *testing.T) {
 		if n := l.n.vports.References(1) + l.n.peers.References("e2"); n != 0 {
 			t.Errorf("%d references are left of what is gone", n)
 		}
-		for i, id := range l.n.global {
-			if id != 0 {
+		for i := range uint16(maxVPorts) {
+			if id := l.n.ingress(i); id != 0 {
 				t.Errorf("local number %d still stands for vport %d", i, id)
 			}
 		}
@@ -210,7 +210,7 @@ func apply(t *testing.T, held map[p4rt.Key]p4rt.Entity, stage []p4rt.Update) {
 
 // TestMoveCostsOneDestination: a vport that moves changes its own location, port map and replicas, not those of others (O1).
 func TestMoveCostsOneDestination(t *testing.T) {
-	l := newLayout(tables(t), newLocals(func(uint16) {}))
+	l := newLayout(tables(t), newLocals(new(residents), func(uint16) {}))
 	v := baseView()
 	v.edges["e2"] = Edge{ID: "e2", VTEPs: vtep(2)[:1], Tunnel: offload.VXLAN}
 	for id := flow.VPortID(1); id <= 1000; id++ {
@@ -234,7 +234,7 @@ func TestMoveCostsOneDestination(t *testing.T) {
 
 // TestFloodRateIsOneCell: a rate that changes or goes sets the vport's cell of the meter and nothing else, one of a vport that lives elsewhere nothing at all.
 func TestFloodRateIsOneCell(t *testing.T) {
-	l := newLayout(tables(t), newLocals(func(uint16) {}))
+	l := newLayout(tables(t), newLocals(new(residents), func(uint16) {}))
 	v := baseView()
 	v.edges["e2"] = Edge{ID: "e2", VTEPs: vtep(2)[:1], Tunnel: offload.VXLAN}
 	v.places[1], v.places[2] = place{edge: "e1", at: offload.Attachment{Port: 1}}, place{edge: "e2"}
@@ -272,7 +272,7 @@ func TestFloodRateIsOneCell(t *testing.T) {
 
 // TestDHCPCostsTwo: a vport that gets a DHCP resource gets an entry of each IP version, and loses them with it; one that lives elsewhere gets none.
 func TestDHCPCostsTwo(t *testing.T) {
-	l := newLayout(tables(t), newLocals(func(uint16) {}))
+	l := newLayout(tables(t), newLocals(new(residents), func(uint16) {}))
 	v := baseView()
 	v.edges["e2"] = Edge{ID: "e2", VTEPs: vtep(2)[:1], Tunnel: offload.VXLAN}
 	v.places[1], v.places[2] = place{edge: "e1", at: offload.Attachment{Port: 1}}, place{edge: "e2"}
@@ -353,7 +353,7 @@ func TestUnderlayAnswers(t *testing.T) {
 // TestFlowsSpreadOverAddresses: an edge with several tunnel addresses and uplinks gets its flows over every pair of them, in equal shares (E12).
 func TestFlowsSpreadOverAddresses(t *testing.T) {
 	ts := tables(t)
-	l := newLayout(ts, newLocals(func(uint16) {}))
+	l := newLayout(ts, newLocals(new(residents), func(uint16) {}))
 	v := baseView()
 	v.self.VTEPs = []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("198.51.100.1")}
 	second := v.links[0]
@@ -389,7 +389,7 @@ func TestFlowsSpreadOverAddresses(t *testing.T) {
 // TestOneEntryForTwo: an address that two edges give, or one edge twice, and an interface that goes by two names, are one entry, which stays while
 // anybody asks for it; with two, a target refuses the second, and no reconcile can want both.
 func TestOneEntryForTwo(t *testing.T) {
-	l, v, held := newLayout(tables(t), newLocals(func(uint16) {})), baseView(), map[p4rt.Key]p4rt.Entity{}
+	l, v, held := newLayout(tables(t), newLocals(new(residents), func(uint16) {})), baseView(), map[p4rt.Key]p4rt.Entity{}
 	update := func(touched ...subject) {
 		t.Helper()
 		set := map[subject]struct{}{}
@@ -440,7 +440,7 @@ func TestOneEntryForTwo(t *testing.T) {
 // TestKeptTagsAreOneEntry: a vport that is alone on an interface gets one entry where tags are kept, and loses it with that; one with a tag of its own, and one that lives
 // elsewhere, get none.
 func TestKeptTagsAreOneEntry(t *testing.T) {
-	l := newLayout(tables(t), newLocals(func(uint16) {}))
+	l := newLayout(tables(t), newLocals(new(residents), func(uint16) {}))
 	v := baseView()
 	v.edges["e2"] = Edge{ID: "e2", VTEPs: vtep(2)[:1], Tunnel: offload.VXLAN}
 	v.places[1], v.places[2], v.places[3] = place{edge: "e1", at: offload.Attachment{Port: 1}}, place{edge: "e1", at: offload.Attachment{Port: 1, VLAN: 5}}, place{edge: "e2"}

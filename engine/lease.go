@@ -71,7 +71,7 @@ func (c *core) lease(res *sim.Result, data []byte, ingress flow.VPortID, local u
 	j.heldPacket = heldPacket{append([]byte(nil), data...), ingress, local}
 	c.leases.busy[j.leaseKey] = j
 	c.leases.from[ingress]++
-	c.leaseStep(j, e)
+	c.leaseStep(j, e, res.Originated)
 	return true
 }
 
@@ -105,8 +105,8 @@ func (c *core) leaseEnd(j *leaseJob, lost bool) {
 	}
 }
 
-// leaseStep does what a decision wants of the database. The answer in the simulator's result leaves when that is stored, and not otherwise.
-func (c *core) leaseStep(j *leaseJob, e sim.Effect) {
+// leaseStep does what a decision wants of the database. Its answer leaves when that is stored, and not otherwise.
+func (c *core) leaseStep(j *leaseJob, e sim.Effect, answer []sim.Originated) {
 	d := c.snap.DHCP(e.Device)
 	if d == nil {
 		c.leaseEnd(j, true)
@@ -125,16 +125,16 @@ func (c *core) leaseStep(j *leaseJob, e sim.Effect) {
 		})
 		return
 	case sim.OfferLease:
-		c.leaseWrite(j, func(ctx context.Context) error {
+		c.leaseWrite(j, answer, func(ctx context.Context) error {
 			return store.WriteLease(ctx, &view, e.Addr, state.LeaseOffered, offerTime)
 		})
 	case sim.BindLease:
 		ttl := d.LeaseTime() + max(leaseMargin, d.LeaseTime()/16)
-		c.leaseWrite(j, func(ctx context.Context) error { return store.WriteLease(ctx, &view, e.Addr, state.LeaseBound, ttl) })
+		c.leaseWrite(j, answer, func(ctx context.Context) error { return store.WriteLease(ctx, &view, e.Addr, state.LeaseBound, ttl) })
 	case sim.ReleaseLease:
-		c.leaseWrite(j, func(ctx context.Context) error { _, err := store.ReleaseLease(ctx, d, j.client, e.Addr); return err })
+		c.leaseWrite(j, answer, func(ctx context.Context) error { _, err := store.ReleaseLease(ctx, d, j.client, e.Addr); return err })
 	case sim.DeclineLease:
-		c.leaseWrite(j, func(ctx context.Context) error {
+		c.leaseWrite(j, answer, func(ctx context.Context) error {
 			was, err := store.DeclineLease(ctx, d, j.client, e.Addr, declinedTime)
 			if was {
 				c.a.cfg.Logger.Warn("host declined an address: another has it", "resource", d.String(), "address", e.Addr, "mac", j.client.MAC, "vport", j.client.VPort)
@@ -144,10 +144,10 @@ func (c *core) leaseStep(j *leaseJob, e sim.Effect) {
 	}
 }
 
-// leaseWrite stores, and sends what the simulator's result has originated then.
-func (c *core) leaseWrite(j *leaseJob, write func(context.Context) error) {
+// leaseWrite stores, and then sends the answer.
+func (c *core) leaseWrite(j *leaseJob, answer []sim.Originated, write func(context.Context) error) {
 	var answers []sim.Originated
-	for _, o := range c.res.Originated {
+	for _, o := range answer {
 		o.Frame = append([]byte(nil), o.Frame...)
 		answers = append(answers, o)
 	}
@@ -201,7 +201,7 @@ func (c *core) leaseAgain(j *leaseJob, l sim.Leases) {
 	}
 	c.sim.SimulateLease(c.snap, &f, p, c.now(), l, &c.res)
 	if e, ok := leaseEffect(&c.res); ok && (e.Kind != sim.ReadLease || !l.Read) {
-		c.leaseStep(j, e)
+		c.leaseStep(j, e, c.res.Originated)
 		return
 	}
 	c.leaseEnd(j, false)

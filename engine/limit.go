@@ -21,6 +21,7 @@ type limiter struct {
 	buckets     map[flow.VPortID]bucket
 }
 
+// bucket has the tokens of one, and when it was filled up.
 type bucket struct {
 	tokens float64
 	at     time.Duration
@@ -36,14 +37,20 @@ func (l *limiter) allow(v flow.VPortID, now time.Duration) bool {
 	if !ok {
 		b = bucket{l.burst, now}
 	}
-	b.tokens = min(l.burst, b.tokens+l.rate*(now-b.at).Seconds())
-	b.at = now
-	ok = b.tokens >= 1
-	if ok {
-		b.tokens--
-	}
+	ok = b.take(l.rate, l.burst, now)
 	l.buckets[v] = b
 	return ok
+}
+
+// take takes a token, if there is one.
+func (b *bucket) take(rate, burst float64, now time.Duration) bool {
+	b.tokens = min(burst, b.tokens+rate*(now-b.at).Seconds())
+	b.at = now
+	if b.tokens < 1 {
+		return false
+	}
+	b.tokens--
+	return true
 }
 
 // sweep forgets the buckets that are full again.

@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"net/netip"
+	"sync/atomic"
 
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/offload"
@@ -22,8 +23,60 @@ type locals struct {
 	peers  *offload.IDs[string]
 	paths  *offload.IDs[pathName]
 	groups *offload.IDs[flow.Dest]
-	global [maxVPorts + 1]flow.VPortID // by local number; 0: none
-	purge  func(local uint16)          // no packet of a vport's number comes any more: those that wait are another's than the next to have it
+	here   *residents
+	purge  func(local uint16) // no packet of a vport's number comes any more: those that wait are another's than the next to have it
+}
+
+// resident is a vport that lives at the edge, as those need it who see its packets: its id, whether its frames come with the tag of its attachment, and a number
+// for its tenant. The zero value is none.
+type resident uint64
+
+const residentTagged resident = 1 << 24
+
+func newResident(id flow.VPortID, tagged bool, tenant uint32) resident {
+	r := resident(id) | resident(tenant)<<32
+	if tagged {
+		r |= residentTagged
+	}
+	return r
+}
+
+func (r resident) vport() flow.VPortID { return flow.VPortID(r & flow.MaxID) }
+func (r resident) tagged() bool        { return r&residentTagged != 0 }
+func (r resident) tenant() uint32      { return uint32(r >> 32) }
+
+// residents are the vports at the edge by local number. The agent's own goroutine writes; anybody may read.
+type residents struct {
+	pages [(maxVPorts + 1) / residentPage]atomic.Pointer[[residentPage]atomic.Uint64]
+}
+
+const residentPage = 256
+
+// get returns the vport of a local number, the zero value if there is none.
+func (r *residents) get(local uint16) resident {
+	if local > maxVPorts {
+		return 0
+	}
+	page := r.pages[local/residentPage].Load()
+	if page == nil {
+		return 0
+	}
+	return resident(page[local%residentPage].Load())
+}
+
+func (r *residents) set(local uint16, v resident) {
+	at := &r.pages[local/residentPage]
+	if at.Load() == nil {
+		at.Store(new([residentPage]atomic.Uint64))
+	}
+	at.Load()[local%residentPage].Store(uint64(v))
+}
+
+// clear forgets all of them.
+func (r *residents) clear() {
+	for i := range r.pages {
+		r.pages[i].Store(nil)
+	}
 }
 
 type pathName struct {
@@ -32,20 +85,16 @@ type pathName struct {
 	port     uint16
 }
 
-func newLocals(purge func(local uint16)) *locals {
+func newLocals(here *residents, purge func(local uint16)) *locals {
 	return &locals{
+		here:   here,
 		vports: offload.NewIDs[flow.VPortID](maxVPorts), peers: offload.NewIDs[string](maxPeers),
 		paths: offload.NewIDs[pathName](maxPaths), groups: offload.NewIDs[flow.Dest](maxGroups), purge: purge,
 	}
 }
 
 // ingress returns the vport of a local number, 0 if there is none.
-func (n *locals) ingress(local uint16) flow.VPortID {
-	if int(local) >= len(n.global) {
-		return 0
-	}
-	return n.global[local]
-}
+func (n *locals) ingress(local uint16) flow.VPortID { return n.here.get(local).vport() }
 
 // references are the numbers that a part of the layout uses.
 type references struct{ drop []func() (confirm func()) }
@@ -76,17 +125,17 @@ func acquire[K comparable](r *references, ids *offload.IDs[K], k K, what string)
 }
 
 // vport is acquire for a vport, which can then be found by its number.
-func (n *locals) vport(r *references, id flow.VPortID) (uint16, error) {
+func (n *locals) vport(r *references, id flow.VPortID, tagged bool, tenant uint32) (uint16, error) {
 	local, _, ok := n.vports.Acquire(id)
 	if !ok {
 		return 0, fmt.Errorf("%w: more than %d vports", offload.ErrNoID, maxVPorts)
 	}
-	n.global[local] = id
+	n.here.set(local, newResident(id, tagged, tenant))
 	r.drop = append(r.drop, func() func() {
 		if _, last := n.vports.Release(id); !last {
 			return nil
 		}
-		n.global[local] = 0
+		n.here.set(local, 0)
 		return func() {
 			n.purge(local)
 			n.vports.Confirm(local)

@@ -32,7 +32,6 @@ type nullTarget struct {
 	out                         atomic.Int64  // packet-outs
 
 	packets  chan packetSource
-	room     chan struct{} // cap 1: packets went out
 	progress chan struct{} // cap 1: something was counted
 }
 
@@ -44,7 +43,7 @@ func newNullTarget() (*nullTarget, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &nullTarget{flowTables: map[uint64]bool{}, packets: make(chan packetSource), room: make(chan struct{}, 1), progress: make(chan struct{}, 1)}
+	t := &nullTarget{flowTables: map[uint64]bool{}, packets: make(chan packetSource), progress: make(chan struct{}, 1)}
 	for _, table := range info.Tables {
 		switch table.Preamble.Name {
 		case "ingress.dst_class", "ingress.flow_exact_v4", "ingress.flow_exact_v6", "ingress.flow_wild_v4", "ingress.flow_wild_v6", "ingress.flow_wild_l2":
@@ -145,7 +144,6 @@ func (s *nullStream) SendMsg(m any) error {
 		}
 		packet.Free()
 		s.target.out.Add(1)
-		notify(s.target.room)
 		notify(s.target.progress)
 	}
 	return nil
@@ -249,10 +247,13 @@ const stallTime = 20 * time.Second
 func (t *nullTarget) await(is func() bool) bool {
 	stall := time.NewTimer(stallTime)
 	defer stall.Stop()
+	poll := time.NewTicker(benchPoll)
+	defer poll.Stop()
 	for !is() {
 		select {
 		case <-t.progress:
 			stall.Reset(stallTime)
+		case <-poll.C:
 		case <-stall.C:
 			return is()
 		}

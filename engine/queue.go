@@ -3,6 +3,7 @@ package engine
 import (
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/weft-sdn/weft/flow"
 )
@@ -19,29 +20,46 @@ type packetIn struct {
 	vport  uint16 // local number; 0: of no vport
 	reason flow.Reason
 	tunnel flow.Dest // key of the tunnel that it came by; 0: by none
+	from   resident  // whose the number was when it came
 	data   []byte
 }
 
-// packetQueue holds packet-ins until they are decided: one lane a vport, served in turn, so that one vport's flood delays the others by its
-// turn alone. When it is full, the longest lane pays.
+// packetQueue holds packet-ins until they are decided: tenants take turns, and in each its vports, so that one's flood delays the others by its turns alone.
+// When it is full, the tenant with most of it pays, by its longest lane. A tenant may have a rate, too.
 type packetQueue struct {
-	pool sync.Pool
-	wake chan struct{} // cap 1: there is something
+	here  *residents
+	rate  float64 // packets a second of each tenant; 0: any number
+	begin time.Time
+	pool  sync.Pool
+	wake  chan struct{} // cap 1: there is something
 
-	mu    sync.Mutex
-	lanes map[uint16]*lane
-	turn  []*lane // lanes that hold packets, the next one first
-	n     int
-	drops uint64
+	mu      sync.Mutex
+	lanes   map[uint16]*lane
+	tenants map[uint32]*tenantQueue
+	turn    []*tenantQueue // those that hold packets, the next one first
+	n       int
+	drops   uint64
+	lost    map[flow.VPortID]uint64 // drops since they were last asked for, by vport
+}
+
+// tenantQueue has a tenant's packets.
+type tenantQueue struct {
+	tenant uint32
+	turn   []*lane // those that hold packets, the next one first
+	n      int
+	bucket bucket
 }
 
 type lane struct {
 	vport   uint16
+	of      *tenantQueue
 	packets []*packetIn
 }
 
-func newPacketQueue() *packetQueue {
-	q := &packetQueue{wake: make(chan struct{}, 1), lanes: map[uint16]*lane{}}
+func newPacketQueue(here *residents, rate int) *packetQueue {
+	q := &packetQueue{
+		here: here, rate: float64(rate), begin: time.Now(), wake: make(chan struct{}, 1), lanes: map[uint16]*lane{}, tenants: map[uint32]*tenantQueue{}, lost: map[flow.VPortID]uint64{},
+	}
 	q.pool.New = func() any { return new(packetIn) }
 	return q
 }
@@ -49,35 +67,25 @@ func newPacketQueue() *packetQueue {
 // push queues a copy of a packet.
 func (q *packetQueue) push(port, vport uint16, reason flow.Reason, tunnel flow.Dest, data []byte) {
 	p := q.pool.Get().(*packetIn)
-	p.port, p.vport, p.reason, p.tunnel, p.data = port, vport, reason, tunnel, append(p.data[:0], data...)
+	p.port, p.vport, p.reason, p.tunnel, p.from, p.data = port, vport, reason, tunnel, q.here.get(vport), append(p.data[:0], data...)
 	q.mu.Lock()
-	l := q.lanes[vport]
-	if l == nil {
-		l = &lane{vport: vport}
-		q.lanes[vport] = l
+	l := q.lane(p)
+	if !q.admits(l.of) || q.n >= queueLimit && !q.makeRoom(l) {
+		q.drop(p)
+		if len(l.packets) == 0 {
+			delete(q.lanes, vport)
+		}
+		q.mu.Unlock()
+		return
 	}
-	if q.n >= queueLimit {
-		longest := l
-		for _, x := range q.turn {
-			if len(x.packets) > max(1, len(longest.packets)) { // a lane in turn holds one at least
-				longest = x
-			}
-		}
-		q.drops++
-		if longest == l {
-			q.mu.Unlock()
-			q.pool.Put(p)
-			return
-		}
-		last := len(longest.packets) - 1
-		q.pool.Put(longest.packets[last])
-		longest.packets = longest.packets[:last]
-		q.n--
+	if l.of.n == 0 {
+		q.turn = append(q.turn, l.of)
 	}
 	if len(l.packets) == 0 {
-		q.turn = append(q.turn, l)
+		l.of.turn = append(l.of.turn, l)
 	}
 	l.packets = append(l.packets, p)
+	l.of.n++
 	q.n++
 	q.mu.Unlock()
 	select {
@@ -86,7 +94,76 @@ func (q *packetQueue) push(port, vport uint16, reason flow.Reason, tunnel flow.D
 	}
 }
 
-// take appends up to queueBatch packets to dst, one of each lane in turn. The caller gives them back with free.
+// lane returns that of a packet.
+func (q *packetQueue) lane(p *packetIn) *lane {
+	l := q.lanes[p.vport]
+	if l == nil {
+		t := q.tenants[p.from.tenant()]
+		if t == nil {
+			t = &tenantQueue{tenant: p.from.tenant(), bucket: bucket{tokens: q.rate}}
+			q.tenants[t.tenant] = t
+		}
+		l = &lane{vport: p.vport, of: t}
+		q.lanes[p.vport] = l
+	}
+	return l
+}
+
+// admits takes a token of a tenant's rate, if there is one. What is of no tenant has no rate.
+func (q *packetQueue) admits(t *tenantQueue) bool {
+	return q.rate == 0 || t.tenant == 0 || t.bucket.take(q.rate, q.rate, time.Since(q.begin))
+}
+
+// makeRoom drops a packet in favour of one for a lane. False: it is that lane that has to pay.
+func (q *packetQueue) makeRoom(l *lane) bool {
+	most := l.of
+	for _, t := range q.turn {
+		if t.n > max(1, most.n) { // one in turn holds one at least
+			most = t
+		}
+	}
+	longest := l
+	if most != l.of {
+		longest = most.turn[0]
+	}
+	for _, x := range most.turn {
+		if len(x.packets) > max(1, len(longest.packets)) {
+			longest = x
+		}
+	}
+	if longest == l {
+		return false
+	}
+	last := len(longest.packets) - 1
+	q.drop(longest.packets[last])
+	longest.packets = longest.packets[:last]
+	most.n--
+	q.n--
+	if last == 0 {
+		q.forget(longest)
+	}
+	return true
+}
+
+// drop counts a packet that is dropped.
+func (q *packetQueue) drop(p *packetIn) {
+	q.drops++
+	if v := p.from.vport(); v != 0 {
+		q.lost[v]++
+	}
+	q.pool.Put(p)
+}
+
+// forget takes an empty lane out.
+func (q *packetQueue) forget(l *lane) {
+	l.of.turn = slices.DeleteFunc(l.of.turn, func(x *lane) bool { return x == l })
+	delete(q.lanes, l.vport)
+	if l.of.n == 0 {
+		q.turn = slices.DeleteFunc(q.turn, func(t *tenantQueue) bool { return t == l.of })
+	}
+}
+
+// take appends up to queueBatch packets to dst, one of each tenant in turn. The caller gives them back with free.
 func (q *packetQueue) take(dst []*packetIn) []*packetIn {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -94,14 +171,20 @@ func (q *packetQueue) take(dst []*packetIn) []*packetIn {
 		if len(q.turn) == 0 {
 			return dst
 		}
-		l := q.turn[0]
-		q.turn = q.turn[1:]
-		dst = append(dst, l.packets[0])
+		t := q.turn[0]
+		l := t.turn[0]
+		p := l.packets[0]
+		dst = append(dst, p)
+		q.turn, t.turn, l.packets = q.turn[1:], t.turn[1:], l.packets[1:]
 		q.n--
-		if l.packets = l.packets[1:]; len(l.packets) > 0 {
-			q.turn = append(q.turn, l)
+		t.n--
+		if len(l.packets) > 0 {
+			t.turn = append(t.turn, l)
 		} else {
-			delete(q.lanes, l.vport)
+			delete(q.lanes, p.vport)
+		}
+		if t.n > 0 {
+			q.turn = append(q.turn, t)
 		}
 	}
 	if q.n > 0 {
@@ -129,8 +212,8 @@ func (q *packetQueue) purge(vport uint16) uint64 {
 		q.pool.Put(p)
 	}
 	q.n -= len(l.packets)
-	q.turn = slices.DeleteFunc(q.turn, func(x *lane) bool { return x == l })
-	delete(q.lanes, vport)
+	l.of.n -= len(l.packets)
+	q.forget(l)
 	return packets
 }
 
@@ -141,4 +224,16 @@ func (q *packetQueue) dropped() uint64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.drops
+}
+
+// takeLost returns the drops of each vport since the last time.
+func (q *packetQueue) takeLost() map[flow.VPortID]uint64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.lost) == 0 {
+		return nil
+	}
+	lost := q.lost
+	q.lost = map[flow.VPortID]uint64{}
+	return lost
 }

@@ -2,13 +2,15 @@ package engine
 
 import (
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/weft-sdn/weft/flow"
 )
 
 // TestQueueIsFair: a vport that floods loses its own packets, and another's are taken in turn.
 func TestQueueIsFair(t *testing.T) {
-	q := newPacketQueue()
+	q := newPacketQueue(new(residents), 0)
 	for range queueLimit {
 		q.push(1, 1, flow.ReasonMissFlow, 0, []byte("flood"))
 	}
@@ -51,7 +53,7 @@ func TestQueueIsFair(t *testing.T) {
 
 // TestQueueKeepsOrder: packets of one vport are taken in the order in which they came.
 func TestQueueKeepsOrder(t *testing.T) {
-	q := newPacketQueue()
+	q := newPacketQueue(new(residents), 0)
 	for i := range byte(200) {
 		q.push(1, uint16(i%3), flow.ReasonNone, 0, []byte{i})
 	}
@@ -68,7 +70,7 @@ func TestQueueKeepsOrder(t *testing.T) {
 
 // TestQueueOfSingles: a full queue of lanes that hold one packet each turns newcomers away, and all that it took is there.
 func TestQueueOfSingles(t *testing.T) {
-	q := newPacketQueue()
+	q := newPacketQueue(new(residents), 0)
 	for i := range uint16(queueLimit + 10) {
 		q.push(1, i, flow.ReasonMissFlow, 0, []byte("one"))
 	}
@@ -83,11 +85,83 @@ func TestQueueOfSingles(t *testing.T) {
 
 // TestPurgeCountsPackets: of what waited for a vport that left, copies of packets that went on are not counted as lost.
 func TestPurgeCountsPackets(t *testing.T) {
-	q := newPacketQueue()
+	q := newPacketQueue(new(residents), 0)
 	for _, reason := range []flow.Reason{flow.ReasonMissFlow, flow.ReasonTrackedEnd, flow.ReasonMissFlow} {
 		q.push(1, 7, reason, 0, []byte{1})
 	}
 	if n := q.purge(7); n != 2 {
 		t.Errorf("%d packets are lost, want 2", n)
 	}
+}
+
+// TestTenantsTakeTurns: a tenant with many vports gets no more turns than one with few, and pays when the queue is full.
+func TestTenantsTakeTurns(t *testing.T) {
+	here := new(residents)
+	here.set(1, newResident(101, false, 1))
+	for i := range uint16(10) {
+		here.set(10+i, newResident(flow.VPortID(110+i), false, 2))
+	}
+	q := newPacketQueue(here, 0)
+	for i := range queueLimit {
+		q.push(1, 10+uint16(i%10), flow.ReasonMissFlow, 0, []byte("many"))
+	}
+	for range 20 {
+		q.push(1, 1, flow.ReasonMissFlow, 0, []byte("few"))
+	}
+	lost := q.takeLost()
+	sum := uint64(0)
+	for v, n := range lost {
+		if v < 110 {
+			t.Errorf("vport %d lost %d packets, and its tenant had few", v, n)
+		}
+		sum += n
+	}
+	if sum != 20 || q.dropped() != 20 || q.takeLost() != nil {
+		t.Errorf("%v lost, %d dropped, want 20", lost, q.dropped())
+	}
+	few := 0
+	for _, p := range q.take(nil) {
+		if p.from.vport() == 101 {
+			few++
+		}
+	}
+	if few != 20 {
+		t.Errorf("%d of the first %d packets are of the tenant with one vport, want all its 20", few, queueBatch)
+	}
+	for _, p := range q.take(nil) {
+		if p.from.tenant() != 2 {
+			t.Errorf("vport %d again", p.from.vport())
+		}
+	}
+}
+
+// TestTenantRate: beyond its rate a tenant's packets are dropped and counted by vport, others' and those of no tenant are not.
+func TestTenantRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		here := new(residents)
+		here.set(1, newResident(101, false, 1))
+		here.set(2, newResident(102, false, 1))
+		here.set(3, newResident(103, false, 2))
+		q := newPacketQueue(here, 100)
+		second := func() map[flow.VPortID]uint64 {
+			for range 80 {
+				for vport := range uint16(4) {
+					q.push(1, vport, flow.ReasonMissFlow, 0, []byte("x"))
+				}
+			}
+			for len(q.take(nil)) > 0 {
+			}
+			return q.takeLost()
+		}
+		for range 3 {
+			if lost := second(); lost[101]+lost[102] != 60 || len(lost) != 2 {
+				t.Errorf("lost %v, want 60 of the vports 101 and 102", lost)
+			}
+			time.Sleep(time.Second)
+		}
+		time.Sleep(time.Hour)
+		if lost := second(); lost[101]+lost[102] != 60 {
+			t.Errorf("lost %v after an hour, want 60: what was not used is not saved up", lost)
+		}
+	})
 }

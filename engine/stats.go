@@ -20,6 +20,8 @@ type Stats struct {
 	OutDrops    uint64 `json:"out_drops"` // packet-outs that the session did not take
 
 	Upcalls      uint64 `json:"upcalls"`          // packets of vports that were simulated
+	Ahead        uint64 `json:"ahead"`            // of these, before their turn, beside each other
+	Deduped      uint64 `json:"deduped"`          // packets that were decided as one of the same flow that waited with them
 	Drops        uint64 `json:"drops"`            // outcomes of simulations that were drops
 	Loads        uint64 `json:"loads"`            // devices that a packet needed and that were not loaded
 	LoadDrops    uint64 `json:"load_drops"`       // packets that waited for one in vain
@@ -67,6 +69,8 @@ type counts struct {
 	departed     atomic.Uint64
 	outDrops     atomic.Uint64
 	upcalls      atomic.Uint64
+	ahead        atomic.Uint64
+	deduped      atomic.Uint64
 	drops        atomic.Uint64
 	held         atomic.Uint64
 	heldDrops    atomic.Uint64
@@ -115,6 +119,8 @@ func (a *Agent) Stats() Stats {
 		Departed:     c.departed.Load(),
 		OutDrops:     c.outDrops.Load(),
 		Upcalls:      c.upcalls.Load(),
+		Ahead:        c.ahead.Load(),
+		Deduped:      c.deduped.Load(),
 		Drops:        c.drops.Load(),
 		Held:         c.held.Load(),
 		HeldDrops:    c.heldDrops.Load(),

@@ -65,7 +65,8 @@ func (c *core) renumber(n *offload.Numbers) {
 	for f := range c.flows.all() {
 		c.remove(f)
 	}
-	c.locals = newLocals(c.locals.purge)
+	c.locals.here.clear()
+	c.locals = newLocals(c.locals.here, c.locals.purge)
 	c.locals.reserve(n, c.view)
 	c.layout = newLayout(c.a.tables, c.locals)
 	c.placer = offload.NewPlacer(c.a.tables, c.a.cfg.VPortShare)

@@ -216,9 +216,23 @@ func TestNoPacketBeforeTakeOver(t *testing.T) {
 	c.start(t.Context(), func(int64, []state.Lack) {})
 	local, _ := c.locals.vports.Lookup(vportOf(t, c, "vm1"))
 	frame := packet.AppendUDP(nil, &packet.UDP{SrcMAC: packet.MAC{2, 77}, DstMAC: vm2MAC, Src: netip.MustParseAddr("10.0.1.77"), Dst: netip.MustParseAddr("10.0.1.3"), SrcPort: 1000, DstPort: 2, TTL: 9})
-	var f packet.Frame
-	c.a.handle(nil, &packetIn{vport: local, reason: flow.ReasonMissSource, data: frame}, &f)
+	c.a.queue.push(1, local, flow.ReasonMissSource, 0, frame)
+	handleQueued(c)
 	if s := c.a.Stats(); len(c.effects.busy) != 0 || s.Upcalls != 0 || s.Departed != 1 {
 		t.Errorf("effects %v, %d upcalls, %d departed", c.effects.busy, s.Upcalls, s.Departed)
+	}
+}
+
+// handleQueued has what waits in the queue decided by a worker and taken by the agent, as a running one does.
+func handleQueued(c *core) {
+	w := newWorker(c.a)
+	for {
+		b, _ := c.a.workers.take(context.Background(), c.a.queue)
+		if b == nil {
+			return
+		}
+		w.decide(b)
+		b.done <- struct{}{}
+		c.a.handleAll(nil, <-c.a.workers.order)
 	}
 }

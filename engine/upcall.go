@@ -20,15 +20,21 @@ import (
 func (c *core) upcall(f *packet.Frame, ingress flow.VPortID, local uint16, reason flow.Reason) {
 	f.Untag()
 	c.sim.Simulate(c.snap, f, ingress, c.now(), &c.res)
-	if lost, ok := c.lost(&c.res); ok {
+	c.settleUpcall(&c.res, f, ingress, local, reason)
+}
+
+// settleUpcall is what upcall does with the result of the simulation, which may be of more packets than this one and stays as it is.
+func (c *core) settleUpcall(res *sim.Result, f *packet.Frame, ingress flow.VPortID, local uint16, reason flow.Reason) {
+	if lost, ok := c.lost(res); ok {
 		if reason == flow.ReasonNoLocation {
-			c.forgetFlow(flow.KeyOf(f, ingress), c.res.Mask) // decided while its destination was there
+			c.forgetFlow(flow.KeyOf(f, ingress), res.Mask) // decided while its destination was there
 		}
 		c.sim.SimulateLost(c.snap, f, ingress, c.now(), sim.Lost{Dest: lost}, &c.res)
+		res = &c.res
 	}
-	res := &c.res
 	if res.Track.Ports && c.fragments.lend(f, ingress, c.now()) {
-		c.sim.Simulate(c.snap, f, ingress, c.now(), res)
+		c.sim.Simulate(c.snap, f, ingress, c.now(), &c.res)
+		res = &c.res
 	}
 	if c.load(res.Effects, f.Data, ingress, local) || c.lease(res, f.Data, ingress, local) || c.track(res, f, ingress, local) {
 		return
@@ -51,7 +57,7 @@ func (c *core) upcall(f *packet.Frame, ingress flow.VPortID, local uint16, reaso
 	}
 	hash, piece := flow.Hash(f), fragmentOf(f, ingress) // emit changes it
 	for i := range res.Outcomes {
-		c.emit(&res.Outcomes[i], f, ingress, local, hash, i == len(res.Outcomes)-1)
+		c.emit(res, i, f, ingress, local, hash, i == len(res.Outcomes)-1)
 	}
 	c.fragments.came(c, f, piece)
 }
@@ -104,8 +110,9 @@ func (c *core) toDest(frame []byte, dest flow.Dest, prune, hash uint16) {
 	c.a.packetOut(frame, p4rt.U64(outDest), p4rt.Value{}, p4rt.Value{}, p4rt.U64(uint64(prune)), p4rt.U64(uint64(hash)), p4rt.U64(uint64(dest)))
 }
 
-// emit sends one outcome of a packet, rewritten as the pipeline would. last: f may be changed in place.
-func (c *core) emit(o *sim.Outcome, f *packet.Frame, ingress flow.VPortID, local, hash uint16, last bool) {
+// emit sends one outcome of a packet's result, rewritten as the pipeline would. last: f may be changed in place.
+func (c *core) emit(res *sim.Result, i int, f *packet.Frame, ingress flow.VPortID, local, hash uint16, last bool) {
+	o := &res.Outcomes[i]
 	if o.Verdict != sim.Forward {
 		if o.Verdict == sim.Drop {
 			c.dropped(ingress, o.Drop)
@@ -117,7 +124,7 @@ func (c *core) emit(o *sim.Outcome, f *packet.Frame, ingress flow.VPortID, local
 		c.buf = append(c.buf[:0], f.Data...)
 		frame = c.buf
 	}
-	if t := &c.res.Track; t.Quoted {
+	if t := &res.Track; t.Quoted {
 		et, q := f.EtherType, &t.Quote
 		if err := packet.RewriteQuote(frame, f, q.Src.Netip(et), q.Dst.Netip(et), q.SrcPort, q.EchoID()|q.DstPort); err != nil {
 			c.dropped(ingress, sim.DropMalformed)

@@ -19,6 +19,7 @@ import (
 func (c *core) world(change state.Change) {
 	v, before := change.View, c.snap
 	c.snap = v.Topology
+	c.a.snap.Store(c.snap)
 	touched := map[subject]struct{}{}
 	if change.All {
 		c.everything(v, touched)
@@ -151,7 +152,7 @@ func (c *core) bound(v *state.View, id flow.VPortID, touched map[subject]struct{
 	}
 }
 
-// admit notes what an exterior vport's bridge takes from it: how many frames a second to all, and whether with tags. It reports whether that is new.
+// admit notes whose an exterior vport is, and what its bridge takes from it: how many frames a second to all, and whether with tags. It reports whether that is new.
 func (c *core) admit(id flow.VPortID) bool {
 	had, rate := c.view.floods[id], c.snap.FloodRate(id)
 	if rate > 0 {
@@ -166,7 +167,24 @@ func (c *core) admit(id flow.VPortID) bool {
 	} else {
 		delete(c.view.tags, id)
 	}
-	return rate != had || keeps != kept
+	of, tenant := c.view.tenants[id], uint32(0)
+	if p := c.snap.VPort(id); p != nil && c.hosts(id) {
+		tenant = c.tenant(p.Tenant)
+		c.view.tenants[id] = tenant
+	} else {
+		delete(c.view.tenants, id)
+	}
+	return rate != had || keeps != kept || tenant != of
+}
+
+// tenant returns the number of a tenant, which is not 0 and stays.
+func (c *core) tenant(name string) uint32 {
+	n, ok := c.tenants[name]
+	if !ok {
+		n = uint32(len(c.tenants) + 1)
+		c.tenants[name] = n
+	}
+	return n
 }
 
 // settleAt notes where a vport lives. One that is bound to an interface that this edge does not have lives nowhere.

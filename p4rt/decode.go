@@ -21,6 +21,9 @@ func (f *fields) next() bool {
 	if len(f.rest) == 0 || f.err != nil {
 		return false
 	}
+	if f.short() {
+		return true
+	}
 	num, typ, n := protowire.ConsumeTag(f.rest)
 	if n < 0 {
 		f.err = fmt.Errorf("%w: %w", ErrMalformed, protowire.ParseError(n))
@@ -46,6 +49,23 @@ func (f *fields) next() bool {
 	}
 	f.rest = f.rest[n:]
 	return true
+}
+
+// short is next for what most fields are: a tag of one byte, and a number or a length of one byte. False: it is not so, and nothing is changed.
+func (f *fields) short() bool {
+	if len(f.rest) < 2 || f.rest[0] >= 0x80 || f.rest[0] < 1<<3 || f.rest[1] >= 0x80 {
+		return false
+	}
+	num, typ, v := protowire.Number(f.rest[0]>>3), protowire.Type(f.rest[0]&7), f.rest[1]
+	switch rest := f.rest[2:]; {
+	case typ == protowire.VarintType:
+		f.num, f.u, f.b, f.rest = num, uint64(v), nil, rest
+		return true
+	case typ == protowire.BytesType && int(v) <= len(rest):
+		f.num, f.u, f.b, f.rest = num, 0, rest[:v:v], rest[v:]
+		return true
+	}
+	return false
 }
 
 // Counter is what a target counted for an entry or for one index of a counter array.

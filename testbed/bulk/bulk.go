@@ -111,6 +111,13 @@ func Odd(i int) Flow {
 	return Flow{VM: i % VMs, Port: uint16(FirstOdd + 2*(i/VMs%Odds)), Dst: i / VMs / Odds}
 }
 
+// Even is flow i of those that OddPorts does not let pass; few of them share an entry.
+func Even(i int) Flow {
+	f := Odd(i)
+	f.Port++
+	return f
+}
+
 // Rules of which each is for one port, and has RuleFlows flows.
 const (
 	Rules     = 1000
