@@ -79,7 +79,9 @@ type EdgeConfig struct {
 	Live func()        // registered, at first and again
 	// Lost: the lease ran out, or may have as far as this side can tell: the VPN stops, BGP routes are withdrawn, NAT blocks freeze.
 	Lost func(error)
-	Log  *slog.Logger
+	// Fence: another agent that acts for the edge takes it, too (ErrEdgeTaken). The zero Fence: none.
+	Fence Fence
+	Log   *slog.Logger
 }
 
 // Registration keeps an edge in the database while Run does.
@@ -89,10 +91,10 @@ type EdgeConfig struct {
 //	                             │ another process put the key                 ctx ends: lease revoked
 //	                             └────────────────────────▶ ErrEdgeTaken (Lost)
 type Registration struct {
-	client *clientv3.Client
-	info   EdgeInfo
-	cfg    EdgeConfig
-	lease  *atomic.Int64 // where others find it while the edge is live
+	leaseKeeper
+	info  EdgeInfo
+	cfg   EdgeConfig
+	lease *atomic.Int64 // where others find it while the edge is live
 
 	mu    sync.Mutex
 	live  bool
@@ -111,7 +113,9 @@ func NewRegistration(client *clientv3.Client, info EdgeInfo, cfg EdgeConfig) (*R
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Registration{client: client, info: info, cfg: cfg, lease: new(atomic.Int64), moved: make(chan struct{}, 1)}, nil
+	return &Registration{
+		leaseKeeper: leaseKeeper{client, cfg.TTL, "edge " + info.ID}, info: info, cfg: cfg, lease: new(atomic.Int64), moved: make(chan struct{}, 1),
+	}, nil
 }
 
 // IsLive reports whether the lease holds, as far as this side can tell.
@@ -176,9 +180,9 @@ func (r *Registration) Run(ctx context.Context) error {
 			if ended {
 				return nil
 			}
-			if errors.Is(err, ErrEdgeTaken) {
-				return err
-			}
+		}
+		if errors.Is(err, ErrEdgeTaken) {
+			return err
 		}
 		r.cfg.Log.Warn("edge is not registered", "err", err)
 		t := time.NewTimer(pause)
@@ -214,22 +218,18 @@ func (r *Registration) register(ctx context.Context, at Progress) (clientv3.Leas
 	if err != nil {
 		return 0, 0, fmt.Errorf("state: register edge %s: lease: %w", r.info.ID, advised(err))
 	}
-	resp, err := r.client.Txn(ctx).Then(
+	resp, err := r.client.Txn(ctx).If(r.cfg.Fence.conditions()...).Then(
 		clientv3.OpPut(infoKey(r.info.ID), string(value)),
 		clientv3.OpPut(liveKey(r.info.ID), string(progress), clientv3.WithLease(grant.ID)),
 	).Commit()
+	if err == nil && !resp.Succeeded {
+		err = r.cfg.Fence.broken()
+	}
 	if err != nil {
 		r.leave(ctx, grant.ID)
 		return 0, 0, fmt.Errorf("state: register edge %s: %w", r.info.ID, advised(err))
 	}
 	return grant.ID, resp.Header.Revision, nil
-}
-
-// leave gives the lease back, so that nobody waits for it to run out.
-func (r *Registration) leave(ctx context.Context, lease clientv3.LeaseID) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
-	defer cancel()
-	_, _ = r.client.Revoke(ctx, lease) // it runs out by itself otherwise
 }
 
 func decodeEdge(key string, value []byte) (EdgeInfo, error) {

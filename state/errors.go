@@ -23,8 +23,8 @@ var (
 	ErrNotFound = errors.New("state: not found")
 	// ErrTooLarge: more changes than fit in one transaction.
 	ErrTooLarge = errors.New("state: too large for one transaction")
-	// ErrEdgeTaken: another process registered the same edge id after this one.
-	ErrEdgeTaken = errors.New("state: edge is registered by another process")
+	// ErrEdgeTaken: another process registered the same edge id after this one, or acts for the edge now (Fence).
+	ErrEdgeTaken = errors.New("state: edge is run by another process")
 	// ErrNotStation: what was to be learnt or asked for is not the address of one station; it never will be.
 	ErrNotStation = errors.New("not the address of one station")
 	// ErrInUse: another process holds the data directory.

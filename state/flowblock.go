@@ -26,7 +26,7 @@ func (s *Store) SaveFlows(ctx context.Context, blocks []FlowBlock) error {
 	begun := 0
 	var first error
 	for _, b := range blocks {
-		op := Op{Key: flowsOf(b.VPort) + strconv.FormatUint(uint64(b.Block), 10), Value: b.Value, Delete: b.Value == nil, Expect: anyRevision}
+		op := Op{Key: flowsOf(b.VPort) + strconv.FormatUint(uint64(b.Block), 10), Value: b.Value, Delete: b.Value == nil, Expect: anyRevision, fence: fenceOf(ctx)}
 		if err := s.writer.Submit(op, func(_ OpResult, err error) { answers <- err }); err != nil {
 			first = err
 			break

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -77,92 +76,6 @@ func (r *Registration) hold(ctx context.Context, lease clientv3.LeaseID, rev int
 	}
 }
 
-// renew sends a word each time that the lease was renewed, until the lease is gone. One member renews it each third of its TTL. If that is late, others
-// are asked, in turn: that a member hangs shows in nothing else for longer than the lease lives.
-func (r *Registration) renew(ctx context.Context, lease clientv3.LeaseID, renewed chan<- struct{}) error {
-	stream, err := r.client.KeepAlive(ctx, lease)
-	if err != nil {
-		return fmt.Errorf("state: renew edge %s: %w", r.info.ID, err)
-	}
-	patience := r.cfg.TTL / 2
-	late := time.NewTimer(patience)
-	defer late.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case _, ok := <-stream:
-			if !ok { // the lease is gone, or that member has not answered for a TTL
-				stream = nil
-				late.Reset(0)
-				continue
-			}
-		case <-late.C:
-			there, err := r.renewOnce(ctx, lease)
-			switch {
-			case err != nil:
-				late.Reset(r.cfg.TTL / 60)
-				continue
-			case !there:
-				return fmt.Errorf("state: lease of edge %s ended", r.info.ID)
-			}
-			if stream == nil {
-				if stream, err = r.client.KeepAlive(ctx, lease); err != nil {
-					return fmt.Errorf("state: renew edge %s: %w", r.info.ID, err)
-				}
-			}
-		}
-		late.Reset(patience)
-		select {
-		case renewed <- struct{}{}:
-		default:
-		}
-	}
-}
-
-// renewOnce asks as many members as there are; the first answer counts. there is false if the lease is gone.
-func (r *Registration) renewOnce(ctx context.Context, lease clientv3.LeaseID) (there bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, r.cfg.TTL/10)
-	defer cancel()
-	if r.client.ActiveConnection() == nil { // the server in this process
-		_, err := r.client.KeepAliveOnce(ctx, lease)
-		return err == nil, err
-	}
-	type answer struct {
-		there bool
-		err   error
-	}
-	members := len(r.client.Endpoints())
-	answers := make(chan answer, members)
-	for range members {
-		go func() {
-			there, err := r.askRenewal(ctx, lease)
-			answers <- answer{there, err}
-		}()
-	}
-	for range members {
-		a := <-answers
-		if a.err == nil {
-			return a.there, nil
-		}
-		err = a.err
-	}
-	return false, err
-}
-
-// askRenewal asks the member whose turn it is.
-func (r *Registration) askRenewal(ctx context.Context, lease clientv3.LeaseID) (there bool, err error) {
-	stream, err := pb.NewLeaseClient(r.client.ActiveConnection()).LeaseKeepAlive(ctx)
-	if err != nil {
-		return false, err
-	}
-	if err := stream.Send(&pb.LeaseKeepAliveRequest{ID: int64(lease)}); err != nil {
-		return false, err
-	}
-	answer, err := stream.Recv()
-	return err == nil && answer.TTL > 0, err
-}
-
 // guard returns why our keys are not ours any more. A watch that ends says nothing: the member that had it is gone, or the history that it would
 // resume from was compacted; then the key itself is looked at, and watched from there.
 func (r *Registration) guard(ctx context.Context, lease clientv3.LeaseID, rev int64) error {
@@ -202,10 +115,14 @@ func (r *Registration) guard(ctx context.Context, lease clientv3.LeaseID, rev in
 // displaced says what became of our keys, nil if they are still ours.
 func (r *Registration) displaced(resp clientv3.WatchResponse, lease clientv3.LeaseID) error {
 	for _, e := range resp.Events {
+		key := string(e.Kv.Key)
+		if key != liveKey(r.info.ID) && key != infoKey(r.info.ID) {
+			continue
+		}
 		if e.Type == clientv3.EventTypeDelete {
 			return fmt.Errorf("state: edge %s was removed from the database, or its lease ran out", r.info.ID)
 		}
-		if string(e.Kv.Key) == liveKey(r.info.ID) && clientv3.LeaseID(e.Kv.Lease) != lease {
+		if key == liveKey(r.info.ID) && clientv3.LeaseID(e.Kv.Lease) != lease {
 			return fmt.Errorf("%w: %s", ErrEdgeTaken, r.info.ID)
 		}
 	}
@@ -233,7 +150,7 @@ func (r *Registration) store(ctx context.Context, lease clientv3.LeaseID, at Pro
 	}
 	key := liveKey(r.info.ID)
 	resp, err := r.client.Txn(ctx).
-		If(clientv3.Compare(clientv3.LeaseValue(key), "=", lease)).
+		If(append(r.cfg.Fence.conditions(), clientv3.Compare(clientv3.LeaseValue(key), "=", lease))...).
 		Then(clientv3.OpPut(key, string(value), clientv3.WithLease(lease))).
 		Else(clientv3.OpGet(key)).Commit()
 	if err != nil {

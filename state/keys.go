@@ -20,6 +20,8 @@ import (
 //	/weft/meta/ids                            last id given to a vport or group; never decreases
 //	/weft/edge/<edge>/info                    where the edge is, JSON; it stays while the edge is away
 //	/weft/edge/<edge>/live                    that it is alive, and how far it is, JSON, leased
+//	/weft/edge/<edge>/term                    which of several agents acts for it, JSON; its revision is the fence of what that one writes (agents.go)
+//	/weft/edge/<edge>/agent/<name>            that one of these agents is alive, JSON, leased
 //
 // Derived from /weft/conf, in the transaction that changes it (compile.go): all about a device under one prefix, by ids, for those who need no more
 // than some devices (E7).
@@ -117,6 +119,9 @@ func ifaceKey(edge, iface string, vlan uint16) string {
 
 func infoKey(edge string) string { return edgePrefix + edge + "/info" }
 func liveKey(edge string) string { return edgePrefix + edge + "/live" }
+func termKey(edge string) string { return edgePrefix + edge + "/term" }
+
+func agentKey(edge, name string) string { return edgePrefix + edge + "/agent/" + name }
 
 // devicePrefix is what all keys of a device begin with.
 func devicePrefix(device topology.DeviceID) string {

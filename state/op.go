@@ -19,6 +19,8 @@ type Op struct {
 	Guard  string           // a key that must exist, "" = none
 	Lease  clientv3.LeaseID // 0 = none
 	Also   []Also           // written with it, or not at all. The operation is conditional then
+
+	fence Fence // of the context that it came with
 }
 
 // Also is a further write of an Op.
@@ -63,7 +65,7 @@ func (op *Op) size() int {
 }
 
 func (op *Op) unconditional() bool {
-	return op.Expect == anyRevision && op.Guard == "" && len(op.Also) == 0
+	return op.Expect == anyRevision && op.Guard == "" && len(op.Also) == 0 && !op.fence.stands()
 }
 
 // request builds the operation; conditional ones are nested transactions, so that each is decided by itself.
@@ -98,6 +100,10 @@ func (op *Op) request() clientv3.Op {
 		cmps = append(cmps, clientv3.Compare(clientv3.CreateRevision(op.Guard), ">", 0))
 		otherwise = append(otherwise, clientv3.OpGet(op.Guard, clientv3.WithCountOnly()))
 	}
+	if op.fence.stands() {
+		cmps = append(cmps, op.fence.holds())
+		otherwise = append(otherwise, clientv3.OpGet(termKey(op.fence.Edge), clientv3.WithKeysOnly()))
+	}
 	return clientv3.OpTxn(cmps, writes, otherwise)
 }
 
@@ -117,8 +123,18 @@ func (op *Op) result(part *pb.ResponseOp, revision int64) (OpResult, error) {
 		return res, nil
 	}
 	res.Applied = false
-	if len(txn.Responses) == 0 || (op.Guard != "" && len(txn.Responses) < 2) {
+	want := 1
+	if op.Guard != "" {
+		want++
+	}
+	if op.fence.stands() {
+		want++
+	}
+	if len(txn.Responses) < want {
 		return OpResult{}, errShortResponse
+	}
+	if op.fence.stands() && !op.fence.heldBy(txn.Responses[want-1].GetResponseRange().GetKvs()) {
+		return OpResult{}, op.fence.broken()
 	}
 	if kvs := txn.Responses[0].GetResponseRange().GetKvs(); len(kvs) > 0 {
 		res.Value, res.ModRevision = kvs[0].Value, kvs[0].ModRevision

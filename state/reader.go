@@ -25,7 +25,8 @@ type batch struct {
 	hosts  map[string]topology.DeviceID // by place, at the edges that this store is for; 0: nothing is there any more
 	edges  map[string]*EdgeInfo
 	live   map[string]*Progress // nil: not any more
-	conf   int64                // revision of the generation, if it changed
+	agents []agentChange
+	conf   int64 // revision of the generation, if it changed
 	fdb    []fdbChange
 	told   []Told
 	before *topology.Snapshot
@@ -48,7 +49,7 @@ func (s *Store) deliver(b Batch) error {
 			s.log.Warn("value in the database is not understood", "key", e.Key, "err", err)
 		}
 	}
-	v := &View{Revision: b.Revision, Whole: old.Whole, Conf: old.Conf, Topology: old.Topology, Bindings: old.Bindings.with(m.binds), Edges: old.Edges, Known: old.Known}
+	v := &View{Revision: b.Revision, Whole: old.Whole, Conf: old.Conf, Topology: old.Topology, Bindings: old.Bindings.with(m.binds), Edges: old.Edges, Known: old.Known, Agents: old.Agents}
 	var deps []topology.Dep
 	if m.hasTopology() {
 		v.Topology, deps = old.Topology.With(m.topo)
@@ -60,9 +61,10 @@ func (s *Store) deliver(b Batch) error {
 	if s.loader.took(b, &m, v.Topology) {
 		v.Whole, v.Conf = b.Revision, s.reader.conf
 	}
-	edges := len(m.edges)+len(m.live) > 0
+	edges := len(m.edges)+len(m.live)+len(m.agents) > 0
 	if edges {
 		v.Known, v.Edges = m.newEdges(old.Known, old.Edges)
+		v.Agents = m.newAgents(old.Agents)
 	}
 	s.learnt.observe(m.fdb)
 	s.publish(v, deps, m.told, edges)
@@ -273,6 +275,8 @@ func (m *batch) addObject(e Event) error {
 func (m *batch) addEdge(e Event) error {
 	id, what, _ := strings.Cut(strings.TrimPrefix(e.Key, edgePrefix), "/")
 	switch {
+	case what == "term" || strings.HasPrefix(what, "agent/"):
+		return m.addAgent(id, what, e)
 	case what == "live" && e.Deleted:
 		m.live[id] = nil
 	case what == "live":

@@ -21,6 +21,8 @@ type View struct {
 	Edges    map[string]Edge // live ones
 	// Known has where edges are, or were when they were last alive: their targets forward while their agents are away.
 	Known map[string]EdgeInfo
+	// Agents are those of edges for which several agents may act, by edge.
+	Agents map[string]Agents
 }
 
 // Told is a word to one run of an edge about a connection.
@@ -34,7 +36,7 @@ type Change struct {
 	View  *View
 	Deps  []topology.Dep // changed; in no order
 	All   bool           // anything may have changed: the first call, or the subscriber was too far behind
-	Edges bool           // Edges or Known differs
+	Edges bool           // Edges, Known or Agents differs
 	Told  []Told         // connections that another edge changed and wants one of these to look at; see Store.Heard
 }
 

@@ -92,13 +92,14 @@ func (w *Writer) Submit(op Op, done func(OpResult, error)) error {
 	}
 }
 
-// Do writes op and waits for the result. If ctx ends first, the outcome is unknown.
+// Do writes op and waits for the result. If ctx ends first, the outcome is unknown. A fence of ctx is op's (WithFence).
 func (w *Writer) Do(ctx context.Context, op Op) (OpResult, error) {
 	type answer struct {
 		res OpResult
 		err error
 	}
 	c := make(chan answer, 1)
+	op.fence = fenceOf(ctx)
 	if err := w.Submit(op, func(res OpResult, err error) { c <- answer{res, err} }); err != nil {
 		return OpResult{}, err
 	}
