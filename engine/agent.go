@@ -213,6 +213,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	})
 	err = g.Wait()
 	a.core.effects.wait()
+	a.cfg.Store.EndRun(a.core.conns.run)
 	return err
 }
 

@@ -198,10 +198,7 @@ func (t *conns) created(c state.StoredConn, ingress flow.VPortID) {
 	k := c.Forward
 	t.forget(k)
 	x := &conn{stored: c, own: [2]bool{forward: true}}
-	if p := t.c.snap.VPort(ingress); p != nil && (p.Kind == topology.DeviceBridge || p.SingleHost()) {
-		x.of = ingress
-		t.made[ingress]++
-	}
+	t.beganBy(x, ingress)
 	t.keep(x)
 	n := awaited{conn: k}
 	if t.c.holds.wanted[n] == nil {
@@ -218,6 +215,14 @@ func (t *conns) created(c state.StoredConn, ingress flow.VPortID) {
 	}
 	if x.flows[forward] == 0 {
 		t.rest(x, forward)
+	}
+}
+
+// beganBy counts a connection as one of the port of its first packet, if that is a host's.
+func (t *conns) beganBy(x *conn, ingress flow.VPortID) {
+	if p := t.c.snap.VPort(ingress); p != nil && x.of == 0 && (p.Kind == topology.DeviceBridge || p.SingleHost()) {
+		x.of = ingress
+		t.made[ingress]++
 	}
 }
 

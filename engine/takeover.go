@@ -12,13 +12,16 @@ import (
 // rulesTime is how long a start waits for stored flow rules: packets are decided without.
 const rulesTime = 10 * time.Second
 
-// takeOver prepares the first term of an agent: it goes on with the local numbers that the target's entries have, and with the flows that the database has of the vports that are here,
-// each decided again. What is right in the target is then not touched (K7).
+// takeOver prepares the first term of an agent: it goes on with the local numbers that the target's entries have, with the flows that the database has of the vports that are here, and with
+// those of the edge's connections, each decided again. What is right in the target is then not touched (K7).
 func (a *Agent) takeOver(ctx context.Context, term *p4rt.Term) error {
 	var local []flow.VPortID
 	begun := false
+	run := a.cfg.Store.View().Known[a.cfg.Self.ID].Run // of who had the edge before
 	if err := a.mail.call(ctx, func() {
-		begun = a.core.begun
+		if begun = a.core.begun; !begun && run != 0 {
+			a.core.conns.goOnAs(run)
+		}
 		for id, p := range a.core.view.places {
 			if p.edge == a.core.view.self.ID {
 				local = append(local, id)
@@ -57,7 +60,17 @@ func (a *Agent) takeOver(ctx context.Context, term *p4rt.Term) error {
 			return err
 		}
 	}
-	return a.mail.call(ctx, func() { a.core.begun = true })
+	if err := a.adoptFlows(ctx, numbers, entries); err != nil {
+		return err
+	}
+	return a.mail.call(ctx, func() {
+		a.core.begun = true
+		if run != 0 {
+			a.registration.Load().GoOn(run)
+			a.cfg.Store.GoOnRun(run)
+			a.core.conns.reclaim()
+		}
+	})
 }
 
 // renumber builds what an edge's tables are to hold anew, with a target's numbers. Nothing was written yet.

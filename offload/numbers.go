@@ -16,6 +16,8 @@ type Numbers struct {
 	Groups map[flow.Dest]uint16 // of the copies of what vports send
 
 	scopes   map[macAt]uint16
+	scopeOf  map[uint16]macAt
+	sources  map[uint16][]packet.MAC // known at vports
 	rewrites map[rewriteKey]uint16
 	nats     map[bool]map[translationKey]uint16        // by whether they are of IPv4
 	others   struct{ rewrites, nats4, nats6 []uint16 } // of which it is not known what they are for
@@ -30,7 +32,7 @@ type PathEnds struct {
 // NumberTables are the tables whose entries tell numbers.
 func (t *Tables) NumberTables() []*p4rt.Table {
 	return []*p4rt.Table{
-		t.portMap.Table, t.dstClass.Table, t.l2Rewrite.Table, t.l2Guard.Table, t.nat4.Table, t.nat6.Table, t.exact4.Table, t.exact6.Table,
+		t.portMap.Table, t.srcClass.Table, t.dstClass.Table, t.l2Rewrite.Table, t.l2Guard.Table, t.nat4.Table, t.nat6.Table, t.exact4.Table, t.exact6.Table,
 		t.underlay.Table, t.peer.Table, t.location.Table,
 	}
 }
@@ -39,13 +41,13 @@ func (t *Tables) NumberTables() []*p4rt.Table {
 func (t *Tables) NumbersOf(entries []*p4rt.Entry) *Numbers {
 	n := &Numbers{
 		VPorts: map[Attachment]uint16{}, Paths: map[uint16]PathEnds{}, Peers: map[uint16]uint16{}, Groups: map[flow.Dest]uint16{},
-		scopes: map[macAt]uint16{}, rewrites: map[rewriteKey]uint16{}, nats: map[bool]map[translationKey]uint16{true: {}, false: {}},
+		scopes: map[macAt]uint16{}, scopeOf: map[uint16]macAt{}, sources: map[uint16][]packet.MAC{}, rewrites: map[rewriteKey]uint16{}, nats: map[bool]map[translationKey]uint16{true: {}, false: {}},
 	}
 	macs, mtus, owners := map[uint16]rewriteKey{}, map[uint16]uint16{}, map[uint16]uint16{}
 	at := func(e *p4rt.Entry, i int) uint16 { return uint16(e.Match[i].Value.Lo) }
 	param := func(e *p4rt.Entry, i int) uint16 { return uint16(e.Params[i].Lo) }
 	translations := map[bool]map[uint16]translationKey{true: {}, false: {}}
-	scopes, users := map[uint16]uint16{}, map[bool]map[uint16]uint16{true: {}, false: {}}
+	users := map[bool]map[uint16]uint16{true: {}, false: {}}
 	for _, e := range entries {
 		if e.Action == nil {
 			continue
@@ -56,9 +58,11 @@ func (t *Tables) NumbersOf(entries []*p4rt.Entry) *Numbers {
 			n.VPorts[Attachment{at(e, 0), vlan}] = param(e, 0)
 		case t.dstClass.Table:
 			if e.Action == t.dstClass.actions["ingress.set_scope"] {
-				n.scopes[macAt{at(e, 0), macOf(e.Match[1].Value)}] = param(e, 0)
-				scopes[param(e, 0)] = at(e, 0)
+				is := macAt{at(e, 0), macOf(e.Match[1].Value)}
+				n.scopes[is], n.scopeOf[param(e, 0)] = param(e, 0), is
 			}
+		case t.srcClass.Table:
+			n.sources[at(e, 0)] = append(n.sources[at(e, 0)], macOf(e.Match[1].Value))
 		case t.l2Rewrite.Table:
 			macs[at(e, 0)] = rewriteKey{src: macOf(e.Params[0]), dst: macOf(e.Params[1])}
 		case t.l2Guard.Table:
@@ -102,7 +106,7 @@ func (t *Tables) NumbersOf(entries []*p4rt.Entry) *Numbers {
 	}
 	for v4, all := range translations {
 		for id, k := range all {
-			if k.vport = scopes[users[v4][id]]; k.vport != 0 {
+			if k.vport = n.scopeOf[users[v4][id]].vport; k.vport != 0 {
 				n.nats[v4][k] = id
 			}
 			if v4 {

@@ -25,7 +25,7 @@ type EdgeInfo struct {
 	Version string       `json:"version,omitempty"`
 	Status  string       `json:"status,omitempty"` // where the agent can be asked for its status: http://HOST:PORT, https://HOST:PORT or unix:/PATH
 	Level   int          `json:"level,omitempty"`  // highest cluster feature level that it can do
-	Run     int64        `json:"run,omitempty"`    // of the edge: Store.NewRun
+	Run     int64        `json:"run,omitempty"`    // its name in what it owns: Store.NewRun
 }
 
 // Edge is a live edge as the database knows it.
@@ -124,6 +124,9 @@ func (r *Registration) IsLive() bool {
 	defer r.mu.Unlock()
 	return r.live
 }
+
+// GoOn has the edge own what it did under a name that it had before (EdgeInfo.Run). Call it before Run.
+func (r *Registration) GoOn(run int64) { r.info.Run = run }
 
 // Ack says that this edge has applied all of the configuration up to revision, and what of it it can not do. It is stored within 100 ms.
 func (r *Registration) Ack(revision int64, lacks []Lack) {

@@ -145,12 +145,18 @@ func (s *Store) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// NewRun returns a name for one run of an edge in what it owns in the database: never 0, and another after a restart. What is told to it comes with Changes.
+// NewRun returns a name for an edge in what it owns in the database: never 0, and no other edge's. What is told to it comes with Changes.
 func (s *Store) NewRun() int64 {
 	run := 1 + rand.Int64N(conntrack.MaxOwner)
 	s.watcher.Add(inboxOf(run))
 	return run
 }
+
+// GoOnRun is NewRun of an edge that had a name before: what it owned then it still does. What it was told since comes with Changes.
+func (s *Store) GoOnRun(run int64) { s.watcher.Add(inboxOf(run)) }
+
+// EndRun has what is told to a run not come any more.
+func (s *Store) EndRun(run int64) { s.watcher.Remove(inboxOf(run)) }
 
 // Endpoints are the addresses where other processes find the database.
 func (s *Store) Endpoints() []string {
