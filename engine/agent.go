@@ -92,10 +92,9 @@ type Agent struct {
 
 // reached is how far an agent is, for those who wait.
 type reached struct {
-	applied int64    // revision of the configuration that the target has
-	edges   []string // the others, as far as they are known
-	away    string   // one of them to which there is no way; "" if there is none
-	routed  bool     // the target has the ways to the others
+	applied int64  // revision of the configuration that the target has
+	moves   uint64 // how often the ways to others changed
+	routed  bool   // the target has them
 }
 
 // metaFields are the positions of packet-in metadata.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/weft-sdn/weft/flow"
@@ -38,13 +37,13 @@ type core struct {
 	send    func(update) // hands a submission to the writer
 	low     uint64       // every submission before it is acknowledged
 	marks   []mark
-	routed  uint64 // submission that brought the last change of the ways to other edges
-	astray  string // an edge to which there is no way
-	others  []string
-	tenants map[string]uint32  // numbers by name
-	conf    int64              // last revision of the configuration that the target has
-	lacks   map[subject]string // what of it the edge can not do
-	told    bool               // conf and lacks were
+	routed  uint64              // submission that brought the last change of the ways to other edges
+	moves   uint64              // how often the ways to other edges changed
+	astray  map[string]struct{} // edges to which there is no way
+	tenants map[string]uint32   // numbers by name
+	conf    int64               // last revision of the configuration that the target has
+	lacks   map[subject]string  // what of it the edge can not do
+	told    bool                // conf and lacks were
 
 	sim       sim.Simulator
 	res       sim.Result
@@ -92,7 +91,7 @@ func newCore(a *Agent) *core {
 	}
 	c.send = c.toWriter
 	c.flows.grounds.made, c.flows.grounds.left = c.depend, c.undepend
-	c.view.puntRate, c.tenants = a.cfg.PuntRate, map[string]uint32{}
+	c.view.puntRate, c.tenants, c.astray = a.cfg.PuntRate, map[string]uint32{}, map[string]struct{}{}
 	c.aging = newAging(a.cfg.AgeTime, c.devices)
 	c.layout = newLayout(a.tables, c.locals)
 	c.effects = newEffects(c)
@@ -141,22 +140,31 @@ func (c *core) gateway(g netip.Addr, mac packet.MAC) {
 
 // moveWays rebuilds all peers.
 func (c *core) moveWays() {
-	peers := make(map[subject]struct{}, len(c.view.edges))
+	peers, edges := make(map[subject]struct{}, len(c.view.edges)), make(map[string]struct{}, len(c.view.edges))
 	for id := range c.view.edges {
-		peers[peerSubject(id)] = struct{}{}
+		peers[peerSubject(id)], edges[id] = struct{}{}, struct{}{}
 	}
 	c.rebuild(peers)
-	c.routing()
+	c.routing(edges)
 }
 
-// routing notes that the ways to other edges changed with the last submission, and has flows to where no way led decided again.
-func (c *core) routing() {
-	c.routed, c.astray, c.others = c.target.seq, "", slices.Sorted(maps.Keys(c.view.edges))
-	if ids := c.view.unreachable(); len(ids) > 0 {
-		c.astray = ids[0]
+// routing notes that the ways to some other edges changed with the last submission, and has flows to where no way led decided again.
+func (c *core) routing(edges map[string]struct{}) {
+	c.routed = c.target.seq
+	c.moves++
+	for id := range edges {
+		if e, known := c.view.edges[id]; known && len(c.view.routes(&e)) == 0 {
+			c.astray[id] = struct{}{}
+		} else {
+			delete(c.astray, id)
+		}
 	}
 	for d, grounds := range c.flows.grounds.byDep {
-		if d.Kind() == topology.DepBinding && !c.view.isLost(flow.VPortID(d.A())) {
+		if d.Kind() != topology.DepBinding {
+			continue
+		}
+		vport := flow.VPortID(d.A())
+		if _, concerned := edges[c.view.places[vport].edge]; concerned && !c.view.isLost(vport) {
 			for g := range grounds {
 				for f := range g.all() {
 					c.doubt(f) // decided while there was no way to its destination (E14)
@@ -200,7 +208,7 @@ func (c *core) settle() {
 		c.ack(c.conf, c.lackList())
 	}
 	c.arrive()
-	c.a.tell(reached{applied: c.conf, routed: c.routed < c.low, away: c.astray, edges: c.others})
+	c.a.tell(reached{applied: c.conf, routed: c.routed < c.low, moves: c.moves})
 }
 
 // tick is called each second.

@@ -140,18 +140,6 @@ func (v *view) routes(e *Edge) []route {
 	return out
 }
 
-// unreachable returns the edges to which no way is known, in order.
-func (v *view) unreachable() []string {
-	var ids []string
-	for id, e := range v.edges {
-		if len(v.routes(&e)) == 0 {
-			ids = append(ids, id)
-		}
-	}
-	slices.Sort(ids)
-	return ids
-}
-
 // isLost reports whether nothing can be delivered to a vport: it is bound nowhere, or at an edge to which there is no way (E14).
 func (v *view) isLost(id flow.VPortID) bool {
 	p, ok := v.places[id]

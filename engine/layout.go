@@ -109,9 +109,7 @@ func (l *layout) all(v *view) map[subject]struct{} {
 // rebuild builds the touched subjects anew. It returns the updates that bring the target there, in stages, and what to call when it has
 // acknowledged them. A subject that can not be built is left out, and in lacks.
 func (l *layout) rebuild(v *view, touched map[subject]struct{}) (stages [][]p4rt.Update, confirm []func()) {
-	if l.movesPaths(v, touched) {
-		touched = l.all(v)
-	}
+	l.movePaths(v, touched)
 	before, concerned := entitySet{}, entitySet{}
 	for _, s := range slices.SortedFunc(maps.Keys(touched), compareSubjects) {
 		old := l.parts[s]
@@ -135,8 +133,9 @@ func (l *layout) rebuild(v *view, touched map[subject]struct{}) (stages [][]p4rt
 	return diff(before, l.now(&concerned)), confirm
 }
 
-// movesPaths reports whether the ways to a peer differ from what vports and groups were built with.
-func (l *layout) movesPaths(v *view, touched map[subject]struct{}) bool {
+// movePaths touches the vports at peers to which the ways differ from what those were built with, and the groups with members there.
+func (l *layout) movePaths(v *view, touched map[subject]struct{}) {
+	moved := map[string]struct{}{}
 	for s := range touched {
 		if s.kind != subjectPeer {
 			continue
@@ -144,10 +143,26 @@ func (l *layout) movesPaths(v *view, touched map[subject]struct{}) bool {
 		old := l.parts[s]
 		e, ok := v.edges[s.edge]
 		if old == nil || !ok || !slices.Equal(old.names, pathNames(&e, v.routes(&e))) {
-			return true
+			moved[s.edge] = struct{}{}
 		}
 	}
-	return false
+	if len(moved) == 0 {
+		return
+	}
+	at := func(id flow.VPortID) bool {
+		_, is := moved[v.places[id].edge]
+		return is
+	}
+	for id := range v.places {
+		if at(id) {
+			touched[vportSubject(id)] = struct{}{}
+		}
+	}
+	for d, members := range v.groups {
+		if slices.ContainsFunc(members, at) {
+			touched[groupSubject(d)] = struct{}{}
+		}
+	}
 }
 
 func pathNames(e *Edge, routes []route) []pathName {

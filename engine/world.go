@@ -31,13 +31,13 @@ func (c *core) world(change state.Change) {
 		c.conns.meet(v.Edges)
 	}
 	c.conns.told(change.Told)
-	moved := (change.Edges || change.All) && c.meet(v.Known)
-	if moved {
-		touched = c.layout.all(c.view)
+	var moved map[string]struct{}
+	if change.Edges || change.All {
+		moved = c.meet(v.Known, touched)
 	}
 	c.rebuild(touched)
-	if moved {
-		c.routing()
+	if len(moved) > 0 {
+		c.routing(moved)
 	}
 	c.recheck(v.Conf)
 	c.resume(change.Deps, change.All)
@@ -234,9 +234,10 @@ func (c *core) members(b *topology.Bridge) {
 	c.view.groups[b.Group()] = c.snap.GroupMembers(b.Group())
 }
 
-// meet takes the edges that are known, alive or not: the agent of one that is not may be restarting while its target forwards. It reports whether anything
-// is new.
-func (c *core) meet(known map[string]state.EdgeInfo) (moved bool) {
+// meet takes the edges that are known, alive or not: the agent of one that is not may be restarting while its target forwards. It returns those that are new, or elsewhere, or
+// gone.
+func (c *core) meet(known map[string]state.EdgeInfo, touched map[subject]struct{}) map[string]struct{} {
+	moved := map[string]struct{}{}
 	for id, info := range known {
 		if id == c.view.self.ID {
 			continue
@@ -244,14 +245,17 @@ func (c *core) meet(known map[string]state.EdgeInfo) (moved bool) {
 		next := edgeOf(&info)
 		if was, ok := c.view.edges[id]; !ok || !was.equal(next) {
 			c.view.edges[id] = next
-			moved = true
+			moved[id] = struct{}{}
 		}
 	}
 	for id := range c.view.edges {
 		if _, ok := known[id]; !ok {
 			delete(c.view.edges, id)
-			moved = true
+			moved[id] = struct{}{}
 		}
+	}
+	for id := range moved {
+		touched[peerSubject(id)] = struct{}{}
 	}
 	return moved
 }

@@ -36,9 +36,19 @@ type Edge struct {
 
 // Progress is how far a live edge is.
 type Progress struct {
-	Applied int64  `json:"applied"` // revision of the configuration that it has acknowledged
+	Ack
+	Liveness
+}
+
+// Ack is what an edge has acknowledged. Each change of the configuration has all edges write it, so that the stores of other edges do not follow it: they have the zero Ack.
+type Ack struct {
+	Applied int64  `json:"applied"` // revision of the configuration
 	Lacks   []Lack `json:"lacks,omitempty"`
-	Target  string `json:"target,omitempty"` // why its target can not be programmed now; empty: it can
+}
+
+// Liveness is what others need to know of a live edge.
+type Liveness struct {
+	Target string `json:"target,omitempty"` // why its target can not be programmed now; empty: it can
 }
 
 // Lack is something of the configuration that an edge can not do though it has acknowledged it.
@@ -50,9 +60,9 @@ type Lack struct {
 
 func (l Lack) String() string { return l.Object + ": " + l.Why }
 
-func (p Progress) equal(o Progress) bool {
-	return p.Applied == o.Applied && p.Target == o.Target && slices.Equal(p.Lacks, o.Lacks)
-}
+func (p Progress) equal(o Progress) bool { return p.Liveness == o.Liveness && p.Ack.equal(o.Ack) }
+
+func (a Ack) equal(o Ack) bool { return a.Applied == o.Applied && slices.Equal(a.Lacks, o.Lacks) }
 
 func (i EdgeInfo) check() error {
 	if i.ID == "" || strings.ContainsAny(i.ID, "/ ") {
@@ -213,18 +223,15 @@ func (r *Registration) register(ctx context.Context, at Progress) (clientv3.Leas
 	if err != nil {
 		return 0, 0, fmt.Errorf("state: register edge %s: %w", r.info.ID, err)
 	}
-	progress, err := json.Marshal(at)
-	if err != nil {
-		return 0, 0, fmt.Errorf("state: register edge %s: %w", r.info.ID, err)
-	}
 	grant, err := r.client.Grant(ctx, int64(r.cfg.TTL/time.Second))
 	if err != nil {
 		return 0, 0, fmt.Errorf("state: register edge %s: lease: %w", r.info.ID, advised(err))
 	}
-	resp, err := r.client.Txn(ctx).If(r.cfg.Fence.conditions()...).Then(
-		clientv3.OpPut(infoKey(r.info.ID), string(value)),
-		clientv3.OpPut(liveKey(r.info.ID), string(progress), clientv3.WithLease(grant.ID)),
-	).Commit()
+	puts, err := r.puts(grant.ID, Progress{}, at, true)
+	var resp *clientv3.TxnResponse
+	if err == nil {
+		resp, err = r.client.Txn(ctx).If(r.cfg.Fence.conditions()...).Then(append(puts, clientv3.OpPut(infoKey(r.info.ID), string(value)))...).Commit()
+	}
 	if err == nil && !resp.Succeeded {
 		err = r.cfg.Fence.broken()
 	}
@@ -233,6 +240,22 @@ func (r *Registration) register(ctx context.Context, at Progress) (clientv3.Leas
 		return 0, 0, fmt.Errorf("state: register edge %s: %w", r.info.ID, advised(err))
 	}
 	return grant.ID, resp.Header.Revision, nil
+}
+
+// puts are the writes that bring the database from what it has of the edge to how far it is.
+func (r *Registration) puts(lease clientv3.LeaseID, before, at Progress, all bool) (puts []clientv3.Op, err error) {
+	put := func(key string, v any) {
+		value, failed := json.Marshal(v)
+		err = errors.Join(err, failed)
+		puts = append(puts, clientv3.OpPut(key, string(value), clientv3.WithLease(lease)))
+	}
+	if all || before.Liveness != at.Liveness {
+		put(liveKey(r.info.ID), at.Liveness)
+	}
+	if all || !before.Ack.equal(at.Ack) {
+		put(ackKey(r.info.ID), at.Ack)
+	}
+	return puts, err
 }
 
 func decodeEdge(key string, value []byte) (EdgeInfo, error) {

@@ -164,11 +164,13 @@ func TestEdgeIsTakenOrRemoved(t *testing.T) {
 // takenByNext registers edge e1 for another process, and wants the one that has it to be told, and to end.
 func takenByNext(t *testing.T, s *Store, lost, ended chan error) *Registration {
 	t.Helper()
-	next, err := s.RegisterEdge(edgeInfo("e1"), EdgeConfig{})
+	live := make(chan struct{}, 8)
+	next, err := s.RegisterEdge(edgeInfo("e1"), EdgeConfig{Live: func() { live <- struct{}{} }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	running(t, next.Run)
+	within(t, live)
 	if err := within(t, lost); !errors.Is(err, ErrEdgeTaken) {
 		t.Errorf("lost with %v before another process took it", err)
 	}

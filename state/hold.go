@@ -2,7 +2,6 @@ package state
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -42,7 +41,7 @@ func (r *Registration) hold(ctx context.Context, lease clientv3.LeaseID, rev int
 	for {
 		if at := r.progress(); ready && !at.equal(stored) {
 			ready, underWay, storing = false, true, at
-			go func() { answer <- r.store(ctx, lease, at) }()
+			go func() { answer <- r.store(ctx, lease, stored, at) }()
 		}
 		select {
 		case err := <-answer:
@@ -140,18 +139,18 @@ func (r *Registration) owned(resp *clientv3.GetResponse, lease clientv3.LeaseID)
 	return nil
 }
 
-// store writes how far the edge is, while it is ours.
-func (r *Registration) store(ctx context.Context, lease clientv3.LeaseID, at Progress) error {
+// store writes how far the edge is beyond what is stored, while it is ours.
+func (r *Registration) store(ctx context.Context, lease clientv3.LeaseID, stored, at Progress) error {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.TTL/3)
 	defer cancel()
-	value, err := json.Marshal(at)
+	puts, err := r.puts(lease, stored, at, false)
 	if err != nil {
 		return err
 	}
 	key := liveKey(r.info.ID)
 	resp, err := r.client.Txn(ctx).
 		If(append(r.cfg.Fence.conditions(), clientv3.Compare(clientv3.LeaseValue(key), "=", lease))...).
-		Then(clientv3.OpPut(key, string(value), clientv3.WithLease(lease))).
+		Then(puts...).
 		Else(clientv3.OpGet(key)).Commit()
 	if err != nil {
 		return advised(err)

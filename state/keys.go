@@ -19,7 +19,8 @@ import (
 //	/weft/meta/conf                           generation: written by every change of /weft/conf; appliers compare it
 //	/weft/meta/ids                            last id given to a vport or group; never decreases
 //	/weft/edge/<edge>/info                    where the edge is, JSON; it stays while the edge is away
-//	/weft/edge/<edge>/live                    that it is alive, and how far it is, JSON, leased
+//	/weft/edge/<edge>/live                    that it is alive, JSON, leased
+//	/weft/ack/<edge>/conf                     what it has acknowledged of the configuration, JSON, leased; other edges do not follow it
 //	/weft/edge/<edge>/term                    which of several agents acts for it, JSON; its revision is the fence of what that one writes (agents.go)
 //	/weft/edge/<edge>/agent/<name>            that one of these agents is alive, JSON, leased
 //
@@ -65,6 +66,7 @@ const (
 	ifacePrefix  = "/weft/iface/"
 	vportPrefix  = "/weft/vport/"
 	edgePrefix   = "/weft/edge/"
+	ackPrefix    = "/weft/ack/"
 	metaPrefix   = "/weft/meta/"
 	connPrefix   = "/weft/ct/"
 	stickyPrefix = "/weft/st/lb/"
@@ -118,6 +120,7 @@ func ifaceKey(edge, iface string, vlan uint16) string {
 }
 
 func infoKey(edge string) string { return edgePrefix + edge + "/info" }
+func ackKey(edge string) string  { return ackPrefix + edge + "/conf" }
 func liveKey(edge string) string { return edgePrefix + edge + "/live" }
 func termKey(edge string) string { return edgePrefix + edge + "/term" }
 

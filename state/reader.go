@@ -14,6 +14,7 @@ import (
 // reader turns batches into views. It belongs to the watcher's goroutine.
 type reader struct {
 	known map[string]map[string]int64 // modification revision of every key read, by prefix
+	acks  map[string]Ack              // of edges, alive or not
 	conf  int64                       // last change of the configuration
 	bad   atomic.Uint64               // values that couldn't be decoded
 }
@@ -24,7 +25,8 @@ type batch struct {
 	binds  map[flow.VPortID]*Binding
 	hosts  map[string]topology.DeviceID // by place, at the edges that this store is for; 0: nothing is there any more
 	edges  map[string]*EdgeInfo
-	live   map[string]*Progress // nil: not any more
+	live   map[string]*Liveness // nil: not any more
+	acks   map[string]*Ack      // nil: not any more
 	agents []agentChange
 	conf   int64 // revision of the generation, if it changed
 	fdb    []fdbChange
@@ -36,7 +38,7 @@ type batch struct {
 func (s *Store) deliver(b Batch) error {
 	old := s.view.Load()
 	m := batch{
-		binds: map[flow.VPortID]*Binding{}, hosts: map[string]topology.DeviceID{}, edges: map[string]*EdgeInfo{}, live: map[string]*Progress{},
+		binds: map[flow.VPortID]*Binding{}, hosts: map[string]topology.DeviceID{}, edges: map[string]*EdgeInfo{}, live: map[string]*Liveness{}, acks: map[string]*Ack{},
 		before: old.Topology,
 	}
 	for _, p := range b.Dropped {
@@ -61,9 +63,9 @@ func (s *Store) deliver(b Batch) error {
 	if s.loader.took(b, &m, v.Topology) {
 		v.Whole, v.Conf = b.Revision, s.reader.conf
 	}
-	edges := len(m.edges)+len(m.live)+len(m.agents) > 0
+	edges := len(m.edges)+len(m.live)+len(m.acks)+len(m.agents) > 0
 	if edges {
-		v.Known, v.Edges = m.newEdges(old.Known, old.Edges)
+		v.Known, v.Edges = s.reader.newEdges(&m, old.Known, old.Edges)
 		v.Agents = m.newAgents(old.Agents)
 	}
 	s.learnt.observe(m.fdb)
@@ -144,6 +146,8 @@ func (m *batch) add(e Event) error {
 			m.hosts[e.Key] = b.Device
 		}
 		return err
+	case strings.HasPrefix(e.Key, ackPrefix):
+		return m.addAck(e)
 	case strings.HasPrefix(e.Key, inboxPrefix):
 		return m.addTold(e)
 	case strings.HasPrefix(e.Key, metaPrefix):
@@ -280,7 +284,7 @@ func (m *batch) addEdge(e Event) error {
 	case what == "live" && e.Deleted:
 		m.live[id] = nil
 	case what == "live":
-		var at Progress
+		var at Liveness
 		if err := json.Unmarshal(e.Value, &at); err != nil {
 			return fmt.Errorf("%w: key %s: %w", ErrCodec, e.Key, err)
 		}
@@ -297,9 +301,33 @@ func (m *batch) addEdge(e Event) error {
 	return nil
 }
 
+func (m *batch) addAck(e Event) error {
+	id, _, _ := strings.Cut(strings.TrimPrefix(e.Key, ackPrefix), "/")
+	if e.Deleted {
+		m.acks[id] = nil
+		return nil
+	}
+	a := new(Ack)
+	if err := json.Unmarshal(e.Value, a); err != nil {
+		return fmt.Errorf("%w: key %s: %w", ErrCodec, e.Key, err)
+	}
+	m.acks[id] = a
+	return nil
+}
+
 // newEdges returns the edges that are known, and of these the live ones.
-func (m *batch) newEdges(known map[string]EdgeInfo, live map[string]Edge) (map[string]EdgeInfo, map[string]Edge) {
-	known, live = maps.Clone(known), maps.Clone(live)
+func (r *reader) newEdges(m *batch, known map[string]EdgeInfo, live map[string]Edge) (map[string]EdgeInfo, map[string]Edge) {
+	for id, a := range m.acks {
+		if a == nil {
+			delete(r.acks, id)
+		} else {
+			r.acks[id] = *a
+		}
+	}
+	if len(m.edges) > 0 {
+		known = maps.Clone(known)
+	}
+	live = maps.Clone(live)
 	for id, info := range m.edges {
 		if info == nil {
 			delete(known, id)
@@ -318,7 +346,13 @@ func (m *batch) newEdges(known map[string]EdgeInfo, live map[string]Edge) (map[s
 			delete(live, id)
 			continue
 		}
-		live[id] = Edge{info, *at}
+		live[id] = Edge{info, Progress{r.acks[id], *at}}
+	}
+	for id := range m.acks {
+		if e, ok := live[id]; ok {
+			e.Ack = r.acks[id]
+			live[id] = e
+		}
 	}
 	return known, live
 }

@@ -106,14 +106,14 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	prefixes := []string{metaPrefix, fabricPrefix, edgePrefix}
 	for _, edge := range cfg.Edges {
-		prefixes = append(prefixes, edgeIfaces(edge))
+		prefixes = append(prefixes, edgeIfaces(edge), ackPrefix+edge+"/")
 	}
 	if len(cfg.Edges) == 0 {
-		prefixes = append(prefixes, devPrefix)
+		prefixes = append(prefixes, devPrefix, ackPrefix)
 	}
 	s.watcher = NewWatcher(s.client, watch, prefixes...)
 	s.loader = newLoader(s.watcher, &cfg)
-	s.reader.known = map[string]map[string]int64{}
+	s.reader.known, s.reader.acks = map[string]map[string]int64{}, map[string]Ack{}
 	s.learnt.init(cfg.Now)
 	s.view.Store(&View{Topology: new(topology.Snapshot), Bindings: new(Bindings), Edges: map[string]Edge{}, Known: map[string]EdgeInfo{}})
 	return s, nil

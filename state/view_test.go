@@ -185,14 +185,16 @@ func FuzzStoredValues(f *testing.F) {
 	f.Add(bindKey(1, 5), []byte(`{"vport":5,"device":1,"edge":"e1","interface":"eth1"}`))
 	f.Add(ifaceKey("e1", "eth1", 0), []byte(`{"vport":5,"device":1,"edge":"e1","interface":"eth1"}`))
 	f.Add(infoKey("e1"), []byte(`{"id":"e1","vteps":["192.0.2.1","2001:db8::1"]}`))
-	f.Add(liveKey("e1"), []byte(`{"applied":12,"lacks":[{"tenant":"acme","object":"vport/acme/web","why":"no room"}]}`))
+	f.Add(liveKey("e1"), []byte(`{"target":"away"}`))
+	f.Add(ackKey("e1"), []byte(`{"applied":12,"lacks":[{"tenant":"acme","object":"vport/acme/web","why":"no room"}]}`))
 	f.Add(neighKey(2, 5, addr("10.0.0.1")), appendNeigh(nil, neighValue{attempts: 1}))
 	f.Fuzz(func(t *testing.T, key string, value []byte) {
-		m := batch{binds: map[flowVPortID]*Binding{}, hosts: map[string]topology.DeviceID{}, edges: map[string]*EdgeInfo{}, live: map[string]*Progress{}, before: new(topology.Snapshot)}
+		m := batch{binds: map[flowVPortID]*Binding{}, hosts: map[string]topology.DeviceID{}, edges: map[string]*EdgeInfo{}, live: map[string]*Liveness{}, acks: map[string]*Ack{}, before: new(topology.Snapshot)}
 		_ = m.add(Event{Key: key, Value: value, ModRevision: 1})
 		_ = m.add(Event{Key: key, Deleted: true, ModRevision: 2})
 		snap, _ := new(topology.Snapshot).With(m.topo)
 		_ = dump(snap)
-		_, _ = m.newEdges(map[string]EdgeInfo{}, map[string]Edge{})
+		r := reader{acks: map[string]Ack{}}
+		_, _ = r.newEdges(&m, map[string]EdgeInfo{}, map[string]Edge{})
 	})
 }

@@ -1,0 +1,180 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/weft-sdn/weft/state"
+	"github.com/weft-sdn/weft/topology"
+)
+
+// The network of BenchmarkScale: 100,000 vports and 10,020 routers, at 1,000 edges.
+const (
+	scaleEdges   = 100
+	scaleTenants = 1_000
+	scaleVMs     = 6   // of a tenant, beside the four ports between them, its router and the provider's
+	scaleSpread  = 4   // edges that have VMs of a tenant
+	scaleCores   = 20  // routers of the provider
+	scaleBatch   = 200 // tenants in a transaction
+	scaleEdits   = 20
+)
+
+// scaleTenant is a tenant: a bridge with VMs, a chain that each of them has, and a router to the provider's.
+func scaleTenant(n int) string {
+	var y strings.Builder
+	tenant := fmt.Sprintf("t%d", n)
+	object := func(kind, tenant, name, spec string) {
+		fmt.Fprintf(&y, "---\napiVersion: weft/v1\nkind: %s\nmetadata: {name: %s, tenant: %s}\nspec: {%s}\n", kind, name, tenant, spec)
+	}
+	host := fmt.Sprintf("%d.%d", n>>8, n&255)
+	y.WriteString(scaleChain(n, 443))
+	object("Bridge", tenant, "lan", "")
+	object("Router", tenant, "gw", fmt.Sprintf("routes: [{dst: 0.0.0.0/0, via: 100.64.%s, port: up}]", host))
+	object("VPort", tenant, "lan-gw", "device: bridge/lan, peer: gw-lan")
+	object("VPort", tenant, "gw-lan", `device: router/gw, peer: lan-gw, addresses: [10.0.0.1/16]`)
+	object("VPort", tenant, "up", "device: router/gw, peer: isp/"+tenant)
+	object("VPort", "isp", tenant, fmt.Sprintf("device: router/core%d, peer: %s/up, addresses: [100.64.%s/32]", n%scaleCores, tenant, host))
+	for i := range scaleVMs {
+		vm := fmt.Sprintf("vm%d", i)
+		object("VPort", tenant, vm, "device: bridge/lan, filters: {ingress: ports}")
+		object("Binding", tenant, vm, scaleBinding(n, i, (scaleSpread*n+i%scaleSpread)%scaleEdges))
+	}
+	return y.String()
+}
+
+func scaleBinding(tenant, vm, edge int) string {
+	return fmt.Sprintf(`vport: vm%d, edge: e%d, interface: "%d"`, vm, edge, tenant*scaleSpread/scaleEdges*scaleVMs+vm)
+}
+
+// scaleChain is a tenant's chain, which lets one port pass.
+func scaleChain(tenant, port int) string {
+	return fmt.Sprintf("---\napiVersion: weft/v1\nkind: Chain\nmetadata: {name: ports, tenant: t%d}\nspec: {default: drop, rules: [{match: {protocols: [tcp], dstPorts: [%d]}, action: accept}]}\n", tenant, port)
+}
+
+// BenchmarkScale reports what a network of 1,000 edges takes, with an agent for each and null targets, all in one process with etcd: scale_ready_s until all agents have
+// programmed all that concerns them, scale_agent_mb of memory each, scale_edit_ms from an edit of one tenant's chain until all 1,000 edges have acknowledged it (the slowest
+// and the median of 20), and the same of a move of one VM.
+func BenchmarkScale(b *testing.B) {
+	for b.Loop() {
+		all := runStore(b, state.Config{Embedded: &state.EmbeddedConfig{Dir: b.TempDir(), UnsafeNoFsync: true}})
+		began := time.Now()
+		revision := provisionScale(b, all)
+		b.ReportMetric(time.Since(began).Seconds(), "scale_apply_s:s")
+		before := heap()
+		began = time.Now()
+		stop := startScale(b, all.Endpoints())
+		scaleApplied(b, all, revision, 10*time.Minute)
+		b.ReportMetric(time.Since(began).Seconds(), "scale_ready_s:s")
+		b.ReportMetric(float64(heap()-before)/scaleEdges/(1<<20), "scale_agent_mb:MB")
+		var edits, moves []time.Duration
+		for i := range scaleEdits {
+			tenant := i * (scaleTenants/scaleEdits + 1)
+			edits = append(edits, scaleChange(b, all, scaleChain(tenant, 8000+i)))
+			moves = append(moves, scaleChange(b, all, fmt.Sprintf("---\napiVersion: weft/v1\nkind: Binding\nmetadata: {name: vm0, tenant: t%d}\nspec: {vport: vm0, edge: e%d, interface: \"250\"}\n", tenant, (scaleSpread*tenant+scaleEdges/2)%scaleEdges)))
+		}
+		for name, took := range map[string][]time.Duration{"edit": edits, "move": moves} {
+			slices.Sort(took)
+			b.ReportMetric(took[len(took)/2].Seconds()*1e3, "scale_"+name+"_p50:ms")
+			b.ReportMetric(took[len(took)-1].Seconds()*1e3, "scale_"+name+"_ms:ms")
+		}
+		stop()
+	}
+}
+
+// heap is what is in use, once what is not is gone.
+func heap() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// provisionScale stores the network.
+func provisionScale(b *testing.B, s *state.Store) (revision int64) {
+	b.Helper()
+	for from := 0; from < scaleTenants; from += scaleBatch {
+		var y strings.Builder
+		if from == 0 {
+			for i := range scaleCores {
+				fmt.Fprintf(&y, "---\napiVersion: weft/v1\nkind: Router\nmetadata: {name: core%d, tenant: isp}\nspec: {}\n", i)
+			}
+		}
+		for n := from; n < from+scaleBatch; n++ {
+			y.WriteString(scaleTenant(n))
+		}
+		revision = scaleApply(b, s, y.String())
+	}
+	return revision
+}
+
+func scaleApply(b *testing.B, s *state.Store, objects string) int64 {
+	b.Helper()
+	list, err := topology.Decode("scale.yaml", []byte(objects))
+	if err != nil {
+		b.Fatal(err)
+	}
+	revision, err := s.Apply(b.Context(), list)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return revision
+}
+
+// scaleChange applies objects and returns how long it took until all edges had acknowledged them.
+func scaleChange(b *testing.B, s *state.Store, objects string) time.Duration {
+	b.Helper()
+	began := time.Now()
+	scaleApplied(b, s, scaleApply(b, s, objects), time.Minute)
+	return time.Since(began)
+}
+
+// scaleApplied returns when all edges have acknowledged a revision.
+func scaleApplied(b *testing.B, s *state.Store, revision int64, within time.Duration) {
+	b.Helper()
+	ctx, cancel := context.WithTimeout(b.Context(), within)
+	defer cancel()
+	var edges []string
+	for i := range scaleEdges {
+		edges = append(edges, fmt.Sprintf("e%d", i))
+	}
+	if err := s.WaitEdges(ctx, edges...); err != nil {
+		b.Fatal(err)
+	}
+	if err := s.WaitApplied(ctx, revision); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// startScale starts all agents, each with a database client of its own, and returns what stops them.
+func startScale(b *testing.B, endpoints []string) (stop func()) {
+	b.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	g, ctx := errgroup.WithContext(ctx)
+	for i := range scaleEdges {
+		id := fmt.Sprintf("e%d", i)
+		store := runStore(b, state.Config{Client: state.ClientConfig{Endpoints: endpoints}, Edges: []string{id}})
+		target, err := newNullTarget()
+		if err != nil {
+			b.Fatal(err)
+		}
+		agent, err := NewAgent(Config{
+			Store: store, Self: Edge{ID: id, VTEPs: []netip.Addr{netip.AddrFrom4([4]byte{192, 0, byte(i >> 8), byte(i)})}}, Dial: target.dial,
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+		g.Go(func() error { return agent.Run(ctx) })
+	}
+	return func() {
+		cancel()
+		_ = g.Wait()
+	}
+}
