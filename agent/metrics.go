@@ -103,6 +103,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		gauge(desc("edge_connections", "Connections of which the edge owns a direction.", "edge"), float64(stats.Conns), st.ID)
 		if view != nil {
 			edgePools(out, st.ID, agent, view.Topology)
+			edgeDrops(out, st.ID, agent, view)
 		}
 		for _, k := range counters() {
 			out <- prometheus.MustNewConstMetric(desc("edge_"+k.name+"_total", k.help, "edge"), prometheus.CounterValue, float64(k.value(&stats)), st.ID)

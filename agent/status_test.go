@@ -52,7 +52,12 @@ func (*fake) Pools(ctx context.Context) ([]engine.PoolStats, error) {
 	}, nil
 }
 
-func (*fake) Drops(ctx context.Context) ([]engine.Drop, error) { return nil, nil }
+func (*fake) Drops(ctx context.Context) ([]engine.Drop, error) {
+	return []engine.Drop{
+		{From: "underlay", Reason: "unknown peer", Packets: 4}, {VPort: 2, Reason: "filtered", Packets: 5}, {VPort: 2, Reason: "parser error", Packets: 6},
+		{VPort: 9, Reason: "filtered", Packets: 7}, // gone in the meantime
+	}, errors.New("some of the target's counters were not read")
+}
 
 // TestRunnerStartsAgain: an edge that ended with an error is started again after a pause that grows; not one that was taken.
 func TestRunnerStartsAgain(t *testing.T) {
@@ -262,6 +267,44 @@ func TestPoolMetrics(t *testing.T) {
 		"weft_pool_members acme/idle up": 0, "weft_pool_members acme/idle draining": 0, "weft_pool_members acme/idle down": 0,
 		"weft_pool_members acme/web up": 2, "weft_pool_members acme/web draining": 1, "weft_pool_members acme/web down": 1,
 		"weft_edge_pool_picks_total e1 acme/web": 5, "weft_edge_pool_connections e1 [fd00::1]:80 acme/web": 2,
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// TestDropMetrics: what was dropped is a metric by whose packets they were, or where they came from, and the reason; also if not all could be read.
+func TestDropMetrics(t *testing.T) {
+	snap, err := topology.Load("vm.yaml", []byte(`
+{apiVersion: weft/v1, kind: Bridge, metadata: {name: lan, tenant: acme}, spec: {}}
+---
+{apiVersion: weft/v1, kind: VPort, metadata: {name: vm, tenant: acme}, spec: {device: bridge/lan, mac: "02:00:00:00:00:01"}}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	metrics := prometheus.NewPedanticRegistry()
+	metrics.MustRegister(collected(func(out chan<- prometheus.Metric) { edgeDrops(out, "e1", &fake{}, &state.View{Topology: snap}) }))
+	families, err := metrics.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, documented := map[string]float64{}, documentedMetrics(t)
+	for _, f := range families {
+		if !documented[f.GetName()] {
+			t.Errorf("%s is not in docs/operations.md", f.GetName())
+		}
+		for _, m := range f.Metric {
+			var labels []string
+			for _, l := range m.Label {
+				labels = append(labels, l.GetName()+"="+l.GetValue())
+			}
+			got[strings.Join(labels, " ")] = m.GetCounter().GetValue()
+		}
+	}
+	want := map[string]float64{
+		"edge=e1 from=underlay reason=unknown peer vport=": 4, "edge=e1 from= reason=filtered vport=acme/vm": 5, "edge=e1 from= reason=parser error vport=acme/vm": 6,
+		"edge=e1 from= reason=filtered vport=vport 9": 7,
 	}
 	if !maps.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)

@@ -79,6 +79,8 @@ type Agent struct {
 	counts  counts
 	core    *core // owned by decide
 
+	tallying chan struct{} // cap 1: held by who reads what the target dropped
+
 	registration atomic.Pointer[state.Registration] // nil before Run
 
 	whole chan struct{}      // closed when the core has its first view: all that the database has for this edge
@@ -141,7 +143,7 @@ func NewAgent(cfg Config) (*Agent, error) {
 		return nil, err
 	}
 	here := new(residents)
-	a := &Agent{cfg: cfg, here: here, queue: newPacketQueue(here, cfg.TenantRate), workers: newWorkers(cfg.Workers), mail: newMailbox(), progress: make(chan struct{}), whole: make(chan struct{}), greet: make(chan chan struct{})}
+	a := &Agent{cfg: cfg, here: here, queue: newPacketQueue(here, cfg.TenantRate), workers: newWorkers(cfg.Workers), mail: newMailbox(), progress: make(chan struct{}), whole: make(chan struct{}), greet: make(chan chan struct{}), tallying: make(chan struct{}, 1)}
 	if a.tables, err = offload.NewTables(schema); err != nil {
 		return nil, err
 	}

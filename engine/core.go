@@ -67,6 +67,7 @@ type core struct {
 	adverts   *adverts
 	fragments fragments
 	drops     drops
+	tally     tally
 	aging     aging
 	errors    *limiter
 	logged    *limiter // by chain
@@ -83,7 +84,7 @@ type mark struct {
 func newCore(a *Agent) *core {
 	c := &core{
 		a: a, ctx: context.Background(), ack: func(int64, []state.Lack) {}, told: true, begin: time.Now(), snap: new(topology.Snapshot), view: newView(a.cfg.Self, a.cfg.Links),
-		locals: newLocals(a.here, func(local uint16) { a.counts.departed.Add(a.queue.purge(local)) }), placer: offload.NewPlacer(a.tables, a.cfg.VPortShare), flows: newFlowTable(),
+		tally: newTally(), placer: offload.NewPlacer(a.tables, a.cfg.VPortShare), flows: newFlowTable(),
 		errors: newLimiter(errorRate, errorBurst), logged: newLimiter(logRate, logBurst),
 		warnings: newLimiter(warningRate, 1),
 		holds:    newHolds(), leases: newLeases(), devices: newDevices(a.cfg.Store), low: 1,
@@ -93,6 +94,7 @@ func newCore(a *Agent) *core {
 	c.flows.grounds.made, c.flows.grounds.left = c.depend, c.undepend
 	c.view.puntRate, c.tenants, c.astray = a.cfg.PuntRate, map[string]uint32{}, map[string]struct{}{}
 	c.aging = newAging(a.cfg.AgeTime, c.devices)
+	c.locals = c.newLocals()
 	c.layout = newLayout(a.tables, c.locals)
 	c.effects = newEffects(c)
 	c.rules, c.pace = newRules(c), newPace()
@@ -103,6 +105,13 @@ func newCore(a *Agent) *core {
 	c.sim.Conns, c.sim.Balance = c.conns, c.balance
 	c.rebuild(map[subject]struct{}{{kind: subjectSelf}: {}})
 	return c
+}
+
+// newLocals returns an edge's local numbers, none of which is used.
+func (c *core) newLocals() *locals {
+	n := newLocals(c.a.here, func(local uint16) { c.a.counts.departed.Add(c.a.queue.purge(local)) })
+	n.given, n.leave = c.tally.given, c.leave
+	return n
 }
 
 // start gives the core what only a running agent has.
@@ -222,6 +231,9 @@ func (c *core) tick() {
 	c.warnings.sweep(now)
 	c.overloaded()
 	c.sweepDrops()
+	if c.target.term == serving {
+		c.readTally()
+	}
 	c.age(now)
 	c.effects.sweep(now)
 	c.conns.sweep(now)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/offload"
@@ -21,14 +22,14 @@ const (
 
 // Drop is how many packets were dropped for one reason.
 type Drop struct {
-	VPort   flow.VPortID // whose packets they were; 0: of all together, since the target counts these by where they came from alone
-	From    string       // VPort 0: vports, underlay or agent
+	VPort   flow.VPortID // whose packets they were; 0: nobody's that is known
+	From    string       // VPort 0: where they came from: vports (a port or tag that is no vport's), underlay, agent; or egress: what came from anywhere but a vport here
 	Reason  string
 	Packets uint64
 }
 
-// drops counts packets that were dropped, by vport and reason: those that were decided here, and those that an entry dropped afterwards, as the target counts
-// them. What an entry dropped since it was last read is lost if a change takes it away; one that goes idle is read before it goes.
+// drops counts packets that were dropped, by vport and reason: those that were decided here, those that an entry dropped afterwards, as the target counts
+// them, and those that the target dropped by itself (tally.go). What an entry dropped since it was last read is lost if a change takes it away; one that goes idle is read before it goes.
 type drops struct {
 	sums    map[dropKey]uint64
 	counted map[uint64]uint64 // by entry, of the target's counters of those that drop: what is in sums
@@ -145,7 +146,7 @@ func (a *Agent) readCounters(ctx context.Context, placer *offload.Placer, entrie
 	return read, err
 }
 
-// Drops returns how many packets were dropped since the agent started, by vport and reason, and what the target counts by reason alone since it was
+// Drops returns how many packets were dropped since the agent started, by vport and reason, and what else the target dropped since it was
 // programmed. With an error the counts of the target are as they were read last, or missing.
 func (a *Agent) Drops(ctx context.Context) ([]Drop, error) {
 	var entries []*p4rt.Entry
@@ -161,7 +162,14 @@ func (a *Agent) Drops(ctx context.Context) ([]Drop, error) {
 		return nil, err
 	}
 	read, unread := a.readCounters(ctx, placer, entries)
-	var list []Drop
+	rest, untold := a.tallyDrops(ctx, func() (locals []uint16) {
+		for _, local := range a.core.locals.vports.All() {
+			locals = append(locals, local)
+		}
+		return locals
+	})
+	elsewhere, err := a.targetDrops(ctx)
+	list := append(rest, elsewhere...)
 	if err := a.mail.call(ctx, func() {
 		for k, n := range read {
 			a.core.count(k, n)
@@ -173,33 +181,38 @@ func (a *Agent) Drops(ctx context.Context) ([]Drop, error) {
 	}); err != nil {
 		return nil, err
 	}
-	target, err := a.targetDrops(ctx)
-	list = append(list, target...)
 	slices.SortFunc(list, func(x, y Drop) int {
 		return cmp.Or(cmp.Compare(x.VPort, y.VPort), cmp.Compare(x.From, y.From), cmp.Compare(x.Reason, y.Reason))
 	})
-	return list, cmp.Or(unread, err)
+	return list, cmp.Or(unread, untold, err)
 }
 
-// targetDrops reads what the target counts by reason. What its entries drop is counted by vport.
+// targetDrops reads what the target counts of drops by reason alone: what came from elsewhere than a vport, and by ports that are none's.
 func (a *Agent) targetDrops(ctx context.Context) (list []Drop, err error) {
-	ingress, egress := a.tables.Reasons()
-	note := func(from string, why flow.Reason, n p4rt.Counter) {
-		if n.Packets > 0 && why.IsDrop() && why != flow.ReasonFlowDrop && why != flow.ReasonClassDrop && why != flow.ReasonPruned {
-			list = append(list, Drop{From: from, Reason: why.String(), Packets: uint64(n.Packets)})
-		}
-	}
-	err = a.session.ReadCounter(ctx, ingress, p4rt.AllCells, func(i int64, n p4rt.Counter) error {
-		if side := i >> 8; side <= offload.SideCPU {
-			note([]string{offload.SideAccess: "vports", offload.SideUnderlay: "underlay", offload.SideCPU: "agent"}[side], flow.Reason(i), n)
+	sides := [...]string{offload.SideAccess: "vports", offload.SideUnderlay: "underlay", offload.SideCPU: "agent"}
+	err = a.session.ReadCounter(ctx, a.tables.Reasons(), p4rt.AllCells, func(i int64, n p4rt.Counter) error {
+		side, why := i>>8, flow.Reason(i)
+		switch {
+		case n.Packets == 0 || !why.IsDrop() || side > offload.SideCPU:
+		case side == offload.SideAccess && (offload.CountsByVPort(why) || why == flow.ReasonFlowDrop || why == flow.ReasonLocationDrop): // counted by vport
+		case side == offload.SideCPU && why == flow.ReasonFloodRate: // the same
+		default:
+			list = append(list, Drop{From: sides[side], Reason: wording(why), Packets: uint64(n.Packets)})
 		}
 		return nil
 	})
-	if err != nil {
-		return list, err
+	return list, err
+}
+
+// wording is what the target's reason for a drop is called: as that of a simulation, if it has the same.
+func wording(r flow.Reason) string {
+	switch r {
+	case flow.ReasonLand:
+		return sim.DropLand.String()
+	case flow.ReasonGroupSource:
+		return sim.DropInvalidSource.String()
+	case flow.ReasonFrameLength:
+		return sim.DropFrameLength.String()
 	}
-	return list, a.session.ReadCounter(ctx, egress, p4rt.AllCells, func(i int64, n p4rt.Counter) error {
-		note("egress", flow.Reason(i), n)
-		return nil
-	})
+	return strings.ReplaceAll(r.String(), "_", " ")
 }

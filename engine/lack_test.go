@@ -47,5 +47,5 @@ func TestLacksAreTold(t *testing.T) {
 	w.answer(t, false)
 	c.locals.vports = offload.NewIDs[flow.VPortID](0)
 	bound(9, "1")
-	want("no number", state.Lack{Tenant: "red", Object: "vport/red/vm1", Why: "local ids used up: more than 32767 vports"})
+	want("no number", state.Lack{Tenant: "red", Object: "vport/red/vm1", Why: "local ids used up: more than 4095 vports"})
 }

@@ -9,9 +9,9 @@ import (
 	"github.com/weft-sdn/weft/offload"
 )
 
-// Limits of local numbers: replica ids share 16 bits between vports and paths, bmv2's multicast ids have 15 bits and a group needs two.
+// Limits of local numbers: SIZE_VPORTS of p4src; replica ids share 16 bits between vports and paths, bmv2's multicast ids have 15 bits and a group needs two.
 const (
-	maxVPorts = 0x7fff
+	maxVPorts = 0xfff
 	maxPaths  = 0x7fff
 	maxGroups = 0x3ffe
 	maxPeers  = 0xffff
@@ -25,6 +25,9 @@ type locals struct {
 	groups *offload.IDs[flow.Dest]
 	here   *residents
 	purge  func(local uint16) // no packet of a vport's number comes any more: those that wait are another's than the next to have it
+
+	given func(local uint16, id flow.VPortID) // a vport has the number from now on
+	leave func(local uint16, confirm func())  // none has it any more: confirm makes it free
 }
 
 // resident is a vport that lives at the edge, as those need it who see its packets: its id, whether its frames come with the tag of its attachment, and a number
@@ -90,6 +93,7 @@ func newLocals(here *residents, purge func(local uint16)) *locals {
 		here:   here,
 		vports: offload.NewIDs[flow.VPortID](maxVPorts), peers: offload.NewIDs[string](maxPeers),
 		paths: offload.NewIDs[pathName](maxPaths), groups: offload.NewIDs[flow.Dest](maxGroups), purge: purge,
+		given: func(uint16, flow.VPortID) {}, leave: func(_ uint16, confirm func()) { confirm() },
 	}
 }
 
@@ -126,11 +130,14 @@ func acquire[K comparable](r *references, ids *offload.IDs[K], k K, what string)
 
 // vport is acquire for a vport, which can then be found by its number.
 func (n *locals) vport(r *references, id flow.VPortID, tagged bool, tenant uint32) (uint16, error) {
-	local, _, ok := n.vports.Acquire(id)
+	local, fresh, ok := n.vports.Acquire(id)
 	if !ok {
 		return 0, fmt.Errorf("%w: more than %d vports", offload.ErrNoID, maxVPorts)
 	}
 	n.here.set(local, newResident(id, tagged, tenant))
+	if fresh {
+		n.given(local, id)
+	}
 	r.drop = append(r.drop, func() func() {
 		if _, last := n.vports.Release(id); !last {
 			return nil
@@ -138,7 +145,7 @@ func (n *locals) vport(r *references, id flow.VPortID, tagged bool, tenant uint3
 		n.here.set(local, 0)
 		return func() {
 			n.purge(local)
-			n.vports.Confirm(local)
+			n.leave(local, func() { n.vports.Confirm(local) })
 		}
 	})
 	return local, nil

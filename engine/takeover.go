@@ -79,7 +79,7 @@ func (c *core) renumber(n *offload.Numbers) {
 		c.remove(f)
 	}
 	c.locals.here.clear()
-	c.locals = newLocals(c.locals.here, c.locals.purge)
+	c.locals = c.newLocals()
 	c.locals.reserve(n, c.view)
 	c.layout = newLayout(c.a.tables, c.locals)
 	c.placer = offload.NewPlacer(c.a.tables, c.a.cfg.VPortShare)

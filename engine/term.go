@@ -271,6 +271,9 @@ func (a *Agent) turn(s p4rt.State, cause error) {
 			t := &a.core.target
 			t.term, t.drained = away, nil
 			t.oweAll()
+			if s == p4rt.Backup {
+				a.core.doubtTally()
+			}
 		})
 	}
 }
@@ -288,7 +291,9 @@ func (c *core) serve() {
 
 // reconcile runs at the begin of each term: it makes the target hold what is wanted and nothing else, and leaves alone what is right.
 func (a *Agent) reconcile(ctx context.Context, term *p4rt.Term) error {
-	if !term.Pushed {
+	if term.Pushed {
+		a.mail.post(a.core.tally.reset)
+	} else {
 		a.meetGateways(ctx)
 	}
 	if err := a.takeOver(ctx, term); err != nil {

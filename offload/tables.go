@@ -34,7 +34,10 @@ type Tables struct {
 	nat4, nat6                   table
 
 	ingressReasons, egressReasons *p4rt.CounterArray
-	punts, floods                 *p4rt.MeterArray
+
+	ingressVPortDrops, egressVPortDrops *p4rt.CounterArray
+
+	punts, floods *p4rt.MeterArray
 }
 
 // flowActions are the three that every flow table has.
@@ -98,11 +101,13 @@ func NewTables(schema *p4rt.Schema) (*Tables, error) {
 		}
 	}
 	var err error
-	if t.ingressReasons, err = schema.Counter("ingress.reasons"); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrPipeline, err)
-	}
-	if t.egressReasons, err = schema.Counter("egress.reasons"); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrPipeline, err)
+	for name, into := range map[string]**p4rt.CounterArray{
+		"ingress.reasons": &t.ingressReasons, "egress.reasons": &t.egressReasons,
+		"ingress.vport_drops": &t.ingressVPortDrops, "egress.vport_drops": &t.egressVPortDrops,
+	} {
+		if *into, err = schema.Counter(name); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrPipeline, err)
+		}
 	}
 	if t.punts, err = schema.Meter("ingress.punts"); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrPipeline, err)
@@ -187,7 +192,5 @@ const (
 	SideCPU      = 2
 )
 
-// Reasons are the counters of packets by reason code: of ingress, by side, every frame; of egress, what it drops.
-func (t *Tables) Reasons() (ingress, egress *p4rt.CounterArray) {
-	return t.ingressReasons, t.egressReasons
-}
+// Reasons are the counters of frames in ingress: every one, by side and reason code. What is dropped is in DropQueries, too, where that is by vport.
+func (t *Tables) Reasons() *p4rt.CounterArray { return t.ingressReasons }

@@ -132,3 +132,61 @@ func TestFloodsAreMetered(t *testing.T) {
 		}
 	})
 }
+
+// TestDropsAreCountedByVPort: what the target drops of a vport's frames is counted by its local number and reason, malformed ones too if their port and tag are whole; what
+// no vport sent is number 0's.
+func TestDropsAreCountedByVPort(t *testing.T) {
+	e := bridged(t)
+	e.add("ingress.port_map", exact(num(3), num(0), num(0)), "ingress.set_vport", num(3))
+	e.add("ingress.port_tags", exact(num(3)), "ingress.keep_tag", num(3))
+	e.add("ingress.location", exact(num(destB), num(0)), "ingress.to_port", num(2), num(2), num(1), num(7))
+	want := map[string]map[int]uint64{"ingress": {}, "egress": {}}
+	drops := func(port uint16, frame []byte, control string, vport, reason int) {
+		t.Helper()
+		e.dropped(port, frame, control, reason)
+		want[control][vport<<4|reason&0xf]++
+	}
+	check := func() {
+		t.Helper()
+		for control, cells := range want {
+			c, ok := e.Counter(control + ".vport_drops")
+			if !ok {
+				t.Fatalf("no counter %s.vport_drops", control)
+			}
+			for i := range 1 << 16 {
+				if n, err := c.Read(i); err != nil || n.Packets != cells[i] {
+					t.Errorf("%s.vport_drops[%d<<4 | %d]: %d, %v, want %d", control, i>>4, i&0xf, n.Packets, err, cells[i])
+				}
+			}
+		}
+	}
+	for _, v6 := range []bool{false, true} {
+		plain := build(t, frameOptions{src: macA, dst: macB, v6: v6})
+		tagged := build(t, frameOptions{src: macB, dst: macA, v6: v6, vid: 7})
+		alien := build(t, frameOptions{src: macB, dst: macA, v6: v6, vid: 9})
+		drops(1, plain[:40], "ingress", 1, 64)
+		drops(2, tagged[:40], "ingress", 2, 64)
+		drops(3, alien[:40], "ingress", 3, 64)
+		drops(2, alien[:40], "ingress", 0, 64)
+		drops(2, tagged[:16], "ingress", 0, 64) // its tag is cut off
+		drops(1, plain[:12], "ingress", 0, 64)
+		drops(9, plain[:40], "ingress", 0, 64)
+		drops(9, plain, "ingress", 0, 65)
+		drops(1, build(t, frameOptions{src: make([]byte, 6), dst: macB, v6: v6}), "ingress", 1, 79)
+	}
+	check()
+	e = routed(t)
+	clear(want["ingress"])
+	e.add("ingress.location", exact(num(destB), num(0)), "ingress.to_port", num(2), num(2), num(0), num(0))
+	for _, v6 := range []bool{false, true} {
+		frame := build(t, frameOptions{src: macA, dst: macG, v6: v6})
+		e.one(1, frame)
+		drops(1, frame[:len(frame)-1], "egress", 1, 83)
+		header := []byte{1, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 77} // packet-out for vport 2 to where nobody knows
+		if out := e.send(cpuPort, append(header, frame...)); len(out) != 0 {
+			t.Errorf("%d frames left", len(out))
+		}
+		want["ingress"][2<<4|77&0xf]++
+	}
+	check()
+}

@@ -23,9 +23,9 @@ The edges' agents are asked; where they are, the database knows. --agent asks
 one directly.
 
 Packets of a vport are counted since its edge's agent started: those that the
-agent decided, and those that an entry dropped afterwards (weft flows shows
-it). In brackets is where packets came from of which the target counts no
-more than that, since it was programmed.
+agent decided, those that an entry dropped afterwards (weft flows shows it),
+and those that the target dropped by itself. In brackets is where packets came
+from that no vport here sent: what the target counts since it was programmed.
 
 weft trace says which device drops a packet.`,
 		Example: `  # What is dropped?

@@ -3,7 +3,7 @@
 #define WEFT_IDS
 
 typedef bit<9>  port_t;
-typedef bit<16> vport_t;     // local to an edge, 0 = unset
+typedef bit<16> vport_t;     // local to an edge, below SIZE_VPORTS, 0 = unset
 typedef bit<16> scope_t;     // (vport, destination MAC class), local to an edge, 0 = unset
 typedef bit<24> dest_t;      // global id of a vport or group; it is also the tunnel key (E9)
 typedef bit<16> peer_t;

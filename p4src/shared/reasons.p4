@@ -1,5 +1,6 @@
 // Why a packet left the fast path: one 8-bit code, shared with package flow (flow/reason.go; a test compares the two).
 // 0: it did not. 1–63: punted to the engine. 64–255: dropped. Every frame is counted in ingress.reasons, by side and code; what egress drops in egress.reasons.
+// Drops of what vports sent are in vport_drops too, by local vport and the low four bits of the code: those that can be of one vport differ there, within ingress and within egress.
 #ifndef WEFT_REASONS
 #define WEFT_REASONS
 

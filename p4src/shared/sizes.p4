@@ -2,6 +2,11 @@
 #ifndef WEFT_SIZES
 #define WEFT_SIZES
 
+const bit<32> SIZE_VPORTS        = 4096;     // local numbers of vports, 0 among them: no more fit in port_map
+// Two of them, ingress's and egress's: a counter of packets alone, 32 bits, four to a word of SRAM, is 16 of the 960 blocks of Tofino 1, and one spare;
+// the driver adds up what wraps. The meters, which were for 65,536 vports each, gave back more than that.
+const bit<32> SIZE_VPORT_DROPS   = 65536;    // SIZE_VPORTS * 16
+
 const bit<32> SIZE_PORT_MAP      = 4096;
 const bit<32> SIZE_PORT_TAGS     = 256;
 const bit<32> SIZE_TUNNEL_TERM   = 64;

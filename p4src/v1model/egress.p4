@@ -1,5 +1,6 @@
 control egress(inout headers_t hdr, inout metadata_t meta, inout standard_metadata_t standard_metadata) {
     @id(0x12000002) counter(256, CounterType.packets_and_bytes) reasons;
+    @id(0x12000005) counter(SIZE_VPORT_DROPS, CounterType.packets) vport_drops;   // by the local vport that it came in by ++ low bits of reason
 
     // --- group copies: replica id -> member vport of this edge, or path to a peer
     @id(0x01000020) action local_copy(@id(1) vport_t vport, @id(2) bit<1> tagged, @id(3) bit<12> vid) {
@@ -250,6 +251,7 @@ control egress(inout headers_t hdr, inout metadata_t meta, inout standard_metada
             }
             if (meta.egress_reason != 0) {
                 reasons.count((bit<32>)meta.egress_reason);
+                vport_drops.count((bit<32>)(meta.vport[11:0] ++ meta.egress_reason[3:0]));
                 mark_to_drop(standard_metadata);
             }
         }

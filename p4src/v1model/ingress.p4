@@ -27,8 +27,9 @@
 control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metadata_t standard_metadata) {
     @id(0x12000001) counter(1024, CounterType.packets_and_bytes) reasons;    // by side ++ reason
     @id(0x12000003) counter(256, CounterType.packets_and_bytes) copies;      // by copy_reason; REASON_PUNT_RATE: not made
-    @id(0x14000001) meter(65536, MeterType.packets) punts;                  // by local vport
-    @id(0x14000002) meter(65536, MeterType.packets) floods;                 // by local vport
+    @id(0x12000004) counter(SIZE_VPORT_DROPS, CounterType.packets) vport_drops;   // by local vport ++ low bits of reason
+    @id(0x14000001) meter(SIZE_VPORTS, MeterType.packets) punts;            // by local vport
+    @id(0x14000002) meter(SIZE_VPORTS, MeterType.packets) floods;           // by local vport
 
     // --- who speaks: a vport ...
     @id(0x01000001) action set_vport(@id(1) vport_t vport) { meta.vport = vport; }
@@ -234,7 +235,13 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
             meta.side = SIDE_UNDERLAY;
         }
 
-        // 1. Where it came from.
+        // 1. Where it came from. Whose a malformed frame is, is told by its port and tag, if it has these whole.
+        if (meta.side == SIDE_ACCESS && (standard_metadata.parser_error == error.NoError
+            || hdr.ethernet.isValid() && (hdr.vlan.isValid() || hdr.ethernet.ether_type != ETHERTYPE_VLAN))) {
+            if (!port_map.apply().hit && hdr.vlan.isValid()) {
+                port_tags.apply();
+            }
+        }
         if (standard_metadata.parser_error != error.NoError) {
             meta.map_reason = REASON_PARSER_ERROR;
         } else if (hdr.packet_out.isValid()) {
@@ -284,9 +291,6 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
             meta.map_reason = REASON_LAND;
         } else {
             // 2. A vport's frame: class tables, then the flow tables.
-            if (!port_map.apply().hit && hdr.vlan.isValid()) {
-                port_tags.apply();
-            }
             if (hdr.vlan.isValid() && meta.keep_tag == 0) {
                 meta.frame_len = meta.frame_len - 4;
             }
@@ -425,10 +429,14 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
         reasons.count((bit<32>)(meta.side ++ meta.reason));
         if (meta.reason != 0) {
             standard_metadata.mcast_grp = 0;
+            if (meta.side == SIDE_CPU && !REASON_IS_DROP(meta.reason)) {
+                meta.reason = REASON_BAD_PACKET_OUT;    // its destination does not resolve: the engine is told by the counters only, no loop
+            }
             if (REASON_IS_DROP(meta.reason)) {
+                if (meta.side == SIDE_ACCESS || meta.vport != 0) {
+                    vport_drops.count((bit<32>)(meta.vport[11:0] ++ meta.reason[3:0]));
+                }
                 drop_now();
-            } else if (standard_metadata.ingress_port == PORT_CPU) {
-                drop_now();                     // a packet-out whose destination does not resolve: the engine is told by the counter only, no loop
             } else {
                 standard_metadata.egress_spec = PORT_CPU;
             }

@@ -14,6 +14,7 @@ import (
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/testbed/fabric"
 	"github.com/weft-sdn/weft/testbed/scenario"
+	"github.com/weft-sdn/weft/topology"
 )
 
 // Account implements scenario.Network.
@@ -54,11 +55,39 @@ func (l *Lab) Counter(ctx context.Context, of, name string) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
+	if vport, reason, ok := dropsOf(name); ok {
+		return l.dropped(ctx, of, vport, reason)
+	}
 	values, err := e.counters(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("%w: %w", scenario.ErrLab, err)
 	}
 	return pick("edge "+of, name, values)
+}
+
+// dropsOf reports whether a counter of an edge is what it dropped of a vport's packets for a reason: "TENANT/NAME REASON".
+func dropsOf(name string) (vport, reason string, ok bool) {
+	vport, reason, ok = strings.Cut(name, " ")
+	return vport, reason, ok && strings.Contains(vport, "/")
+}
+
+func (l *Lab) dropped(ctx context.Context, edge, vport, reason string) (n uint64, err error) {
+	drops, err := l.Drops(ctx, edge)
+	for _, d := range drops {
+		if d.VPort == vport && d.Reason == reason {
+			n += d.Packets
+		}
+	}
+	return n, err
+}
+
+// checkDropsOf tells if a vport, of which drops are asked for, is none of the network.
+func (l *Lab) checkDropsOf(vport string) error {
+	ref := vportRef(vport)
+	if !slices.ContainsFunc(l.plan.objects, func(o *topology.Object) bool { return o.Ref() == ref }) {
+		return fmt.Errorf("there is no %v", ref)
+	}
+	return nil
 }
 
 // counters are all that an edge can tell: the agent's statistics, what was counted at its target and at its ports.
@@ -107,6 +136,12 @@ func (l *Lab) checkCounters() error {
 		for _, step := range leg.Steps {
 			c, ok := step.Op.(scenario.Counters)
 			if !ok {
+				continue
+			}
+			if vport, _, ok := dropsOf(c.Name); ok {
+				if err := l.checkDropsOf(vport); err != nil {
+					return fmt.Errorf("line %d: %w", step.Line, err)
+				}
 				continue
 			}
 			known, of := scenario.HostCounters(), "host "+c.Of
