@@ -10,6 +10,7 @@ import (
 
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/packet"
+	"github.com/weft-sdn/weft/topology"
 )
 
 // mirrored is twoTiers where the tenant's network is known outside by a prefix of the same length. The router's own address is outside of it.
@@ -385,5 +386,45 @@ spec: {rules: [{match: {inPorts: [uplink]}, action: snat, nat: {from: 203.0.113.
 	l.run("uplink", back)
 	if d, got := l.out(back); d != l.port("a1").Dest() || got != (five{"203.0.113.9", "10.1.0.11", 53, 4000}) {
 		t.Errorf("the answer leaves at %v as %+v\n%v", d, got, l.res.Trace)
+	}
+}
+
+// TestFloatingIPAsksInsideAlone: a floating IP is decided by the header outside, and by the connection behind the other ports of the router, where a host's answer and what it
+// sends of itself look alike; towards the host, what is not sent to the address asks for nothing.
+func TestFloatingIPAsksInsideAlone(t *testing.T) {
+	for _, tt := range mirrors {
+		network := strings.NewReplacer(
+			"{dst: 10.1.0.0/24, via: 100.64.0.2, port: core-acme}", "{dst: 192.0.2.8/29, via: 100.64.0.2, port: core-acme}",
+			`{dst: "2001:db8:1::/64", via`, `{dst: "2001:db8:64:1::/64", via`,
+		).Replace(twoTiers) + `
+---
+{apiVersion: weft/v1, kind: FloatingIP, metadata: {name: a1, tenant: acme}, spec: {addresses: [192.0.2.11, "2001:db8:64:1::11"], vport: a1, router: edge, outside: [edge-up], inside: edge-web}}
+---
+{apiVersion: weft/v1, kind: VPort, metadata: {name: lab, tenant: acme}, spec: {device: router/edge, mac: "02:00:00:00:ee:03", addresses: [10.3.0.1/24, "2001:db8:3::1/64"]}}
+`
+		near := map[string]string{"IPv4": "10.3.0.9", "IPv6": "2001:db8:3::9"}[tt.name]
+		l := staticLab(t, network)
+		l.change(topology.Changes{Neighbours: []topology.Neighbour{{Port: l.port("lab"), Addr: ip(near), MAC: mac("33:09"), State: topology.NeighbourOK}}})
+		for _, x := range []struct {
+			what, at string
+			src, gw  packet.MAC
+			in       five
+			asks     bool
+		}{
+			{"out", "a1", mac("0a:01"), mac("ee:01"), five{tt.inside, tt.outside, 4000, 53}, false},
+			{"in", "uplink", mac("99:01"), mac("cc:02"), five{tt.outside, tt.known, 53, 4000}, false},
+			{"from inside", "lab", mac("33:09"), mac("ee:03"), five{near, tt.known, 53, 4000}, true},
+			{"answers, or is not", "a1", mac("0a:01"), mac("ee:01"), five{tt.inside, near, 4000, 53}, true},
+			{"by its own address", "lab", mac("33:09"), mac("ee:03"), five{near, tt.inside, 53, 4000}, false},
+			{"from another port to outside", "lab", mac("33:09"), mac("ee:03"), five{near, tt.outside, 53, 4000}, false},
+		} {
+			r := l.run(x.at, x.in.udp(x.src, x.gw))
+			if r.Track.Used != x.asks || r.Track.Wait != x.asks {
+				t.Errorf("%s, %s: track %+v, want that it asks: %v\n%v", tt.name, x.what, r.Track, x.asks, r.Trace)
+			}
+			if !x.asks && (len(r.Outcomes) != 1 || r.Outcomes[0].Verdict != Forward) {
+				t.Errorf("%s, %s: %+v\n%v", tt.name, x.what, r.Outcomes, r.Trace)
+			}
+		}
 	}
 }

@@ -193,3 +193,59 @@ func TestConvenienceErrors(t *testing.T) {
 		}
 	}
 }
+
+// TestFloatingIPFromInside: a port of the router that is neither outside nor towards the host gets a chain, ahead of its own, that translates by connections; it follows the
+// address, the host and what is outside, and goes with them.
+func TestFloatingIPFromInside(t *testing.T) {
+	s := set(t, convenient)
+	put := func(text string) {
+		t.Helper()
+		objects, err := Decode("change.yaml", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s, err = s.Apply(objects, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := func(what, rules, runs string) {
+		t.Helper()
+		got, has := "", ""
+		if c := s.Get(Ref{KindChain, "acme", "vport.gw-lab.ingress"}); c != nil {
+			b, err := json.Marshal(c.Spec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = string(b)
+		}
+		if f := s.Get(Ref{KindVPort, "acme", "gw-lab"}).Status.Filters; f != nil {
+			has = f.Ingress + " " + f.Egress
+		}
+		if got != rules || has != runs {
+			t.Errorf("%s: runs %q, made %s\nwant %q, %s", what, has, got, runs, rules)
+		}
+	}
+	const made = "vport.gw-lab.ingress own"
+	put(`{apiVersion: weft/v1, kind: VPort, metadata: {name: gw-lab, tenant: acme}, spec: {device: router/gw, addresses: [10.3.0.254/24], filters: {egress: own}}}`)
+	v4 := `{"name":"floatingip.web.v4","match":{"dst":["192.0.2.80/32"]},"action":"dnat","nat":{"addresses":["10.1.0.1"]}}`
+	v6 := `{"name":"floatingip.web.v6","match":{"dst":["2001:db8::80/128"]},"action":"dnat","nat":{"addresses":["fd01::1"]}}`
+	want("the port is new", `{"rules":[`+v4+`,`+v6+`]}`, made)
+	put(`{apiVersion: weft/v1, kind: VPort, metadata: {name: vm, tenant: acme}, spec: {device: bridge/lan, addresses: [10.1.0.9/24]}}
+---
+{apiVersion: weft/v1, kind: FloatingIP, metadata: {name: web, tenant: acme}, spec: {addresses: [192.0.2.80], vport: vm, router: gw, outside: [gw-up], inside: gw-lan}}`)
+	v4 = strings.Replace(v4, "10.1.0.1", "10.1.0.9", 1)
+	want("the host has another address, and one of IPv4 alone", `{"rules":[`+v4+`]}`, made)
+	put(`{apiVersion: weft/v1, kind: VPort, metadata: {name: gw-lab, tenant: acme}, spec: {device: router/gw, addresses: [10.3.0.254/24], filters: {ingress: own, egress: own}}}`)
+	want("the port has a chain of its own", `{"rules":[`+v4+`,{"name":"own","action":"jump","chain":"own"}]}`, made)
+	put(`{apiVersion: weft/v1, kind: FloatingIP, metadata: {name: web, tenant: acme}, spec: {addresses: [192.0.2.80], vport: vm, router: gw, outside: [gw-up, gw-lab], inside: gw-lan}}`)
+	want("it is outside", "", "")
+	put(`{apiVersion: weft/v1, kind: FloatingIP, metadata: {name: web, tenant: acme}, spec: {addresses: [192.0.2.80], vport: vm, router: gw, outside: [gw-up], inside: gw-lab}}`)
+	want("it leads to the host", "", "")
+	put(`{apiVersion: weft/v1, kind: FloatingIP, metadata: {name: web, tenant: acme}, spec: {addresses: [192.0.2.80], vport: vm, router: gw, outside: [gw-up]}}`)
+	want("it is neither", `{"rules":[`+v4+`,{"name":"own","action":"jump","chain":"own"}]}`, made)
+	var err error
+	if s, err = s.Apply(nil, []Ref{{KindFloatingIP, "acme", "web"}}); err != nil {
+		t.Fatal(err)
+	}
+	want("the FloatingIP is gone", "", "")
+}

@@ -174,11 +174,18 @@ func (x *expansion) depend(r Ref) (refs []Ref) {
 		if o == nil {
 			continue
 		}
-		switch o.Spec.(type) {
+		switch s := o.Spec.(type) {
 		case *VPortSpec:
 			users, _ := x.before.users.get(r)
 			for u := range users { // the binding of a trunk, and translations to the port's addresses
 				if u.Kind == KindBinding || u.Kind == KindFloatingIP {
+					refs = append(refs, u)
+				}
+			}
+		case *FloatingIPSpec: // the ports of its router
+			users, _ := x.before.users.get(o.refTo(KindRouter, s.Router))
+			for u := range users {
+				if u.Kind == KindVPort {
 					refs = append(refs, u)
 				}
 			}
@@ -235,6 +242,7 @@ func partsOf(o *Object, in world) (m made) {
 			add(vlan, &c)
 		}
 		m.guards(o, s, in)
+		m.reaches(o, s, in)
 	case *BindingSpec:
 		trunk := in.Get(o.VPortRef(s.VPort))
 		if trunk == nil {

@@ -11,7 +11,7 @@ type FloatingIPSpec struct {
 	Addresses []netip.Addr `json:"addresses"`        // outside, one of each IP version at most; of the same versions the host must have addresses
 	VPort     string       `json:"vport"`            // of the host: its first address of the version is what it has inside
 	Router    string       `json:"router"`           // that translates
-	Outside   []string     `json:"outside"`          // ports of the router that lead outside
+	Outside   []string     `json:"outside"`          // ports of the router that lead outside. Behind the others, the host is reached by the address, too, and sends from its own
 	Inside    string       `json:"inside,omitempty"` // port of the router that leads to the host: with it, hosts behind it reach the outside address, too
 }
 
@@ -44,6 +44,42 @@ func (m *made) floats(o *Object, s *FloatingIPSpec, in world) {
 	}
 	m.add(o, inward, "in")
 	m.add(o, outward, "out")
+}
+
+// leads reports whether a port is outside of a FloatingIP, or towards its host: what passes there is translated without a connection.
+func (s *FloatingIPSpec) leads(o *Object, port Ref) bool {
+	is := func(name string) bool { return o.VPortRef(name) == port }
+	return slices.ContainsFunc(s.Outside, is) || s.Inside != "" && is(s.Inside)
+}
+
+// reaches makes the chain of a router's port behind which FloatingIPs of the router are reached from inside, then its own. Whether what a host sends there is an
+// answer from the outside address, or the host's own, only the connection tells. It is the port's: what passes by other ports asks for none.
+func (m *made) reaches(o *Object, s *VPortSpec, in world) {
+	router, ok := o.DeviceRef()
+	if !ok || router.Kind != KindRouter || m.instead {
+		return
+	}
+	c := &ChainSpec{}
+	for _, r := range in.attached(router) {
+		f := in.Get(r)
+		spec, ok := f.Spec.(*FloatingIPSpec)
+		if !ok || spec.leads(f, o.Ref()) {
+			continue
+		}
+		for _, outside := range spec.Addresses {
+			inside, version := hostAt(in.Get(f.VPortRef(spec.VPort)), outside.Is4()), "v6"
+			if !inside.IsValid() {
+				continue // reported
+			}
+			if outside.Is4() {
+				version = "v4"
+			}
+			c.Rules = append(c.Rules, RuleSpec{Name: partName(r.Kind, r.Name, version), Match: MatchSpec{Dst: []AddrSpec{hostSpec(outside)}}, Action: "dnat", NAT: &NATSpec{Addresses: []AddrRange{{inside, inside}}}})
+		}
+	}
+	if len(c.Rules) > 0 {
+		m.filters = &FilterSpec{Ingress: m.before(o, c, s.Filters.Ingress, "ingress"), Egress: s.Filters.Egress}
+	}
 }
 
 // translates makes the chains of a router that FloatingIPs and SNATGateways name: theirs, then its own.
