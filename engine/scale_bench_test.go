@@ -18,8 +18,8 @@ import (
 
 // The network of BenchmarkScale: 100,000 vports and 10,020 routers, at 1,000 edges.
 const (
-	scaleEdges   = 100
-	scaleTenants = 1_000
+	scaleEdges   = 1000
+	scaleTenants = 10_000
 	scaleVMs     = 6   // of a tenant, beside the four ports between them, its router and the provider's
 	scaleSpread  = 4   // edges that have VMs of a tenant
 	scaleCores   = 20  // routers of the provider
