@@ -34,6 +34,11 @@ type Config struct {
 	Logger     *slog.Logger
 	Version    string // shown to operators
 	Status     string // where this agent's status can be asked for; "" is nowhere
+	// Agent names this run among several agents that may act for the edge; "": there are no others, and who starts has the edge. Election is then the least id of all
+	// of them, to which terms are added.
+	Agent string
+	// OnRole is told that this agent acts for the edge (true), or stands by. From one goroutine; may be nil.
+	OnRole func(acts bool)
 	// OnTarget is told each time that the target is lost, or refuses this controller, and why; nil: it is programmed. What it returns is the reason that other edges
 	// and `weft edges` see; nothing: it is programmed. From one goroutine; may be nil.
 	OnTarget func(error) string
@@ -77,7 +82,8 @@ type Agent struct {
 	mail    *mailbox
 	fields  metaFields
 	counts  counts
-	core    *core // owned by decide
+	core    *core   // owned by decide
+	shared  *shared // nil: no other agent may act for the edge
 
 	tallying chan struct{} // cap 1: held by who reads what the target dropped
 
@@ -155,12 +161,19 @@ func NewAgent(cfg Config) (*Agent, error) {
 			return nil, err
 		}
 	}
-	a.session, err = p4rt.NewSession(p4rt.Config{
-		Dial: cfg.Dial, DeviceID: cfg.DeviceID, Election: cfg.Election, Profile: cfg.Profile, Logger: cfg.Logger,
+	session := p4rt.Config{
+		Dial: cfg.Dial, DeviceID: cfg.DeviceID, Election: a.election, Profile: cfg.Profile, Logger: cfg.Logger,
 		Schema: schema, DeviceConfig: p4src.Program(), Cookie: p4src.Cookie(),
 		OnPrimary: a.reconcile, OnState: a.turn, PacketIn: a.enqueue, IdleTimeout: a.idle,
-	})
-	if err != nil {
+	}
+	if cfg.Agent != "" {
+		a.shared = newShared()
+		if a.shared.candidate, err = cfg.Store.NewCandidate(cfg.Self.ID, state.AgentInfo{Name: cfg.Agent, Version: cfg.Version, Status: cfg.Status, Since: time.Now().UTC()}, cfg.Logger); err != nil {
+			return nil, err
+		}
+		session.ProbeInterval, session.ProbeTimeout = sharedProbeInterval, sharedProbeTimeout
+	}
+	if a.session, err = p4rt.NewSession(session); err != nil {
 		return nil, err
 	}
 	a.writer = p4rt.NewWriter(a.session, p4rt.WriterConfig{})
@@ -174,19 +187,54 @@ func orDefault(d *time.Duration, v time.Duration) {
 	}
 }
 
-// Run connects, registers the edge and serves until ctx ends. An edge that another process took is an error.
+// Run connects, registers the edge and serves until ctx ends. An edge that another process took is an error: state.ErrEdgeTaken. Of several agents that may act for the edge
+// it first stands by until it is this one's turn.
 func (a *Agent) Run(ctx context.Context) error {
-	registration, err := a.cfg.Store.RegisterEdge(a.info(), state.EdgeConfig{Log: a.cfg.Logger, Live: func() { a.live(nil) }, Lost: a.live})
+	g, ctx := errgroup.WithContext(ctx)
+	connect := func() error { return a.session.Run(ctx) }
+	var own state.Fence
+	if s := a.shared; s != nil {
+		a.role(false)
+		g.Go(connect)
+		g.Go(func() error { return s.candidate.Run(ctx) })
+		var err error
+		if own, err = a.standBy(ctx); err != nil {
+			return g.Wait()
+		}
+		s.term.Store(own.Term)
+		a.role(true)
+		g.Go(func() error { return a.reign(ctx, own) })
+		a.session.Campaign()
+		connect = func() error { return nil }
+	}
+	if err := a.act(ctx, g, own, connect); err != nil {
+		g.Go(func() error { return err })
+	}
+	err := g.Wait()
+	a.core.effects.wait()
+	a.cfg.Store.EndRun(a.core.conns.run)
+	return err
+}
+
+// role passes on whether this agent acts for the edge.
+func (a *Agent) role(acts bool) {
+	if a.cfg.OnRole != nil {
+		a.cfg.OnRole(acts)
+	}
+}
+
+// act begins all that drives the edge. What the target holds from before is compared with the network, not with nothing: connect is called when that is known.
+func (a *Agent) act(ctx context.Context, g *errgroup.Group, own state.Fence, connect func() error) error {
+	registration, err := a.cfg.Store.RegisterEdge(a.info(), state.EdgeConfig{Log: a.cfg.Logger, Live: func() { a.live(nil) }, Lost: a.live, Fence: own})
 	if err != nil {
 		return err
 	}
-	g, ctx := errgroup.WithContext(ctx)
 	a.registration.Store(registration)
-	a.core.start(ctx, registration.Ack)
+	a.core.start(state.WithFence(ctx, own), registration.Ack)
 	g.Go(func() error {
-		select { // what the target holds from before is compared with the network, not with nothing
+		select {
 		case <-a.whole:
-			return a.session.Run(ctx)
+			return connect()
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -212,10 +260,7 @@ func (a *Agent) Run(ctx context.Context) error {
 			return ctx.Err()
 		}
 	})
-	err = g.Wait()
-	a.core.effects.wait()
-	a.cfg.Store.EndRun(a.core.conns.run)
-	return err
+	return nil
 }
 
 // live passes on whether the database has the edge.

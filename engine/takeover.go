@@ -66,7 +66,9 @@ func (a *Agent) takeOver(ctx context.Context, term *p4rt.Term) error {
 	return a.mail.call(ctx, func() {
 		a.core.begun = true
 		if run != 0 {
-			a.registration.Load().GoOn(run)
+			if r := a.registration.Load(); r != nil {
+				r.GoOn(run)
+			}
 			a.cfg.Store.GoOnRun(run)
 			a.core.conns.reclaim()
 		}

@@ -257,6 +257,13 @@ func (a *Agent) tellTarget(cause error) {
 
 // turn is the session's state callback.
 func (a *Agent) turn(s p4rt.State, cause error) {
+	if a.shared != nil {
+		a.shared.saw(s, cause)
+		if a.shared.term.Load() == 0 {
+			a.standsBy(s, cause)
+			return
+		}
+	}
 	if s == p4rt.Ready || cause != nil {
 		a.tellTarget(cause)
 	}
@@ -278,6 +285,17 @@ func (a *Agent) turn(s p4rt.State, cause error) {
 	}
 }
 
+// standsBy tells the process whether a standby reaches the target.
+func (a *Agent) standsBy(s p4rt.State, cause error) {
+	switch {
+	case a.cfg.OnTarget == nil:
+	case s == p4rt.Backup:
+		a.cfg.OnTarget(nil)
+	case cause != nil:
+		a.cfg.OnTarget(cause)
+	}
+}
+
 // serve begins when the session takes updates.
 func (c *core) serve() {
 	t := &c.target
@@ -291,6 +309,13 @@ func (c *core) serve() {
 
 // reconcile runs at the begin of each term: it makes the target hold what is wanted and nothing else, and leaves alone what is right.
 func (a *Agent) reconcile(ctx context.Context, term *p4rt.Term) error {
+	if a.shared != nil { // its session is there before its turn
+		select {
+		case <-a.whole:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 	if term.Pushed {
 		a.mail.post(a.core.tally.reset)
 	} else {

@@ -98,7 +98,9 @@ func (l *link) probe() {
 		case <-tick.C:
 		}
 		before, _ := l.s.readyTerm()
-		ok, err := l.hasPipeline(l.ctx)
+		ctx, cancel := context.WithTimeout(l.ctx, l.s.cfg.ProbeTimeout)
+		ok, err := l.hasPipeline(ctx)
+		cancel()
 		after, _ := l.s.readyTerm()
 		if err == nil && !ok && before != nil && before == after {
 			err = errors.New("the target has lost its pipeline")

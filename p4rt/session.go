@@ -78,6 +78,7 @@ type Config struct {
 
 	BackoffMin, BackoffMax time.Duration // between connections; default 100 ms, 5 s
 	ProbeInterval          time.Duration // how often a silent link is checked; default 10 s
+	ProbeTimeout           time.Duration // how long the answer may take; default CallTimeout
 	CallTimeout            time.Duration // per RPC but Read; default 15 s
 	PipelineTimeout        time.Duration // per pipeline push; default 60 s
 	PacketOutQueue         int           // packets; default 4096
@@ -165,6 +166,7 @@ func NewSession(cfg Config) (*Session, error) {
 	orDefault(&cfg.BackoffMax, 5*time.Second)
 	orDefault(&cfg.ProbeInterval, 10*time.Second)
 	orDefault(&cfg.CallTimeout, 15*time.Second)
+	orDefault(&cfg.ProbeTimeout, cfg.CallTimeout)
 	orDefault(&cfg.PipelineTimeout, time.Minute)
 	if cfg.PacketOutQueue <= 0 {
 		cfg.PacketOutQueue = 4096

@@ -197,7 +197,9 @@ func (r *Registration) Run(ctx context.Context) error {
 		if errors.Is(err, ErrEdgeTaken) {
 			return err
 		}
-		r.cfg.Log.Warn("edge is not registered", "err", err)
+		if ctx.Err() == nil {
+			r.cfg.Log.Warn("edge is not registered", "err", err)
+		}
 		t := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():

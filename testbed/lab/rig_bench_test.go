@@ -36,8 +36,9 @@ const hostDepth = 1 << 16
 // rig is an edge for measurements: an etcd that syncs to disk, a softswitch behind its P4Runtime server, and an agent between them that can be restarted,
 // with connections of its own to both. VMs send raw frames; the host behind the router tells which of them arrived.
 type rig struct {
-	*testing.B
+	testing.TB
 	cfg     rigConfig
+	dir     string // of sockets
 	etcd    *state.Embedded
 	store   *state.Store // of who configures
 	target  target
@@ -57,12 +58,14 @@ type rigConfig struct {
 	objects string // the network: bulk.Network and what it needs
 	share   int    // engine.Config's VPortShare
 	frames  int    // numbers that frames have
+
+	reachable bool // the target is at a socket
 }
 
 // newRig brings an edge up, with its agent.
-func newRig(b *testing.B, cfg rigConfig) *rig {
+func newRig(b testing.TB, cfg rigConfig) *rig {
 	b.Helper()
-	r := &rig{B: b, cfg: cfg, arrival: make([]atomic.Int64, cfg.frames), begin: time.Now(), progress: make(chan struct{}, 1)}
+	r := &rig{TB: b, cfg: cfg, arrival: make([]atomic.Int64, cfg.frames), begin: time.Now(), progress: make(chan struct{}, 1)}
 	must := func(err error) {
 		b.Helper()
 		if err != nil {
@@ -75,6 +78,7 @@ func newRig(b *testing.B, cfg rigConfig) *rig {
 	place, err := newPlace()
 	must(err)
 	b.Cleanup(func() { _ = place.remove() })
+	r.dir = place.dir
 	r.etcd, err = state.StartEmbedded(b.Context(), state.EmbeddedConfig{Dir: filepath.Join(place.dir, "etcd")})
 	must(err)
 	r.background(r.etcd.Run)
@@ -103,7 +107,7 @@ func (r *rig) plug() (err error) {
 		r.vms[i] = cable(uint16(i+1), wire.DefaultDepth)
 	}
 	cable(bulk.Sink, hostDepth).SetReceiver(r.receive)
-	r.target, err = newInMemory(targetConfig{edge: bulk.Edge, deviceID: 1, ports: ports, logger: slog.New(slog.DiscardHandler)}, false,
+	r.target, err = newInMemory(targetConfig{edge: bulk.Edge, deviceID: 1, ports: ports, dir: r.dir, logger: slog.New(slog.DiscardHandler)}, r.cfg.reachable,
 		[]grpc.ServerOption{grpc.UnaryInterceptor(r.observe)})
 	if err != nil {
 		return err
