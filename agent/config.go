@@ -46,6 +46,7 @@ type Edge struct {
 	VPortShare uint8             `json:"vportShare"` // percent of each flow table that one vport may take
 	TenantRate uint32            `json:"tenantRate"` // packets a second that the vports of one tenant may have decided; 0: any number
 	MACAge     uint32            `json:"macAge"`     // seconds that a learnt MAC lives after its last flow (B3)
+	HA         bool              `json:"ha"`         // other agents have the edge, too: one acts, the others stand by
 
 	Connections Connections `json:"connections"`
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -40,6 +42,8 @@ const (
 //	NoDatabase ──store──▶ NoTarget ◀─▶ NotLive ◀─▶ Serving
 //	                         ▲            │ ended with an error
 //	                         └─ pause ◀───┴───▶ Stopped: another process took the edge
+//
+// With HA it is Standby first, and again when another agent acts for the edge.
 type runner struct {
 	cfg  Edge
 	log  *slog.Logger
@@ -51,7 +55,9 @@ type runner struct {
 	err     error     // why the last one ended
 	live    bool      // the database has the edge, as far as the agent can tell
 	lost    error     // why it has it no more
-	target  string    // why the target is not programmed; empty: it is, or was not reached yet
+	target  string    // why the target is not programmed, or reached if it stands by; empty: it is, or was not reached yet
+	standby bool
+	terms   uint64 // how often this process began to act for the edge, one of several agents
 }
 
 // newRunner returns the runner of an edge whose status can be asked for at a URL.
@@ -65,9 +71,21 @@ func newRunner(cfg Edge, status, version string, log *slog.Logger) *runner {
 		c := cfg.engine(store, dial, status, version, log)
 		c.OnTarget = func(err error) string { return r.onTarget(err, store.View()) }
 		c.OnLive = r.onLive
+		if cfg.HA {
+			c.Agent, c.OnRole = agentName(), r.onRole
+		}
 		return engine.NewAgent(c)
 	}
 	return r
+}
+
+// agentName is a name that no other run of an agent has.
+func agentName() string {
+	host, err := os.Hostname()
+	if err != nil || strings.ContainsAny(host, "/ ") {
+		host = "agent"
+	}
+	return fmt.Sprintf("%s-%08x", host, rand.Uint32())
 }
 
 // engine is the configuration as the engine wants it.
@@ -117,6 +135,8 @@ func (r *runner) run(ctx context.Context, store *state.Store) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
+		case errors.Is(err, state.ErrEdgeTaken) && r.cfg.HA:
+			continue
 		case errors.Is(err, state.ErrEdgeTaken):
 			return r.stop(fmt.Errorf("edge %s: another process runs it now; stop that one, or take the edge out of this configuration: %w", r.cfg.ID, err))
 		}
@@ -137,7 +157,7 @@ func (r *runner) set(agent edgeAgent, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.agent, r.err = agent, err
-	r.live, r.lost, r.target = false, nil, ""
+	r.live, r.lost, r.target, r.standby = false, nil, "", agent != nil && r.cfg.HA
 }
 
 func (r *runner) stop(err error) error {
@@ -154,11 +174,18 @@ func (r *runner) running() edgeAgent {
 	return r.agent
 }
 
+// acting reports whether the agent acts for the edge, one of several, and how often this process began to.
+func (r *runner) acting() (acts bool, terms uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.agent != nil && !r.standby, r.terms
+}
+
 // status says where the edge stands. The view is nil while there is no database.
 func (r *runner) status(v *state.View) EdgeStatus {
 	s := EdgeStatus{ID: r.cfg.ID, Target: r.cfg.Target.Address}
 	r.mu.Lock()
-	agent, stopped, err, live, lost, target := r.agent, r.stopped, r.err, r.live, r.lost, r.target
+	agent, stopped, err, live, lost, target, standby := r.agent, r.stopped, r.err, r.live, r.lost, r.target, r.standby
 	r.mu.Unlock()
 	if err != nil {
 		s.Error = err.Error()
@@ -174,6 +201,10 @@ func (r *runner) status(v *state.View) EdgeStatus {
 		s.State = Restarting
 	case agent == nil:
 		s.State = NoDatabase
+	case standby:
+		if s.State, s.Error = Standby, ""; target != "" {
+			s.State, s.Error = NoTarget, target
+		}
 	default:
 		s.Flows, s.Silent = agent.Stats().Flows, agent.Silent()
 		select {

@@ -91,6 +91,14 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	for _, r := range c.s.runners {
 		st := r.status(view)
 		gauge(desc("edge_serving", "Whether the target is programmed and the edge is live.", "edge"), truth(st.State == Serving), st.ID)
+		if r.cfg.HA {
+			acts, terms := r.acting()
+			gauge(desc("edge_active", "Whether this agent acts for the edge, of several that may; 0: it stands by.", "edge"), truth(acts), st.ID)
+			out <- prometheus.MustNewConstMetric(desc("edge_terms_total", "How often this agent began to act for the edge.", "edge"), prometheus.CounterValue, float64(terms), st.ID)
+			if view != nil {
+				gauge(desc("edge_agents", "Agents of the edge that are alive, the one that acts among them.", "edge"), float64(len(view.Agents[st.ID].Alive)), st.ID)
+			}
+		}
 		gauge(desc("edge_applied_revision", "Revision of the network that the edge has acknowledged.", "edge"), float64(st.Applied), st.ID)
 		gauge(desc("edge_wanted_revision", "Revision of the last change of the network.", "edge"), float64(st.Wanted), st.ID)
 		agent := r.running()

@@ -213,11 +213,11 @@ func (s *service) edges(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, list)
 }
 
-// ready says ok if every edge serves, and otherwise which does not.
+// ready says ok if every edge serves, or stands by, and otherwise which does not.
 func (s *service) ready(w http.ResponseWriter, _ *http.Request) {
 	var lines []string
 	for _, r := range s.runners {
-		if st := r.status(s.view()); st.State != Serving {
+		if st := r.status(s.view()); st.State != Serving && st.State != Standby {
 			lines = append(lines, fmt.Sprintf("edge %s: %s", st.ID, notRunning(st)))
 		}
 	}

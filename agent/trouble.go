@@ -20,10 +20,12 @@ func (r *runner) onTarget(err error, v *state.View) string {
 		why = r.cfg.trouble(err, v)
 	}
 	r.mu.Lock()
-	before := r.target
+	before, standby := r.target, r.standby
 	r.target = why
 	r.mu.Unlock()
 	switch {
+	case why == "" && standby:
+		r.log.Info("the target is reached", "target", r.cfg.Target.Address)
 	case why == "":
 		r.log.Info("the target is programmed", "target", r.cfg.Target.Address)
 	case errors.Is(err, context.Canceled): // the agent ends
@@ -45,12 +47,24 @@ func (r *runner) onLive(lost error) {
 	}
 }
 
+// onRole is told that the agent acts for the edge (true), or stands by.
+func (r *runner) onRole(acts bool) {
+	r.mu.Lock()
+	r.standby = !acts
+	if acts {
+		r.terms++
+	}
+	r.mu.Unlock()
+}
+
 // trouble says why a target is not programmed, and which field of the configuration would do something about it.
 func (e *Edge) trouble(err error, v *state.View) string {
 	at := e.Target.Address
 	var backup *p4rt.NotPrimaryError
 	other, live := v.Edges[e.ID]
 	switch {
+	case errors.As(err, &backup) && e.HA:
+		return fmt.Sprintf("not primary yet, with election id %s: the target at %s has seen %s", backup.Bid, at, backup.Highest)
 	case errors.As(err, &backup) && backup.Vacant:
 		return fmt.Sprintf("not primary: nobody is, but the target at %s has seen election id %s; set target.electionID to it or above, or restart the target", at, backup.Highest)
 	case errors.As(err, &backup) && live:

@@ -89,6 +89,7 @@ const (
 	NoTarget   EdgeState = "no target"   // no connection, or another controller is primary
 	NotLive    EdgeState = "not live"    // the target is programmed; the database does not have the edge, or does not answer
 	Serving    EdgeState = "serving"
+	Standby    EdgeState = "standby" // another agent acts for the edge; this one would if that did not
 	Stopped    EdgeState = "stopped" // another process took the edge
 	Restarting EdgeState = "restarting"
 )

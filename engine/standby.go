@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -163,7 +164,7 @@ func (a *Agent) standBy(ctx context.Context) (state.Fence, error) {
 			warned = true
 		}
 		if why != "" {
-			fence, err := s.candidate.Claim(ctx, agents.Term)
+			fence, err := s.candidate.Claim(ctx, &agents)
 			if err == nil {
 				a.cfg.Logger.Info("takes over the edge", "why", why, "term", fence.Term, "from", agents.Active)
 				return fence, nil
@@ -172,6 +173,7 @@ func (a *Agent) standBy(ctx context.Context) (state.Fence, error) {
 		} else if !told && agents.IsLed() {
 			told = true
 			a.cfg.Logger.Info("stands by", "active", agents.Active)
+			a.compare()
 		}
 		select {
 		case <-s.kick:
@@ -179,6 +181,15 @@ func (a *Agent) standBy(ctx context.Context) (state.Fence, error) {
 		case <-ctx.Done():
 			return state.Fence{}, ctx.Err()
 		}
+	}
+}
+
+// compare warns if the agent would tell others another thing of the edge than the one that acts.
+func (a *Agent) compare() {
+	own, other := a.info(), a.cfg.Store.View().Known[a.cfg.Self.ID]
+	if other.ID != "" && (!slices.Equal(own.VTEPs, other.VTEPs) || !slices.Equal(own.Encaps, other.Encaps) || own.MTU != other.MTU) {
+		a.cfg.Logger.Warn("the agents of the edge have different configurations: other edges will send otherwise when this one takes over",
+			"vteps", own.VTEPs, "tunnels", own.Encaps, "mtu", own.MTU, "active_vteps", other.VTEPs, "active_tunnels", other.Encaps, "active_mtu", other.MTU)
 	}
 }
 

@@ -179,9 +179,9 @@ func (c *Candidate) hold(ctx context.Context, lease clientv3.LeaseID, rev int64)
 	}
 }
 
-// Claim begins the agent's term, if the last one is still what was seen (0: there was none), and the agent itself is still known to others. ErrConflict if not. With
-// ErrUnknownOutcome it may have begun all the same: the next view tells.
-func (c *Candidate) Claim(ctx context.Context, seen int64) (Fence, error) {
+// Claim begins the agent's term, if the last one is still what was seen, and the agent itself is still known to others. ErrConflict if not. With ErrUnknownOutcome it may have begun all
+// the same: the next view tells. Whose term is over is not among the agents any more; if it is alive, it comes back.
+func (c *Candidate) Claim(ctx context.Context, seen *Agents) (Fence, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.ttl)
 	defer cancel()
 	value, err := json.Marshal(termValue{c.info.Name, time.Now().UTC()})
@@ -189,9 +189,12 @@ func (c *Candidate) Claim(ctx context.Context, seen int64) (Fence, error) {
 		return Fence{}, fmt.Errorf("state: agent %s: %w", c.info.Name, err)
 	}
 	var t txn
-	t.unchanged(termKey(c.edge), seen)
+	t.unchanged(termKey(c.edge), seen.Term)
 	t.cmps = append(t.cmps, clientv3.Compare(clientv3.CreateRevision(agentKey(c.edge, c.info.Name)), ">", 0))
 	t.put(termKey(c.edge), value)
+	if seen.Active != "" && seen.Active != c.info.Name {
+		t.ops = append(t.ops, clientv3.OpDelete(agentKey(c.edge, seen.Active)))
+	}
 	rev, err := t.commit(ctx, c.client)
 	if err != nil {
 		return Fence{}, fmt.Errorf("state: agent %s: term of edge %s: %w", c.info.Name, c.edge, err)

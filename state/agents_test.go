@@ -25,11 +25,11 @@ func TestAgentsOfOneEdge(t *testing.T) {
 	s := embeddedStore(t)
 	a, stopA := candidate(t, s, "a")
 	b, stopB := candidate(t, s, "b")
-	first, err := a.Claim(t.Context(), 0)
+	first, err := a.Claim(t.Context(), &Agents{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.Claim(t.Context(), 0); !errors.Is(err, ErrConflict) {
+	if _, err := b.Claim(t.Context(), &Agents{}); !errors.Is(err, ErrConflict) {
 		t.Errorf("b has begun a term that it did not see the last one of: %v", err)
 	}
 	untilView(t, s, "a's term", func(v *View) bool { e := v.Agents["e1"]; return e.Term == first.Term && e.Active == "a" && e.IsLed() })
@@ -39,18 +39,19 @@ func TestAgentsOfOneEdge(t *testing.T) {
 	if _, is := b.Own(); is {
 		t.Error("b has a term")
 	}
-	second, err := b.Claim(t.Context(), first.Term)
+	second, err := b.Claim(t.Context(), &Agents{Term: first.Term, Active: "a"})
 	if err != nil || second.Term <= first.Term {
 		t.Fatalf("b takes over with term %v after %v: %v", second, first, err)
 	}
 	untilView(t, s, "b's term", func(v *View) bool { return v.Agents["e1"].Active == "b" })
+	untilView(t, s, "a again, which is alive", func(v *View) bool { return len(v.Agents["e1"].Alive) == 2 })
 	stopB()
 	untilView(t, s, "nobody acting", func(v *View) bool {
 		e := v.Agents["e1"]
 		return !e.IsLed() && len(e.Alive) == 1 && e.Term == second.Term
 	})
 	stopA()
-	if _, err := a.Claim(t.Context(), second.Term); !errors.Is(err, ErrConflict) {
+	if _, err := a.Claim(t.Context(), &Agents{Term: second.Term}); !errors.Is(err, ErrConflict) {
 		t.Errorf("an agent that ended begins a term: %v", err)
 	}
 	if _, err := s.client.Delete(t.Context(), termKey("e1")); err != nil { // an operator's hand
@@ -80,7 +81,7 @@ func TestFence(t *testing.T) {
 	s := embeddedStore(t)
 	a, _ := candidate(t, s, "a")
 	b, _ := candidate(t, s, "b")
-	first, err := a.Claim(t.Context(), 0)
+	first, err := a.Claim(t.Context(), &Agents{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +104,7 @@ func TestFence(t *testing.T) {
 	if res, err := s.writer.Do(asA, Create("/weft/test", []byte("b"))); err != nil || res.Applied || string(res.Value) != "a" {
 		t.Errorf("a conflict within the term is %+v, %v", res, err)
 	}
-	second, err := b.Claim(t.Context(), first.Term)
+	second, err := b.Claim(t.Context(), &Agents{Term: first.Term, Active: "a"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +135,7 @@ func TestRegistrationIsFenced(t *testing.T) {
 	s := embeddedStore(t)
 	a, _ := candidate(t, s, "a")
 	b, stopB := candidate(t, s, "b")
-	term, err := a.Claim(t.Context(), 0)
+	term, err := a.Claim(t.Context(), &Agents{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +154,7 @@ func TestRegistrationIsFenced(t *testing.T) {
 		t.Error("another agent ended, and the edge is not live")
 	}
 	b, _ = candidate(t, s, "c")
-	if _, err := b.Claim(t.Context(), term.Term); err != nil {
+	if _, err := b.Claim(t.Context(), &Agents{Term: term.Term}); err != nil {
 		t.Fatal(err)
 	}
 	r.Ack(99, nil)

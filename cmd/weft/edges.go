@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -37,6 +38,23 @@ type edgeRow struct {
 	Status  string   `json:"status,omitempty"` // where its agent's status server is
 	Lacks   []string `json:"lacks,omitempty"`  // what it can not do, and why
 	Target  string   `json:"target,omitempty"` // why its target can not be programmed
+	// Agents are those that may act for it, if that are several: the one that does first.
+	Agents []agentRow `json:"agents,omitempty"`
+}
+
+// Roles of an agent.
+const (
+	roleActive  = "active"
+	roleStandby = "standby"
+)
+
+// agentRow is one of the agents of an edge.
+type agentRow struct {
+	Name    string    `json:"name"`
+	Role    string    `json:"role"`  // active or standby
+	Since   time.Time `json:"since"` // by its own clock
+	Version string    `json:"version,omitempty"`
+	Status  string    `json:"status,omitempty"` // where its status server is
 }
 
 func newEdges() *cobra.Command {
@@ -53,7 +71,9 @@ func newEdges() *cobra.Command {
   no target  its agent can not program its target; why is below the table
   away       no agent holds its lease; its target may forward all the same
 
-TUNNEL is the encapsulation that others use towards it, VTEPS are the addresses.`,
+TUNNEL is the encapsulation that others use towards it, VTEPS are the addresses.
+
+Of an edge that has several agents (ha: true in their configuration) these follow below: the active one, and those that stand by.`,
 		Example: `  weft edges
   weft edges -o wide
   weft edges nic1
@@ -122,6 +142,12 @@ func edgeRows(v *state.View) []edgeRow {
 		}
 		rows[b.Edge].VPorts++
 	}
+	for id, agents := range v.Agents {
+		if rows[id] == nil {
+			rows[id] = &edgeRow{ID: id, State: edgeAway}
+		}
+		rows[id].Agents = agentRows(&agents)
+	}
 	sorted := make([]edgeRow, 0, len(rows))
 	for r := range maps.Values(rows) {
 		r.Wanted = v.Conf
@@ -129,6 +155,36 @@ func edgeRows(v *state.View) []edgeRow {
 	}
 	slices.SortFunc(sorted, func(a, b edgeRow) int { return cmp.Compare(a.ID, b.ID) })
 	return sorted
+}
+
+// agentRows are the agents of an edge that are alive, the active one first.
+func agentRows(a *state.Agents) (rows []agentRow) {
+	for name, info := range a.Alive {
+		r := agentRow{Name: name, Role: roleStandby, Since: info.Since, Version: info.Version, Status: info.Status}
+		if name == a.Active {
+			r.Role, r.Since = roleActive, a.Since
+		}
+		rows = append(rows, r)
+	}
+	slices.SortFunc(rows, func(x, y agentRow) int { return cmp.Or(cmp.Compare(x.Role, y.Role), cmp.Compare(x.Name, y.Name)) })
+	return rows
+}
+
+// printAgents tells, below the table, which agents act for edges that have several.
+func printAgents(w io.Writer, rows []edgeRow) error {
+	var cells [][]string
+	for _, r := range rows {
+		for _, a := range r.Agents {
+			cells = append(cells, []string{r.ID, a.Name, a.Role, a.Since.UTC().Format(time.RFC3339), or(a.Status)})
+		}
+	}
+	if len(cells) == 0 {
+		return nil
+	}
+	if _, err := fmt.Fprintln(w); err != nil {
+		return err
+	}
+	return table(w, []string{"EDGE", "AGENT", "ROLE", "SINCE", "STATUS"}, cells)
 }
 
 func printEdges(w io.Writer, rows []edgeRow, form string) error {
@@ -167,6 +223,9 @@ func printEdges(w io.Writer, rows []edgeRow, form string) error {
 		cells = append(cells, row)
 	}
 	if err := table(w, head, cells); err != nil {
+		return err
+	}
+	if err := printAgents(w, rows); err != nil {
 		return err
 	}
 	return printTroubles(w, rows)
