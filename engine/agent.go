@@ -84,6 +84,7 @@ type Agent struct {
 	counts  counts
 	core    *core   // owned by decide
 	shared  *shared // nil: no other agent may act for the edge
+	early   early
 
 	tallying chan struct{} // cap 1: held by who reads what the target dropped
 
@@ -311,7 +312,7 @@ func (a *Agent) decide(ctx context.Context) error {
 
 // enqueue is the session's packet-in callback.
 func (a *Agent) enqueue(p *p4rt.PacketIn) {
-	a.queue.push(uint16(p.Meta(a.fields.port)), uint16(p.Meta(a.fields.vport)), reasonOf(p.Meta(a.fields.reason)), flow.Dest(p.Meta(a.fields.tunnel)), p.Payload)
+	a.take(earlyPacket{uint16(p.Meta(a.fields.port)), uint16(p.Meta(a.fields.vport)), reasonOf(p.Meta(a.fields.reason)), flow.Dest(p.Meta(a.fields.tunnel)), p.Payload})
 }
 
 // Modes of packet-out: p4src/shared/ids.p4.

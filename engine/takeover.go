@@ -55,6 +55,7 @@ func (a *Agent) takeOver(ctx context.Context, term *p4rt.Term) error {
 	if err := a.mail.call(ctx, func() { a.core.renumber(numbers) }); err != nil {
 		return err
 	}
+	a.reach(numbered)
 	for _, x := range all {
 		if err := a.useRules(ctx, x.id, x.rules, x.blocks); err != nil {
 			return err
@@ -63,6 +64,7 @@ func (a *Agent) takeOver(ctx context.Context, term *p4rt.Term) error {
 	if err := a.adoptFlows(ctx, numbers, entries); err != nil {
 		return err
 	}
+	defer a.reach(taken)
 	return a.mail.call(ctx, func() {
 		a.core.begun = true
 		if run != 0 {
