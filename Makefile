@@ -37,7 +37,7 @@ bench-demo: build ## FIGUREs of the demo, each part a process of its own
 bench-devices: ## FIGUREs of the virtual devices: what each adds to a walk, long chains, memory and database of connections
 	@$(GO) test -p 1 -run '^$$' -bench '^(BenchmarkDevices|BenchmarkConnBytes)$$' ./sim ./engine ./state | tee /dev/stderr | awk -f .ci/figures.awk
 
-ENGINE_BENCHES := Decisions|MillionFlows|RouteFlap|TopologyShare|StatelessFlows|StatefulFlows|Victim|Restart|Move
+ENGINE_BENCHES := Decisions|EvictHitRatio|MillionFlows|RouteFlap|TopologyShare|StatelessFlows|StatefulFlows|Victim|Restart|Move
 bench-engine: ## FIGUREs of the engine at scale: rates of new flows, a million of them, edits, restarts, moves, floods
 	@$(GO) test -p 1 -run '^$$' -bench '^Benchmark($(ENGINE_BENCHES))$$' -timeout 30m ./engine ./testbed/lab | tee /dev/stderr | awk -f .ci/figures.awk
 

@@ -54,7 +54,17 @@ func counters() []counter {
 		{"expired", "Flows removed: idle.", func(s *engine.Stats) uint64 { return s.Expired }},
 		{"not_installed", "Decisions that stayed on the slow path.", func(s *engine.Stats) uint64 { return s.NotInstalled }},
 		{"over_share", "Of these, because their vport had its share of the flow tables.", func(s *engine.Stats) uint64 { return s.OverShare }},
+		{"not_kept", "Of these, because room was scarce and it was the flow's first packet.", func(s *engine.Stats) uint64 { return s.NotKept }},
 		{"write_failures", "Updates that the target did not accept.", func(s *engine.Stats) uint64 { return s.WriteFails }},
+	}
+}
+
+// evictions are the reasons for which flows are evicted.
+func evictions() []counter {
+	return []counter{
+		{"share", "their vport had its share of a table", func(s *engine.Stats) uint64 { return s.EvictedShare }},
+		{"table", "a table was nearly full", func(s *engine.Stats) uint64 { return s.EvictedTable }},
+		{"limit", "the edge had nearly maxFlows", func(s *engine.Stats) uint64 { return s.EvictedLimit }},
 	}
 }
 
@@ -112,6 +122,9 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		if view != nil {
 			edgePools(out, st.ID, agent, view.Topology)
 			edgeDrops(out, st.ID, agent, view)
+		}
+		for _, k := range evictions() {
+			out <- prometheus.MustNewConstMetric(desc("edge_evicted_total", "Flows whose entries made room, by reason.", "edge", "reason"), prometheus.CounterValue, float64(k.value(&stats)), st.ID, k.name)
 		}
 		for _, k := range counters() {
 			out <- prometheus.MustNewConstMetric(desc("edge_"+k.name+"_total", k.help, "edge"), prometheus.CounterValue, float64(k.value(&stats)), st.ID)

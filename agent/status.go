@@ -135,6 +135,12 @@ func (s *service) flows(w http.ResponseWriter, r *http.Request) {
 		flows, err := agent.Flows(r.Context())
 		if err == nil {
 			list.Flows = append(list.Flows, nameFlows(id, view, flows)...)
+			stats := agent.Stats()
+			for _, k := range evictions() {
+				if n := k.value(&stats); n > 0 {
+					list.Evicted = append(list.Evicted, Eviction{id, k.name, k.help, n})
+				}
+			}
 		}
 		return err
 	})

@@ -195,6 +195,12 @@ func TestCounters(t *testing.T) {
 	delete(names, "flows") // gauges
 	delete(names, "connections")
 	delete(names, "stale_ms")
+	for _, c := range evictions() { // one metric, by reason
+		if got := c.value(&s); got != uint64(names["evicted_"+c.name]) {
+			t.Errorf("evictions by %s are %d, want %d", c.name, got, names["evicted_"+c.name])
+		}
+		delete(names, "evicted_"+c.name)
+	}
 	for _, c := range counters() {
 		if got := c.value(&s); got != uint64(names[c.name]) || !strings.HasSuffix(c.help, ".") {
 			t.Errorf("counter %s is %d, want %d; help %q", c.name, got, names[c.name], c.help)

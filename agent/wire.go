@@ -65,8 +65,17 @@ type EdgeError struct {
 
 // FlowList is the answer of /v1/flows.
 type FlowList struct {
-	Flows  []Flow      `json:"flows"`
-	Errors []EdgeError `json:"errors,omitempty"`
+	Flows   []Flow      `json:"flows"`
+	Evicted []Eviction  `json:"evicted,omitempty"`
+	Errors  []EdgeError `json:"errors,omitempty"`
+}
+
+// Eviction is how many flows of an edge made room since its agent started, for one reason (E5).
+type Eviction struct {
+	Edge   string `json:"edge"`
+	Reason string `json:"reason"` // share, table, limit
+	Why    string `json:"why"`
+	Flows  uint64 `json:"flows"`
 }
 
 // EdgeStats are the counts of one edge's agent since it started.

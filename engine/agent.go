@@ -56,6 +56,8 @@ type Config struct {
 	Workers int
 	// VPortShare is how much of each flow table, in percent, the flows of one vport may take; what is beyond it stays on the slow path. Default 10.
 	VPortShare int
+	// MaxFlows is how many flow entries the edge may have (E5); default: what the target's tables hold.
+	MaxFlows int64
 	// AgeTime is how long a learnt MAC lives after its last flow (B3); default 30 s.
 	AgeTime  time.Duration
 	Timeouts conntrack.Timeouts // of connections; zero: the defaults

@@ -27,7 +27,7 @@ type core struct {
 	a     *Agent
 	ctx   context.Context
 	ack   func(int64, []state.Lack) // tells the database
-	begin time.Time
+	clock func() time.Duration      // since the agent was made: monotonic
 
 	snap    *topology.Snapshot
 	view    *view
@@ -68,6 +68,7 @@ type core struct {
 	fragments fragments
 	drops     drops
 	tally     tally
+	cache     cache
 	aging     aging
 	errors    *limiter
 	logged    *limiter // by chain
@@ -83,8 +84,8 @@ type mark struct {
 
 func newCore(a *Agent) *core {
 	c := &core{
-		a: a, ctx: context.Background(), ack: func(int64, []state.Lack) {}, told: true, begin: time.Now(), snap: new(topology.Snapshot), view: newView(a.cfg.Self, a.cfg.Links),
-		tally: newTally(), placer: offload.NewPlacer(a.tables, a.cfg.VPortShare), flows: newFlowTable(),
+		a: a, ctx: context.Background(), ack: func(int64, []state.Lack) {}, told: true, clock: clock(), snap: new(topology.Snapshot), view: newView(a.cfg.Self, a.cfg.Links),
+		tally: newTally(), placer: a.newPlacer(), flows: newFlowTable(),
 		errors: newLimiter(errorRate, errorBurst), logged: newLimiter(logRate, logBurst),
 		warnings: newLimiter(warningRate, 1),
 		holds:    newHolds(), leases: newLeases(), devices: newDevices(a.cfg.Store), low: 1,
@@ -99,7 +100,7 @@ func newCore(a *Agent) *core {
 	c.effects = newEffects(c)
 	c.rules, c.pace = newRules(c), newPace()
 	c.conns, c.fragments = newConns(c), newFragments()
-	c.drops = newDrops()
+	c.drops, c.cache = newDrops(), newCache(a)
 	c.balance, c.monitors, c.adverts = newBalance(c), newMonitors(c), newAdverts(c)
 	a.counts.staleSince.Store(-1)
 	c.sim.Conns, c.sim.Balance = c.conns, c.balance
@@ -118,7 +119,13 @@ func (c *core) newLocals() *locals {
 func (c *core) start(ctx context.Context, ack func(int64, []state.Lack)) { c.ctx, c.ack = ctx, ack }
 
 // now is the time since the agent was made: monotonic.
-func (c *core) now() time.Duration { return time.Since(c.begin) }
+func (c *core) now() time.Duration { return c.clock() }
+
+// clock returns one that begins now.
+func clock() func() time.Duration {
+	begin := time.Now()
+	return func() time.Duration { return time.Since(begin) }
+}
 
 // rebuild brings the fixed tables to the view for the touched subjects.
 func (c *core) rebuild(touched map[subject]struct{}) {
@@ -234,6 +241,8 @@ func (c *core) tick() {
 	if c.target.term == serving {
 		c.readTally()
 	}
+	c.paceRounds()
+	c.relieve()
 	c.age(now)
 	c.effects.sweep(now)
 	c.conns.sweep(now)

@@ -145,7 +145,7 @@ func TestNotStation(t *testing.T) {
 }
 
 // idleStore opens a store whose database serves nobody: nothing runs its writer, so that what is begun stays under way.
-func idleStore(t *testing.T) *state.Store {
+func idleStore(t testing.TB) *state.Store {
 	t.Helper()
 	s, err := state.Open(t.Context(), state.Config{Embedded: &state.EmbeddedConfig{Dir: t.TempDir()}})
 	if err != nil {

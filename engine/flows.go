@@ -47,6 +47,7 @@ type installedFlow struct {
 	drop      sim.DropReason // valid iff it drops
 	stale     bool           // to be decided again
 	gone      bool           // removed
+	read      bool           // the target has told of its hits
 	recount   bool           // the target's counter of its entry has what was not dropped: what it says next is where to count from
 	since     time.Duration
 	conn      *conn        // that the flow is of, nil: none
@@ -54,7 +55,9 @@ type installedFlow struct {
 	ofEntry   links        // others that share the entry
 	block     *ruleBlock   // where it is stored; nil: nowhere
 	inBlock   int32
-	ofConn    links // others that rely on the connection
+	hit       moment // when it was matched last, as far as it is known
+	packets   uint32 // low bits of what the target had counted when it was read last
+	ofConn    links  // others that rely on the connection
 }
 
 // links are the neighbours in a list of flows.
@@ -119,9 +122,12 @@ func (t *flowTable) find(key flow.Key, read flow.Mask) *installedFlow {
 	return nil
 }
 
+// hash is that of a pattern.
+func (t *flowTable) hash(p pattern) uint64 { return maphash.Comparable(t.seed, p) }
+
 // add notes a flow. deps is copied.
 func (t *flowTable) add(placed *offload.Placed, deps []topology.Dep, now time.Duration) *installedFlow {
-	f := &installedFlow{placed: placed, since: now}
+	f := &installedFlow{placed: placed, since: now, hit: momentOf(now)}
 	p := f.pattern()
 	if h := maphash.Comparable(t.seed, p); t.byPattern[h] == nil {
 		t.byPattern[h] = f

@@ -27,6 +27,13 @@ func decision(outcomes []sim.Outcome) (m offload.Megaflow, ok bool) {
 	return m, true
 }
 
+// newPlacer returns one for the agent's edge, on which nothing is placed.
+func (a *Agent) newPlacer() *offload.Placer {
+	p := offload.NewPlacer(a.tables, a.cfg.VPortShare)
+	p.Limit(a.cfg.MaxFlows)
+	return p
+}
+
 // maxBacklog bounds what waits for a reconcile: flows are not installed beyond it.
 const maxBacklog = 4096
 
@@ -42,17 +49,23 @@ func (c *core) install(res *sim.Result, key flow.Key, local uint16) {
 	}
 	m.Key, m.Mask, m.Guards, m.Idle, m.Prio = key, res.Mask, res.Guards, c.a.cfg.IdleTimeout, c.flows.generation()
 	c.tracked(&m, &res.Track)
-	if err := c.enter(m, res, local); err != nil {
+	err := c.scarceRoom(&m, res.Mask, local)
+	if err == nil {
+		err = c.enter(m, res, local)
+	}
+	if err != nil {
 		c.a.counts.notInstalled.Add(1)
 		if errors.Is(err, offload.ErrShare) {
 			c.a.counts.overShare.Add(1)
 			c.overShare(key.Ingress)
 			if c.warnings.allow(key.Ingress, c.now()) {
-				c.a.cfg.Logger.Warn("vport has its share of the flow tables: its other flows stay on the slow path", "vport", c.nameOf(key.Ingress), "err", err)
+				c.a.cfg.Logger.Warn("vport has its share of the flow tables: its further flows get an entry at their second packet, in the place of its own", "vport", c.nameOf(key.Ingress), "err", err)
 			}
 		}
 		c.a.cfg.Logger.Debug("flow stays on the slow path", "flow", key.And(res.Mask).String(), "err", err)
 	}
+	c.paceRounds()
+	c.relieve()
 }
 
 // enter places a megaflow, the decision of which is res, and sends its updates.
@@ -74,6 +87,7 @@ func (c *core) enterIn(m offload.Megaflow, res *sim.Result, local uint16, before
 	c.a.counts.installed.Add(1)
 	c.a.counts.flows.Add(1)
 	c.rules.add(f)
+	c.cache.added(f, c.placer.Scarce())
 	c.write(stages, nil, func() { c.remove(f) })
 	return f, nil
 }

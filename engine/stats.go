@@ -46,6 +46,10 @@ type Stats struct {
 	Expired      uint64 `json:"expired"`          // flows: idle
 	NotInstalled uint64 `json:"not_installed"`    // decisions that stay on the slow path for want of an entry that can do it, or of room
 	OverShare    uint64 `json:"over_share"`       // of these, because their vport had its share of the flow tables
+	NotKept      uint64 `json:"not_kept"`         // of NotInstalled, because room was scarce and it was the flow's first packet (E5)
+	EvictedShare uint64 `json:"evicted_share"`    // flows evicted since their vport had its share of a table
+	EvictedTable uint64 `json:"evicted_table"`    // since a table was nearly full
+	EvictedLimit uint64 `json:"evicted_limit"`    // since the edge had nearly as many as it may
 	WriteFails   uint64 `json:"write_failures"`   // updates that the target did not accept
 	Flows        uint64 `json:"flows"`            // installed now
 	StaleMillis  uint64 `json:"stale_ms"`         // age of the oldest change of which a flow is still to be decided again; 0: there is none
@@ -98,6 +102,10 @@ type counts struct {
 	expired      atomic.Uint64
 	notInstalled atomic.Uint64
 	overShare    atomic.Uint64
+	notKept      atomic.Uint64
+	evictedShare atomic.Uint64
+	evictedTable atomic.Uint64
+	evictedLimit atomic.Uint64
 	writeFails   atomic.Uint64
 }
 
@@ -148,6 +156,10 @@ func (a *Agent) Stats() Stats {
 		Expired:      c.expired.Load(),
 		NotInstalled: c.notInstalled.Load(),
 		OverShare:    c.overShare.Load(),
+		NotKept:      c.notKept.Load(),
+		EvictedShare: c.evictedShare.Load(),
+		EvictedTable: c.evictedTable.Load(),
+		EvictedLimit: c.evictedLimit.Load(),
 		WriteFails:   c.writeFails.Load(),
 	}
 }

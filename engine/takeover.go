@@ -86,7 +86,8 @@ func (c *core) renumber(n *offload.Numbers) {
 	c.locals = c.newLocals()
 	c.locals.reserve(n, c.view)
 	c.layout = newLayout(c.a.tables, c.locals)
-	c.placer = offload.NewPlacer(c.a.tables, c.a.cfg.VPortShare)
+	c.placer = c.a.newPlacer()
+	c.cache.reset()
 	c.placer.Reserve(n)
 	c.numbered, c.reserving = true, true
 	c.rebuild(c.layout.all(c.view))

@@ -33,16 +33,7 @@ type Placer struct {
 	classes  map[macAt]int          // megaflows that are a dst_class entry
 	entries  map[uint64]sharedEntry // by hash
 	seed     maphash.Seed
-	used     map[*p4rt.Table]int64
-	held     map[holding]int64
-	whys     map[*p4rt.Table]tableErrors
-	share    int64 // percent of each table that one vport may hold
-}
-
-// holding is what a vport has in a table: flow tables, src_class, dst_class, nat_v4, nat_v6.
-type holding struct {
-	vport uint16
-	table *p4rt.Table
+	rooms
 }
 
 // sharedEntry is a flow entry with the megaflows that need it: those that differ only in a source MAC, which src_class checks, share one.
@@ -55,9 +46,9 @@ type sharedEntry struct {
 // leaves room for the others.
 func NewPlacer(t *Tables, share int) *Placer {
 	return &Placer{
-		t: t, share: int64(share), held: make(map[holding]int64), whys: make(map[*p4rt.Table]tableErrors), scopes: NewIDs[macAt](65535), sources: NewIDs[macAt](65535), rewrites: NewIDs[rewriteKey](65535),
+		t: t, rooms: newRooms(t, share), scopes: NewIDs[macAt](65535), sources: NewIDs[macAt](65535), rewrites: NewIDs[rewriteKey](65535),
 		nats4: NewIDs[translationKey](65535), nats6: NewIDs[translationKey](65535),
-		classes: make(map[macAt]int), entries: make(map[uint64]sharedEntry), seed: maphash.MakeSeed(), used: make(map[*p4rt.Table]int64),
+		classes: make(map[macAt]int), entries: make(map[uint64]sharedEntry), seed: maphash.MakeSeed(),
 	}
 }
 
@@ -218,7 +209,7 @@ func (x *placing) enter(m *Megaflow) (*Placed, error) {
 	shared, there := p.entries[hash]
 	if !there {
 		shared.placed = placed
-		p.hold(x.ids.vport, entry.Table, 1)
+		p.holdFlow(x.ids.vport, entry.Table, 1)
 		x.entry = inserts(nil, entry)
 	} else if other := p.Entry(shared.placed); other.Key() != entry.Key() || !other.SameEffect(entry) {
 		return nil, fmt.Errorf("%w: %s", ErrOccupied, entry)
@@ -234,41 +225,12 @@ func (x *placing) enter(m *Megaflow) (*Placed, error) {
 	return placed, nil
 }
 
-// room says why a vport can have no further entry in a table; nil: it can.
-func (p *Placer) room(vport uint16, t *p4rt.Table) error {
-	switch {
-	case t.Size > 0 && p.used[t] >= t.Size:
-		return p.reasons(t).full
-	case t.Size > 0 && p.held[holding{vport, t}] >= max(1, t.Size*p.share/100):
-		return p.reasons(t).share
-	}
-	return nil
-}
-
-// tableErrors are made once for a table: each decision meets them while a lane is full.
-type tableErrors struct{ full, share error }
-
-func (p *Placer) reasons(t *p4rt.Table) tableErrors {
-	r, ok := p.whys[t]
-	if !ok {
-		r = tableErrors{fmt.Errorf("%w: %s", ErrFull, t.Name), fmt.Errorf("%w: %s", ErrShare, t.Name)}
-		p.whys[t] = r
-	}
-	return r
-}
-
-// hold counts n entries of a vport more.
-func (p *Placer) hold(vport uint16, t *p4rt.Table, n int64) {
-	h := holding{vport, t}
-	p.used[t] += n
-	if p.held[h] += n; p.held[h] == 0 {
-		delete(p.held, h)
-	}
-}
-
 // choose takes the first lane with room. dst_class can hold a megaflow or a scope for one MAC at one vport, not both.
 func (p *Placer) choose(candidates []Lane, m *Megaflow, at macAt) (Lane, error) {
 	_, scoped := p.scopes.Lookup(at)
+	if err := p.room(at.vport, nil); err != nil {
+		return 0, err
+	}
 	err := ErrFull
 	for _, lane := range candidates {
 		if lane == LaneClass && scoped {
@@ -290,7 +252,7 @@ func (p *Placer) choose(candidates []Lane, m *Megaflow, at macAt) (Lane, error) 
 }
 
 // Remove returns the updates that take a megaflow away, in the reverse order of Place, and confirm, to be called when the target has
-// acknowledged them and all that was sent before: from then on the local ids can be used again. It is nil if none became free.
+// acknowledged them and all that was sent before: from then on the local ids and the entry's room can be used again. It is nil if none became free.
 func (p *Placer) Remove(placed *Placed) (stages [][]p4rt.Update, confirm func()) {
 	at := macAt{placed.ids.vport, placed.Key.DstMAC}
 	var before, entry []p4rt.Update
@@ -314,7 +276,10 @@ func (p *Placer) Remove(placed *Placed) (stages [][]p4rt.Update, confirm func())
 	hash := placed.Hash
 	if shared := p.entries[hash]; shared.refs == 1 {
 		delete(p.entries, hash)
-		p.hold(placed.ids.vport, e.Table, -1)
+		p.holdFlow(placed.ids.vport, e.Table, -1)
+		if left := p.leave(e.Table); left != nil {
+			freed = append(freed, left)
+		}
 		entry = deletes(nil, e)
 	} else {
 		shared.refs--
@@ -330,7 +295,7 @@ func (p *Placer) Remove(placed *Placed) (stages [][]p4rt.Update, confirm func())
 // Used returns the flows in a lane's table.
 func (p *Placer) Used(lane Lane, v4 bool) int64 {
 	var name string
-	return p.used[p.t.flowTable(lane, v4, &name).Table]
+	return p.held[Pool{Table: p.t.flowTable(lane, v4, &name).Table}]
 }
 
 // unacquire takes back an acquire whose entry was never written.

@@ -82,7 +82,9 @@ func TestShare(t *testing.T) {
 			if _, _, err := p.Place(mega(vport, 4), vport); !errors.Is(err, offload.ErrShare) {
 				t.Errorf("%s: vport %d, flow beyond its share: %v, want %v", table, vport, err, offload.ErrShare)
 			}
-			p.Remove(last)
+			if _, confirm := p.Remove(last); confirm != nil {
+				confirm()
+			}
 			if _, _, err := p.Place(mega(vport, 5), vport); err != nil {
 				t.Errorf("%s: vport %d has room again: %v", table, vport, err)
 			}

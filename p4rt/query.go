@@ -217,6 +217,34 @@ func (s *Session) ReadCountersOf(ctx context.Context, entries []*Entry, yield fu
 	return s.readDirect(ctx, asks, kindDirectCounter, countsOf(yield))
 }
 
+// ReadEntriesOf yields some entries as the target has them, with what o asks for beside; its Tables do not count. One that the target does not have may be an error for all.
+func (s *Session) ReadEntriesOf(ctx context.Context, entries []*Entry, o ReadOptions, yield func(*Entry, Counter) error) error {
+	l, err := s.current()
+	if err != nil || len(entries) == 0 {
+		return err
+	}
+	asks := make([]*p4.Entity, len(entries))
+	for i, e := range entries {
+		key := new(p4.TableEntry)
+		if err := proto.Unmarshal(e.appendBody(nil, Delete), key); err != nil {
+			return fmt.Errorf("read: %w", err)
+		}
+		o.ask(key, e.Table)
+		asks[i] = &p4.Entity{Entity: &p4.Entity_TableEntry{TableEntry: key}}
+	}
+	dec := l.decoder()
+	return l.read(ctx, asks, func(kind int, b []byte) error {
+		if kind != kindTable {
+			return nil
+		}
+		e, c, err := dec.entry(b)
+		if err != nil {
+			return fmt.Errorf("read: %w", err)
+		}
+		return yield(e, c)
+	})
+}
+
 func countsOf(yield func(*Entry, Counter) error) func(*Entry, []byte) error {
 	return func(e *Entry, data []byte) error {
 		bytes, packets, err := counterData(data)

@@ -76,6 +76,16 @@ type ReadOptions struct {
 	LastHit  bool     // read the time since the last hit too, where the table supports it
 }
 
+// ask adds what is wanted of an entry beside itself.
+func (o *ReadOptions) ask(e *p4.TableEntry, t *Table) {
+	if o.Counters && t.DirectCounter {
+		e.CounterData = &p4.CounterData{}
+	}
+	if o.LastHit && t.SupportsIdle {
+		e.TimeSinceLastHit = &p4.TableEntry_IdleTimeout{}
+	}
+}
+
 // ReadEntries yields the entries of tables in no order, default entries left out. An error of
 // yield ends the read and is returned. Backups may read too.
 func (s *Session) ReadEntries(ctx context.Context, o ReadOptions, yield func(*Entry, Counter) error) error {
@@ -103,12 +113,7 @@ func (l *link) readEntries(ctx context.Context, o ReadOptions, yield func(*Entry
 		if t.DirectMeter {
 			e.MeterConfig = &p4.MeterConfig{}
 		}
-		if o.Counters && t.DirectCounter {
-			e.CounterData = &p4.CounterData{}
-		}
-		if o.LastHit && t.SupportsIdle {
-			e.TimeSinceLastHit = &p4.TableEntry_IdleTimeout{}
-		}
+		o.ask(e, t)
 		want = append(want, &p4.Entity{Entity: &p4.Entity_TableEntry{TableEntry: e}})
 	}
 	wanted := map[uint32]bool{}

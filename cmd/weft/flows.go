@@ -128,7 +128,7 @@ func (q *flowQuery) collect(cmd *cobra.Command, db *database) (agent.FlowList, e
 		return c.Flows(ctx, edge)
 	})
 	for _, a := range answers {
-		all.Flows, all.Errors = append(all.Flows, a.Flows...), append(all.Errors, a.Errors...)
+		all.Flows, all.Evicted, all.Errors = append(all.Flows, a.Flows...), append(all.Evicted, a.Evicted...), append(all.Errors, a.Errors...)
 	}
 	all.Errors = append(all.Errors, failed...)
 	if q.vport != "" {
@@ -242,7 +242,16 @@ func printFlows(w io.Writer, list agent.FlowList, form string) error {
 	for i := range list.Flows {
 		rows = append(rows, flowRow(&list.Flows[i], form == "wide"))
 	}
-	return table(w, head, rows)
+	if err := table(w, head, rows); err != nil {
+		return err
+	}
+	for i, e := range list.Evicted {
+		if i == 0 {
+			fmt.Fprintln(w)
+		}
+		fmt.Fprintf(w, "%s has evicted %d flows, since %s\n", e.Edge, e.Flows, e.Why)
+	}
+	return nil
 }
 
 func flowRow(f *agent.Flow, wide bool) []string {

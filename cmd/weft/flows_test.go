@@ -13,15 +13,19 @@ func TestPrintFlows(t *testing.T) {
 		{Edge: "nic1", VPort: agent.Named{Name: "acme/web"}, Match: "dst=192.0.2.0/24", Guards: "ttl > 1", Action: "forward", To: &agent.Named{Name: "all of bridge acme/app"},
 			At: []string{"nic1:1", "nic2:1", "nic3:1"}, Lane: "wild", Packets: 12, Bytes: 1200, AgeSeconds: 3725.4, Rewrite: "ttl_dec=1"},
 		{Edge: "nic10", VPort: agent.Named{Name: "acme/web"}, Match: "*", Action: "drop", Lane: "class"},
-	}}
+	}, Evicted: []agent.Eviction{{Edge: "nic1", Reason: "limit", Why: "the edge had nearly maxFlows", Flows: 7}}}
 	for form, want := range map[string]string{
 		"table": `EDGE   VPORT     TO                      AT                        LANE   PACKETS  AGE     MATCH
 nic1   acme/web  all of bridge acme/app  nic1:1,nic2:1 and 1 more  wild   12       1h2m5s  dst=192.0.2.0/24
 nic10  acme/web  drop                    -                         class  0        0s      *
+
+nic1 has evicted 7 flows, since the edge had nearly maxFlows
 `,
 		"wide": `EDGE   VPORT     ACTION   TO                      AT                    LANE   PACKETS  BYTES  AGE     MATCH             GUARDS   REWRITE
 nic1   acme/web  forward  all of bridge acme/app  nic1:1,nic2:1,nic3:1  wild   12       1200   1h2m5s  dst=192.0.2.0/24  ttl > 1  ttl_dec=1
 nic10  acme/web  drop     -                       -                     class  0        0      0s      *                 -        -
+
+nic1 has evicted 7 flows, since the edge had nearly maxFlows
 `,
 	} {
 		var b strings.Builder

@@ -61,7 +61,7 @@ func (a *localAgent) run(ctx context.Context) (err error) {
 	agent, err := engine.NewAgent(engine.Config{
 		Store: store, Self: engine.Edge{ID: e.plan.name, VTEPs: e.plan.vteps, Tunnel: e.plan.tunnel}, Links: e.links(),
 		Interfaces: e.plan.interfaces, Dial: e.target.dial, DeviceID: uint64(e.plan.n), Profile: e.target.profile(), Logger: e.logger, Version: "lab",
-		IdleTimeout: e.cfg.IdleTimeout, AgeTime: e.cfg.AgeTime, VPortShare: e.cfg.VPortShare, Timeouts: e.cfg.Timeouts,
+		IdleTimeout: e.cfg.IdleTimeout, AgeTime: e.cfg.AgeTime, VPortShare: e.cfg.VPortShare, MaxFlows: e.cfg.MaxFlows, Timeouts: e.cfg.Timeouts,
 	})
 	if err != nil {
 		return err
