@@ -256,7 +256,7 @@ func (m *model) answer(t *testing.T, sim *Simulator, conns table, first randnet.
 	tell(seen, "translated back", r.Outcomes[0].Rewrite.Translate)
 	b := sentOf(&f, got.out)
 	e := endOf(r, &b)
-	if uint32(m.w.Snap.VPort(e.out).Device) != zone || e.src != s.dst || e.dst != s.src || e.sport != s.dport || e.dport != s.sport {
+	if uint32(m.w.Snap.Zone(m.w.Snap.VPort(e.out).Device)) != zone || e.src != s.dst || e.dst != s.src || e.sport != s.dport || e.dport != s.sport {
 		explain(t, m.w, sim, first, back)
 		t.Fatalf("the answer to %+v comes back as %+v", s, e)
 	}
