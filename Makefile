@@ -37,9 +37,12 @@ bench-demo: build ## FIGUREs of the demo, each part a process of its own
 bench-devices: ## FIGUREs of the virtual devices: what each adds to a walk, long chains, memory and database of connections
 	@$(GO) test -p 1 -run '^$$' -bench '^(BenchmarkDevices|BenchmarkConnBytes)$$' ./sim ./engine ./state | tee /dev/stderr | awk -f .ci/figures.awk
 
-ENGINE_BENCHES := Decisions|EvictHitRatio|MillionFlows|RouteFlap|TopologyShare|StatelessFlows|StatefulFlows|Victim|Restart|Move
+ENGINE_BENCHES := Decisions|EvictHitRatio|MillionFlows|RouteFlap|TopologyShare|StatelessFlows|StatefulFlows|Victim|Restart|Standby|Move
 bench-engine: ## FIGUREs of the engine at scale: rates of new flows, a million of them, edits, restarts, moves, floods
 	@$(GO) test -p 1 -run '^$$' -bench '^Benchmark($(ENGINE_BENCHES))$$' -timeout 30m ./engine ./testbed/lab | tee /dev/stderr | awk -f .ci/figures.awk
+
+bench-scale: ## FIGUREs of 1,000 edges with an agent each: 100,000 vports, 10,020 routers (about ten minutes, 8 GB)
+	@$(GO) test -p 1 -run '^$$' -bench '^BenchmarkScale$$' -benchtime 1x -timeout 60m ./engine | tee /dev/stderr | awk -f .ci/figures.awk
 
 bench-%: # FIGUREs of one folder: bench-sim, bench-state, bench-testbed (the engine, end to end) …
 	@$(GO) test -p 1 -run '^$$' -bench . -benchmem -timeout 60m ./$*/... | tee /dev/stderr | awk -f .ci/figures.awk

@@ -199,9 +199,8 @@ func (a *Agent) Run(ctx context.Context) error {
 	if s := a.shared; s != nil {
 		a.role(false)
 		g.Go(connect)
-		g.Go(func() error { return s.candidate.Run(ctx) })
 		var err error
-		if own, err = a.standBy(ctx); err != nil {
+		if own, err = a.standBy(ctx, g); err != nil {
 			return g.Wait()
 		}
 		s.term.Store(own.Term)

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/weft-sdn/weft/p4rt"
 	"github.com/weft-sdn/weft/state"
 )
@@ -37,6 +39,7 @@ const (
 type shared struct {
 	candidate *state.Candidate
 	term      atomic.Int64  // 0: standing by
+	warm      atomic.Bool   // the view is whole
 	kick      chan struct{} // cap 1: something may have changed
 	deposed   chan struct{} // closed when the target has another agent's bid
 	depose    func()
@@ -93,9 +96,9 @@ func (s *shared) seen() targetSeen {
 	return s.at
 }
 
-// StandsBy reports whether the agent is a standby that could take over: it reaches the target.
+// StandsBy reports whether the agent is a standby that could take over: it has read all that it needs, and reaches the target.
 func (a *Agent) StandsBy() bool {
-	return a.shared != nil && a.shared.term.Load() == 0 && a.shared.seen().state == p4rt.Backup
+	return a.shared != nil && a.shared.term.Load() == 0 && a.shared.warm.Load() && a.shared.seen().state == p4rt.Backup
 }
 
 // election is the id to compete with: a backup's before the term.
@@ -120,8 +123,8 @@ func plus(id p4rt.ElectionID, n int64) p4rt.ElectionID {
 	return p4rt.ElectionID{High: id.High + carry, Low: low}
 }
 
-// standBy returns when this agent's term has begun. The view is whole then.
-func (a *Agent) standBy(ctx context.Context) (state.Fence, error) {
+// standBy returns when this agent's term has begun. It is one of the edge's agents from when its view is whole.
+func (a *Agent) standBy(ctx context.Context, g *errgroup.Group) (state.Fence, error) {
 	s, store := a.shared, a.cfg.Store
 	watch, stop := context.WithCancel(ctx)
 	watching := make(chan struct{})
@@ -142,6 +145,8 @@ func (a *Agent) standBy(ctx context.Context) (state.Fence, error) {
 	case <-ctx.Done():
 		return state.Fence{}, ctx.Err()
 	}
+	s.warm.Store(true)
+	g.Go(func() error { return s.candidate.Run(ctx) })
 	tick := time.NewTicker(standbyTick)
 	defer tick.Stop()
 	told, warned := false, false
@@ -163,7 +168,7 @@ func (a *Agent) standBy(ctx context.Context) (state.Fence, error) {
 			}
 			warned = true
 		}
-		if why != "" {
+		if _, listed := agents.Alive[a.cfg.Agent]; why != "" && listed {
 			fence, err := s.candidate.Claim(ctx, &agents)
 			if err == nil {
 				a.cfg.Logger.Info("takes over the edge", "why", why, "term", fence.Term, "from", agents.Active)

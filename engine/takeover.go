@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/offload"
 	"github.com/weft-sdn/weft/p4rt"
@@ -40,6 +42,10 @@ func (a *Agent) takeOver(ctx context.Context, term *p4rt.Term) error {
 		}
 	}
 	numbers := a.tables.NumbersOf(entries)
+	if err := a.mail.call(ctx, func() { a.core.renumber(numbers) }); err != nil {
+		return err
+	}
+	a.reach(numbered)
 	type loaded struct {
 		id     flow.VPortID
 		rules  []offload.Stored
@@ -48,14 +54,16 @@ func (a *Agent) takeOver(ctx context.Context, term *p4rt.Term) error {
 	all := make([]loaded, len(local))
 	reading, cancel := context.WithTimeout(ctx, rulesTime)
 	defer cancel()
+	var asks errgroup.Group
+	asks.SetLimit(adoptAsks)
 	for i, id := range local {
-		all[i].id = id
-		all[i].rules, all[i].blocks = a.loadRules(reading, id)
+		asks.Go(func() error {
+			all[i].id = id
+			all[i].rules, all[i].blocks = a.loadRules(reading, id)
+			return nil
+		})
 	}
-	if err := a.mail.call(ctx, func() { a.core.renumber(numbers) }); err != nil {
-		return err
-	}
-	a.reach(numbered)
+	_ = asks.Wait() // what can't be read is not used
 	for _, x := range all {
 		if err := a.useRules(ctx, x.id, x.rules, x.blocks); err != nil {
 			return err

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/weft-sdn/weft/conntrack"
 	"github.com/weft-sdn/weft/engine"
 	"github.com/weft-sdn/weft/p4rt"
 	"github.com/weft-sdn/weft/state"
@@ -52,7 +53,7 @@ func (r *rig) another(name string) *haAgent {
 		r.Fatal(err)
 	}
 	h.agent, err = engine.NewAgent(engine.Config{
-		Store: h.store, Self: engine.Edge{ID: bulk.Edge, VTEPs: []netip.Addr{vtep(1, 4)}}, DeviceID: 1, Profile: r.target.profile(), VPortShare: r.cfg.share, IdleTimeout: time.Hour,
+		Store: h.store, Self: engine.Edge{ID: bulk.Edge, VTEPs: []netip.Addr{vtep(1, 4)}}, DeviceID: 1, Profile: r.target.profile(), VPortShare: r.cfg.share, IdleTimeout: time.Hour, Timeouts: conntrack.Timeouts{Single: time.Hour},
 		Dial:   p4rt.Dialer("passthrough:///"+h.target.addr(), grpc.WithTransportCredentials(insecure.NewCredentials())),
 		Logger: logger, Agent: name, OnRole: h.acts.Store,
 	})
@@ -73,10 +74,11 @@ func (r *rig) another(name string) *haAgent {
 	return h
 }
 
-// end ends the agent as SIGTERM does, and waits.
+// end ends the agent as SIGTERM does, waits, and forgets what it knew of the network.
 func (h *haAgent) end() {
 	h.cancel()
 	<-h.ended
+	h.store, h.agent = nil, nil
 }
 
 // kill takes an agent away from everybody at once, as SIGKILL does: its connections end, and it says nothing more.
@@ -139,6 +141,9 @@ type running struct {
 	stopped sync.WaitGroup
 }
 
+// keepBurst is the most that a flow that goes on sends at once.
+const keepBurst = 16
+
 // keepOn sends frames of a flow with numbers from from on.
 func (r *rig) keepOn(f bulk.Flow, from int) *running {
 	ctx, cancel := context.WithCancel(r.Context())
@@ -147,7 +152,8 @@ func (r *rig) keepOn(f bulk.Flow, from int) *running {
 		var buf []byte
 		begin := time.Now()
 		for ctx.Err() == nil {
-			for due := int(time.Since(begin) / time.Millisecond); x.sent < due && from+x.sent < len(r.arrival); x.sent++ {
+			due := min(int(time.Since(begin)/time.Millisecond), x.sent+keepBurst) // who was held up does not overrun the cable
+			for ; x.sent < due && from+x.sent < len(r.arrival); x.sent++ {
 				buf = r.send(f, from+x.sent, buf)
 			}
 			time.Sleep(500 * time.Microsecond)

@@ -60,6 +60,7 @@ type rigConfig struct {
 	frames  int    // numbers that frames have
 
 	reachable bool // the target is at a socket
+	routes    int  // of routers, besides; a multiple of haRoutes
 }
 
 // newRig brings an edge up, with its agent.
@@ -90,6 +91,7 @@ func newRig(b testing.TB, cfg rigConfig) *rig {
 	must(err)
 	r.revision, err = r.store.Apply(b.Context(), objects)
 	must(err)
+	r.addRoutes(cfg.routes)
 	must(r.plug())
 	return r
 }
