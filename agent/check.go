@@ -164,7 +164,20 @@ func (c *checker) edge(at string, e *Edge, seen taken) {
 			c.fail(at+".connections."+x.name, strconv.FormatUint(uint64(x.seconds), 10), "is out of range", "use up to 30 days, 2592000 seconds; 0 is the default")
 		}
 	}
+	if t.AwayAfter > maxAwayAfter {
+		c.fail(at+".connections.awayAfter", strconv.FormatUint(uint64(t.AwayAfter), 10), "is out of range", "use 1 to 60 seconds; 0 is the default")
+	}
+	if t.BlockTime != 0 && (t.BlockTime < minBlockTime || t.BlockTime > maxBlockTime) {
+		c.fail(at+".connections.blockTime", strconv.FormatUint(uint64(t.BlockTime), 10), "is out of range", "use 30 seconds to a day, 86400; 0 is the default")
+	}
 }
+
+// Limits of what holds while the database is away, in seconds.
+const (
+	maxAwayAfter = 60
+	minBlockTime = 30
+	maxBlockTime = 24 * 3600
+)
 
 // maxTimeout is the longest that a connection is remembered without a packet, in seconds.
 const maxTimeout = 30 * 24 * 3600

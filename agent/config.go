@@ -52,13 +52,15 @@ type Edge struct {
 	Connections Connections `json:"connections"`
 }
 
-// Connections are how long connections are remembered after their last packet, in seconds; 0: conntrack.DefaultTimeouts.
+// Connections are how long connections are remembered after their last packet, in seconds; 0: conntrack.DefaultTimeouts. And what holds of them while the database is away.
 type Connections struct {
 	TCPOpening     uint32 `json:"tcpOpening"`
 	TCPEstablished uint32 `json:"tcpEstablished"`
 	TCPClosed      uint32 `json:"tcpClosed"`
-	Single         uint32 `json:"single"` // other protocols, one direction seen
-	Both           uint32 `json:"both"`   // both
+	Single         uint32 `json:"single"`    // other protocols, one direction seen
+	Both           uint32 `json:"both"`      // both
+	AwayAfter      uint32 `json:"awayAfter"` // seconds that the database may leave questions unanswered before it is away
+	BlockTime      uint32 `json:"blockTime"` // seconds that leased ports stay the edge's without the database, less an eighth (N2)
 }
 
 func (c *Connections) timeouts() conntrack.Timeouts {

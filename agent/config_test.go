@@ -69,7 +69,7 @@ func TestExample(t *testing.T) {
 				Gateways:  []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8:1::1")},
 			}},
 			Interfaces: map[string]uint16{"vm1": 1, "vm2": 2}, VPortShare: 10, MACAge: 30,
-			Connections: Connections{TCPOpening: 30, TCPEstablished: 7440, TCPClosed: 30, Single: 30, Both: 180},
+			Connections: Connections{TCPOpening: 30, TCPEstablished: 7440, TCPClosed: 30, Single: 30, Both: 180, AwayAfter: 1, BlockTime: 900},
 		}},
 	}
 	if d := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); d != "" {
@@ -188,6 +188,8 @@ func TestErrors(t *testing.T) {
 		{"gateways: [192.0.2.1]", "gateways: [192.0.2.1, 192.0.2.3]", `a.yaml:10: edges[0].uplinks[0].gateways[1]: "192.0.2.3" is a second gateway of its IP family; use one a family`},
 		{"gateways: [192.0.2.1]", "gateways: [192.0.2.2]", `a.yaml:10: edges[0].uplinks[0].gateways[0]: "192.0.2.2" is the port's own address; use the router's`},
 		{"addresses: [192.0.2.2]", `addresses: ["fd00::1"]`, `a.yaml:10: edges[0].uplinks[0].gateways[0]: "192.0.2.1" is of an IP family that the port has no address of; add one to addresses`},
+		{"{vm1: 1}", "{vm1: 1}\n  connections: {awayAfter: 61}", `a.yaml:12: edges[0].connections.awayAfter: "61" is out of range; use 1 to 60 seconds; 0 is the default`},
+		{"{vm1: 1}", "{vm1: 1}\n  connections: {blockTime: 29}", `a.yaml:12: edges[0].connections.blockTime: "29" is out of range; use 30 seconds to a day, 86400; 0 is the default`},
 		{"{vm1: 1}", "{vm1: 1}\n  connections: {both: 2592001}", `a.yaml:12: edges[0].connections.both: "2592001" is out of range; use up to 30 days, 2592000 seconds; 0 is the default`},
 		{"{vm1: 1}", "{vm1: 256}", `a.yaml:11: edges[0].interfaces.vm1: "256" is no access port; use 0 to 255`},
 		{"{vm1: 1}", "{vm1: 1, vm2: 1}", `a.yaml:11: edges[0].interfaces.vm2: "1" is the port of interface vm1 too; give each its own`},

@@ -37,6 +37,14 @@ func counters() []counter {
 		{"copies", "TCP segments with FIN or RST of tracked connections that went on, shown to the agent.", func(s *engine.Stats) uint64 { return s.Copies }},
 		{"nat_retries", "Translations that were another connection's, and were chosen anew.", func(s *engine.Stats) uint64 { return s.NATRetries }},
 		{"nat_fails", "Packets dropped because no translation was free.", func(s *engine.Stats) uint64 { return s.NATFails }},
+		{"local_connections", "Connections that began while the database was away.", func(s *engine.Stats) uint64 { return s.LocalConns }},
+		{"local_stored", "Connections that the database did not have because it was away, or took this edge for dead, and that were stored since.", func(s *engine.Stats) uint64 { return s.LocalStored }},
+		{"local_ended", "Connections that the database did not have, and that ended since another had their place, or their ports were not the edge's any more.", func(s *engine.Stats) uint64 { return s.LocalEnded }},
+		{"away_drops", "Packets dropped because the database was away and no rule let their connection begin without it.", func(s *engine.Stats) uint64 { return s.AwayDrops }},
+		{"aways", "Times that the database left questions unanswered for too long.", func(s *engine.Stats) uint64 { return s.Aways }},
+		{"block_picks", "Translations of sources that took a port of a leased block.", func(s *engine.Stats) uint64 { return s.BlockPicks }},
+		{"block_misses", "Translations of sources for which no leased port was left.", func(s *engine.Stats) uint64 { return s.BlockMisses }},
+		{"block_lapses", "Blocks of ports whose lease ended.", func(s *engine.Stats) uint64 { return s.BlockLapses }},
 		{"dhcp", "DHCP answers sent.", func(s *engine.Stats) uint64 { return s.DHCP }},
 		{"dhcp_drops", "DHCP messages that came to nothing.", func(s *engine.Stats) uint64 { return s.DHCPDrops }},
 		{"late_data", "TCP segments with data behind their side's own FIN.", func(s *engine.Stats) uint64 { return s.LateData }},
@@ -119,6 +127,8 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		gauge(desc("edge_flows", "Flows installed now.", "edge"), float64(stats.Flows), st.ID)
 		gauge(desc("edge_stale_seconds", "Age of the oldest change of which a flow is still to be decided again.", "edge"), float64(stats.StaleMillis)/1000, st.ID)
 		gauge(desc("edge_connections", "Connections of which the edge owns a direction.", "edge"), float64(stats.Conns), st.ID)
+		gauge(desc("edge_unstored_connections", "Connections of the edge that the database does not have yet.", "edge"), float64(stats.Unstored), st.ID)
+		gauge(desc("edge_blocks", "Blocks of ports that the edge has leased for translations.", "edge"), float64(stats.Blocks), st.ID)
 		if view != nil {
 			edgePools(out, st.ID, agent, view.Topology)
 			edgeDrops(out, st.ID, agent, view)

@@ -194,6 +194,8 @@ func TestCounters(t *testing.T) {
 	}
 	delete(names, "flows") // gauges
 	delete(names, "connections")
+	delete(names, "unstored")
+	delete(names, "blocks")
 	delete(names, "stale_ms")
 	for _, c := range evictions() { // one metric, by reason
 		if got := c.value(&s); got != uint64(names["evicted_"+c.name]) {

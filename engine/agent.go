@@ -61,6 +61,10 @@ type Config struct {
 	// AgeTime is how long a learnt MAC lives after its last flow (B3); default 30 s.
 	AgeTime  time.Duration
 	Timeouts conntrack.Timeouts // of connections; zero: the defaults
+	// AwayAfter is how long the database may leave questions without an answer before it is away, and rules that say so have connections begin without it; default 1 s.
+	AwayAfter time.Duration
+	// BlockTime is how long ports that are leased for translations stay the agent's while it does not reach the database, less an eighth; default 15 min (N2).
+	BlockTime time.Duration
 }
 
 // Agent drives one edge: its target holds what the database's view asks for, and what first packets led to.
@@ -133,6 +137,8 @@ func NewAgent(cfg Config) (*Agent, error) {
 	orDefault(&cfg.Solicit, 10*time.Second)
 	orDefault(&cfg.IdleTimeout, 60*time.Second)
 	orDefault(&cfg.AgeTime, 30*time.Second)
+	orDefault(&cfg.AwayAfter, awayAfter)
+	orDefault(&cfg.BlockTime, blockTime)
 	cfg.Timeouts = cfg.Timeouts.OrDefaults()
 	if cfg.PuntRate <= 0 {
 		cfg.PuntRate = 50_000
@@ -214,6 +220,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	err := g.Wait()
 	a.core.effects.wait()
+	a.core.blocks.end()
 	a.cfg.Store.EndRun(a.core.conns.run)
 	return err
 }

@@ -52,7 +52,7 @@ func (b *balance) Load(pool topology.DeviceID, m topology.MemberKey) uint32 {
 // Last implements sim.Balance.
 func (b *balance) Last(c topology.PoolClient) (topology.MemberKey, bool, bool) {
 	l, known := b.last[c]
-	return l.Member, l.stuck, known
+	return l.Member, l.stuck, known || b.c.contact.lost // nobody is waited for who does not answer
 }
 
 // look asks the database for a client's member, and then goes on with the packets that wait for that.
@@ -61,6 +61,7 @@ func (b *balance) look(client topology.PoolClient) {
 		return
 	}
 	b.asked[client] = struct{}{}
+	b.c.contact.asked()
 	ctx := b.c.ctx
 	b.c.effects.wg.Go(func() {
 		ctx, cancel := context.WithTimeout(ctx, connTime)
@@ -68,6 +69,7 @@ func (b *balance) look(client topology.PoolClient) {
 		found, stuck, err := b.c.a.cfg.Store.FindSticky(ctx, client)
 		b.c.a.mail.post(func() {
 			delete(b.asked, client)
+			b.c.contact.told(err)
 			if err != nil {
 				b.c.a.counts.effectFails.Add(1)
 				b.c.a.cfg.Logger.Debug("client's member is not known", "client", topology.MemberKey{Addr: client.Addr, V6: client.V6}, "err", err)
@@ -93,11 +95,11 @@ func (b *balance) resume(client topology.PoolClient, known bool) {
 	if b.c.holds.wanted[n] == nil {
 		return
 	}
-	packets := b.c.release(n).packets
 	if !known {
-		b.c.a.counts.heldDrops.Add(uint64(len(packets)))
+		b.c.giveUpOn(n)
 		return
 	}
+	packets := b.c.release(n).packets
 	for i := range packets {
 		b.c.again(&packets[i], sim.Lost{})
 	}
@@ -249,8 +251,14 @@ func (b *balance) sweep(now time.Duration) {
 
 // end removes a connection, here and in the database, whatever its state is.
 func (t *conns) end(x *conn) {
-	stored := x.stored
-	t.drop(x)
+	stored, local := x.stored, x.local
+	if t.drop(x); !local {
+		t.erase(stored)
+	}
+}
+
+// erase removes a connection from the database that this process has no more.
+func (t *conns) erase(stored state.StoredConn) {
 	ctx, run := t.c.ctx, t.run
 	t.c.effects.wg.Go(func() {
 		for {

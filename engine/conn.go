@@ -40,20 +40,30 @@ type conns struct {
 	run      int64 // names this process in the database
 	timeouts conntrack.Timeouts
 	known    connIndex
-	answers  map[conntrack.Key]*conn // what was just looked for; nil: there is none
-	waiting  map[conntrack.Key]struct{}
-	attempts map[conntrack.Key]uint32 // translations that were taken
-	fresh    conntrack.Key            // of a connection that was just stored: its first packet is decided as if it were not
-	live     map[int64]bool           // processes with live edges
-	edges    []string                 // live ones, sorted
-	serving  []string                 // of these, those whose target is programmed, sorted
-	away     bool                     // this edge is not among them
-	resting  []*conn                  // without a flow of a direction that is owned; each knows its place
-	orphans  map[conntrack.Key]int64  // seen without owners
-	gone     map[int64]bool           // processes that are gone and have words
+	answers  map[conntrack.Key]*conn     // what was just looked for; nil: there is none
+	waiting  map[conntrack.Key]*creation // what the database was asked for; nil: whether there is one
+	unstored map[*conn]struct{}          // begun while the database was away (unstored.go)
+	attempts map[conntrack.Key]uint32    // translations that were taken
+	fresh    conntrack.Key               // of a connection that was just stored: its first packet is decided as if it were not
+	live     map[int64]bool              // processes with live edges
+	edges    []string                    // live ones, sorted
+	serving  []string                    // of these, those whose target is programmed, sorted
+	away     bool                        // this edge is not among them
+	resting  []*conn                     // without a flow of a direction that is owned; each knows its place
+	orphans  map[conntrack.Key]int64     // seen without owners
+	gone     map[int64]bool              // processes that are gone and have words
 	swept    time.Duration
+	storing  int                             // of unstored: under way
+	back     time.Duration                   // until then, what the database does not have is stored again: others took this edge for dead
 	doubts   map[conntrack.Key]time.Duration // since when it is not known whether it is stored: the database did not say
 	made     map[flow.VPortID]int            // connections that are remembered and the host of a port began
+}
+
+// creation is a connection that is about to be stored.
+type creation struct {
+	conntrack.Conn
+	local   bool // it may begin while the database is away
+	ingress flow.VPortID
 }
 
 // conn is a connection with an owned direction.
@@ -66,6 +76,9 @@ type conn struct {
 	anyPort uint8 // bits of the steps that lead to a pool's member without a port of its own
 	acked   ends  // direction of the FIN that ack is of
 	asked   bool  // since it is without an answer
+	local   bool  // it is not stored yet (unstored.go)
+	doubt   bool  // it may be, all the same
+	gone    bool  // it is stored no more: its translations may be given again
 	own     [2]bool
 	flows   [2]int32
 	seen    [2]moment // when a direction without flows had its last packet
@@ -102,7 +115,7 @@ func newConns(c *core) *conns {
 	run := c.a.cfg.Store.NewRun()
 	return &conns{
 		c: c, run: run, made: map[flow.VPortID]int{}, timeouts: c.a.cfg.Timeouts, known: newConnIndex(), answers: map[conntrack.Key]*conn{},
-		waiting: map[conntrack.Key]struct{}{}, attempts: map[conntrack.Key]uint32{}, live: map[int64]bool{run: true}, doubts: map[conntrack.Key]time.Duration{},
+		waiting: map[conntrack.Key]*creation{}, unstored: map[*conn]struct{}{}, attempts: map[conntrack.Key]uint32{}, live: map[int64]bool{run: true}, doubts: map[conntrack.Key]time.Duration{},
 	}
 }
 
@@ -130,11 +143,7 @@ func (c *core) track(res *sim.Result, f *packet.Frame, ingress flow.VPortID, loc
 		return c.fragments.wait(c, f, ingress, local)
 	case r.Wait:
 		if c.hold(awaited{conn: r.Key}, f.Data, ingress, local) {
-			if anew := c.conns.asNew(r.Key, f, ingress); anew != nil {
-				c.conns.create(anew, ingress)
-			} else {
-				c.conns.look(r.Key)
-			}
+			c.conns.ask(r.Key, f, ingress)
 		}
 		return true
 	case r.Ask:
@@ -148,7 +157,7 @@ func (c *core) track(res *sim.Result, f *packet.Frame, ingress flow.VPortID, loc
 			c.lose(ingress, dropTooManyConns)
 			return true
 		}
-		if c.hold(awaited{conn: r.Key}, f.Data, ingress, local) {
+		if c.hold(awaited{conn: r.Key}, f.Data, ingress, local) && !c.conns.beginLocal(r, ingress) {
 			c.conns.create(r, ingress)
 		}
 		return true
@@ -178,6 +187,7 @@ func forwards(res *sim.Result) bool {
 func (t *conns) keep(x *conn) {
 	t.known.add(x)
 	t.c.balance.join(x)
+	t.c.blocks.join(&x.stored.Conn)
 	t.c.a.counts.conns.Store(uint64(t.known.n))
 }
 
@@ -198,6 +208,8 @@ func (t *conns) drop(x *conn) {
 		}
 	}
 	t.c.balance.leave(x)
+	t.c.blocks.leave(&x.stored.Conn, x.gone || x.local && !x.doubt)
+	t.settledLocal(x)
 	t.c.a.counts.conns.Store(uint64(t.known.n))
 	t.invalidate(&x.stored)
 }

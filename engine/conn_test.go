@@ -400,12 +400,14 @@ func TestRefreshed(t *testing.T) {
 	p.is("established", reply)
 }
 
-// TestAway: an edge whose lease had lapsed looks again at what it knows: what others ended meanwhile is no more, and what is there stays.
+// TestAway: an edge whose lease had lapsed looks again at what it knows. What is there stays; what others took out since they took it for dead is stored again, as it is here;
+// unless another has its place by now: that holds.
 func TestAway(t *testing.T) {
-	for _, ended := range []bool{true, false} {
+	for _, meanwhile := range []string{"nothing", "swept", "replaced"} {
 		p := newPair(t)
 		a, b := p.cores[0].conns, p.cores[1].conns
 		p.begin(false)
+		mine := a.known.get(p.key).stored
 		both := map[string]state.Edge{}
 		for i, id := range []string{"e1", "e2"} {
 			var e state.Edge
@@ -413,7 +415,7 @@ func TestAway(t *testing.T) {
 			both[id] = e
 		}
 		a.meet(both)
-		if ended {
+		if meanwhile != "nothing" {
 			live := map[int64]bool{b.run: true}
 			seen, _, err := p.store.SweepConns(t.Context(), live, nil)
 			if err != nil {
@@ -423,11 +425,26 @@ func TestAway(t *testing.T) {
 				t.Fatal(n, err)
 			}
 		}
+		other := mine.Conn
+		other.Birth, other.ForwardOwner = mine.Birth+1, b.run
+		if meanwhile == "replaced" {
+			if _, created, err := p.store.CreateConn(t.Context(), other, nil, nil, nil); err != nil || !created {
+				t.Fatal(created, err)
+			}
+		}
 		a.meet(map[string]state.Edge{"e2": both["e2"]})
 		a.meet(both)
 		p.settled()
-		if x := a.known.get(p.key); (x == nil) != ended {
-			t.Errorf("ended meanwhile %v: it has %+v", ended, x)
+		want, known := mine.Conn, true
+		if meanwhile == "replaced" {
+			want, known = other, false
+		}
+		found, there, err := p.store.FindConn(t.Context(), p.key)
+		if err != nil || !there || found.Conn != want {
+			t.Errorf("%s: the database has %+v, %v, %v, want %+v", meanwhile, found, there, err, want)
+		}
+		if x := a.known.get(p.key); (x != nil) != known || x != nil && (x.local || x.stored.Revision != found.Revision) {
+			t.Errorf("%s: the edge has %+v", meanwhile, x)
 		}
 	}
 }

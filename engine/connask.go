@@ -14,28 +14,50 @@ import (
 )
 
 // begin does something at the database for a key, once at a time, and then goes on with the packets that wait for the key.
-func (t *conns) begin(k conntrack.Key, do func(context.Context) func()) {
+// create: what is to be stored, nil if it is only looked for.
+func (t *conns) begin(k conntrack.Key, create *creation, do func(context.Context) (done func(), err error)) {
 	if _, busy := t.waiting[k]; busy {
 		return
 	}
-	t.waiting[k] = struct{}{}
+	t.waiting[k] = create
+	t.c.contact.asked()
 	ctx := t.c.ctx
 	t.c.effects.wg.Go(func() {
 		ctx, cancel := context.WithTimeout(ctx, connTime)
 		defer cancel()
-		done := do(ctx)
+		done, err := do(ctx)
 		t.c.a.mail.post(func() {
 			delete(t.waiting, k)
+			t.c.contact.told(err)
 			done()
 		})
 	})
 }
 
+// ask finds out whether a packet of a key has a connection.
+func (t *conns) ask(k conntrack.Key, f *packet.Frame, ingress flow.VPortID) {
+	anew := t.asNew(k, f, ingress)
+	switch {
+	case anew == nil:
+		t.look(k)
+	case !t.beginLocal(anew, ingress):
+		t.create(anew, ingress)
+	}
+}
+
 // asNew returns what a packet of which it is not known whether it has a connection would have stored if it had none; nil: nothing. Storing it is then the question: the database takes it
 // if nobody has either of its keys, and who has is answered otherwise. That saves a look for each new connection.
 func (t *conns) asNew(k conntrack.Key, f *packet.Frame, ingress flow.VPortID) *sim.Track {
+	if _, busy := t.waiting[k]; busy {
+		return nil
+	}
+	return t.ifNew(k, f, ingress)
+}
+
+// ifNew is asNew whether or not the database is being asked.
+func (t *conns) ifNew(k conntrack.Key, f *packet.Frame, ingress flow.VPortID) *sim.Track {
 	c := t.c
-	if _, busy := t.waiting[k]; busy || t.made[ingress] >= maxConnsOf {
+	if t.made[ingress] >= maxConnsOf {
 		return nil
 	}
 	t.fresh = k
@@ -49,16 +71,19 @@ func (t *conns) asNew(k conntrack.Key, f *packet.Frame, ingress flow.VPortID) *s
 
 // look asks the database for a connection.
 func (t *conns) look(k conntrack.Key) {
-	t.begin(k, func(ctx context.Context) func() {
+	t.begin(k, nil, func(ctx context.Context) (func(), error) {
 		found, there, err := t.c.a.cfg.Store.FindConn(ctx, k)
 		return func() {
-			if err != nil {
+			switch {
+			case t.isLocal(k): // it began meanwhile
+				t.resume(k)
+			case err != nil:
 				t.failed(k, err)
-				return
+			default:
+				t.answer(k, found, there)
+				t.resume(k)
 			}
-			t.answer(k, found, there)
-			t.resume(k)
-		}
+		}, err
 	})
 }
 
@@ -77,7 +102,7 @@ func (t *conns) failed(k conntrack.Key, err error) {
 	t.c.a.counts.effectFails.Add(1)
 	t.c.a.cfg.Logger.Debug("connection is not known", "connection", k.String(), "err", err)
 	if n := (awaited{conn: k}); t.c.holds.wanted[n] != nil {
-		t.c.a.counts.heldDrops.Add(t.c.inVain(n))
+		t.c.giveUpOn(n)
 	}
 	t.unknown(k)
 }
@@ -127,17 +152,20 @@ func (t *conns) create(r *sim.Track, ingress flow.VPortID) {
 		tell, c.Birth = old.Owners(t.run), old.Birth+1
 	}
 	stick, ended := t.c.balance.begins(r)
-	t.begin(k, func(ctx context.Context) func() {
+	t.c.blocks.join(&c)
+	t.c.blocks.wanted(r)
+	uses := t.c.blocks.uses(&c)
+	t.begin(k, &creation{c, r.Local, ingress}, func(ctx context.Context) (func(), error) {
 		if old != nil && old.Forward != k { // the old one began on the other side: its keys are these, the other way round
 			switch now, gone, err := t.c.a.cfg.Store.DeleteConn(ctx, *old, tell...); {
 			case err != nil:
-				return func() { t.failed(k, err) }
+				return func() { ended(0); t.c.blocks.leave(&c, false); t.failed(k, err) }, err
 			case !gone: // another edge changed it
-				return func() { t.again(k, now, now.Revision != 0) }
+				return func() { ended(0); t.c.blocks.leave(&c, true); t.again(k, now, now.Revision != 0) }, nil
 			}
 			old = nil
 		}
-		rev, created, err := t.c.a.cfg.Store.CreateConn(ctx, c, old, tell, stick)
+		rev, created, err := t.c.a.cfg.Store.CreateConn(ctx, c, old, tell, stick, uses...)
 		unknown := err != nil
 		var found state.StoredConn
 		there := false
@@ -149,6 +177,15 @@ func (t *conns) create(r *sim.Track, ingress flow.VPortID) {
 				rev = 0
 			}
 			ended(rev)
+			if !unknown {
+				t.c.blocks.stored(uses, rev)
+			}
+			local := t.isLocal(k)
+			t.c.blocks.leave(&c, !created && !unknown && !local)
+			if local {
+				t.crossed(k, &c, rev)
+				return
+			}
 			if unknown && len(t.doubts) < maxDoubts {
 				t.doubts[k] = t.c.now()
 			}
@@ -164,7 +201,7 @@ func (t *conns) create(r *sim.Track, ingress flow.VPortID) {
 			default: // the translation is another connection's
 				t.taken(k)
 			}
-		}
+		}, err
 	})
 }
 
@@ -195,9 +232,13 @@ func (t *conns) taken(k conntrack.Key) {
 
 // created: the first packet leaves as that of a new connection, and its successors are those of one that is known.
 func (t *conns) created(c state.StoredConn, ingress flow.VPortID) {
-	k := c.Forward
-	t.forget(k)
-	x := &conn{stored: c, own: [2]bool{forward: true}}
+	t.forget(c.Forward)
+	t.begun(&conn{stored: c, own: [2]bool{forward: true}}, ingress)
+}
+
+// begun goes on with the packets of a connection that this edge began.
+func (t *conns) begun(x *conn, ingress flow.VPortID) {
+	k := x.stored.Forward
 	t.beganBy(x, ingress)
 	t.keep(x)
 	n := awaited{conn: k}

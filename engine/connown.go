@@ -97,22 +97,19 @@ func (t *conns) wake(x *conn) {
 
 // store writes a connection with this edge's owned directions.
 func (t *conns) store(x *conn) {
+	if x.local {
+		if !x.own[forward] && !x.own[reply] {
+			t.drop(x) // it ended before it was stored
+		}
+		return
+	}
 	if x.writing != idle {
 		x.writing = busyAndDue
 		return
 	}
 	x.writing = busy
 	want := x.stored
-	if x.own[forward] {
-		want.ForwardOwner = t.run
-	} else if want.ForwardOwner == t.run {
-		want.ForwardOwner = 0
-	}
-	if x.own[reply] {
-		want.ReturnOwner = t.run
-	} else if want.ReturnOwner == t.run {
-		want.ReturnOwner = 0
-	}
+	want.Conn = x.owned(t.run)
 	gone := !t.live[want.ForwardOwner] && !t.live[want.ReturnOwner]
 	tell := t.listeners(x, &want, gone)
 	ctx := t.c.ctx
@@ -133,6 +130,19 @@ func (t *conns) store(x *conn) {
 		}
 		t.c.a.mail.post(func() { t.storedConn(x, now, done, gone, want.Progress) })
 	})
+}
+
+// owned is the connection with the owners that it has here.
+func (x *conn) owned(run int64) conntrack.Conn {
+	c := x.stored.Conn
+	for dir, owner := range [2]*int64{&c.ForwardOwner, &c.ReturnOwner} {
+		if x.own[dir] {
+			*owner = run
+		} else if *owner == run {
+			*owner = 0
+		}
+	}
+	return c
 }
 
 // listeners are the processes that are to hear of a change: who owns the other direction, if an end was seen or the connection goes; and who owned a direction
@@ -159,6 +169,7 @@ func (t *conns) storedConn(x *conn, now state.StoredConn, done, deleted bool, wa
 	newer := x.stored.Revision > now.Revision // a word came first
 	switch {
 	case done && deleted, !done && now.Revision == 0:
+		x.gone = true
 		t.drop(x)
 		return
 	case done && newer:
@@ -231,9 +242,12 @@ func (t *conns) told(words []state.Told) {
 func (t *conns) heard(k conntrack.Key, found state.StoredConn, there bool) {
 	x := t.known.get(k)
 	switch {
-	case x == nil:
+	case x == nil, x.local:
 	case !there && found.Revision < x.stored.Revision: // it was stored since
+	case !there && (t.away || t.c.now() < t.back) && !x.stored.Over() && x.writing == idle:
+		t.storeAgain(x)
 	case !there:
+		x.gone = true
 		t.drop(x)
 	case found.Revision > x.stored.Revision && t.adopt(x, found):
 		t.release(x, found.Progress)

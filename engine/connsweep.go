@@ -19,7 +19,7 @@ func (t *conns) sweep(now time.Duration) {
 			case !x.own[dir] || x.flows[dir] > 0:
 			case x.seen[dir].until(at) < timeout:
 				owned = true
-			case x.stored.State&conntrack.Answered == 0 && !x.asked: // by what is known here; another edge may have seen the answer
+			case x.stored.State&conntrack.Answered == 0 && !x.asked && !x.local: // by what is known here; another edge may have seen the answer
 				x.asked, owned = true, true
 				t.refresh(x.stored.Forward)
 			default:
@@ -32,6 +32,9 @@ func (t *conns) sweep(now time.Duration) {
 		if !owned {
 			t.wake(x)
 		}
+	}
+	if !t.c.contact.lost {
+		t.storeAll()
 	}
 	for k, since := range t.doubts {
 		if now-since >= doubtTime {
@@ -78,9 +81,12 @@ func (t *conns) refresh(k conntrack.Key) {
 
 // recheck reads what has become of all connections while this edge was not alive for others: they may have ended some, and given their translations to others.
 func (t *conns) recheck() {
+	t.back = t.c.now() + backTime
 	keys := make([]conntrack.Key, 0, t.known.n)
 	for x := range t.known.all() {
-		keys = append(keys, x.stored.Forward)
+		if !x.local {
+			keys = append(keys, x.stored.Forward)
+		}
 	}
 	if len(keys) == 0 {
 		return
@@ -106,11 +112,13 @@ func (t *conns) recheck() {
 
 // settle takes a connection that was stored without this process' knowing out of the database: it would be taken for one that has an owner.
 func (t *conns) settle(k conntrack.Key) {
-	if t.known.get(k) != nil {
-		delete(t.doubts, k)
+	if x := t.known.get(k); x != nil {
+		if !x.local { // what it is about to take the place of
+			delete(t.doubts, k)
+		}
 		return
 	}
-	t.begin(k, func(ctx context.Context) func() {
+	t.begin(k, nil, func(ctx context.Context) (func(), error) {
 		found, there, err := t.c.a.cfg.Store.FindConn(ctx, k)
 		if err == nil && there && found.Forward == k && found.ForwardOwner == t.run && found.ReturnOwner == 0 {
 			var gone bool
@@ -118,13 +126,15 @@ func (t *conns) settle(k conntrack.Key) {
 			there = !gone
 		}
 		return func() {
-			if err != nil {
+			switch {
+			case t.isLocal(k): // it is found when that is stored
+			case err != nil:
 				t.failed(k, err)
-				return
+			default:
+				delete(t.doubts, k)
+				t.answer(k, found, there)
+				t.resume(k)
 			}
-			delete(t.doubts, k)
-			t.answer(k, found, there)
-			t.resume(k)
-		}
+		}, err
 	})
 }

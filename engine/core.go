@@ -63,6 +63,8 @@ type core struct {
 	leases    leases
 	conns     *conns
 	balance   *balance
+	blocks    *blocks
+	contact   *contact
 	monitors  *monitors
 	adverts   *adverts
 	fragments fragments
@@ -101,9 +103,10 @@ func newCore(a *Agent) *core {
 	c.rules, c.pace = newRules(c), newPace()
 	c.conns, c.fragments = newConns(c), newFragments()
 	c.drops, c.cache = newDrops(), newCache(a)
+	c.blocks, c.contact = newBlocks(c), newContact(c)
 	c.balance, c.monitors, c.adverts = newBalance(c), newMonitors(c), newAdverts(c)
 	a.counts.staleSince.Store(-1)
-	c.sim.Conns, c.sim.Balance = c.conns, c.balance
+	c.sim.Conns, c.sim.Balance, c.sim.Blocks = c.conns, c.balance, c.blocks
 	c.rebuild(map[subject]struct{}{{kind: subjectSelf}: {}})
 	return c
 }
@@ -246,6 +249,7 @@ func (c *core) tick() {
 	c.age(now)
 	c.effects.sweep(now)
 	c.conns.sweep(now)
+	c.blocks.sweep(now)
 	c.rules.flush()
 	c.sweepPace(now)
 	c.balance.sweep(now)

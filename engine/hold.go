@@ -366,7 +366,7 @@ func (c *core) retry(now time.Duration) {
 			continue
 		}
 		if n.port == 0 {
-			c.a.counts.heldDrops.Add(c.inVain(n)) // the database does not answer, or the first fragment does not come
+			c.giveUpOn(n) // the database does not answer, or the first fragment does not come
 			continue
 		}
 		w.next = now + time.Second

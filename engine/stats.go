@@ -58,9 +58,30 @@ type Stats struct {
 	NATRetries   uint64 `json:"nat_retries"`      // translations that were another connection's, and were chosen anew
 	NATFails     uint64 `json:"nat_fails"`        // packets dropped because no translation was free
 	ConnDrops    uint64 `json:"connection_drops"` // packets dropped because their port of a bridge had begun as many connections as it may
+
+	Unstored    uint64 `json:"unstored"`          // connections that began while the database was away, and are not stored yet, now
+	LocalConns  uint64 `json:"local_connections"` // connections that began while the database was away
+	LocalStored uint64 `json:"local_stored"`      // of these, and of those that the database had lost meanwhile: stored since
+	LocalEnded  uint64 `json:"local_ended"`       // of these, ended since the database had others in their place, or their ports were not the edge's any more
+	AwayDrops   uint64 `json:"away_drops"`        // packets dropped because the database was away, and no rule let their connection begin without it
+	Aways       uint64 `json:"aways"`             // times that the database was away
+	Blocks      uint64 `json:"blocks"`            // of ports for translations that the edge holds, now
+	BlockPicks  uint64 `json:"block_picks"`       // translations of sources that took a port of a block
+	BlockMisses uint64 `json:"block_misses"`      // translations of sources for which there was none
+	BlockLapses uint64 `json:"block_lapses"`      // blocks whose lease ended
 }
 
 type counts struct {
+	unstored     atomic.Uint64
+	localConns   atomic.Uint64
+	localStored  atomic.Uint64
+	localEnded   atomic.Uint64
+	awayDrops    atomic.Uint64
+	aways        atomic.Uint64
+	blocks       atomic.Uint64
+	blockPicks   atomic.Uint64
+	blockMisses  atomic.Uint64
+	blockLapses  atomic.Uint64
 	conns        atomic.Uint64
 	copies       atomic.Uint64
 	natRetries   atomic.Uint64
@@ -117,8 +138,11 @@ func (a *Agent) Stats() Stats {
 		stale = a.core.now() - time.Duration(since)
 	}
 	return Stats{
-		Copies: c.copies.Load(),
-		Conns:  c.conns.Load(), NATRetries: c.natRetries.Load(), NATFails: c.natFails.Load(), ConnDrops: c.connDrops.Load(),
+		Copies:   c.copies.Load(),
+		Unstored: c.unstored.Load(), LocalConns: c.localConns.Load(), LocalStored: c.localStored.Load(), LocalEnded: c.localEnded.Load(),
+		AwayDrops: c.awayDrops.Load(), Aways: c.aways.Load(),
+		Blocks: c.blocks.Load(), BlockPicks: c.blockPicks.Load(), BlockMisses: c.blockMisses.Load(), BlockLapses: c.blockLapses.Load(),
+		Conns: c.conns.Load(), NATRetries: c.natRetries.Load(), NATFails: c.natFails.Load(), ConnDrops: c.connDrops.Load(),
 		QueueDrops:   a.queue.dropped(),
 		PacketIns:    c.packetIns.Load(),
 		Malformed:    c.malformed.Load(),

@@ -33,7 +33,10 @@ type Track struct {
 	Quote   conntrack.Tuple // ICMP error: what the packet that it quotes is to have where the error leaves. Valid iff Quoted
 	Quoted  bool
 	Client  topology.PoolClient // of the first sticky pool on the way: with New, the member that it got is to be remembered. Valid iff Client.Pool is not 0
-	Ask     bool                // it is not known where the Client's last connection went: look for it. Nothing else of the result counts
+	// Local: New may be begun while the database is away: each rule that makes it stateful says so, and the packet is one that can begin a connection alone. Valid iff Commit
+	Local bool
+	Needs []SourceNeed // sources that were wanted from blocks: for what New was given, there is to be more
+	Ask   bool         // it is not known where the Client's last connection went: look for it. Nothing else of the result counts
 }
 
 // reset makes it the zero Track.
@@ -49,7 +52,8 @@ func (t *Track) reset() {
 	}
 	t.Key, t.Progress, t.Ack = conntrack.Key{}, conntrack.Progress{}, 0
 	t.Used, t.Wait, t.Ports, t.Reply, t.Related, t.Changed, t.Late = false, false, false, false, false, false, false
-	t.Commit, t.Replace, t.Quoted, t.Ask = false, false, false, false
+	t.Commit, t.Replace, t.Quoted, t.Ask, t.Local = false, false, false, false, false
+	t.Needs = t.Needs[:0]
 }
 
 // tracking is what a simulation knows of its packet's connection.
@@ -63,6 +67,8 @@ type tracking struct {
 	related    bool              // the packet is an ICMP error: the connection is that of the packet that it quotes
 	quotes     bool              // it is, and is addressed to who sent what it quotes, which can be read
 	reply      bool
+	local      bool            // a rule that it met, and that makes the connection stateful, lets it begin without the database
+	holds      bool            // another one does not
 	conn       *conntrack.Conn // nil: none
 	fresh      conntrack.Conn  // what there will be, if there is none
 	copies     []header
@@ -77,6 +83,7 @@ type header struct {
 func (t *tracking) begin() {
 	t.conn, t.entered, t.zone = nil, 0, 0
 	t.able, t.looked, t.needed, t.translates, t.related, t.quotes, t.reply = false, false, false, false, false, false, false
+	t.local, t.holds = false, false
 	t.copies = t.copies[:0]
 }
 
@@ -392,6 +399,13 @@ func (s *Simulator) settleConnection() {
 		return // it begins nothing: a reset out of nowhere
 	}
 	r.Progress, r.Commit, r.New = c.fresh.Progress, true, c.fresh
+	r.Local = c.local && !c.holds && !r.Replace && (p.Proto != packet.ProtoTCP || p.Flags&(packet.TCPSyn|packet.TCPAck) == packet.TCPSyn)
+}
+
+// met notes a rule that makes the packet's connection stateful.
+func (t *tracking) met(rule *topology.ChainRule) {
+	t.local = t.local || rule.Local
+	t.holds = t.holds || !rule.Local
 }
 
 // confine drops the copies of a packet of a connection's other direction that would come out elsewhere than where the connection came in: a tuple alone could

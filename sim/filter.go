@@ -150,6 +150,9 @@ func (s *Simulator) chain(id topology.DeviceID, in, out *topology.VPort, h *hop,
 		if s.res.Trace != nil {
 			s.res.Trace.add(s, h, "chain "+c.Tenant+"/"+c.Name+" rule "+rule.Name+": "+rule.Action.String())
 		}
+		if rule.Asks && s.origin == nil {
+			s.conns.met(rule)
+		}
 		if rule.Log && s.origin == nil {
 			s.effect(Effect{Kind: LogRule, Device: c.ID, Port: in.ID, Rule: uint16(next)})
 		}

@@ -211,6 +211,7 @@ func (s *Simulator) translate(rule *topology.ChainRule, in, out *topology.VPort,
 	if !ok {
 		return goesOn
 	}
+	c.met(rule)
 	step.Device, step.Dst = uint32(device), dst
 	if !c.fresh.AddStep(step) {
 		s.drop(h, DropNAT, false)
@@ -235,8 +236,8 @@ func (s *Simulator) chosen(device topology.DeviceID, dst bool, h *hop) (conntrac
 	return conntrack.Step{}, false, true
 }
 
-// pick chooses an address and a port by a hash of the connection, so that every edge chooses alike; Attempt makes it another one, after one that was taken.
-// False: the rule has nothing for the packet's family.
+// pick chooses an address and a port: a source from the edge's blocks, which nobody else gives (block.go). Others, or without a block, by a hash of the connection, so that every
+// edge chooses alike; Attempt makes it another one, after one that was taken. False: the rule has nothing for the packet's family.
 func (s *Simulator) pick(rule *topology.ChainRule, out *topology.VPort, h *hop) (conntrack.Step, bool) {
 	t := s.tuple(h)
 	dst := rule.Action == topology.ActionDNAT
@@ -260,26 +261,40 @@ func (s *Simulator) pick(rule *topology.ChainRule, out *topology.VPort, h *hop) 
 		}
 		addr = flow.AddrOf(a)
 	}
+	if !dst {
+		if a, p, ok := s.fromBlock(rule, out.Device, addr, t); ok {
+			return conntrack.Step{Addr: a, Port: p}, true
+		}
+		s.conns.holds = true // the database alone knows that nobody else has it
+	}
 	if t.HasPort(dst) {
 		port = s.pickPort(rule, dst, port, uint32(x))
 	}
 	return conntrack.Step{Addr: addr, Port: port}, true
 }
 
-// pickPort keeps the port if it may.
+// pickPort keeps the port if it may. A source gets none of the ports that are leased in blocks, if the rule leaves others.
 func (s *Simulator) pickPort(rule *topology.ChainRule, dst bool, port uint16, x uint32) uint16 {
-	first, last := uint32(firstPort), uint32(lastPort)
-	given := rule.NAT != nil && rule.NAT.Ports != nil
-	if given {
-		first, last = uint32(rule.NAT.Ports.First), uint32(rule.NAT.Ports.Last)
-	}
+	first, last, given := portsOf(rule)
 	switch {
 	case dst && !given:
 		return port
-	case !dst && s.Attempt == 0 && (!given || uint32(port) >= first && uint32(port) <= last):
-		return port
+	case !dst && s.Attempt == 0 && (!given || port >= first && port <= last):
+	default:
+		port = uint16(uint32(first) + x%(uint32(last)-uint32(first)+1))
 	}
-	return uint16(first + x%(last-first+1))
+	if other := conntrack.OutOfBlocks(port); !dst && other >= first && other <= last {
+		return other
+	}
+	return port
+}
+
+// portsOf returns the ports that a rule gives, and whether it says so itself.
+func portsOf(rule *topology.ChainRule) (first, last uint16, given bool) {
+	if rule.NAT != nil && rule.NAT.Ports != nil {
+		return rule.NAT.Ports.First, rule.NAT.Ports.Last, true
+	}
+	return firstPort, lastPort, false
 }
 
 // draw returns bits that follow from the connection and the attempt, at every edge the same.

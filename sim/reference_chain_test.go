@@ -114,8 +114,28 @@ func (m *model) translate(s *sent, out flow.VPortID, r *topology.RuleSpec) []end
 		if p != *port {
 			return wrong
 		}
-	case p < ports.First || p > ports.Last, p != *port && (r.NAT == nil || r.NAT.Ports == nil), p != *port && r.Action == "snat" && ports.First <= *port && *port <= ports.Last:
-		return wrong
+	case r.Action == "dnat" && r.NAT.Ports == nil:
+		if p != *port {
+			return wrong
+		}
+	case r.Action == "dnat":
+		if p < ports.First || p > ports.Last {
+			return wrong
+		}
+	default: // kept if the rule gives it. Those from 10240 to 32767 are leased in blocks: 32768 further on instead, if the rule gives that
+		has := func(p uint16) bool { return ports.First <= p && p <= ports.Last }
+		leased := p >= 10240 && p <= 32767
+		switch {
+		case !has(p), leased && has(p+32768):
+			return wrong
+		case !has(*port): // any other
+		case *port >= 10240 && *port <= 32767 && has(*port+32768):
+			if p != *port+32768 {
+				return wrong
+			}
+		case p != *port:
+			return wrong
+		}
 	}
 	*at, *port = a, p
 	return nil

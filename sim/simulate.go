@@ -32,6 +32,7 @@ type Simulator struct {
 	Conns   Connections // nil: there are none, and none is stored
 	Attempt uint32      // how many translations of this connection were taken already: another one is chosen
 	Balance Balance     // nil: nothing is known of pools but what the snapshot says
+	Blocks  Blocks      // nil: there are none
 	// Chosen is a connection that was just stored: its first packet, decided once more as that of a new connection, gets the translations that it has.
 	Chosen *conntrack.Conn
 	// Exemplar: the packet stands for others with its key. What is not in that (flags, payload, checksums) says nothing.

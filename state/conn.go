@@ -121,10 +121,14 @@ func decodeConn(value []byte, rev int64) (StoredConn, error) {
 
 // CreateConn stores a connection under both its keys, if neither is there (C1, N2). created is false if one is: then the connection must be looked for
 // again, or translated otherwise. old is one that it replaces, with the revision at which it is still to be there; nil if there is none; the processes
-// tell are told. stick is the member to remember for its client, on condition that nobody did since it was read; nil if none is.
-func (s *Store) CreateConn(ctx context.Context, c conntrack.Conn, old *StoredConn, tell []int64, stick *Sticky) (revision int64, created bool, err error) {
+// tell are told. stick is the member to remember for its client, on condition that nobody did since it was read; nil if none is. blocks are those of which it
+// has a source, and are to be as they say.
+func (s *Store) CreateConn(ctx context.Context, c conntrack.Conn, old *StoredConn, tell []int64, stick *Sticky, blocks ...BlockUse) (revision int64, created bool, err error) {
 	ret := c.Return()
 	op := Op{Key: connName(&c.Forward), Value: c.Append(nil), Also: []Also{{Key: connName(&ret), Value: returnValue(&c), Absent: true}}}
+	for i := range blocks {
+		op.Also = blocks[i].also(op.Also)
+	}
 	if old != nil {
 		before := old.Return()
 		op.Expect = old.Revision
@@ -240,10 +244,19 @@ func (s *Store) Connections(ctx context.Context, fn func(StoredConn) error) erro
 }
 
 // SweepConns removes connections that no process owns any more: neither owner is among those that live, now and at the sweep before (seen). It returns
-// what is to be handed to the next sweep.
+// what is to be handed to the next sweep. Blocks that nobody holds, and of which no translation is stored any more, can be leased again then.
 func (s *Store) SweepConns(ctx context.Context, live map[int64]bool, seen map[conntrack.Key]int64) (map[conntrack.Key]int64, int, error) {
 	next, removed := map[conntrack.Key]int64{}, 0
-	err := s.Connections(ctx, func(c StoredConn) error {
+	unheld, err := s.unheldBlocks(ctx)
+	if err != nil {
+		return seen, 0, err
+	}
+	var of []conntrack.Block
+	err = s.Connections(ctx, func(c StoredConn) error {
+		of = c.Blocks(of[:0])
+		for _, b := range of {
+			delete(unheld, b)
+		}
 		switch {
 		case live[c.ForwardOwner] || live[c.ReturnOwner]:
 		case seen[c.Forward] != c.Revision:
@@ -255,6 +268,9 @@ func (s *Store) SweepConns(ctx context.Context, live map[int64]bool, seen map[co
 		}
 		return nil
 	})
+	if err == nil {
+		err = s.freeBlocks(ctx, unheld)
+	}
 	if err != nil {
 		return seen, removed, err
 	}

@@ -50,6 +50,11 @@ import (
 //	/weft/ct/<name>                           connection under the name of the key of its first direction; under that of the other, the first name
 //	/weft/inbox/<run>/<key>                   a connection of which the process that calls itself <run> is to look again
 //
+// Blocks of ports that processes give sources from (N2, block.go); <block> is binary:
+//
+//	/weft/st/block/<block>                    translations of the block may be stored: nobody can lease it
+//	/weft/st/held/<block>                     the process that may give its ports, decimal, leased
+//
 // DHCP leases (D1), each pair under an etcd lease of its own, so that both go when it lapses; nobody watches them:
 //
 //	/weft/dhcp/<resource>/addr/<addr>                  who has an address, binary
@@ -70,6 +75,8 @@ const (
 	metaPrefix   = "/weft/meta/"
 	connPrefix   = "/weft/ct/"
 	stickyPrefix = "/weft/st/lb/"
+	blockPrefix  = "/weft/st/block/"
+	heldPrefix   = "/weft/st/held/"
 	inboxPrefix  = "/weft/inbox/"
 	dhcpPrefix   = "/weft/dhcp/"
 	flowPrefix   = "/weft/flow/"

@@ -28,6 +28,7 @@ type Also struct {
 	Key    string
 	Value  []byte // nil iff Delete
 	Delete bool
+	Check  bool             // nothing is written: only what must be stored counts
 	Absent bool             // the key must be absent
 	Expect int64            // modification revision that must be stored; 0 = any
 	Lease  clientv3.LeaseID // 0 = none
@@ -64,6 +65,17 @@ func (op *Op) size() int {
 	return n
 }
 
+// writes is how many keys the operation writes.
+func (op *Op) writes() int {
+	n := 1
+	for i := range op.Also {
+		if !op.Also[i].Check {
+			n++
+		}
+	}
+	return n
+}
+
 func (op *Op) unconditional() bool {
 	return op.Expect == anyRevision && op.Guard == "" && len(op.Also) == 0 && !op.fence.stands()
 }
@@ -90,9 +102,11 @@ func (op *Op) request() clientv3.Op {
 		if a.Expect != 0 {
 			cmps = append(cmps, clientv3.Compare(clientv3.ModRevision(a.Key), "=", a.Expect))
 		}
-		if a.Delete {
+		switch {
+		case a.Check:
+		case a.Delete:
 			writes = append(writes, clientv3.OpDelete(a.Key))
-		} else {
+		default:
 			writes = append(writes, clientv3.OpPut(a.Key, string(a.Value), clientv3.WithLease(a.Lease)))
 		}
 	}

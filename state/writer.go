@@ -171,7 +171,7 @@ func (l *laneState) collect(lane <-chan *write) {
 	for next := l.carry; ; {
 		again := l.has(&next.op)
 		bytes += next.op.size()
-		if weight += 1 + len(next.op.Also); again || weight > l.w.cfg.MaxOps && len(l.group) > 0 || (bytes > l.w.cfg.MaxBytes && len(l.group) > 0) {
+		if weight += next.op.writes(); again || weight > l.w.cfg.MaxOps && len(l.group) > 0 || (bytes > l.w.cfg.MaxBytes && len(l.group) > 0) {
 			l.carry = next
 			return
 		}
@@ -191,7 +191,7 @@ func (l *laneState) has(op *Op) bool {
 	_, yes := l.keys[op.Key]
 	for i := range op.Also {
 		_, also := l.keys[op.Also[i].Key]
-		yes = yes || also
+		yes = yes || also && !op.Also[i].Check
 	}
 	return yes
 }
@@ -200,7 +200,9 @@ func (l *laneState) has(op *Op) bool {
 func (l *laneState) note(op *Op) {
 	l.keys[op.Key] = struct{}{}
 	for i := range op.Also {
-		l.keys[op.Also[i].Key] = struct{}{}
+		if !op.Also[i].Check {
+			l.keys[op.Also[i].Key] = struct{}{}
+		}
 	}
 }
 

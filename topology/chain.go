@@ -74,6 +74,8 @@ type ChainRule struct {
 	Static bool     // of SNAT, DNAT: each address of NAT.From becomes the one at the same place of NAT.To
 	Pool   DeviceID // of DNAT, in place of addresses; 0: none
 	Then   Action   // of the same: what follows
+	Asks   bool     // names the state of connections
+	Local  bool     // a connection that it makes stateful may begin without the database
 	Link   bool     // speaks of the link: of MACs, EtherTypes or ICMP types. No other rule meets ARP and neighbour discovery
 }
 
@@ -158,7 +160,7 @@ func (c *Chain) compile(sets *table[group], pools *table[Pool]) {
 	var sources, destinations []filter.Range
 	rules := make([]filter.Rule, len(specs))
 	for i, s := range specs {
-		r := ChainRule{Name: names[s], Action: actionOf(s.Action), Mark: s.Mark, Log: s.Log, NAT: s.NAT, Then: ActionContinue}
+		r := ChainRule{Name: names[s], Action: actionOf(s.Action), Mark: s.Mark, Log: s.Log, NAT: s.NAT, Then: ActionContinue, Local: s.WhenAway == whenAwayLocal}
 		if s.Then != "" {
 			r.Then = actionOf(s.Then)
 		}
@@ -189,7 +191,7 @@ func (c *Chain) compile(sets *table[group], pools *table[Pool]) {
 		}
 		for _, side := range []*MatchSpec{&s.Match, &s.Not} {
 			if len(side.States) > 0 {
-				c.AsksState = true
+				c.AsksState, r.Asks = true, true
 			}
 			r.Link = r.Link || len(side.EtherTypes)+len(side.SrcMACs)+len(side.DstMACs)+len(side.ICMP) > 0
 		}

@@ -12,13 +12,20 @@ type RuleSpec struct {
 	Priority uint32    `json:"priority,omitempty"`
 	Match    MatchSpec `json:"match,omitzero"`
 	Not      MatchSpec `json:"not,omitzero"`
-	Action   string    `json:"action"`          // accept, drop, reject, return, jump; mark and continue go on with the next rule; snat, masquerade, dnat: see nat
-	Chain    string    `json:"chain,omitempty"` // jump: where to
-	Mark     uint32    `json:"mark,omitempty"`  // mark: what later rules can ask for
-	NAT      *NATSpec  `json:"nat,omitempty"`   // snat, dnat: what to; masquerade: ports only
-	Then     string    `json:"then,omitempty"`  // snat, masquerade, dnat: what follows: continue (default: the next rules see what was translated), accept, return
-	Log      bool      `json:"log,omitempty"`   // the decisions of this rule are logged, rate limited
+	Action   string    `json:"action"`             // accept, drop, reject, return, jump; mark and continue go on with the next rule; snat, masquerade, dnat: see nat
+	Chain    string    `json:"chain,omitempty"`    // jump: where to
+	Mark     uint32    `json:"mark,omitempty"`     // mark: what later rules can ask for
+	NAT      *NATSpec  `json:"nat,omitempty"`      // snat, dnat: what to; masquerade: ports only
+	Then     string    `json:"then,omitempty"`     // snat, masquerade, dnat: what follows: continue (default: the next rules see what was translated), accept, return
+	WhenAway string    `json:"whenAway,omitempty"` // rules that translate, or ask for states: what becomes of new connections while the database is away: hold (default: dropped), local (begun, and stored later)
+	Log      bool      `json:"log,omitempty"`      // the decisions of this rule are logged, rate limited
 }
+
+// Words for RuleSpec.WhenAway.
+const (
+	whenAwayHold  = "hold"
+	whenAwayLocal = "local"
+)
 
 // NATSpec is what a translation gives the first packet of a connection (N1); all others of the connection get the same, and those of the other direction
 // the reverse.
@@ -27,7 +34,7 @@ type NATSpec struct {
 	Pool      string      `json:"pool,omitempty"`      // dnat, in place of addresses and ports: one of its members
 	From      AddrSpec    `json:"from,omitzero"`       // static, in place of all others: each address of this prefix …
 	To        AddrSpec    `json:"to,omitzero"`         // … becomes the one at the same place of this, of the same length. Nothing is remembered; the other direction needs the mirrored rule
-	Ports     *PortRange  `json:"ports,omitempty"`     // one of them. None given: snat keeps the port if it can, else takes one of 1024-65535; dnat keeps it
+	Ports     *PortRange  `json:"ports,omitempty"`     // one of them. None given: snat takes one of a block that the edge leased; without one it keeps the port if it can, else takes one of 1024-65535; dnat keeps it
 }
 
 // AddressGroupSpec is a named set of addresses that rules share.

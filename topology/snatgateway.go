@@ -11,6 +11,7 @@ type SNATGatewaySpec struct {
 	Outside   []string    `json:"outside"`             // ports of the router that lead outside
 	Sources   []AddrSpec  `json:"sources"`             // of the hosts. What a FloatingIP translates is not translated again
 	Addresses []AddrRange `json:"addresses,omitempty"` // outside: one of them for each connection; none: that of the port by which it leaves
+	WhenAway  string      `json:"whenAway,omitempty"`  // what becomes of new connections while the database does not answer: hold (default) or local, as in rules of chains
 }
 
 func (*SNATGatewaySpec) kind() Kind { return KindSNATGateway }
@@ -21,7 +22,7 @@ const maxOutside = 256
 // hides makes the chain of a SNATGateway.
 func (m *made) hides(o *Object, s *SNATGatewaySpec) {
 	m.instead = true
-	rule := RuleSpec{Name: "hide", Match: MatchSpec{OutPorts: s.Outside, Src: s.Sources}, Action: "masquerade"}
+	rule := RuleSpec{Name: "hide", Match: MatchSpec{OutPorts: s.Outside, Src: s.Sources}, Action: "masquerade", WhenAway: s.WhenAway}
 	if len(s.Addresses) > 0 {
 		rule.Action, rule.NAT = "snat", &NATSpec{Addresses: s.Addresses}
 	}
@@ -31,6 +32,7 @@ func (m *made) hides(o *Object, s *SNATGatewaySpec) {
 // snatGateway checks how hosts are hidden.
 func (v *validator) snatGateway(o *Object, s *SNATGatewaySpec) {
 	v.gateway(o, s.Router, s.Outside)
+	v.whenAway(o, "spec", s.WhenAway)
 	if len(s.Sources) == 0 {
 		v.fail(o, "spec.sources", "", "is missing", "give the prefixes of the hosts to hide")
 	}

@@ -195,6 +195,10 @@ func (v *validator) action(o *Object, r *RuleSpec, field string) {
 			v.fail(o, field+".then", r.Then, "goes with actions snat, masquerade and dnat alone", "leave it out")
 		}
 	}
+	v.whenAway(o, field, r.WhenAway)
+	if r.WhenAway != "" && (!actionOf(r.Action).translates() || r.NAT.isStatic()) && len(r.Match.States)+len(r.Not.States) == 0 {
+		v.fail(o, field+".whenAway", r.WhenAway, "goes with rules alone that translate, but not statically, or that ask for states", "leave it out")
+	}
 	if r.Chain != "" {
 		if r.Action != "jump" {
 			v.fail(o, field+".chain", r.Chain, "goes with action jump alone", "leave it out")
@@ -203,6 +207,15 @@ func (v *validator) action(o *Object, r *RuleSpec, field string) {
 	}
 	if r.Mark != 0 && r.Action != "mark" {
 		v.fail(o, field+".mark", strconv.Itoa(int(r.Mark)), "goes with action mark alone", "leave it out")
+	}
+}
+
+// whenAway checks what is to become of connections without the database.
+func (v *validator) whenAway(o *Object, field, word string) {
+	switch word {
+	case "", whenAwayHold, whenAwayLocal:
+	default:
+		v.fail(o, field+".whenAway", word, "is nothing that can become of connections", "use hold or local")
 	}
 }
 

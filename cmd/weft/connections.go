@@ -1,14 +1,18 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/weft-sdn/weft/agent"
 	"github.com/weft-sdn/weft/conntrack"
 	"github.com/weft-sdn/weft/packet"
 	"github.com/weft-sdn/weft/state"
@@ -32,6 +36,7 @@ func newConnections() *cobra.Command {
 	var db database
 	var in scope
 	var out output
+	var q flowQuery
 	var like string
 	cmd := &cobra.Command{
 		Use:     "connections",
@@ -41,28 +46,66 @@ func newConnections() *cobra.Command {
 translates them: those that enter a device of the tenant.
 
 BECOMES is what the source and destination are behind the last translation;
-OWNERS the edges of the processes that have the flows of the two directions.`,
+OWNERS the edges of the processes that have the flows of the two directions.
+
+Connections that began while the database was away are in none until it is
+back: how many an edge has of these its agent says, which is asked. --agent
+asks one, and not the database.`,
 		Example: `  weft connections --tenant acme
-  weft connections -A --like 203.0.113.13`,
+  weft connections -A --like 203.0.113.13
+
+  # The database is away: how many connections wait for it at an edge?
+  weft connections --agent 127.0.0.1:9570`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if q.agent != "" {
+				unstored, failed := q.unstored(cmd.Context(), map[string]string{"": q.agent})
+				if err := printConnections(cmd.OutOrStdout(), nil, unstored, out.form); err != nil {
+					return err
+				}
+				return unanswered(cmd, failed)
+			}
 			return db.watching(cmd.Context(), func(store *state.Store) error {
 				rows, err := connectionRows(cmd, store, &in, like)
 				if err != nil {
 					return err
 				}
-				if err := printConnections(cmd.OutOrStdout(), rows, out.form); err != nil || len(rows) > 0 || out.form != "table" {
+				asks, err := q.agents(store.View())
+				if err != nil {
+					return err
+				}
+				unstored, _ := q.unstored(cmd.Context(), asks) // who does not answer is shown by weft edges
+				if err := printConnections(cmd.OutOrStdout(), rows, unstored, out.form); err != nil || len(rows)+len(unstored) > 0 || out.form != "table" {
 					return err
 				}
 				return sayNone(cmd, "no connections", in.name())
 			})
 		},
 	}
+	q.agentFlags(cmd.Flags(), "ask the agent at `ADDRESS` alone: HOST:PORT, https://HOST:PORT or unix:/PATH")
+	q.timeout = askUnstored
 	cmd.Flags().StringVar(&like, "like", "", "only connections with this text in an address, port, device or state")
 	out.flags(cmd, "table", "json", "yaml")
 	in.flags(cmd)
 	db.flags(cmd)
 	return cmd
+}
+
+// askUnstored is how long an agent has to say what it has that the database does not.
+const askUnstored = 3 * time.Second
+
+// unstored asks agents how many connections of their edges the database does not have yet, and returns those that have any.
+func (q *flowQuery) unstored(ctx context.Context, asks map[string]string) (map[string]uint64, []agent.EdgeError) {
+	answers, failed := askEach(ctx, q, asks, func(ctx context.Context, c *agent.Client, _ string) (agent.StatsList, error) { return c.Stats(ctx) })
+	unstored := map[string]uint64{}
+	for _, a := range answers {
+		for _, e := range a.Edges {
+			if e.Stats.Unstored > 0 {
+				unstored[e.Edge] = e.Stats.Unstored
+			}
+		}
+	}
+	return unstored, failed
 }
 
 func connectionRows(cmd *cobra.Command, store *state.Store, in *scope, like string) ([]connectionRow, error) {
@@ -116,12 +159,16 @@ func bothEnds(t conntrack.Tuple) (src, dst string) {
 	return netip.AddrPortFrom(s, t.SrcPort).String(), netip.AddrPortFrom(d, t.DstPort).String()
 }
 
-func printConnections(w io.Writer, rows []connectionRow, form string) error {
+func printConnections(w io.Writer, rows []connectionRow, unstored map[string]uint64, form string) error {
 	switch form {
 	case "json":
+		if rows == nil {
+			rows = []connectionRow{}
+		}
 		return printJSON(w, struct {
-			Items []connectionRow `json:"items"`
-		}{rows})
+			Items    []connectionRow   `json:"items"`
+			Unstored map[string]uint64 `json:"unstored,omitempty"` // by edge: connections that the database does not have yet
+		}{rows, unstored})
 	case "yaml":
 		return printYAML(w, rows)
 	}
@@ -134,5 +181,15 @@ func printConnections(w io.Writer, rows []connectionRow, form string) error {
 		owners := or(strings.Join(r.Forward, ",")) + " / " + or(strings.Join(r.Return, ","))
 		cells = append(cells, []string{r.Protocol, r.Source, r.Destination, or(becomes), r.State, owners})
 	}
-	return table(w, []string{"PROTOCOL", "SOURCE", "DESTINATION", "BECOMES", "STATE", "OWNERS"}, cells)
+	if rows != nil {
+		if err := table(w, []string{"PROTOCOL", "SOURCE", "DESTINATION", "BECOMES", "STATE", "OWNERS"}, cells); err != nil {
+			return err
+		}
+	}
+	for _, edge := range slices.Sorted(maps.Keys(unstored)) {
+		if _, err := fmt.Fprintf(w, "%d more at %s are not stored yet: they began while the database was away\n", unstored[edge], edge); err != nil {
+			return err
+		}
+	}
+	return nil
 }

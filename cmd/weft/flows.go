@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/weft-sdn/weft/agent"
@@ -82,11 +83,16 @@ func (q *flowQuery) flags(cmd *cobra.Command, what string) {
 	f := cmd.Flags()
 	f.StringArrayVar(&q.edges, "edge", nil, what+" of `EDGE` alone; more may follow")
 	f.StringVar(&q.vport, "vport", "", what+" of the vport `TENANT/NAME` alone")
-	f.StringVar(&q.agent, "agent", "", "ask the agent at `ADDRESS`: HOST:PORT, https://HOST:PORT or unix:/PATH")
+	q.agentFlags(f, "ask the agent at `ADDRESS`: HOST:PORT, https://HOST:PORT or unix:/PATH")
+	f.DurationVar(&q.timeout, "timeout", 15*time.Second, "how long to wait for an agent's answer")
+}
+
+// agentFlags are those that say how agents are asked.
+func (q *flowQuery) agentFlags(f *pflag.FlagSet, what string) {
+	f.StringVar(&q.agent, "agent", "", what)
 	f.StringVar(&q.tls.CA, "agent-ca", os.Getenv("WEFT_AGENT_CA"), "PEM `file` of the authority of agents' certificates; default: $WEFT_AGENT_CA")
 	f.StringVar(&q.tls.Cert, "agent-cert", os.Getenv("WEFT_AGENT_CERT"), "PEM `file` of a certificate to show to agents; default: $WEFT_AGENT_CERT")
 	f.StringVar(&q.tls.Key, "agent-key", os.Getenv("WEFT_AGENT_KEY"), "PEM `file` of its key; default: $WEFT_AGENT_KEY")
-	f.DurationVar(&q.timeout, "timeout", 15*time.Second, "how long to wait for an agent's answer")
 }
 
 // whom returns the agents to ask: the one that is named, or those of the edges that the database knows.

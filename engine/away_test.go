@@ -1,0 +1,530 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/weft-sdn/weft/conntrack"
+	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/offload"
+	"github.com/weft-sdn/weft/p4rt/p4rttest"
+	"github.com/weft-sdn/weft/packet"
+	"github.com/weft-sdn/weft/state"
+	"github.com/weft-sdn/weft/topology"
+)
+
+// gate is a way to a server that can be shut: then what either side says stays where it is, as if the server had stopped. When it opens, all of it arrives.
+type gate struct {
+	mu   sync.Mutex
+	open *sync.Cond
+	shut bool
+	end  bool
+}
+
+func newGate(t *testing.T, to string) (g *gate, address string) {
+	t.Helper()
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g = &gate{}
+	g.open = sync.NewCond(&g.mu)
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(func() {
+		cancel()
+		_ = lis.Close()
+		g.mu.Lock()
+		g.end = true
+		g.mu.Unlock()
+		g.open.Broadcast()
+	})
+	go func() {
+		for {
+			in, err := lis.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("tcp", to)
+			if err != nil {
+				_ = in.Close()
+				continue
+			}
+			context.AfterFunc(ctx, func() { _ = in.Close(); _ = out.Close() })
+			go g.pass(in, out)
+			go g.pass(out, in)
+		}
+	}()
+	return g, lis.Addr().String()
+}
+
+func (g *gate) pass(to, from net.Conn) {
+	defer to.Close()
+	b := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(b)
+		g.mu.Lock()
+		for g.shut && !g.end {
+			g.open.Wait()
+		}
+		g.mu.Unlock()
+		if n > 0 {
+			if _, err := to.Write(b[:n]); err != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (g *gate) set(shut bool) {
+	g.mu.Lock()
+	g.shut = shut
+	g.mu.Unlock()
+	g.open.Broadcast()
+}
+
+// twoNets is a router between two bridges that hides vm1 from srv, by rules of which some let connections begin while the database is away.
+var twoNets = strings.Replace(network, "metadata: {name: gw, tenant: red}, spec: {}", "metadata: {name: gw, tenant: red}, spec: {filters: {egress: hide, ingress: guard}}", 1) + `
+---
+{apiVersion: weft/v1, kind: Bridge, metadata: {name: out, tenant: red}, spec: {}}
+---
+{apiVersion: weft/v1, kind: VPort, metadata: {name: gw-out, tenant: red}, spec: {device: router/gw, peer: out-gw, mac: "02:00:00:00:01:02", addresses: [10.2.0.1/24, "fd00:2::1/64"]}}
+---
+{apiVersion: weft/v1, kind: VPort, metadata: {name: out-gw, tenant: red}, spec: {device: bridge/out, peer: gw-out}}
+---
+{apiVersion: weft/v1, kind: VPort, metadata: {name: srv, tenant: red}, spec: {device: bridge/out, mac: "02:00:00:00:00:03", addresses: [10.2.0.2/24, "fd00:2::2/64"]}}
+---
+apiVersion: weft/v1
+kind: Chain
+metadata: {name: guard, tenant: red}
+spec:
+  rules:
+  - {match: {states: [established]}, action: accept}
+  - {match: {states: [new], protocols: [udp], dstPorts: [7]}, action: accept, whenAway: hold}
+  - {match: {states: [new]}, action: accept, whenAway: local}
+---
+apiVersion: weft/v1
+kind: Chain
+metadata: {name: hide, tenant: red}
+spec:
+  rules:
+  - {match: {outPorts: [gw-out], protocols: [udp], dstPorts: [9]}, action: accept}
+  - {match: {outPorts: [gw-out]}, action: snat, nat: {addresses: [10.2.0.80, "fd00:2::80"]}, whenAway: local}
+`
+
+var outMAC, srvMAC = packet.MAC{2, 0, 0, 0, 1, 2}, packet.MAC{2, 0, 0, 0, 0, 3}
+
+// offline is an edge whose way to the database can be shut.
+type offline struct {
+	*testing.T
+	c      *core
+	ctx    context.Context
+	target *p4rttest.Server
+	gate   *gate
+	far    *state.Store // has a way of its own
+}
+
+func newOffline(t *testing.T) *offline {
+	t.Helper()
+	o := &offline{T: t, target: p4rttest.NewServer()}
+	o.far = runStore(t, state.Config{Embedded: &state.EmbeddedConfig{Dir: t.TempDir(), FastTimers: true, UnsafeNoFsync: true, Listen: []string{"http://127.0.0.1:0"}}})
+	var address string
+	o.gate, address = newGate(t, strings.TrimPrefix(o.far.Endpoints()[0], "http://"))
+	near := runStore(t, state.Config{Client: state.ClientConfig{Endpoints: []string{"http://" + address}}})
+	o.c = detachedFrom(t, near, o.target.Dial)
+	o.c.a.cfg.AwayAfter = 100 * time.Millisecond
+	var err error
+	if o.c.snap, err = topology.Load("network.yaml", []byte(twoNets)); err != nil {
+		t.Fatal(err)
+	}
+	for i, name := range []string{"vm1", "vm2", "srv"} {
+		o.c.view.places[vportOf(t, o.c, name)] = place{edge: "e1", at: offload.Attachment{Port: uint16(i + 1)}}
+	}
+	o.c.rebuild(o.c.layout.all(o.c.view))
+	o.ctx = connected(t, o.c, o.target)
+	t.Cleanup(func() { o.gate.set(false) })
+	return o
+}
+
+// at runs something in the agent's goroutine.
+func (o *offline) at(f func()) {
+	o.Helper()
+	if err := o.c.a.mail.call(o.ctx, f); err != nil {
+		o.Fatal(err)
+	}
+}
+
+// until waits for something that the agent's goroutine sees.
+func (o *offline) until(what string, is func() bool) {
+	o.Helper()
+	for stop := time.Now().Add(20 * time.Second); ; {
+		ok := false
+		if o.at(func() { ok = is() }); ok {
+			return
+		}
+		if time.Now().After(stop) {
+			o.Fatalf("in vain: %s; %+v", what, o.c.a.Stats())
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// sends has a port's host send a frame.
+func (o *offline) sends(port string, frame []byte) {
+	o.Helper()
+	o.at(func() {
+		var f packet.Frame
+		if err := packet.Parse(frame, &f); err != nil {
+			o.Fatal(err)
+		}
+		id := vportOf(o.T, o.c, port)
+		local, _ := o.c.locals.vports.Lookup(id)
+		o.c.upcall(&f, id, local, flow.ReasonMissFlow)
+	})
+}
+
+func addrs(v6 bool) (src, dst netip.Addr) {
+	if v6 {
+		return netip.MustParseAddr("fd00:1::2"), netip.MustParseAddr("fd00:2::2")
+	}
+	return netip.MustParseAddr("10.0.1.2"), netip.MustParseAddr("10.2.0.2")
+}
+
+// udpOut is a datagram of vm1 to srv.
+func udpOut(v6 bool, sport, dport uint16) []byte {
+	src, dst := addrs(v6)
+	return packet.AppendUDP(nil, &packet.UDP{SrcMAC: vm1MAC, DstMAC: gwMAC, Src: src, Dst: dst, SrcPort: sport, DstPort: dport, TTL: 9, Payload: fmt.Appendf(nil, "port %d", sport)})
+}
+
+func tcpOut(v6 bool, sport uint16, flags uint8, seq, ack uint32) []byte {
+	src, dst := addrs(v6)
+	return packet.AppendTCP(nil, &packet.TCP{SrcMAC: vm1MAC, DstMAC: gwMAC, Src: src, Dst: dst, SrcPort: sport, DstPort: 80, Flags: flags, Seq: seq, Ack: ack})
+}
+
+// key is the connection's of a frame of vm1.
+func (o *offline) key(frame []byte) (k conntrack.Key) {
+	o.Helper()
+	var f packet.Frame
+	if err := packet.Parse(frame, &f); err != nil {
+		o.Fatal(err)
+	}
+	of := flow.KeyOf(&f, 0)
+	lan, _ := o.c.snap.ID(topology.Ref{Kind: topology.KindBridge, Tenant: "red", Name: "lan"})
+	k.Set(uint32(o.c.snap.Zone(topology.DeviceID(lan))), &of)
+	return k
+}
+
+// has waits until the agent knows a connection, and returns it.
+func (o *offline) has(k conntrack.Key) (x conn) {
+	o.Helper()
+	o.until("connection "+k.String(), func() bool {
+		y := o.c.conns.known.get(k)
+		if y != nil {
+			x = *y
+		}
+		return y != nil
+	})
+	return x
+}
+
+// arrives waits for a frame of vm1 on its way to srv, and returns its source there.
+func (o *offline) arrives(frame []byte) (a netip.Addr, port uint16) {
+	o.Helper()
+	var want packet.Frame
+	if err := packet.Parse(frame, &want); err != nil {
+		o.Fatal(err)
+	}
+	payload := want.Data[want.L4+8:]
+	if !o.target.Wait(o.ctx, func(v p4rttest.View) bool {
+		for _, p := range v.PacketsOut {
+			var f packet.Frame
+			if packet.ParseUntagged(p.Payload, &f) == nil && f.Proto == want.Proto && f.EtherType == want.EtherType && f.DstPort == want.DstPort && f.Dst() == srvMAC && f.L4 != 0 && slices.Equal(f.Data[f.L4+8:], payload) {
+				a, port = f.SrcAddr(), f.SrcPort
+				return f.Intact()
+			}
+		}
+		return false
+	}) {
+		o.Fatal("a packet did not arrive")
+	}
+	return a, port
+}
+
+// withBlock has a connection begun, so that the edge has a block.
+func (o *offline) withBlock(v6 bool) conntrack.Key {
+	o.Helper()
+	frame := udpOut(v6, 1000, 53)
+	o.sends("vm1", frame)
+	k := o.key(frame)
+	o.has(k)
+	o.until("a block", func() bool {
+		return slices.ContainsFunc(o.c.blocks.of[k0(o)], func(b *block) bool { return b.V6 == v6 })
+	})
+	return k
+}
+
+// k0 is the id of the router that translates.
+func k0(o *offline) uint32 {
+	id, _ := o.c.snap.ID(topology.Ref{Kind: topology.KindRouter, Tenant: "red", Name: "gw"})
+	return id
+}
+
+func (o *offline) stored() (all []state.StoredConn) {
+	o.Helper()
+	if err := o.far.Connections(o.Context(), func(c state.StoredConn) error { all = append(all, c); return nil }); err != nil {
+		o.Fatal(err)
+	}
+	return all
+}
+
+// TestAwayLocal: while the database does not answer, what is installed goes on; connections of rules that say so begin, translated by ports of the edge's own, and others
+// wait in vain, with a reason of their own. When it answers again, all that began is there, under both keys, with what was seen of it, and no translation twice.
+func TestAwayLocal(t *testing.T) {
+	o := newOffline(t)
+	before := []conntrack.Key{o.withBlock(false), o.withBlock(true)}
+	flows := o.c.a.Stats().Flows
+	o.gate.set(true)
+	local := map[conntrack.Key][]byte{}
+	for _, v6 := range []bool{false, true} {
+		for n := range uint16(5) {
+			frame := udpOut(v6, 2000+n, 53)
+			local[o.key(frame)] = frame
+			o.sends("vm1", frame)
+		}
+		plain := udpOut(v6, 3000, 9) // of rules that ask for states alone
+		local[o.key(plain)] = plain
+		o.sends("vm1", plain)
+		o.sends("vm1", udpOut(v6, 4000, 7))                     // of a rule that holds
+		o.sends("vm1", tcpOut(v6, 4001, packet.TCPAck, 5, 5))   // in the middle of one
+		o.sends("vm1", tcpOut(v6, 5000, packet.TCPSyn, 100, 0)) // and its other half
+		o.has(o.key(tcpOut(v6, 5000, 0, 0, 0)))
+	}
+	if !o.c.contact.lost {
+		t.Error("connections began before the database was known to be away")
+	}
+	sources := map[netip.AddrPort]bool{}
+	for k, frame := range local {
+		x := o.has(k)
+		a, port := o.arrives(frame)
+		src, _ := addrs(k.V6)
+		if !x.local || x.stored.Revision != 0 {
+			t.Errorf("%v: %+v", k, x)
+		}
+		if at := netip.AddrPortFrom(a, port); k.DstPort == 53 && (a == src || !conntrack.InBlock(port) || sources[at]) || k.DstPort == 9 && (a != src || port != 3000) {
+			t.Errorf("%v leaves from %v", k, at)
+		} else {
+			sources[at] = true
+		}
+	}
+	for _, k := range before {
+		if x := o.has(k); x.flows[forward] != 1 {
+			t.Errorf("%v, which was there before: %+v", k, x)
+		}
+	}
+	// The server answers, and the client ends its side: copies of FINs come from the target.
+	for _, v6 := range []bool{false, true} {
+		x := o.has(o.key(tcpOut(v6, 5000, 0, 0, 0)))
+		ret := x.stored.Return()
+		et := uint16(packet.EtherTypeIPv4)
+		if v6 {
+			et = packet.EtherTypeIPv6
+		}
+		o.sends("srv", packet.AppendTCP(nil, &packet.TCP{
+			SrcMAC: srvMAC, DstMAC: outMAC, Src: ret.Src.Netip(et), Dst: ret.Dst.Netip(et), SrcPort: 80, DstPort: ret.DstPort, Flags: packet.TCPSyn | packet.TCPAck, Seq: 900, Ack: 101,
+		}))
+		o.at(func() {
+			var f packet.Frame
+			if err := packet.Parse(tcpOut(v6, 5000, packet.TCPFin|packet.TCPAck, 101, 901), &f); err != nil {
+				t.Fatal(err)
+			}
+			o.c.ended(&f, vportOf(t, o.c, "vm1"))
+		})
+	}
+	o.until("what waits is dropped", func() bool { return o.c.holds.n == 0 })
+	vm1 := vportOf(t, o.c, "vm1")
+	o.at(func() {
+		if n := o.c.drops.sums[dropKey{vm1, dropAway}]; n != 4 {
+			t.Errorf("%d packets were dropped since the database was away, want 4", n)
+		}
+	})
+	if s := o.c.a.Stats(); s.Unstored != uint64(len(local))+2 || s.AwayDrops != 4 || s.Flows < flows+uint64(len(local)) {
+		t.Errorf("%+v", s)
+	}
+	for k := range local {
+		if _, there, err := o.far.FindConn(t.Context(), k); there || err != nil {
+			t.Errorf("%v is stored while the database is away: %v", k, err)
+		}
+	}
+	o.gate.set(false)
+	o.until("all is stored", func() bool { return len(o.c.conns.unstored) == 0 && !o.c.contact.lost })
+	for k := range local {
+		x := o.has(k)
+		for _, key := range []conntrack.Key{k, x.stored.Return()} {
+			if found, there, err := o.far.FindConn(t.Context(), key); err != nil || !there || found.Conn != x.stored.Conn || found.ForwardOwner != o.c.conns.run {
+				t.Errorf("%v: the database has %+v, %v, %v, the edge %+v", key, found, there, err, x.stored)
+			}
+		}
+	}
+	for _, v6 := range []bool{false, true} {
+		k := o.key(tcpOut(v6, 5000, 0, 0, 0))
+		if found, there, err := o.far.FindConn(t.Context(), k); err != nil || !there || found.String() != "half-closed" || found.ReturnOwner != o.c.conns.run {
+			t.Errorf("%v: %v %+v, %v, %v", k, found.State, found, there, err)
+		}
+	}
+	mine, answers := map[conntrack.Key]int{}, map[conntrack.Key]bool{}
+	for _, c := range o.stored() {
+		mine[c.Forward]++
+		if answers[c.Return()] {
+			t.Errorf("two connections have the answer %v", c.Return())
+		}
+		answers[c.Return()] = true
+	}
+	for k, n := range mine {
+		if _, ok := local[k]; n != 1 || !ok && !slices.Contains(before, k) && k.SrcPort < 4000 { // what was on its way of those that waited may have arrived: TestDoubts
+			t.Errorf("%v is stored %d times", k, n)
+		}
+	}
+	if s := o.c.a.Stats(); s.LocalEnded != 0 || s.LocalStored != s.LocalConns || s.Aways != 1 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// TestAwayConflict: what another edge stored meanwhile holds: the flows of what began here go, and its next packet is what is stored.
+func TestAwayConflict(t *testing.T) {
+	o := newOffline(t)
+	o.withBlock(false)
+	o.gate.set(true)
+	same, answer := udpOut(false, 2000, 53), udpOut(false, 2001, 53)
+	for _, f := range [][]byte{same, answer} {
+		o.sends("vm1", f)
+	}
+	x, y := o.has(o.key(same)), o.has(o.key(answer))
+	theirs := conntrack.Conn{Forward: x.stored.Forward, RetZone: x.stored.RetZone, Progress: x.stored.Progress, ForwardOwner: 7}
+	step := x.stored.Steps()[0]
+	step.Port = 60000
+	theirs.AddStep(step)
+	forged := conntrack.Conn{Forward: y.stored.Return(), RetZone: 99, Progress: y.stored.Progress, ForwardOwner: 7} // somebody begins one with the key of the answer
+	for _, c := range []conntrack.Conn{theirs, forged} {
+		if _, created, err := o.far.CreateConn(t.Context(), c, nil, nil, nil); err != nil || !created {
+			t.Fatal(created, err)
+		}
+	}
+	o.gate.set(false)
+	o.until("both have ended", func() bool { return o.c.a.Stats().LocalEnded == 2 })
+	if s := o.c.a.Stats(); s.Unstored != 0 || s.LocalStored != 0 {
+		t.Errorf("%+v", s)
+	}
+	o.at(func() {
+		for _, z := range []conn{x, y} {
+			if o.c.conns.known.get(z.stored.Forward) != nil || len(o.c.flows.ofConnection(topology.ConnDep(topology.DeviceID(z.stored.Forward.Zone), z.stored.Forward.Hash()))) != 0 {
+				t.Errorf("%v is still there", z.stored.Forward)
+			}
+		}
+	})
+	src, dst := addrs(false)
+	again := packet.AppendUDP(nil, &packet.UDP{SrcMAC: vm1MAC, DstMAC: gwMAC, Src: src, Dst: dst, SrcPort: 2000, DstPort: 53, TTL: 9, Payload: []byte("again")})
+	o.sends("vm1", again)
+	if a, port := o.arrives(again); a != netip.MustParseAddr("10.2.0.80") || port != 60000 {
+		t.Errorf("the next packet leaves from %v:%d, want what is stored", a, port)
+	}
+}
+
+// TestAwayDoubt: a connection that was on its way to the database when that went away begins as it was to be stored: whether or not that arrives, it is there once.
+func TestAwayDoubt(t *testing.T) {
+	for _, arrives := range []bool{true, false} {
+		o := newOffline(t)
+		o.withBlock(false)
+		o.gate.set(true)
+		frame := udpOut(false, 2000, 53)
+		k := o.key(frame)
+		o.sends("vm1", frame)
+		x := o.has(k)
+		if !x.doubt {
+			t.Errorf("%+v", x)
+		}
+		if arrives {
+			if _, created, err := o.far.CreateConn(t.Context(), x.stored.Conn, nil, nil, nil); err != nil || !created {
+				t.Fatal(created, err)
+			}
+		}
+		o.gate.set(false)
+		o.until("it is stored", func() bool { return len(o.c.conns.unstored) == 0 })
+		if found, there, err := o.far.FindConn(t.Context(), k); err != nil || !there || found.Conn != x.stored.Conn {
+			t.Errorf("arrives %v: %+v, %v, %v, want %+v", arrives, found, there, err, x.stored.Conn)
+		}
+		if s := o.c.a.Stats(); s.LocalStored != 1 || s.LocalEnded != 0 {
+			t.Errorf("%+v", s)
+		}
+	}
+}
+
+// TestAwayWithoutBlock: a source that the edge has no block for is never chosen without the database, nor once its lease may have ended: what began with one ends then.
+func TestAwayWithoutBlock(t *testing.T) {
+	o := newOffline(t)
+	o.withBlock(true)
+	o.gate.set(true)
+	o.sends("vm1", udpOut(false, 2000, 53)) // blocks are of one address
+	frame, plain := udpOut(true, 2000, 53), udpOut(true, 3000, 9)
+	o.sends("vm1", frame)
+	o.sends("vm1", plain)
+	k, kept := o.key(frame), o.key(plain)
+	o.has(k)
+	o.has(kept)
+	o.until("it is dropped", func() bool { return o.c.a.Stats().AwayDrops == 1 })
+	o.at(func() {
+		if o.c.conns.known.get(o.key(udpOut(false, 2000, 53))) != nil {
+			t.Error("a source was chosen that is of no block")
+		}
+		late := o.c.blocks.lease.until
+		o.c.blocks.sweep(late - 1)
+		if o.c.conns.known.get(k) == nil {
+			t.Error("it ended before its block did")
+		}
+		o.c.blocks.sweep(late)
+		if x := o.c.conns.known.get(k); x != nil || len(o.c.blocks.at) != 0 {
+			t.Errorf("it outlives its block: %+v", x)
+		}
+		if o.c.conns.known.get(kept) == nil {
+			t.Error("one that has no source of a block ended with it")
+		}
+	})
+	if s := o.c.a.Stats(); s.LocalEnded != 1 || s.BlockLapses == 0 || s.Blocks != 0 {
+		t.Errorf("%+v", s)
+	}
+	o.sends("vm1", udpOut(true, 2001, 53))
+	o.until("it is dropped", func() bool { return o.c.a.Stats().AwayDrops == 2 })
+	o.gate.set(false)
+	o.until("the other is stored", func() bool { return len(o.c.conns.unstored) == 0 })
+	if _, there, err := o.far.FindConn(t.Context(), kept); err != nil || !there {
+		t.Errorf("%v, %v", there, err)
+	}
+}
+
+// TestUnwatched: a database that refuses answers; one that only some questions have no answer from is not away.
+func TestUnwatched(t *testing.T) {
+	c := detached(t, idleStore(t))
+	x := c.contact
+	x.asked()
+	x.asked()
+	x.told(nil)
+	x.since -= 2 * c.a.cfg.AwayAfter
+	x.told(state.ErrFull)
+	if x.check(); x.lost || x.waiting {
+		t.Errorf("all questions are answered: %+v", x)
+	}
+	x.asked()
+	x.told(errors.New("no answer"))
+	if x.check(); x.lost {
+		t.Errorf("not for long enough: %+v", x)
+	}
+}

@@ -1,0 +1,152 @@
+package engine
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/weft-sdn/weft/conntrack"
+	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/packet"
+	"github.com/weft-sdn/weft/sim"
+	"github.com/weft-sdn/weft/state"
+)
+
+// begins has vm1 begin connections, and waits until they are stored.
+func (o *offline) begins(v6 bool, from, n uint16) {
+	o.Helper()
+	for i := range n {
+		o.sends("vm1", udpOut(v6, from+i, 53))
+	}
+	for i := range n {
+		o.has(o.key(udpOut(v6, from+i, 53)))
+	}
+}
+
+// TestBlocksMeetNeed (N2): once an edge has a block, sources are of blocks, no two alike and none that had to be chosen anew; the more begin, the more is leased, within the
+// edge's share of the address; ports of what is over are given again.
+func TestBlocksMeetNeed(t *testing.T) {
+	o := newOffline(t)
+	o.withBlock(false)
+	o.withBlock(true)
+	missed := o.c.a.Stats().BlockMisses
+	const n = 300
+	for _, v6 := range []bool{false, true} {
+		for at := uint16(2000); at < 2000+n; at += 20 {
+			o.begins(v6, at, 20)
+		}
+	}
+	sources := map[conntrack.Step]bool{}
+	outside := 0
+	for _, c := range o.stored() {
+		s := c.Steps()[0]
+		if sources[s] {
+			t.Errorf("two connections leave from %+v", s)
+		}
+		sources[s] = true
+		if !conntrack.InBlock(s.Port) {
+			outside++
+		}
+	}
+	s := o.c.a.Stats()
+	if s.NATRetries != 0 || s.NATFails != 0 || outside > 2+int(s.BlockMisses-missed) || s.BlockPicks < n || int(s.Blocks) < n/conntrack.BlockPorts {
+		t.Errorf("%d sources are of no block; %+v", outside, s)
+	}
+	held, err := o.far.HeldBlocks(t.Context(), sourceOf(o))
+	if err != nil || held[o.c.conns.run] == 0 || held[o.c.conns.run] > maxBlocksEach {
+		t.Errorf("the database says that %v are held, %v", held, err)
+	}
+	o.at(func() {
+		free := 0
+		for _, b := range o.c.blocks.at {
+			for _, taken := range b.taken {
+				for ; taken != 0; taken &= taken - 1 {
+					free--
+				}
+			}
+			free += b.uses
+		}
+		if free != 0 {
+			t.Errorf("ports that are taken and connections that have them differ by %d", free)
+		}
+		for x := range o.c.conns.known.all() {
+			o.c.conns.end(x)
+		}
+		late := o.c.now() + blockIdle + blockLook
+		o.c.blocks.lease.until, o.c.blocks.lease.next = 2*late, 2*late
+		o.c.blocks.sweep(late)
+		if len(o.c.blocks.at) != 0 || len(o.c.blocks.of) != 0 {
+			t.Errorf("%d blocks are not given back, of which nothing is used for long", len(o.c.blocks.at))
+		}
+	})
+	o.until("they are given back", func() bool { return len(o.c.blocks.leaving) == 0 })
+	if held, err = o.far.HeldBlocks(t.Context(), sourceOf(o)); err != nil || len(held) != 0 {
+		t.Errorf("the database says that %v are held, %v", held, err)
+	}
+}
+
+// sourceOf is the address that vm1 gets over IPv4.
+func sourceOf(o *offline) (a flow.Addr) {
+	i := slices.IndexFunc(o.stored(), func(c state.StoredConn) bool { return !c.Forward.V6 && c.Translates() })
+	if i < 0 {
+		return a
+	}
+	return o.stored()[i].Steps()[0].Addr
+}
+
+// TestBlockReuse: a port is given once at a time in each protocol, while it may be stored, within the rule's ports, and while the lease holds for certain.
+func TestBlockReuse(t *testing.T) {
+	c := detached(t, idleStore(t))
+	b := &block{Block: conntrack.Block{Device: 7, Index: 3}, revision: 1}
+	c.blocks.at[b.Block], c.blocks.of[7] = b, []*block{b}
+	c.blocks.lease.id, c.blocks.lease.until = 1, c.now()+c.a.cfg.BlockTime
+	conn := func(port uint16, proto uint8) *conntrack.Conn {
+		x := &conntrack.Conn{}
+		x.Forward.Proto = proto
+		x.AddStep(conntrack.Step{Device: 7, Port: port})
+		return x
+	}
+	need := sim.SourceNeed{Device: 7, Space: conntrack.UDPPorts, First: 1024, Last: 65535}
+	var given []uint16
+	for range conntrack.BlockPorts {
+		_, port, ok := c.blocks.Source(&need)
+		if !ok || slices.Contains(given, port) {
+			t.Fatalf("%d, %v behind %v", port, ok, given)
+		}
+		given = append(given, port)
+		c.blocks.join(conn(port, packet.ProtoUDP))
+	}
+	if _, port, ok := c.blocks.Source(&need); ok {
+		t.Fatalf("%d is given twice", port)
+	}
+	other := need
+	other.Space = conntrack.TCPPorts
+	if _, _, ok := c.blocks.Source(&other); !ok {
+		t.Error("TCP has no port though only UDP's are taken")
+	}
+	c.blocks.leave(conn(given[9], packet.ProtoUDP), false) // still stored: it is another edge's now
+	if _, port, ok := c.blocks.Source(&need); ok {
+		t.Errorf("%d is given while it may be stored", port)
+	}
+	c.blocks.leave(conn(given[5], packet.ProtoUDP), true)
+	if _, port, ok := c.blocks.Source(&need); !ok || port != given[5] {
+		t.Errorf("given %d, %v, want %d, whose connection is gone", port, ok, given[5])
+	}
+	keeps := need
+	keeps.Keeps, keeps.Port = true, given[6]
+	if _, _, ok := c.blocks.Source(&keeps); ok {
+		t.Error("a port that is taken is kept")
+	}
+	keeps.Port = given[5]
+	if _, port, ok := c.blocks.Source(&keeps); !ok || port != given[5] {
+		t.Errorf("kept %d, %v", port, ok)
+	}
+	narrow := need
+	narrow.Last = given[5]
+	if _, port, ok := c.blocks.Source(&narrow); ok {
+		t.Errorf("%d of a block that is not all of the rule's ports", port)
+	}
+	c.begin = c.begin.Add(-c.a.cfg.BlockTime)
+	if _, port, ok := c.blocks.Source(&need); ok {
+		t.Errorf("%d of a block whose lease may have ended", port)
+	}
+}
