@@ -63,6 +63,9 @@ asks one, and not the database.`,
 				if err := printConnections(cmd.OutOrStdout(), nil, unstored, out.form); err != nil {
 					return err
 				}
+				if len(unstored)+len(failed) == 0 && out.form == "table" {
+					fmt.Fprintln(cmd.OutOrStdout(), "none: the database has them all")
+				}
 				return unanswered(cmd, failed)
 			}
 			return db.watching(cmd.Context(), func(store *state.Store) error {
