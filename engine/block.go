@@ -2,6 +2,7 @@ package engine
 
 import (
 	"math/bits"
+	"slices"
 	"time"
 
 	"github.com/weft-sdn/weft/conntrack"
@@ -52,24 +53,21 @@ func (t *blocks) Source(n *sim.SourceNeed) (flow.Addr, uint16, bool) {
 	if !t.lease.holds(t.c.now()) {
 		return flow.Addr{}, 0, false
 	}
-	if s := t.supplies[supplyOf(n)]; s != nil && s.at != nil {
-		if port, ok := s.at.source(n); ok {
-			return s.at.Addr, port, true
-		}
+	s := t.supplies[supplyOf(n)]
+	if s == nil {
+		return flow.Addr{}, 0, false // wanted for the first time
 	}
-	for _, b := range t.of[n.Device] {
-		if port, ok := b.source(n); ok && n.Has(b.Addr) {
+	for i := range s.blocks {
+		b := s.blocks[(s.at+i)%len(s.blocks)]
+		if port, ok := b.source(n); ok {
 			return b.Addr, port, true
 		}
 	}
 	return flow.Addr{}, 0, false
 }
 
-// source returns a port of the block that would do. Its address is not looked at.
+// source returns a port of the block that would do.
 func (b *block) source(n *sim.SourceNeed) (uint16, bool) {
-	if b.V6 != n.V6 || !b.Within(n.First, n.Last) {
-		return 0, false
-	}
 	free, first := ^b.taken[n.Space], b.First()
 	if n.Keeps {
 		i := n.Port - first
@@ -155,8 +153,9 @@ func (t *blocks) drop(b *block) {
 		delete(t.of, b.Device)
 	}
 	for _, s := range t.supplies {
-		if s.at == b {
-			s.at = nil
+		if i := slices.Index(s.blocks, b); i >= 0 {
+			s.blocks = slices.Delete(s.blocks, i, i+1)
+			s.at = 0
 		}
 	}
 	t.c.a.counts.blocks.Store(uint64(len(t.at)))
@@ -176,7 +175,7 @@ func (t *blocks) sweep(now time.Duration) {
 		}
 	}
 	for k, s := range t.supplies {
-		if now-s.begun >= blockIdle && !s.leasing {
+		if len(s.blocks) == 0 && now-s.begun >= blockIdle && !s.leasing {
 			delete(t.supplies, k)
 		}
 	}

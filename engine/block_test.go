@@ -99,6 +99,7 @@ func TestBlockReuse(t *testing.T) {
 	b := &block{Block: conntrack.Block{Device: 7, Index: 3}, revision: 1}
 	c.blocks.at[b.Block], c.blocks.of[7] = b, []*block{b}
 	c.blocks.lease.id, c.blocks.lease.until = 1, c.now()+c.a.cfg.BlockTime
+	c.contact.lost = true // no more is leased
 	conn := func(port uint16, proto uint8) *conntrack.Conn {
 		x := &conntrack.Conn{}
 		x.Forward.Proto = proto
@@ -106,47 +107,51 @@ func TestBlockReuse(t *testing.T) {
 		return x
 	}
 	need := sim.SourceNeed{Device: 7, Space: conntrack.UDPPorts, First: 1024, Last: 65535}
+	source := func(n *sim.SourceNeed) (flow.Addr, uint16, bool) {
+		c.blocks.want(n, &conntrack.Conn{}) // so that there is a supply
+		return c.blocks.Source(n)
+	}
 	var given []uint16
 	for range conntrack.BlockPorts {
-		_, port, ok := c.blocks.Source(&need)
+		_, port, ok := source(&need)
 		if !ok || slices.Contains(given, port) {
 			t.Fatalf("%d, %v behind %v", port, ok, given)
 		}
 		given = append(given, port)
 		c.blocks.join(conn(port, packet.ProtoUDP))
 	}
-	if _, port, ok := c.blocks.Source(&need); ok {
+	if _, port, ok := source(&need); ok {
 		t.Fatalf("%d is given twice", port)
 	}
 	other := need
 	other.Space = conntrack.TCPPorts
-	if _, _, ok := c.blocks.Source(&other); !ok {
+	if _, _, ok := source(&other); !ok {
 		t.Error("TCP has no port though only UDP's are taken")
 	}
 	c.blocks.leave(conn(given[9], packet.ProtoUDP), false) // still stored: it is another edge's now
-	if _, port, ok := c.blocks.Source(&need); ok {
+	if _, port, ok := source(&need); ok {
 		t.Errorf("%d is given while it may be stored", port)
 	}
 	c.blocks.leave(conn(given[5], packet.ProtoUDP), true)
-	if _, port, ok := c.blocks.Source(&need); !ok || port != given[5] {
+	if _, port, ok := source(&need); !ok || port != given[5] {
 		t.Errorf("given %d, %v, want %d, whose connection is gone", port, ok, given[5])
 	}
 	keeps := need
 	keeps.Keeps, keeps.Port = true, given[6]
-	if _, _, ok := c.blocks.Source(&keeps); ok {
+	if _, _, ok := source(&keeps); ok {
 		t.Error("a port that is taken is kept")
 	}
 	keeps.Port = given[5]
-	if _, port, ok := c.blocks.Source(&keeps); !ok || port != given[5] {
+	if _, port, ok := source(&keeps); !ok || port != given[5] {
 		t.Errorf("kept %d, %v", port, ok)
 	}
 	narrow := need
 	narrow.Last = given[5]
-	if _, port, ok := c.blocks.Source(&narrow); ok {
+	if _, port, ok := source(&narrow); ok {
 		t.Errorf("%d of a block that is not all of the rule's ports", port)
 	}
 	c.begin = c.begin.Add(-c.a.cfg.BlockTime)
-	if _, port, ok := c.blocks.Source(&need); ok {
+	if _, port, ok := source(&need); ok {
 		t.Errorf("%d of a block whose lease may have ended", port)
 	}
 }

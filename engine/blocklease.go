@@ -40,8 +40,9 @@ func (l *blockLease) renewed(asked, ttl time.Duration) {
 
 // supply is what is left of blocks for sources of one kind.
 type supply struct {
-	at      *block // of which the last port was given; nil: look for one
-	since   int    // connections since it was counted last
+	blocks  []*block
+	at      int // of which the last port was given
+	since   int // connections since it was counted last
 	begun   time.Duration
 	span    int     // connections since begun
 	rate    float64 // a second
@@ -68,12 +69,20 @@ func (t *blocks) want(n *sim.SourceNeed, c *conntrack.Conn) {
 	s := t.supplies[k]
 	if s == nil {
 		s = &supply{begun: now}
+		for _, b := range t.of[k.Device] {
+			if s.takes(&k, b) {
+				s.blocks = append(s.blocks, b)
+			}
+		}
 		t.supplies[k] = s
 	}
 	met := false
 	t.each(c, func(b *block, _ conntrack.PortSpace, _ uint) {
-		if b.Device == n.Device && n.Has(b.Addr) {
-			s.at, met = b, true
+		for i := range s.blocks {
+			if at := (s.at + i) % len(s.blocks); s.blocks[at] == b {
+				s.at, met = at, true
+				break
+			}
 		}
 	})
 	if met {
@@ -93,17 +102,20 @@ func (t *blocks) want(n *sim.SourceNeed, c *conntrack.Conn) {
 		s.rate = max(s.rate, float64(s.span))
 	}
 	want := max(minFree, int(s.rate*supplySpan.Seconds()))
-	if free := t.free(n); free < want {
-		t.more(k, s, (want-free+conntrack.BlockPorts-1)/conntrack.BlockPorts)
+	if free := s.free(n.Space); free < want {
+		t.more(k, s, (2*want-free+conntrack.BlockPorts-1)/conntrack.BlockPorts)
 	}
 }
 
-// free counts the ports that would do.
-func (t *blocks) free(n *sim.SourceNeed) (ports int) {
-	for _, b := range t.of[n.Device] {
-		if b.V6 == n.V6 && b.Within(n.First, n.Last) && n.Has(b.Addr) {
-			ports += bits.OnesCount64(^b.taken[n.Space])
-		}
+// takes reports whether a block is one that would do.
+func (s *supply) takes(k *sim.SourceNeed, b *block) bool {
+	return b.Device == k.Device && b.V6 == k.V6 && b.Within(k.First, k.Last) && k.Has(b.Addr)
+}
+
+// free counts the ports that are left.
+func (s *supply) free(space conntrack.PortSpace) (ports int) {
+	for _, b := range s.blocks {
+		ports += bits.OnesCount64(^b.taken[space])
 	}
 	return ports
 }
@@ -171,6 +183,11 @@ func (t *blocks) leased(lease state.BlockLease, got []state.HeldBlock, err error
 		b := &block{Block: h.Block, revision: h.Revision, given: t.c.now()}
 		t.at[b.Block] = b
 		t.of[b.Device] = append(t.of[b.Device], b)
+		for k, s := range t.supplies {
+			if s.takes(&k, b) {
+				s.blocks = append(s.blocks, b)
+			}
+		}
 	}
 	t.c.a.counts.blocks.Store(uint64(len(t.at)))
 }
