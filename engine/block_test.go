@@ -3,6 +3,7 @@ package engine
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/weft-sdn/weft/conntrack"
 	"github.com/weft-sdn/weft/flow"
@@ -150,7 +151,8 @@ func TestBlockReuse(t *testing.T) {
 	if _, port, ok := source(&narrow); ok {
 		t.Errorf("%d of a block that is not all of the rule's ports", port)
 	}
-	c.begin = c.begin.Add(-c.a.cfg.BlockTime)
+	clock := c.clock
+	c.clock = func() time.Duration { return clock() + c.a.cfg.BlockTime }
 	if _, port, ok := source(&need); ok {
 		t.Errorf("%d of a block whose lease may have ended", port)
 	}
