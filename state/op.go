@@ -65,17 +65,6 @@ func (op *Op) size() int {
 	return n
 }
 
-// writes is how many keys the operation writes.
-func (op *Op) writes() int {
-	n := 1
-	for i := range op.Also {
-		if !op.Also[i].Check {
-			n++
-		}
-	}
-	return n
-}
-
 func (op *Op) unconditional() bool {
 	return op.Expect == anyRevision && op.Guard == "" && len(op.Also) == 0 && !op.fence.stands()
 }

@@ -16,7 +16,7 @@ import (
 type WriterConfig struct {
 	Lanes    int           // transactions under way at once; 4
 	Queue    int           // operations waiting per lane; 4096
-	MaxOps   int           // operations per transaction; 64, below the 128 that an etcd of default settings takes
+	MaxOps   int           // operations per transaction; 96: with the writes of any one of them, below the 128 that an etcd of default settings takes
 	MaxBytes int           // bytes per transaction; 1 MiB, below etcd's 1.5
 	Timeout  time.Duration // of one transaction; 3 s: a member that hangs, or a leader that dies, leaves it without an answer
 }
@@ -63,7 +63,7 @@ func NewWriter(kv clientv3.KV, cfg WriterConfig) *Writer {
 	}
 	def(&cfg.Lanes, 4)
 	def(&cfg.Queue, 4096)
-	def(&cfg.MaxOps, 64)
+	def(&cfg.MaxOps, 96)
 	def(&cfg.MaxBytes, 1<<20)
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = 3 * time.Second
@@ -167,11 +167,11 @@ type laneState struct {
 func (l *laneState) collect(lane <-chan *write) {
 	l.group = l.group[:0]
 	clear(l.keys)
-	bytes, weight := 0, 0
+	bytes := 0
 	for next := l.carry; ; {
 		again := l.has(&next.op)
 		bytes += next.op.size()
-		if weight += next.op.writes(); again || weight > l.w.cfg.MaxOps && len(l.group) > 0 || (bytes > l.w.cfg.MaxBytes && len(l.group) > 0) {
+		if again || len(l.group) == l.w.cfg.MaxOps || bytes > l.w.cfg.MaxBytes && len(l.group) > 0 {
 			l.carry = next
 			return
 		}
