@@ -137,12 +137,17 @@ func (c *core) expireOne(entry uint64) {
 	}
 }
 
+// readCounters reads how many packets met each of some entries. A target refuses to read what it does not have, and some may be on their way there: then all are read.
 func (a *Agent) readCounters(ctx context.Context, placer *offload.Placer, entries []*p4rt.Entry) (map[uint64]uint64, error) {
 	read := make(map[uint64]uint64, len(entries))
-	err := a.session.ReadCountersOf(ctx, entries, func(e *p4rt.Entry, n p4rt.Counter) error {
+	note := func(e *p4rt.Entry, n p4rt.Counter) error {
 		read[placer.Hash(e)] = uint64(n.Packets)
 		return nil
-	})
+	}
+	if err := a.session.ReadCountersOf(ctx, entries, note); err == nil || ctx.Err() != nil {
+		return read, err
+	}
+	err := a.session.ReadEntries(ctx, p4rt.ReadOptions{Tables: a.tables.FlowTables(), Counters: true}, note)
 	return read, err
 }
 
