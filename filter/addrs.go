@@ -16,6 +16,9 @@ func NewAddrs(ranges ...Range) *Addrs {
 	return &Addrs{s.ranges, s.v6}
 }
 
+// AddrsOf returns a set of addresses that conditions have.
+func AddrsOf(s *Set) *Addrs { return &Addrs{s.ranges, s.v6} }
+
 // Has reports whether an address of a family is in the set, and how many of its leading bits tell.
 func (s *Addrs) Has(a *flow.Addr, v6 bool) (in bool, needed uint8) {
 	ranges, width := s.v4, 32

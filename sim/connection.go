@@ -124,10 +124,12 @@ func (s *Simulator) track(h *hop) bool {
 	if s.lacksPorts(h) {
 		return false
 	}
-	if _, known := s.zoneOf(c.entered, h); !known {
+	s.identify()
+	zone, known := s.zoneOf(c.entered, &r.Key.Tuple, h)
+	if !known {
 		return false
 	}
-	s.identify()
+	c.zone, r.Key.Zone = zone, uint32(zone)
 	c.refresh()
 	if c.related && !c.quotes || s.Conns == nil {
 		c.looked = !s.garbled(h)
@@ -383,7 +385,8 @@ func (s *Simulator) settleConnection() {
 	if c.related || s.Conns == nil {
 		return
 	}
-	ret, known := s.zoneOf(s.deviceOf(out.Dest), &hop{port: s.ingress})
+	answer := c.fresh.Return()
+	ret, known := s.zoneOf(s.deviceOf(out.Dest), &answer.Tuple, &hop{port: s.ingress})
 	if !known {
 		s.res.Outcomes = append(s.res.Outcomes[:0], Outcome{Verdict: Incomplete})
 		return
@@ -420,7 +423,7 @@ func (s *Simulator) confine() {
 		if o.Verdict != Forward {
 			continue
 		}
-		zone, known := s.zoneOf(s.deviceOf(o.Dest), &hop{port: s.ingress})
+		zone, known := s.zoneOf(s.deviceOf(o.Dest), &c.conn.Forward.Tuple, &hop{port: s.ingress})
 		switch {
 		case !known:
 			s.res.Outcomes = append(s.res.Outcomes[:0], Outcome{Verdict: Incomplete})
@@ -435,13 +438,25 @@ func (s *Simulator) confine() {
 	s.res.Track.Changed = s.res.Track.Changed && arrives
 }
 
-// zoneOf returns the zone of a device. False: it is not known before all of a flood domain is loaded, and the walk ends.
-func (s *Simulator) zoneOf(id topology.DeviceID, h *hop) (topology.DeviceID, bool) {
+// zoneOf returns what the key of a connection has for a device at which a tuple is met, whose bits were read: of addresses that are globally unique no device (C1), else the
+// device, of a bridge its flood domain. False: it is not known before that is loaded whole, and the walk ends.
+func (s *Simulator) zoneOf(id topology.DeviceID, t *conntrack.Tuple, h *hop) (topology.DeviceID, bool) {
+	s.dep(topology.DeviceDep(id))
+	group, unique, loaded := s.snap.GlobalZone(id, &t.Src, &t.Dst, t.V6)
+	if group != 0 {
+		s.dep(topology.DeviceDep(group))
+	}
+	switch {
+	case !loaded:
+		s.load(h, group)
+		return 0, false
+	case unique:
+		return group, true
+	}
 	b := s.snap.Bridge(id)
 	if b == nil {
 		return id, true
 	}
-	s.dep(topology.DeviceDep(id))
 	if b.Zone == 0 {
 		for _, d := range s.snap.MissingGroup(b.Group()) {
 			s.load(h, d)

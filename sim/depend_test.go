@@ -41,7 +41,8 @@ func TestDependencies(t *testing.T) {
 			for i := range shots {
 				a := &results[i]
 				sim.Simulate(w.Snap, &frames[i], shots[i].Key.Ingress, 0, &b)
-				same := slices.Equal(a.Outcomes, b.Outcomes) && a.Mask.Covers(b.Mask) && a.Guards == b.Guards && a.Installable == b.Installable
+				same := slices.Equal(a.Outcomes, b.Outcomes) && a.Mask.Covers(b.Mask) && a.Guards == b.Guards && a.Installable == b.Installable &&
+					a.Track.Key == b.Track.Key && a.Track.New.RetZone == b.Track.New.RetZone
 				if slices.ContainsFunc(deps, func(d topology.Dep) bool { return slices.ContainsFunc(a.Deps, d.Affects) }) {
 					affected++
 					count(&differ, !same)

@@ -81,9 +81,10 @@ type ChainRule struct {
 
 // group is a set that rules share.
 type group struct {
-	ref  Ref
-	spec Spec
-	set  *filter.Set
+	ref   Ref
+	spec  Spec
+	set   *filter.Set
+	addrs *filter.Addrs // of an address group: the same
 }
 
 // Chain returns a chain, nil if there is none, or if it is not loaded.

@@ -101,7 +101,7 @@ func TestChainChanges(t *testing.T) {
 		s = next
 		return deps
 	}
-	if deps := put(office, KindAddressGroup, "office", &AddressGroupSpec{}, nil); !slices.Equal(deps, []Dep{DeviceDep(DeviceID(web))}) {
+	if deps := put(office, KindAddressGroup, "office", &AddressGroupSpec{}, nil); !slices.Equal(deps, []Dep{DeviceDep(DeviceID(office)), DeviceDep(DeviceID(web))}) {
 		t.Errorf("a group changed: %v", deps)
 	}
 	if deps := put(office, KindAddressGroup, "office", &AddressGroupSpec{}, nil); len(deps) != 0 {

@@ -101,7 +101,7 @@ func TestDecode(t *testing.T) {
 func TestErrors(t *testing.T) {
 	for _, tt := range []struct{ old, new, want string }{
 		{"unknownUnicast: drop", "unknownUnicast: maybe", `net.yaml:5: bridge acme/web: spec.unknownUnicast: "maybe" is no mode; use flood or drop`},
-		{"unknownUnicast: drop", "unknownunicast: drop", "net.yaml:5: bridge acme/web: spec.unknownunicast: is not a known field; use one of unknownUnicast, floodRate, tagged, vlans, macs, neighbours, filters"},
+		{"unknownUnicast: drop", "unknownunicast: drop", "net.yaml:5: bridge acme/web: spec.unknownunicast: is not a known field; use one of unknownUnicast, floodRate, tagged, vlans, macs, neighbours, filters, globalAddresses"},
 		{"port: vm}", "port: r-web}", `net.yaml:7: bridge acme/web: spec.macs[0].port: "r-web" is a port of router acme/r; name a port of bridge acme/web`},
 		{`{mac: "02:00:00:00:00:09"`, `{mac: "03:00:00:00:00:09"`, `net.yaml:7: bridge acme/web: spec.macs[0].mac: "03:00:00:00:00:09" is not the MAC of one station; use one with an even first byte, such as 02:00:00:00:00:01`},
 		{`{mac: "02:00:00:00:00:09"`, `{mac: "00:00:00:00:00:00"`, `net.yaml:7: bridge acme/web: spec.macs[0].mac: "00:00:00:00:00:00" is not a MAC such as 02:00:00:00:00:01`},

@@ -20,6 +20,7 @@ type Bridge struct {
 	FloodRate   uint32         // frames that each exterior port may have flooded a second, unless it has a rate of its own; 0: no limit
 	Filters     Filters
 	Subnets     []netip.Prefix // of the router ports linked to it
+	Global      DeviceID       // address group of what is globally unique, see Snapshot.GlobalZone; 0: none
 	Zone        DeviceID       // the first bridge of its flood domain, by id: the same for all of them. 0: not all of them are loaded
 
 	ref     Ref
@@ -113,6 +114,7 @@ type Router struct {
 	Routes   *LPM
 	Policies *Policies // go before Routes; nil: none
 	Filters  Filters
+	Global   DeviceID // address group of what is globally unique, see Snapshot.GlobalZone; 0: none
 
 	ref    Ref
 	spec   *RouterSpec

@@ -105,14 +105,14 @@ func (e *edit) putBridge(o *Object, spec *BridgeSpec) {
 			e.note(BindingDep(p)) // of interest where the port lives; no flow relies on it
 		}
 	}
-	b.Filters = filtersIn(o)
+	b.Filters, b.Global = filtersIn(o), globalOf(o)
 	if old != nil && old.Filters != b.Filters {
 		e.refilter(b.Ports, old.Filters, b.Filters)
 		e.groups[b.ID] = struct{}{}
 	}
 	e.bridges.set(o.Status.ID, &b)
 	e.names.set(o.Ref(), o.Status.ID)
-	if old == nil || old.DropUnknown != b.DropUnknown {
+	if old == nil || old.DropUnknown != b.DropUnknown || old.Global != b.Global {
 		e.note(DeviceDep(b.ID))
 	}
 	e.touch(b.ID)
@@ -130,7 +130,10 @@ func (e *edit) putRouter(o *Object, spec *RouterSpec) {
 		r = *old
 	}
 	r.Name, r.Tenant, r.ref, r.spec = o.Metadata.Name, o.Tenant(), o.Ref(), spec
-	r.Filters = filtersIn(o)
+	r.Filters, r.Global = filtersIn(o), globalOf(o)
+	if old != nil && old.Global != r.Global {
+		e.note(DeviceDep(r.ID))
+	}
 	if old != nil {
 		e.refilter(r.Ports, old.Filters, r.Filters)
 	}

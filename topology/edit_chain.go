@@ -38,6 +38,7 @@ func (e *edit) putGroup(o *Object) {
 	switch spec := o.Spec.(type) {
 	case *AddressGroupSpec:
 		g.set = filter.NewAddrSet(prefixes(spec.Addresses)...)
+		g.addrs = filter.AddrsOf(g.set)
 	case *PortGroupSpec:
 		ranges := make([]filter.Range, len(spec.Ports))
 		for i, p := range spec.Ports {
@@ -48,6 +49,7 @@ func (e *edit) putGroup(o *Object) {
 	}
 	e.sets.set(o.Status.ID, g)
 	e.names.set(o.Ref(), o.Status.ID)
+	e.note(DeviceDep(DeviceID(o.Status.ID))) // of who asks what is globally unique
 	e.touchUsers(DeviceID(o.Status.ID))
 }
 
@@ -69,6 +71,7 @@ func (e *edit) dropRules(id DeviceID) bool {
 		e.note(DeviceDep(id))
 	case e.s.sets.get(uint32(id)) != nil:
 		e.sets.set(uint32(id), nil)
+		e.note(DeviceDep(id))
 		e.touchUsers(id)
 	case e.s.DHCP(id) != nil:
 		e.dhcps.set(uint32(id), nil) // no flow relies on one

@@ -109,13 +109,14 @@ type Spec interface{ kind() Kind }
 
 // BridgeSpec is a virtual bridge (B1–B6).
 type BridgeSpec struct {
-	UnknownUnicast string          `json:"unknownUnicast,omitempty"` // flood (default) or drop
-	FloodRate      uint32          `json:"floodRate,omitempty"`      // broadcast, multicast and flooded frames that each exterior port takes a second, and at once; 0: no limit
-	Tagged         string          `json:"tagged,omitempty"`         // of a bridge without vlans: frames with a tag that the binding does not name: drop (default), or keep, the tag as a part of what is sent
-	VLANs          []VLANRange     `json:"vlans,omitempty"`          // makes the bridge VLAN-aware: its VLANs, each a flood domain with tables of its own, called NAME.VLAN
-	MACs           []MACSpec       `json:"macs,omitempty"`           // seeds of the FDB
-	Neighbours     []NeighbourSpec `json:"neighbours,omitempty"`     // seeds of the ARP cache
-	Filters        FilterSpec      `json:"filters,omitzero"`
+	UnknownUnicast  string          `json:"unknownUnicast,omitempty"` // flood (default) or drop
+	FloodRate       uint32          `json:"floodRate,omitempty"`      // broadcast, multicast and flooded frames that each exterior port takes a second, and at once; 0: no limit
+	Tagged          string          `json:"tagged,omitempty"`         // of a bridge without vlans: frames with a tag that the binding does not name: drop (default), or keep, the tag as a part of what is sent
+	VLANs           []VLANRange     `json:"vlans,omitempty"`          // makes the bridge VLAN-aware: its VLANs, each a flood domain with tables of its own, called NAME.VLAN
+	MACs            []MACSpec       `json:"macs,omitempty"`           // seeds of the FDB
+	Neighbours      []NeighbourSpec `json:"neighbours,omitempty"`     // seeds of the ARP cache
+	Filters         FilterSpec      `json:"filters,omitzero"`
+	GlobalAddresses string          `json:"globalAddresses,omitempty"` // address group, of the same tenant, of addresses that are one host's wherever they are met: a connection between two of them is one for all devices that name the group (C1)
 }
 
 // MACSpec tells where a bridge finds a MAC.
@@ -134,10 +135,11 @@ type NeighbourSpec struct {
 
 // RouterSpec is a virtual router.
 type RouterSpec struct {
-	Routes   []RouteSpec  `json:"routes,omitempty"`
-	Tables   []TableSpec  `json:"tables,omitempty"`   // for policies
-	Policies []PolicySpec `json:"policies,omitempty"` // go before routes
-	Filters  FilterSpec   `json:"filters,omitzero"`
+	Routes          []RouteSpec  `json:"routes,omitempty"`
+	Tables          []TableSpec  `json:"tables,omitempty"`   // for policies
+	Policies        []PolicySpec `json:"policies,omitempty"` // go before routes
+	Filters         FilterSpec   `json:"filters,omitzero"`
+	GlobalAddresses string       `json:"globalAddresses,omitempty"` // the same as of a bridge: address group of addresses that are one host's wherever they are met
 }
 
 // RouteSpec is a static route (R1).

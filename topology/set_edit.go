@@ -126,6 +126,9 @@ func namesOf(o *Object) []Ref {
 			r = append(r, o.refTo(KindChain, c))
 		}
 	}
+	if g := globalIn(o.Spec); g != "" {
+		r = append(r, o.refTo(KindAddressGroup, g))
+	}
 	switch s := o.Spec.(type) {
 	case *VPortSpec:
 		if s.DHCP != "" {

@@ -62,6 +62,7 @@ func isHost(a netip.Addr) bool {
 }
 
 func (v *validator) bridge(o *Object, s *BridgeSpec) {
+	v.global(o)
 	if u := s.UnknownUnicast; u != "" && u != "flood" && u != "drop" {
 		v.fail(o, "spec.unknownUnicast", u, "is no mode", "use flood or drop")
 	}
@@ -106,6 +107,7 @@ func addrText(a netip.Addr) string {
 }
 
 func (v *validator) router(o *Object, s *RouterSpec) {
+	v.global(o)
 	v.routes(o, s.Routes, "spec.routes")
 	v.policies(o, s)
 }

@@ -24,6 +24,9 @@ func (w *World) Change() topology.Changes {
 		o := *of[w.rng.IntN(len(of))]
 		return &o
 	}
+	if w.translates && w.flaws.IntN(8) == 0 {
+		return topology.Changes{Put: []*topology.Object{w.changeGlobal()}}
+	}
 	v6 := w.rng.IntN(2) == 0
 	if len(objects(topology.KindChain)) > 0 && w.rng.IntN(4) == 0 {
 		return topology.Changes{Put: []*topology.Object{w.changeChain()}}

@@ -42,6 +42,7 @@ func (w *World) Translate() {
 			*f = [...]topology.FilterSpec{{Ingress: c[0]}, {Egress: c[1]}, {Ingress: c[0], Egress: c[1]}}[w.rng.IntN(3)]
 		}
 	}
+	w.globals()
 	w.settleUses()
 	w.translates = true
 	w.Snap, _ = new(topology.Snapshot).With(topology.Changes{Put: w.objects})
