@@ -52,7 +52,8 @@ type core struct {
 	stale     stale
 	rules     rules
 	pace      pace
-	numbered  bool // local numbers are the target's
+	numbered  bool // local numbers of vports are the target's
+	placeable bool // all local numbers are: flows can be installed
 	begun     bool // the first term has taken over what the target and the database have
 	reserving bool // numbers of what the target held then
 	placer    *offload.Placer

@@ -58,12 +58,12 @@ func (a *Agent) take(p earlyPacket) {
 	a.queue.push(p.port, p.vport, p.reason, p.tunnel, p.data)
 }
 
-// reach notes how far the agent has taken over, and has the packets go on that waited for it.
+// reach notes how far the agent has taken over, and has the packets go on that waited for it. It goes back while numbers are given anew.
 func (a *Agent) reach(to phase) {
 	e := &a.early
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.phase = max(e.phase, to)
+	e.phase = to
 	all := e.packets
 	e.packets = nil
 	for _, p := range all {

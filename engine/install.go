@@ -40,7 +40,7 @@ const maxBacklog = 4096
 // install puts a decision into the target's tables.
 func (c *core) install(res *sim.Result, key flow.Key, local uint16) {
 	m, ok := decision(res.Outcomes)
-	if !ok || len(c.target.backlog) >= maxBacklog {
+	if !ok || len(c.target.backlog) >= maxBacklog || !c.placeable && c.numbered {
 		c.a.counts.notInstalled.Add(1)
 		return
 	}

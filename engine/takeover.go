@@ -33,16 +33,22 @@ func (a *Agent) takeOver(ctx context.Context, term *p4rt.Term) error {
 		return err
 	}
 	var entries []*p4rt.Entry
-	if !term.Pushed {
-		if err := a.session.ReadEntries(ctx, p4rt.ReadOptions{Tables: a.tables.NumberTables()}, func(e *p4rt.Entry, _ p4rt.Counter) error {
-			entries = append(entries, e)
-			return nil
-		}); err != nil {
+	if !term.Pushed { // first packets need not wait for all that the target holds: they are decided, and no more
+		few, err := a.read(ctx, a.tables.VPortTables())
+		if err == nil {
+			err = a.mail.call(ctx, func() { a.core.renumber(a.tables.NumbersOf(few), false) })
+		}
+		if err != nil {
 			return err
 		}
+		a.reach(numbered)
+		if entries, err = a.read(ctx, a.tables.NumberTables()); err != nil {
+			return err
+		}
+		a.reach(unnumbered)
 	}
 	numbers := a.tables.NumbersOf(entries)
-	if err := a.mail.call(ctx, func() { a.core.renumber(numbers) }); err != nil {
+	if err := a.mail.call(ctx, func() { a.core.renumber(numbers, true) }); err != nil {
 		return err
 	}
 	a.reach(numbered)
@@ -85,8 +91,17 @@ func (a *Agent) takeOver(ctx context.Context, term *p4rt.Term) error {
 	})
 }
 
-// renumber builds what an edge's tables are to hold anew, with a target's numbers. Nothing was written yet.
-func (c *core) renumber(n *offload.Numbers) {
+// read reads the entries of tables.
+func (a *Agent) read(ctx context.Context, tables []*p4rt.Table) (entries []*p4rt.Entry, err error) {
+	err = a.session.ReadEntries(ctx, p4rt.ReadOptions{Tables: tables}, func(e *p4rt.Entry, _ p4rt.Counter) error {
+		entries = append(entries, e)
+		return nil
+	})
+	return entries, err
+}
+
+// renumber builds what an edge's tables are to hold anew, with a target's numbers, all of them or those of vports alone: then flows are decided, and not installed. Nothing was written yet.
+func (c *core) renumber(n *offload.Numbers, all bool) {
 	for f := range c.flows.all() {
 		c.remove(f)
 	}
@@ -97,7 +112,7 @@ func (c *core) renumber(n *offload.Numbers) {
 	c.placer = c.a.newPlacer()
 	c.cache.reset()
 	c.placer.Reserve(n)
-	c.numbered, c.reserving = true, true
+	c.numbered, c.placeable, c.reserving = true, all, true
 	c.rebuild(c.layout.all(c.view))
 }
 

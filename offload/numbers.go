@@ -29,6 +29,9 @@ type PathEnds struct {
 	Port     uint16
 }
 
+// VPortTables are those of NumberTables that tell the numbers of vports: few entries.
+func (t *Tables) VPortTables() []*p4rt.Table { return []*p4rt.Table{t.portMap.Table} }
+
 // NumberTables are the tables whose entries tell numbers.
 func (t *Tables) NumberTables() []*p4rt.Table {
 	return []*p4rt.Table{
