@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,80 +16,9 @@ import (
 	"github.com/weft-sdn/weft/p4rt/p4rttest"
 	"github.com/weft-sdn/weft/packet"
 	"github.com/weft-sdn/weft/state"
+	"github.com/weft-sdn/weft/testbed/gate"
 	"github.com/weft-sdn/weft/topology"
 )
-
-// gate is a way to a server that can be shut: then what either side says stays where it is, as if the server had stopped. When it opens, all of it arrives.
-type gate struct {
-	mu   sync.Mutex
-	open *sync.Cond
-	shut bool
-	end  bool
-}
-
-func newGate(t *testing.T, to string) (g *gate, address string) {
-	t.Helper()
-	lis, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	g = &gate{}
-	g.open = sync.NewCond(&g.mu)
-	ctx, cancel := context.WithCancel(context.Background())
-	t.Cleanup(func() {
-		cancel()
-		_ = lis.Close()
-		g.mu.Lock()
-		g.end = true
-		g.mu.Unlock()
-		g.open.Broadcast()
-	})
-	go func() {
-		for {
-			in, err := lis.Accept()
-			if err != nil {
-				return
-			}
-			out, err := net.Dial("tcp", to)
-			if err != nil {
-				_ = in.Close()
-				continue
-			}
-			context.AfterFunc(ctx, func() { _ = in.Close(); _ = out.Close() })
-			go g.pass(in, out)
-			go g.pass(out, in)
-		}
-	}()
-	return g, lis.Addr().String()
-}
-
-func (g *gate) pass(to, from net.Conn) {
-	defer to.Close()
-	b := make([]byte, 32<<10)
-	for {
-		n, err := from.Read(b)
-		g.mu.Lock()
-		for g.shut && !g.end {
-			g.open.Wait()
-		}
-		g.mu.Unlock()
-		if n > 0 {
-			if _, err := to.Write(b[:n]); err != nil {
-				return
-			}
-		}
-		if err != nil {
-			return
-		}
-	}
-}
-
-func (g *gate) set(shut bool) {
-	g.mu.Lock()
-	g.shut = shut
-	g.mu.Unlock()
-	g.open.Broadcast()
-}
 
 // twoNets is a router between two bridges that hides vm1 from srv, by rules of which some let connections begin while the database is away.
 var twoNets = strings.Replace(network, "metadata: {name: gw, tenant: red}, spec: {}", "metadata: {name: gw, tenant: red}, spec: {filters: {egress: hide, ingress: guard}}", 1) + `
@@ -130,7 +57,7 @@ type offline struct {
 	c      *core
 	ctx    context.Context
 	target *p4rttest.Server
-	gate   *gate
+	gate   *gate.Gate
 	far    *state.Store // has a way of its own
 }
 
@@ -138,12 +65,14 @@ func newOffline(t *testing.T) *offline {
 	t.Helper()
 	o := &offline{T: t, target: p4rttest.NewServer()}
 	o.far = runStore(t, state.Config{Embedded: &state.EmbeddedConfig{Dir: t.TempDir(), FastTimers: true, UnsafeNoFsync: true, Listen: []string{"http://127.0.0.1:0"}}})
-	var address string
-	o.gate, address = newGate(t, strings.TrimPrefix(o.far.Endpoints()[0], "http://"))
-	near := runStore(t, state.Config{Client: state.ClientConfig{Endpoints: []string{"http://" + address}}})
+	var err error
+	if o.gate, err = gate.New(o.far.Endpoints()[0]); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(o.gate.Close)
+	near := runStore(t, state.Config{Client: state.ClientConfig{Endpoints: []string{o.gate.URL()}}})
 	o.c = detachedFrom(t, near, o.target.Dial)
 	o.c.a.cfg.AwayAfter = 100 * time.Millisecond
-	var err error
 	if o.c.snap, err = topology.Load("network.yaml", []byte(twoNets)); err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +81,7 @@ func newOffline(t *testing.T) *offline {
 	}
 	o.c.rebuild(o.c.layout.all(o.c.view))
 	o.ctx = connected(t, o.c, o.target)
-	t.Cleanup(func() { o.gate.set(false) })
+	t.Cleanup(func() { o.gate.Shut(false) })
 	return o
 }
 
@@ -293,7 +222,7 @@ func TestAwayLocal(t *testing.T) {
 	o := newOffline(t)
 	before := []conntrack.Key{o.withBlock(false), o.withBlock(true)}
 	flows := o.c.a.Stats().Flows
-	o.gate.set(true)
+	o.gate.Shut(true)
 	local := map[conntrack.Key][]byte{}
 	for _, v6 := range []bool{false, true} {
 		for n := range uint16(5) {
@@ -365,7 +294,7 @@ func TestAwayLocal(t *testing.T) {
 			t.Errorf("%v is stored while the database is away: %v", k, err)
 		}
 	}
-	o.gate.set(false)
+	o.gate.Shut(false)
 	o.until("all is stored", func() bool { return len(o.c.conns.unstored) == 0 && !o.c.contact.lost })
 	for k := range local {
 		x := o.has(k)
@@ -403,7 +332,7 @@ func TestAwayLocal(t *testing.T) {
 func TestAwayConflict(t *testing.T) {
 	o := newOffline(t)
 	o.withBlock(false)
-	o.gate.set(true)
+	o.gate.Shut(true)
 	same, answer := udpOut(false, 2000, 53), udpOut(false, 2001, 53)
 	for _, f := range [][]byte{same, answer} {
 		o.sends("vm1", f)
@@ -419,7 +348,7 @@ func TestAwayConflict(t *testing.T) {
 			t.Fatal(created, err)
 		}
 	}
-	o.gate.set(false)
+	o.gate.Shut(false)
 	o.until("both have ended", func() bool { return o.c.a.Stats().LocalEnded == 2 })
 	if s := o.c.a.Stats(); s.Unstored != 0 || s.LocalStored != 0 {
 		t.Errorf("%+v", s)
@@ -444,7 +373,7 @@ func TestAwayDoubt(t *testing.T) {
 	for _, arrives := range []bool{true, false} {
 		o := newOffline(t)
 		o.withBlock(false)
-		o.gate.set(true)
+		o.gate.Shut(true)
 		frame := udpOut(false, 2000, 53)
 		k := o.key(frame)
 		o.sends("vm1", frame)
@@ -457,7 +386,7 @@ func TestAwayDoubt(t *testing.T) {
 				t.Fatal(created, err)
 			}
 		}
-		o.gate.set(false)
+		o.gate.Shut(false)
 		o.until("it is stored", func() bool { return len(o.c.conns.unstored) == 0 })
 		if found, there, err := o.far.FindConn(t.Context(), k); err != nil || !there || found.Conn != x.stored.Conn {
 			t.Errorf("arrives %v: %+v, %v, %v, want %+v", arrives, found, there, err, x.stored.Conn)
@@ -472,7 +401,7 @@ func TestAwayDoubt(t *testing.T) {
 func TestAwayWithoutBlock(t *testing.T) {
 	o := newOffline(t)
 	o.withBlock(true)
-	o.gate.set(true)
+	o.gate.Shut(true)
 	o.sends("vm1", udpOut(false, 2000, 53)) // blocks are of one address
 	frame, plain := udpOut(true, 2000, 53), udpOut(true, 3000, 9)
 	o.sends("vm1", frame)
@@ -503,7 +432,7 @@ func TestAwayWithoutBlock(t *testing.T) {
 	}
 	o.sends("vm1", udpOut(true, 2001, 53))
 	o.until("it is dropped", func() bool { return o.c.a.Stats().AwayDrops == 2 })
-	o.gate.set(false)
+	o.gate.Shut(false)
 	o.until("the other is stored", func() bool { return len(o.c.conns.unstored) == 0 })
 	if _, there, err := o.far.FindConn(t.Context(), kept); err != nil || !there {
 		t.Errorf("%v, %v", there, err)

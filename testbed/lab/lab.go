@@ -45,6 +45,8 @@ type Config struct {
 	Pcap string
 	// Listen is etcd's client URL; empty: a unix socket of the lab's own.
 	Listen string
+	// Way is where agents of this process reach etcd, which is at an endpoint; nil: there.
+	Way func(endpoint string) (string, error)
 	// SparePorts is the number of access ports, named from "1", that each edge has at least.
 	SparePorts int
 	// Trace prints what would happen to a packet, as `weft trace` with these flags does; nil: the lab has no trace steps.
@@ -237,6 +239,19 @@ func openStore(ctx context.Context, endpoints []string, logger *slog.Logger, lin
 	}
 }
 
+// ways are where agents reach the database.
+func (l *Lab) ways() (ways []string, err error) {
+	for _, to := range l.database.endpoints() {
+		if l.cfg.Way != nil {
+			if to, err = l.cfg.Way(to); err != nil {
+				return nil, err
+			}
+		}
+		ways = append(ways, to)
+	}
+	return ways, nil
+}
+
 // Store is an edge's own connection to the database, if its agent is in this process: its views hold what the edge needs.
 func (l *Lab) Store(edge string) (*state.Store, error) {
 	e, err := l.edge(edge)
@@ -270,9 +285,13 @@ func (l *Lab) withTargets(ctx context.Context, revision int64) (err error) {
 			}
 			defer func() { err = errors.Join(err, e.reader.close()) }()
 		}
+		ways, err := l.ways()
+		if err != nil {
+			return err
+		}
 		var agents []part
 		for _, e := range l.edges {
-			if err := e.makeAgent(l, l.database.endpoints()); err != nil {
+			if err := e.makeAgent(l, ways); err != nil {
 				return err
 			}
 			agents = append(agents, part{"agent of edge " + e.plan.name, e.agent.run})
