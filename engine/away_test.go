@@ -328,6 +328,31 @@ func TestAwayLocal(t *testing.T) {
 	}
 }
 
+// TestAwayKilled: a database whose connections break, and that takes no others, is away as one that does not answer is.
+func TestAwayKilled(t *testing.T) {
+	o := newOffline(t)
+	o.withBlock(false)
+	o.gate.Cut(true)
+	frame, holds := udpOut(false, 2000, 53), udpOut(false, 2000, 7)
+	o.sends("vm1", frame)
+	o.sends("vm1", holds)
+	x := o.has(o.key(frame))
+	if a, port := o.arrives(frame); a != netip.MustParseAddr("10.2.0.80") || port != x.stored.Steps()[0].Port || !x.local {
+		t.Errorf("leaves from %v:%d, %+v", a, port, x)
+	}
+	o.until("what waits is dropped", func() bool { return o.c.holds.n == 0 })
+	if s := o.c.a.Stats(); s.AwayDrops != 1 || s.Unstored != 1 {
+		t.Errorf("%+v", s)
+	}
+	o.gate.Cut(false)
+	o.until("it is stored", func() bool { return len(o.c.conns.unstored) == 0 && !o.c.contact.lost })
+	if found, there, err := o.far.FindConn(t.Context(), x.stored.Forward); err != nil || !there || found.Conn != x.stored.Conn {
+		t.Errorf("%+v, %v, %v", found, there, err)
+	}
+	o.sends("vm1", udpOut(false, 2001, 7))
+	o.has(o.key(udpOut(false, 2001, 7)))
+}
+
 // TestAwayConflict: what another edge stored meanwhile holds: the flows of what began here go, and its next packet is what is stored.
 func TestAwayConflict(t *testing.T) {
 	o := newOffline(t)

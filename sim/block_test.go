@@ -2,6 +2,7 @@ package sim
 
 import (
 	"encoding/binary"
+	"strings"
 	"testing"
 
 	"github.com/weft-sdn/weft/conntrack"
@@ -90,6 +91,49 @@ func TestSourceFromBlock(t *testing.T) {
 			}
 			if a, p := source(20001, none); a != addr || p != want {
 				t.Errorf("without a block 20001 becomes %v:%d, want %d", a, p, want)
+			}
+		})
+	}
+}
+
+// TestLocal: a connection may begin without the database if a rule that its packet meets, and that makes it stateful, says so, none says otherwise, its source is of a block, and the
+// packet can be no later one.
+func TestLocal(t *testing.T) {
+	const hide, in = "action: snat, nat: {addresses: [192.0.2.81", "metadata: {name: nat-in, tenant: acme}\nspec:\n  rules:\n"
+	block := &oneSource{addr: flow.AddrOf(ip("192.0.2.81")), port: 20000}
+	syn := func(flags uint8) []byte {
+		return packet.AppendTCP(nil, &packet.TCP{SrcMAC: mac("0a:01"), DstMAC: mac("ee:01"), Src: ip("10.1.0.11"), Dst: ip("203.0.113.9"), SrcPort: 4000, DstPort: 443, Flags: flags})
+	}
+	for _, tt := range []struct {
+		name, snat, rule string
+		blocks           Blocks
+		flags            uint8
+		want             bool
+	}{
+		{"translated", "local", "", block, packet.TCPSyn, true},
+		{"nothing is said", "", "", block, packet.TCPSyn, false},
+		{"hold", "hold", "", block, packet.TCPSyn, false},
+		{"without a block", "local", "", &oneSource{}, packet.TCPSyn, false},
+		{"in the middle", "local", "", block, packet.TCPAck, false},
+		{"the answer to one", "local", "", block, packet.TCPSyn | packet.TCPAck, false},
+		{"a state rule that is met holds", "local", "{match: {states: [new]}, action: accept}", block, packet.TCPSyn, false},
+		{"a state rule that is met does not", "local", "{match: {states: [new]}, action: accept, whenAway: local}", block, packet.TCPSyn, true},
+		{"a state rule that is not met holds", "local", "{match: {states: [established]}, action: accept, whenAway: hold}", block, packet.TCPSyn, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			text := translated
+			if tt.snat != "" {
+				text = strings.Replace(text, hide, "whenAway: "+tt.snat+", "+hide, 1)
+			}
+			if tt.rule != "" {
+				text = strings.Replace(text, in, in+"  - "+tt.rule+"\n", 1)
+			}
+			l := newLab(t, text)
+			withUplink(l)
+			l.sim.Conns, l.sim.Blocks = table{}, tt.blocks
+			l.run("a1", syn(tt.flags))
+			if r := &l.res.Track; !r.Commit || r.Local != tt.want {
+				t.Errorf("to be stored %v, may begin without the database %v, want %v\n%v", r.Commit, r.Local, tt.want, l.res.Trace)
 			}
 		})
 	}

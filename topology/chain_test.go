@@ -191,6 +191,9 @@ func TestTranslations(t *testing.T) {
 		{"{action: snat, nat: {addresses: [10.0.0.9-10.0.0.1]}}", `chain acme/inner: spec.rules[0].nat.addresses[0]: "10.0.0.9-10.0.0.1" is not an address or range of addresses such as 192.0.2.1 or 192.0.2.1-192.0.2.9`},
 		{"{action: snat, nat: {addresses: [224.0.0.1], ports: 0-9}}", `chain acme/inner: spec.rules[0].nat.ports: "0-9" has port 0; begin with 1`},
 		{"{action: accept, then: accept}", `chain acme/inner: spec.rules[0].then: "accept" goes with actions snat, masquerade and dnat alone; leave it out`},
+		{"{action: accept, whenAway: local}", `chain acme/inner: spec.rules[0].whenAway: "local" goes with rules alone that translate, but not statically, or that ask for states; leave it out`},
+		{"{action: snat, whenAway: hold, nat: {from: 10.0.0.1, to: 192.0.2.1}}", `chain acme/inner: spec.rules[0].whenAway: "hold" goes with rules alone that translate, but not statically, or that ask for states; leave it out`},
+		{"{action: accept, match: {states: [new]}, whenAway: drop}", `chain acme/inner: spec.rules[0].whenAway: "drop" is nothing that can become of connections; use hold or local`},
 		{"{action: drop, match: {states: [old]}}", `chain acme/inner: spec.rules[0].match.states[0]: "old" is not a state of connections: new, established or related`},
 	} {
 		objects, err := Decode("net.yaml", []byte("{apiVersion: weft/v1, kind: Chain, metadata: {name: inner, tenant: acme}, spec: {rules: ["+tt.rule+"]}}"))

@@ -18,9 +18,11 @@ type Gate struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	mu   sync.Mutex
-	open chan struct{} // closed while the gate is open
-	shut bool
+	mu    sync.Mutex
+	open  chan struct{} // closed while the gate is open
+	shut  bool
+	cut   bool
+	conns map[net.Conn]struct{}
 }
 
 type address struct{ network, at string }
@@ -31,7 +33,7 @@ func New(to string) (*Gate, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gate: %w", err)
 	}
-	g := &Gate{to: address{"tcp", u.Host}, open: make(chan struct{})}
+	g := &Gate{to: address{"tcp", u.Host}, open: make(chan struct{}), conns: map[net.Conn]struct{}{}}
 	close(g.open)
 	own := address{"tcp", "127.0.0.1:0"}
 	if u.Scheme == "unix" {
@@ -64,6 +66,27 @@ func (g *Gate) Shut(shut bool) {
 	g.shut = shut
 }
 
+// Cut ends all connections and takes no others, as if the server had been killed, or takes them again.
+func (g *Gate) Cut(cut bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.cut = cut; cut {
+		for c := range g.conns {
+			_ = c.Close()
+		}
+	}
+}
+
+// has notes a connection; false: there is to be none.
+func (g *Gate) has(c net.Conn) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.cut {
+		g.conns[c] = struct{}{}
+	}
+	return !g.cut
+}
+
 // Close ends all connections, and returns when they have.
 func (g *Gate) Close() {
 	g.cancel()
@@ -78,8 +101,11 @@ func (g *Gate) accept() {
 			return
 		}
 		out, err := net.Dial(g.to.network, g.to.at)
-		if err != nil {
+		if err != nil || !g.has(in) {
 			_ = in.Close()
+			if err == nil {
+				_ = out.Close()
+			}
 			continue
 		}
 		context.AfterFunc(g.ctx, func() { _ = in.Close(); _ = out.Close() })
@@ -89,7 +115,12 @@ func (g *Gate) accept() {
 }
 
 func (g *Gate) pass(to, from net.Conn) {
-	defer to.Close()
+	defer func() {
+		_ = to.Close()
+		g.mu.Lock()
+		delete(g.conns, from)
+		g.mu.Unlock()
+	}()
 	b := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(b)

@@ -66,6 +66,17 @@ func TestGate(t *testing.T) {
 			says("c")
 			g.Shut(false)
 			hears("bc")
+			g.Cut(true)
+			if n, err := c.Read(make([]byte, 1)); err == nil {
+				t.Fatalf("%d bytes come by a connection that is cut", n)
+			}
+			g.Cut(false)
+			if c, err = net.Dial(network, g.lis.Addr().String()); err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			says("d")
+			hears("d")
 		})
 	}
 }
