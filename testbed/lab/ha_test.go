@@ -23,13 +23,14 @@ import (
 	"github.com/weft-sdn/weft/p4rt"
 	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/testbed/bulk"
+	"github.com/weft-sdn/weft/testbed/proxy"
 )
 
 // haAgent is one of several agents of a rig's edge, with ways of its own to the database and to the target.
 type haAgent struct {
 	name         string
 	rig          *rig
-	etcd, target *proxy
+	etcd, target *proxy.Proxy
 	store        *state.Store
 	agent        *engine.Agent
 	acts         atomic.Bool
@@ -48,13 +49,13 @@ func (r *rig) another(name string) *haAgent {
 	h := &haAgent{name: name, rig: r, etcd: newProxy(r, network, address), target: newProxy(r, "unix", strings.TrimPrefix(r.target.address(), "unix:")), ended: make(chan struct{})}
 	var err error
 	logger := slog.New(slog.NewTextHandler(r.Output(), nil)).With("agent", name)
-	h.store, err = state.Open(r.Context(), state.Config{Client: state.ClientConfig{Endpoints: []string{"http://" + h.etcd.addr()}}, Edges: []string{bulk.Edge}, Log: logger})
+	h.store, err = state.Open(r.Context(), state.Config{Client: state.ClientConfig{Endpoints: []string{"http://" + h.etcd.Addr()}}, Edges: []string{bulk.Edge}, Log: logger})
 	if err != nil {
 		r.Fatal(err)
 	}
 	h.agent, err = engine.NewAgent(engine.Config{
 		Store: h.store, Self: engine.Edge{ID: bulk.Edge, VTEPs: []netip.Addr{vtep(1, 4)}}, DeviceID: 1, Profile: r.target.profile(), VPortShare: r.cfg.share, IdleTimeout: time.Hour, Timeouts: conntrack.Timeouts{Single: time.Hour},
-		Dial:   p4rt.Dialer("passthrough:///"+h.target.addr(), grpc.WithTransportCredentials(insecure.NewCredentials())),
+		Dial:   p4rt.Dialer("passthrough:///"+h.target.Addr(), grpc.WithTransportCredentials(insecure.NewCredentials())),
 		Logger: logger, Agent: name, OnRole: h.acts.Store,
 	})
 	if err != nil {
@@ -83,8 +84,8 @@ func (h *haAgent) end() {
 
 // kill takes an agent away from everybody at once, as SIGKILL does: its connections end, and it says nothing more.
 func (h *haAgent) kill() {
-	h.target.setCut(true)
-	h.etcd.setCut(true)
+	h.target.SetCut(true)
+	h.etcd.SetCut(true)
 	h.cancel()
 }
 
@@ -289,7 +290,7 @@ func TestSplitBrain(t *testing.T) {
 	on := r.keepOn(bulk.Odd(0), haFlows+haFresh)
 	fence := state.Fence{Edge: bulk.Edge, Term: a.store.View().Agents[bulk.Edge].Term}
 	begin := time.Now()
-	a.etcd.setCut(true)
+	a.etcd.SetCut(true)
 	b.serves()
 	t.Logf("the standby has the edge %v after the database was cut off from the one that acted", time.Since(begin))
 	<-a.ended
@@ -310,8 +311,8 @@ func TestSplitBrain(t *testing.T) {
 func TestTargetUnreachable(t *testing.T) {
 	for _, way := range []struct {
 		name   string
-		strike func(*proxy, bool)
-	}{{"cut", (*proxy).setCut}, {"silent", (*proxy).setSilent}} {
+		strike func(*proxy.Proxy, bool)
+	}{{"cut", (*proxy.Proxy).SetCut}, {"silent", (*proxy.Proxy).SetSilent}} {
 		t.Run(way.name, func(t *testing.T) {
 			t.Parallel()
 			if way.name == "silent" && testing.Short() {
@@ -375,14 +376,14 @@ func TestTargetLosesAll(t *testing.T) {
 	b := r.another("b")
 	b.standsBy()
 	term := r.store.View().Agents[bulk.Edge].Term
-	b.target.setCut(true)
+	b.target.SetCut(true)
 	b.until("is away", func() bool { return !b.agent.StandsBy() })
 	lost := a.agent.Ready()
-	a.target.setCut(true)
+	a.target.SetCut(true)
 	a.until("is away", func() bool { return a.agent.Ready() != lost })
-	b.target.setCut(false)
+	b.target.SetCut(false)
 	b.until("is back first", b.agent.StandsBy)
-	a.target.setCut(false)
+	a.target.SetCut(false)
 	a.serves()
 	if now := r.store.View().Agents[bulk.Edge]; now.Term != term || now.Active != "a" {
 		t.Errorf("another term has begun: %+v", now)

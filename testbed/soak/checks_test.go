@@ -1,0 +1,176 @@
+package soak
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/weft-sdn/weft/engine"
+)
+
+// lookAgain is how often a rig looks whether something that can't tell has happened.
+const lookAgain = 50 * time.Millisecond
+
+// eventually waits until lacks has nothing to name. A steady connection that ends is the end of it.
+func (r *rig) eventually(what string, lacks func() string, held []*steady) {
+	r.Helper()
+	limit := time.Now().Add(bound)
+	for {
+		missing := lacks()
+		if missing == "" {
+			return
+		}
+		for _, s := range held {
+			select {
+			case <-s.ended:
+				r.Fatalf("seed %d: steady connection, %s: %v", r.seed, s.name, s.err)
+			default:
+			}
+		}
+		if time.Now().After(limit) {
+			r.Fatalf("seed %d: %s: not within %v: %s", r.seed, what, bound, missing)
+		}
+		time.Sleep(lookAgain)
+	}
+}
+
+// alive waits until each steady connection goes on.
+func (r *rig) alive(held []*steady) {
+	r.Helper()
+	before := make([]uint64, len(held))
+	for i, s := range held {
+		before[i] = s.count.Load()
+	}
+	r.eventually("all steady connections go on", func() string {
+		for i, s := range held {
+			select {
+			case <-s.ended:
+				return fmt.Sprintf("%s: %v", s.name, s.err)
+			default:
+			}
+			if s.count.Load() < before[i]+2 {
+				return s.name
+			}
+		}
+		return ""
+	}, held)
+}
+
+// talk is a pair of stations, and what a new connection of theirs is to come to.
+type talk struct {
+	from, to *machine
+	version  int
+	port     uint16
+	may      bool
+}
+
+func (t talk) String() string {
+	return fmt.Sprintf("%s to %s port %d, IPv%d", t.from.name, t.to.name, t.port, 4+2*t.version)
+}
+
+// reachable checks that all talk that may, and no others do.
+func (r *rig) reachable() {
+	r.Helper()
+	var all []talk
+	r.mu.Lock()
+	out := r.traffic.machines[outside]
+	for version := range 2 {
+		for t := range tenants {
+			for a := range vms {
+				from := r.traffic.machines[t*vms+a]
+				for b := range vms + 1 {
+					to := out
+					if b < vms {
+						to = r.traffic.machines[t*vms+b]
+					}
+					for i, port := range allPorts() {
+						if from != to && (i == 0 || (a+b)%3 == i%3) {
+							all = append(all, talk{from, to, version, port, r.model.may(from.station, to.station, port)})
+						}
+					}
+				}
+			}
+			all = append(all, talk{out, r.traffic.machines[t*vms], version, steadyPort, true}) // the service: a member of it
+		}
+	}
+	r.mu.Unlock()
+	limit := time.Now().Add(bound)
+	work := make(chan talk)
+	var workers sync.WaitGroup
+	for range 8 {
+		workers.Go(func() {
+			for t := range work {
+				r.check(t, limit)
+			}
+		})
+	}
+	for _, t := range all {
+		work <- t
+	}
+	close(work)
+	workers.Wait()
+	r.deeds.did("checks of who reaches whom")
+}
+
+// check checks one pair. What is not to arrive is asked twice: once could be lost.
+func (r *rig) check(t talk, limit time.Time) {
+	if !t.may {
+		if r.traffic.ask(r.Context(), t.from, t.to, t.version, t.port, 2, 100*time.Millisecond) > 0 {
+			r.fail("%v: is answered, and may not", t)
+		}
+		return
+	}
+	for r.traffic.ask(r.Context(), t.from, t.to, t.version, t.port, 1, time.Second) == 0 {
+		if time.Now().After(limit) {
+			r.fail("%v: no answer within %v of the last fault", t, bound)
+			return
+		}
+	}
+}
+
+// gauges are those of engine.Stats that may become less.
+var gauges = map[string]bool{"Flows": true, "StaleMillis": true, "Conns": true}
+
+// counters checks, until ctx ends, that what agents count never becomes less, as long as one runs.
+func (r *rig) counters(ctx context.Context) {
+	type seen struct {
+		stats reflect.Value
+		drops map[[3]any]uint64
+	}
+	last := map[*engine.Agent]*seen{}
+	for ctx.Err() == nil {
+		for _, e := range r.edges {
+			agent := e.engine.Load()
+			if agent == nil {
+				continue
+			}
+			before := last[agent]
+			if before == nil {
+				before = &seen{stats: reflect.ValueOf(engine.Stats{}), drops: map[[3]any]uint64{}}
+				last[agent] = before
+			}
+			stats := reflect.ValueOf(agent.Stats())
+			for i := range stats.NumField() {
+				if f := stats.Type().Field(i); !gauges[f.Name] && f.Type.Kind() == reflect.Uint64 && stats.Field(i).Uint() < before.stats.Field(i).Uint() {
+					r.fail("%s: %s was %d, and is %d", e.name, f.Name, before.stats.Field(i).Uint(), stats.Field(i).Uint())
+				}
+			}
+			before.stats = stats
+			ask, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
+			drops, err := agent.Drops(ask)
+			cancel()
+			for _, d := range drops {
+				k := [3]any{d.VPort, d.From, d.Reason}
+				if err == nil && d.Packets < before.drops[k] {
+					r.fail("%s: drops of %d %s for %q were %d, and are %d", e.name, d.VPort, d.From, d.Reason, before.drops[k], d.Packets)
+				}
+				if err == nil {
+					before.drops[k] = d.Packets
+				}
+			}
+		}
+		pause(ctx, 250*time.Millisecond)
+	}
+}
