@@ -250,6 +250,7 @@ func TestMetrics(t *testing.T) {
 	dir := shortDir(t)
 	endpoint, _ := startDatabase(t, state.EmbeddedConfig{})
 	c := oneEdge(t, dir, fmt.Sprintf(`{endpoints: [%q]}`, endpoint), "{}")
+	c.Edges[0].HA = true
 	startSwitch(t, dir, "unix:"+dir+"/sw", cli.TLS{})
 	client, _ := startAgent(t, c)
 	untilState(t, client, "nic1", Serving)
@@ -258,7 +259,8 @@ func TestMetrics(t *testing.T) {
 		t.Fatalf("status %d: %s", status, body)
 	}
 	for _, want := range []string{
-		`weft_edge_serving{edge="nic1"} 1`, `weft_edge_flows{edge="nic1"} 0`, `weft_edge_write_failures_total{edge="nic1"} 0`, "weft_database_up 1", "go_goroutines ",
+		`weft_edge_serving{edge="nic1"} 1`, `weft_edge_active{edge="nic1"} 1`, `weft_edge_agents{edge="nic1"} 1`, `weft_edge_terms_total{edge="nic1"} 1`,
+		`weft_edge_flows{edge="nic1"} 0`, `weft_edge_write_failures_total{edge="nic1"} 0`, "weft_database_up 1", "go_goroutines ",
 	} {
 		if !strings.Contains(body, "\n"+want) {
 			t.Errorf("no line %q in\n%s", want, body)

@@ -73,7 +73,8 @@ func newEdges() *cobra.Command {
 
 TUNNEL is the encapsulation that others use towards it, VTEPS are the addresses.
 
-Of an edge that has several agents (ha: true in their configuration) these follow below: the active one, and those that stand by.`,
+Of an edge that has several agents (ha: true in their configuration) these
+follow below: the active one, and those that stand by.`,
 		Example: `  weft edges
   weft edges -o wide
   weft edges nic1

@@ -280,7 +280,10 @@ func TestAgentIsKilled(t *testing.T) {
 		e.until("another agent acts", func() bool { a := e.store.View().Agents["nic1"]; return a.Active != active && a.IsLed() })
 		t.Logf("the agent was %s: a new flow was answered after %v; the longest round trip of the one that goes on took %v", step.how, took, longest)
 	}
-	e.until("the last agent is registered", func() bool { v := e.store.View().Edges["nic1"]; return strings.HasSuffix(v.Status, "agent3") && v.Target == "" })
+	e.until("the last agent is registered", func() bool {
+		v := e.store.View().Edges["nic1"]
+		return strings.HasSuffix(v.Status, "agent3") && v.Target == ""
+	})
 	conn.Close()
 	e.until("the connection is over", func() bool {
 		over := false

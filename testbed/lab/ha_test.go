@@ -89,22 +89,25 @@ func (h *haAgent) kill() {
 	h.cancel()
 }
 
-// until waits for something to be so, a minute at most.
+// until waits for something to be so.
 func (h *haAgent) until(what string, is func() bool) {
 	h.rig.Helper()
 	h.rig.until(h.name+": "+what, is)
 }
 
+// haPatience is how long something may take that is to happen: a million routes are read on a busy machine.
+const haPatience = 5 * time.Minute
+
 func (r *rig) until(what string, is func() bool) {
 	r.Helper()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
-	limit := time.After(time.Minute)
+	limit := time.After(haPatience)
 	for !is() {
 		select {
 		case <-tick.C:
 		case <-limit:
-			r.Fatal(what + ": not within a minute")
+			r.Fatalf("%s: not within %v", what, haPatience)
 		}
 	}
 }
