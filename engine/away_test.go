@@ -306,8 +306,14 @@ func TestAwayLocal(t *testing.T) {
 	}
 	for _, v6 := range []bool{false, true} {
 		k := o.key(tcpOut(v6, 5000, 0, 0, 0))
-		if found, there, err := o.far.FindConn(t.Context(), k); err != nil || !there || found.String() != "half-closed" || found.ReturnOwner != o.c.conns.run {
-			t.Errorf("%v: %v %+v, %v, %v", k, found.State, found, there, err)
+		var found state.StoredConn
+		o.until("the client's end is stored", func() bool { // once it is stored at all
+			var err error
+			found, _, err = o.far.FindConn(t.Context(), k)
+			return err == nil && found.String() == "half-closed"
+		})
+		if found.ForwardOwner != o.c.conns.run || found.ReturnOwner != o.c.conns.run {
+			t.Errorf("%v: %+v", k, found)
 		}
 	}
 	mine, answers := map[conntrack.Key]int{}, map[conntrack.Key]bool{}

@@ -54,8 +54,15 @@ func (t *blocks) Source(n *sim.SourceNeed) (flow.Addr, uint16, bool) {
 		return flow.Addr{}, 0, false
 	}
 	s := t.supplies[supplyOf(n)]
-	if s == nil {
-		return flow.Addr{}, 0, false // wanted for the first time
+	if s == nil { // wanted for the first time
+		for _, b := range t.of[n.Device] {
+			if takes(n, b) {
+				if port, ok := b.source(n); ok {
+					return b.Addr, port, true
+				}
+			}
+		}
+		return flow.Addr{}, 0, false
 	}
 	for i := range s.blocks {
 		b := s.blocks[(s.at+i)%len(s.blocks)]

@@ -70,7 +70,7 @@ func (t *blocks) want(n *sim.SourceNeed, c *conntrack.Conn) {
 	if s == nil {
 		s = &supply{begun: now}
 		for _, b := range t.of[k.Device] {
-			if s.takes(&k, b) {
+			if takes(&k, b) {
 				s.blocks = append(s.blocks, b)
 			}
 		}
@@ -108,7 +108,7 @@ func (t *blocks) want(n *sim.SourceNeed, c *conntrack.Conn) {
 }
 
 // takes reports whether a block is one that would do.
-func (s *supply) takes(k *sim.SourceNeed, b *block) bool {
+func takes(k *sim.SourceNeed, b *block) bool {
 	return b.Device == k.Device && b.V6 == k.V6 && b.Within(k.First, k.Last) && k.Has(b.Addr)
 }
 
@@ -184,7 +184,7 @@ func (t *blocks) leased(lease state.BlockLease, got []state.HeldBlock, err error
 		t.at[b.Block] = b
 		t.of[b.Device] = append(t.of[b.Device], b)
 		for k, s := range t.supplies {
-			if s.takes(&k, b) {
+			if takes(&k, b) {
 				s.blocks = append(s.blocks, b)
 			}
 		}

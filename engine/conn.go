@@ -43,6 +43,7 @@ type conns struct {
 	answers  map[conntrack.Key]*conn     // what was just looked for; nil: there is none
 	waiting  map[conntrack.Key]*creation // what the database was asked for; nil: whether there is one
 	unstored map[*conn]struct{}          // begun while the database was away (unstored.go)
+	localsOf map[flow.VPortID]int        // of these, by the host's port that began them
 	attempts map[conntrack.Key]uint32    // translations that were taken
 	fresh    conntrack.Key               // of a connection that was just stored: its first packet is decided as if it were not
 	live     map[int64]bool              // processes with live edges
@@ -115,7 +116,7 @@ func newConns(c *core) *conns {
 	run := c.a.cfg.Store.NewRun()
 	return &conns{
 		c: c, run: run, made: map[flow.VPortID]int{}, timeouts: c.a.cfg.Timeouts, known: newConnIndex(), answers: map[conntrack.Key]*conn{},
-		waiting: map[conntrack.Key]*creation{}, unstored: map[*conn]struct{}{}, attempts: map[conntrack.Key]uint32{}, live: map[int64]bool{run: true}, doubts: map[conntrack.Key]time.Duration{},
+		waiting: map[conntrack.Key]*creation{}, unstored: map[*conn]struct{}{}, localsOf: map[flow.VPortID]int{}, attempts: map[conntrack.Key]uint32{}, live: map[int64]bool{run: true}, doubts: map[conntrack.Key]time.Duration{},
 	}
 }
 
@@ -157,7 +158,7 @@ func (c *core) track(res *sim.Result, f *packet.Frame, ingress flow.VPortID, loc
 			c.lose(ingress, dropTooManyConns)
 			return true
 		}
-		if c.hold(awaited{conn: r.Key}, f.Data, ingress, local) && !c.conns.beginLocal(r, ingress) {
+		if c.hold(awaited{conn: r.Key}, f.Data, ingress, local) && !c.conns.beginLocal(r, ingress) && !c.contact.lost {
 			c.conns.create(r, ingress)
 		}
 		return true
@@ -209,6 +210,9 @@ func (t *conns) drop(x *conn) {
 	}
 	t.c.balance.leave(x)
 	t.c.blocks.leave(&x.stored.Conn, x.gone || x.local && !x.doubt)
+	if x.local && x.doubt && len(t.doubts) < maxDoubts {
+		t.doubts[x.stored.Forward] = t.c.now()
+	}
 	t.settledLocal(x)
 	t.c.a.counts.conns.Store(uint64(t.known.n))
 	t.invalidate(&x.stored)

@@ -38,9 +38,11 @@ func (t *conns) begin(k conntrack.Key, create *creation, do func(context.Context
 func (t *conns) ask(k conntrack.Key, f *packet.Frame, ingress flow.VPortID) {
 	anew := t.asNew(k, f, ingress)
 	switch {
+	case anew != nil && t.beginLocal(anew, ingress):
+	case t.c.contact.lost: // it is asked when it answers again
 	case anew == nil:
 		t.look(k)
-	case !t.beginLocal(anew, ingress):
+	default:
 		t.create(anew, ingress)
 	}
 }
@@ -101,7 +103,7 @@ func (t *conns) answer(k conntrack.Key, found state.StoredConn, there bool) {
 func (t *conns) failed(k conntrack.Key, err error) {
 	t.c.a.counts.effectFails.Add(1)
 	t.c.a.cfg.Logger.Debug("connection is not known", "connection", k.String(), "err", err)
-	if n := (awaited{conn: k}); t.c.holds.wanted[n] != nil {
+	if n := (awaited{conn: k}); t.c.holds.wanted[n] != nil && !t.c.contact.retries(err) {
 		t.c.giveUpOn(n)
 	}
 	t.unknown(k)

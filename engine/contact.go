@@ -32,6 +32,7 @@ type contact struct {
 	waiting bool          // one was asked that has no answer, nor has a later one
 	since   time.Duration // it was asked then. Valid iff waiting
 	watched bool          // check is going to be called
+	again   bool          // some questions are to be asked again
 }
 
 func newContact(c *core) *contact { return &contact{c: c} }
@@ -54,9 +55,22 @@ func (t *contact) told(err error) {
 		return
 	}
 	t.waiting, t.since = t.open > 0, t.c.now() // the others were asked while it answered
-	if t.lost {
+	switch {
+	case t.lost:
 		t.regained()
+	case t.again:
+		t.again = false
+		t.c.conns.askAll()
 	}
+}
+
+// retries has a question that could not be asked be asked again when the database answers. False: it is not waited for.
+func (t *contact) retries(err error) bool {
+	if state.Answered(err) || t.lost || !t.waiting {
+		return false
+	}
+	t.again = true
+	return true
 }
 
 // watch looks after a while whether the database has answered.
@@ -109,9 +123,10 @@ func (t *contact) regained() {
 	if !t.lost {
 		return
 	}
-	t.lost, t.waiting, t.since = false, t.open > 0, t.c.now()
+	t.lost, t.again, t.waiting, t.since = false, false, t.open > 0, t.c.now()
 	t.c.a.cfg.Logger.Info("the database answers again", "unstored connections", len(t.c.conns.unstored))
 	t.c.conns.storeAll()
+	t.c.conns.askAll()
 	if t.waiting && !t.watched {
 		t.watch(t.c.a.cfg.AwayAfter)
 	}

@@ -94,6 +94,9 @@ func (c *core) want(n awaited) *wanted {
 		c.devices.keep(n.device)
 	case n.conn.Zone != 0, n.client.Pool != 0:
 		w = &wanted{next: c.now() + 2*connTime}
+		if c.contact.lost {
+			w.next -= connTime // it is not even asked
+		}
 	case n.fragment.ingress != 0:
 		w = &wanted{next: c.now() + fragmentWait}
 	case n.station != (station{}):

@@ -16,6 +16,7 @@ import (
 // Bounds of connections that are not stored.
 const (
 	maxUnstored = 1 << 16          // that an agent begins while the database is away
+	maxLocalsOf = 1 << 13          // of these, of a host's port
 	maxStoring  = 256              // of these, on their way to it at once
 	backTime    = 10 * time.Second // after this edge is alive again, in which what others took out since it was dead is stored again
 )
@@ -30,7 +31,7 @@ const (
 
 // beginLocal begins a connection that the database can not be asked for. False: it waits.
 func (t *conns) beginLocal(r *sim.Track, ingress flow.VPortID) bool {
-	if _, busy := t.waiting[r.Key]; busy || !t.c.contact.lost || !r.Local || !t.mayLocal(&r.New) {
+	if _, busy := t.waiting[r.Key]; busy || !t.c.contact.lost || !r.Local || !t.mayLocal(&r.New, ingress) {
 		return false
 	}
 	c := r.New
@@ -42,18 +43,40 @@ func (t *conns) beginLocal(r *sim.Track, ingress flow.VPortID) bool {
 	return true
 }
 
-func (t *conns) mayLocal(c *conntrack.Conn) bool {
-	return len(t.unstored) < maxUnstored && t.c.blocks.safe(c)
+func (t *conns) mayLocal(c *conntrack.Conn, ingress flow.VPortID) bool {
+	return len(t.unstored) < maxUnstored && t.localsOf[ingress] < maxLocalsOf && t.c.blocks.safe(c)
 }
 
 // local begins a connection. doubt: it may be stored all the same, as it is.
 func (t *conns) local(c conntrack.Conn, ingress flow.VPortID, doubt bool) {
 	t.forget(c.Forward)
 	x := &conn{stored: state.StoredConn{Conn: c}, own: [2]bool{forward: true}, local: true, doubt: doubt}
-	t.unstored[x] = struct{}{}
 	t.c.a.counts.localConns.Add(1)
-	t.c.a.counts.unstored.Store(uint64(len(t.unstored)))
+	t.beganBy(x, ingress)
+	t.lacks(x)
 	t.begun(x, ingress)
+}
+
+// lacks: the database does not have a connection.
+func (t *conns) lacks(x *conn) {
+	t.unstored[x] = struct{}{}
+	if x.of != 0 {
+		t.localsOf[x.of]++
+	}
+	t.c.a.counts.unstored.Store(uint64(len(t.unstored)))
+}
+
+// askAll asks for what packets wait for that was not asked for while the database was away.
+func (t *conns) askAll() {
+	var all []awaited
+	for n := range t.c.holds.wanted {
+		if _, busy := t.waiting[n.conn]; n.conn.Zone != 0 && !busy {
+			all = append(all, n)
+		}
+	}
+	for _, n := range all {
+		t.c.decide(n)
+	}
 }
 
 // goLocal goes on with packets that wait for the database, which is away.
@@ -69,12 +92,12 @@ func (t *conns) goLocal() {
 	}
 	for _, n := range keys {
 		w := t.c.holds.wanted[n]
-		creation, busy := t.waiting[n.conn]
+		creation := t.waiting[n.conn]
 		switch {
 		case w == nil || len(w.packets) == 0:
-		case creation != nil && creation.local && t.mayLocal(&creation.Conn): // what is on its way to the database: it may arrive
+		case creation != nil && creation.local && t.mayLocal(&creation.Conn, creation.ingress): // what is on its way to the database: it may arrive
 			t.local(creation.Conn, creation.ingress, true)
-		case creation == nil && busy:
+		case creation == nil:
 			t.beginHeld(n.conn, &w.packets[0])
 		}
 	}
@@ -90,7 +113,7 @@ func (t *conns) beginHeld(k conntrack.Key, p *heldPacket) {
 		return
 	}
 	r := t.ifNew(k, &f, p.ingress)
-	if r == nil || !r.Local || !t.mayLocal(&r.New) {
+	if r == nil || !r.Local || !t.mayLocal(&r.New, p.ingress) {
 		return
 	}
 	c := r.New
@@ -209,15 +232,22 @@ func (t *conns) storedLocal(x *conn, now state.StoredConn) {
 
 // settledLocal: a connection is stored, or is no more.
 func (t *conns) settledLocal(x *conn) {
+	if _, was := t.unstored[x]; !was {
+		return
+	}
 	delete(t.unstored, x)
+	if x.of != 0 {
+		if t.localsOf[x.of]--; t.localsOf[x.of] == 0 {
+			delete(t.localsOf, x.of)
+		}
+	}
 	t.c.a.counts.unstored.Store(uint64(len(t.unstored)))
 }
 
 // storeAgain stores a connection that others took out of the database because they took this edge for dead.
 func (t *conns) storeAgain(x *conn) {
 	x.local, x.stored.Revision = true, 0
-	t.unstored[x] = struct{}{}
-	t.c.a.counts.unstored.Store(uint64(len(t.unstored)))
+	t.lacks(x)
 	if !t.c.contact.lost {
 		t.storeAll()
 	}
