@@ -4,7 +4,7 @@ SHELL := /bin/bash
 GO ?= go
 BIN := bin/weft
 
-.PHONY: help demo build test check p4 bench bench-p4 bench-demo bench-devices bench-engine fuzz
+.PHONY: help demo build test check p4 bench bench-p4 bench-demo bench-devices bench-engine fuzz soak
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
@@ -51,3 +51,7 @@ fuzz: ## each fuzz target for a minute, then properties of decisions on many ran
 	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep ^Fuzz); do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime 60s $$p || exit 1; done; done
 	WEFT_SOUNDNESS_CASES=1000000 WEFT_CASES=100000 $(GO) test -count=1 -timeout 3h -v -run 'Soundness|Dependencies|Equals' ./sim ./offload | grep -v '^=== '
 	WEFT_MODEL_STEPS=10000000 $(GO) test -count=1 -timeout 1h -v -run 'Model$$' ./softswitch | grep -v '^=== '
+
+SOAK ?= 10m
+soak: ## everything fails by a seed's schedule, under traffic and changes, for SOAK=10m; WEFT_SEED=n begins with that seed
+	@WEFT_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -run '^TestSoak$$' -v ./testbed/soak

@@ -142,7 +142,7 @@ func (r *rig) counters(ctx context.Context) {
 	last := map[*engine.Agent]*seen{}
 	for ctx.Err() == nil {
 		for _, e := range r.edges {
-			agent := e.engine.Load()
+			agent := e.acting()
 			if agent == nil {
 				continue
 			}

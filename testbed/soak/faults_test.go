@@ -6,9 +6,11 @@ import (
 	"math/rand/v2"
 	"time"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
+
 	"github.com/weft-sdn/weft/offload"
 	"github.com/weft-sdn/weft/softswitch/impair"
-	clientv3 "go.etcd.io/etcd/client/v3"
+	"github.com/weft-sdn/weft/testbed/proxy"
 )
 
 // fault is something that goes wrong, and is right again when do returns. Its parameters are chosen before it begins, so that a seed gives the schedule.
@@ -39,22 +41,22 @@ func pause(ctx context.Context, d time.Duration) {
 
 // edgeFault befalls an edge: its agent, its target, or what is between them.
 func edgeFault(r *rand.Rand) fault {
-	n, d := r.IntN(edges), some(r, 1500*time.Millisecond)
-	of := func(kind string, do func(*rig, context.Context, *edge) error) fault {
-		return fault{kind, fmt.Sprintf("%s of %s for %v", kind, edgeName(n), d.Round(time.Millisecond)), func(r *rig, ctx context.Context) error {
+	n, agent, d := r.IntN(edges), r.IntN(2), some(r, 1500*time.Millisecond)
+	of := func(kind string, do func(context.Context, *edge, *controller) error) fault {
+		return fault{kind, fmt.Sprintf("%s of %s, agent %d, for %v", kind, edgeName(n), agent, d.Round(time.Millisecond)), func(r *rig, ctx context.Context) error {
 			e := r.edges[n]
 			e.busy.Lock() // one fault of an edge at a time
 			defer e.busy.Unlock()
-			return do(r, ctx, e)
+			return do(ctx, e, e.controllers[agent%len(e.controllers)])
 		}}
 	}
 	switch r.IntN(10) {
 	case 0, 1, 2:
-		return of("agent killed", func(r *rig, ctx context.Context, e *edge) error { return e.again(r, ctx, true, d) })
+		return of("agent killed", func(ctx context.Context, _ *edge, c *controller) error { return c.again(ctx, true, d) })
 	case 3:
-		return of("agent stopped", func(r *rig, ctx context.Context, e *edge) error { return e.again(r, ctx, false, d) })
+		return of("agent stopped", func(ctx context.Context, _ *edge, c *controller) error { return c.again(ctx, false, d) })
 	case 4, 5:
-		return of("target restarted", func(_ *rig, ctx context.Context, e *edge) error {
+		return of("target restarted", func(ctx context.Context, e *edge, _ *controller) error {
 			if err := e.stopTarget(); err != nil {
 				return err
 			}
@@ -62,53 +64,56 @@ func edgeFault(r *rand.Rand) fault {
 			return e.startTarget()
 		})
 	case 6, 7:
-		return of("stream cut", func(_ *rig, ctx context.Context, e *edge) error {
-			e.way.SetCut(true)
+		return of("stream cut", func(ctx context.Context, _ *edge, c *controller) error {
+			c.way.SetCut(true)
 			pause(ctx, d/2)
-			e.way.SetCut(false)
+			c.way.SetCut(false)
 			pause(ctx, d/2)
 			return nil
 		})
 	case 8:
-		return of("stream silent", func(_ *rig, ctx context.Context, e *edge) error {
-			e.way.SetSilent(true)
+		return of("stream silent", func(ctx context.Context, _ *edge, c *controller) error {
+			c.way.SetSilent(true)
 			pause(ctx, d)
-			e.way.SetSilent(false)
+			c.way.SetSilent(false)
 			return nil
 		})
 	}
-	return of("agent and target restarted", func(r *rig, ctx context.Context, e *edge) error {
-		if err := e.stopAgent(true); err != nil {
+	return of("agents and target restarted", func(ctx context.Context, e *edge, _ *controller) error {
+		if err := e.stopAgents(true); err != nil {
 			return err
 		}
 		if err := e.stopTarget(); err != nil {
 			return err
 		}
 		pause(ctx, d)
-		if err := e.startTarget(); err != nil {
-			return err
-		}
-		return e.startAgent(r.Context())
+		e.startAgents()
+		return e.startTarget()
 	})
 }
 
 // again restarts the agent.
-func (e *edge) again(r *rig, ctx context.Context, kill bool, away time.Duration) error {
-	if err := e.stopAgent(kill); err != nil {
+func (c *controller) again(ctx context.Context, kill bool, away time.Duration) error {
+	if err := c.stop(kill); err != nil {
 		return err
 	}
 	pause(ctx, away)
-	return e.startAgent(r.Context())
+	c.start()
+	return nil
 }
 
 // etcdFault befalls the database, or an edge's ways to it.
 func etcdFault(r *rand.Rand) fault {
-	m, n, d := r.IntN(members), r.IntN(edges), some(r, 3*time.Second)
+	m, n, agent, d := r.IntN(members), r.IntN(edges), r.IntN(2), some(r, 3*time.Second)
 	of := func(kind string, do func(*rig, context.Context)) fault {
 		return fault{kind, fmt.Sprintf("%s: member %d, edge %d, %v", kind, m, n+1, d.Round(time.Millisecond)), func(r *rig, ctx context.Context) error {
 			do(r, ctx)
 			return nil
 		}}
+	}
+	ways := func(r *rig) []*proxy.Proxy {
+		all := r.edges[n].controllers
+		return all[agent%len(all)].etcd[:]
 	}
 	switch r.IntN(9) {
 	case 0, 1:
@@ -135,21 +140,21 @@ func etcdFault(r *rand.Rand) fault {
 		})
 	case 6:
 		return of("etcd cut off", func(r *rig, ctx context.Context) {
-			for _, p := range r.edges[n].etcd {
+			for _, p := range ways(r) {
 				p.SetCut(true)
 			}
 			pause(ctx, d)
-			for _, p := range r.edges[n].etcd {
+			for _, p := range ways(r) {
 				p.SetCut(false)
 			}
 		})
 	case 7:
 		return of("etcd late", func(r *rig, ctx context.Context) {
-			for _, p := range r.edges[n].etcd {
+			for _, p := range ways(r) {
 				p.SetDelay(d / 10)
 			}
 			pause(ctx, d)
-			for _, p := range r.edges[n].etcd {
+			for _, p := range ways(r) {
 				p.SetDelay(0)
 			}
 		})

@@ -49,7 +49,10 @@ func (r *rig) quiet() {
 	since := time.Now()
 	r.eventually("agents are quiet", func() string {
 		for i, e := range r.edges {
-			s := e.engine.Load().Stats()
+			var s engine.Stats
+			if agent := e.acting(); agent != nil {
+				s = agent.Stats()
+			}
 			s = engine.Stats{Upcalls: s.Upcalls, Installed: s.Installed, Removed: s.Removed, RuleBlocks: s.RuleBlocks, Learnt: s.Learnt}
 			if s != last[i] {
 				last[i], since = s, time.Now()
@@ -96,13 +99,11 @@ func (r *rig) freshAgent(ctx context.Context, e *edge) error {
 	if err != nil {
 		return err
 	}
-	if err := e.stopAgent(false); err != nil {
+	if err := e.stopAgents(false); err != nil {
 		return err
 	}
 	e.watchWrites(true)
-	if err := e.startAgent(r.Context()); err != nil {
-		return err
-	}
+	e.startAgents()
 	if err := e.settled(ctx); err != nil {
 		return err
 	}
@@ -144,7 +145,7 @@ func fixed(table string) bool {
 
 // freshTarget restarts agent and target, and compares.
 func (r *rig) freshTarget(ctx context.Context, e *edge) error {
-	before, err := decisions(ctx, e.engine.Load())
+	before, err := decisions(ctx, e.acting())
 	if err != nil {
 		return err
 	}
@@ -152,16 +153,17 @@ func (r *rig) freshTarget(ctx context.Context, e *edge) error {
 	if err != nil {
 		return err
 	}
-	if err := e.stopAgent(true); err != nil {
+	if err := e.stopAgents(true); err != nil {
 		return err
 	}
-	if err := errors.Join(e.stopTarget(), e.startTarget(), e.startAgent(r.Context())); err != nil {
+	if err := errors.Join(e.stopTarget(), e.startTarget()); err != nil {
 		return err
 	}
+	e.startAgents()
 	if err := e.settled(ctx); err != nil {
 		return err
 	}
-	after, err := decisions(ctx, e.engine.Load())
+	after, err := decisions(ctx, e.acting())
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,8 @@ const (
 	vms     = 5
 	outside = len(tenants) * vms // the station outside
 	edges   = 3
+
+	sharedEdge = 2 // has two agents, one of which acts
 )
 
 var tenants = [...]string{"red", "blue"}
@@ -93,6 +95,9 @@ func lanOf(vm int) int {
 }
 
 func guarded(vm int) bool { return vm == 1 || vm == 3 }
+
+// learnt are VMs whose MAC and addresses the network is not told.
+func learnt(vm int) bool { return vm == 2 }
 
 // deletable are VMs whose ports are deleted and made again; those of connections that must live are not.
 func deletable(vm int) bool { return vm == 2 || vm == 4 }
@@ -192,7 +197,10 @@ func (t *tenant) vm(v int, put putter) {
 		filters = ", filters: {egress: guard}"
 	}
 	name := fmt.Sprintf("vm%d", v+1)
-	put("VPort", tenants[t.n], name, `device: bridge/lan%d, mac: "%v", addresses: ["%v", "%v"]%s`, lanOf(v), packet.MAC(s.mac), s.addrs[0], s.addrs[1], filters)
+	if !learnt(v) {
+		filters += fmt.Sprintf(`, mac: "%v", addresses: ["%v", "%v"]`, packet.MAC(s.mac), s.addrs[0], s.addrs[1])
+	}
+	put("VPort", tenants[t.n], name, "device: bridge/lan%d%s", lanOf(v), filters)
 	put("Binding", tenants[t.n], name, `vport: %s, edge: %s, interface: "%d"`, name, edgeName(t.where[v]), s.n+1)
 }
 

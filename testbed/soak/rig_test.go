@@ -15,7 +15,6 @@ import (
 	"github.com/weft-sdn/weft/offload"
 	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/testbed/fabric"
-	"github.com/weft-sdn/weft/testbed/proxy"
 	"github.com/weft-sdn/weft/topology"
 )
 
@@ -96,16 +95,15 @@ func newRig(t testing.TB, seed uint64) *rig {
 	r.powerOn()
 	for _, e := range r.edges {
 		r.must(e.startTarget())
-		r.must(e.startAgent(t.Context()))
+		e.startAgents()
 	}
 	t.Cleanup(func() {
 		for _, e := range r.edges {
-			if err := errors.Join(e.stopAgent(false), e.stopTarget()); err != nil {
+			if err := errors.Join(e.stopAgents(false), e.stopTarget()); err != nil {
 				r.fail("at the end: %v", err)
 			}
-			e.way.Close()
-			for _, p := range e.etcd {
-				p.Close()
+			for _, c := range e.controllers {
+				c.close()
 			}
 		}
 	})
@@ -162,13 +160,16 @@ func (r *rig) newEdge(n int, dir string, logger *slog.Logger) (err error) {
 	for s := range outside + 1 {
 		e.jacks[uint16(s+1)] = newJack(r.seed, uint64(1000*(n+1)+s))
 	}
-	if e.way, err = proxy.New("unix", e.socket()); err != nil {
-		return err
+	names := []string{""}
+	if n == sharedEdge {
+		names = []string{"a", "b"}
 	}
-	for i, m := range r.etcd {
-		if e.etcd[i], err = proxy.New("tcp", m.address); err != nil {
+	for _, name := range names {
+		c, err := e.newController(name, r.etcd)
+		if err != nil {
 			return err
 		}
+		e.controllers = append(e.controllers, c)
 	}
 	r.edges = append(r.edges, e)
 	return nil
