@@ -85,6 +85,9 @@ func TestFence(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, err := s.client.Put(t.Context(), vportKey(7), "1"); err != nil {
+		t.Fatal(err)
+	}
 	asA := WithFence(t.Context(), first)
 	blocks := func(text string) []FlowBlock { return []FlowBlock{{VPort: 7, Block: 0, Value: []byte(text)}} }
 	stored := func() string {

@@ -20,13 +20,17 @@ type FlowBlock struct {
 
 func flowsOf(v flow.VPortID) string { return flowPrefix + strconv.FormatUint(uint64(v), 10) + "/" }
 
-// SaveFlows writes blocks, together with what else is written. One that an error speaks of, or none, may be stored all the same.
+// SaveFlows writes blocks, together with what else is written. One that an error speaks of, or none, may be stored all the same. Those of a vport that is not there are not: what is
+// stored of its flows went with it.
 func (s *Store) SaveFlows(ctx context.Context, blocks []FlowBlock) error {
 	answers := make(chan error, len(blocks))
 	begun := 0
 	var first error
 	for _, b := range blocks {
 		op := Op{Key: flowsOf(b.VPort) + strconv.FormatUint(uint64(b.Block), 10), Value: b.Value, Delete: b.Value == nil, Expect: anyRevision, fence: fenceOf(ctx)}
+		if !op.Delete {
+			op.Guard = vportKey(b.VPort)
+		}
 		if err := s.writer.Submit(op, func(_ OpResult, err error) { answers <- err }); err != nil {
 			first = err
 			break

@@ -13,6 +13,11 @@ func TestFlows(t *testing.T) {
 	ctx := t.Context()
 	s := embeddedStore(t)
 	other := second(t, s)
+	for _, v := range []flow.VPortID{5, 55} {
+		if _, err := s.client.Put(ctx, vportKey(v), "1"); err != nil {
+			t.Fatal(err)
+		}
+	}
 	var all []FlowBlock
 	for i := range uint32(200) {
 		all = append(all, FlowBlock{5, i, []byte{byte(i)}}, FlowBlock{55, i, []byte{9}})
@@ -44,7 +49,7 @@ func TestFlows(t *testing.T) {
 	want(55, 200)
 }
 
-// TestFlowsOfDeletedVPort: what is stored of a vport's flows goes with it.
+// TestFlowsOfDeletedVPort: what is stored of a vport's flows goes with it, and an edge that does not know yet stores nothing more.
 func TestFlowsOfDeletedVPort(t *testing.T) {
 	s := embeddedStore(t)
 	apply(t, s, "{apiVersion: weft/v1, kind: Bridge, metadata: {name: lan, tenant: acme}, spec: {}}\n---\n"+vportYAML("a", "bridge/lan")+"---\n"+vportYAML("b", "bridge/lan"))
@@ -54,6 +59,9 @@ func TestFlowsOfDeletedVPort(t *testing.T) {
 	}
 	if _, err := s.Delete(t.Context(), ref(topology.KindVPort, "a")); err != nil {
 		t.Fatal(err)
+	}
+	if err := s.SaveFlows(t.Context(), []FlowBlock{{a, 1, []byte{1}}, {b, 0, []byte{2}}, {a, 2, nil}}); err != nil {
+		t.Errorf("blocks of a vport that is not there: %v", err)
 	}
 	for v, want := range map[flow.VPortID]int{a: 0, b: 1} {
 		if got, err := s.Flows(t.Context(), v); err != nil || len(got) != want {
