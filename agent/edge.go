@@ -30,6 +30,7 @@ type edgeAgent interface {
 	Flows(context.Context) ([]engine.Flow, error)
 	Drops(context.Context) ([]engine.Drop, error)
 	Pools(context.Context) ([]engine.PoolStats, error)
+	Usage(context.Context) ([]state.Usage, error)
 }
 
 const (

@@ -4,6 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/weft-sdn/weft/engine"
+	"github.com/weft-sdn/weft/flow"
 )
 
 // counter is a count of an edge's agent as a metric: weft_edge_NAME_total{edge}.
@@ -132,6 +133,10 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		if view != nil {
 			edgePools(out, st.ID, agent, view.Topology)
 			edgeDrops(out, st.ID, agent, view)
+			edgeUsage(out, st.ID, agent, func(id flow.VPortID) bool {
+				b, ok := view.Bindings.Get(id)
+				return ok && b.Edge == st.ID
+			})
 		}
 		for _, k := range evictions() {
 			out <- prometheus.MustNewConstMetric(desc("edge_evicted_total", "Flows whose entries made room, by reason.", "edge", "reason"), prometheus.CounterValue, float64(k.value(&stats)), st.ID, k.name)

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/weft-sdn/weft/engine"
+	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/testbed/certs"
 	"github.com/weft-sdn/weft/topology"
@@ -57,6 +58,16 @@ func (*fake) Drops(ctx context.Context) ([]engine.Drop, error) {
 		{From: "underlay", Reason: "unknown peer", Packets: 4}, {VPort: 2, Reason: "filtered", Packets: 5}, {VPort: 2, Reason: "parser error", Packets: 6},
 		{VPort: 9, Reason: "filtered", Packets: 7}, // gone in the meantime
 	}, errors.New("some of the target's counters were not read")
+}
+
+func (*fake) Usage(context.Context) ([]state.Usage, error) {
+	n := func(packets uint64) state.Tally { return state.Tally{Packets: packets, Bytes: 100 * packets} }
+	return []state.Usage{
+		{ID: 5, Tenant: "acme", Name: "web", UsageTotals: state.UsageTotals{In: n(2), Out: n(1)}},
+		{ID: 6, Tenant: "acme", Name: "far", UsageTotals: state.UsageTotals{Out: n(2)}},
+		{ID: 7, Tenant: "acme", Name: "gw", Link: "acme/lan", UsageTotals: state.UsageTotals{Crossed: n(9)}},
+		{ID: 8, UsageTotals: state.UsageTotals{Out: n(4)}}, // gone
+	}, nil
 }
 
 // TestRunnerStartsAgain: an edge that ended with an error is started again after a pause that grows; not one that was taken.
@@ -249,11 +260,31 @@ func TestPoolMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	snap, _ = snap.With(topology.Changes{Health: []topology.MemberHealth{{Pool: 2, Member: topology.MemberAt(netip.MustParseAddr("10.0.0.2"), 0), Down: true}}})
-	metrics := prometheus.NewPedanticRegistry()
-	metrics.MustRegister(collected(func(out chan<- prometheus.Metric) {
+	wantMetrics(t, func(out chan<- prometheus.Metric) {
 		poolMembers(out, snap)
 		edgePools(out, "e1", &fake{}, snap)
-	}))
+	}, map[string]float64{
+		"weft_pool_members acme/idle up": 0, "weft_pool_members acme/idle draining": 0, "weft_pool_members acme/idle down": 0,
+		"weft_pool_members acme/web up": 2, "weft_pool_members acme/web draining": 1, "weft_pool_members acme/web down": 1,
+		"weft_edge_pool_picks_total e1 acme/web": 5, "weft_edge_pool_connections e1 [fd00::1]:80 acme/web": 2,
+	})
+}
+
+// TestUsageMetrics (O4): what is accounted by tenant, and by vports of the edge.
+func TestUsageMetrics(t *testing.T) {
+	wantMetrics(t, func(out chan<- prometheus.Metric) {
+		edgeUsage(out, "e1", &fake{}, func(id flow.VPortID) bool { return id == 5 })
+	}, map[string]float64{
+		"weft_usage_packets_total sent e1 acme": 2, "weft_usage_packets_total delivered e1 acme": 3, "weft_usage_bytes_total sent e1 acme": 200, "weft_usage_bytes_total delivered e1 acme": 300,
+		"weft_vport_sent_packets_total e1 acme/web": 2, "weft_vport_sent_bytes_total e1 acme/web": 200,
+	})
+}
+
+// wantMetrics compares what a function gives, by name and labels; each is in the documentation.
+func wantMetrics(t *testing.T, collect collected, want map[string]float64) {
+	t.Helper()
+	metrics := prometheus.NewPedanticRegistry()
+	metrics.MustRegister(collect)
 	families, err := metrics.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -270,11 +301,6 @@ func TestPoolMetrics(t *testing.T) {
 			}
 			got[name] = m.GetGauge().GetValue() + m.GetCounter().GetValue()
 		}
-	}
-	want := map[string]float64{
-		"weft_pool_members acme/idle up": 0, "weft_pool_members acme/idle draining": 0, "weft_pool_members acme/idle down": 0,
-		"weft_pool_members acme/web up": 2, "weft_pool_members acme/web draining": 1, "weft_pool_members acme/web down": 1,
-		"weft_edge_pool_picks_total e1 acme/web": 5, "weft_edge_pool_connections e1 [fd00::1]:80 acme/web": 2,
 	}
 	if !maps.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)

@@ -31,7 +31,7 @@ const (
 //	            entry is left that a round has read, some go at random of those that are newer than the last round
 //	none        the flow stays on the slow path
 //
-// A round reads all entries' hit times and counters, fast when many flows are new and slowly when few are.
+// A round reads all entries' hit times and counters, fast when many flows are new where room is scarce, and else slowly.
 type cache struct {
 	door doorkeeper
 	// read reads counters and hit times of some flow entries; nil: of all.
@@ -81,10 +81,10 @@ func (f *installedFlow) heard(n p4rt.Counter, now time.Duration) {
 	switch {
 	case n.HitKnown:
 		f.hit = momentOf(now - n.SinceHit)
-	case !f.read, n.Counted && uint32(n.Packets) != f.packets:
+	case !f.read, n.Counted && uint64(n.Packets) != f.counted.Packets:
 		f.hit = momentOf(now)
 	}
-	f.read, f.packets = true, uint32(n.Packets)
+	f.read = true
 }
 
 // aged is a flow with the time since it was matched.
@@ -96,14 +96,14 @@ type aged struct {
 // paceRounds begins a round if one is due.
 func (c *core) paceRounds() {
 	h := &c.cache
-	if h.reading || c.target.term != serving || !c.placer.Scarce() {
+	if h.reading || c.target.term != serving || c.flows.len() == 0 && len(c.usage.leaving) == 0 {
 		return
 	}
 	rest := c.now() - h.ended
 	if rest < max(roundRest, (roundShare-1)*h.took) {
 		return
 	}
-	if h.short || rest >= roundTime || h.fresh > c.flows.len()/freshShare {
+	if rest >= roundTime || c.placer.Scarce() && (h.short || h.fresh > c.flows.len()/freshShare) {
 		c.round()
 	}
 }
@@ -112,12 +112,14 @@ func (c *core) paceRounds() {
 func (c *core) round() {
 	h := &c.cache
 	h.reading, h.fresh = true, 0
-	begun, ctx, placer := c.now(), c.ctx, c.placer
+	begun, ctx, placer, scarce := c.now(), c.ctx, c.placer, c.placer.Scarce()
 	c.effects.wg.Go(func() {
 		old := map[uint16][]aged{}
-		err := c.readAll(ctx, placer, func(f *installedFlow, now time.Duration) {
-			v := f.placed.Local()
-			old[v] = append(old[v], aged{f, f.hit.until(momentOf(now))})
+		err := c.readAll(ctx, placer, begun, func(_ *counted, f *installedFlow, now time.Duration) {
+			if f != nil && scarce {
+				v := f.placed.Local()
+				old[v] = append(old[v], aged{f, f.hit.until(momentOf(now))})
+			}
 		})
 		if err != nil {
 			old = nil // the agent may be about to end
@@ -142,6 +144,7 @@ func (c *core) round() {
 				return
 			}
 			h.old = sorted
+			c.usage.forget(begun)
 			for v, list := range h.young {
 				if list = slices.DeleteFunc(list, func(f *installedFlow) bool { return f.read || f.gone }); len(list) == 0 {
 					delete(h.young, v)
@@ -156,28 +159,38 @@ func (c *core) round() {
 
 // counted is what the target says of an entry.
 type counted struct {
-	entry uint64
+	entry uint64 // hash
+	e     *p4rt.Entry
 	p4rt.Counter
 }
 
-// readAll reads back all entries, and calls each with the flows that they are of, on the agent's goroutine, in turns with packets. The caller is another.
-func (c *core) readAll(ctx context.Context, placer *offload.Placer, each func(f *installedFlow, now time.Duration)) error {
+// readAll reads back all entries, accounts what they have counted, and calls each with them and their flows, nil if there is none, on the agent's goroutine, in turns with packets. The caller
+// is another.
+func (c *core) readAll(ctx context.Context, placer *offload.Placer, began time.Duration, each func(x *counted, f *installedFlow, now time.Duration)) error {
 	chunk := make([]counted, 0, roundChunk)
 	flush := func() error {
 		part := chunk
 		chunk = make([]counted, 0, roundChunk) // the part is the agent's
 		return c.a.mail.call(ctx, func() {
 			now := c.now()
-			for _, n := range part {
-				if f := c.flows.byEntry[n.entry]; f != nil && c.placer == placer {
-					f.heard(n.Counter, now)
-					each(f, now)
+			if c.placer != placer {
+				return
+			}
+			for i := range part {
+				x := &part[i]
+				f := c.flows.byEntry[x.entry]
+				if f != nil {
+					f.heard(x.Counter, now)
 				}
+				if x.Counted {
+					c.count(x.entry, amountOf(x.Counter), began)
+				}
+				each(x, f, now)
 			}
 		})
 	}
 	err := c.cache.read(ctx, nil, func(e *p4rt.Entry, n p4rt.Counter) error {
-		if chunk = append(chunk, counted{placer.Hash(e), n}); len(chunk) < roundChunk {
+		if chunk = append(chunk, counted{placer.Hash(e), e, n}); len(chunk) < roundChunk {
 			return nil
 		}
 		return flush()
@@ -237,6 +250,7 @@ func (c *core) relieve() {
 			for _, v := range victims {
 				if n, ok := read[v.f.placed.Hash]; ok && !v.f.gone {
 					v.f.heard(n, now)
+					c.count(v.f.placed.Hash, amountOf(n), now)
 				}
 			}
 			c.evict(excess, victims)

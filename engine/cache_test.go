@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,8 +27,11 @@ type cached struct {
 	ids    [3]flow.VPortID // vm1 and vm2
 	ports  [3]uint16       // their local numbers
 	flows  map[cachedFlow]*cachedHits
-	blind  bool // the target does not tell when entries were matched
-	silent bool // it does not answer
+	mu     sync.Mutex
+	hits   map[uint64]*cachedHits // by entry; guarded by mu, and what is in them
+	empty  bool                   // the target has lost all
+	blind  bool                   // the target does not tell when entries were matched
+	silent bool                   // it does not answer
 	late   func()
 }
 
@@ -35,15 +39,20 @@ type cachedFlow struct{ vm, port uint16 }
 
 type cachedHits struct {
 	f       *installedFlow
+	there   bool // the target has the entry
 	packets int64
 	last    time.Duration
+	entry   *p4rt.Entry
 }
+
+// cachedLen is the length of a frame.
+const cachedLen = 14 + 20 + 8
 
 var cachedMACs = [3]packet.MAC{1: vm1MAC, 2: vm2MAC}
 
 func newCached(t testing.TB, flows, share int, limit int64) *cached {
 	t.Helper()
-	c := &cached{TB: t, core: detached(t, idleStore(t)), flows: map[cachedFlow]*cachedHits{}, at: time.Hour}
+	c := &cached{TB: t, core: detached(t, idleStore(t)), flows: map[cachedFlow]*cachedHits{}, hits: map[uint64]*cachedHits{}, at: time.Hour}
 	c.start(context.Background(), c.ack)
 	c.clock = func() time.Duration { return c.at }
 	c.a.cfg.VPortShare, c.a.cfg.MaxFlows, c.a.cfg.PuntRate = share, limit, 1<<30
@@ -79,6 +88,7 @@ func newCached(t testing.TB, flows, share int, limit int64) *cached {
 		c.ports[i], _ = c.locals.vports.Lookup(c.ids[i])
 	}
 	c.w = served(c.core)
+	c.outlet.send, c.core.send = c.core.send, c.outlet.put
 	c.cache.read = c.read
 	return c
 }
@@ -98,15 +108,25 @@ func (c *cached) read(_ context.Context, entries []*p4rt.Entry, yield func(*p4rt
 		c.late()
 		c.late = nil
 	}
-	for _, x := range c.flows {
-		if x.f == nil || x.f.gone || entries != nil && !asked[x.f.placed.Hash] {
+	type answer struct {
+		e *p4rt.Entry
+		n p4rt.Counter
+	}
+	var all []answer
+	c.mu.Lock()
+	for entry, x := range c.hits {
+		if !x.there || c.empty || entries != nil && !asked[entry] {
 			continue
 		}
-		n := p4rt.Counter{Packets: x.packets, Counted: true, HitKnown: !c.blind}
+		n := p4rt.Counter{Packets: x.packets, Bytes: x.packets * cachedLen, Counted: true, HitKnown: !c.blind}
 		if n.HitKnown {
 			n.SinceHit = c.at - x.last
 		}
-		if err := yield(c.placer.Entry(x.f.placed), n); err != nil {
+		all = append(all, answer{x.entry, n})
+	}
+	c.mu.Unlock()
+	for _, x := range all {
+		if err := yield(x.e, x.n); err != nil {
 			return err
 		}
 	}
@@ -121,12 +141,23 @@ func (c *cached) send(vm, port uint16) bool {
 		x = &cachedHits{}
 		c.flows[k] = x
 	}
-	if x.f != nil && !x.f.gone {
+	c.mu.Lock()
+	there := x.there
+	if there {
 		x.packets++
 		x.last = c.at
+	}
+	c.mu.Unlock()
+	if there {
 		return true
 	}
-	x.f, x.packets, x.last = nil, 0, c.at
+	c.upcallOnly(vm, port)
+	c.settled()
+	return false
+}
+
+// upcallOnly has a packet decided.
+func (c *cached) upcallOnly(vm, port uint16) {
 	to := 3 - vm
 	var f packet.Frame
 	frame := packet.AppendUDP(nil, &packet.UDP{SrcMAC: cachedMACs[vm], DstMAC: cachedMACs[to], Src: cachedAddr(vm), Dst: cachedAddr(to), SrcPort: 2*port + 1, DstPort: 2, TTL: 9})
@@ -134,25 +165,44 @@ func (c *cached) send(vm, port uint16) bool {
 		c.Fatal(err)
 	}
 	c.upcall(&f, c.ids[vm], c.ports[vm], flow.ReasonMissFlow)
-	x.f = c.core.flows.find(flow.KeyOf(&f, c.ids[vm]), c.res.Mask)
-	c.settled()
-	return false
+	x := c.flows[cachedFlow{vm, port}]
+	if x.f = c.core.flows.find(flow.KeyOf(&f, c.ids[vm]), c.res.Mask); x.f != nil {
+		x.entry = c.placer.Entry(x.f.placed)
+		c.mu.Lock()
+		c.hits[x.f.placed.Hash] = x
+		c.mu.Unlock()
+	}
 }
 
 // settled lets what is being read be read, and has the target take what was written.
 func (c *cached) settled() {
 	if len(c.w.sent) > 0 {
-		for _, u := range c.w.sent {
+		all := c.w.sent
+		c.w.sent = nil
+		for _, u := range all {
+			for _, x := range flatten(u.stages) {
+				if e, ok := x.Entity.(*p4rt.Entry); ok && x.Op != p4rt.Modify {
+					c.entered(c.placer.Hash(e), x.Op == p4rt.Insert)
+				}
+			}
 			c.answered(u, false, nil)
 		}
-		c.w.sent = c.w.sent[:0]
 	}
-	for c.cache.reading || c.cache.checking {
+	for c.cache.reading || c.cache.checking || c.outlet.reading || c.outlet.turn {
 		<-c.a.mail.wake
 		c.a.mail.deliver()
 	}
 	if len(c.w.sent) > 0 {
 		c.settled()
+	}
+}
+
+// entered has the target insert or delete an entry.
+func (c *cached) entered(entry uint64, there bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if x := c.hits[entry]; x != nil {
+		x.there, x.packets, x.last = there, 0, c.at
 	}
 }
 
@@ -167,7 +217,7 @@ func (c *cached) later(d time.Duration) {
 // has returns the flows of a VM that have an entry, by port.
 func (c *cached) has(vm uint16) (ports []uint16) {
 	for k, x := range c.flows {
-		if k.vm == vm && x.f != nil && !x.f.gone {
+		if k.vm == vm && x.there {
 			ports = append(ports, k.port)
 		}
 	}

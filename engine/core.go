@@ -72,6 +72,8 @@ type core struct {
 	drops     drops
 	tally     tally
 	cache     cache
+	usage     usage
+	outlet    outlet
 	aging     aging
 	errors    *limiter
 	logged    *limiter // by chain
@@ -94,7 +96,8 @@ func newCore(a *Agent) *core {
 		holds:    newHolds(), leases: newLeases(), devices: newDevices(a.cfg.Store), low: 1,
 		target: targetState{open: map[uint64]struct{}{}},
 	}
-	c.send = c.toWriter
+	c.usage, c.outlet = newUsage(c), newOutlet(c)
+	c.send = c.outlet.put
 	c.flows.grounds.made, c.flows.grounds.left = c.depend, c.undepend
 	c.view.puntRate, c.tenants, c.astray = a.cfg.PuntRate, map[string]uint32{}, map[string]struct{}{}
 	c.aging = newAging(a.cfg.AgeTime, c.devices)
@@ -247,6 +250,7 @@ func (c *core) tick() {
 	}
 	c.paceRounds()
 	c.relieve()
+	c.sweepUsage(now)
 	c.age(now)
 	c.effects.sweep(now)
 	c.conns.sweep(now)

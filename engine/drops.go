@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/offload"
@@ -29,10 +30,9 @@ type Drop struct {
 }
 
 // drops counts packets that were dropped, by vport and reason: those that were decided here, those that an entry dropped afterwards, as the target counts
-// them, and those that the target dropped by itself (tally.go). What an entry dropped since it was last read is lost if a change takes it away; one that goes idle is read before it goes.
+// them (usage.go), and those that the target dropped by itself (tally.go).
 type drops struct {
-	sums    map[dropKey]uint64
-	counted map[uint64]uint64 // by entry, of the target's counters of those that drop: what is in sums
+	sums map[dropKey]uint64
 }
 
 type dropKey struct {
@@ -41,7 +41,7 @@ type dropKey struct {
 }
 
 func newDrops() drops {
-	return drops{sums: map[dropKey]uint64{}, counted: map[uint64]uint64{}}
+	return drops{sums: map[dropKey]uint64{}}
 }
 
 // dropped counts a packet that a simulation dropped.
@@ -77,55 +77,11 @@ func (t *flowTable) dropsAt(entry uint64) *installedFlow {
 	return nil
 }
 
-// count adds what the target's counter of an entry has more than when it was read last.
-func (c *core) count(k uint64, packets uint64) {
-	f := c.flows.dropsAt(k)
-	if f == nil {
-		return
-	}
-	if f.recount {
-		f.recount = false
-		c.drops.counted[k] = packets
-		return
-	}
-	before := c.drops.counted[k]
-	if packets < before {
-		before = 0 // the target was restarted
-	}
-	if packets > before {
-		c.drops.sums[dropKey{f.ingress(), f.drop.String()}] += packets - before
-	}
-	c.drops.counted[k] = packets
-}
-
-// expire takes flows away that had no packet for long. What drops is read before.
+// expire takes flows away that had no packet for long. What they counted is read before (outlet.go).
 func (c *core) expire(entries []*p4rt.Entry) {
-	var counted []*p4rt.Entry
 	for _, e := range entries {
-		if c.flows.dropsAt(c.placer.Hash(e)) != nil {
-			counted = append(counted, e)
-			continue
-		}
 		c.expireOne(c.placer.Hash(e))
 	}
-	if len(counted) == 0 {
-		return
-	}
-	ctx, placer := c.ctx, c.placer
-	c.effects.wg.Go(func() {
-		read, err := c.a.readCounters(ctx, placer, counted)
-		if err != nil && ctx.Err() == nil {
-			c.a.cfg.Logger.Debug("what idle flows dropped is not known", "err", err)
-		}
-		c.a.mail.post(func() {
-			for k, n := range read {
-				c.count(k, n)
-			}
-			for _, e := range counted {
-				c.expireOne(c.placer.Hash(e))
-			}
-		})
-	})
 }
 
 func (c *core) expireOne(entry uint64) {
@@ -138,10 +94,10 @@ func (c *core) expireOne(entry uint64) {
 }
 
 // readCounters reads how many packets met each of some entries. A target refuses to read what it does not have, and some may be on their way there: then all are read.
-func (a *Agent) readCounters(ctx context.Context, placer *offload.Placer, entries []*p4rt.Entry) (map[uint64]uint64, error) {
-	read := make(map[uint64]uint64, len(entries))
+func (a *Agent) readCounters(ctx context.Context, placer *offload.Placer, entries []*p4rt.Entry) (map[uint64]amount, error) {
+	read := make(map[uint64]amount, len(entries))
 	note := func(e *p4rt.Entry, n p4rt.Counter) error {
-		read[placer.Hash(e)] = uint64(n.Packets)
+		read[placer.Hash(e)] = amountOf(n)
 		return nil
 	}
 	if err := a.session.ReadCountersOf(ctx, entries, note); err == nil || ctx.Err() != nil {
@@ -156,8 +112,9 @@ func (a *Agent) readCounters(ctx context.Context, placer *offload.Placer, entrie
 func (a *Agent) Drops(ctx context.Context) ([]Drop, error) {
 	var entries []*p4rt.Entry
 	var placer *offload.Placer
+	var began time.Duration
 	if err := a.mail.call(ctx, func() {
-		placer = a.core.placer
+		placer, began = a.core.placer, a.core.now()
 		for k := range a.core.flows.byEntry {
 			if f := a.core.flows.dropsAt(k); f != nil {
 				entries = append(entries, a.core.placer.Entry(f.placed))
@@ -177,7 +134,7 @@ func (a *Agent) Drops(ctx context.Context) ([]Drop, error) {
 	list := append(rest, elsewhere...)
 	if err := a.mail.call(ctx, func() {
 		for k, n := range read {
-			a.core.count(k, n)
+			a.core.count(k, n, began)
 		}
 		a.core.overloaded()
 		for k, n := range a.core.drops.sums {

@@ -35,13 +35,13 @@ func TestDropCounts(t *testing.T) {
 	}
 	c.dropped(vm, sim.DropFiltered)
 	want(1)
-	c.count(entries[offload.Drop], 5)
-	c.count(entries[offload.Forward], 7)
+	c.count(entries[offload.Drop], amount{Packets: 5}, c.now())
+	c.count(entries[offload.Forward], amount{Packets: 7}, c.now())
 	want(6)
-	c.count(entries[offload.Drop], 5)
-	c.count(entries[offload.Drop], 8)
+	c.count(entries[offload.Drop], amount{Packets: 5}, c.now())
+	c.count(entries[offload.Drop], amount{Packets: 8}, c.now())
 	want(9)
-	c.count(entries[offload.Drop], 2) // of a target that was restarted
+	c.count(entries[offload.Drop], amount{Packets: 2}, c.now()) // of a target that was restarted
 	want(11)
 	c.lose(vm+1000, dropInVain)
 	c.sweepDrops()

@@ -48,7 +48,7 @@ type installedFlow struct {
 	stale     bool           // to be decided again
 	gone      bool           // removed
 	read      bool           // the target has told of its hits
-	recount   bool           // the target's counter of its entry has what was not dropped: what it says next is where to count from
+	recount   bool           // the target's counter of its entry has what was counted before the flow: what it says next is where to count from
 	since     time.Duration
 	conn      *conn        // that the flow is of, nil: none
 	connDep   topology.Dep // the connection that it relies on, be it known here or not; zero: none
@@ -56,8 +56,8 @@ type installedFlow struct {
 	block     *ruleBlock   // where it is stored; nil: nowhere
 	inBlock   int32
 	hit       moment // when it was matched last, as far as it is known
-	packets   uint32 // low bits of what the target had counted when it was read last
 	ofConn    links  // others that rely on the connection
+	counted   amount // what the target had counted when it was read last, and is accounted; of flows that share an entry, the first one's
 }
 
 // links are the neighbours in a list of flows.
@@ -125,8 +125,8 @@ func (t *flowTable) find(key flow.Key, read flow.Mask) *installedFlow {
 // hash is that of a pattern.
 func (t *flowTable) hash(p pattern) uint64 { return maphash.Comparable(t.seed, p) }
 
-// add notes a flow. deps is copied.
-func (t *flowTable) add(placed *offload.Placed, deps []topology.Dep, now time.Duration) *installedFlow {
+// add notes a flow. deps and crossed are copied.
+func (t *flowTable) add(placed *offload.Placed, deps []topology.Dep, now time.Duration, crossed ...flow.VPortID) *installedFlow {
 	f := &installedFlow{placed: placed, since: now, hit: momentOf(now)}
 	p := f.pattern()
 	if h := maphash.Comparable(t.seed, p); t.byPattern[h] == nil {
@@ -135,7 +135,10 @@ func (t *flowTable) add(placed *offload.Placed, deps []topology.Dep, now time.Du
 		t.clash[p] = f
 	}
 	link(t.byEntry, placed.Hash, f, (*installedFlow).entryLinks)
-	t.rely(f, deps)
+	if second := f.ofEntry.next; second != nil {
+		f.counted, f.hit, f.read, f.recount = second.counted, second.hit, second.read, second.recount
+	}
+	t.rely(f, deps, crossed...)
 	return f
 }
 
@@ -155,19 +158,22 @@ func (t *flowTable) remove(f *installedFlow) {
 			}
 		}
 	}
+	if second := f.ofEntry.next; second != nil && f.ofEntry.prev == nil {
+		second.counted, second.hit, second.read, second.recount = f.counted, f.hit, f.read, f.recount
+	}
 	unlink(t.byEntry, f.placed.Hash, f, (*installedFlow).entryLinks)
 	t.unrely(f)
 }
 
-// rely notes what a flow relies on, instead of what it did. deps is copied.
-func (t *flowTable) rely(f *installedFlow, deps []topology.Dep) {
+// rely notes what a flow relies on and passes, instead of what it did. deps and crossed are copied.
+func (t *flowTable) rely(f *installedFlow, deps []topology.Dep, crossed ...flow.VPortID) {
 	t.unrely(f)
 	i := slices.IndexFunc(deps, func(d topology.Dep) bool { return d.Kind() == topology.DepConn })
 	if i >= 0 { // which no other flow has: it would make the ground one of its own
 		f.connDep = deps[i]
 		link(t.byConn, f.connDep, f, (*installedFlow).connLinks)
 	}
-	t.grounds.add(f, deps, i)
+	t.grounds.add(f, deps, i, crossed)
 }
 
 // moved notes that a flow was decided otherwise: packets of other ports may meet its entry.
@@ -177,8 +183,11 @@ func (t *flowTable) moved(f *installedFlow) {
 	g.add(f)
 }
 
-// reliesOn reports whether a flow relies on some dependencies and no others.
-func (f *installedFlow) reliesOn(deps []topology.Dep) bool {
+// reliesOn reports whether a flow relies on some dependencies and no others, and passes some links and no others.
+func (f *installedFlow) reliesOn(deps []topology.Dep, crossed ...flow.VPortID) bool {
+	if !slices.Equal(f.relies.crossed, crossed) {
+		return false
+	}
 	rest := f.relies.deps
 	for _, d := range deps {
 		switch {

@@ -10,6 +10,7 @@ import (
 	"github.com/gaissmai/bart"
 
 	"github.com/weft-sdn/weft/filter"
+	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/topology"
 )
 
@@ -17,6 +18,7 @@ import (
 // flows. What a flow relies on alone, its connection, is not part of it.
 type ground struct {
 	deps    []topology.Dep
+	crossed []flow.VPortID              // the links that their packets pass, by the ports by which they leave them: sim.Result.Crossed
 	devices []topology.DeviceID         // that deps are about, which stay loaded (E7)
 	flows   map[uint32][]*installedFlow // by portOf
 	n       int                         // flows
@@ -42,13 +44,13 @@ func newGrounds() grounds {
 	}
 }
 
-// add puts a flow on the ground of some dependencies but one; -1: all.
-func (t *grounds) add(f *installedFlow, deps []topology.Dep, but int) {
+// add puts a flow on the ground of some dependencies but one; -1: all. deps and crossed are copied.
+func (t *grounds) add(f *installedFlow, deps []topology.Dep, but int, crossed []flow.VPortID) {
 	t.buf = append(t.buf[:0], deps...)
 	if but >= 0 {
 		t.buf = slices.Delete(t.buf, but, but+1)
 	}
-	t.of(t.buf).add(f)
+	t.of(t.buf, crossed).add(f)
 }
 
 // add puts a flow on the ground.
@@ -129,20 +131,23 @@ func (g *ground) meeting(rules []filter.Rule) iter.Seq[*installedFlow] {
 	}
 }
 
-// of returns the ground of some dependencies. deps is copied.
-func (t *grounds) of(deps []topology.Dep) *ground {
+// of returns the ground of some dependencies and links. Both are copied.
+func (t *grounds) of(deps []topology.Dep, crossed []flow.VPortID) *ground {
 	var h maphash.Hash
 	h.SetSeed(t.seed)
 	for _, d := range deps {
 		maphash.WriteComparable(&h, d)
 	}
+	for _, v := range crossed {
+		maphash.WriteComparable(&h, v)
+	}
 	hash := h.Sum64()
 	for g := t.byHash[hash]; g != nil; g = g.next {
-		if slices.Equal(g.deps, deps) {
+		if slices.Equal(g.deps, deps) && slices.Equal(g.crossed, crossed) {
 			return g
 		}
 	}
-	g := &ground{deps: slices.Clone(deps), flows: map[uint32][]*installedFlow{}, hash: hash, next: t.byHash[hash]}
+	g := &ground{deps: slices.Clone(deps), crossed: slices.Clone(crossed), flows: map[uint32][]*installedFlow{}, hash: hash, next: t.byHash[hash]}
 	t.byHash[hash] = g
 	for _, d := range g.deps {
 		if d.Kind() == topology.DepRoute {

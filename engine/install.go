@@ -80,7 +80,7 @@ func (c *core) enterIn(m offload.Megaflow, res *sim.Result, local uint16, before
 	if err != nil {
 		return nil, err
 	}
-	f := c.flows.add(placed, res.Deps, c.now())
+	f := c.flows.add(placed, res.Deps, c.now(), res.Crossed...)
 	f.drop = res.Outcomes[0].Drop
 	c.conns.flowAdded(f, &res.Track)
 	c.aging.back(f, 1, c.now())
@@ -112,13 +112,11 @@ func (c *core) takeOut(f *installedFlow) bool {
 		return false
 	}
 	c.aging.back(f, -1, c.now())
+	c.readLast(f, false)
 	c.flows.remove(f)
 	c.rules.remove(f)
 	c.a.counts.flows.Add(^uint64(0))
 	c.conns.flowGone(f)
-	if c.flows.byEntry[f.placed.Hash] == nil {
-		delete(c.drops.counted, f.placed.Hash)
-	}
 	stages, confirm := c.placer.Remove(f.placed)
 	c.write(stages, confirm, nil)
 	return true

@@ -165,7 +165,7 @@ func (c *core) revalidate(f *installedFlow) {
 	case m == c.placer.Megaflow(f.placed):
 		c.a.counts.kept.Add(1)
 		f.drop = s.res.Outcomes[0].Drop
-		c.rely(f, s.res.Deps)
+		c.rely(f, &s.res)
 	case c.fits(&m, f.placed):
 		c.change(f, m)
 	default:
@@ -208,21 +208,18 @@ func (c *core) redecide(key flow.Key, prio int32, of *conn) (m offload.Megaflow,
 
 // change modifies a flow's entry where it is. Where that can't be done the flow goes, and its next packet is decided.
 func (c *core) change(f *installedFlow, m offload.Megaflow) {
-	before := f.placed.Act
+	c.readLast(f, true)
 	stages, confirm, err := c.placer.Replace(f.placed, m)
 	if err != nil {
 		c.remove(f)
 		return
-	}
-	if before != m.Act {
-		f.recount = true
 	}
 	c.a.counts.changed.Add(1)
 	c.a.counts.installed.Add(1)
 	f.drop = c.stale.res.Outcomes[0].Drop
 	c.flows.moved(f)
 	c.rules.change(f)
-	c.rely(f, c.stale.res.Deps)
+	c.rely(f, &c.stale.res)
 	if stages != nil {
 		c.write(stages, confirm, func() { c.remove(f) })
 	}
@@ -240,11 +237,14 @@ func (c *core) reinstall(f *installedFlow, m offload.Megaflow) {
 }
 
 // rely notes what a flow relies on now.
-func (c *core) rely(f *installedFlow, deps []topology.Dep) {
-	if f.reliesOn(deps) {
+func (c *core) rely(f *installedFlow, res *sim.Result) {
+	if f.reliesOn(res.Deps, res.Crossed...) {
 		return
 	}
+	if !slices.Equal(f.relies.crossed, res.Crossed) {
+		c.readLast(f, true)
+	}
 	c.aging.back(f, -1, c.now())
-	c.flows.rely(f, deps)
+	c.flows.rely(f, res.Deps, res.Crossed...)
 	c.aging.back(f, 1, c.now())
 }

@@ -225,8 +225,8 @@ func TestChangedToDrop(t *testing.T) {
 	fromVM1(t, c.core, vm2MAC, netip.MustParseAddr("10.0.1.2"), netip.MustParseAddr("10.0.1.3"), 1000)
 	c.edit("{match: {protocols: [udp], dstPorts: [2]}, action: drop}")
 	for f := range c.flows.all() {
-		c.count(f.placed.Hash, 1000)
-		c.count(f.placed.Hash, 1007)
+		c.count(f.placed.Hash, amount{Packets: 1000}, c.now())
+		c.count(f.placed.Hash, amount{Packets: 1007}, c.now())
 	}
 	sum := uint64(0)
 	for _, n := range c.drops.sums {

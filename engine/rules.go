@@ -242,7 +242,7 @@ func (c *core) useRule(stored *offload.Stored) {
 	}
 	c.flows.gen = max(c.flows.gen, m.Prio)
 	if f, err := c.enterIn(m, &c.stale.res, local, stored.Lane); err == nil {
-		f.recount = true
+		f.recount = !c.begun // else its entry is new
 		c.a.counts.adopted.Add(1)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/offload"
 	"github.com/weft-sdn/weft/p4rt"
+	"github.com/weft-sdn/weft/state"
 )
 
 // rulesTime is how long a start waits for stored flow rules: packets are decided without.
@@ -69,7 +70,23 @@ func (a *Agent) takeOver(ctx context.Context, term *p4rt.Term) error {
 			return nil
 		})
 	}
+	var usage []state.Usage
+	var unread error
+	asks.Go(func() error {
+		usage, unread = a.cfg.Store.Usage(reading, a.cfg.Self.ID)
+		return nil
+	})
 	_ = asks.Wait() // what can't be read is not used
+	if unread != nil && ctx.Err() == nil {
+		a.cfg.Logger.Warn("usage is not read: what was not stored of it is lost", "err", unread)
+	}
+	if err := a.mail.call(ctx, func() {
+		if a.core.usage.numbers = numbers; unread == nil {
+			a.core.inherit(usage)
+		}
+	}); err != nil {
+		return err
+	}
 	for _, x := range all {
 		if err := a.useRules(ctx, x.id, x.rules, x.blocks); err != nil {
 			return err

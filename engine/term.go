@@ -33,6 +33,7 @@ type update struct {
 	stages  [][]p4rt.Update
 	refused func() // the target refused some, and the rest is not wanted any more either; nil: it is to have them all the same
 	seq     uint64
+	settles []settled // flow entries that it deletes or modifies
 }
 
 // targetState is what the core knows of the target, and what it owes it.
@@ -87,7 +88,7 @@ func (c *core) write(stages [][]p4rt.Update, confirm, refused func()) {
 	if slices.ContainsFunc(stages, func(s []p4rt.Update) bool { return len(s) > 0 }) && (t.term != away || t.owed == 0) {
 		t.seq++
 		t.open[t.seq] = struct{}{}
-		switch u := (update{stages, refused, t.seq}); t.term {
+		switch u := (update{stages: stages, refused: refused, seq: t.seq}); t.term {
 		case away:
 			t.owe(u.seq) // and what is written from now on: the next reconcile does it all
 		case draining, reconciling:
@@ -151,6 +152,7 @@ func (c *core) answered(u update, refused bool, err error) {
 		c.settle()
 	default:
 		delete(t.open, u.seq)
+		c.usage.answered(&u)
 		c.settle()
 	}
 	if f := t.drained; t.sent == 0 && f != nil {
@@ -185,7 +187,11 @@ func (c *core) mend() {
 	stages, rates := c.prepare()
 	round := t.round
 	c.effects.wg.Go(func() {
-		report, err := c.a.session.Reconcile(ctx, stages...)
+		var report p4rt.Report
+		err := c.a.audit(ctx)
+		if err == nil {
+			report, err = c.a.session.Reconcile(ctx, stages...)
+		}
 		if err == nil {
 			_, err = c.a.session.Write(ctx, rates)
 		}
@@ -341,6 +347,9 @@ func (a *Agent) reconcile(ctx context.Context, term *p4rt.Term) error {
 	case <-ready:
 	case <-ctx.Done():
 		return context.Cause(ctx)
+	}
+	if err := a.audit(ctx); err != nil {
+		return err
 	}
 	report, err := term.Reconcile(ctx, stages...)
 	if err == nil {

@@ -50,6 +50,7 @@ func (c *core) settleUpcall(res *sim.Result, f *packet.Frame, ingress flow.VPort
 	if c.awaitStation(res, f.Data, ingress, local) {
 		return
 	}
+	c.slow(res, ingress, len(f.Data), reason)
 	c.answers(res.Effects, f)
 	c.originate(res, ingress)
 	if installs(res, reason) && !unlearnt {
@@ -101,6 +102,7 @@ func (c *core) sendOriginated(originated []sim.Originated, ingress flow.VPortID)
 		}
 		var f packet.Frame
 		if packet.ParseUntagged(o.Frame, &f) == nil {
+			c.usage.delivered(o.Dest, 0, amount{Packets: 1, Bytes: uint64(len(o.Frame))})
 			c.toDest(o.Frame, o.Dest, 0, flow.Hash(&f))
 		}
 	}

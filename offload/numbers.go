@@ -122,6 +122,21 @@ func (t *Tables) NumbersOf(entries []*p4rt.Entry) *Numbers {
 	return n
 }
 
+// Ends returns the local number of the vport by which packets of a flow entry come in, and the destination to which they go; 0: it is not known, or there is none.
+func (n *Numbers) Ends(e *p4rt.Entry) (local uint16, dest flow.Dest) {
+	if e.Action == nil || len(e.Params) == 1 { // a scope is no flow
+		return 0, 0
+	}
+	local = uint16(e.Match[0].Value.Lo)
+	if len(e.Match) > 2 { // but for dst_class, entries have the scope
+		local = n.scopeOf[local].vport
+	}
+	if len(e.Params) >= 3 {
+		dest = flow.Dest(e.Params[0].Lo)
+	}
+	return local, dest
+}
+
 // Reserve keeps a target's numbers for what they are for. It is for a Placer that has placed nothing yet.
 func (p *Placer) Reserve(n *Numbers) {
 	for k, id := range n.scopes {

@@ -113,6 +113,7 @@ func (s *Simulator) floodPort(i int, id flow.VPortID, h *hop) {
 		if x == nil || slices.ContainsFunc(s.flood, func(f floodStep) bool { return f.bridge == x }) {
 			return
 		}
+		s.cross(peer.ID)
 		behind := step.apart || filtered || topology.FiltersIn(x.Filters, peer)
 		if s.filterCopy(func() verdict { return s.filterIn(x.Filters, peer, &copied) }) == pass {
 			s.flood = append(s.flood, floodStep{x, peer, copied.mark, behind})
@@ -121,6 +122,7 @@ func (s *Simulator) floodPort(i int, id flow.VPortID, h *hop) {
 	}
 	r := copied
 	r.port, r.branch = v.Peer, true
+	s.cross(v.Peer)
 	s.routers = append(s.routers, r)
 }
 

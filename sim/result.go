@@ -15,6 +15,7 @@ type Result struct {
 	Mask           flow.Mask // bits of the key that were read
 	Guards         flow.Guards
 	Deps           []topology.Dep // what the walk of the packet relied on, absences too
+	Crossed        []flow.VPortID // interior ports by which the packet, or copies of it, came into devices: the links that it passed, in order
 	Effects        []Effect
 	Originated     []Originated
 	Track          Track
@@ -28,6 +29,7 @@ type Result struct {
 // reset empties the result and keeps its memory.
 func (r *Result) reset() {
 	r.Outcomes, r.Deps, r.Effects, r.Originated, r.arena = r.Outcomes[:0], r.Deps[:0], r.Effects[:0], r.Originated[:0], r.arena[:0]
+	r.Crossed = r.Crossed[:0]
 	r.Mask, r.Guards, r.Installable, r.NotInstallable = flow.Mask{}, flow.Guards{}, false, ""
 	if r.Track.Used || r.Track.Ports || r.Track.Key.Zone != 0 {
 		r.Track.reset()

@@ -242,6 +242,14 @@ func (s *Simulator) send(h *hop, p *topology.VPort) {
 	default:
 		h.port = p.Peer
 		s.again = true
+		s.cross(p.Peer)
+	}
+}
+
+// cross notes that the packet came into a device by an interior port. What the network sends of itself is not counted.
+func (s *Simulator) cross(port flow.VPortID) {
+	if s.origin == nil {
+		s.res.Crossed = append(s.res.Crossed, port)
 	}
 }
 

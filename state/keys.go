@@ -64,6 +64,10 @@ import (
 // Flow rules (K7), written behind, so that they may be old; nobody watches them:
 //
 //	/weft/flow/<vport>/<block>                some of those of packets that come in by a vport, binary (offload/codec.go)
+//
+// Usage (O4), written behind; nobody watches it:
+//
+//	/weft/usage/<edge>/<vport>                totals of what came in at an edge, for billing, JSON (usage.go)
 const (
 	confPrefix   = "/weft/conf/"
 	fabricPrefix = confPrefix + "fabric/"
@@ -80,6 +84,7 @@ const (
 	inboxPrefix  = "/weft/inbox/"
 	dhcpPrefix   = "/weft/dhcp/"
 	flowPrefix   = "/weft/flow/"
+	usagePrefix  = "/weft/usage/"
 
 	generationKey = metaPrefix + "conf"
 	idsKey        = metaPrefix + "ids"

@@ -1,0 +1,47 @@
+package agent
+
+import (
+	"context"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/state"
+)
+
+// edgeUsage gives what is accounted at an edge (O4): by tenant, and of the vports that live here what they sent. Nothing if its agent does not say in time.
+func edgeUsage(out chan<- prometheus.Metric, edge string, agent edgeAgent, here func(flow.VPortID) bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), poolsTime)
+	defer cancel()
+	list, err := agent.Usage(ctx)
+	if err != nil {
+		return
+	}
+	tenants := map[string]*state.UsageTotals{}
+	counter := func(name, help string, n uint64, labels, values []string) {
+		out <- prometheus.MustNewConstMetric(desc(name, help, labels...), prometheus.CounterValue, float64(n), values...)
+	}
+	for _, u := range list {
+		if u.Name == "" || u.Link != "" {
+			continue
+		}
+		sum := tenants[u.Tenant]
+		if sum == nil {
+			sum = &state.UsageTotals{}
+			tenants[u.Tenant] = sum
+		}
+		sum.Add(u.UsageTotals)
+		if here(u.ID) {
+			labels, values := []string{"edge", "vport"}, []string{edge, u.Tenant + "/" + u.Name}
+			counter("vport_sent_packets_total", "Packets that a vport at the edge has sent.", u.In.Packets, labels, values)
+			counter("vport_sent_bytes_total", "Bytes that a vport at the edge has sent.", u.In.Bytes, labels, values)
+		}
+	}
+	for tenant, sum := range tenants {
+		for direction, n := range map[string]state.Tally{"sent": sum.In, "delivered": sum.Out} {
+			labels, values := []string{"edge", "tenant", "direction"}, []string{edge, tenant, direction}
+			counter("usage_packets_total", "Packets that came in at the edge, by tenant.", n.Packets, labels, values)
+			counter("usage_bytes_total", "Bytes that came in at the edge, by tenant.", n.Bytes, labels, values)
+		}
+	}
+}

@@ -1,0 +1,229 @@
+package main
+
+import (
+	"cmp"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/state"
+)
+
+// usageRow is the usage of a vport, a tenant, or one direction of a link, over all edges.
+type usageRow struct {
+	Tenant string      `json:"tenant"`
+	VPort  string      `json:"vport,omitempty"` // TENANT/NAME
+	Link   string      `json:"link,omitempty"`  // TENANT/NAME of the port at the link's other end
+	In     state.Tally `json:"in"`              // vport: sent; link: came in by the vport, from the other end; tenant: sent by all its exterior vports
+	Out    state.Tally `json:"out"`             // vport, tenant: delivered; link: nothing
+	From   time.Time   `json:"from"`
+	To     time.Time   `json:"to"`
+}
+
+// usageList is the output as JSON, and the input of --since.
+type usageList struct {
+	By    string     `json:"by"` // vport, tenant, link
+	Items []usageRow `json:"items"`
+}
+
+// usageQuery is what `weft usage` is asked for.
+type usageQuery struct {
+	vport, tenant string
+	tenants, link bool
+	since         string
+}
+
+func newUsageCommand() *cobra.Command {
+	var db database
+	var out output
+	var q usageQuery
+	cmd := &cobra.Command{
+		Use:   "usage [--tenants | --link] [--tenant TENANT] [--vport TENANT/NAME] [--since FILE]",
+		Short: "Show what vports, tenants and links have carried, for billing",
+		Long: `Show how many packets and bytes exterior vports have sent and received, or
+tenants (--tenants), or what passed links (--link), over all edges, as it was
+stored last: at most some 20 s ago.
+
+Totals never decrease, and go on when agents and targets start anew and vports
+move. So the usage of a time is the difference of two readings: --since takes
+an earlier reading, as -o json printed it, away from this one. FROM is since
+when is counted, TO until when.
+
+Bytes are those of frames as they came in from the vport that sent them.`,
+		Example: `  # What of each vport?
+  weft usage
+
+  # A month's bill
+  weft usage --tenants -o json >june.json
+  weft usage --tenants --since june.json -o csv`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			list, before := usageList{By: q.by()}, usageList{}
+			if q.since != "" {
+				var err error
+				if before, err = readUsage(q.since, q.by()); err != nil {
+					return err
+				}
+			}
+			return db.with(cmd.Context(), func(store *state.Store) error {
+				all, err := store.Usage(cmd.Context(), "")
+				if err != nil {
+					return err
+				}
+				list.Items = usageRows(all, &q)
+				if q.vport != "" && len(list.Items) == 0 {
+					return fmt.Errorf("--vport %q: nothing is accounted of it", q.vport)
+				}
+				subtractUsage(list.Items, before.Items)
+				return printUsage(cmd.OutOrStdout(), list, out.form)
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&q.tenants, "tenants", false, "sum up the vports of each tenant")
+	f.BoolVar(&q.link, "link", false, "show links, each direction by the port at its end")
+	f.StringVar(&q.tenant, "tenant", "", "of this tenant alone")
+	f.StringVar(&q.vport, "vport", "", "of this vport, TENANT/NAME, alone")
+	f.StringVar(&q.since, "since", "", "take away what this file has: an earlier output as JSON")
+	cmd.MarkFlagsMutuallyExclusive("tenants", "link")
+	cmd.MarkFlagsMutuallyExclusive("tenants", "vport")
+	out.flags(cmd, "table", "json", "csv")
+	db.flags(cmd)
+	return cmd
+}
+
+func (q *usageQuery) by() string {
+	switch {
+	case q.tenants:
+		return "tenant"
+	case q.link:
+		return "link"
+	}
+	return "vport"
+}
+
+// usageRows sums up what edges have stored, as it is asked for, in order of name.
+func usageRows(all []state.Usage, q *usageQuery) []usageRow {
+	rows, named := map[string]*usageRow{}, map[flow.VPortID]state.Usage{}
+	for _, u := range all { // an edge that has not loaded a vport does not know its name
+		if u.Name != "" {
+			named[u.ID] = u
+		}
+	}
+	for _, u := range all {
+		if known, ok := named[u.ID]; ok && u.Name == "" {
+			u.Tenant, u.Name, u.Link = known.Tenant, known.Name, known.Link
+		}
+		name := u.Tenant + "/" + u.Name
+		if u.Name == "" {
+			name = "vport " + u.ID.String() // what it was called is not known any more
+		}
+		if q.vport != "" && q.vport != name || q.tenant != "" && q.tenant != u.Tenant || (u.Link != "") != q.link {
+			continue
+		}
+		key := name
+		row := usageRow{Tenant: u.Tenant, VPort: name, Link: u.Link, In: u.In, Out: u.Out, From: u.From, To: u.To}
+		switch {
+		case q.link:
+			row.In, row.Out = u.Crossed, state.Tally{}
+		case q.tenants:
+			key, row.VPort = u.Tenant, ""
+		}
+		if sum := rows[key]; sum != nil {
+			sum.In.Add(row.In)
+			sum.Out.Add(row.Out)
+			if row.From.Before(sum.From) {
+				sum.From = row.From
+			}
+			if row.To.After(sum.To) {
+				sum.To = row.To
+			}
+			continue
+		}
+		rows[key] = &row
+	}
+	list := make([]usageRow, 0, len(rows))
+	for _, row := range rows {
+		list = append(list, *row)
+	}
+	slices.SortFunc(list, func(x, y usageRow) int { return cmp.Or(cmp.Compare(x.Tenant, y.Tenant), cmp.Compare(x.VPort, y.VPort)) })
+	return list
+}
+
+// readUsage reads an earlier output.
+func readUsage(file, by string) (list usageList, err error) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return list, fmt.Errorf("--since: %w", err)
+	}
+	if err := json.Unmarshal(b, &list); err != nil {
+		return list, usage(fmt.Errorf("--since %s: is no output of weft usage -o json: %w", file, err))
+	}
+	if list.By != by {
+		return list, usage(fmt.Errorf("--since %s: is by %q, and this is by %s; use the same flags", file, list.By, by))
+	}
+	return list, nil
+}
+
+// subtractUsage takes an earlier reading away.
+func subtractUsage(rows, before []usageRow) {
+	at := map[string]*usageRow{}
+	for i := range before {
+		at[before[i].Tenant+" "+before[i].VPort] = &before[i]
+	}
+	for i := range rows {
+		if b := at[rows[i].Tenant+" "+rows[i].VPort]; b != nil {
+			rows[i].In.Sub(b.In)
+			rows[i].Out.Sub(b.Out)
+			rows[i].From = b.To
+		}
+	}
+}
+
+func printUsage(w io.Writer, list usageList, form string) error {
+	if form == "json" {
+		return printJSON(w, list)
+	}
+	head := []string{"TENANT", "VPORT", "SENT", "BYTES", "RECEIVED", "BYTES", "FROM", "TO"}
+	switch list.By {
+	case "tenant":
+		head = slices.Delete(head, 1, 2)
+	case "link":
+		head = []string{"TENANT", "VPORT", "FROM PORT", "PACKETS", "BYTES", "FROM", "TO"}
+	}
+	rows := make([][]string, 0, len(list.Items))
+	for _, r := range list.Items {
+		row := []string{or(r.Tenant)}
+		if list.By != "tenant" {
+			row = append(row, r.VPort)
+		}
+		if list.By == "link" {
+			row = append(row, r.Link)
+		}
+		row = append(row, fmt.Sprint(r.In.Packets), fmt.Sprint(r.In.Bytes))
+		if list.By != "link" {
+			row = append(row, fmt.Sprint(r.Out.Packets), fmt.Sprint(r.Out.Bytes))
+		}
+		rows = append(rows, append(row, r.From.UTC().Format(time.RFC3339), r.To.UTC().Format(time.RFC3339)))
+	}
+	if form != "csv" {
+		return table(w, head, rows)
+	}
+	c := csv.NewWriter(w)
+	for i := range head {
+		head[i] = strings.ToLower(strings.ReplaceAll(head[i], " ", "_"))
+		if head[i] == "bytes" && i > 0 {
+			head[i] = head[i-1] + "_bytes"
+		}
+	}
+	return errors.Join(c.Write(head), c.WriteAll(rows), c.Error())
+}

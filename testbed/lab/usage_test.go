@@ -1,0 +1,138 @@
+package lab_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/weft-sdn/weft/packet"
+	"github.com/weft-sdn/weft/state"
+	"github.com/weft-sdn/weft/testbed/lab"
+	"github.com/weft-sdn/weft/testbed/scenario"
+)
+
+// TestUsage (O4): what is stored of vports' usage is exactly what hosts have sent and received, by the counts of their own interfaces: whether entries matched it or the agent decided it, floods
+// and answers of the network among it, across evictions of a small cache, flows that expire, a change of a filter, and a move of a vport; and what passed the link to a router
+// is what went through it.
+func TestUsage(t *testing.T) {
+	odd := make([]string, 300)
+	for i := range odd {
+		odd[i] = strconv.Itoa(int(pickyPort(i)))
+	}
+	rules := func(rest string) string {
+		return `{apiVersion: weft/v1, kind: Chain, metadata: {name: rules, tenant: red}, spec: {default: accept, rules: [{match: {protocols: [udp], srcPorts: [` + strings.Join(odd, ", ") + `]}, action: accept}` + rest + `]}}`
+	}
+	text := "leg move\nbind red1 e2\nping red1 red2\n-- network.yaml --\n" + rules("") + `
+---
+{apiVersion: weft/v1, kind: Bridge, metadata: {name: lan, tenant: red}, spec: {filters: {ingress: rules}}}
+---
+{apiVersion: weft/v1, kind: Bridge, metadata: {name: far, tenant: red}, spec: {}}
+---
+{apiVersion: weft/v1, kind: Router, metadata: {name: gw, tenant: red}, spec: {}}
+---
+{apiVersion: weft/v1, kind: VPort, metadata: {name: lan-gw, tenant: red}, spec: {device: bridge/lan, peer: gw-lan}}
+---
+{apiVersion: weft/v1, kind: VPort, metadata: {name: gw-lan, tenant: red}, spec: {device: router/gw, peer: lan-gw, mac: "02:00:00:00:01:01", addresses: [10.0.0.254/24, "fd00::fe/64"]}}
+---
+{apiVersion: weft/v1, kind: VPort, metadata: {name: far-gw, tenant: red}, spec: {device: bridge/far, peer: gw-far}}
+---
+{apiVersion: weft/v1, kind: VPort, metadata: {name: gw-far, tenant: red}, spec: {device: router/gw, peer: far-gw, mac: "02:00:00:00:01:02", addresses: [10.1.0.254/24, "fd01::fe/64"]}}
+---
+{apiVersion: weft/v1, kind: VPort, metadata: {name: vm1, tenant: red}, spec: {device: bridge/lan, mac: "02:00:00:00:00:01", addresses: [10.0.0.1/24, "fd00::1/64"]}}
+---
+{apiVersion: weft/v1, kind: VPort, metadata: {name: vm2, tenant: red}, spec: {device: bridge/lan, mac: "02:00:00:00:00:02", addresses: [10.0.0.2/24, "fd00::2/64"]}}
+---
+{apiVersion: weft/v1, kind: VPort, metadata: {name: vm3, tenant: red}, spec: {device: bridge/far, mac: "02:00:00:00:00:03", addresses: [10.1.0.3/24, "fd01::3/64"]}}
+-- hosts --
+red1 vport=red/vm1 edge=e1 mac=02:00:00:00:00:01 ip=10.0.0.1/24,fd00::1/64 gw=10.0.0.254,fd00::fe
+red2 vport=red/vm2 edge=e2 mac=02:00:00:00:00:02 ip=10.0.0.2/24,fd00::2/64 gw=10.0.0.254,fd00::fe
+red3 vport=red/vm3 edge=e2 mac=02:00:00:00:00:03 ip=10.1.0.3/24,fd01::3/64 gw=10.1.0.254,fd01::fe
+`
+	file, err := scenario.Parse("usage.txtar", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := start(t, lab.Config{Scenario: file, MaxFlows: 64, VPortShare: 100, IdleTimeout: 3 * time.Second})
+	store, err := l.Store("e1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	turn := 0
+	udp := func(from, to byte, mac packet.MAC) []byte {
+		v6 := turn%2 == 0
+		at := func(host byte) netip.Addr {
+			switch net := host / 3; { // host 3 is in the far network
+			case v6:
+				return netip.AddrFrom16([16]byte{0: 0xfd, 1: net, 15: host})
+			default:
+				return netip.AddrFrom4([4]byte{10, net, 0, host})
+			}
+		}
+		return packet.AppendUDP(nil, &packet.UDP{SrcMAC: packet.MAC{2, 0, 0, 0, 0, from}, DstMAC: mac, Src: at(from), Dst: at(to), SrcPort: pickyPort(turn % len(odd)), DstPort: 9, TTL: 64, Payload: make([]byte, random.IntN(900))})
+	}
+	var routed uint64
+	some := func(n int) {
+		t.Helper()
+		for range n {
+			turn++
+			for range 4 { // and then no more of these flows: what passes an entry between its last reading and its deletion is not known
+				inject(t, l.Host("red1"), udp(1, 2, packet.MAC{2, 0, 0, 0, 0, 2}), udp(1, 3, packet.MAC{2, 0, 0, 0, 1, 1}))
+				routed++
+			}
+			time.Sleep(2 * time.Millisecond) // no more at once than queues take: what they drop is nobody's usage
+		}
+		inject(t, l.Host("red1"), udp(1, 2, packet.Broadcast()), udp(1, 2, packet.Broadcast()), udp(1, 2, packet.Broadcast()))
+	}
+	exact := func(when string) {
+		t.Helper()
+		within(t, "usage after "+when, func() (string, bool) {
+			got, err := usageByName(t.Context(), store)
+			if err != nil {
+				t.Fatal(err)
+			}
+			right, told := true, ""
+			for i := 1; i <= 3; i++ {
+				n, u := l.Host(fmt.Sprintf("red%d", i)).Counters(), got[fmt.Sprintf("red/vm%d", i)]
+				right = right && u.In == state.Tally{Packets: n.FramesSent, Bytes: n.BytesSent} && u.Out.Packets == n.FramesReceived
+				told += fmt.Sprintf("vm%d: %+v, and it has sent %d frames of %d bytes and received %d; ", i, u, n.FramesSent, n.BytesSent, n.FramesReceived)
+			}
+			if u := got["red/gw-lan"]; u.Crossed.Packets < routed {
+				right, told = false, told+fmt.Sprintf("link to the router: %+v, %d were routed", u.Crossed, routed)
+			}
+			return told, right
+		})
+	}
+	some(300)
+	exact("traffic")
+	if n, err := l.Counter(t.Context(), "e1", "evicted_limit"); err != nil || n == 0 {
+		t.Errorf("%d flows were evicted, %v", n, err)
+	}
+	if err := l.Apply(t.Context(), scenario.Apply{File: "rules.yaml", Data: []byte(rules(", {match: {protocols: [tcp], dstPorts: [7]}, action: drop}"))}); err != nil {
+		t.Fatal(err)
+	}
+	some(100)
+	runScenario(t, file, l)
+	some(100)
+	exact("a change and a move")
+}
+
+// usageByName sums what edges have stored.
+func usageByName(ctx context.Context, store *state.Store) (map[string]state.UsageTotals, error) {
+	all, err := store.Usage(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	sums := map[string]state.UsageTotals{}
+	for _, u := range all {
+		sum := sums[u.Tenant+"/"+u.Name]
+		sum.Add(u.UsageTotals)
+		sums[u.Tenant+"/"+u.Name] = sum
+	}
+	return sums, nil
+}
