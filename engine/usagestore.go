@@ -97,7 +97,7 @@ func (u *usage) grown(v flow.VPortID, l liveness) {
 // sweepUsage stores what has changed, and forgets accounts of vports that are gone.
 func (c *core) sweepUsage(now time.Duration) {
 	u := &c.usage
-	if u.saving || now-u.saved < usageTime || c.target.term != serving {
+	if u.saving || now-u.saved < usageTime || c.target.term != serving || c.contact.lost {
 		return
 	}
 	u.saved = now
