@@ -21,7 +21,7 @@ func toVM2(port uint16, ttl uint8) []byte {
 func aheadOf(t *testing.T, store *state.Store) (*core, uint16) {
 	c := detached(t, store)
 	served(c)
-	c.numbered = true
+	c.numbered, c.placeable = true, true
 	c.a.snap.Store(c.snap)
 	local, ok := c.locals.vports.Lookup(vportOf(t, c, "vm1"))
 	if !ok {

@@ -15,6 +15,7 @@ import (
 func TestRulesAreStored(t *testing.T) {
 	store := runStore(t, state.Config{Embedded: &state.EmbeddedConfig{Dir: t.TempDir(), FastTimers: true, UnsafeNoFsync: true}})
 	c := detached(t, store)
+	stored(t, store, 5)
 	r := rand.New(rand.NewPCG(31, 32))
 	all := map[uint16]*installedFlow{}
 	flush := func() {
@@ -67,5 +68,15 @@ func TestRulesAreStored(t *testing.T) {
 	}
 	if flush(); len(c.rules.of) != 0 {
 		t.Errorf("%d vports are left", len(c.rules.of))
+	}
+}
+
+// stored has the database know vports, so that flow rules of them are kept.
+func stored(t *testing.T, store *state.Store, vports ...flow.VPortID) {
+	t.Helper()
+	for _, id := range vports {
+		if _, err := store.Client().Put(t.Context(), "/weft/vport/"+id.String(), "1"); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -47,6 +47,7 @@ func programmed(t *testing.T, c *core, target *p4rttest.Server) (stop func()) {
 func restarted(t *testing.T, store *state.Store, target *p4rttest.Server, rules string) *core {
 	t.Helper()
 	c := detachedFrom(t, store, target.Dial)
+	stored(t, store, vportOf(t, c, "vm1"), vportOf(t, c, "vm2"))
 	var err error
 	if c.snap, err = topology.Load("network.yaml", []byte(strings.Replace(strings.Replace(guarded, "RULES", rules, 1), "vm1, tenant: red}, spec: {", "vm1, tenant: red}, spec: {filters: {ingress: guard}, ", 1))); err != nil {
 		t.Fatal(err)
