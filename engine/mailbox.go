@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 )
 
 // mailbox brings what other goroutines have to say to the agent's own, in order. Posting never blocks: the number of posts under way is bounded
@@ -27,15 +28,25 @@ func (m *mailbox) post(f func()) {
 	}
 }
 
-// call has f called by the agent's goroutine, and returns when it was.
+// call has f called by the agent's goroutine, and returns when it was. If ctx ends first, f is not called any more: what f writes is the caller's again.
 func (m *mailbox) call(ctx context.Context, f func()) error {
+	var settled atomic.Bool // that f is called, or that it is not
 	done := make(chan struct{})
-	m.post(func() { f(); close(done) })
+	m.post(func() {
+		if settled.CompareAndSwap(false, true) {
+			f()
+			close(done)
+		}
+	})
 	select {
 	case <-done:
 		return nil
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		if settled.CompareAndSwap(false, true) {
+			return context.Cause(ctx)
+		}
+		<-done
+		return nil
 	}
 }
 
