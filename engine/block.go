@@ -182,7 +182,7 @@ func (t *blocks) sweep(now time.Duration) {
 		}
 	}
 	for k, s := range t.supplies {
-		if len(s.blocks) == 0 && now-s.begun >= blockIdle && !s.leasing {
+		if now-s.begun >= blockIdle && !s.leasing { // made anew if it is wanted; that of a rule as it was before an edit is not
 			delete(t.supplies, k)
 		}
 	}

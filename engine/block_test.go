@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/weft-sdn/weft/packet"
 	"github.com/weft-sdn/weft/sim"
 	"github.com/weft-sdn/weft/state"
+	"github.com/weft-sdn/weft/topology"
 )
 
 // begins has vm1 begin connections, and waits until they are stored.
@@ -155,5 +157,25 @@ func TestBlockReuse(t *testing.T) {
 	c.clock = func() time.Duration { return clock() + c.a.cfg.BlockTime }
 	if _, port, ok := source(&need); ok {
 		t.Errorf("%d of a block whose lease may have ended", port)
+	}
+}
+
+// TestSuppliesEnd: what was wanted by rules as they were before edits is forgotten, though the blocks are in use.
+func TestSuppliesEnd(t *testing.T) {
+	c := detached(t, idleStore(t))
+	b := &block{Block: conntrack.Block{Device: 7, Index: 3}, revision: 1, uses: 1}
+	c.blocks.at[b.Block], c.blocks.of[7] = b, []*block{b}
+	late := c.now() + blockIdle + blockLook
+	c.blocks.lease.id, c.blocks.lease.until, c.blocks.lease.next = 1, 2*late, 2*late
+	none := netip.IPv4Unspecified()
+	for range 100 {
+		n := sim.SourceNeed{Device: 7, Space: conntrack.UDPPorts, First: 1024, Last: 65535, Of: &topology.NATSpec{Addresses: []topology.AddrRange{{First: none, Last: none}}}}
+		c.blocks.want(&n, &conntrack.Conn{})
+		if _, _, ok := c.blocks.Source(&n); !ok {
+			t.Fatal("the block is not of the address")
+		}
+	}
+	if c.blocks.sweep(late); len(c.blocks.supplies) != 0 || len(c.blocks.at) != 1 {
+		t.Errorf("%d supplies of %d blocks are left", len(c.blocks.supplies), len(c.blocks.at))
 	}
 }
