@@ -159,7 +159,8 @@ func (s *Store) ReturnBlock(ctx context.Context, b HeldBlock) error {
 	return err
 }
 
-// unheldBlocks returns the blocks of which translations may be stored and that nobody holds, with the revisions at which they were last marked as used.
+// unheldBlocks returns the blocks of which translations may be stored and that nobody holds, marked as used anew, with the revisions of that: who stores a translation on condition of an
+// older mark has done so before, or has to mark the block, too.
 func (s *Store) unheldBlocks(ctx context.Context) (map[conntrack.Block]int64, error) {
 	resp, err := s.client.Txn(ctx).Then(
 		clientv3.OpGet(blockPrefix, clientv3.WithPrefix(), clientv3.WithKeysOnly()),
@@ -176,6 +177,17 @@ func (s *Store) unheldBlocks(ctx context.Context) (map[conntrack.Block]int64, er
 	}
 	for _, kv := range resp.Responses[1].GetResponseRange().Kvs {
 		if b, err := conntrack.ParseBlock(kv.Key[len(heldPrefix):]); err == nil {
+			delete(unheld, b)
+		}
+	}
+	for b, rev := range unheld {
+		res, err := s.writer.Do(ctx, Swap(blockKey(&b), usedValue, rev))
+		switch {
+		case err != nil:
+			return nil, err
+		case res.Applied:
+			unheld[b] = res.Revision
+		default: // somebody else did
 			delete(unheld, b)
 		}
 	}

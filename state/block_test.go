@@ -212,6 +212,37 @@ func TestSweepRace(t *testing.T) {
 	}
 }
 
+// TestSweepMarked: so does one of which a translation is stored by who had marked it before.
+func TestSweepMarked(t *testing.T) {
+	s := embeddedStore(t)
+	a := newLessee(t, s)
+	b := blockOf(false)
+	over := connIn(b, b.First(), 1)
+	marked, created := a.create(over, BlockUse{Block: b})
+	if !created {
+		t.Fatal("not stored")
+	}
+	if _, deleted, err := s.DeleteConn(t.Context(), StoredConn{over, marked}); err != nil || !deleted {
+		t.Fatal(deleted, err)
+	}
+	unheld, err := s.unheldBlocks(t.Context())
+	if err != nil || len(unheld) != 1 {
+		t.Fatal(unheld, err)
+	}
+	next := connIn(b, b.First()+1, 2)
+	if _, created := a.create(next, BlockUse{Block: b, Used: marked}); !created {
+		if _, created = a.create(next, BlockUse{Block: b}); !created {
+			t.Fatal("neither with the mark nor without")
+		}
+	}
+	if err := s.freeBlocks(t.Context(), unheld); err != nil {
+		t.Fatal(err)
+	}
+	if got := a.take(b, b.First(), b.First()+conntrack.BlockPorts-1, 1); len(got) != 0 {
+		t.Error("leased while a translation of it is stored")
+	}
+}
+
 // TestUntoldBlocks: what a process leased without being told is its own when it asks again.
 func TestUntoldBlocks(t *testing.T) {
 	s := embeddedStore(t)
