@@ -179,3 +179,29 @@ func TestSuppliesEnd(t *testing.T) {
 		t.Errorf("%d supplies of %d blocks are left", len(c.blocks.supplies), len(c.blocks.at))
 	}
 }
+
+// TestBlocksLost: an edge whose blocks the database does not know any more, as when its machine slept, finds out with the first connection that it can not store, and stores that all the same.
+func TestBlocksLost(t *testing.T) {
+	o := newOffline(t)
+	o.withBlock(false)
+	o.begins(false, 1100, 1)
+	var lease state.BlockLease
+	o.at(func() {
+		lease = o.c.blocks.lease.id
+		for _, s := range o.c.blocks.supplies {
+			s.after = time.Hour // it has enough, and does not ask for more
+		}
+	})
+	if err := o.far.EndBlocks(t.Context(), lease); err != nil {
+		t.Fatal(err)
+	}
+	o.begins(false, 1200, 10)
+	o.at(func() {
+		if o.c.blocks.lease.id == lease {
+			t.Error("the lease is taken for held")
+		}
+	})
+	if s := o.c.a.Stats(); s.NATFails != 0 || s.NATRetries == 0 || s.BlockLapses == 0 {
+		t.Errorf("%+v", s)
+	}
+}

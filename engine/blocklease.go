@@ -240,6 +240,18 @@ func (t *blocks) lapse(why string) {
 	}
 }
 
+// lose forgets blocks that the database says are not held any more, and has it asked for the others: they have one lease.
+func (t *blocks) lose(list []state.HeldBlock) {
+	for _, h := range list {
+		if b := t.at[h.Block]; b != nil && b.revision == h.Revision {
+			t.drop(b)
+			t.c.a.counts.blockLapses.Add(1)
+			t.lease.next = 0
+		}
+	}
+	t.renew(t.c.now())
+}
+
 // giveBack lets others lease a block, once no translation of it is stored.
 func (t *blocks) giveBack(b *block) {
 	t.leaving[b.Block] = struct{}{}

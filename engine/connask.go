@@ -170,11 +170,13 @@ func (t *conns) create(r *sim.Track, ingress flow.VPortID) {
 		rev, created, err := t.c.a.cfg.Store.CreateConn(ctx, c, old, tell, stick, uses...)
 		unknown := err != nil
 		var found state.StoredConn
+		var lost []state.HeldBlock
 		there := false
 		if err == nil && !created {
-			found, there, err = t.c.a.cfg.Store.FindConn(ctx, k)
+			found, there, lost, err = t.inTheWay(ctx, k, uses)
 		}
 		return func() {
+			t.c.blocks.lose(lost)
 			if !created {
 				rev = 0
 			}
@@ -205,6 +207,14 @@ func (t *conns) create(r *sim.Track, ingress flow.VPortID) {
 			}
 		}, err
 	})
+}
+
+// inTheWay finds out why a connection could not be stored: there is one, or blocks of its sources are held no more, or else others have its translation.
+func (t *conns) inTheWay(ctx context.Context, k conntrack.Key, uses []state.BlockUse) (found state.StoredConn, there bool, lost []state.HeldBlock, err error) {
+	if found, there, err = t.c.a.cfg.Store.FindConn(ctx, k); err == nil && !there {
+		lost, err = t.c.a.cfg.Store.LostBlocks(ctx, uses)
+	}
+	return found, there, lost, err
 }
 
 // again decides the packets that wait anew, by what the database has.

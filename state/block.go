@@ -159,6 +159,24 @@ func (s *Store) ReturnBlock(ctx context.Context, b HeldBlock) error {
 	return err
 }
 
+// LostBlocks returns the blocks that a process was to hold and does not: its lease is gone, or the database was put back to an older state.
+func (s *Store) LostBlocks(ctx context.Context, uses []BlockUse) (lost []HeldBlock, err error) {
+	for i := range uses {
+		u := &uses[i]
+		if u.Held == 0 {
+			continue
+		}
+		kv, _, err := s.getOne(ctx, heldKey(&u.Block))
+		if err != nil {
+			return nil, err
+		}
+		if kv == nil || kv.rev != u.Held {
+			lost = append(lost, HeldBlock{u.Block, u.Held})
+		}
+	}
+	return lost, nil
+}
+
 // unheldBlocks returns the blocks of which translations may be stored and that nobody holds, marked as used anew, with the revisions of that: who stores a translation on condition of an
 // older mark has done so before, or has to mark the block, too.
 func (s *Store) unheldBlocks(ctx context.Context) (map[conntrack.Block]int64, error) {
