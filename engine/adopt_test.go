@@ -238,3 +238,23 @@ func TestEarly(t *testing.T) {
 		t.Errorf("%d packets did not wait, want those beyond the bound", n)
 	}
 }
+
+// TestAnsweredMeanwhile (C1, K7): a packet of a connection that comes before the edge's are taken over leaves the other direction, which the edge's agent before this one had, the edge's.
+func TestAnsweredMeanwhile(t *testing.T) {
+	o := newOffline(t)
+	frame := udpOut(false, 1000, 53)
+	o.sends("vm1", frame)
+	k := o.key(frame)
+	began := o.has(k)
+	ret := began.stored.Return()
+	o.at(func() { o.c.conns.forget(k) }) // as if another had begun it
+	et := uint16(packet.EtherTypeIPv4)
+	o.sends("srv", packet.AppendUDP(nil, &packet.UDP{SrcMAC: srvMAC, DstMAC: outMAC, Src: ret.Src.Netip(et), Dst: ret.Dst.Netip(et), SrcPort: 53, DstPort: ret.DstPort, TTL: 9}))
+	o.until("the answer's direction is stored", func() bool {
+		x := o.c.conns.known.get(k)
+		return x != nil && x.writing == idle && x.stored.ReturnOwner == o.c.conns.run
+	})
+	if x := o.has(k); !x.own[forward] || x.stored.ForwardOwner == 0 || x.place == 0 {
+		t.Errorf("the direction of the first packet is nobody's: %+v", x)
+	}
+}

@@ -26,6 +26,12 @@ func (t *conns) own(r *sim.Track) {
 		}
 		t.keep(x)
 		delete(t.answers, r.Key)
+		for dir, owner := range [2]int64{x.stored.ForwardOwner, x.stored.ReturnOwner} {
+			if owner == t.run { // an agent before this one had it, and is not taken over from yet: its flow may be there
+				x.own[dir] = true
+				t.rest(x, dir)
+			}
+		}
 	}
 	dir := directionOf(r)
 	t.touch(x, dir)
