@@ -488,3 +488,23 @@ func TestUnwatched(t *testing.T) {
 		t.Errorf("not for long enough: %+v", x)
 	}
 }
+
+// TestDoubtsAreSettledInTurn: connections of which it is not known whether they are stored are looked for some at a time, and not while the database is away.
+func TestDoubtsAreSettledInTurn(t *testing.T) {
+	o := newOffline(t)
+	o.gate.Shut(true) // no answer comes
+	o.at(func() {
+		now := doubtTime + o.c.now()
+		for i := range 2 * maxStoring {
+			o.c.conns.doubts[conntrack.Key{Zone: 1, Tuple: conntrack.Tuple{SrcPort: uint16(i + 1)}}] = 0
+		}
+		o.c.contact.lost = true
+		if o.c.conns.sweep(now); len(o.c.conns.waiting) != 0 {
+			t.Errorf("%d are looked for while the database is away", len(o.c.conns.waiting))
+		}
+		o.c.contact.lost = false
+		if o.c.conns.sweep(now); len(o.c.conns.waiting) != maxStoring {
+			t.Errorf("%d are looked for at once, want %d", len(o.c.conns.waiting), maxStoring)
+		}
+	})
+}

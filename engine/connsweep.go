@@ -35,11 +35,7 @@ func (t *conns) sweep(now time.Duration) {
 	}
 	if !t.c.contact.lost {
 		t.storeAll()
-	}
-	for k, since := range t.doubts {
-		if now-since >= doubtTime {
-			t.settle(k)
-		}
+		t.settleSome(now)
 	}
 	if now-t.swept >= sweepTime {
 		t.swept = now
@@ -108,6 +104,20 @@ func (t *conns) recheck() {
 			}
 		}
 	})
+}
+
+// settleSome settles what is in doubt for long enough, so many at a time: the database may just have come back.
+func (t *conns) settleSome(now time.Duration) {
+	left := maxStoring
+	for k, since := range t.doubts {
+		if left == 0 {
+			return
+		}
+		if now-since >= doubtTime {
+			t.settle(k)
+			left--
+		}
+	}
 }
 
 // settle takes a connection that was stored without this process' knowing out of the database: it would be taken for one that has an owner.

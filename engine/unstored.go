@@ -17,7 +17,7 @@ import (
 const (
 	maxUnstored = 1 << 16          // that an agent begins while the database is away
 	maxLocalsOf = 1 << 13          // of these, of a host's port
-	maxStoring  = 256              // of these, on their way to it at once
+	maxStoring  = 256              // of these, on their way to it at once; and of those in doubt, that are looked for in a second
 	backTime    = 10 * time.Second // after this edge is alive again, in which what others took out since it was dead is stored again
 )
 
