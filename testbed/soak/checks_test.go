@@ -16,11 +16,15 @@ const lookAgain = 50 * time.Millisecond
 // eventually waits until lacks has nothing to name. A steady connection that ends is the end of it.
 func (r *rig) eventually(what string, lacks func() string, held []*steady) {
 	r.Helper()
-	limit := time.Now().Add(bound)
+	limit, told := time.Now().Add(bound), time.Now()
 	for {
 		missing := lacks()
 		if missing == "" {
 			return
+		}
+		if time.Since(told) > 5*time.Second {
+			told = time.Now()
+			r.tell("waiting until " + what + ": " + missing)
 		}
 		for _, s := range held {
 			select {

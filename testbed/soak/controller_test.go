@@ -84,7 +84,7 @@ func (c *controller) serve(stopped context.Context) error {
 			Addrs: []netip.Addr{e.uplink.Edge4.Addr(), e.uplink.Edge6.Addr()}, Gateway: []netip.Addr{e.uplink.Gateway4, e.uplink.Gateway6},
 		}},
 		Dial: p4rt.Dialer("passthrough:///"+c.way.Addr(), grpc.WithTransportCredentials(insecure.NewCredentials())), DeviceID: uint64(e.n + 1), Profile: p4rt.Softswitch(),
-		Logger: e.logger.With("agent", c.name), Version: "soak", IdleTimeout: idleTimeout, AgeTime: 5 * time.Second, Timeouts: connTimes, VPortShare: 50, Election: c.election(), Agent: c.name, OnRole: c.acts.Store,
+		Logger: e.logger.With("agent", c.name), Version: "soak", IdleTimeout: idleTimeout, AgeTime: 5 * time.Second, Timeouts: connTimes, BlockTime: blockTime, VPortShare: 50, Election: c.election(), Agent: c.name, OnRole: c.acts.Store,
 	})
 	if err != nil {
 		return errors.Join(err, store.Close())

@@ -27,7 +27,8 @@ import (
 // Times of edges, short so that what is over is gone soon.
 const (
 	idleTimeout = 6 * time.Second
-	stopTime    = time.Minute // that an agent or a target has to end
+	blockTime   = 10 * time.Second // of leases of ports for translations
+	stopTime    = time.Minute      // that an agent or a target has to end
 )
 
 var connTimes = conntrack.Timeouts{TCPOpening: 3 * time.Second, TCPEstablished: 20 * time.Second, TCPClosed: 3 * time.Second, Single: 3 * time.Second, Both: 5 * time.Second}

@@ -115,7 +115,7 @@ func (r *rig) freshAgent(ctx context.Context, e *edge) error {
 			what = names[t.TableId]
 		}
 		switch {
-		case u.Type == p4v1.Update_DELETE && !fixed(what): // idle meanwhile
+		case u.Type != p4v1.Update_MODIFY && !fixed(what): // idle meanwhile; or idle before, and the rule still stored
 			continue
 		case u.GetEntity().GetMeterEntry() != nil: // set as they are
 			continue

@@ -39,7 +39,7 @@ func (r *rig) left(ctx context.Context) (string, error) {
 		}
 		return all, nil
 	}
-	for _, prefix := range []string{"/weft/ct/", "/weft/inbox/", "/weft/st/"} {
+	for _, prefix := range []string{"/weft/ct/", "/weft/inbox/"} {
 		all, err := keys(prefix)
 		if err != nil {
 			return "", err
@@ -47,6 +47,9 @@ func (r *rig) left(ctx context.Context) (string, error) {
 		if len(all) > 0 {
 			return fmt.Sprintf("%d keys of %s, such as %q", len(all), prefix, all[0]), nil
 		}
+	}
+	if left, err := r.blocks(ctx); left != "" || err != nil {
+		return left, err
 	}
 	ids := map[string]bool{}
 	view := r.store.View()
@@ -86,7 +89,23 @@ func (r *rig) left(ctx context.Context) (string, error) {
 	return r.leases(ctx)
 }
 
-// leases checks that there is no more than one for each edge, and one for each of several agents.
+// blocks checks that no translation's block is held any more, and that a sweep, of which agents have one every five minutes, frees all.
+func (r *rig) blocks(ctx context.Context) (string, error) {
+	live := map[int64]bool{}
+	for _, e := range r.store.View().Edges {
+		live[e.Run] = true
+	}
+	if _, _, err := r.store.SweepConns(ctx, live, nil); err != nil {
+		return "", err
+	}
+	resp, err := r.store.Client().Get(ctx, "/weft/st/", clientv3.WithPrefix(), clientv3.WithKeysOnly())
+	if err != nil || len(resp.Kvs) == 0 {
+		return "", err
+	}
+	return fmt.Sprintf("%d keys of /weft/st/, such as %q", len(resp.Kvs), resp.Kvs[0].Key), nil
+}
+
+// leases checks that there is no more than one for each edge and the blocks of its agent, and one for each of several agents.
 func (r *rig) leases(ctx context.Context) (string, error) {
 	resp, err := r.store.Client().Leases(ctx)
 	if err != nil {
@@ -94,7 +113,7 @@ func (r *rig) leases(ctx context.Context) (string, error) {
 	}
 	most := 0
 	for _, e := range r.edges {
-		most++
+		most += 2
 		if len(e.controllers) > 1 {
 			most += len(e.controllers)
 		}

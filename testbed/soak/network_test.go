@@ -163,7 +163,7 @@ func (t *tenant) chains(put putter) {
 			members = append(members, fmt.Sprintf(`{address: "%v", drain: %t}`, newStation(t.n*vms + vm).addrs[f].Addr(), t.members[i]))
 		}
 	}
-	put("Pool", name, "service", "members: [%s]", strings.Join(members, ", "))
+	put("Pool", name, "service", [...]string{"method: roundRobin, ", "sticky: {timeout: 3}, "}[t.n]+"members: [%s]", strings.Join(members, ", "))
 	var policy, ports []string
 	for i := range t.padding {
 		policy = append(policy, fmt.Sprintf("{name: pad%d, match: {protocols: [udp], dstPorts: [%d]}, action: drop}", i, 9000+i))
