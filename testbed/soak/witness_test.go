@@ -3,87 +3,158 @@ package soak
 import (
 	"fmt"
 	"net/netip"
-	"strings"
-	"testing"
+	"sync"
+	"sync/atomic"
 
 	"github.com/weft-sdn/weft/packet"
 )
 
-// TestWitness: the witness finds each of the things that must not be, and nothing where all is well.
-func TestWitness(t *testing.T) {
-	var stations []*station
-	for n := range outside + 1 {
-		stations = append(stations, newStation(n))
+// witness sees each frame that a station receives, and says what must not be.
+type witness struct {
+	fail     func(format string, args ...any)
+	stations []*station
+	frames   atomic.Uint64 // with a message
+	foreign  atomic.Uint64 // of these, for another MAC: flooded
+
+	mu    sync.Mutex
+	open  map[uint64]bool     // connections that have not ended
+	spoke map[tuple]*speaker  // outside: whose a tuple is
+	last  map[uint64][2]tuple // the tuple that a connection spoke from last, for the two IP versions
+	gen   uint64              // of NAT: changes of rules end translations
+}
+
+// tuple is what tells connections apart outside.
+type tuple struct {
+	proto        uint8
+	src, dst     netip.Addr
+	sport, dport uint16
+}
+
+type speaker struct {
+	conn, gen uint64
+}
+
+func newWitness(fail func(string, ...any), stations []*station) *witness {
+	return &witness{fail: fail, stations: stations, open: map[uint64]bool{}, spoke: map[tuple]*speaker{}, last: map[uint64][2]tuple{}}
+}
+
+// begins and ends are called by who has a connection.
+func (w *witness) begins(conn uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.open[conn] = true
+}
+
+func (w *witness) ends(conn uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.open, conn)
+	delete(w.last, conn)
+}
+
+// renatted notes that rules of NAT changed: connections whose translation ended may find theirs with others.
+func (w *witness) renatted() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.gen++
+}
+
+// saw takes a frame that a station received.
+func (w *witness) saw(at *station, frame []byte) {
+	m, ok := parseMessage(frame)
+	if !ok {
+		return
 	}
-	const red1, red2, red3, blue1 = 0, 1, 2, vms
-	red1s, outs := stations[red1], stations[outside]
-	frame := func(m message, src, dst netip.Addr, sport uint16, to [6]byte) []byte {
-		return packet.AppendUDP(nil, &packet.UDP{SrcMAC: packet.MAC{2, 9}, DstMAC: packet.MAC(to), Src: src, Dst: dst, SrcPort: sport, DstPort: steadyPort, Payload: m.bytes()})
+	w.frames.Add(1)
+	var f packet.Frame
+	if err := packet.ParseUntagged(frame, &f); err != nil {
+		w.fail("%s received a frame with %+v that can't be parsed: %v", at.name, m, err)
+		return
 	}
-	a := func(n, version int) netip.Addr { return stations[n].addrs[version].Addr() }
-	for version := range 2 {
-		hidden, service := public(0, 1)[version], public(0, 0)[version]
-		plain := message{from: red1, to: red2, conn: 1}
-		out := func(conn uint64) message { return message{from: red1, to: uint16(outside), conn: conn} }
-		for _, tc := range []struct {
-			name string
-			see  func(w *witness)
-			want string // of what is told; "": nothing is
-		}{
-			{"as it should be", func(w *witness) {
-				w.saw(stations[red2], frame(plain, a(red1, version), a(red2, version), 9, stations[red2].mac))
-			}, ""},
-			{"another tenant's", func(w *witness) {
-				w.saw(stations[blue1+1], frame(plain, a(red1, version), a(red2, version), 9, stations[red2].mac))
-			}, "received what red/vm1 sent to red/vm2"},
-			{"another's of the tenant", func(w *witness) {
-				w.saw(stations[red3], frame(plain, a(red1, version), a(red2, version), 9, stations[red3].mac))
-			}, "red/vm3 received what"},
-			{"flooded in the tenant", func(w *witness) {
-				w.saw(stations[red3], frame(plain, a(red1, version), a(red2, version), 9, stations[red2].mac))
-			}, ""},
-			{"flooded beyond", func(w *witness) {
-				w.saw(stations[blue1], frame(plain, a(red1, version), a(red2, version), 9, stations[red2].mac))
-			}, "foreign"},
-			{"from another address", func(w *witness) {
-				w.saw(stations[red2], frame(plain, a(red3, version), a(red2, version), 9, stations[red2].mac))
-			}, "from the address"},
-			{"not translated", func(w *witness) { w.saw(outs, frame(out(1), a(red1, version), a(outside, version), 9, outs.mac)) }, "from the address"},
-			{"translated", func(w *witness) { w.saw(outs, frame(out(1), hidden, a(outside, version), 9, outs.mac)) }, ""},
-			{"the other tenant's translation", func(w *witness) { w.saw(outs, frame(out(1), public(1, 1)[version], a(outside, version), 9, outs.mac)) }, "from the address"},
-			{"service", func(w *witness) {
-				w.saw(red1s, frame(message{from: uint16(outside), to: toService, conn: 1}, a(outside, version), a(red1, version), 9, red1s.mac))
-				w.saw(outs, frame(message{answer: true, from: red1, to: uint16(outside), via: toService, conn: 1}, service, a(outside, version), 9, outs.mac))
-			}, ""},
-			{"another tenant's service", func(w *witness) {
-				w.saw(red1s, frame(message{from: uint16(outside), to: toService + 1, conn: 1}, a(outside, version), a(red1, version), 9, red1s.mac))
-			}, "the service of blue"},
-			{"collision", func(w *witness) {
-				w.begins(1)
-				w.begins(2)
-				w.saw(outs, frame(out(1), hidden, a(outside, version), 9, outs.mac))
-				w.saw(outs, frame(out(2), hidden, a(outside, version), 9, outs.mac))
-			}, "are both"},
-			{"one after the other", func(w *witness) {
-				w.begins(1)
-				w.begins(2)
-				w.saw(outs, frame(out(1), hidden, a(outside, version), 9, outs.mac))
-				w.ends(1)
-				w.saw(outs, frame(out(2), hidden, a(outside, version), 9, outs.mac))
-			}, ""},
-			{"beside each other", func(w *witness) {
-				w.begins(1)
-				w.begins(2)
-				w.saw(outs, frame(out(1), hidden, a(outside, version), 9, outs.mac))
-				w.saw(outs, frame(out(2), hidden, a(outside, version), 10, outs.mac))
-			}, ""},
-		} {
-			var told []string
-			w := newWitness(func(format string, args ...any) { told = append(told, fmt.Sprintf(format, args...)) }, stations)
-			tc.see(w)
-			if all := strings.Join(told, "; "); (tc.want == "") != (all == "") || !strings.Contains(all, tc.want) {
-				t.Errorf("%s, IPv%d: %q, want %q", tc.name, 4+2*version, all, tc.want)
+	if int(m.from) >= len(w.stations) {
+		w.fail("%s received %+v, which nobody sent", at.name, m)
+		return
+	}
+	from := w.stations[m.from]
+	if f.IsICMP() { // an error that quotes it: to who sent it
+		if m.from != uint16(at.n) {
+			w.fail("%s received an ICMP error about what %s sent: %+v", at.name, from.name, m)
+		}
+		return
+	}
+	if f.Dst() != packet.MAC(at.mac) { // flooded: not beyond the tenant
+		w.foreign.Add(1)
+		if w.tenantOf(m.to) != at.tenant {
+			w.fail("%s received a foreign frame that %s sent to %s: %+v", at.name, from.name, w.name(m.to), m)
+		}
+		return
+	}
+	if !w.isFor(m.to, at) {
+		w.fail("%s received what %s sent to %s: %+v, %v to %v", at.name, from.name, w.name(m.to), m, f.SrcAddr(), f.DstAddr())
+		return
+	}
+	if want := w.sources(at, from, &m); !want(f.SrcAddr()) {
+		w.fail("%s received what %s sent from the address %v: %+v", at.name, from.name, f.SrcAddr(), m)
+	}
+	if at.n == outside && !m.answer && from.tenant >= 0 {
+		w.translated(tuple{f.Proto, f.SrcAddr(), f.DstAddr(), f.SrcPort, f.DstPort}, m.conn)
+	}
+}
+
+func (w *witness) isFor(to uint16, at *station) bool {
+	if to >= toService {
+		return int(to-toService) == at.tenant
+	}
+	return int(to) == at.n
+}
+
+func (w *witness) tenantOf(to uint16) int {
+	if to >= toService {
+		return int(to - toService)
+	}
+	return w.stations[min(int(to), outside)].tenant
+}
+
+func (w *witness) name(to uint16) string {
+	if to >= toService {
+		return "the service of " + tenants[(to-toService)%uint16(len(tenants))]
+	}
+	return w.stations[min(int(to), outside)].name
+}
+
+// sources tells which addresses a message may come from.
+func (w *witness) sources(at, from *station, m *message) func(netip.Addr) bool {
+	own := func(a netip.Addr) bool { return a == from.addrs[0].Addr() || a == from.addrs[1].Addr() }
+	if at.n != outside || from.n == outside {
+		return own
+	}
+	return func(a netip.Addr) bool {
+		for i := range 2 + natAddrs {
+			pub := public(from.tenant, i)
+			if (a == pub[0] || a == pub[1]) && (i == 0) == m.answer { // answers come from the service, requests from what hides them
+				return true
 			}
 		}
+		return false
 	}
+}
+
+// translated checks that no two connections have a tuple at once.
+func (w *witness) translated(t tuple, conn uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.open[conn] {
+		return // a late one
+	}
+	before, version := w.spoke[t], 0
+	if t.src.Is6() {
+		version = 1
+	}
+	if before != nil && before.conn != conn && before.gen == w.gen && w.open[before.conn] && w.last[before.conn][version] == t {
+		w.fail("connections %d and %d are both %s outside", before.conn, conn, fmt.Sprint(t))
+	}
+	w.spoke[t] = &speaker{conn, w.gen}
+	l := w.last[conn]
+	l[version] = t
+	w.last[conn] = l
 }
