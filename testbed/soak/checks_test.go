@@ -101,6 +101,7 @@ func (r *rig) reachable() {
 	}
 	r.mu.Unlock()
 	limit := time.Now().Add(bound)
+	r.witness.listen(true)
 	work := make(chan talk)
 	var workers sync.WaitGroup
 	for range 8 {
@@ -115,7 +116,44 @@ func (r *rig) reachable() {
 	}
 	close(work)
 	workers.Wait()
+	r.floods(limit)
+	for h, n := range r.witness.listen(false) {
+		if n > 1 {
+			r.fail("%s: received message %d of connection %d %d times (answer %t)", r.witness.stations[h.at].name, h.sequence, h.conn, n, h.answer)
+		}
+	}
 	r.deeds.did("checks of who reaches whom")
+}
+
+// floods checks that what a VM says to all reaches all others on its bridge.
+func (r *rig) floods(limit time.Time) {
+	for _, from := range r.traffic.machines[:outside] {
+		for version := range 2 {
+			for !r.flood(from, version) {
+				if time.Now().After(limit) {
+					r.fail("what %s says to all, IPv%d, does not reach all others on its bridge within %v of the last fault", from.name, 4+2*version, bound)
+					return
+				}
+			}
+		}
+	}
+}
+
+// flood says something to all, and returns whether all heard it within a second.
+func (r *rig) flood(from *machine, version int) bool {
+	conn := r.traffic.shout(from, version)
+	for limit := time.Now().Add(time.Second); time.Now().Before(limit); time.Sleep(time.Millisecond) {
+		all := true
+		for _, m := range r.traffic.machines[:outside] {
+			if m != from && m.tenant == from.tenant && lanOf(m.vm) == lanOf(from.vm) {
+				all = all && r.witness.hasHeard(m.station, conn)
+			}
+		}
+		if all {
+			return true
+		}
+	}
+	return false
 }
 
 // check checks one pair. What is not to arrive is asked twice: once could be lost.

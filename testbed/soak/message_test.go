@@ -8,13 +8,16 @@ import (
 // message is what stations say to each other: who says it to whom, in which connection, and its number there.
 type message struct {
 	answer         bool
-	from, to       uint16 // stations; to may be toService + tenant
+	from, to       uint16 // stations; to may be others, below
 	via            uint16 // an answer: what the request was for
 	conn, sequence uint64
 }
 
-// toService added to a tenant stands for whoever serves for it.
-const toService = 0x8000
+// Receivers that are no single station.
+const (
+	toService = 0x8000 // and a tenant: whoever serves for it
+	toAll     = 0x4000 // and the sender: all others on its bridge
+)
 
 const messageSize = 64
 

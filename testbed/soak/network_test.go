@@ -100,7 +100,7 @@ func guarded(vm int) bool { return vm == 1 || vm == 3 }
 func learnt(vm int) bool { return vm == 2 }
 
 // deletable are VMs whose ports are deleted and made again; those of connections that must live are not.
-func deletable(vm int) bool { return vm == 2 || vm == 4 }
+func deletable() []int { return []int{2, 4} }
 
 // public is the i-th of the eight outside addresses of a tenant: 0 is its service's, 1 what connections to the steady port hide behind, 2 to 5 what others do.
 func public(t, i int) [2]netip.Addr {
@@ -231,11 +231,19 @@ func (m *model) change(r *rand.Rand) string {
 		t.routes = r.IntN(8)
 		return fmt.Sprintf("%s: %d more routes", name, t.routes)
 	case 8:
-		v := []int{2, 4}[r.IntN(2)]
+		v := deletable()[r.IntN(len(deletable()))]
 		t.gone[v] = !t.gone[v]
 		return fmt.Sprintf("%s: vm%d gone %t", name, v+1, t.gone[v])
 	}
-	if v := r.IntN(vms + 1); v < vms {
+	v := r.IntN(vms + 2)
+	if v == vms { // all at once
+		to := r.IntN(edges)
+		for v := range vms {
+			t.where[v] = to
+		}
+		return fmt.Sprintf("%s: all move to %s", name, edgeName(to))
+	}
+	if v < vms {
 		t.where[v] = (t.where[v] + 1 + r.IntN(edges-1)) % edges
 		return fmt.Sprintf("%s: vm%d moves to %s", name, v+1, edgeName(t.where[v]))
 	}

@@ -108,12 +108,15 @@ func (r *rig) round(length time.Duration) {
 		return ""
 	}, held)
 	r.chaos(length)
+	over := time.Now()
 	r.settled()
 	r.alive(held)
+	r.recovery = max(r.recovery, time.Since(over))
 	r.reachable()
 	hangUp()
 	for _, s := range held {
 		<-s.ended
+		r.gap = max(r.gap, s.longest)
 		if s.err != nil {
 			r.fail("steady connection, %s: %v after %d exchanges", s.name, s.err, s.count.Load())
 		}
@@ -171,8 +174,8 @@ func (r *rig) summary() string {
 		parts = append(parts, fmt.Sprintf("%d %s", r.deeds.n[k], k))
 	}
 	t := r.traffic
-	return fmt.Sprintf("%d frames checked (%d flooded), %d of %d datagrams answered, %d exchanges over TCP; %s",
-		r.witness.frames.Load(), r.witness.foreign.Load(), t.answered.Load(), t.asked.Load(), t.exchanged.Load(), strings.Join(parts, ", "))
+	return fmt.Sprintf("%d frames checked (%d flooded), %d of %d datagrams answered, %d exchanges over TCP, of which one took %v at most; all worked again %v behind the last fault at most; %s",
+		r.witness.frames.Load(), r.witness.foreign.Load(), t.answered.Load(), t.asked.Load(), t.exchanged.Load(), r.gap.Round(time.Millisecond), r.recovery.Round(time.Millisecond), strings.Join(parts, ", "))
 }
 
 func (r *rig) report() { r.Log(r.summary()) }

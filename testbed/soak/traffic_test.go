@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/weft-sdn/weft/packet"
 	"github.com/weft-sdn/weft/testbed/host"
 )
 
@@ -223,9 +224,28 @@ func (tr *traffic) chatter(ctx context.Context, r *rand.Rand) {
 	ports := allPorts()
 	for ctx.Err() == nil {
 		from, to := tr.pair(r)
+		if from.n != outside && r.IntN(4) == 0 {
+			tr.shout(from, r.IntN(2))
+		}
 		tr.ask(ctx, from, to, r.IntN(2), ports[r.IntN(len(ports))], 1+r.IntN(4), 300*time.Millisecond)
 	}
 }
+
+// shout says something to all others on a VM's bridge, and returns the number that it has.
+func (tr *traffic) shout(from *machine, version int) uint64 {
+	m := message{from: uint16(from.n), to: toAll + uint16(from.n), conn: tr.conn.Add(1)}
+	to := [...]struct {
+		mac  packet.MAC
+		addr string
+	}{{packet.MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, "255.255.255.255"}, {packet.MAC{0x33, 0x33, 0, 0, 0, 1}, "ff02::1"}}[version]
+	from.Send(packet.AppendUDP(nil, &packet.UDP{
+		SrcMAC: from.mac, DstMAC: to.mac, Src: from.addrs[version].Addr(), Dst: netip.MustParseAddr(to.addr), SrcPort: shoutPort, DstPort: shoutPort, Payload: m.bytes(),
+	}))
+	return m.conn
+}
+
+// shoutPort is where nobody listens.
+const shoutPort = 6999
 
 // pair is two stations that the network may let talk.
 func (tr *traffic) pair(r *rand.Rand) (from, to *machine) {
@@ -249,6 +269,7 @@ type steady struct {
 	version  int
 	number   uint64
 	count    atomic.Uint64 // exchanges
+	longest  time.Duration // that one took; valid when ended is closed
 	ended    chan struct{}
 	err      error // valid when ended is closed
 }
@@ -280,7 +301,8 @@ func (tr *traffic) exchange(ctx context.Context, s *steady) error {
 	buf := make([]byte, messageSize)
 	for i := uint64(0); ctx.Err() == nil; i++ {
 		q := message{from: uint16(s.from.n), to: name, conn: s.number, sequence: i}
-		_ = conn.SetDeadline(time.Now().Add(steadyPatience))
+		begin := time.Now()
+		_ = conn.SetDeadline(begin.Add(steadyPatience))
 		if _, err := conn.Write(q.bytes()); err != nil {
 			return fmt.Errorf("request %d: %w", i, err)
 		}
@@ -290,6 +312,7 @@ func (tr *traffic) exchange(ctx context.Context, s *steady) error {
 		if a, ok := parseMessage(buf); !ok || a.conn != s.number || a.sequence != i || a.via != name {
 			return fmt.Errorf("answer %d is %+v", i, a)
 		}
+		s.longest = max(s.longest, time.Since(begin))
 		s.count.Add(1)
 		tr.exchanged.Add(1)
 		select {

@@ -21,6 +21,14 @@ type witness struct {
 	spoke map[tuple]*speaker  // outside: whose a tuple is
 	last  map[uint64][2]tuple // the tuple that a connection spoke from last, for the two IP versions
 	gen   uint64              // of NAT: changes of rules end translations
+	heard map[hearing]int     // how often each message was received by whom it is for; nil: nobody wants to know
+}
+
+// hearing is a message at a station.
+type hearing struct {
+	at             int
+	answer         bool
+	conn, sequence uint64
 }
 
 // tuple is what tells connections apart outside.
@@ -82,6 +90,13 @@ func (w *witness) saw(at *station, frame []byte) {
 		}
 		return
 	}
+	if m.to >= toAll && m.to < toService {
+		if from.tenant != at.tenant || at.n == outside || lanOf(from.vm) != lanOf(at.vm) || at == from {
+			w.fail("%s received what %s sent to all others on its bridge: %+v", at.name, from.name, m)
+		}
+		w.hear(at, &m)
+		return
+	}
 	if f.Dst() != packet.MAC(at.mac) { // flooded: not beyond the tenant
 		w.foreign.Add(1)
 		if w.tenantOf(m.to) != at.tenant {
@@ -96,9 +111,38 @@ func (w *witness) saw(at *station, frame []byte) {
 	if want := w.sources(at, from, &m); !want(f.SrcAddr()) {
 		w.fail("%s received what %s sent from the address %v: %+v", at.name, from.name, f.SrcAddr(), m)
 	}
+	if f.Proto == packet.ProtoUDP {
+		w.hear(at, &m)
+	}
 	if at.n == outside && !m.answer && from.tenant >= 0 {
 		w.translated(tuple{f.Proto, f.SrcAddr(), f.DstAddr(), f.SrcPort, f.DstPort}, m.conn)
 	}
+}
+
+// listen begins to count what arrives, or ends that and returns what did.
+func (w *witness) listen(on bool) map[hearing]int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	heard := w.heard
+	if w.heard = nil; on {
+		w.heard = map[hearing]int{}
+	}
+	return heard
+}
+
+func (w *witness) hear(at *station, m *message) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.heard != nil {
+		w.heard[hearing{at.n, m.answer, m.conn, m.sequence}]++
+	}
+}
+
+// hasHeard tells whether a message that nobody answers has arrived.
+func (w *witness) hasHeard(at *station, conn uint64) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.heard[hearing{at: at.n, conn: conn}] > 0
 }
 
 func (w *witness) isFor(to uint16, at *station) bool {
