@@ -32,8 +32,26 @@ type Drop struct {
 // drops counts packets that were dropped, by vport and reason: those that were decided here, those that an entry dropped afterwards, as the target counts
 // them (usage.go), and those that the target dropped by itself (tally.go).
 type drops struct {
-	sums map[dropKey]uint64
+	sums    map[dropKey]uint64
+	origins map[origin]*grown // what the target dropped of what no vport sent
 }
+
+// origin is where packets came from that no vport sent, and why they were dropped.
+type origin struct{ from, reason string }
+
+// grown is a count of the target's that goes on where it was when the target begins again at 0.
+type grown struct{ before, last uint64 }
+
+// is takes what the target has counted since it began, and returns how much it is with what was before.
+func (g *grown) is(packets uint64) uint64 {
+	if packets < g.last {
+		g.restart()
+	}
+	g.last = packets
+	return g.before + packets
+}
+
+func (g *grown) restart() { g.before, g.last = g.before+g.last, 0 }
 
 type dropKey struct {
 	vport  flow.VPortID
@@ -41,7 +59,31 @@ type dropKey struct {
 }
 
 func newDrops() drops {
-	return drops{sums: map[dropKey]uint64{}}
+	return drops{sums: map[dropKey]uint64{}, origins: map[origin]*grown{}}
+}
+
+// lost returns what was dropped of what no vport sent, by what the target has counted of it, some of it in two places.
+func (d *drops) lost(counted []Drop) (list []Drop) {
+	sums := map[origin]uint64{}
+	for _, one := range counted {
+		k := origin{one.From, one.Reason}
+		if sums[k] += one.Packets; d.origins[k] == nil {
+			d.origins[k] = new(grown)
+		}
+	}
+	for k, g := range d.origins {
+		if n := g.is(sums[k]); n > 0 {
+			list = append(list, Drop{From: k.from, Reason: k.reason, Packets: n})
+		}
+	}
+	return list
+}
+
+// restarted: the target was programmed, and counts from 0.
+func (d *drops) restarted() {
+	for _, g := range d.origins {
+		g.restart()
+	}
 }
 
 // dropped counts a packet that a simulation dropped.
@@ -107,8 +149,8 @@ func (a *Agent) readCounters(ctx context.Context, placer *offload.Placer, entrie
 	return read, err
 }
 
-// Drops returns how many packets were dropped since the agent started, by vport and reason, and what else the target dropped since it was
-// programmed. With an error the counts of the target are as they were read last, or missing.
+// Drops returns how many packets were dropped since the agent started, by vport and reason, and what else the target dropped, before that too if it was
+// programmed before. With an error the counts of the target are as they were read last, or missing.
 func (a *Agent) Drops(ctx context.Context) ([]Drop, error) {
 	var entries []*p4rt.Entry
 	var placer *offload.Placer
@@ -123,6 +165,11 @@ func (a *Agent) Drops(ctx context.Context) ([]Drop, error) {
 	}); err != nil {
 		return nil, err
 	}
+	release, err := a.holdTally(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	read, unread := a.readCounters(ctx, placer, entries)
 	rest, untold := a.tallyDrops(ctx, func() (locals []uint16) {
 		for _, local := range a.core.locals.vports.All() {
@@ -130,13 +177,16 @@ func (a *Agent) Drops(ctx context.Context) ([]Drop, error) {
 		}
 		return locals
 	})
-	elsewhere, err := a.targetDrops(ctx)
-	list := append(rest, elsewhere...)
+	others, err := a.targetDrops(ctx)
+	var list []Drop
 	if err := a.mail.call(ctx, func() {
 		for k, n := range read {
 			a.core.count(k, n, began)
 		}
 		a.core.overloaded()
+		if untold == nil && err == nil {
+			list = a.core.drops.lost(append(rest, others...))
+		}
 		for k, n := range a.core.drops.sums {
 			list = append(list, Drop{VPort: k.vport, Reason: k.reason, Packets: n})
 		}
@@ -149,7 +199,7 @@ func (a *Agent) Drops(ctx context.Context) ([]Drop, error) {
 	return list, cmp.Or(unread, untold, err)
 }
 
-// targetDrops reads what the target counts of drops by reason alone: what came from elsewhere than a vport, and by ports that are none's.
+// targetDrops reads what the target counts of drops by reason alone: what came from origins than a vport, and by ports that are none's.
 func (a *Agent) targetDrops(ctx context.Context) (list []Drop, err error) {
 	sides := [...]string{offload.SideAccess: "vports", offload.SideUnderlay: "underlay", offload.SideCPU: "agent"}
 	err = a.session.ReadCounter(ctx, a.tables.Reasons(), p4rt.AllCells, func(i int64, n p4rt.Counter) error {

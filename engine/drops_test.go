@@ -47,3 +47,29 @@ func TestDropCounts(t *testing.T) {
 	c.sweepDrops()
 	want(11)
 }
+
+// TestDropsOutliveTarget: what a target dropped of what no vport sent stays counted when it begins again at 0, whether it is known that it did or not, and what it counts in two
+// places is one count.
+func TestDropsOutliveTarget(t *testing.T) {
+	d := newDrops()
+	for _, step := range []struct {
+		pushed  bool
+		counted []Drop
+		want    uint64
+	}{
+		{counted: []Drop{{From: "vports", Reason: "unknown port", Packets: 5}}, want: 5},
+		{counted: []Drop{{From: "vports", Reason: "unknown port", Packets: 4}, {From: "vports", Reason: "unknown port", Packets: 3}}, want: 7},
+		{counted: []Drop{{From: "vports", Reason: "unknown port", Packets: 1}}, want: 8}, // restarted meanwhile
+		{counted: nil, want: 8},
+		{pushed: true, counted: []Drop{{From: "vports", Reason: "unknown port", Packets: 2}}, want: 10},
+		{pushed: true, counted: []Drop{{From: "vports", Reason: "unknown port", Packets: 9}}, want: 19}, // more than before, and yet anew
+	} {
+		if step.pushed {
+			d.restarted()
+		}
+		got := d.lost(step.counted)
+		if want := (Drop{From: "vports", Reason: "unknown port", Packets: step.want}); len(got) != 1 || got[0] != want {
+			t.Errorf("%+v: %+v, want %+v", step, got, want)
+		}
+	}
+}

@@ -109,7 +109,11 @@ func (c *core) readTally() {
 	c.effects.wg.Go(func() {
 		ctx, cancel := context.WithTimeout(parent, tallyTime)
 		defer cancel()
-		_, err := c.a.tallyDrops(ctx, func() []uint16 { return locals })
+		release, err := c.a.holdTally(ctx)
+		if err == nil {
+			_, err = c.a.tallyDrops(ctx, func() []uint16 { return locals })
+			release()
+		}
 		c.a.mail.post(func() {
 			t.busy = false
 			for _, l := range batch {
@@ -125,15 +129,19 @@ func (c *core) readTally() {
 	})
 }
 
-// tallyDrops reads what the target counts of some numbers, and credits what is new to the vports that have them. It returns what no vport sent. of is called by
-// the agent's goroutine.
-func (a *Agent) tallyDrops(ctx context.Context, of func() []uint16) (rest []Drop, err error) {
-	select { // one at a time: what is read later is not credited earlier
+// holdTally has one read of drops at a time: what is read later is not credited earlier. The caller releases it.
+func (a *Agent) holdTally(ctx context.Context) (release func(), err error) {
+	select {
 	case a.tallying <- struct{}{}:
-		defer func() { <-a.tallying }()
+		return func() { <-a.tallying }, nil
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
+}
+
+// tallyDrops reads what the target counts of some numbers, and credits what is new to the vports that have them. It returns what no vport sent. of is called by
+// the agent's goroutine. The caller holds the tally.
+func (a *Agent) tallyDrops(ctx context.Context, of func() []uint16) (rest []Drop, err error) {
 	var locals []uint16
 	if err := a.mail.call(ctx, func() { locals = of() }); err != nil {
 		return nil, err

@@ -323,7 +323,10 @@ func (a *Agent) reconcile(ctx context.Context, term *p4rt.Term) error {
 		}
 	}
 	if term.Pushed {
-		a.mail.post(a.core.tally.reset)
+		a.mail.post(func() {
+			a.core.tally.reset()
+			a.core.drops.restarted()
+		})
 	} else {
 		a.meetGateways(ctx)
 	}
