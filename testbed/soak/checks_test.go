@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/weft-sdn/weft/engine"
+	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/state"
 )
 
 // lookAgain is how often a rig looks whether something that can't tell has happened.
@@ -180,6 +182,7 @@ func (r *rig) counters(ctx context.Context) {
 	type seen struct {
 		stats reflect.Value
 		drops map[[3]any]uint64
+		usage map[flow.VPortID]state.UsageTotals
 	}
 	last := map[*engine.Agent]*seen{}
 	for ctx.Err() == nil {
@@ -190,7 +193,7 @@ func (r *rig) counters(ctx context.Context) {
 			}
 			before := last[agent]
 			if before == nil {
-				before = &seen{stats: reflect.ValueOf(engine.Stats{}), drops: map[[3]any]uint64{}}
+				before = &seen{stats: reflect.ValueOf(engine.Stats{}), drops: map[[3]any]uint64{}, usage: map[flow.VPortID]state.UsageTotals{}}
 				last[agent] = before
 			}
 			stats := reflect.ValueOf(agent.Stats())
@@ -202,7 +205,15 @@ func (r *rig) counters(ctx context.Context) {
 			before.stats = stats
 			ask, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
 			drops, err := agent.Drops(ask)
+			usage, _ := agent.Usage(ask)
 			cancel()
+			for _, u := range usage {
+				b := before.usage[u.ID]
+				if u.In.Packets < b.In.Packets || u.Out.Packets < b.Out.Packets || u.Crossed.Packets < b.Crossed.Packets {
+					r.fail("%s: usage of %s/%s was %+v, and is %+v", e.name, u.Tenant, u.Name, b, u.UsageTotals)
+				}
+				before.usage[u.ID] = u.UsageTotals
+			}
 			for _, d := range drops {
 				k := [3]any{d.VPort, d.From, d.Reason}
 				if err == nil && d.Packets < before.drops[k] {
@@ -214,5 +225,29 @@ func (r *rig) counters(ctx context.Context) {
 			}
 		}
 		pause(ctx, 250*time.Millisecond)
+	}
+}
+
+// usage checks that nothing is accounted twice: of no station more is stored than frames went into its ports, whichever agents have accounted them.
+func (r *rig) usage() {
+	r.Helper()
+	ctx, cancel := context.WithTimeout(r.Context(), bound)
+	defer cancel()
+	all, err := r.store.Usage(ctx, "")
+	r.must(err)
+	in := map[string]uint64{}
+	for _, u := range all {
+		in[u.Tenant+"/"+u.Name] += u.In.Packets
+	}
+	for _, m := range r.traffic.machines {
+		name := m.name
+		if m.n == outside {
+			name = "isp/uplink"
+		}
+		if sent := m.sent.Load(); in[name] > sent {
+			r.fail("%s sent %d frames, and %d are accounted", m.name, sent, in[name])
+		}
+		r.accounted += in[name]
+		r.sent += m.sent.Load()
 	}
 }

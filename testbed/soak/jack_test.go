@@ -38,10 +38,14 @@ func (j *jack) plug(ctx context.Context, running *sync.WaitGroup) *wire.End {
 func (j *jack) unplug() { j.inner.Store(nil) }
 
 // Send implements nic.Link.
-func (j *jack) Send(frame []byte) {
+func (j *jack) Send(frame []byte) { j.send(frame) }
+
+// send is Send, and returns how many frames went to a target.
+func (j *jack) send(frame []byte) uint64 {
 	if end := j.inner.Load(); end != nil {
-		j.pass(end.Send, frame)
+		return j.pass(end.Send, frame)
 	}
+	return 0
 }
 
 // SetReceiver implements nic.Link.
@@ -53,11 +57,13 @@ func (j *jack) SetReceiver(receive func([]byte)) {
 	j.receive.Store(&receive)
 }
 
-func (j *jack) pass(to func([]byte), frame []byte) {
+func (j *jack) pass(to func([]byte), frame []byte) (n uint64) {
 	if share := j.twice.Load(); share > 0 && j.chance(share) {
 		to(append([]byte(nil), frame...))
+		n++
 	}
 	to(frame)
+	return n + 1
 }
 
 func (j *jack) chance(share uint64) bool {

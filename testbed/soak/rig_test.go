@@ -30,8 +30,9 @@ type rig struct {
 	witness *witness
 	deeds   deeds
 
-	gap      time.Duration // the longest that an exchange of a steady connection took
-	recovery time.Duration // the longest until everything worked again
+	gap             time.Duration // the longest that an exchange of a steady connection took
+	sent, accounted uint64        // frames of stations, summed up at each look
+	recovery        time.Duration // the longest until everything worked again
 
 	mu       sync.Mutex // guards what follows
 	model    *model

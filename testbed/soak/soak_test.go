@@ -69,6 +69,7 @@ func soak(t *testing.T, length time.Duration, seed uint64) {
 	r := newRig(t, seed)
 	begin, told := time.Now(), time.Now()
 	for ; time.Since(begin) < length && !t.Failed(); r.seed++ {
+		r.accounted, r.sent = 0, 0
 		r.round(longRound)
 		if t.Failed() {
 			break
@@ -122,6 +123,7 @@ func (r *rig) round(length time.Duration) {
 		}
 	}
 	r.fresh()
+	r.usage()
 }
 
 // chaos is what happens in a round.
@@ -174,8 +176,8 @@ func (r *rig) summary() string {
 		parts = append(parts, fmt.Sprintf("%d %s", r.deeds.n[k], k))
 	}
 	t := r.traffic
-	return fmt.Sprintf("%d frames checked (%d flooded), %d of %d datagrams answered, %d exchanges over TCP, of which one took %v at most; all worked again %v behind the last fault at most; %s",
-		r.witness.frames.Load(), r.witness.foreign.Load(), t.answered.Load(), t.asked.Load(), t.exchanged.Load(), r.gap.Round(time.Millisecond), r.recovery.Round(time.Millisecond), strings.Join(parts, ", "))
+	return fmt.Sprintf("%d frames checked (%d flooded), %d of %d datagrams answered, %d exchanges over TCP, of which one took %v at most; all worked again %v behind the last fault at most, %d of %d frames accounted; %s",
+		r.witness.frames.Load(), r.witness.foreign.Load(), t.answered.Load(), t.asked.Load(), t.exchanged.Load(), r.gap.Round(time.Millisecond), r.recovery.Round(time.Millisecond), r.accounted, r.sent, strings.Join(parts, ", "))
 }
 
 func (r *rig) report() { r.Log(r.summary()) }

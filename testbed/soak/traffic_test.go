@@ -23,6 +23,7 @@ type machine struct {
 	serving sync.WaitGroup
 	receive atomic.Pointer[func([]byte)]
 	jack    atomic.Pointer[jack] // nil: it is unplugged
+	sent    atomic.Uint64        // frames that went into a target's port
 
 	mu   sync.Mutex
 	open map[io.Closer]bool // nil: the machine is off
@@ -72,7 +73,7 @@ func (m *machine) deliver(frame []byte) {
 // Send implements nic.Link.
 func (m *machine) Send(frame []byte) {
 	if at := m.jack.Load(); at != nil {
-		at.Send(frame)
+		m.sent.Add(at.send(frame))
 	}
 }
 
