@@ -157,7 +157,13 @@ func (t *conns) create(r *sim.Track, ingress flow.VPortID) {
 	t.c.blocks.join(&c)
 	t.c.blocks.wanted(r)
 	uses := t.c.blocks.uses(&c)
-	t.begin(k, &creation{c, r.Local, ingress}, func(ctx context.Context) (func(), error) {
+	n := newConn{Conn: c, key: k, old: old, uses: uses, ended: ended, ingress: ingress}
+	what := &creation{c, r.Local, ingress}
+	if old == nil && stick == nil {
+		t.createNow(&n, what)
+		return
+	}
+	t.begin(k, what, func(ctx context.Context) (func(), error) {
 		if old != nil && old.Forward != k { // the old one began on the other side: its keys are these, the other way round
 			switch now, gone, err := t.c.a.cfg.Store.DeleteConn(ctx, *old, tell...); {
 			case err != nil:
@@ -165,48 +171,90 @@ func (t *conns) create(r *sim.Track, ingress flow.VPortID) {
 			case !gone: // another edge changed it
 				return func() { ended(0); t.c.blocks.leave(&c, true); t.again(k, now, now.Revision != 0) }, nil
 			}
-			old = nil
+			n.old = nil
 		}
-		rev, created, err := t.c.a.cfg.Store.CreateConn(ctx, c, old, tell, stick, uses...)
-		unknown := err != nil
-		var found state.StoredConn
-		var lost []state.HeldBlock
-		there := false
-		if err == nil && !created {
-			found, there, lost, err = t.inTheWay(ctx, k, uses)
-		}
-		return func() {
-			t.c.blocks.lose(lost)
-			if !created {
-				rev = 0
-			}
-			ended(rev)
-			if !unknown {
-				t.c.blocks.stored(uses, rev)
-			}
-			local := t.isLocal(k)
-			t.c.blocks.leave(&c, !created && !unknown && !local)
-			if local {
-				t.crossed(k, &c, rev)
-				return
-			}
-			if unknown && len(t.doubts) < maxDoubts {
-				t.doubts[k] = t.c.now()
-			}
-			switch {
-			case err != nil:
-				t.failed(k, err)
-			case created:
-				t.created(state.StoredConn{Conn: c, Revision: rev}, ingress)
-			case there && !(old != nil && found.Revision == old.Revision): // another edge was faster: what it chose holds
-				t.again(k, found, true)
-			case !there && old != nil: // the old one is gone: as if there had been none
-				t.again(k, found, false)
-			default: // the translation is another connection's
-				t.taken(k)
-			}
-		}, err
+		rev, created, err := t.c.a.cfg.Store.CreateConn(ctx, c, n.old, tell, stick, uses...)
+		return t.outcome(ctx, &n, rev, created, err)
 	})
+}
+
+// newConn is a connection that is being stored.
+type newConn struct {
+	conntrack.Conn
+	key     conntrack.Key
+	old     *state.StoredConn // that it replaces, nil: none
+	uses    []state.BlockUse
+	ended   func(revision int64)
+	ingress flow.VPortID
+}
+
+// createNow stores a connection that replaces none, as most do, without a goroutine to wait for it.
+func (t *conns) createNow(n *newConn, what *creation) {
+	t.waiting[n.key] = what
+	t.c.contact.asked()
+	t.c.effects.wg.Add(1)
+	post := func(done func(), err error) {
+		t.c.a.mail.post(func() {
+			delete(t.waiting, n.key)
+			t.c.contact.told(err)
+			done()
+		})
+		t.c.effects.wg.Done()
+	}
+	t.c.a.cfg.Store.CreateConnThen(t.c.ctx, &n.Conn, n.uses, connTime, func(rev int64, created bool, err error) {
+		if err != nil || created {
+			post(t.outcome(t.c.ctx, n, rev, created, err))
+			return
+		}
+		go func() { // who has it is looked for
+			ctx, cancel := context.WithTimeout(t.c.ctx, connTime)
+			defer cancel()
+			post(t.outcome(ctx, n, 0, false, nil))
+		}()
+	})
+}
+
+// outcome is what became of a connection that was to be stored, for the agent's goroutine to go on with. If it was not, it asks who has its keys.
+func (t *conns) outcome(ctx context.Context, n *newConn, rev int64, created bool, err error) (done func(), failed error) {
+	unknown := err != nil
+	var found state.StoredConn
+	var lost []state.HeldBlock
+	there := false
+	if !created {
+		rev = 0
+	}
+	if err == nil && !created {
+		found, there, lost, err = t.inTheWay(ctx, n.key, n.uses)
+	}
+	return func() {
+		k := n.key
+		t.c.blocks.lose(lost)
+		n.ended(rev)
+		if !unknown {
+			t.c.blocks.stored(n.uses, rev)
+		}
+		local := t.isLocal(k)
+		t.c.blocks.leave(&n.Conn, !created && !unknown && !local)
+		if local {
+			t.crossed(k, &n.Conn, rev)
+			return
+		}
+		if unknown && len(t.doubts) < maxDoubts {
+			t.doubts[k] = t.c.now()
+		}
+		switch {
+		case err != nil:
+			t.failed(k, err)
+		case created:
+			t.created(state.StoredConn{Conn: n.Conn, Revision: rev}, n.ingress)
+		case there && !(n.old != nil && found.Revision == n.old.Revision): // another edge was faster: what it chose holds
+			t.again(k, found, true)
+		case !there && n.old != nil: // the old one is gone: as if there had been none
+			t.again(k, found, false)
+		default: // the translation is another connection's
+			t.taken(k)
+		}
+	}, err
 }
 
 // inTheWay finds out why a connection could not be stored: there is one, or blocks of its sources are held no more, or else others have its translation.

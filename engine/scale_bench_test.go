@@ -158,9 +158,16 @@ func startScale(b *testing.B, endpoints []string) (stop func()) {
 	b.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	g, ctx := errgroup.WithContext(ctx)
-	for i := range scaleEdges {
+	stores := make([]*state.Store, scaleEdges)
+	for i := range stores { // before any of them has much to do
+		var err error
+		if stores[i], err = state.Open(ctx, state.Config{Client: state.ClientConfig{Endpoints: endpoints}, Edges: []string{fmt.Sprintf("e%d", i)}}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for i, store := range stores {
 		id := fmt.Sprintf("e%d", i)
-		store := runStore(b, state.Config{Client: state.ClientConfig{Endpoints: endpoints}, Edges: []string{id}})
+		g.Go(func() error { return store.Run(ctx) })
 		target, err := newNullTarget()
 		if err != nil {
 			b.Fatal(err)
@@ -176,5 +183,8 @@ func startScale(b *testing.B, endpoints []string) (stop func()) {
 	return func() {
 		cancel()
 		_ = g.Wait()
+		for _, s := range stores {
+			_ = s.Close()
+		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -119,28 +120,50 @@ func decodeConn(value []byte, rev int64) (StoredConn, error) {
 	return StoredConn{c, rev}, nil
 }
 
+// creation writes a connection under both its keys, the one of its answers behind it.
+func creation(c *conntrack.Conn, blocks []BlockUse) (Op, error) {
+	ret := c.Return()
+	if ret == c.Forward {
+		return Op{}, errors.New("state: connection with itself")
+	}
+	op := Op{Key: connName(&c.Forward), Value: c.Append(nil), Also: []Also{{Key: connName(&ret), Value: returnValue(c), Absent: true}}}
+	for i := range blocks {
+		op.Also = blocks[i].also(op.Also)
+	}
+	return op, nil
+}
+
+// CreateConnThen is CreateConn of a connection that replaces none and whose client's member need not be remembered. It does not wait: done is called once, by another goroutine, and must
+// not block. What is not sent within wait is not stored.
+func (s *Store) CreateConnThen(ctx context.Context, c *conntrack.Conn, blocks []BlockUse, wait time.Duration, done func(revision int64, created bool, err error)) {
+	op, err := creation(c, blocks)
+	if err == nil {
+		op.fence = fenceOf(ctx)
+		err = s.writer.submit(op, time.Now().Add(wait), func(res OpResult, err error) { done(res.Revision, res.Applied, err) })
+	}
+	if err != nil {
+		done(0, false, err)
+	}
+}
+
 // CreateConn stores a connection under both its keys, if neither is there (C1, N2). created is false if one is: then the connection must be looked for
 // again, or translated otherwise. old is one that it replaces, with the revision at which it is still to be there; nil if there is none; the processes
 // tell are told. stick is the member to remember for its client, on condition that nobody did since it was read; nil if none is. blocks are those of which it
 // has a source, and are to be as they say.
 func (s *Store) CreateConn(ctx context.Context, c conntrack.Conn, old *StoredConn, tell []int64, stick *Sticky, blocks ...BlockUse) (revision int64, created bool, err error) {
-	ret := c.Return()
-	op := Op{Key: connName(&c.Forward), Value: c.Append(nil), Also: []Also{{Key: connName(&ret), Value: returnValue(&c), Absent: true}}}
-	for i := range blocks {
-		op.Also = blocks[i].also(op.Also)
+	op, err := creation(&c, blocks)
+	if err != nil {
+		return 0, false, err
 	}
 	if old != nil {
 		before := old.Return()
 		op.Expect = old.Revision
 		op.Also = append(op.Also, telling(old, tell)...)
-		if before == ret {
+		if before == c.Return() {
 			op.Also[0].Absent = false
 		} else {
 			op.Also = append(op.Also, Also{Key: connName(&before), Delete: true})
 		}
-	}
-	if ret == c.Forward {
-		return 0, false, errors.New("state: connection with itself")
 	}
 	if stick != nil {
 		lease, err := s.sticky.of(ctx, s.client, stick.Timeout, s.cfg.Now())

@@ -50,8 +50,9 @@ type WriterStats struct {
 
 // write is one operation under way; done is called exactly once.
 type write struct {
-	op   Op
-	done func(OpResult, error)
+	op    Op
+	until time.Time // not to be sent after that; zero: at any time
+	done  func(OpResult, error)
 }
 
 // NewWriter returns a writer on kv; it works while Run does.
@@ -77,6 +78,11 @@ func NewWriter(kv clientv3.KV, cfg WriterConfig) *Writer {
 
 // Submit queues op; done is called from the writer's goroutine and must not block. It never waits: a full queue is ErrBusy.
 func (w *Writer) Submit(op Op, done func(OpResult, error)) error {
+	return w.submit(op, time.Time{}, done)
+}
+
+// submit is Submit of what is not sent after a time; zero: it always is.
+func (w *Writer) submit(op Op, until time.Time, done func(OpResult, error)) error {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	if w.closed {
@@ -84,7 +90,7 @@ func (w *Writer) Submit(op Op, done func(OpResult, error)) error {
 	}
 	lane := w.lanes[maphash.String(w.seed, op.Key)%uint64(len(w.lanes))]
 	select {
-	case lane <- &write{op: op, done: done}:
+	case lane <- &write{op, until, done}:
 		return nil
 	default:
 		w.stats.refused.Add(1)
@@ -149,7 +155,9 @@ func (w *Writer) runLane(ctx context.Context, lane <-chan *write) {
 			l.carry.done(OpResult{}, ErrClosed)
 			return
 		}
-		l.collect(lane)
+		if l.collect(lane); len(l.group) == 0 {
+			continue // all of it came too late
+		}
 		w.commit(ctx, l.group)
 		clear(l.group)
 	}
@@ -167,22 +175,31 @@ type laneState struct {
 func (l *laneState) collect(lane <-chan *write) {
 	l.group = l.group[:0]
 	clear(l.keys)
-	bytes := 0
-	for next := l.carry; ; {
-		again := l.has(&next.op)
+	bytes, now := 0, time.Now()
+	for next := l.carry; next != nil; next = poll(lane) {
+		if !next.until.IsZero() && now.After(next.until) {
+			l.w.stats.failed.Add(1)
+			next.done(OpResult{}, context.DeadlineExceeded)
+			continue
+		}
 		bytes += next.op.size()
-		if again || len(l.group) == l.w.cfg.MaxOps || bytes > l.w.cfg.MaxBytes && len(l.group) > 0 {
+		if l.has(&next.op) || len(l.group) == l.w.cfg.MaxOps || bytes > l.w.cfg.MaxBytes && len(l.group) > 0 {
 			l.carry = next
 			return
 		}
 		l.note(&next.op)
 		l.group = append(l.group, next)
-		select {
-		case next = <-lane:
-		default:
-			l.carry = nil
-			return
-		}
+	}
+	l.carry = nil
+}
+
+// poll returns what is waiting, nil if nothing is.
+func poll(lane <-chan *write) *write {
+	select {
+	case w := <-lane:
+		return w
+	default:
+		return nil
 	}
 }
 
