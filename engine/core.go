@@ -255,7 +255,9 @@ func (c *core) tick() {
 	c.effects.sweep(now)
 	c.conns.sweep(now)
 	c.blocks.sweep(now)
-	c.rules.flush()
+	if c.begun { // what is stored may be about to be read
+		c.rules.flush()
+	}
 	c.sweepPace(now)
 	c.balance.sweep(now)
 	c.monitors.sweep()

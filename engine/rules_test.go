@@ -80,3 +80,17 @@ func stored(t *testing.T, store *state.Store, vports ...flow.VPortID) {
 		}
 	}
 }
+
+// TestRulesAreKeptUntilRead (K7): an agent that has not taken over yet, and had to give up what it had installed until then, does not take the rules out of the database that it is going to read.
+func TestRulesAreKeptUntilRead(t *testing.T) {
+	c := detached(t, idleStore(t))
+	c.start(t.Context(), c.ack)
+	c.rules.mark(&ruleBlock{vport: 1}) // its flows are gone
+	if c.tick(); c.rules.busy || len(c.rules.dirty) != 1 {
+		t.Error("rules are written before they were read")
+	}
+	c.begun = true
+	if c.tick(); !c.rules.busy || len(c.rules.dirty) != 0 {
+		t.Error("rules are not written")
+	}
+}

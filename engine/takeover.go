@@ -33,26 +33,10 @@ func (a *Agent) takeOver(ctx context.Context, term *p4rt.Term) error {
 	}); err != nil || begun {
 		return err
 	}
-	var entries []*p4rt.Entry
-	if !term.Pushed { // first packets need not wait for all that the target holds: they are decided, and no more
-		few, err := a.read(ctx, a.tables.VPortTables())
-		if err == nil {
-			err = a.mail.call(ctx, func() { a.core.renumber(a.tables.NumbersOf(few), false) })
-		}
-		if err != nil {
-			return err
-		}
-		a.reach(numbered)
-		if entries, err = a.read(ctx, a.tables.NumberTables()); err != nil {
-			return err
-		}
-		a.reach(unnumbered)
-	}
-	numbers := a.tables.NumbersOf(entries)
-	if err := a.mail.call(ctx, func() { a.core.renumber(numbers, true) }); err != nil {
+	numbers, entries, err := a.takeNumbers(ctx, term)
+	if err != nil {
 		return err
 	}
-	a.reach(numbered)
 	type loaded struct {
 		id     flow.VPortID
 		rules  []offload.Stored
@@ -106,6 +90,30 @@ func (a *Agent) takeOver(ctx context.Context, term *p4rt.Term) error {
 			a.core.conns.reclaim()
 		}
 	})
+}
+
+// takeNumbers goes on with the numbers of what the target holds, and returns both. First packets need not wait for all of it: they are decided, and no more.
+func (a *Agent) takeNumbers(ctx context.Context, term *p4rt.Term) (numbers *offload.Numbers, entries []*p4rt.Entry, err error) {
+	if !term.Pushed {
+		few, err := a.read(ctx, a.tables.VPortTables())
+		if err == nil {
+			err = a.mail.call(ctx, func() { a.core.renumber(a.tables.NumbersOf(few), false) })
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		a.reach(numbered)
+		if entries, err = a.read(ctx, a.tables.NumberTables()); err != nil {
+			return nil, nil, err
+		}
+		a.reach(unnumbered)
+	}
+	numbers = a.tables.NumbersOf(entries)
+	if err := a.mail.call(ctx, func() { a.core.renumber(numbers, true) }); err != nil {
+		return nil, nil, err
+	}
+	a.reach(numbered)
+	return numbers, entries, nil
 }
 
 // read reads the entries of tables.
