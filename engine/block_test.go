@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"math/bits"
 	"net/netip"
 	"slices"
 	"testing"
@@ -204,4 +205,30 @@ func TestBlocksLost(t *testing.T) {
 	if s := o.c.a.Stats(); s.NATFails != 0 || s.NATRetries == 0 || s.BlockLapses == 0 {
 		t.Errorf("%+v", s)
 	}
+}
+
+// TestReplacedBlockPort: the port of a connection that is over, and in the place of which another was stored, is given again.
+func TestReplacedBlockPort(t *testing.T) {
+	o := newOffline(t)
+	o.withBlock(false)
+	syn := tcpOut(false, 5000, packet.TCPSyn, 100, 0)
+	k := o.key(syn)
+	births := map[uint8]bool{}
+	for range 5 {
+		o.sends("vm1", syn)
+		o.until("a new connection", func() bool {
+			x := o.c.conns.known.get(k)
+			return x != nil && !births[x.stored.Birth] && !x.stored.Over()
+		})
+		births[o.has(k).stored.Birth] = true
+		o.sends("vm1", tcpOut(false, 5000, packet.TCPRst, 101, 0))
+		o.until("it is over", func() bool { x := o.c.conns.known.get(k); return x.stored.Over() && x.writing == idle })
+	}
+	o.at(func() {
+		for _, b := range o.c.blocks.at {
+			if n := bits.OnesCount64(b.taken[conntrack.TCPPorts]); n != b.uses {
+				t.Errorf("%d ports are taken, and connections have %d", n, b.uses)
+			}
+		}
+	})
 }

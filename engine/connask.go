@@ -292,7 +292,10 @@ func (t *conns) taken(k conntrack.Key) {
 
 // created: the first packet leaves as that of a new connection, and its successors are those of one that is known.
 func (t *conns) created(c state.StoredConn, ingress flow.VPortID) {
-	t.forget(c.Forward)
+	if x := t.known.get(c.Forward); x != nil {
+		x.gone = true // what was there has been replaced
+		t.drop(x)
+	}
 	t.begun(&conn{stored: c, own: [2]bool{forward: true}}, ingress)
 }
 
