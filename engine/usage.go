@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"math/rand/v2"
 	"time"
 
 	"github.com/weft-sdn/weft/flow"
@@ -30,6 +31,8 @@ type usage struct {
 	before   map[flow.VPortID]liveness // what it had accounted of that
 	saving   bool
 	saved    time.Duration
+	process  int64  // names this process in what is stored: a name of its own, since that of the edge goes on (takeover.go)
+	seq      uint64 // of what was about to be stored last
 }
 
 // underWay stands for a deletion that the target has not confirmed.
@@ -49,7 +52,6 @@ type account struct {
 	since  time.Time         // when it began
 	rev    int64             // of what is stored; 0: nothing that is known of
 	kept   state.UsageTotals // that is stored
-	seq    uint64            // of the last that was written
 	sent   state.UsageTotals // valid iff unsure
 	unsure bool              // whether sent is stored
 
@@ -74,7 +76,7 @@ type settlement struct {
 }
 
 func newUsage(c *core) usage {
-	return usage{c: c, accounts: map[flow.VPortID]*account{}, leaving: map[uint64]*settlement{}, deleted: map[uint64]time.Duration{}}
+	return usage{c: c, accounts: map[flow.VPortID]*account{}, leaving: map[uint64]*settlement{}, deleted: map[uint64]time.Duration{}, process: rand.Int64()}
 }
 
 // wayOf returns where a flow's packets are accounted.

@@ -192,3 +192,28 @@ func TestUsageStored(t *testing.T) {
 		t.Errorf("%+v is stored next", next)
 	}
 }
+
+// TestUsageIsNeverLess (O4): what is stored of a vport is added to, be it that the agent has forgotten its account since, or that it has taken the edge over, with its name, and could not read it.
+func TestUsageIsNeverLess(t *testing.T) {
+	in := func(n uint64) state.UsageTotals { return state.UsageTotals{In: tallied(n, 10*n)} }
+	before := newCached(t, 10, 100, 64)
+	id := before.ids[1]
+	a := before.usage.of(id)
+	a.total = in(100)
+	sent := before.usageOf(id, a)
+	kept := sent
+	kept.Revision = 7
+	before.usage.stored(&sent, &kept, nil)
+	delete(before.usage.accounts, id)
+	after := newCached(t, 10, 100, 64)
+	after.conns.goOnAs(before.conns.run)
+	for _, c := range []*cached{before, after} {
+		a := c.usage.of(id)
+		a.total = in(5)
+		sent := c.usageOf(id, a)
+		c.usage.stored(&sent, &kept, nil) // it is in the way
+		if next := c.usageOf(id, a); next.In != in(105).In || next.Revision != 7 || !a.dirty {
+			t.Errorf("%+v is stored next, behind 100 packets that were and 5", next)
+		}
+	}
+}

@@ -141,8 +141,8 @@ func (c *core) sweepUsage(now time.Duration) {
 
 // usageOf is an account as it is stored.
 func (c *core) usageOf(v flow.VPortID, a *account) state.Usage {
-	a.seq++
-	s := state.Usage{Edge: c.a.cfg.Self.ID, ID: v, UsageTotals: a.total, Live: a.live, From: a.since.UTC(), To: time.Now().UTC(), Run: c.conns.run, Seq: a.seq, Revision: a.rev}
+	c.usage.seq++
+	s := state.Usage{Edge: c.a.cfg.Self.ID, ID: v, UsageTotals: a.total, Live: a.live, From: a.since.UTC(), To: time.Now().UTC(), Run: c.usage.process, Seq: c.usage.seq, Revision: a.rev}
 	if p := c.snap.VPort(v); p != nil {
 		a.tenant, a.name, a.link = p.Tenant, p.Name, ""
 		if peer := c.snap.VPort(p.Peer); peer != nil {
@@ -159,10 +159,10 @@ func (u *usage) stored(sent, stored *state.Usage, err error) {
 	switch {
 	case err != nil: // it may be stored
 		a.unsure, a.sent, a.dirty = true, sent.UsageTotals, true
-	case stored.Run == sent.Run:
+	case stored.Run == sent.Run && (stored.Seq == sent.Seq || a.unsure):
 		a.unsure, a.kept, a.rev = false, stored.UsageTotals, stored.Revision
 		a.dirty = a.dirty || stored.Seq != sent.Seq
-	default: // another process wrote it, or nobody has it any more
+	default: // another process wrote it, or this one before it forgot the account, or nobody has it any more
 		if a.unsure {
 			a.unsure, a.kept = false, a.sent // rather lost than twice
 		}
@@ -190,9 +190,7 @@ func (a *Agent) Usage(ctx context.Context) (list []state.Usage, err error) {
 	c := a.core
 	err = a.mail.call(ctx, func() {
 		for v, x := range c.usage.accounts {
-			seq := x.seq
 			list = append(list, c.usageOf(v, x))
-			x.seq = seq
 		}
 	})
 	return list, err
