@@ -116,10 +116,10 @@ func (c *core) sweepUsage(now time.Duration) {
 	}
 	u.saving = true
 	answers := make(chan func(), len(all))
-	c.a.cfg.Store.SaveUsage(all, func(i int, stored state.Usage, err error) {
+	ctx := c.ctx
+	c.a.cfg.Store.SaveUsage(ctx, all, func(i int, stored state.Usage, err error) {
 		answers <- func() { u.stored(&all[i], &stored, err) }
 	})
-	ctx := c.ctx
 	c.effects.wg.Go(func() {
 		var done []func()
 		for range all {

@@ -117,6 +117,11 @@ func TestFence(t *testing.T) {
 	if err := s.SaveFlows(asA, blocks("of a")); !errors.Is(err, ErrEdgeTaken) || stored() != "of b" {
 		t.Errorf("a writes after its term: %v; %s is stored", err, stored())
 	}
+	counted := make(chan error, 1)
+	s.SaveUsage(asA, []Usage{{Edge: "e1", ID: 7}}, func(_ int, _ Usage, err error) { counted <- err })
+	if err := <-counted; !errors.Is(err, ErrEdgeTaken) {
+		t.Errorf("a accounts after its term: %v", err)
+	}
 	for _, op := range []Op{Put("/weft/test", []byte("x")), Swap("/weft/test", []byte("x"), 1), {Key: "/weft/test", Delete: true, Expect: anyRevision, Guard: infoKey("e1")}} {
 		if res, err := s.writer.Do(asA, op); !errors.Is(err, ErrEdgeTaken) {
 			t.Errorf("%+v after the term: %+v, %v", op, res, err)

@@ -78,12 +78,12 @@ func usageKey(edge string, v flow.VPortID) string {
 }
 
 // SaveUsage stores what an edge has accounted, each if nothing newer than its Revision is stored. Each is told to done, with what is stored then: itself, or what stands in the way, which
-// is empty if there is nothing any more. From several goroutines; with an error it may be stored, or not.
-func (s *Store) SaveUsage(all []Usage, done func(i int, stored Usage, err error)) {
+// is empty if there is nothing any more. From several goroutines; with an error it may be stored, or not. A fence of ctx is its condition, too (WithFence).
+func (s *Store) SaveUsage(ctx context.Context, all []Usage, done func(i int, stored Usage, err error)) {
 	for i, u := range all {
 		value, err := json.Marshal(u)
 		if err == nil {
-			err = s.writer.Submit(Op{Key: usageKey(u.Edge, u.ID), Value: value, Expect: u.Revision}, func(r OpResult, err error) {
+			err = s.writer.Submit(Op{Key: usageKey(u.Edge, u.ID), Value: value, Expect: u.Revision, fence: fenceOf(ctx)}, func(r OpResult, err error) {
 				stored := u
 				stored.Revision = r.Revision
 				if err == nil && !r.Applied {

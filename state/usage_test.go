@@ -16,7 +16,7 @@ func TestUsageIsKept(t *testing.T) {
 			err    error
 		}
 		answers := make(chan answer, len(all))
-		s.SaveUsage(all, func(i int, stored Usage, err error) { answers <- answer{i, stored, err} })
+		s.SaveUsage(t.Context(), all, func(i int, stored Usage, err error) { answers <- answer{i, stored, err} })
 		got := map[int]Usage{}
 		for range all {
 			x := <-answers
