@@ -255,6 +255,7 @@ func (s *Simulator) readAll() {
 	m := &s.res.Mask
 	s.srcRead, s.dstRead = 128, 128
 	m.EtherType, m.Proto, m.Frag, m.SrcPort, m.DstPort = 0xffff, 0xff, 3, 0xffff, 0xffff
+	m.DstMAC[0] |= 1 // to a group there is none
 }
 
 // quoted returns the tuple of the packet that an ICMP error quotes.

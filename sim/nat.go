@@ -178,7 +178,7 @@ func (s *Simulator) copied(h *hop) *header {
 
 // translate carries out a rule that translates (N1). False: the walk ends.
 func (s *Simulator) translate(rule *topology.ChainRule, in, out *topology.VPort, h *hop) bool {
-	if !s.conns.able || s.readMulticast(h) {
+	if s.readMulticast(h) || !s.conns.able {
 		return true
 	}
 	if rule.Static {

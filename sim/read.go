@@ -114,11 +114,12 @@ func (s *Simulator) readUnable() {
 	if s.conns.able || s.origin != nil {
 		return
 	}
+	s.res.Mask.DstMAC[0] |= 1
 	switch v6, ip := s.readFamily(); {
 	case v6:
 		s.readDst(8)
 	case ip:
-		s.readDst(4)
+		s.readDst(3)
 	}
 }
 

@@ -123,7 +123,7 @@ func (s *Simulator) SimulateLost(snap *topology.Snapshot, f *packet.Frame, ingre
 			break
 		}
 		s.conns.entered, s.conns.zone = p.Device, s.snap.Zone(p.Device)
-		s.conns.able = f.L3 != 0 && !f.IsND() && !isMulticast(&s.key)
+		s.conns.able = f.L3 != 0 && !f.IsND() && !h.dst.IsMulticast() && !isMulticast(&s.key)
 		s.walk(&h)
 		s.settleConnection()
 	}
@@ -172,12 +172,12 @@ func (s *Simulator) begin(snap *topology.Snapshot, f *packet.Frame, ingress flow
 	}
 }
 
-// isMulticast reports whether an IP packet is to a group.
+// isMulticast reports whether an IP packet is to a group, or to all: what is not one station's (RFC 1112 §4).
 func isMulticast(k *flow.Key) bool {
 	if k.Is6() {
 		return k.Dst[0] == 0xff
 	}
-	return k.Dst[12]>>4 == 0xe
+	return k.Dst[12]>>5 == 0x7
 }
 
 // end drops references to the caller's memory.
