@@ -63,6 +63,7 @@ const maxFailures = 20
 // fail tells of what must not be. Safe from any goroutine.
 func (r *rig) fail(format string, args ...any) {
 	if n := r.failures.Add(1); n <= maxFailures {
+		r.tell("failure: " + fmt.Sprintf(format, args...))
 		r.Errorf("seed %d: %s", r.seed, fmt.Sprintf(format, args...))
 	}
 }

@@ -245,7 +245,7 @@ func (tr *traffic) shout(from *machine, version int) uint64 {
 	return m.conn
 }
 
-// shoutPort is where nobody listens.
+// shoutPort is where nobody listens. No chain lets it in to a guarded VM.
 const shoutPort = 6999
 
 // pair is two stations that the network may let talk.

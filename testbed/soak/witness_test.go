@@ -84,23 +84,23 @@ func (w *witness) saw(at *station, frame []byte) {
 		return
 	}
 	from := w.stations[m.from]
-	if f.IsICMP() { // an error that quotes it: to who sent it
-		if m.from != uint16(at.n) {
-			w.fail("%s received an ICMP error about what %s sent: %+v", at.name, from.name, m)
-		}
-		return
-	}
 	if m.to >= toAll && m.to < toService {
-		if from.tenant != at.tenant || at.n == outside || lanOf(from.vm) != lanOf(at.vm) || at == from {
-			w.fail("%s received what %s sent to all others on its bridge: %+v", at.name, from.name, m)
+		if from.tenant != at.tenant || at.n == outside || lanOf(from.vm) != lanOf(at.vm) || guarded(at.vm) || at == from {
+			w.fail("%s received what %s sent to all others on its bridge: %+v, to %v", at.name, from.name, m, f.DstAddr())
 		}
 		w.hear(at, &m)
 		return
 	}
 	if f.Dst() != packet.MAC(at.mac) { // flooded: not beyond the tenant
 		w.foreign.Add(1)
-		if w.tenantOf(m.to) != at.tenant {
+		if w.tenantOf(m.to) != at.tenant && !(f.IsICMP() && from.tenant == at.tenant) {
 			w.fail("%s received a foreign frame that %s sent to %s: %+v", at.name, from.name, w.name(m.to), m)
+		}
+		return
+	}
+	if f.IsICMP() { // an error that quotes it: to who sent it
+		if m.from != uint16(at.n) {
+			w.fail("%s received an ICMP error about what %s sent: %+v", at.name, from.name, m)
 		}
 		return
 	}
