@@ -78,16 +78,16 @@ func TestForgedConnection(t *testing.T) {
 	}
 }
 
-// TestBroadcastOpensNothing: what is flooded because its MAC or address is everybody's begins no connection, by which the next such packet, or one to a single station, would pass chains
-// that refused the first one's copy.
-func TestBroadcastOpensNothing(t *testing.T) {
+// TestFloodOpensNothing: what is flooded because its MAC or address is everybody's, or its MAC is not known, begins no connection by which the next such packet, or one to a single station,
+// would pass a chain that refused the first one's copy.
+func TestFloodOpensNothing(t *testing.T) {
 	for _, x := range []five{
 		{"10.1.0.11", "255.255.255.255", 6999, 6999}, {"10.1.0.11", "224.0.0.251", 6999, 6999}, {"10.1.0.11", "10.1.0.12", 6999, 6999},
 		{"2001:db8:1::11", "ff02::1", 6999, 6999}, {"2001:db8:1::11", "2001:db8:1::12", 6999, 6999},
 	} {
 		l, conns := attacked(t, filtering(filtering(twoTiers, "a1", "egress: guard"), "a2", "egress: guard"))
-		for i := range 2 {
-			r := l.run("a1", x.udp(mac("0a:01"), packet.Broadcast()))
+		for i, to := range []packet.MAC{packet.Broadcast(), packet.Broadcast(), mac("0a:99"), mac("0a:99")} { // the latter is behind no port
+			r := l.run("a1", x.udp(mac("0a:01"), to))
 			if len(r.Outcomes) == 0 || r.Outcomes[0].Verdict != Forward || slices.ContainsFunc(r.Outcomes, func(o Outcome) bool { return o.Dest == l.port("a2").Dest() }) {
 				t.Errorf("%+v, packet %d: %+v\n%v", x, i, r.Outcomes, r.Trace)
 			}

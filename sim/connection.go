@@ -69,6 +69,7 @@ type tracking struct {
 	reply      bool
 	local      bool            // a rule that it met, and that makes the connection stateful, lets it begin without the database
 	holds      bool            // another one does not
+	refused    bool            // a chain refused a copy of a packet of no connection
 	conn       *conntrack.Conn // nil: none
 	fresh      conntrack.Conn  // what there will be, if there is none
 	copies     []header
@@ -83,7 +84,7 @@ type header struct {
 func (t *tracking) begin() {
 	t.conn, t.entered, t.zone = nil, 0, 0
 	t.able, t.looked, t.needed, t.translates, t.related, t.quotes, t.reply = false, false, false, false, false, false, false
-	t.local, t.holds = false, false
+	t.local, t.holds, t.refused = false, false, false
 	t.copies = t.copies[:0]
 }
 
@@ -384,6 +385,10 @@ func (s *Simulator) settleConnection() {
 		return
 	}
 	if c.related || s.Conns == nil {
+		return
+	}
+	if c.refused { // who refused its copy is not to let in the next one, which a connection would have it do
+		s.notInstallable("a copy was refused")
 		return
 	}
 	answer := c.fresh.Return()

@@ -337,6 +337,7 @@ func (s *Simulator) filterCopy(run func() verdict) verdict {
 	n, answers := len(s.res.Outcomes), len(s.pending)
 	v := run()
 	if v == refused {
+		s.conns.refused = s.conns.refused || s.conns.looked && s.conns.conn == nil
 		s.pending = s.pending[:answers] // one that refuses its copy does not speak for the others
 		keep := s.res.Outcomes[:n]
 		for _, o := range s.res.Outcomes[n:] {
