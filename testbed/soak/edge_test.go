@@ -26,9 +26,9 @@ import (
 
 // Times of edges, short so that what is over is gone soon.
 const (
-	idleTimeout = 6 * time.Second
-	blockTime   = 10 * time.Second // of leases of ports for translations
-	stopTime    = time.Minute      // that an agent or a target has to end
+	idleTimeout = 4 * time.Second
+	blockTime   = 6 * time.Second // of leases of ports for translations
+	stopTime    = time.Minute     // that an agent or a target has to end
 )
 
 var connTimes = conntrack.Timeouts{TCPOpening: 3 * time.Second, TCPEstablished: 20 * time.Second, TCPClosed: 3 * time.Second, Single: 3 * time.Second, Both: 5 * time.Second}

@@ -26,8 +26,9 @@ func TestMain(m *testing.M) {
 
 // Lengths of a round's chaos.
 const (
-	shortRound = 6 * time.Second
+	shortRound = 4 * time.Second
 	longRound  = 20 * time.Second
+	busyRound  = 18 * time.Second // with all checks, of a short one
 )
 
 // TestSoak has everything fail by a schedule, under traffic and changes, and checks what must hold: one round with a seed that is always the same, and one with
@@ -54,9 +55,11 @@ func TestSoak(t *testing.T) {
 		soak(t, length, seed)
 		return
 	}
-	r := newRig(t, seed)
+	r, begin := newRig(t, seed), time.Now()
 	r.round(shortRound)
-	if given == "" && !t.Failed() {
+	if took := time.Since(begin); given == "" && !t.Failed() && took > busyRound {
+		t.Logf("the machine is busy, the round took %v: there is no second one", took)
+	} else if given == "" && !t.Failed() {
 		r.seed = rand.Uint64N(1_000_000)
 		r.round(shortRound)
 	}
