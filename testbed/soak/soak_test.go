@@ -91,6 +91,11 @@ func soak(t *testing.T, length time.Duration, seed uint64) {
 func (r *rig) round(length time.Duration) {
 	r.Helper()
 	fmt.Printf("seed %d: WEFT_SEED=%[1]d has the same faults and changes\n", r.seed)
+	r.mu.Lock()
+	r.model = newModel() // whatever rounds were before
+	r.mu.Unlock()
+	r.reconfigure()
+	r.settled()
 	var held []*steady
 	talking, hangUp := context.WithCancel(r.Context())
 	defer hangUp()
@@ -133,7 +138,7 @@ func (r *rig) round(length time.Duration) {
 func (r *rig) chaos(length time.Duration) {
 	ctx, cancel := context.WithTimeout(r.Context(), length)
 	defer cancel()
-	stream := func(n uint64) *rand.Rand { return rand.New(rand.NewPCG(r.seed, n)) }
+	stream := func(n uint64) *rand.Rand { return streamOf(r.seed, n) }
 	var all sync.WaitGroup
 	for i, lane := range lanes {
 		random := stream(uint64(i))
@@ -150,9 +155,9 @@ func (r *rig) chaos(length time.Duration) {
 			}
 		})
 	}
-	all.Go(func() { r.churn(ctx, stream(100)) })
+	all.Go(func() { r.churn(ctx, stream(churnStream)) })
 	for i := range uint64(4) {
-		all.Go(func() { r.traffic.chatter(ctx, stream(200+i)) })
+		all.Go(func() { r.traffic.chatter(ctx, stream(chatStream+i)) })
 	}
 	all.Go(func() { r.counters(ctx) })
 	all.Wait()
@@ -160,6 +165,47 @@ func (r *rig) chaos(length time.Duration) {
 	r.model.settle()
 	r.mu.Unlock()
 	r.reconfigure()
+}
+
+// Streams of a seed; those below are the lanes'.
+const (
+	churnStream = 100
+	chatStream  = 200
+)
+
+// streamOf is one of the sequences of choices that a seed gives.
+func streamOf(seed, n uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, n)) }
+
+// TestSchedule: a seed gives the same faults and changes each time, another one others; all kinds of them come.
+func TestSchedule(t *testing.T) {
+	kinds := map[string]bool{}
+	schedule := func(seed uint64) (all []string) {
+		for i, lane := range lanes {
+			random := streamOf(seed, uint64(i))
+			for range 200 {
+				f := lane(random)
+				all, kinds[f.kind] = append(all, f.what), true
+			}
+		}
+		m, random := newModel(), streamOf(seed, churnStream)
+		for range 200 {
+			all = append(all, m.change(random))
+			if _, err := m.objects(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return all
+	}
+	first := schedule(1)
+	if !slices.Equal(first, schedule(1)) {
+		t.Error("one seed, two schedules")
+	}
+	if slices.Equal(first, schedule(2)) {
+		t.Error("two seeds, one schedule")
+	}
+	if len(kinds) != 18 {
+		t.Errorf("%d kinds of faults, want 18: %v", len(kinds), slices.Sorted(maps.Keys(kinds)))
+	}
 }
 
 // tell says what happens, if somebody wants to know.
