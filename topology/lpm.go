@@ -31,11 +31,11 @@ type lpmEntry struct {
 // soleRoute returns sole, which is first in the entry, without touching it: that would be the slowest step of a lookup in a big table.
 func (en *lpmEntry) soleRoute() []Route { return unsafe.Slice((*Route)(unsafe.Pointer(en)), 1) }
 
-// routeGroup holds the routes of one destination and source prefix. Those of the best origin are in force.
+// routeGroup holds the routes of one destination and source prefix. Those of the best origin, and of these those of the least metric, are in force.
 type routeGroup struct {
 	srcHi, srcLo uint64
 	srcBits      uint8
-	all          []Route // by origin
+	all          []Route // by origin and metric
 	active       []Route // prefix of all
 }
 
@@ -202,7 +202,7 @@ func (p *lpmPath) sourced(shi, slo uint64, yield func(g *routeGroup) bool) (read
 	return read
 }
 
-// Each calls yield with the routes of each destination and source prefix that a packet matches and of each origin, the best first, until it returns false.
+// Each calls yield with the routes of each destination and source prefix that a packet matches and of each origin and metric, the best first, until it returns false.
 // It returns how many leading bits of the source decided; those of the destination are Lookup's.
 func (l *LPM) Each(dst, src *flow.Addr, v6 bool, yield func(routes []Route) bool) (srcBits uint8) {
 	root := &l.root4
@@ -215,7 +215,7 @@ func (l *LPM) Each(dst, src *flow.Addr, v6 bool, yield func(routes []Route) bool
 	root.path(hi, lo, &p)
 	return p.sourced(shi, slo, func(g *routeGroup) bool {
 		for rest := g.all; len(rest) > 0; {
-			n := sameOrigin(rest)
+			n := equallyGood(rest)
 			if !yield(rest[:n:n]) {
 				return false
 			}

@@ -250,7 +250,7 @@ func newRouteGroup(r Route) routeGroup {
 func newEntry(groups []routeGroup) *lpmEntry {
 	for i := range groups {
 		g := &groups[i]
-		n := sameOrigin(g.all)
+		n := equallyGood(g.all)
 		g.active = g.all[:n:n]
 	}
 	en := &lpmEntry{active: groups[0].active, groups: groups, sourced: groups[0].srcBits > 0}
@@ -260,10 +260,10 @@ func newEntry(groups []routeGroup) *lpmEntry {
 	return en
 }
 
-// sameOrigin returns how many routes, the first ones, have the origin of the first.
-func sameOrigin(routes []Route) int {
+// equallyGood returns how many routes, the first ones, have the origin and the metric of the first.
+func equallyGood(routes []Route) int {
 	n := 1
-	for n < len(routes) && routes[n].Origin == routes[0].Origin {
+	for n < len(routes) && routes[n].Origin == routes[0].Origin && routes[n].Metric == routes[0].Metric {
 		n++
 	}
 	return n

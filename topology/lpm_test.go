@@ -43,9 +43,9 @@ func drawPrefix(t *rapid.T, v6 bool, label string) netip.Prefix {
 	return p
 }
 
-// bruteForce is what Lookup means: of the routes that match both, longest destination, then longest source, then best origin.
+// bruteForce is what Lookup means: of the routes that match both, longest destination, then longest source, then best origin, then least metric.
 func bruteForce(routes []Route, dst, src netip.Addr) []Route {
-	best, origin := [2]int{-1, -1}, OriginBuiltin
+	best, origin, metric := [2]int{-1, -1}, OriginBuiltin, uint64(0)
 	var found []Route
 	for _, r := range routes {
 		s := 0
@@ -59,9 +59,9 @@ func bruteForce(routes []Route, dst, src netip.Addr) []Route {
 		}
 		k := [2]int{r.Dst.Bits(), s}
 		switch c := slices.Compare(k[:], best[:]); {
-		case c > 0 || c == 0 && r.Origin < origin:
-			best, origin, found = k, r.Origin, []Route{r}
-		case c == 0 && r.Origin == origin:
+		case c > 0 || c == 0 && r.Origin < origin || c == 0 && r.Origin == origin && r.Metric < metric:
+			best, origin, metric, found = k, r.Origin, r.Metric, []Route{r}
+		case c == 0 && r.Origin == origin && r.Metric == metric:
 			found = append(found, r)
 		}
 	}
@@ -81,7 +81,7 @@ func TestLPMAgainstBruteForce(t *testing.T) {
 		sourced := rapid.Bool().Draw(t, "sourced")
 		var routes []Route
 		for i := range rapid.IntRange(0, 14).Draw(t, "routes") {
-			r := Route{Dst: drawPrefix(t, v6, "dst"), Port: flow.VPortID(i + 1), Origin: RouteOrigin(rapid.IntRange(0, 2).Draw(t, "origin")), Weight: 1}
+			r := Route{Dst: drawPrefix(t, v6, "dst"), Port: flow.VPortID(i + 1), Origin: RouteOrigin(rapid.IntRange(0, 2).Draw(t, "origin")), Weight: 1, Metric: rapid.Uint64Range(0, 2).Draw(t, "metric")}
 			if sourced && rapid.Bool().Draw(t, "has src") {
 				if r.Src = drawPrefix(t, v6, "src"); r.Src.Bits() == 0 {
 					r.Src = netip.Prefix{}

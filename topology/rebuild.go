@@ -153,13 +153,38 @@ func (e *edit) staticRoute(r *Router, s *RouteSpec) (Route, bool) {
 	return route, true
 }
 
+// manyRoutes is how many routes of a router change at once before what changed is told by the first bits of their destinations.
+const manyRoutes = 1 << 14
+
+// routesChanged notes the destinations that changed; of very many, such as those of a session that is lost, no more than the prefixes of coarseBits that
+// they are in: each would be looked for among the flows, nearly all of which are concerned.
 func (e *edit) routesChanged(id DeviceID, lists ...[]Route) {
+	n := 0
+	for _, l := range lists {
+		n += len(l)
+	}
+	var last netip.Prefix
 	for _, l := range lists {
 		for _, r := range l {
-			a := flow.AddrOf(r.Dst.Addr())
-			e.note(RouteDep(id, &a, r.Dst.Addr().Is6(), uint8(r.Dst.Bits())))
+			p := r.Dst
+			if n > manyRoutes && p.Bits() > coarseBits(p) {
+				if p = netip.PrefixFrom(p.Addr(), coarseBits(p)).Masked(); p == last {
+					continue
+				}
+				last = p
+			}
+			a := flow.AddrOf(p.Addr())
+			e.note(RouteDep(id, &a, p.Addr().Is6(), uint8(p.Bits())))
 		}
 	}
+}
+
+// coarseBits leaves 256 prefixes of IPv4, and of the space that IPv6 has given out some thousands.
+func coarseBits(p netip.Prefix) int {
+	if p.Addr().Is4() {
+		return 8
+	}
+	return 20
 }
 
 func compareStatic(a, b Route) int {

@@ -41,7 +41,7 @@ func (k RouteKind) String() string {
 	return fmt.Sprintf("kind %d", uint8(k))
 }
 
-// RouteOrigin tells where a route comes from. Of routes to one destination and source prefix, those of the least origin are in force.
+// RouteOrigin tells where a route comes from. Of routes to one destination and source prefix, those of the least origin, and of these those of the least metric, are in force.
 type RouteOrigin uint8
 
 // Origins, the best first.
@@ -60,7 +60,8 @@ type Route struct {
 	Port     flow.VPortID // of kinds port and local; 0 of a gateway that single-host ports share
 	Kind     RouteKind
 	Origin   RouteOrigin
-	Weight   uint8 // share among equal routes, at least 1
+	Weight   uint8  // share among equal routes, at least 1
+	Metric   uint64 // of learned routes: how far, or how little wanted, the destination is by this one; 0 of others
 }
 
 // Hop is where a route leads: all that a packet on its way needs of it.
@@ -88,10 +89,11 @@ func (r Route) String() string {
 	return fmt.Sprintf("%s port %d", s, r.Port)
 }
 
-// compareRoutes orders the routes of one destination and source: by origin, then in any fixed way, so that a table does not depend on history.
+// compareRoutes orders the routes of one destination and source: by origin and metric, then in any fixed way, so that a table does not depend on history.
 func compareRoutes(a, b Route) int {
 	return cmp.Or(
 		cmp.Compare(a.Origin, b.Origin),
+		cmp.Compare(a.Metric, b.Metric),
 		cmp.Compare(a.Kind, b.Kind),
 		cmp.Compare(a.Port, b.Port),
 		a.Via.Compare(b.Via),

@@ -219,6 +219,46 @@ func TestLearnedTables(t *testing.T) {
 	}
 }
 
+// TestLearnedMany: of so many routes that change at once, dependencies tell the first bits, and any result that relied on one of the routes is affected.
+func TestLearnedMany(t *testing.T) {
+	objects, err := Decode("net.yaml", []byte(small))
+	if err != nil {
+		t.Fatal(err)
+	}
+	AssignIDs(objects, 0)
+	s, _ := new(Snapshot).With(Changes{Put: objects})
+	const r = DeviceID(2)
+	var c Changes
+	for i := range manyRoutes {
+		v4 := netip.PrefixFrom(netip.AddrFrom4([4]byte{20 + byte(i>>13), byte(i >> 5), byte(i << 3), 0}), 21)
+		v6 := netip.PrefixFrom(netip.AddrFrom16([16]byte{0x2a, byte(i >> 13), byte(i >> 5), byte(i << 3)}), 29)
+		for _, p := range []netip.Prefix{v4, v6} {
+			c.Routes = append(c.Routes, LearnedRoute{Router: r, Route: Route{Dst: p, Port: 5, Origin: OriginLearned, Weight: 1}})
+		}
+	}
+	short := netip.MustParsePrefix("48.0.0.0/6")
+	c.Routes = append(c.Routes, LearnedRoute{Router: r, Route: Route{Dst: short, Port: 5, Origin: OriginLearned, Weight: 1}})
+	next, deps := s.With(c)
+	if n := next.Router(r).Routes.Len() - s.Router(r).Routes.Len(); n != len(c.Routes) {
+		t.Errorf("%d routes more, want %d", n, len(c.Routes))
+	}
+	if len(deps) > 1024 {
+		t.Errorf("%d dependencies changed", len(deps))
+	}
+	for i := range c.Routes {
+		p := c.Routes[i].Route.Dst
+		a := flow.AddrOf(p.Addr())
+		relied := RouteDep(r, &a, p.Addr().Is6(), uint8(p.Bits()))
+		if !slices.ContainsFunc(deps, func(d Dep) bool { return d.Affects(relied) }) {
+			t.Fatalf("what relied on %v is not affected", p)
+		}
+	}
+	other := flow.AddrOf(netip.MustParseAddr("9.9.9.9"))
+	if relied := RouteDep(r, &other, false, 24); slices.ContainsFunc(deps, func(d Dep) bool { return d.Affects(relied) }) {
+		t.Error("what relied on another destination is affected")
+	}
+}
+
 // TestPutAgain: an object that is put again changes nothing; one that differs changes what differs.
 func TestPutAgain(t *testing.T) {
 	decode := func(edit ...string) []*Object {
