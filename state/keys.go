@@ -38,6 +38,7 @@ import (
 //	/weft/dev/<device>/fdb/<mac>              MAC seen by a bridge, binary
 //	/weft/dev/<device>/arp/<addr>             neighbour seen by a bridge (B5), binary
 //	/weft/dev/<device>/neigh/<vport>/<addr>   neighbour of a router port, binary
+//	/weft/dev/<router>/rib/<vport>/<edge>/<session>/<block>   some of the routes that a session learnt through a vport, binary, leased (rib.go)
 //
 // Pools:
 //
@@ -102,6 +103,7 @@ const (
 	recordNeigh   record = "neigh"
 	recordHealth  record = "health"
 	recordMonitor record = "monitor"
+	recordRIB     record = "rib"
 )
 
 // maxID is the largest id of a vport or device: 24 bits, the width of a VNI (E9).
@@ -191,10 +193,12 @@ func parseID(s string) (uint32, error) {
 type deviceKey struct {
 	device topology.DeviceID
 	record record
-	port   flow.VPortID       // recordPort, recordBind, recordNeigh
+	port   flow.VPortID       // recordPort, recordBind, recordNeigh, recordRIB
 	mac    packet.MAC         // recordFDB
 	addr   netip.Addr         // recordARP, recordNeigh
 	member topology.MemberKey // recordHealth
+	source RIBSource          // recordRIB
+	bound  netip.Prefix       // recordRIB: all of the block are at or behind it
 }
 
 // parseDeviceKey accepts what the functions above write, in that spelling only.
@@ -232,6 +236,9 @@ func parseDeviceKey(key string) (k deviceKey, err error) {
 		}
 	case recordHealth:
 		k.member, err = parseMember(leaf)
+	case recordRIB:
+		k.source, k.bound, err = parseRIB(k.device, leaf)
+		k.port = k.source.Port
 	default:
 		err = bad
 	}

@@ -16,7 +16,8 @@ type reader struct {
 	known map[string]map[string]int64 // modification revision of every key read, by prefix
 	acks  map[string]Ack              // of edges, alive or not
 	conf  int64                       // last change of the configuration
-	bad   atomic.Uint64               // values that couldn't be decoded
+	ribs  ribTables
+	bad   atomic.Uint64 // values that couldn't be decoded
 }
 
 // batch is a Batch by meaning: the last word on each key.
@@ -30,6 +31,7 @@ type batch struct {
 	agents []agentChange
 	conf   int64 // revision of the generation, if it changed
 	fdb    []fdbChange
+	ribs   []ribChange
 	told   []Told
 	before *topology.Snapshot
 }
@@ -51,6 +53,8 @@ func (s *Store) deliver(b Batch) error {
 			s.log.Warn("value in the database is not understood", "key", e.Key, "err", err)
 		}
 	}
+	s.reader.ribs.forget(m.topo.Forget)
+	m.topo.Routes = s.reader.ribs.take(m.ribs)
 	v := &View{Revision: b.Revision, Whole: old.Whole, Conf: old.Conf, Topology: old.Topology, Bindings: old.Bindings.with(m.binds), Edges: old.Edges, Known: old.Known, Agents: old.Agents}
 	var deps []topology.Dep
 	if m.hasTopology() {
@@ -196,6 +200,8 @@ func (m *batch) addRecord(e Event) error {
 		return err
 	}
 	switch k.record {
+	case recordRIB:
+		return m.addRIB(k, e)
 	case recordHealth:
 		return m.addHealth(k, e)
 	case recordMonitor:

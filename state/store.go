@@ -114,6 +114,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	s.watcher = NewWatcher(s.client, watch, prefixes...)
 	s.loader = newLoader(s.watcher, &cfg)
 	s.reader.known, s.reader.acks = map[string]map[string]int64{}, map[string]Ack{}
+	s.reader.ribs = ribTables{}
 	s.learnt.init(cfg.Now)
 	s.view.Store(&View{Topology: new(topology.Snapshot), Bindings: new(Bindings), Edges: map[string]Edge{}, Known: map[string]EdgeInfo{}})
 	return s, nil

@@ -43,7 +43,7 @@ type Neighbour struct {
 	State NeighbourState // NeighbourAbsent: forget it
 }
 
-// LearnedRoute is a route that a protocol brought.
+// LearnedRoute is a route that a protocol brought, or took away. One route is in a list once.
 type LearnedRoute struct {
 	Router DeviceID
 	Route  Route // Origin is OriginLearned
@@ -116,25 +116,35 @@ func (e *edit) learn(c Changes) {
 		}
 		e.changed[NeighbourDep(n.Port, n.Addr)] = struct{}{}
 	}
-	add, del := map[DeviceID][]Route{}, map[DeviceID][]Route{}
-	for _, r := range c.Routes {
-		m := add
+	e.learnRoutes(c.Routes)
+}
+
+// learnRoutes has routes come and go; one that is there already, or is not, changes nothing.
+func (e *edit) learnRoutes(routes []LearnedRoute) {
+	type change struct{ add, del []Route }
+	changes := map[DeviceID]*change{}
+	for i := range routes {
+		r := &routes[i]
+		router := e.s.Router(r.Router)
+		if router == nil || router.Routes.Has(r.Route) != r.Delete {
+			continue
+		}
+		c := changes[r.Router]
+		if c == nil {
+			c = new(change)
+			changes[r.Router] = c
+		}
 		if r.Delete {
-			m = del
+			c.del = append(c.del, r.Route)
+		} else {
+			c.add = append(c.add, r.Route)
 		}
-		m[r.Router] = append(m[r.Router], r.Route)
 	}
-	touched := map[DeviceID]struct{}{}
-	for _, r := range c.Routes {
-		touched[r.Router] = struct{}{}
-	}
-	for id := range touched {
-		if r := e.s.Router(id); r != nil {
-			fresh := *r
-			fresh.Routes = r.Routes.With(add[id], del[id])
-			e.routers.set(uint32(id), &fresh)
-			e.routesChanged(id, add[id], del[id])
-		}
+	for id, c := range changes {
+		fresh := *e.s.Router(id)
+		fresh.Routes = fresh.Routes.With(c.add, c.del)
+		e.routers.set(uint32(id), &fresh)
+		e.routesChanged(id, c.add, c.del)
 	}
 }
 

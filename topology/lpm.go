@@ -5,6 +5,7 @@ import (
 	"iter"
 	"math/bits"
 	"net/netip"
+	"slices"
 	"unsafe"
 
 	"github.com/weft-sdn/weft/flow"
@@ -223,6 +224,23 @@ func (l *LPM) Each(dst, src *flow.Addr, v6 bool, yield func(routes []Route) bool
 		}
 		return true
 	})
+}
+
+// Has reports whether the table has a route, in force or not.
+func (l *LPM) Has(r Route) bool {
+	hi, lo, _, v6 := prefixKey(r.Dst)
+	root := &l.root4
+	if v6 {
+		root = &l.root6
+	}
+	var p lpmPath
+	root.path(hi, lo, &p)
+	for _, en := range p.entries[:p.n] {
+		if en.active[0].Dst == r.Dst {
+			return slices.ContainsFunc(en.groups, func(g routeGroup) bool { return slices.Contains(g.all, r) })
+		}
+	}
+	return false
 }
 
 // Len returns the number of routes.

@@ -97,6 +97,13 @@ func TestLPMAgainstBruteForce(t *testing.T) {
 		if l.Len() != len(routes) {
 			t.Fatalf("%d routes, want %d", l.Len(), len(routes))
 		}
+		for _, r := range routes {
+			other := r
+			other.Metric += 3
+			if !l.Has(r) || l.Has(other) {
+				t.Fatalf("has %v: %v; with another metric: %v", r, l.Has(r), l.Has(other))
+			}
+		}
 		src := narrow(v6, rapid.Byte().Draw(t, "from"))
 		dst := narrow(v6, rapid.Byte().Draw(t, "to"))
 		fs, fd := flow.AddrOf(src), flow.AddrOf(dst)
