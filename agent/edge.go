@@ -183,6 +183,12 @@ func (r *runner) acting() (acts bool, terms uint64) {
 	return r.agent != nil && !r.standby, r.terms
 }
 
+// standsBy reports whether an agent runs, one of several, that does not act for the edge: of what is installed, dropped and carried there it knows nothing.
+func (r *runner) standsBy() bool {
+	acts, _ := r.acting()
+	return r.cfg.HA && !acts && r.running() != nil
+}
+
 // status says where the edge stands. The view is nil while there is no database.
 func (r *runner) status(v *state.View) EdgeStatus {
 	s := EdgeStatus{ID: r.cfg.ID, Target: r.cfg.Target.Address}

@@ -173,6 +173,10 @@ func (s *service) each(r *http.Request, ask func(id string, agent edgeAgent, vie
 			errs = append(errs, EdgeError{id, notRunning(run.status(view))})
 			continue
 		}
+		if run.standsBy() {
+			errs = append(errs, EdgeError{id, elsewhere(view, id)})
+			continue
+		}
 		if err := ask(id, agent, view); err != nil {
 			errs = append(errs, EdgeError{id, err.Error()})
 		}
@@ -191,6 +195,19 @@ func answerAbout(w http.ResponseWriter, r *http.Request, list any, errs []EdgeEr
 	default:
 		answer(w, http.StatusOK, list)
 	}
+}
+
+// elsewhere says whom to ask about an edge for which this agent stands by.
+func elsewhere(v *state.View, edge string) string {
+	all := v.Agents[edge]
+	active, ok := all.Alive[all.Active]
+	switch {
+	case !ok:
+		return "this agent stands by, and none acts for the edge"
+	case active.Status == "":
+		return "this agent stands by: ask the one that acts for the edge, " + active.Name
+	}
+	return fmt.Sprintf("this agent stands by: ask the one that acts for the edge, %s at %s", active.Name, active.Status)
 }
 
 func notRunning(st EdgeStatus) string {

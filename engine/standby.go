@@ -19,6 +19,7 @@ import (
 // How long a standby waits before it takes over from an agent that is alive.
 const (
 	vacantTime  = 3 * time.Second  // and that the target has not for its primary: it may be connecting anew
+	returnTime  = 3 * time.Second  // and that the database has lost, as it has all that it did not answer for long: it may be coming back, as this one just did
 	unreachTime = 10 * time.Second // and that says that it can not program the target, which may take it for its primary all the same
 	standbyTick = 500 * time.Millisecond
 )
@@ -150,6 +151,7 @@ func (a *Agent) standBy(ctx context.Context, g *errgroup.Group) (state.Fence, er
 	tick := time.NewTicker(standbyTick)
 	defer tick.Stop()
 	told, warned := false, false
+	var back comeback
 	var troubled time.Time // since when the agent that acts can not program the target, as it says; zero: it can
 	for {
 		if own, is := s.candidate.Own(); is { // its outcome was not known at first
@@ -161,14 +163,18 @@ func (a *Agent) standBy(ctx context.Context, g *errgroup.Group) (state.Fence, er
 		} else if troubled.IsZero() {
 			troubled = time.Now()
 		}
+		_, listed := agents.Alive[a.cfg.Agent]
 		why, seen := a.mayAct(&agents, troubled)
+		if back.see(listed, time.Now()); why == whyGone && !seen.why.Vacant && back.recent(time.Now()) {
+			why = ""
+		}
 		if why != "" && a.outbid(seen) {
 			if why = ""; !warned {
 				a.cfg.Logger.Error("the edge can not be taken over: its target has seen a higher election id than any of ours; set target.electionID above it", "seen", seen.why.Highest)
 			}
 			warned = true
 		}
-		if _, listed := agents.Alive[a.cfg.Agent]; why != "" && listed {
+		if why != "" && listed {
 			fence, err := s.candidate.Claim(ctx, &agents)
 			if err == nil {
 				a.cfg.Logger.Info("takes over the edge", "why", why, "term", fence.Term, "from", agents.Active)
@@ -188,6 +194,31 @@ func (a *Agent) standBy(ctx context.Context, g *errgroup.Group) (state.Fence, er
 		}
 	}
 }
+
+// comeback follows whether the database has lost a standby, and has it again: then it may have lost the agent that acts for the same reason.
+type comeback struct {
+	was   bool      // listed, ever
+	lost  bool      // since
+	since time.Time // when it was listed again; zero: it never was lost
+}
+
+func (b *comeback) see(listed bool, now time.Time) {
+	switch {
+	case listed && b.lost:
+		b.lost, b.since = false, now
+	case listed:
+		b.was = true
+	case b.was:
+		b.lost = true
+	}
+}
+
+func (b *comeback) recent(now time.Time) bool {
+	return !b.since.IsZero() && now.Sub(b.since) < returnTime
+}
+
+// whyGone is the reason of mayAct that a database that was away gives, too.
+const whyGone = "the agent that did is gone"
 
 // compare warns if the agent would tell others another thing of the edge than the one that acts.
 func (a *Agent) compare() {
@@ -209,7 +240,7 @@ func (a *Agent) mayAct(agents *state.Agents, troubled time.Time) (why string, se
 	case agents.Term == 0:
 		return "no agent does", seen
 	case !agents.IsLed():
-		return "the agent that did is gone", seen
+		return whyGone, seen
 	case seen.vacated:
 		return "the target has lost the agent that did", seen
 	case seen.why.Vacant && time.Since(seen.since) >= vacantTime:

@@ -32,9 +32,13 @@ func CountsByVPort(r flow.Reason) bool {
 }
 
 // DropQueries asks for all that the target counts of drops of a local number. Of number 0 it counts what no vport sent: in ingress by access ports, in egress from anywhere.
+// Nothing of that is over a vport's rate of floods: the cell has those of unknown ports, which are counted by reason alone.
 func (t *Tables) DropQueries(local uint16) []p4rt.Query {
 	q := make([]p4rt.Query, 0, len(ingressDrops)+len(egressDrops))
 	for _, r := range ingressDrops {
+		if local == 0 && r == flow.ReasonFloodRate {
+			continue
+		}
 		q = append(q, p4rt.CounterCells(t.ingressVPortDrops, DropCell{local, r}.index()))
 	}
 	for _, r := range egressDrops {

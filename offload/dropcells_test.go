@@ -1,8 +1,11 @@
 package offload
 
 import (
+	"reflect"
+	"slices"
 	"testing"
 
+	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/p4rt"
 	"github.com/weft-sdn/weft/p4src"
 )
@@ -15,6 +18,13 @@ func TestDropCells(t *testing.T) {
 	}
 	if n := len(tables.DropQueries(7)); n != len(ingressDrops)+len(egressDrops) {
 		t.Errorf("%d cells are asked for", n)
+	}
+	for _, local := range []uint16{0, 7} { // what comes in by a port that is none's is told by reason, and not as if it were over a vport's rate of floods
+		cell := p4rt.CounterCells(tables.ingressVPortDrops, DropCell{local, flow.ReasonFloodRate}.index())
+		asked := slices.ContainsFunc(tables.DropQueries(local), func(q p4rt.Query) bool { return reflect.DeepEqual(q, cell) })
+		if asked != (local != 0) {
+			t.Errorf("floods of number %d are asked for: %v", local, asked)
+		}
 	}
 	for _, local := range []uint16{0, 1, 4095} {
 		for _, r := range ingressDrops {

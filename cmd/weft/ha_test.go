@@ -200,6 +200,17 @@ func echoes(t *testing.T, h *host.Host, at uint16) {
 	}()
 }
 
+// standbyNamesActive: who asks a standby for flows or drops hears at once whom to ask, and its metrics do not wait either.
+func (e *haEdge) standbyNamesActive(standby, active string) {
+	e.Helper()
+	for _, what := range []string{"flows", "drops"} {
+		out, err := exec.Command("weft", what, "--agent", "unix:"+filepath.Join(e.dir, standby), "--edge", "nic1").CombinedOutput()
+		if err == nil || !strings.Contains(string(out), "this agent stands by: ask the one that acts for the edge") || !strings.Contains(string(out), filepath.Join(e.dir, active)) {
+			e.Errorf("weft %s of a standby: %v: %s", what, err, out)
+		}
+	}
+}
+
 // TestAgentIsKilled: of two agents' processes the one that acts is killed, and then the other one is told to end. A TCP connection behind a translation goes on and ends properly, and
 // new flows are decided soon.
 func TestAgentIsKilled(t *testing.T) {
@@ -244,6 +255,7 @@ func TestAgentIsKilled(t *testing.T) {
 	n := 0
 	speak(func() bool { n++; return n > 100 })
 	second := e.agent()
+	e.standbyNamesActive("agent2", "agent1")
 	steps := []struct {
 		how string
 		of  *exec.Cmd
