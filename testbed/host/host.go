@@ -2,6 +2,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,6 +51,8 @@ type Config struct {
 	Routes   []Route
 	MTU      int    // bytes of IP packet; zero means DefaultMTU
 	VLAN     uint16 // zero means untagged
+	// MaxRTO bounds how long TCP waits before it sends a segment again; zero means the stack's 2 minutes.
+	MaxRTO time.Duration
 }
 
 // Host is a running machine. New powers it on, Close powers it off. It is safe for
@@ -162,8 +165,9 @@ const tcpBuffer = 256 << 10
 
 func (h *Host) tuneTCP() error {
 	sack, moderate := tcpip.TCPSACKEnabled(true), tcpip.TCPModerateReceiveBufferOption(true)
+	longest := tcpip.TCPMaxRTOOption(cmp.Or(h.cfg.MaxRTO, tcp.MaxRTO))
 	for _, option := range []tcpip.SettableTransportProtocolOption{
-		&sack, &moderate,
+		&longest, &sack, &moderate,
 		&tcpip.TCPReceiveBufferSizeRangeOption{Min: tcp.MinBufferSize, Default: tcpBuffer / 2, Max: tcpBuffer},
 		&tcpip.TCPSendBufferSizeRangeOption{Min: tcp.MinBufferSize, Default: tcpBuffer / 2, Max: tcpBuffer},
 	} {

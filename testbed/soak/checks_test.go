@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/weft-sdn/weft/engine"
-	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/state"
 )
 
@@ -182,10 +181,11 @@ func (r *rig) counters(ctx context.Context) {
 	type seen struct {
 		stats reflect.Value
 		drops map[[3]any]uint64
-		usage map[flow.VPortID]state.UsageTotals
 	}
 	last := map[*engine.Agent]*seen{}
+	accounted := map[string]state.UsageTotals{}
 	for ctx.Err() == nil {
+		r.accounts(ctx, accounted)
 		for _, e := range r.edges {
 			agent := e.acting()
 			if agent == nil {
@@ -193,7 +193,7 @@ func (r *rig) counters(ctx context.Context) {
 			}
 			before := last[agent]
 			if before == nil {
-				before = &seen{stats: reflect.ValueOf(engine.Stats{}), drops: map[[3]any]uint64{}, usage: map[flow.VPortID]state.UsageTotals{}}
+				before = &seen{stats: reflect.ValueOf(engine.Stats{}), drops: map[[3]any]uint64{}}
 				last[agent] = before
 			}
 			stats := reflect.ValueOf(agent.Stats())
@@ -205,15 +205,7 @@ func (r *rig) counters(ctx context.Context) {
 			before.stats = stats
 			ask, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
 			drops, err := agent.Drops(ask)
-			usage, _ := agent.Usage(ask)
 			cancel()
-			for _, u := range usage {
-				b := before.usage[u.ID]
-				if u.In.Packets < b.In.Packets || u.Out.Packets < b.Out.Packets || u.Crossed.Packets < b.Crossed.Packets {
-					r.fail("%s: usage of %s/%s was %+v, and is %+v", e.name, u.Tenant, u.Name, b, u.UsageTotals)
-				}
-				before.usage[u.ID] = u.UsageTotals
-			}
 			for _, d := range drops {
 				k := [3]any{d.VPort, d.From, d.Reason}
 				if err == nil && d.Packets < before.drops[k] {
@@ -225,6 +217,23 @@ func (r *rig) counters(ctx context.Context) {
 			}
 		}
 		pause(ctx, 250*time.Millisecond)
+	}
+}
+
+// accounts checks that what is stored of a vport's usage at an edge is never less than before.
+func (r *rig) accounts(ctx context.Context, before map[string]state.UsageTotals) {
+	ask, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
+	defer cancel()
+	all, err := r.store.Usage(ask, "")
+	if err != nil {
+		return // the database is away
+	}
+	for _, u := range all {
+		k := fmt.Sprint(u.Edge, " ", u.ID)
+		if b := before[k]; u.In.Packets < b.In.Packets || u.Out.Packets < b.Out.Packets || u.Crossed.Packets < b.Crossed.Packets {
+			r.fail("usage of %s/%s at %s was %+v, and is %+v", u.Tenant, u.Name, u.Edge, b, u.UsageTotals)
+		}
+		before[k] = u.UsageTotals
 	}
 }
 

@@ -33,7 +33,7 @@ type machine struct {
 func powerOn(s *station, w *witness) (*machine, error) {
 	m := &machine{station: s, witness: w, open: map[io.Closer]bool{}}
 	var err error
-	if m.host, err = host.New(host.Config{Name: s.name, MAC: s.mac, Addrs: s.addrs[:], Gateways: s.gws[:], MTU: 1400}, m); err != nil {
+	if m.host, err = host.New(host.Config{Name: s.name, MAC: s.mac, Addrs: s.addrs[:], Gateways: s.gws[:], MTU: 1400, MaxRTO: time.Second}, m); err != nil {
 		return nil, err
 	}
 	for _, p := range allPorts() {
