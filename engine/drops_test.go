@@ -41,7 +41,10 @@ func TestDropCounts(t *testing.T) {
 	c.count(entries[offload.Drop], amount{Packets: 5}, c.now())
 	c.count(entries[offload.Drop], amount{Packets: 8}, c.now())
 	want(9)
-	c.count(entries[offload.Drop], amount{Packets: 2}, c.now()) // of a target that was restarted
+	c.count(entries[offload.Drop], amount{Packets: 7}, c.now()) // one that was asked for before the last
+	c.usage.audited = c.now()
+	c.count(entries[offload.Drop], amount{Packets: 9}, c.usage.audited-1) // before the target was restarted
+	c.count(entries[offload.Drop], amount{Packets: 2}, c.usage.audited)   // of a target that was restarted
 	want(11)
 	c.lose(vm+1000, dropInVain)
 	c.sweepDrops()

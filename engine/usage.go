@@ -29,6 +29,7 @@ type usage struct {
 	deleted  map[uint64]time.Duration  // by entry: when its deletion was confirmed; underWay: it was not
 	numbers  *offload.Numbers          // of what a predecessor left in the target; nil: that is done
 	before   map[flow.VPortID]liveness // what it had accounted of that
+	audited  time.Duration             // when the last audit began: what was asked for before says nothing
 	saving   bool
 	saved    time.Duration
 	process  int64  // names this process in what is stored: a name of its own, since that of the edge goes on (takeover.go)
@@ -152,6 +153,9 @@ func (u *usage) lives(w *way, n amount, more bool) {
 // count takes note of what the target says of an entry that it has. began is when it was asked.
 func (c *core) count(entry uint64, n amount, began time.Duration) {
 	u := &c.usage
+	if began < u.audited {
+		return // the target may have begun anew since
+	}
 	if s := u.leaving[entry]; s != nil {
 		c.settleEntry(entry, s, n)
 		return
@@ -164,9 +168,12 @@ func (c *core) count(entry uint64, n amount, began time.Duration) {
 		return
 	}
 	w := wayOf(f)
-	if f.recount {
+	switch {
+	case f.recount:
 		f.recount = false
-	} else {
+	case n.Less(f.counted) && began != u.audited:
+		return // one that was asked for later was faster: counters begin anew with a term, and not within
+	default:
 		c.carry(&w, n.Since(f.counted))
 	}
 	u.lives(&w, f.counted, false)
@@ -206,7 +213,7 @@ func (c *core) readLast(f *installedFlow, stays bool) {
 func (c *core) settleEntry(entry uint64, s *settlement, n amount) {
 	u := &c.usage
 	delete(u.leaving, entry)
-	if !s.recount {
+	if !s.recount && !n.Less(s.counted) {
 		c.carry(&s.way, n.Since(s.counted))
 	}
 	if f := c.flows.byEntry[entry]; f != nil && s.stays {

@@ -32,6 +32,7 @@ func (a *Agent) audit(ctx context.Context) error {
 	var began time.Duration
 	if err := a.mail.call(ctx, func() {
 		placer, began = c.placer, c.now()
+		u.audited = began
 		for _, f := range c.flows.byEntry {
 			f.read = false
 		}

@@ -28,9 +28,12 @@ func (t *Tally) Sub(n Tally) {
 	*t = Tally{t.Packets - min(t.Packets, n.Packets), t.Bytes - min(t.Bytes, n.Bytes)}
 }
 
+// Less reports whether a counter that stands at t has counted less than one at o.
+func (t Tally) Less(o Tally) bool { return t.Packets < o.Packets || t.Bytes < o.Bytes }
+
 // Since returns what a counter that stands at t has counted since it stood at before, or since it began anew.
 func (t Tally) Since(before Tally) Tally {
-	if t.Packets < before.Packets || t.Bytes < before.Bytes {
+	if t.Less(before) {
 		return t
 	}
 	return Tally{t.Packets - before.Packets, t.Bytes - before.Bytes}
