@@ -19,7 +19,7 @@ import (
 // How long a standby waits before it takes over from an agent that is alive.
 const (
 	vacantTime  = 3 * time.Second  // and that the target has not for its primary: it may be connecting anew
-	returnTime  = 3 * time.Second  // and that the database has lost, as it has all that it did not answer for long: it may be coming back, as this one just did
+	returnTime  = 5 * time.Second  // and that the database has lost, as it has all that it did not answer for long: it may be coming back, as this one just did
 	unreachTime = 10 * time.Second // and that says that it can not program the target, which may take it for its primary all the same
 	standbyTick = 500 * time.Millisecond
 )

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -391,4 +392,41 @@ func TestTargetLosesAll(t *testing.T) {
 	if now := r.store.View().Agents[bulk.Edge]; now.Term != term || now.Active != "a" {
 		t.Errorf("another term has begun: %+v", now)
 	}
+}
+
+// TestDatabaseLosesAgents: the database has lost both agents of an edge, as it has when it answers again after longer than they are known for. Who acted goes on: another's term would cost
+// what is not stored yet. An agent that has gone besides is replaced all the same.
+func TestDatabaseLosesAgents(t *testing.T) {
+	r := newHA(t, "")
+	a := r.another("a")
+	a.serves()
+	b := r.another("b")
+	b.standsBy()
+	before := b.store.View().Agents[bulk.Edge]
+	client, err := clientv3.New(clientv3.Config{Endpoints: r.etcd.Endpoints()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	key := "/weft/edge/" + bulk.Edge + "/agent/"
+	gone, err := client.Delete(t.Context(), key, clientv3.WithPrefix())
+	if err != nil || gone.Deleted != 2 {
+		t.Fatalf("%v, %v", gone, err)
+	}
+	r.until("the standby is there again before the other", func() bool {
+		if _, err := client.Delete(t.Context(), key+"a"); err != nil {
+			t.Fatal(err)
+		}
+		kv, err := client.Get(t.Context(), key+"b")
+		return err == nil && kv.Count == 1 && kv.Kvs[0].CreateRevision > gone.Header.Revision
+	})
+	r.until("the other is there again, or replaced", func() bool {
+		now := b.store.View().Agents[bulk.Edge]
+		return now.Term != before.Term || now.IsLed() && len(now.Alive) == 2
+	})
+	if after := b.store.View().Agents[bulk.Edge]; after.Term != before.Term || after.Active != "a" {
+		t.Errorf("agents: %+v, before %+v", after, before)
+	}
+	a.kill()
+	b.serves()
 }
