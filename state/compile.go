@@ -37,13 +37,18 @@ func recompile(before, after *topology.Set, changed []topology.Ref, w writes) er
 	return nil
 }
 
-// concerned adds to the objects that changed those that are stored with something of them: the peer of a vport, and the binding of one that is another
-// device's now.
+// concerned adds to the objects that changed those that are stored with something of them: the peer of a vport, its sessions, and the binding of one that is
+// another device's now.
 func concerned(before, after *topology.Set, changed []topology.Ref) []topology.Ref {
 	refs := slices.Clone(changed)
 	moved := map[topology.Ref]bool{}
 	for _, r := range changed {
 		for _, set := range []*topology.Set{before, after} {
+			for _, u := range set.Users(r) {
+				if u.Kind == topology.KindBGPSession {
+					refs = append(refs, u)
+				}
+			}
 			if o := set.Get(r); o != nil {
 				if spec, ok := o.Spec.(*topology.VPortSpec); ok && !spec.IsExterior() {
 					refs = append(refs, o.VPortRef(spec.Peer))
@@ -81,6 +86,9 @@ func compile(set *topology.Set, ref topology.Ref, w writes) error {
 		device, port := deviceOf(set, o), flow.VPortID(o.Status.ID)
 		w[portKey(device, port)] = value
 		w[vportKey(port)] = strconv.AppendUint(nil, uint64(device), 10)
+	case topology.KindBGPSession:
+		port := set.Get(o.VPortRef(o.Spec.(*topology.BGPSessionSpec).VPort))
+		w[bgpKey(deviceOf(set, port), ref)] = value
 	case topology.KindBinding:
 		b, ok := bindingOf(set, ref)
 		if !ok {

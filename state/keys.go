@@ -29,6 +29,7 @@ import (
 //
 //	/weft/dev/<device>/self                   the bridge or router, JSON; also a DHCP resource
 //	/weft/dev/<device>/port/<vport>           its vport, with the peer resolved, JSON
+//	/weft/dev/<router>/bgp/<tenant>/<name>    a BGP session through one of its ports, JSON
 //	/weft/dev/<device>/bind/<vport>           where the vport lives, JSON
 //	/weft/iface/<edge>/<interface>/<vlan>     the same by place; names are escaped as in a URL path
 //	/weft/vport/<vport>                       the device of a vport, decimal
@@ -98,6 +99,7 @@ const (
 	recordSelf    record = "self"
 	recordPort    record = "port"
 	recordBind    record = "bind"
+	recordBGP     record = "bgp"
 	recordFDB     record = "fdb"
 	recordARP     record = "arp"
 	recordNeigh   record = "neigh"
@@ -159,6 +161,20 @@ func bindKey(device topology.DeviceID, port flow.VPortID) string {
 	return recordPrefix(device, recordBind) + port.String()
 }
 
+// bgpKey names a session of a router.
+func bgpKey(router topology.DeviceID, session topology.Ref) string {
+	return recordPrefix(router, recordBGP) + session.Tenant + "/" + session.Name
+}
+
+// parseSession reads the last parts of such a key.
+func parseSession(leaf string) (topology.Ref, error) {
+	tenant, name, ok := strings.Cut(leaf, "/")
+	if !ok || tenant == "" || name == "" || strings.Contains(name, "/") {
+		return topology.Ref{}, ErrCodec
+	}
+	return topology.Ref{Kind: topology.KindBGPSession, Tenant: tenant, Name: name}, nil
+}
+
 func vportKey(port flow.VPortID) string { return vportPrefix + port.String() }
 
 // fdbKey names the entry of mac in the table of a bridge.
@@ -197,6 +213,7 @@ type deviceKey struct {
 	mac    packet.MAC         // recordFDB
 	addr   netip.Addr         // recordARP, recordNeigh
 	member topology.MemberKey // recordHealth
+	object topology.Ref       // recordBGP
 	source RIBSource          // recordRIB
 	bound  netip.Prefix       // recordRIB: all of the block are at or behind it
 }
@@ -236,6 +253,8 @@ func parseDeviceKey(key string) (k deviceKey, err error) {
 		}
 	case recordHealth:
 		k.member, err = parseMember(leaf)
+	case recordBGP:
+		k.object, err = parseSession(leaf)
 	case recordRIB:
 		k.source, k.bound, err = parseRIB(k.device, leaf)
 		k.port = k.source.Port

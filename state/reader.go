@@ -170,7 +170,7 @@ func (m *batch) addRecord(e Event) error {
 		return err
 	}
 	switch k.record {
-	case recordSelf, recordPort:
+	case recordSelf, recordPort, recordBGP:
 		if e.Deleted {
 			m.remove(k)
 			return nil
@@ -229,7 +229,7 @@ func (m *batch) addRecord(e Event) error {
 	return nil
 }
 
-// putRecord takes a device, a port of one, or a DHCP resource.
+// putRecord takes a device, a port or session of one, or a DHCP resource.
 func (m *batch) putRecord(k deviceKey, e Event) error {
 	o := new(topology.Object)
 	if err := json.Unmarshal(e.Value, o); err != nil {
@@ -237,8 +237,11 @@ func (m *batch) putRecord(k deviceKey, e Event) error {
 	}
 	id := uint32(k.device)
 	fits := o.Kind.HasID() && o.Kind != topology.KindVPort
-	if k.record == recordPort {
+	switch k.record {
+	case recordPort:
 		id, fits = uint32(k.port), o.Kind == topology.KindVPort
+	case recordBGP:
+		id, fits = 0, o.Ref() == k.object
 	}
 	if !fits || o.Status.ID != id {
 		return fmt.Errorf("%w: key %s holds %v with id %d", ErrCodec, e.Key, o.Ref(), o.Status.ID)
@@ -252,12 +255,13 @@ func (m *batch) putRecord(k deviceKey, e Event) error {
 
 // remove takes note that a device or a port of one is deleted.
 func (m *batch) remove(k deviceKey) {
-	ref := topology.Ref{}
-	if k.record == recordPort {
+	ref := k.object // of a session
+	switch k.record {
+	case recordPort:
 		if p := m.before.VPort(k.port); p != nil && (p.Device == k.device || p.Device == 0) {
 			ref = topology.Ref{Kind: topology.KindVPort, Tenant: p.Tenant, Name: p.Name}
 		}
-	} else {
+	case recordSelf:
 		ref, _ = m.before.Ref(k.device)
 	}
 	if ref.Kind != "" {

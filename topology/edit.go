@@ -83,6 +83,8 @@ func (e *edit) put(o *Object) {
 		e.putBinding(o.Ref(), bound{o.VPortRef(spec.VPort), *spec})
 	case *DHCPSpec:
 		e.putDHCP(o, spec)
+	case *BGPSessionSpec:
+		e.putBGP(o, spec)
 	}
 }
 
@@ -221,6 +223,10 @@ func (e *edit) remove(ref Ref) {
 		}
 		return
 	}
+	if ref.Kind == KindBGPSession {
+		e.dropBGP(ref)
+		return
+	}
 	if ref.Kind == KindFabric {
 		if ref == e.s.fabRef {
 			e.setFabric(fabric{})
@@ -296,6 +302,7 @@ func (e *edit) forget(id DeviceID) {
 	for _, p := range ports {
 		v := e.s.VPort(p)
 		e.vports.set(uint32(p), nil)
+		e.forgetBGP(p)
 		e.names.remove(v.ref)
 		e.setPending(p, false)
 		e.note(VPortDep(p))

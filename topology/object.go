@@ -34,17 +34,19 @@ const (
 	KindSecurityGroup Kind = "SecurityGroup"
 	KindFloatingIP    Kind = "FloatingIP"
 	KindSNATGateway   Kind = "SNATGateway"
+
+	KindBGPSession Kind = "BGPSession"
 )
 
 // Kinds returns all kinds, those that others refer to first.
 func Kinds() []Kind {
-	return []Kind{KindFabric, KindAddressGroup, KindPortGroup, KindPool, KindChain, KindDHCP, KindSecurityGroup, KindBridge, KindRouter, KindVPort, KindBinding, KindFloatingIP, KindSNATGateway}
+	return []Kind{KindFabric, KindAddressGroup, KindPortGroup, KindPool, KindChain, KindDHCP, KindSecurityGroup, KindBridge, KindRouter, KindVPort, KindBinding, KindFloatingIP, KindSNATGateway, KindBGPSession}
 }
 
 // HasID reports whether objects of the kind have an id: what a packet's walk meets.
 func (k Kind) HasID() bool {
 	switch k {
-	case KindFabric, KindBinding, KindSecurityGroup, KindFloatingIP, KindSNATGateway:
+	case KindFabric, KindBinding, KindSecurityGroup, KindFloatingIP, KindSNATGateway, KindBGPSession:
 		return false
 	}
 	return true
@@ -225,6 +227,8 @@ func newSpec(k Kind) Spec {
 		return new(FloatingIPSpec)
 	case KindSNATGateway:
 		return new(SNATGatewaySpec)
+	case KindBGPSession:
+		return new(BGPSessionSpec)
 	}
 	return nil
 }

@@ -24,6 +24,16 @@ apiVersion: weft/v1
 kind: VPort
 metadata: {name: one, tenant: acme}
 spec: {device: router/r, singleHost: true, addresses: [10.1.0.5/24, "2001:db8:1::5/64"], advertise: {mode: dhcp}, filters: {ingress: known}}
+---
+apiVersion: weft/v1
+kind: VPort
+metadata: {name: up, tenant: acme}
+spec: {device: router/r, addresses: [192.0.2.1/24, "2001:db8:2::1/64"]}
+---
+apiVersion: weft/v1
+kind: BGPSession
+metadata: {name: upstream, tenant: acme}
+spec: {vport: up, localAS: 64500, peerAS: 64501, peerAddress: "2001:db8:2::9", families: [ipv4, ipv6], advertise: [{prefix: 203.0.113.0/24}]}
 `
 
 // networks are the networks that users are shown and that the scenarios run, by file.

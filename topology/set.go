@@ -354,6 +354,8 @@ func (v *validator) spec(o *Object) {
 		v.floatingIP(o, s)
 	case *SNATGatewaySpec:
 		v.snatGateway(o, s)
+	case *BGPSessionSpec:
+		v.bgpSession(o, s)
 	}
 }
 
@@ -388,6 +390,8 @@ func (v *validator) claims(o *Object) {
 			v.fail(o, "spec.addresses", c.addr.String(), "is the outside address of "+who+" too", "give each its own")
 		case claimFloating:
 			v.fail(o, "spec.vport", c.b, "has an outside address of that IP version already, by "+who, "a host has one at a router")
+		case claimNeighbour:
+			v.fail(o, "spec.peerAddress", c.addr.String(), "has a session through that port already, "+who, "a neighbour has one")
 		case claimPlace:
 			v.fail(o, "spec.interface", c.b, "is taken by "+who, "one vport per interface and VLAN")
 		}

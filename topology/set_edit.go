@@ -20,15 +20,16 @@ type claim struct {
 type claimKind uint8
 
 const (
-	claimFabric   claimKind = iota // the underlay
-	claimID                        // n
-	claimAddress                   // addr, of router a/b
-	claimHost                      // addr, on bridge a/b
-	claimMAC                       // mac, on bridge a/b
-	claimVPort                     // to bind vport a/b
-	claimPlace                     // VLAN n at interface b of edge a
-	claimOutside                   // addr, of FloatingIPs of router a/b
-	claimFloating                  // vport b, with IP version n, of FloatingIPs of router a
+	claimFabric    claimKind = iota // the underlay
+	claimID                         // n
+	claimAddress                    // addr, of router a/b
+	claimHost                       // addr, on bridge a/b
+	claimMAC                        // mac, on bridge a/b
+	claimVPort                      // to bind vport a/b
+	claimPlace                      // VLAN n at interface b of edge a
+	claimOutside                    // addr, of FloatingIPs of router a/b
+	claimNeighbour                  // addr, of sessions through vport a/b
+	claimFloating                   // vport b, with IP version n, of FloatingIPs of router a
 )
 
 // claimsOf returns what an object claims.
@@ -57,6 +58,9 @@ func claimsOf(o *Object) []claim {
 		for _, a := range s.Addresses {
 			c = append(c, claim{kind: kind, a: dev.Tenant, b: dev.Name, addr: a.Addr()})
 		}
+	case *BGPSessionSpec:
+		v := o.VPortRef(s.VPort)
+		c = append(c, claim{kind: claimNeighbour, a: v.Tenant, b: v.Name, addr: s.PeerAddress})
 	case *BindingSpec:
 		v := o.VPortRef(s.VPort)
 		c = append(c, claim{kind: claimVPort, a: v.Tenant, b: v.Name})
@@ -118,7 +122,7 @@ func usesOf(o *Object) []Ref {
 	return append(r, namesOf(o)...)
 }
 
-// namesOf returns the chains, groups and ports that an object's filters and rules name, and a vport's DHCP resource.
+// namesOf returns the chains, groups and ports that an object's filters and rules name, a vport's DHCP resource, and a session's port.
 func namesOf(o *Object) []Ref {
 	var r []Ref
 	if f := filtersOf(o.Spec); f != nil {
@@ -154,6 +158,8 @@ func namesOf(o *Object) []Ref {
 		for _, p := range s.Ports {
 			r = append(r, o.VPortRef(p))
 		}
+	case *BGPSessionSpec:
+		r = append(r, o.VPortRef(s.VPort))
 	case *PoolSpec:
 		if m := s.Monitor; m != nil && m.Source != "" {
 			r = append(r, o.VPortRef(m.Source))

@@ -27,7 +27,8 @@ type Snapshot struct {
 	learned table[learned]              // by bridge
 	neigh   table[neighbours]           // by router port
 	names   shardMap[Ref, uint32]
-	bound   shardMap[Ref, bound]      // by binding, to tell whether it changes, and to name the dependency then
+	bound   shardMap[Ref, bound] // by binding, to tell whether it changes, and to name the dependency then
+	bgp     map[flow.VPortID][]*BGPSession
 	pending map[flow.VPortID]struct{} // vports whose device or peer is not known
 	fabric  fabric
 	fabRef  Ref

@@ -84,9 +84,12 @@ func describeObject(w io.Writer, v *state.View, set *topology.Set, o *topology.O
 	}
 	r := o.Ref()
 	fmt.Fprintf(w, "%s\n%s\n", refName(r), strings.TrimSuffix(string(indent(b)), "\n"))
-	users := set.Users(r)
+	users, at := set.Users(r), set.Users(r)
+	if s, is := o.Spec.(*topology.BGPSessionSpec); is {
+		at = set.Users(o.VPortRef(s.VPort))
+	}
 	rows := edgeRows(v)
-	for _, u := range append(users, r) {
+	for _, u := range append(at, r) {
 		if binding, ok := set.Get(u).Spec.(*topology.BindingSpec); ok {
 			fmt.Fprintf(w, "bound     %s, edge %s\n", placeText(binding.Edge, binding.Interface, binding.VLAN), standing(rows, binding.Edge))
 		}

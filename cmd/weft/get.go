@@ -338,6 +338,8 @@ func columns(kind topology.Kind, wide bool) []string {
 		head, more = []string{"ADDRESSES", "VPORT", "ROUTER"}, []string{"OUTSIDE", "INSIDE"}
 	case topology.KindSNATGateway:
 		head, more = []string{"SOURCES", "ADDRESSES", "ROUTER"}, []string{"OUTSIDE"}
+	case topology.KindBGPSession:
+		head, more = bgpColumns()
 	case topology.KindBinding:
 		head = []string{"VPORT", "EDGE", "INTERFACE", "VLAN"}
 	}
@@ -400,6 +402,8 @@ func cells(o *topology.Object, places map[topology.Ref]string, wide bool) []stri
 		more = append(more, id)
 	case *topology.SecurityGroupSpec, *topology.FloatingIPSpec, *topology.SNATGatewaySpec:
 		row, more = convenienceCells(s)
+	case *topology.BGPSessionSpec:
+		row, more = bgpCells(s)
 	case *topology.BindingSpec:
 		row = []string{s.VPort, s.Edge, s.Interface, number(s.VLAN)}
 	}

@@ -111,6 +111,9 @@ func describe(o *topology.Object) string {
 	case *topology.DHCPSpec:
 		row, _ := dhcpCells(s, true)
 		return row[0] + ", " + row[1] + " reserved, leases of " + row[2]
+	case *topology.BGPSessionSpec:
+		row, _ := bgpCells(s)
+		return fmt.Sprintf("AS %s to AS %s at %s by %s, %s", row[1], row[3], row[2], row[0], row[4])
 	case *topology.BindingSpec:
 		at := s.VPort + " at " + s.Edge + ", interface " + s.Interface
 		if s.VLAN != 0 {

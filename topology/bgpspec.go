@@ -1,0 +1,40 @@
+package topology
+
+import "net/netip"
+
+// BGPSessionSpec is a BGP session of a router with a neighbour behind one of its exterior ports (G1). It is checked and stored, and not carried out yet: no agent speaks BGP.
+type BGPSessionSpec struct {
+	VPort             string        `json:"vport"`                       // exterior port of a router through which the session goes: learned routes lead there
+	LocalAS           uint32        `json:"localAS"`                     // AS of the router; the same as the neighbour's makes it an internal session (iBGP)
+	PeerAS            uint32        `json:"peerAS"`                      // AS of the neighbour
+	PeerAddress       netip.Addr    `json:"peerAddress"`                 // of the neighbour; its IP version is that of the session's packets
+	LocalAddress      netip.Addr    `json:"localAddress,omitzero"`       // of the router: one of the port's; default: the port's first of the IP version
+	Families          []string      `json:"families,omitempty"`          // of the routes that are exchanged: ipv4, ipv6; default: that of peerAddress. The port must have an address of each, the next hop of what is advertised
+	Passive           bool          `json:"passive,omitempty"`           // the neighbour connects; default: both try
+	HoldTime          uint16        `json:"holdTime,omitempty"`          // seconds without a word after which the session is lost: 3 or more; default 90
+	Keepalive         uint16        `json:"keepalive,omitempty"`         // seconds from one word to the next: at most a third of holdTime; default: a third of it
+	ConnectRetry      uint16        `json:"connectRetry,omitempty"`      // seconds from one attempt to connect to the next; default 10
+	Multihop          uint8         `json:"multihop,omitempty"`          // of an external session with a neighbour that is not on the port's link: how many hops away it is at most, 2 to 255
+	PasswordSecret    string        `json:"passwordSecret,omitempty"`    // name of the secret, kept at the edges and not in the database, that segments are signed with (MD5, RFC 2385); default: they are not
+	MaxPrefixes       uint32        `json:"maxPrefixes,omitempty"`       // prefixes of each family that are taken from the neighbour; 0: any number
+	MaxPrefixesAction string        `json:"maxPrefixesAction,omitempty"` // when there are more: stop (default) the session, or warn
+	Import            []BGPRuleSpec `json:"import,omitempty"`            // which prefixes are taken from the neighbour: by the first rule that fits, none if none fits; default: all
+	Export            []BGPRuleSpec `json:"export,omitempty"`            // which of advertise are told to the neighbour, in the same way; default: all
+	Advertise         []BGPPrefix   `json:"advertise,omitempty"`         // prefixes that the router says it reaches
+}
+
+// BGPPrefix is a prefix that is advertised.
+type BGPPrefix struct {
+	Prefix netip.Prefix `json:"prefix"`        // such as 203.0.113.0/24 or 2001:db8:f::/48
+	MED    uint32       `json:"med,omitempty"` // how little the neighbour is to prefer this session for it; default 0
+}
+
+// BGPRuleSpec fits prefixes within one.
+type BGPRuleSpec struct {
+	Action string       `json:"action"`       // permit or deny
+	Prefix netip.Prefix `json:"prefix"`       // fits itself, and what is within it if ge or le say so
+	GE     uint8        `json:"ge,omitempty"` // least length of a prefix within it; default: the length of prefix
+	LE     uint8        `json:"le,omitempty"` // greatest length; default: the length of prefix, or with ge, that of an address
+}
+
+func (*BGPSessionSpec) kind() Kind { return KindBGPSession }
