@@ -55,7 +55,8 @@ func internetTable(tb testing.TB, stride int) []RIBRoute {
 
 // BenchmarkRIB reports, of a session's table of the Internet that is stored and read by another process of an edge: bgp_etcd_mb, what etcd's database has in use then, history included;
 // bgp_etcd_keys; bgp_store_ms, until all is stored; bgp_read_ms, from there until the other's view has all of it; bgp_reader_bytes, memory a route that this takes; and
-// bgp_route_change_ms, from one change until the other's view has it, the median of 20. With _100k: of a tenth of the table.
+// bgp_route_change_ms, from one change until the other's view has it, the median of 20; bgp_lose_ms,
+// from the loss of the session until the view has none of its routes. With _100k: of a tenth of the table.
 func BenchmarkRIB(b *testing.B) {
 	for _, size := range []struct {
 		name   string
@@ -134,7 +135,14 @@ func benchRIB(b *testing.B, routes []RIBRoute, name string) {
 	b.ReportMetric(float64(stored.Milliseconds()), "bgp_store_ms"+name+":ms")
 	b.ReportMetric(float64(read.Milliseconds()), "bgp_read_ms"+name+":ms")
 	b.ReportMetric(float64(kept)/float64(stats.Routes), "bgp_reader_bytes"+name+":B/route")
-	b.ReportMetric(float64(changeRIB(b, r, reader, router, routes).Microseconds())/1e3, "bgp_route_change_ms"+name+":ms")
+	change := changeRIB(b, r, reader, router, routes)
+	began = time.Now()
+	r.Clear()
+	if err := reader.Wait(b.Context(), func(*topology.Snapshot) bool { return has(reader.View()) == own }); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64(time.Since(began).Milliseconds()), "bgp_lose_ms"+name+":ms")
+	b.ReportMetric(float64(change.Microseconds())/1e3, "bgp_route_change_ms"+name+":ms")
 }
 
 // changeRIB returns the median time from a change of one route until the reader has it.

@@ -29,7 +29,7 @@ type BGPSession struct {
 	Port              flow.VPortID
 	LocalAS, PeerAS   uint32
 	PeerAddress       netip.Addr
-	LocalAddress      netip.Addr // invalid: the port's first address of the IP version
+	LocalAddress      netip.Addr // invalid: see Local
 	V4, V6            bool       // families
 	Passive           bool
 	HoldTime          time.Duration
@@ -44,6 +44,22 @@ type BGPSession struct {
 
 	ref  Ref
 	spec *BGPSessionSpec
+}
+
+// Local returns the router's end of the session: of a neighbour that has a link-local address, the port's, too, if no other is given. p is the session's port.
+func (b *BGPSession) Local(p *VPort) netip.Addr {
+	switch {
+	case b.LocalAddress.IsValid():
+		return b.LocalAddress
+	case b.PeerAddress.Is6() && b.PeerAddress.IsLinkLocalUnicast():
+		return p.LinkLocal
+	}
+	for _, a := range p.Addrs {
+		if a.Addr().Is4() == b.PeerAddress.Is4() {
+			return a.Addr()
+		}
+	}
+	return netip.Addr{}
 }
 
 // Internal reports whether both ends are of one AS.

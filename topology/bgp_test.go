@@ -141,6 +141,16 @@ func TestBGPSessions(t *testing.T) {
 	if b := found[0]; b.Name != "isp/a" || b.HoldTime != 90*time.Second || b.Keepalive != 30*time.Second || b.ConnectRetry != 10*time.Second || !b.V4 || b.V6 || b.Internal() {
 		t.Errorf("session %+v", b)
 	}
+	for peer, want := range map[string]string{"192.0.2.9": "192.0.2.1", "2001:db8::9": "2001:db8::1", "fe80::9": s.VPort(port).LinkLocal.String()} {
+		b := *found[0]
+		if b.PeerAddress = netip.MustParseAddr(peer); b.Local(s.VPort(port)) != netip.MustParseAddr(want) {
+			t.Errorf("to %s from %v, want %s", peer, b.Local(s.VPort(port)), want)
+		}
+		b.LocalAddress = netip.MustParseAddr("192.0.2.7")
+		if b.Local(s.VPort(port)) != b.LocalAddress {
+			t.Errorf("to %s from %v, want what is given", peer, b.Local(s.VPort(port)))
+		}
+	}
 	if _, deps := s.With(Changes{Put: load("")}); slices.Contains(deps, told) {
 		t.Error("the same session again is a change")
 	}

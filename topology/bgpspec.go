@@ -8,7 +8,7 @@ type BGPSessionSpec struct {
 	LocalAS           uint32        `json:"localAS"`                     // AS of the router; the same as the neighbour's makes it an internal session (iBGP)
 	PeerAS            uint32        `json:"peerAS"`                      // AS of the neighbour
 	PeerAddress       netip.Addr    `json:"peerAddress"`                 // of the neighbour; its IP version is that of the session's packets
-	LocalAddress      netip.Addr    `json:"localAddress,omitzero"`       // of the router: one of the port's; default: the port's first of the IP version
+	LocalAddress      netip.Addr    `json:"localAddress,omitzero"`       // of the router: one of the port's; default: the port's first of the IP version, or its link-local one if peerAddress is link-local
 	Families          []string      `json:"families,omitempty"`          // of the routes that are exchanged: ipv4, ipv6; default: that of peerAddress. The port must have an address of each, the next hop of what is advertised
 	Passive           bool          `json:"passive,omitempty"`           // the neighbour connects; default: both try
 	HoldTime          uint16        `json:"holdTime,omitempty"`          // seconds without a word after which the session is lost: 3 or more; default 90
