@@ -180,7 +180,7 @@ func NewAgent(cfg Config) (*Agent, error) {
 		if a.shared.candidate, err = cfg.Store.NewCandidate(cfg.Self.ID, state.AgentInfo{Name: cfg.Agent, Version: cfg.Version, Status: cfg.Status, Since: time.Now().UTC()}, cfg.Logger); err != nil {
 			return nil, err
 		}
-		session.ProbeInterval, session.ProbeTimeout = sharedProbeInterval, sharedProbeTimeout
+		session.ProbeInterval, session.ProbeTimeout, session.BackoffMax = sharedProbeInterval, sharedProbeTimeout, sharedBackoff
 	}
 	if a.session, err = p4rt.NewSession(session); err != nil {
 		return nil, err

@@ -16,7 +16,7 @@ import (
 	"github.com/weft-sdn/weft/p4rt/p4rttest"
 	"github.com/weft-sdn/weft/packet"
 	"github.com/weft-sdn/weft/state"
-	"github.com/weft-sdn/weft/testbed/gate"
+	"github.com/weft-sdn/weft/testbed/proxy"
 	"github.com/weft-sdn/weft/topology"
 )
 
@@ -57,7 +57,7 @@ type offline struct {
 	c      *core
 	ctx    context.Context
 	target *p4rttest.Server
-	gate   *gate.Gate
+	way    *proxy.Proxy
 	far    *state.Store // has a way of its own
 }
 
@@ -66,11 +66,11 @@ func newOffline(t *testing.T) *offline {
 	o := &offline{T: t, target: p4rttest.NewServer()}
 	o.far = runStore(t, state.Config{Embedded: &state.EmbeddedConfig{Dir: t.TempDir(), FastTimers: true, UnsafeNoFsync: true, Listen: []string{"http://127.0.0.1:0"}}})
 	var err error
-	if o.gate, err = gate.New(o.far.Endpoints()[0]); err != nil {
+	if o.way, err = proxy.To(o.far.Endpoints()[0]); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(o.gate.Close)
-	near := runStore(t, state.Config{Client: state.ClientConfig{Endpoints: []string{o.gate.URL()}}})
+	t.Cleanup(o.way.Close)
+	near := runStore(t, state.Config{Client: state.ClientConfig{Endpoints: []string{o.way.URL()}}})
 	o.c = detachedFrom(t, near, o.target.Dial)
 	o.c.a.cfg.AwayAfter = 100 * time.Millisecond
 	if o.c.snap, err = topology.Load("network.yaml", []byte(twoNets)); err != nil {
@@ -81,7 +81,7 @@ func newOffline(t *testing.T) *offline {
 	}
 	o.c.rebuild(o.c.layout.all(o.c.view))
 	o.ctx = connected(t, o.c, o.target)
-	t.Cleanup(func() { o.gate.Shut(false) })
+	t.Cleanup(func() { o.way.SetSilent(false) })
 	return o
 }
 
@@ -222,7 +222,7 @@ func TestAwayLocal(t *testing.T) {
 	o := newOffline(t)
 	before := []conntrack.Key{o.withBlock(false), o.withBlock(true)}
 	flows := o.c.a.Stats().Flows
-	o.gate.Shut(true)
+	o.way.SetSilent(true)
 	local := map[conntrack.Key][]byte{}
 	for _, v6 := range []bool{false, true} {
 		for n := range uint16(5) {
@@ -294,7 +294,7 @@ func TestAwayLocal(t *testing.T) {
 			t.Errorf("%v is stored while the database is away: %v", k, err)
 		}
 	}
-	o.gate.Shut(false)
+	o.way.SetSilent(false)
 	o.until("all is stored", func() bool { return len(o.c.conns.unstored) == 0 && !o.c.contact.lost })
 	for k := range local {
 		x := o.has(k)
@@ -338,7 +338,7 @@ func TestAwayLocal(t *testing.T) {
 func TestAwayKilled(t *testing.T) {
 	o := newOffline(t)
 	o.withBlock(false)
-	o.gate.Cut(true)
+	o.way.SetCut(true)
 	frame, holds := udpOut(false, 2000, 53), udpOut(false, 2000, 7)
 	o.sends("vm1", frame)
 	o.sends("vm1", holds)
@@ -350,7 +350,7 @@ func TestAwayKilled(t *testing.T) {
 	if s := o.c.a.Stats(); s.AwayDrops != 1 || s.Unstored != 1 {
 		t.Errorf("%+v", s)
 	}
-	o.gate.Cut(false)
+	o.way.SetCut(false)
 	o.until("it is stored", func() bool { return len(o.c.conns.unstored) == 0 && !o.c.contact.lost })
 	if found, there, err := o.far.FindConn(t.Context(), x.stored.Forward); err != nil || !there || found.Conn != x.stored.Conn {
 		t.Errorf("%+v, %v, %v", found, there, err)
@@ -363,7 +363,7 @@ func TestAwayKilled(t *testing.T) {
 func TestAwayConflict(t *testing.T) {
 	o := newOffline(t)
 	o.withBlock(false)
-	o.gate.Shut(true)
+	o.way.SetSilent(true)
 	same, answer := udpOut(false, 2000, 53), udpOut(false, 2001, 53)
 	for _, f := range [][]byte{same, answer} {
 		o.sends("vm1", f)
@@ -379,7 +379,7 @@ func TestAwayConflict(t *testing.T) {
 			t.Fatal(created, err)
 		}
 	}
-	o.gate.Shut(false)
+	o.way.SetSilent(false)
 	o.until("both have ended", func() bool { return o.c.a.Stats().LocalEnded == 2 })
 	if s := o.c.a.Stats(); s.Unstored != 0 || s.LocalStored != 0 {
 		t.Errorf("%+v", s)
@@ -404,7 +404,7 @@ func TestAwayDoubt(t *testing.T) {
 	for _, arrives := range []bool{true, false} {
 		o := newOffline(t)
 		o.withBlock(false)
-		o.gate.Shut(true)
+		o.way.SetSilent(true)
 		frame := udpOut(false, 2000, 53)
 		k := o.key(frame)
 		o.sends("vm1", frame)
@@ -417,7 +417,7 @@ func TestAwayDoubt(t *testing.T) {
 				t.Fatal(created, err)
 			}
 		}
-		o.gate.Shut(false)
+		o.way.SetSilent(false)
 		o.until("it is stored", func() bool { return len(o.c.conns.unstored) == 0 })
 		if found, there, err := o.far.FindConn(t.Context(), k); err != nil || !there || found.Conn != x.stored.Conn {
 			t.Errorf("arrives %v: %+v, %v, %v, want %+v", arrives, found, there, err, x.stored.Conn)
@@ -432,7 +432,7 @@ func TestAwayDoubt(t *testing.T) {
 func TestAwayWithoutBlock(t *testing.T) {
 	o := newOffline(t)
 	o.withBlock(true)
-	o.gate.Shut(true)
+	o.way.SetSilent(true)
 	o.sends("vm1", udpOut(false, 2000, 53)) // blocks are of one address
 	frame, plain := udpOut(true, 2000, 53), udpOut(true, 3000, 9)
 	o.sends("vm1", frame)
@@ -463,7 +463,7 @@ func TestAwayWithoutBlock(t *testing.T) {
 	}
 	o.sends("vm1", udpOut(true, 2001, 53))
 	o.until("it is dropped", func() bool { return o.c.a.Stats().AwayDrops == 2 })
-	o.gate.Shut(false)
+	o.way.SetSilent(false)
 	o.until("the other is stored", func() bool { return len(o.c.conns.unstored) == 0 })
 	if _, there, err := o.far.FindConn(t.Context(), kept); err != nil || !there {
 		t.Errorf("%v, %v", there, err)
@@ -492,7 +492,7 @@ func TestUnwatched(t *testing.T) {
 // TestDoubtsAreSettledInTurn: connections of which it is not known whether they are stored are looked for some at a time, and not while the database is away.
 func TestDoubtsAreSettledInTurn(t *testing.T) {
 	o := newOffline(t)
-	o.gate.Shut(true) // no answer comes
+	o.way.SetSilent(true) // no answer comes
 	o.at(func() {
 		now := doubtTime + o.c.now()
 		for i := range 2 * maxStoring {

@@ -28,6 +28,7 @@ const (
 const (
 	sharedProbeInterval = 2 * time.Second
 	sharedProbeTimeout  = 5 * time.Second
+	sharedBackoff       = vacantTime / 2 // between connections: who acts is back before a standby takes over
 )
 
 // shared is an agent's part in an edge that several agents may act for (Config.Agent):

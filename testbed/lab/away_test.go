@@ -10,8 +10,8 @@ import (
 
 	"github.com/weft-sdn/weft/conntrack"
 	"github.com/weft-sdn/weft/state"
-	"github.com/weft-sdn/weft/testbed/gate"
 	"github.com/weft-sdn/weft/testbed/lab"
+	"github.com/weft-sdn/weft/testbed/proxy"
 	"github.com/weft-sdn/weft/testbed/scenario"
 )
 
@@ -83,7 +83,7 @@ func TestAwayEndToEnd(t *testing.T) {
 		}
 		return s
 	}
-	var g *gate.Gate
+	var g *proxy.Proxy
 	t.Cleanup(func() {
 		if g != nil {
 			g.Close()
@@ -92,12 +92,12 @@ func TestAwayEndToEnd(t *testing.T) {
 	before := parse(awayBefore)
 	long := conntrack.Timeouts{TCPOpening: time.Hour, TCPEstablished: time.Hour, TCPClosed: time.Hour, Single: time.Hour, Both: time.Hour}
 	l := start(t, lab.Config{Scenario: before, Timeouts: long, Way: func(endpoint string) (at string, err error) {
-		if g, err = gate.New(endpoint); err != nil {
+		if g, err = proxy.To(endpoint); err != nil {
 			return "", err
 		}
 		return g.URL(), nil
 	}})
-	t.Cleanup(func() { g.Shut(false) })
+	t.Cleanup(func() { g.SetSilent(false) })
 	count := func(name string) uint64 {
 		t.Helper()
 		n, err := l.Counter(t.Context(), "e1", name)
@@ -112,13 +112,13 @@ func TestAwayEndToEnd(t *testing.T) {
 	until(ctx, t, func() string { return "the edge has no blocks" }, func() bool { return count("blocks") > 0 })
 	runScenario(t, before, l) // whatever was leased meanwhile is of both families by now
 	until(ctx, t, func() string { return "the edge has few blocks" }, func() bool { return count("blocks") > 1 })
-	g.Shut(true)
+	g.SetSilent(true)
 	runScenario(t, parse(awayMeanwhile), l)
 	until(ctx, t, func() string { return "what waits is not dropped" }, func() bool { return count("away_drops") > 0 })
 	if n := count("unstored"); n < 8 || count("aways") != 1 {
 		t.Errorf("%d connections are not stored, the database was away %d times", n, count("aways"))
 	}
-	g.Shut(false)
+	g.SetSilent(false)
 	until(ctx, t, func() string { return fmt.Sprintf("%d connections are not stored", count("unstored")) }, func() bool { return count("unstored") == 0 })
 	if n := count("local_ended"); n != 0 {
 		t.Errorf("%d connections ended", n)

@@ -4,6 +4,7 @@ package proxy
 import (
 	"context"
 	"net"
+	"net/url"
 	"sync"
 	"time"
 )
@@ -33,6 +34,21 @@ func New(network, address string) (*Proxy, error) {
 	p.running.Go(p.accept)
 	return p, nil
 }
+
+// To is New for a server at a URL, such as http://127.0.0.1:2379 or unix:///run/etcd.sock.
+func To(server string) (*Proxy, error) {
+	u, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+	if u.Scheme == "unix" {
+		return New("unix", u.Path)
+	}
+	return New("tcp", u.Host)
+}
+
+// URL is Addr for clients that want a URL, of a server without TLS.
+func (p *Proxy) URL() string { return "http://" + p.Addr() }
 
 // Addr is where clients connect to.
 func (p *Proxy) Addr() string { return p.lis.Addr().String() }
