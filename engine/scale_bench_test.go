@@ -71,7 +71,7 @@ func BenchmarkScale(b *testing.B) {
 		before := heap()
 		began = time.Now()
 		stop := startScale(b, all.Endpoints())
-		scaleApplied(b, all, revision, 10*time.Minute)
+		scaleApplied(b, all, revision, 20*time.Minute)
 		b.ReportMetric(time.Since(began).Seconds(), "scale_ready_s:s")
 		b.ReportMetric(float64(heap()-before)/scaleEdges/(1<<20), "scale_agent_mb:MB")
 		var edits, moves []time.Duration

@@ -146,12 +146,19 @@ func TestExamples(t *testing.T) {
 	for _, cmd := range newRoot().Commands() {
 		foreground(t, "apply", "-f", "examples/reference.yaml")
 		for line := range strings.Lines(cmd.Example) {
-			args := strings.Fields(local.Replace(line))
+			command, file, redirected := strings.Cut(strings.TrimSpace(local.Replace(line)), " >")
+			args := strings.Fields(command)
 			if len(args) == 0 || args[0] != "weft" || elsewhere.MatchString(line) {
 				continue
 			}
-			if foreground(t, args[1:]...) == "" && cmd.Name() != "diff" {
+			out := foreground(t, args[1:]...)
+			if out == "" && cmd.Name() != "diff" {
 				t.Errorf("%s prints nothing", strings.TrimSpace(line))
+			}
+			if redirected {
+				if err := os.WriteFile(file, []byte(out), 0o600); err != nil {
+					t.Fatal(err)
+				}
 			}
 			ran[cmd.Name()]++
 		}
