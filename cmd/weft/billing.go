@@ -47,7 +47,7 @@ func newUsageCommand() *cobra.Command {
 	var out output
 	var q usageQuery
 	cmd := &cobra.Command{
-		Use:   "usage [--tenants | --link] [--tenant TENANT] [--vport TENANT/NAME] [--since FILE]",
+		Use:   "usage [--tenants | --link] [--since FILE]",
 		Short: "Show what vports, tenants and links have carried, for billing",
 		Long: `Show how many packets and bytes exterior vports have sent and received, or
 tenants (--tenants), or what passed links (--link), over all edges, as it was
@@ -91,9 +91,9 @@ Bytes are those of frames as they came in from the vport that sent them.`,
 	f := cmd.Flags()
 	f.BoolVar(&q.tenants, "tenants", false, "sum up the vports of each tenant")
 	f.BoolVar(&q.link, "link", false, "show links, each direction by the port at its end")
-	f.StringVar(&q.tenant, "tenant", "", "of this tenant alone")
-	f.StringVar(&q.vport, "vport", "", "of this vport, TENANT/NAME, alone")
-	f.StringVar(&q.since, "since", "", "take away what this file has: an earlier output as JSON")
+	f.StringVar(&q.tenant, "tenant", "", "usage of `TENANT` alone")
+	f.StringVar(&q.vport, "vport", "", "usage of the vport `TENANT/NAME` alone")
+	f.StringVar(&q.since, "since", "", "take away what `FILE` has: an earlier output as JSON")
 	cmd.MarkFlagsMutuallyExclusive("tenants", "link")
 	cmd.MarkFlagsMutuallyExclusive("tenants", "vport")
 	out.flags(cmd, "table", "json", "csv")
@@ -221,7 +221,7 @@ func printUsage(w io.Writer, list usageList, form string) error {
 	c := csv.NewWriter(w)
 	for i := range head {
 		head[i] = strings.ToLower(strings.ReplaceAll(head[i], " ", "_"))
-		if head[i] == "bytes" && i > 0 {
+		if head[i] == "bytes" && head[i-1] != "packets" { // sent_bytes
 			head[i] = head[i-1] + "_bytes"
 		}
 	}

@@ -45,6 +45,9 @@ red,6,600,9,900,1970-01-01T00:00:50Z,1970-01-01T00:01:35Z
 		`TENANT  VPORT       FROM PORT   PACKETS  BYTES  FROM                  TO
 red     red/gw-lan  red/lan-gw  8        800    1970-01-01T00:00:30Z  1970-01-01T00:01:35Z
 `: show(usageQuery{link: true, tenant: "red"}, "table", nil),
+		`tenant,vport,from_port,packets,bytes,from,to
+red,red/gw-lan,red/lan-gw,8,800,1970-01-01T00:00:30Z,1970-01-01T00:01:35Z
+`: show(usageQuery{link: true, tenant: "red"}, "csv", nil),
 	} {
 		if got != want {
 			t.Errorf("got\n%swant\n%s", got, want)

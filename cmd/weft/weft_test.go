@@ -67,9 +67,6 @@ func TestPrintVersion(t *testing.T) {
 // TestHelpWidth: prose and flags of help fit in 80 columns, examples in 120.
 func TestHelpWidth(t *testing.T) {
 	for _, cmd := range append(newRoot().Commands(), newRoot()) {
-		if cmd.Name() == "softswitch" {
-			continue // its command line is simple_switch_grpc's
-		}
 		args := []string{"--help"}
 		if cmd.HasParent() {
 			args = []string{cmd.Name(), "--help"}

@@ -47,35 +47,37 @@ type Config struct {
 }
 
 const (
-	long = `Run a P4 switch in software: packets go through the compiled program, controllers
-program it through P4Runtime 1.5.
+	long = `Run a P4 switch in software: packets go through the compiled program,
+controllers program it through P4Runtime 1.5.
 
-PROGRAM.json is the output of p4c-bm2-ss. Without --p4info packets go through it as
-it is until a controller pushes a pipeline; with --p4info it can be programmed at
-once. With --no-p4 the switch starts empty and waits for a controller.
+PROGRAM.json is the output of p4c-bm2-ss. Without --p4info packets go through it
+as it is until a controller pushes a pipeline; with --p4info it can be
+programmed at once. With --no-p4 the switch starts empty and waits for a
+controller.
 
 Ports (-i, any number of times) are numbered by you:
 
-  -i 1@eth1              the Linux interface eth1 (needs CAP_NET_RAW)
-  -i 2@tap:weft0         a TAP device, made if it does not exist (CAP_NET_ADMIN)
-  -i 3@unix:/run/l1      one end of a cable to another softswitch or process on this
-                         host; both name the same path; needs no privileges
-  -i 4@pcap:NAME         packets from NAME_in.pcap, once; packets to NAME_out.pcap
+  -i 1@eth1          the Linux interface eth1 (needs CAP_NET_RAW). At the far
+                     end of a veth: ethtool -K DEV tx off tso off gso off
+  -i 2@tap:weft0     a TAP device, made if it does not exist (CAP_NET_ADMIN)
+  -i 3@unix:/run/l1  one end of a cable to another softswitch or process on
+                     this host; both name the same path; needs no privileges
+  -i 4@pcap:NAME     packets from NAME_in.pcap, once; packets to NAME_out.pcap
 
-The options of simple_switch_grpc are accepted before the program, and those of its
-target after "--"; those for parts that this switch does not have (Thrift, nanomsg,
-the debugger) are accepted and said to be ignored.
+The options of simple_switch_grpc are accepted before the program, and those of
+its target after "--"; those for parts that this switch does not have (Thrift,
+nanomsg, the debugger) are accepted and said to be ignored.
 
-To test a controller, --profile makes the switch deviate from the specification as
-other targets do (docs/p4runtime.md lists how), and --impair makes lines lose, delay,
-reorder and slow down frames; gNMI changes the latter later.`
+To test a controller, --profile makes the switch deviate from the specification
+as other targets do (docs/p4runtime.md lists how), and --impair makes lines
+lose, delay, reorder and slow down frames; gNMI changes the latter later.`
 
 	example = `  # Two switches and a cable between them, without privileges
   weft softswitch --no-p4 --device-id 1 --cpu-port 510 --grpc-server-addr 127.0.0.1:9559 -i 1@unix:/tmp/cable &
   weft softswitch --no-p4 --device-id 2 --cpu-port 510 --grpc-server-addr 127.0.0.1:9560 -i 1@unix:/tmp/cable &
 
   # A switch between two interfaces, with its program, as one would start bmv2
-  weft softswitch -i 1@veth1 -i 2@veth2 --device-id 1 weft.json -- --cpu-port 510 --drop-port 511 --grpc-server-addr 127.0.0.1:9559
+  weft softswitch -i 1@veth1 -i 2@veth2 --device-id 1 weft.json -- --cpu-port 510 --grpc-server-addr 127.0.0.1:9559
 
   # A switch that answers like bmv2, with a bad line at port 1
   weft softswitch --no-p4 --profile bmv2 --impair 1:loss=0.01,delay=5ms,seed=1 --cpu-port 510 -i 1@unix:/tmp/cable`
@@ -110,7 +112,7 @@ func NewCommand() *cobra.Command {
 	flags.Lookup("pcap").NoOptDefVal = "."
 	flags.IntVar(&c.FilesWait, "use-files", 0, "ports are pcap files (SPEC_in.pcap, SPEC_out.pcap), read after so many `seconds`")
 	flags.StringVar(&c.Profile, "profile", "strict", "serve P4Runtime as `TARGET` does: strict (to the specification), bmv2, stratum or pins")
-	flags.StringArrayVar(&c.Impair, "impair", nil, "make the line of a port bad, both ways: `PORT:loss=0.01,delay=5ms`,jitter=1ms,reorder=0.1,rate=1000000,limit=100,seed=1, any of them")
+	flags.StringArrayVar(&c.Impair, "impair", nil, "make the line of a port bad, both ways: `PORT:loss=0.01,delay=5ms` or any of jitter=1ms, reorder=0.1, rate=1000000, limit=100, seed=1")
 	flags.BoolVar(&c.LogConsole, "log-console", false, "log to standard output")
 	flags.StringVar(&c.LogFile, "log-file", "", "log to `file`")
 	flags.StringVarP(&c.LogLevel, "log-level", "L", "info", "`level` from which on to log: trace, debug, info, warn, error or off")
