@@ -71,7 +71,7 @@ func counters() []counter {
 // evictions are the reasons for which flows are evicted.
 func evictions() []counter {
 	return []counter{
-		{"share", "their vport had its share of a table", func(s *engine.Stats) uint64 { return s.EvictedShare }},
+		{"share", "their vport had its share of a table, or of maxFlows", func(s *engine.Stats) uint64 { return s.EvictedShare }},
 		{"table", "a table was nearly full", func(s *engine.Stats) uint64 { return s.EvictedTable }},
 		{"limit", "the edge had nearly maxFlows", func(s *engine.Stats) uint64 { return s.EvictedLimit }},
 	}

@@ -39,12 +39,12 @@ type NATSpec struct {
 
 // AddressGroupSpec is a named set of addresses that rules share.
 type AddressGroupSpec struct {
-	Addresses []AddrSpec `json:"addresses,omitempty"`
+	Addresses []AddrSpec `json:"addresses,omitempty"` // prefixes and addresses, of both IP versions
 }
 
 // PortGroupSpec is a named set of vports that rules share.
 type PortGroupSpec struct {
-	Ports []string `json:"ports,omitempty"`
+	Ports []string `json:"ports,omitempty"` // NAME of the same tenant, or TENANT/NAME
 }
 
 // FilterSpec names the chains of a device or vport.

@@ -48,13 +48,13 @@ type DHCPReservation struct {
 	Hostname  string       `json:"hostname,omitempty"` // told by IPv4
 }
 
-// DHCPOption is an option by number (RFC 2132, RFC 8415). It has one of Text, Hex and Addresses.
+// DHCPOption is an option by number (RFC 2132, RFC 8415). It has one of text, hex and addresses.
 type DHCPOption struct {
 	Code      uint16       `json:"code"`
-	Family    string       `json:"family,omitempty"` // v4 (default) or v6
-	Text      string       `json:"text,omitempty"`
-	Hex       string       `json:"hex,omitempty"`
-	Addresses []netip.Addr `json:"addresses,omitempty"`
+	Family    string       `json:"family,omitempty"`    // v4 (default) or v6
+	Text      string       `json:"text,omitempty"`      // its value as it is
+	Hex       string       `json:"hex,omitempty"`       // its value as hexadecimal digits
+	Addresses []netip.Addr `json:"addresses,omitempty"` // its value as addresses of the family
 }
 
 func (*DHCPSpec) kind() Kind { return KindDHCP }

@@ -118,7 +118,7 @@ type BridgeSpec struct {
 	MACs            []MACSpec       `json:"macs,omitempty"`           // seeds of the FDB
 	Neighbours      []NeighbourSpec `json:"neighbours,omitempty"`     // seeds of the ARP cache
 	Filters         FilterSpec      `json:"filters,omitzero"`
-	GlobalAddresses string          `json:"globalAddresses,omitempty"` // address group, of the same tenant, of addresses that are one host's wherever they are met: a connection between two of them is one for all devices that name the group (C1)
+	GlobalAddresses string          `json:"globalAddresses,omitempty"` // address group, of the same tenant, of addresses that are one host's wherever they are met: a connection between two of them is one for all devices that name the group. Private, link-local and other local ones never count (C1)
 }
 
 // MACSpec tells where a bridge finds a MAC.
