@@ -47,8 +47,8 @@ type conns struct {
 	attempts map[conntrack.Key]uint32    // translations that were taken
 	fresh    conntrack.Key               // of a connection that was just stored: its first packet is decided as if it were not
 	live     map[int64]bool              // processes with live edges
-	edges    []string                    // live ones, sorted
-	serving  []string                    // of these, those whose target is programmed, sorted
+	runs     map[string]int64            // of live edges
+	serving  map[string]struct{}         // of these, those whose target is programmed
 	away     bool                        // this edge is not among them
 	resting  []*conn                     // without a flow of a direction that is owned; each knows its place
 	orphans  map[conntrack.Key]int64     // seen without owners
@@ -116,7 +116,7 @@ func newConns(c *core) *conns {
 	run := c.a.cfg.Store.NewRun()
 	return &conns{
 		c: c, run: run, made: map[flow.VPortID]int{}, timeouts: c.a.cfg.Timeouts, known: newConnIndex(), answers: map[conntrack.Key]*conn{},
-		waiting: map[conntrack.Key]*creation{}, unstored: map[*conn]struct{}{}, localsOf: map[flow.VPortID]int{}, attempts: map[conntrack.Key]uint32{}, live: map[int64]bool{run: true}, doubts: map[conntrack.Key]time.Duration{},
+		waiting: map[conntrack.Key]*creation{}, unstored: map[*conn]struct{}{}, localsOf: map[flow.VPortID]int{}, attempts: map[conntrack.Key]uint32{}, runs: map[string]int64{}, serving: map[string]struct{}{}, live: map[int64]bool{run: true}, doubts: map[conntrack.Key]time.Duration{},
 	}
 }
 
@@ -231,20 +231,28 @@ func (t *conns) cut(k conntrack.Key) {
 	}
 }
 
-// meet takes the edges that are alive.
-func (t *conns) meet(live map[string]state.Edge) {
-	clear(t.live)
-	t.live[t.run] = true
-	t.serving = t.serving[:0]
-	for id, e := range live {
-		t.live[e.Run] = true
-		if e.Target == "" {
-			t.serving = append(t.serving, id)
+// meet takes note of some edges, of which those are alive that live has.
+func (t *conns) meet(live map[string]state.Edge, edges map[string]struct{}) {
+	for id := range edges {
+		e, alive := live[id]
+		if was, had := t.runs[id]; had && (!alive || was != e.Run) {
+			delete(t.runs, id)
+			if !slices.Contains(slices.Collect(maps.Values(t.runs)), was) {
+				delete(t.live, was)
+			}
+		}
+		if alive {
+			t.runs[id] = e.Run
+			t.live[e.Run] = true
+		}
+		if alive && e.Target == "" {
+			t.serving[id] = struct{}{}
+		} else {
+			delete(t.serving, id)
 		}
 	}
-	slices.Sort(t.serving)
-	t.edges = slices.Sorted(maps.Keys(live))
-	_, here := live[t.c.view.self.ID]
+	t.live[t.run] = true
+	_, here := t.runs[t.c.view.self.ID]
 	if here && t.away {
 		t.recheck()
 	}
@@ -253,8 +261,22 @@ func (t *conns) meet(live map[string]state.Edge) {
 
 // serves reports whether an edge is alive, and its target programmed.
 func (t *conns) serves(edge string) bool {
-	_, is := slices.BinarySearch(t.serving, edge)
+	_, is := t.serving[edge]
 	return is
+}
+
+// isFirst reports whether this edge is the first of those that are alive, in order.
+func (t *conns) isFirst() bool {
+	own := t.c.view.self.ID
+	if _, alive := t.runs[own]; !alive {
+		return false
+	}
+	for id := range t.runs {
+		if id < own {
+			return false
+		}
+	}
+	return true
 }
 
 // of returns the connection that a result is about, nil if there is none.

@@ -414,7 +414,8 @@ func TestAway(t *testing.T) {
 			e.ID, e.Run = id, p.cores[i].conns.run
 			both[id] = e
 		}
-		a.meet(both)
+		edges := map[string]struct{}{"e1": {}, "e2": {}}
+		a.meet(both, edges)
 		if meanwhile != "nothing" {
 			live := map[int64]bool{b.run: true}
 			seen, _, err := p.store.SweepConns(t.Context(), live, nil)
@@ -432,8 +433,8 @@ func TestAway(t *testing.T) {
 				t.Fatal(created, err)
 			}
 		}
-		a.meet(map[string]state.Edge{"e2": both["e2"]})
-		a.meet(both)
+		a.meet(map[string]state.Edge{"e2": both["e2"]}, edges)
+		a.meet(both, edges)
 		p.settled()
 		want, known := mine.Conn, true
 		if meanwhile == "replaced" {

@@ -45,7 +45,7 @@ func (t *conns) sweep(now time.Duration) {
 
 // sweepOrphans has the first of the live edges look for connections of processes that are gone, and for words to them.
 func (t *conns) sweepOrphans() {
-	if len(t.edges) == 0 || t.edges[0] != t.c.view.self.ID {
+	if !t.isFirst() {
 		return
 	}
 	ctx, live, seen, gone := t.c.ctx, map[int64]bool{t.run: true}, t.orphans, t.gone

@@ -113,11 +113,11 @@ func TestWayEndsLoss(t *testing.T) {
 		c.gateway(gateway4, packet.MAC{2, 9})
 		want("edge unknown, gateway known", offload.Drop)
 		view := &state.View{Topology: c.snap, Known: map[string]state.EdgeInfo{"e2": {ID: "e2", VTEPs: vtep(2)[:1]}}}
-		c.world(state.Change{View: view, Edges: true})
+		c.world(state.Change{View: view, Edges: true, Moved: map[string]struct{}{"e2": {}}})
 		want("edge known", offload.Forward)
 
 		c = detached(t, idleStore(t))
-		c.world(state.Change{View: view, Edges: true})
+		c.world(state.Change{View: view, Edges: true, Moved: map[string]struct{}{"e2": {}}})
 		want("gateway unknown", offload.Drop)
 		c.gateway(gateway4, packet.MAC{2, 9})
 		want("gateway known", offload.Forward)

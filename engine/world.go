@@ -27,14 +27,13 @@ func (c *core) world(change state.Change) {
 		c.doubtAll(change.Deps, before)
 		c.changed(v, change.Deps, touched)
 	}
-	if change.Edges || change.All {
-		c.conns.meet(v.Edges)
+	edges := change.Moved
+	if change.All {
+		edges = c.allEdges(v)
 	}
+	c.conns.meet(v.Edges, edges)
 	c.conns.told(change.Told)
-	var moved map[string]struct{}
-	if change.Edges || change.All {
-		moved = c.meet(v.Known, touched)
-	}
+	moved := c.meet(v.Known, edges, touched)
 	c.rebuild(touched)
 	if len(moved) > 0 {
 		c.routing(moved)
@@ -234,27 +233,43 @@ func (c *core) members(b *topology.Bridge) {
 	c.view.groups[b.Group()] = c.snap.GroupMembers(b.Group())
 }
 
-// meet takes the edges that are known, alive or not: the agent of one that is not may be restarting while its target forwards. It returns those that are new, or elsewhere, or
-// gone.
-func (c *core) meet(known map[string]state.EdgeInfo, touched map[subject]struct{}) map[string]struct{} {
-	moved := map[string]struct{}{}
-	for id, info := range known {
-		if id == c.view.self.ID {
-			continue
-		}
-		next := edgeOf(&info)
-		if was, ok := c.view.edges[id]; !ok || !was.equal(next) {
-			c.view.edges[id] = next
-			moved[id] = struct{}{}
-		}
+// allEdges are those that a view has, or that the agent knows.
+func (c *core) allEdges(v *state.View) map[string]struct{} {
+	all := make(map[string]struct{}, len(v.Known))
+	for id := range v.Known {
+		all[id] = struct{}{}
 	}
 	for id := range c.view.edges {
-		if _, ok := known[id]; !ok {
-			delete(c.view.edges, id)
-			moved[id] = struct{}{}
-		}
+		all[id] = struct{}{}
 	}
-	for id := range moved {
+	for id := range c.conns.runs {
+		all[id] = struct{}{}
+	}
+	return all
+}
+
+// meet takes note of edges that are known, alive or not: the agent of one that is not may be restarting while its target forwards. It returns those of them that are new, or elsewhere, or
+// gone.
+func (c *core) meet(known map[string]state.EdgeInfo, edges map[string]struct{}, touched map[subject]struct{}) map[string]struct{} {
+	moved := map[string]struct{}{}
+	for id := range edges {
+		info, is := known[id]
+		was, had := c.view.edges[id]
+		switch {
+		case id == c.view.self.ID:
+			continue
+		case !is && had:
+			delete(c.view.edges, id)
+		case !is:
+			continue
+		default:
+			next := edgeOf(&info)
+			if had && was.equal(next) {
+				continue
+			}
+			c.view.edges[id] = next
+		}
+		moved[id] = struct{}{}
 		touched[peerSubject(id)] = struct{}{}
 	}
 	return moved

@@ -216,3 +216,39 @@ func TestQuestionGoesWithItsEdge(t *testing.T) {
 	}
 	wait(t, s, rev)
 }
+
+// TestMovedEdges: who follows the network is told which edge came and went, and that one acknowledged something is no such news.
+func TestMovedEdges(t *testing.T) {
+	s := embeddedStore(t)
+	told := make(chan Change, 64)
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	go func() { _ = s.Watch(ctx, func(c Change) { told <- c }) }()
+	next := func(is func(*Change) bool) Change {
+		t.Helper()
+		for {
+			if c := within(t, told); c.Edges && is(&c) {
+				return c
+			}
+		}
+	}
+	within(t, told)
+	live := make(chan struct{}, 1)
+	r, err := s.RegisterEdge(edgeInfo("e1"), EdgeConfig{Live: func() { live <- struct{}{} }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := running(t, r.Run)
+	within(t, live)
+	if c := next(func(c *Change) bool { return len(c.View.Edges) == 1 }); len(c.Moved) != 1 {
+		t.Errorf("moved %v, want e1", c.Moved)
+	}
+	r.Ack(7, nil)
+	if c := next(func(c *Change) bool { return c.View.Edges["e1"].Applied == 7 }); len(c.Moved) != 0 {
+		t.Errorf("moved %v, and it has but acknowledged", c.Moved)
+	}
+	stop()
+	if c := next(func(c *Change) bool { return len(c.View.Edges) == 0 }); len(c.Moved) != 1 {
+		t.Errorf("moved %v, want e1", c.Moved)
+	}
+}

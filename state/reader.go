@@ -73,7 +73,7 @@ func (s *Store) deliver(b Batch) error {
 		v.Agents = m.newAgents(old.Agents)
 	}
 	s.learnt.observe(m.fdb)
-	s.publish(v, deps, m.told, edges)
+	s.publish(v, deps, m.told, edges, m.moved())
 	return nil
 }
 
@@ -109,6 +109,21 @@ func (r *reader) settle(b Batch) []Event {
 		}
 	}
 	return out
+}
+
+// moved returns the edges that are otherwise.
+func (m *batch) moved() map[string]struct{} {
+	if len(m.edges)+len(m.live) == 0 {
+		return nil
+	}
+	moved := make(map[string]struct{}, len(m.edges)+len(m.live))
+	for id := range m.edges {
+		moved[id] = struct{}{}
+	}
+	for id := range m.live {
+		moved[id] = struct{}{}
+	}
+	return moved
 }
 
 func (m *batch) hasTopology() bool {

@@ -37,7 +37,9 @@ type Change struct {
 	Deps  []topology.Dep // changed; in no order
 	All   bool           // anything may have changed: the first call, or the subscriber was too far behind
 	Edges bool           // Edges, Known or Agents differs
-	Told  []Told         // connections that another edge changed and wants one of these to look at; see Store.Heard
+	// Moved are the edges that are otherwise in Edges or Known, but for what they have acknowledged; not told with All.
+	Moved map[string]struct{}
+	Told  []Told // connections that another edge changed and wants one of these to look at; see Store.Heard
 }
 
 // View returns the newest view; never nil.
@@ -67,13 +69,14 @@ type subscriber struct {
 	told  []Told
 	all   bool
 	edges bool
+	moved map[string]struct{}
 	wake  chan struct{}
 }
 
 // Watch calls fn with every change, from this goroutine, until ctx ends. The first call tells the whole. While fn runs,
 // changes are joined: it never gets an older view after a newer one, and nothing that changed is left out of Deps.
 func (s *Store) Watch(ctx context.Context, fn func(Change)) error {
-	sub := &subscriber{deps: map[topology.Dep]struct{}{}, all: true, edges: true, wake: make(chan struct{}, 1)}
+	sub := &subscriber{deps: map[topology.Dep]struct{}{}, moved: map[string]struct{}{}, all: true, edges: true, wake: make(chan struct{}, 1)}
 	sub.wake <- struct{}{}
 	s.mu.Lock()
 	s.subscribers[sub] = struct{}{}
@@ -93,8 +96,9 @@ func (s *Store) Watch(ctx context.Context, fn func(Change)) error {
 		case <-sub.wake:
 		}
 		s.mu.Lock()
-		c := Change{View: s.view.Load(), All: sub.all, Edges: sub.edges, Deps: slices.Collect(maps.Keys(sub.deps)), Told: sub.told}
+		c := Change{View: s.view.Load(), All: sub.all, Edges: sub.edges, Moved: maps.Clone(sub.moved), Deps: slices.Collect(maps.Keys(sub.deps)), Told: sub.told}
 		clear(sub.deps)
+		clear(sub.moved)
 		sub.told = nil
 		sub.all, sub.edges = false, false
 		s.mu.Unlock()
@@ -103,7 +107,7 @@ func (s *Store) Watch(ctx context.Context, fn func(Change)) error {
 }
 
 // publish makes v the view and tells the subscribers.
-func (s *Store) publish(v *View, deps []topology.Dep, told []Told, edges bool) {
+func (s *Store) publish(v *View, deps []topology.Dep, told []Told, edges bool, movedEdges map[string]struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	moved := v.Conf != s.view.Load().Conf
@@ -115,6 +119,7 @@ func (s *Store) publish(v *View, deps []topology.Dep, told []Told, edges bool) {
 	}
 	for sub := range s.subscribers {
 		sub.edges = sub.edges || edges
+		maps.Copy(sub.moved, movedEdges)
 		sub.told = append(sub.told, told...)
 		if len(sub.deps)+len(deps) > maxPendingDeps {
 			sub.all = true
