@@ -117,7 +117,7 @@ func (r *rig) freshAgent(ctx context.Context, e *edge) error {
 		switch {
 		case u.Type != p4v1.Update_MODIFY && !fixed(what): // idle meanwhile; or idle before, and the rule still stored
 			continue
-		case u.Type == p4v1.Update_DELETE && strings.Contains(what, places): // of a device that flows had it load
+		case u.Type == p4v1.Update_DELETE && (strings.Contains(what, places) || u.GetEntity().GetPacketReplicationEngineEntry() != nil): // of a device that flows had it load
 			continue
 		case u.GetEntity().GetMeterEntry() != nil: // set as they are
 			continue
