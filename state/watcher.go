@@ -18,7 +18,8 @@ import (
 
 const (
 	responseQueue = 256
-	progressRetry = 20 * time.Millisecond  // etcd drops a progress request while a watch catches up
+	progressRetry = 20 * time.Millisecond // etcd drops a progress request while a watch catches up; doubled each time, since it may also be busy with those of others
+	mostRetry     = time.Second
 	watchRetry    = 200 * time.Millisecond // between attempts when etcd is away
 	watchSilence  = 2 * time.Second        // without a word, after which etcd is asked for one; two that bring none end the stream
 )
@@ -238,7 +239,8 @@ var errSilent = errors.New("state: watch: etcd has fallen silent")
 
 func (f *follower) run(ctx context.Context) error {
 	f.outbox = f.m.restart()
-	retry := time.NewTimer(progressRetry)
+	patience := progressRetry
+	retry := time.NewTimer(patience)
 	defer retry.Stop()
 	silence := time.NewTicker(watchSilence)
 	defer silence.Stop()
@@ -257,6 +259,9 @@ func (f *follower) run(ctx context.Context) error {
 			if err := f.take(r); err != nil {
 				return err
 			}
+			if !f.m.asked {
+				patience = progressRetry
+			}
 		case l := <-f.lists:
 			f.listing = false
 			f.m.contents(l)
@@ -264,6 +269,7 @@ func (f *follower) run(ctx context.Context) error {
 			f.members()
 		case <-retry.C:
 			f.m.asked = false
+			patience = min(2*patience, mostRetry)
 		case <-silence.C:
 			if err := f.listen(); err != nil {
 				return err
@@ -278,7 +284,7 @@ func (f *follower) run(ctx context.Context) error {
 		}
 		if f.m.lacks(f.w.target()) {
 			f.outbox = append(f.outbox, askProgress())
-			retry.Reset(progressRetry)
+			retry.Reset(patience)
 		}
 	}
 }
