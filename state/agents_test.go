@@ -142,7 +142,7 @@ func TestFence(t *testing.T) {
 func TestRegistrationIsFenced(t *testing.T) {
 	s := embeddedStore(t)
 	a, _ := candidate(t, s, "a")
-	b, stopB := candidate(t, s, "b")
+	_, stopB := candidate(t, s, "b")
 	term, err := a.Claim(t.Context(), &Agents{})
 	if err != nil {
 		t.Fatal(err)
@@ -161,7 +161,7 @@ func TestRegistrationIsFenced(t *testing.T) {
 	if !r.IsLive() {
 		t.Error("another agent ended, and the edge is not live")
 	}
-	b, _ = candidate(t, s, "c")
+	b, _ := candidate(t, s, "c")
 	if _, err := b.Claim(t.Context(), &Agents{Term: term.Term}); err != nil {
 		t.Fatal(err)
 	}
