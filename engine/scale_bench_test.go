@@ -13,7 +13,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/weft-sdn/weft/state"
-	"github.com/weft-sdn/weft/topology"
 )
 
 // The network of BenchmarkScale: 100,000 vports and 10,020 routers, at 1,000 edges.
@@ -66,7 +65,7 @@ func BenchmarkScale(b *testing.B) {
 	for b.Loop() {
 		all := runStore(b, state.Config{Embedded: &state.EmbeddedConfig{Dir: b.TempDir(), UnsafeNoFsync: true}})
 		began := time.Now()
-		revision := provisionScale(b, all)
+		revision := provision(b, all, scaleTenants, scaleBatch, scaleCores, scaleTenant)
 		b.ReportMetric(time.Since(began).Seconds(), "scale_apply_s:s")
 		before := heap()
 		began = time.Now()
@@ -97,42 +96,11 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// provisionScale stores the network.
-func provisionScale(b *testing.B, s *state.Store) (revision int64) {
-	b.Helper()
-	for from := 0; from < scaleTenants; from += scaleBatch {
-		var y strings.Builder
-		if from == 0 {
-			for i := range scaleCores {
-				fmt.Fprintf(&y, "---\napiVersion: weft/v1\nkind: Router\nmetadata: {name: core%d, tenant: isp}\nspec: {}\n", i)
-			}
-		}
-		for n := from; n < from+scaleBatch; n++ {
-			y.WriteString(scaleTenant(n))
-		}
-		revision = scaleApply(b, s, y.String())
-	}
-	return revision
-}
-
-func scaleApply(b *testing.B, s *state.Store, objects string) int64 {
-	b.Helper()
-	list, err := topology.Decode("scale.yaml", []byte(objects))
-	if err != nil {
-		b.Fatal(err)
-	}
-	revision, err := s.Apply(b.Context(), list)
-	if err != nil {
-		b.Fatal(err)
-	}
-	return revision
-}
-
 // scaleChange applies objects and returns how long it took until all edges had acknowledged them.
 func scaleChange(b *testing.B, s *state.Store, objects string) time.Duration {
 	b.Helper()
 	began := time.Now()
-	scaleApplied(b, s, scaleApply(b, s, objects), time.Minute)
+	scaleApplied(b, s, applyAll(b, s, objects), time.Minute)
 	return time.Since(began)
 }
 

@@ -54,7 +54,7 @@ func shareTenant(n int) string {
 func BenchmarkTopologyShare(b *testing.B) {
 	for b.Loop() {
 		all := runStore(b, state.Config{Embedded: &state.EmbeddedConfig{Dir: b.TempDir(), UnsafeNoFsync: true}})
-		revision := provisionShare(b, all)
+		revision := provision(b, all, shareTenants, shareBatch, shareCores, shareTenant)
 		store := runStore(b, state.Config{Client: state.ClientConfig{Endpoints: all.Endpoints()}, Edges: []string{"e1"}})
 		target, err := newNullTarget()
 		if err != nil {
@@ -93,26 +93,34 @@ func BenchmarkTopologyShare(b *testing.B) {
 	}
 }
 
-// provisionShare stores the network.
-func provisionShare(b *testing.B, s *state.Store) (revision int64) {
+// provision stores a network of tenants, some in a transaction, behind routers of the provider.
+func provision(b *testing.B, s *state.Store, tenants, atOnce, cores int, tenant func(n int) string) (revision int64) {
 	b.Helper()
-	for from := 0; from < shareTenants; from += shareBatch {
+	for from := 0; from < tenants; from += atOnce {
 		var y strings.Builder
 		if from == 0 {
-			for i := range shareCores {
+			for i := range cores {
 				fmt.Fprintf(&y, "---\napiVersion: weft/v1\nkind: Router\nmetadata: {name: core%d, tenant: isp}\nspec: {}\n", i)
 			}
 		}
-		for n := from; n < from+shareBatch; n++ {
-			y.WriteString(shareTenant(n))
+		for n := from; n < from+atOnce; n++ {
+			y.WriteString(tenant(n))
 		}
-		objects, err := topology.Decode("share.yaml", []byte(y.String()))
-		if err == nil {
-			revision, err = s.Apply(b.Context(), objects)
-		}
-		if err != nil {
-			b.Fatal(err)
-		}
+		revision = applyAll(b, s, y.String())
+	}
+	return revision
+}
+
+// applyAll stores objects.
+func applyAll(b *testing.B, s *state.Store, objects string) int64 {
+	b.Helper()
+	list, err := topology.Decode("scale.yaml", []byte(objects))
+	if err != nil {
+		b.Fatal(err)
+	}
+	revision, err := s.Apply(b.Context(), list)
+	if err != nil {
+		b.Fatal(err)
 	}
 	return revision
 }
