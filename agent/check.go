@@ -148,6 +148,9 @@ func (c *checker) edge(at string, e *Edge, seen taken) {
 	for i := range e.Uplinks {
 		c.uplink(fmt.Sprintf("%s.uplinks[%d]", at, i), e.ID, &e.Uplinks[i], seen)
 	}
+	if e.Multicast.IsValid() {
+		c.multicast(at+".multicast", e)
+	}
 	c.interfaces(at+".interfaces", e)
 	if e.VPortShare < 1 || e.VPortShare > 100 {
 		c.fail(at+".vportShare", strconv.Itoa(int(e.VPortShare)), "is no share", "use 1 to 100 percent")
@@ -169,6 +172,26 @@ func (c *checker) edge(at string, e *Edge, seen taken) {
 	}
 	if t.BlockTime != 0 && (t.BlockTime < minBlockTime || t.BlockTime > maxBlockTime) {
 		c.fail(at+".connections.blockTime", strconv.FormatUint(uint64(t.BlockTime), 10), "is out of range", "use 30 seconds to a day, 86400; 0 is the default")
+	}
+}
+
+// minSets is how many sets of vports a range of multicast addresses has room for, at least.
+const minSets = 256
+
+// multicast checks the range of addresses for sets of vports: of routed groups for which anybody may send.
+func (c *checker) multicast(field string, e *Edge) {
+	p := e.Multicast
+	switch first := p.Addr(); {
+	case !first.IsMulticast() || p != p.Masked() || first.Is4() && p.Bits() < 4 || first.Is6() && p.Bits() < 16:
+		c.fail(field, p.String(), "is no range of multicast addresses", `use one such as 239.192.0.0/14 or "ff05::/104"`)
+	case p.Bits() > first.BitLen()-8:
+		c.fail(field, p.String(), fmt.Sprintf("has less than %d addresses", minSets), "each bridge takes one, by its id: use a range of as many addresses as ids are used, such as 239.192.0.0/14")
+	case p.Overlaps(netip.PrefixFrom(netip.AddrFrom4([4]byte{224}), 24)), first.Is6() && first.As16()[1]&15 < 3:
+		c.fail(field, p.String(), "has addresses that do not leave a link", `use one such as 239.192.0.0/14 or "ff05::/104"`)
+	case p.Overlaps(netip.PrefixFrom(netip.AddrFrom4([4]byte{232}), 8)), first.Is6() && first.As16()[1]>>4 == 3:
+		c.fail(field, p.String(), "has addresses for one source (RFC 4607)", `use one such as 239.192.0.0/14 or "ff05::/104"`)
+	case !hasFamily(e.VTEPs, first):
+		c.fail(field, p.String(), "is of an IP family that the edge has no tunnel address of", "add one to vteps, or use a range of the other family")
 	}
 }
 

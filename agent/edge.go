@@ -92,7 +92,7 @@ func agentName() string {
 // engine is the configuration as the engine wants it.
 func (e *Edge) engine(store *state.Store, dial func(context.Context) (p4rt.Conn, error), status, version string, log *slog.Logger) engine.Config {
 	c := engine.Config{
-		Store: store, Self: engine.Edge{ID: e.ID, VTEPs: e.VTEPs, Tunnel: tunnels()[e.Tunnel]}, Interfaces: e.Interfaces, VPortShare: int(e.VPortShare), TenantRate: int(e.TenantRate), MaxFlows: int64(e.MaxFlows), Timeouts: e.Connections.timeouts(),
+		Store: store, Self: engine.Edge{ID: e.ID, VTEPs: e.VTEPs, Tunnel: tunnels()[e.Tunnel], Multicast: e.Multicast}, Interfaces: e.Interfaces, VPortShare: int(e.VPortShare), TenantRate: int(e.TenantRate), MaxFlows: int64(e.MaxFlows), Timeouts: e.Connections.timeouts(),
 		AwayAfter: time.Duration(e.Connections.AwayAfter) * time.Second, BlockTime: time.Duration(e.Connections.BlockTime) * time.Second,
 		AgeTime: time.Duration(e.MACAge) * time.Second,
 		Dial:    dial, DeviceID: e.Target.DeviceID, Profile: profiles()[e.Target.Profile], Logger: log, Version: version, Status: status,

@@ -281,7 +281,7 @@ func (a *Agent) live(lost error) {
 
 // decide is the goroutine that owns the core.
 func (a *Agent) decide(ctx context.Context) error {
-	u := newUnderlay(a.cfg.Self, a.cfg.Links, a.sendRaw, a.core.gateway, a.silent)
+	u := newUnderlay(a.cfg.Self, a.cfg.Links, a.sendRaw, a.core.gateway, a.silent, a.core.memberships.query)
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	asked := time.Now()

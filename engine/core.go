@@ -45,40 +45,41 @@ type core struct {
 	lacks   map[subject]string  // what of it the edge can not do
 	told    bool                // conf and lacks were
 
-	sim       sim.Simulator
-	res       sim.Result
-	asks      sim.Result
-	guess     sim.Result
-	stale     stale
-	rules     rules
-	pace      pace
-	numbered  bool // local numbers of vports are the target's
-	placeable bool // all local numbers are: flows can be installed
-	begun     bool // the first term has taken over what the target and the database have
-	reserving bool // numbers of what the target held then
-	placer    *offload.Placer
-	flows     *flowTable
-	holds     holds
-	devices   *devices
-	effects   *effects
-	leases    leases
-	conns     *conns
-	balance   *balance
-	blocks    *blocks
-	contact   *contact
-	monitors  *monitors
-	adverts   *adverts
-	fragments fragments
-	drops     drops
-	tally     tally
-	cache     cache
-	usage     usage
-	outlet    outlet
-	aging     aging
-	errors    *limiter
-	logged    *limiter // by chain
-	warnings  *limiter // of vports that have their share
-	buf, cut  []byte
+	sim         sim.Simulator
+	res         sim.Result
+	asks        sim.Result
+	guess       sim.Result
+	stale       stale
+	rules       rules
+	pace        pace
+	numbered    bool // local numbers of vports are the target's
+	placeable   bool // all local numbers are: flows can be installed
+	begun       bool // the first term has taken over what the target and the database have
+	reserving   bool // numbers of what the target held then
+	placer      *offload.Placer
+	flows       *flowTable
+	holds       holds
+	devices     *devices
+	effects     *effects
+	leases      leases
+	conns       *conns
+	balance     *balance
+	blocks      *blocks
+	contact     *contact
+	monitors    *monitors
+	adverts     *adverts
+	memberships *memberships
+	fragments   fragments
+	drops       drops
+	tally       tally
+	cache       cache
+	usage       usage
+	outlet      outlet
+	aging       aging
+	errors      *limiter
+	logged      *limiter // by chain
+	warnings    *limiter // of vports that have their share
+	buf, cut    []byte
 }
 
 // mark is a configuration whose updates are under way.
@@ -102,7 +103,8 @@ func newCore(a *Agent) *core {
 	c.view.puntRate, c.tenants, c.astray = a.cfg.PuntRate, map[string]uint32{}, map[string]struct{}{}
 	c.aging = newAging(a.cfg.AgeTime, c.devices)
 	c.locals = c.newLocals()
-	c.layout = newLayout(a.tables, c.locals)
+	c.memberships = newMemberships(a.cfg.Self.Multicast, a.cfg.Links, a.sendRaw, c.now, &a.counts)
+	c.layout = c.newLayout()
 	c.effects = newEffects(c)
 	c.rules, c.pace = newRules(c), newPace()
 	c.conns, c.fragments = newConns(c), newFragments()
@@ -120,6 +122,14 @@ func (c *core) newLocals() *locals {
 	n := newLocals(c.a.here, func(local uint16) { c.a.counts.departed.Add(c.a.queue.purge(local)) })
 	n.given, n.leave = c.tally.given, c.leave
 	return n
+}
+
+// newLayout returns what the edge's fixed tables are to hold: nothing yet.
+func (c *core) newLayout() *layout {
+	l := newLayout(c.a.tables, c.locals)
+	c.memberships.forget()
+	l.subscribe = c.memberships.want
+	return l
 }
 
 // start gives the core what only a running agent has.
@@ -152,6 +162,7 @@ func (c *core) rebuild(touched map[subject]struct{}) {
 		}
 	}
 	c.write(stages, all, nil)
+	c.memberships.tell()
 }
 
 // gateway is told of a fabric router's MAC.
@@ -161,11 +172,16 @@ func (c *core) gateway(g netip.Addr, mac packet.MAC) {
 	c.settle()
 }
 
-// moveWays rebuilds all peers.
+// moveWays rebuilds all that depends on which routers answer.
 func (c *core) moveWays() {
 	peers, edges := make(map[subject]struct{}, len(c.view.edges)), make(map[string]struct{}, len(c.view.edges))
 	for id := range c.view.edges {
 		peers[peerSubject(id)], edges[id] = struct{}{}, struct{}{}
+	}
+	if c.view.self.Multicast.IsValid() { // domains listen by an uplink whose router answers
+		for d := range c.view.groups {
+			peers[groupSubject(d)] = struct{}{}
+		}
 	}
 	c.rebuild(peers)
 	c.routing(edges)
@@ -262,6 +278,7 @@ func (c *core) tick() {
 	c.balance.sweep(now)
 	c.monitors.sweep()
 	c.adverts.sweep(now)
+	c.memberships.sweep()
 	c.fragments.sweep(now)
 	c.devices.sweep(now)
 }

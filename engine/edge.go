@@ -37,10 +37,12 @@ type Edge struct {
 	ID     string
 	VTEPs  []netip.Addr   // tunnel addresses; several spread flows
 	Tunnel offload.Tunnel // that it wants to be sent; every edge takes all kinds
+	// Multicast are the underlay's multicast addresses by which it takes frames for sets of vports (multicast.go): none, if it is the zero Prefix.
+	Multicast netip.Prefix
 }
 
 func (e Edge) equal(o Edge) bool {
-	return e.ID == o.ID && e.Tunnel == o.Tunnel && slices.Equal(e.VTEPs, o.VTEPs)
+	return e.ID == o.ID && e.Tunnel == o.Tunnel && e.Multicast == o.Multicast && slices.Equal(e.VTEPs, o.VTEPs)
 }
 
 // place is where an exterior vport lives.
@@ -53,7 +55,7 @@ var tunnels = []offload.Tunnel{offload.VXLAN, offload.Geneve, offload.GRE}
 
 // info is what this edge tells the others.
 func (a *Agent) info() state.EdgeInfo {
-	i := state.EdgeInfo{ID: a.cfg.Self.ID, VTEPs: a.cfg.Self.VTEPs, Version: a.cfg.Version, Run: a.core.conns.run, Status: a.cfg.Status, MTU: 1 << 16}
+	i := state.EdgeInfo{ID: a.cfg.Self.ID, VTEPs: a.cfg.Self.VTEPs, Multicast: a.cfg.Self.Multicast, Version: a.cfg.Version, Run: a.core.conns.run, Status: a.cfg.Status, MTU: 1 << 16}
 	for _, l := range a.cfg.Links {
 		i.MTU = min(i.MTU, int(l.mtu()))
 	}
@@ -68,7 +70,7 @@ func (a *Agent) info() state.EdgeInfo {
 
 // edgeOf reads what another edge tells: the first encapsulation of its list that we can do.
 func edgeOf(i *state.EdgeInfo) Edge {
-	e := Edge{ID: i.ID, VTEPs: i.VTEPs, Tunnel: offload.VXLAN}
+	e := Edge{ID: i.ID, VTEPs: i.VTEPs, Tunnel: offload.VXLAN, Multicast: i.Multicast}
 	for _, name := range i.Encaps {
 		for _, k := range tunnels {
 			if k.String() == name {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 
 	"github.com/weft-sdn/weft/flow"
@@ -49,9 +50,11 @@ func compareSubjects(a, b subject) int {
 type part struct {
 	stages [layoutStages][]p4rt.Entity
 	references
-	peer  uint16 // subjectPeer: its number
-	paths []offload.PathTo
-	names []pathName // of paths
+	peer   uint16 // subjectPeer: its number
+	paths  []offload.PathTo
+	names  []pathName // of paths
+	shares bool       // subjectPeer: Edge.sharesSets
+	wanted *route     // subjectGroup: whose destination is subscribed to, by its uplink
 }
 
 // add notes entries of a stage.
@@ -69,6 +72,8 @@ type layout struct {
 	lacks map[subject]string // what is left out, and why
 	// claims are who asks for each entity, in order: the first has its way. One does, unless two edges give one address, or two names one interface.
 	claims map[p4rt.Key][]claim
+	// subscribe is told of multicast groups of the underlay that are wanted by an uplink, or not any more.
+	subscribe func(port uint16, group netip.Addr, wanted bool)
 }
 
 // claim is an entity as a subject wants it.
@@ -78,7 +83,7 @@ type claim struct {
 }
 
 func newLayout(t *offload.Tables, n *locals) *layout {
-	return &layout{t: t, n: n, parts: map[subject]*part{}, lacks: map[subject]string{}, claims: map[p4rt.Key][]claim{}}
+	return &layout{t: t, n: n, parts: map[subject]*part{}, lacks: map[subject]string{}, claims: map[p4rt.Key][]claim{}, subscribe: func(uint16, netip.Addr, bool) {}}
 }
 
 // all names every subject of the view and of the layout.
@@ -122,6 +127,7 @@ func (l *layout) rebuild(v *view, touched map[subject]struct{}) (stages [][]p4rt
 			l.unclaim(s, old)
 			confirm = append(confirm, old.release()...)
 		}
+		l.resubscribe(old, next)
 		if next == nil {
 			delete(l.parts, s)
 			continue
@@ -142,7 +148,7 @@ func (l *layout) movePaths(v *view, touched map[subject]struct{}) {
 		}
 		old := l.parts[s]
 		e, ok := v.edges[s.edge]
-		if old == nil || !ok || !slices.Equal(old.names, pathNames(&e, v.routes(&e))) {
+		if old == nil || !ok || old.shares != v.self.sharesSets(&e) || !slices.Equal(old.names, pathNames(&e, v.routes(&e))) {
 			moved[s.edge] = struct{}{}
 		}
 	}
@@ -172,6 +178,9 @@ func pathNames(e *Edge, routes []route) []pathName {
 	}
 	return names
 }
+
+// setPath names the path of a set by multicast: nobody's, and no other set's.
+func setPath(way *route) pathName { return pathName{src: way.src, dst: way.dst, port: way.link.Port} }
 
 // build returns the part of a subject, nil if the view has no such subject. On an error nothing is held.
 func (l *layout) build(v *view, s subject) (*part, error) {
@@ -233,18 +242,26 @@ func (l *layout) peer(p *part, v *view, e *Edge) error {
 		p.add(stageGroup, l.t.KnownPeer(dst))
 	}
 	routes := v.routes(e)
-	p.names = pathNames(e, routes)
-	for i, r := range routes {
-		id, err := acquire(&p.references, l.n.paths, p.names[i], "paths to peers")
+	p.names, p.shares = pathNames(e, routes), v.self.sharesSets(e)
+	for i := range routes {
+		to, err := l.path(p, p.names[i], e.Tunnel, &routes[i])
 		if err != nil {
 			return err
 		}
-		path := offload.Path{Tunnel: e.Tunnel, Src: r.src, Dst: r.dst, SrcMAC: r.link.MAC, DstMAC: r.mac, MTU: r.link.mtu()}
-		p.add(stageUnderlay, l.t.Underlay(id, path), l.t.PeerCopy(id))
-		p.paths = append(p.paths, offload.PathTo{Path: id, Port: r.link.Port})
+		p.paths = append(p.paths, to)
 	}
 	p.add(stageGroup, l.t.Peer(p.peer, p.paths)...)
 	return nil
+}
+
+// path adds a way through the underlay.
+func (l *layout) path(p *part, name pathName, tunnel offload.Tunnel, r *route) (offload.PathTo, error) {
+	id, err := acquire(&p.references, l.n.paths, name, "paths to peers")
+	if err != nil {
+		return offload.PathTo{}, err
+	}
+	p.add(stageUnderlay, l.t.Underlay(id, offload.Path{Tunnel: tunnel, Src: r.src, Dst: r.dst, SrcMAC: r.link.MAC, DstMAC: r.mac, MTU: r.link.mtu()}), l.t.PeerCopy(id))
+	return offload.PathTo{Path: id, Port: r.link.Port}, nil
 }
 
 // place adds a vport: here, or at a peer. What can not be reached has no location: its packets are punted with that reason (E14).
@@ -275,7 +292,8 @@ func (l *layout) place(p *part, v *view, id flow.VPortID, at place) error {
 	return nil
 }
 
-// group adds a flood domain: local members, and one copy to each peer that hosts a member, over a path chosen by the group's id.
+// group adds a flood domain: local members, one copy for all peers that host a member and share multicast addresses with this edge, and one to each that does not, over a
+// path chosen by the group's id.
 func (l *layout) group(p *part, v *view, dest flow.Dest, domain []flow.VPortID) error {
 	id, err := acquire(&p.references, l.n.groups, dest, "groups")
 	if err != nil {
@@ -297,11 +315,9 @@ func (l *layout) group(p *part, v *view, dest flow.Dest, domain []flow.VPortID) 
 			remote[at.edge] = struct{}{}
 		}
 	}
-	var copies []offload.PathTo
-	for _, edge := range slices.Sorted(maps.Keys(remote)) {
-		if peer := l.parts[peerSubject(edge)]; peer != nil && len(peer.paths) > 0 {
-			copies = append(copies, peer.paths[int(dest)%len(peer.paths)])
-		}
+	copies, err := l.copies(p, v, dest, remote, len(members) > 0)
+	if err != nil {
+		return err
 	}
 	groups, entries := l.t.Group(dest, 2*id, 2*id+1, members, copies)
 	for _, g := range groups {
@@ -309,6 +325,53 @@ func (l *layout) group(p *part, v *view, dest flow.Dest, domain []flow.VPortID) 
 	}
 	p.add(stageLocation, entries...)
 	return nil
+}
+
+// copies are the ways of what is for a flood domain to other edges with members. It subscribes to the domain's own address if it has members here.
+func (l *layout) copies(p *part, v *view, dest flow.Dest, remote map[string]struct{}, here bool) (copies []offload.PathTo, err error) {
+	way, multicast := v.set(dest)
+	if multicast && here {
+		p.add(stageGroup, l.t.Terminate(v.self.Tunnel, way.dst))
+		p.wanted = &way
+	}
+	shared := false
+	for _, edge := range slices.Sorted(maps.Keys(remote)) {
+		switch peer := l.parts[peerSubject(edge)]; {
+		case peer == nil:
+		case multicast && peer.shares:
+			shared = true
+		case len(peer.paths) > 0:
+			copies = append(copies, peer.paths[int(dest)%len(peer.paths)])
+		}
+	}
+	if shared {
+		to, err := l.path(p, setPath(&way), v.self.Tunnel, &way)
+		if err != nil {
+			return nil, err
+		}
+		copies = append(copies, to)
+	}
+	return copies, nil
+}
+
+// resubscribe tells of the multicast group that a part wants, if another one was wanted before it.
+func (l *layout) resubscribe(old, next *part) {
+	var was, is *route
+	if old != nil {
+		was = old.wanted
+	}
+	if next != nil {
+		is = next.wanted
+	}
+	if was != nil && is != nil && was.dst == is.dst && was.link.Port == is.link.Port {
+		return
+	}
+	if was != nil {
+		l.subscribe(was.link.Port, was.dst, false)
+	}
+	if is != nil {
+		l.subscribe(is.link.Port, is.dst, true)
+	}
 }
 
 // entities yields everything that the fixed tables are to hold.

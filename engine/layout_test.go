@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -63,6 +64,9 @@ func change(r *rand.Rand, v *view) map[subject]struct{} {
 	switch r.IntN(4) {
 	case 0: // an edge comes, or changes its addresses
 		e := []Edge{{ID: "e2", VTEPs: vtep(2)[:1], Tunnel: offload.VXLAN}, {ID: "e3", VTEPs: vtep(3), Tunnel: offload.GRE}}[r.IntN(2)]
+		if r.IntN(2) == 0 {
+			e.Multicast = sets4
+		}
 		if r.IntN(3) == 0 {
 			e.VTEPs = e.VTEPs[:1]
 		}
@@ -126,9 +130,11 @@ func census(l *layout) map[string]int {
 func TestLayoutDependsOnStateAlone(t *testing.T) {
 	ts := tables(t)
 	r := rand.New(rand.NewPCG(5, 6))
-	for range 100 {
+	for i := range 100 {
 		l := newLayout(ts, newLocals(new(residents), func(uint16) {}))
 		v := baseView()
+		v.self.Multicast = []netip.Prefix{{}, sets4, sets6}[i%3]
+		listens := subscribed(l)
 		held := map[p4rt.Key]p4rt.Entity{}
 		update := func(touched map[subject]struct{}) {
 			t.Helper()
@@ -160,7 +166,11 @@ func TestLayoutDependsOnStateAlone(t *testing.T) {
 				t.Fatalf("%d entries installed, want %d", len(held), total)
 			}
 			fresh := newLayout(ts, newLocals(new(residents), func(uint16) {}))
+			afresh := subscribed(fresh)
 			fresh.rebuild(v, fresh.all(v))
+			if !maps.Equal(afresh, listens) {
+				t.Fatalf("listens to %v, a fresh start to %v", listens, afresh)
+			}
 			if d := cmp.Diff(census(fresh), census(l)); d != "" {
 				t.Fatalf("what is held differs from what a fresh start holds (-fresh +held):\n%s", d)
 			}
@@ -177,6 +187,9 @@ func TestLayoutDependsOnStateAlone(t *testing.T) {
 		update(l.all(v))
 		if n := l.n.vports.References(1) + l.n.peers.References("e2"); n != 0 {
 			t.Errorf("%d references are left of what is gone", n)
+		}
+		if len(listens) > 0 {
+			t.Errorf("still listens to %v", listens)
 		}
 		for i := range uint16(maxVPorts) {
 			if id := l.n.ingress(i); id != 0 {
@@ -305,7 +318,7 @@ func TestUnderlayAnswers(t *testing.T) {
 	var sent [][]byte
 	learnt := map[netip.Addr]packet.MAC{}
 	u := newUnderlay(v.self, v.links, func(_ uint16, f []byte) { sent = append(sent, append([]byte{}, f...)) },
-		func(a netip.Addr, m packet.MAC) { learnt[a] = m }, func(uint16, netip.Addr, bool) {})
+		func(a netip.Addr, m packet.MAC) { learnt[a] = m }, func(uint16, netip.Addr, bool) {}, func(uint16, *packet.Frame) bool { return false })
 	gw := packet.MAC{2, 9}
 	receive := func(frame []byte) int {
 		t.Helper()

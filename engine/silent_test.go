@@ -15,7 +15,7 @@ func TestSilentGateway(t *testing.T) {
 	var told []string
 	u := newUnderlay(v.self, v.links, func(uint16, []byte) {}, func(netip.Addr, packet.MAC) {}, func(port uint16, g netip.Addr, answers bool) {
 		told = append(told, fmt.Sprint(port, g, answers))
-	})
+	}, func(uint16, *packet.Frame) bool { return false })
 	receive := func(frame []byte) {
 		t.Helper()
 		var f packet.Frame

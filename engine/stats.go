@@ -69,65 +69,70 @@ type Stats struct {
 	BlockPicks  uint64 `json:"block_picks"`       // translations of sources that took a port of a block
 	BlockMisses uint64 `json:"block_misses"`      // translations of sources for which there was none
 	BlockLapses uint64 `json:"block_lapses"`      // blocks whose lease ended
+
+	MulticastGroups  uint64 `json:"multicast_groups"`  // of the underlay that the edge listens to, now
+	MulticastReports uint64 `json:"multicast_reports"` // groups that it told its uplinks, by IGMP or MLD
+	MulticastQueries uint64 `json:"multicast_queries"` // questions for members that came by its uplinks
 }
 
 type counts struct {
-	unstored     atomic.Uint64
-	localConns   atomic.Uint64
-	localStored  atomic.Uint64
-	localEnded   atomic.Uint64
-	awayDrops    atomic.Uint64
-	aways        atomic.Uint64
-	blocks       atomic.Uint64
-	blockPicks   atomic.Uint64
-	blockMisses  atomic.Uint64
-	blockLapses  atomic.Uint64
-	conns        atomic.Uint64
-	copies       atomic.Uint64
-	natRetries   atomic.Uint64
-	natFails     atomic.Uint64
-	connDrops    atomic.Uint64
-	packetIns    atomic.Uint64
-	malformed    atomic.Uint64
-	underlay     atomic.Uint64
-	unhandled    atomic.Uint64
-	departed     atomic.Uint64
-	outDrops     atomic.Uint64
-	upcalls      atomic.Uint64
-	ahead        atomic.Uint64
-	deduped      atomic.Uint64
-	drops        atomic.Uint64
-	held         atomic.Uint64
-	heldDrops    atomic.Uint64
-	errors       atomic.Uint64
-	errorsUnsent atomic.Uint64
-	unlogged     atomic.Uint64
-	dhcp         atomic.Uint64
-	dhcpDrops    atomic.Uint64
-	adverts      atomic.Uint64
-	lateData     atomic.Uint64
-	learnt       atomic.Uint64
-	effectFails  atomic.Uint64
-	aged         atomic.Uint64
-	loads        atomic.Uint64
-	loadDrops    atomic.Uint64
-	unknownKeys  atomic.Uint64
-	installed    atomic.Uint64
-	removed      atomic.Uint64
-	kept         atomic.Uint64
-	changed      atomic.Uint64
-	adopted      atomic.Uint64
-	ruleBlocks   atomic.Uint64
-	flows        atomic.Uint64
-	staleSince   atomic.Int64 // nanoseconds since the agent's begin; -1: no flow is stale
-	expired      atomic.Uint64
-	notInstalled atomic.Uint64
-	overShare    atomic.Uint64
-	notKept      atomic.Uint64
-	evictedShare atomic.Uint64
-	evictedTable atomic.Uint64
-	evictedLimit atomic.Uint64
-	writeFails   atomic.Uint64
+	multicastGroups, multicastReports, multicastQueries atomic.Uint64
+	unstored                                            atomic.Uint64
+	localConns                                          atomic.Uint64
+	localStored                                         atomic.Uint64
+	localEnded                                          atomic.Uint64
+	awayDrops                                           atomic.Uint64
+	aways                                               atomic.Uint64
+	blocks                                              atomic.Uint64
+	blockPicks                                          atomic.Uint64
+	blockMisses                                         atomic.Uint64
+	blockLapses                                         atomic.Uint64
+	conns                                               atomic.Uint64
+	copies                                              atomic.Uint64
+	natRetries                                          atomic.Uint64
+	natFails                                            atomic.Uint64
+	connDrops                                           atomic.Uint64
+	packetIns                                           atomic.Uint64
+	malformed                                           atomic.Uint64
+	underlay                                            atomic.Uint64
+	unhandled                                           atomic.Uint64
+	departed                                            atomic.Uint64
+	outDrops                                            atomic.Uint64
+	upcalls                                             atomic.Uint64
+	ahead                                               atomic.Uint64
+	deduped                                             atomic.Uint64
+	drops                                               atomic.Uint64
+	held                                                atomic.Uint64
+	heldDrops                                           atomic.Uint64
+	errors                                              atomic.Uint64
+	errorsUnsent                                        atomic.Uint64
+	unlogged                                            atomic.Uint64
+	dhcp                                                atomic.Uint64
+	dhcpDrops                                           atomic.Uint64
+	adverts                                             atomic.Uint64
+	lateData                                            atomic.Uint64
+	learnt                                              atomic.Uint64
+	effectFails                                         atomic.Uint64
+	aged                                                atomic.Uint64
+	loads                                               atomic.Uint64
+	loadDrops                                           atomic.Uint64
+	unknownKeys                                         atomic.Uint64
+	installed                                           atomic.Uint64
+	removed                                             atomic.Uint64
+	kept                                                atomic.Uint64
+	changed                                             atomic.Uint64
+	adopted                                             atomic.Uint64
+	ruleBlocks                                          atomic.Uint64
+	flows                                               atomic.Uint64
+	staleSince                                          atomic.Int64 // nanoseconds since the agent's begin; -1: no flow is stale
+	expired                                             atomic.Uint64
+	notInstalled                                        atomic.Uint64
+	overShare                                           atomic.Uint64
+	notKept                                             atomic.Uint64
+	evictedShare                                        atomic.Uint64
+	evictedTable                                        atomic.Uint64
+	evictedLimit                                        atomic.Uint64
+	writeFails                                          atomic.Uint64
 }
 
 // Stats returns a copy of the counts.
@@ -138,6 +143,7 @@ func (a *Agent) Stats() Stats {
 		stale = a.core.now() - time.Duration(since)
 	}
 	return Stats{
+		MulticastGroups: c.multicastGroups.Load(), MulticastReports: c.multicastReports.Load(), MulticastQueries: c.multicastQueries.Load(),
 		Copies:   c.copies.Load(),
 		Unstored: c.unstored.Load(), LocalConns: c.localConns.Load(), LocalStored: c.localStored.Load(), LocalEnded: c.localEnded.Load(),
 		AwayDrops: c.awayDrops.Load(), Aways: c.aways.Load(),

@@ -133,7 +133,7 @@ func (c *core) renumber(n *offload.Numbers, all bool) {
 	c.locals.here.clear()
 	c.locals = c.newLocals()
 	c.locals.reserve(n, c.view)
-	c.layout = newLayout(c.a.tables, c.locals)
+	c.layout = c.newLayout()
 	c.placer = c.a.newPlacer()
 	c.cache.reset()
 	c.placer.Reserve(n)
@@ -172,8 +172,17 @@ func (n *locals) reserve(of *offload.Numbers, v *view) {
 			}
 		}
 	}
-	for id, peer := range of.Peers {
+	for d := range v.groups {
+		if way, ok := v.set(d); ok {
+			if id, ok := paths[offload.PathEnds{Src: way.src, Dst: way.dst}]; ok { // no peer's: its port is not in the tables
+				n.paths.Reserve(setPath(&way), id)
+			}
+		}
+	}
+	for id := range of.Paths {
 		n.paths.Withhold(id)
+	}
+	for _, peer := range of.Peers {
 		n.peers.Withhold(peer)
 	}
 	for d, all := range of.Groups {

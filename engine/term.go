@@ -284,6 +284,7 @@ func (a *Agent) turn(s p4rt.State, cause error) {
 			t := &a.core.target
 			t.term, t.drained = away, nil
 			t.oweAll()
+			a.core.memberships.speak(false)
 			if s == p4rt.Backup {
 				a.core.doubtTally()
 			}
@@ -311,6 +312,7 @@ func (c *core) serve() {
 	for _, u := range backlog {
 		c.submit(u)
 	}
+	c.memberships.speak(true)
 }
 
 // reconcile runs at the begin of each term: it makes the target hold what is wanted and nothing else, and leaves alone what is right.

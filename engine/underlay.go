@@ -16,15 +16,17 @@ type underlay struct {
 	send func(port uint16, frame []byte)
 	// found is told of a gateway's MAC, each time that it is new.
 	found func(gateway netip.Addr, mac packet.MAC)
+	// query takes a question for members of multicast groups, and reports whether a frame is one.
+	query func(port uint16, f *packet.Frame) bool
 
 	known   map[netip.Addr]packet.MAC
 	silence silence
 	buf     []byte
 }
 
-func newUnderlay(self Edge, links []Uplink, send func(uint16, []byte), found func(netip.Addr, packet.MAC), silent func(uint16, netip.Addr, bool)) *underlay {
+func newUnderlay(self Edge, links []Uplink, send func(uint16, []byte), found func(netip.Addr, packet.MAC), silent func(uint16, netip.Addr, bool), query func(uint16, *packet.Frame) bool) *underlay {
 	return &underlay{
-		self: self, links: links, send: send, found: found, known: make(map[netip.Addr]packet.MAC),
+		self: self, links: links, send: send, found: found, query: query, known: make(map[netip.Addr]packet.MAC),
 		silence: silence{asked: make(map[netip.Addr]int), told: silent},
 	}
 }
@@ -98,7 +100,7 @@ func (u *underlay) receive(port uint16, f *packet.Frame) bool {
 		u.send(port, reply)
 		return true
 	}
-	return false
+	return u.query(port, f)
 }
 
 func (u *underlay) arp(l *Uplink, f *packet.Frame) bool {

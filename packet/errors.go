@@ -12,6 +12,7 @@ var (
 var (
 	ErrNotARP   = errors.New("not ARP for IPv4 over Ethernet")
 	ErrNotND    = errors.New("not a neighbour discovery message")
+	ErrNotQuery = errors.New("not a query for multicast groups")
 	ErrInvalid  = errors.New("invalid message")
 	ErrChecksum = errors.New("wrong checksum")
 )

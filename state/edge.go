@@ -18,14 +18,15 @@ import (
 
 // EdgeInfo is what the others need to know of an edge. It is stored without a lease: an edge whose agent is away goes on forwarding.
 type EdgeInfo struct {
-	ID      string       `json:"id"`
-	VTEPs   []netip.Addr `json:"vteps"`  // underlay addresses; the identity is ID (E12)
-	Encaps  []string     `json:"encaps"` // in order of preference: vxlan, geneve, gre
-	MTU     int          `json:"mtu"`    // of the underlay, bytes of IP
-	Version string       `json:"version,omitempty"`
-	Status  string       `json:"status,omitempty"` // where the agent can be asked for its status: http://HOST:PORT, https://HOST:PORT or unix:/PATH
-	Level   int          `json:"level,omitempty"`  // highest cluster feature level that it can do
-	Run     int64        `json:"run,omitempty"`    // its name in what it owns: Store.NewRun
+	ID        string       `json:"id"`
+	VTEPs     []netip.Addr `json:"vteps"`              // underlay addresses; the identity is ID (E12)
+	Encaps    []string     `json:"encaps"`             // in order of preference: vxlan, geneve, gre
+	Multicast netip.Prefix `json:"multicast,omitzero"` // of the underlay, by whose addresses it takes frames for sets of vports (E10)
+	MTU       int          `json:"mtu"`                // of the underlay, bytes of IP
+	Version   string       `json:"version,omitempty"`
+	Status    string       `json:"status,omitempty"` // where the agent can be asked for its status: http://HOST:PORT, https://HOST:PORT or unix:/PATH
+	Level     int          `json:"level,omitempty"`  // highest cluster feature level that it can do
+	Run       int64        `json:"run,omitempty"`    // its name in what it owns: Store.NewRun
 }
 
 // Edge is a live edge as the database knows it.

@@ -9,7 +9,7 @@ const bit<32> SIZE_VPORT_DROPS   = 65536;    // SIZE_VPORTS * 16
 
 const bit<32> SIZE_PORT_MAP      = 4096;
 const bit<32> SIZE_PORT_TAGS     = 256;
-const bit<32> SIZE_TUNNEL_TERM   = 64;
+const bit<32> SIZE_TUNNEL_TERM   = 4608;   // own addresses by three encapsulations, and the multicast addresses of flood domains with members: SIZE_VPORTS at most
 const bit<32> SIZE_PEER_LIST     = 4096;
 const bit<32> SIZE_SRC_CLASS     = 65536;
 const bit<32> SIZE_DST_CLASS     = 65536;

@@ -1,6 +1,6 @@
 // Package fabric is an underlay in memory: one IP router with a link per edge, for IPv4 and
 // IPv6, that decrements TTLs, fragments IPv4, answers ARP, ND and ping on its own addresses,
-// and sends the ICMP errors that routers send.
+// sends the ICMP errors that routers send, and sends multicast to the links whose edges ask for it.
 //
 // Each link has a goroutine per direction; a packet is routed on that of the link it came in
 // by, and copied once more, onto the link it leaves by.
@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -49,6 +50,7 @@ type Config struct {
 type Fabric struct {
 	cfg      Config
 	routes   atomic.Pointer[bart.Table[route]] // replaced, never changed
+	plugged  atomic.Pointer[[]*Port]           // likewise
 	counters counters
 
 	mu     sync.Mutex // guards what follows, and orders changes of routes
@@ -127,6 +129,8 @@ func (f *Fabric) Plug(n, mtu int) (*Port, error) {
 	}
 	port := newPort(f, n, mtu)
 	f.ports[n] = port
+	plugged := append(slices.Clone(f.links()), port)
+	f.plugged.Store(&plugged)
 	routes := f.routes.Load().Clone()
 	for _, prefix := range []netip.Prefix{port.Edge4, port.Edge6} {
 		routes.Insert(prefix.Masked(), route{port: port})
@@ -160,6 +164,14 @@ func (f *Fabric) Route(prefix netip.Prefix, n int) error {
 	return nil
 }
 
+// links are all links that are plugged.
+func (f *Fabric) links() []*Port {
+	if all := f.plugged.Load(); all != nil {
+		return *all
+	}
+	return nil
+}
+
 // Unroute forgets a route.
 func (f *Fabric) Unroute(prefix netip.Prefix) {
 	f.mu.Lock()
@@ -173,12 +185,14 @@ func (f *Fabric) Unroute(prefix netip.Prefix) {
 // the links' ends.
 type Counters struct {
 	Forwarded, Local                      uint64
+	Multicast                             uint64 // copies sent
 	Malformed, Foreign, TTLExceeded       uint64
 	TooBig, NoRoute, HostUnreachable      uint64
 	NeighbourOverflow, Fragmented, Errors uint64 // Errors: ICMP errors sent
 }
 
 type counters struct {
+	multicast                                            atomic.Uint64
 	forwarded, local, malformed, foreign, ttlExceeded    atomic.Uint64
 	tooBig, noRoute, hostUnreachable, overflow, fragment atomic.Uint64
 	errors                                               atomic.Uint64
@@ -188,7 +202,7 @@ type counters struct {
 func (f *Fabric) Counters() Counters {
 	c := &f.counters
 	return Counters{
-		Forwarded: c.forwarded.Load(), Local: c.local.Load(), Malformed: c.malformed.Load(), Foreign: c.foreign.Load(),
+		Forwarded: c.forwarded.Load(), Local: c.local.Load(), Multicast: c.multicast.Load(), Malformed: c.malformed.Load(), Foreign: c.foreign.Load(),
 		TTLExceeded: c.ttlExceeded.Load(), TooBig: c.tooBig.Load(), NoRoute: c.noRoute.Load(),
 		HostUnreachable: c.hostUnreachable.Load(), NeighbourOverflow: c.overflow.Load(),
 		Fragmented: c.fragment.Load(), Errors: c.errors.Load(),

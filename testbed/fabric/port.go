@@ -21,13 +21,14 @@ type Port struct {
 	fabric     *Fabric
 	cable      *wire.Cable
 	neighbours neighbours
+	members    members
 }
 
 func newPort(f *Fabric, n, mtu int) *Port {
 	at := func(host byte) (netip.Addr, netip.Addr) {
 		return netip.AddrFrom4([4]byte{10, 0, byte(n), host}), netip.AddrFrom16([16]byte{0: 0xfd, 3: byte(n), 15: host})
 	}
-	p := &Port{N: n, MTU: mtu, GatewayMAC: portMAC(n), fabric: f, neighbours: newNeighbours()}
+	p := &Port{N: n, MTU: mtu, GatewayMAC: portMAC(n), fabric: f, neighbours: newNeighbours(), members: members{groups: map[netip.Addr]struct{}{}}}
 	p.Gateway4, p.Gateway6 = at(1)
 	edge4, edge6 := at(2)
 	p.Edge4, p.Edge6 = netip.PrefixFrom(edge4, 30), netip.PrefixFrom(edge6, 64)
@@ -45,11 +46,13 @@ func (p *Port) Edge() *wire.End { return p.cable.B() }
 // Gateway is the router's end, for its counters.
 func (p *Port) Gateway() *wire.End { return p.cable.A() }
 
-// SetUp plugs the link in or out. A link that comes up has forgotten its neighbours.
+// SetUp plugs the link in or out. A link that comes up has forgotten its neighbours and members, and asks for the latter.
 func (p *Port) SetUp(up bool) {
 	p.cable.SetUp(up)
 	if up {
 		p.neighbours.reset()
+		p.members.reset()
+		p.ask()
 	}
 }
 

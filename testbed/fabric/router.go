@@ -12,7 +12,8 @@ import (
 // 1. parse; drop what is damaged or not for the router
 // 2. ARP and ND: learn and answer
 // 3. own addresses: answer ping, refuse the rest
-// 4. route: TTL, next hop, MTU; send, or hold while the neighbour is asked for
+// 4. multicast: reports of members; to each link that has some
+// 5. route: TTL, next hop, MTU; send, or hold while the neighbour is asked for
 func (p *Port) receive(frame []byte) {
 	c := &p.fabric.counters
 	var f packet.Frame
@@ -33,8 +34,10 @@ func (p *Port) receive(frame []byte) {
 		c.malformed.Add(1)
 	case f.IsND():
 		p.nd(&f)
+	case isReport(&f):
+		p.report(frame)
 	case f.Dst().IsMulticast() || f.DstAddr().IsMulticast():
-		c.foreign.Add(1)
+		p.spread(&f)
 	default:
 		p.route(&f)
 	}

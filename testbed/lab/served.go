@@ -33,7 +33,7 @@ func newServedAgent(e *edge, dir string, endpoints []string) (*servedAgent, erro
 	cfg := service.Config{
 		Etcd: service.Etcd{Endpoints: endpoints}, Listen: status, Log: service.Log{Level: "info", Format: "text"},
 		Edges: []service.Edge{{
-			ID: name, Tunnel: e.plan.tunnel.String(), VTEPs: e.plan.vteps, Interfaces: e.plan.interfaces,
+			ID: name, Tunnel: e.plan.tunnel.String(), VTEPs: e.plan.vteps, Multicast: e.plan.multicast, Interfaces: e.plan.interfaces,
 			Target:  service.Target{Address: e.target.address(), DeviceID: uint64(e.plan.n), Profile: e.target.profile().Name, ElectionID: "1"},
 			Uplinks: uplinks,
 		}},

@@ -3,6 +3,7 @@ package scenario
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -90,6 +91,13 @@ func (p *parser) edge(line int, _ string, all []string) {
 		Uplinks: w.number("uplinks", 1, 1, maxUplinks),
 		VTEPs:   w.number("vteps", 1, 1, maxUplinks),
 		Line:    line,
+	}
+	if text, given := w.option("multicast"); given {
+		prefix, err := netip.ParsePrefix(text)
+		if err != nil || !prefix.Addr().IsMulticast() {
+			w.failHint("it is a range such as 239.192.0.0/14 or ff05::/104", "multicast=%s", text)
+		}
+		edge.Multicast = prefix
 	}
 	if edge.Family == 5 {
 		w.failHint("it is 4 or 6", "family=5")

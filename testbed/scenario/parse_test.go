@@ -16,7 +16,7 @@ const files = `-- network.yaml --
 kind: Bridge
 -- edges --
 e1 encap=geneve family=6 mtu=9000
-e2 uplinks=3 vteps=2
+e2 uplinks=3 vteps=2 multicast=239.192.0.0/14
 -- hosts --
 # two machines
 a vport=acme/a edge=e1 interface=eth7 vlan=5 mac=02:00:00:00:00:0a ip=10.1.0.2/24,fd01::2/64 gw=10.1.0.1,fd01::1 mtu=1400 route=10.2.0.9/16>10.1.0.9
@@ -103,8 +103,8 @@ func TestParseFiles(t *testing.T) {
 	if diff := cmp.Diff(wantHosts, s.Hosts, equateAddrs); diff != "" {
 		t.Error(diff)
 	}
-	wantEdges := []Edge{{Name: "e1", Encap: "geneve", Family: 6, MTU: 9000, Uplinks: 1, VTEPs: 1, Line: 4}, {Name: "e2", Uplinks: 3, VTEPs: 2, Line: 5}}
-	if diff := cmp.Diff(wantEdges, s.Edges); diff != "" {
+	wantEdges := []Edge{{Name: "e1", Encap: "geneve", Family: 6, MTU: 9000, Uplinks: 1, VTEPs: 1, Line: 4}, {Name: "e2", Uplinks: 3, VTEPs: 2, Multicast: netip.MustParsePrefix("239.192.0.0/14"), Line: 5}}
+	if diff := cmp.Diff(wantEdges, s.Edges, equateAddrs); diff != "" {
 		t.Error(diff)
 	}
 	if string(s.Network) != "kind: Bridge\n" {
@@ -164,6 +164,7 @@ func TestParseErrors(t *testing.T) {
 		"-- hosts --\nx vport=t/x\ny vport=t/x\nx vport=t/y": `3: vport t/x has two hosts`,
 		"-- hosts --\nx vport=t/x interface=e":               `2: interface=e without an edge; add edge=`,
 		"-- edges --\ne family=5":                            `2: family=5; it is 4 or 6`,
+		"-- edges --\ne multicast=10.0.0.0/8":                `2: multicast=10.0.0.0/8; it is a range such as 239.192.0.0/14 or ff05::/104`,
 		"-- edges --\ne encap=ipip":                          `2: encap=ipip; it is one of vxlan, geneve, gre`,
 		"-- edges --\ne\ne":                                  `3: edge e appears twice`,
 		"# nothing":                                          `network.yaml is missing; add it behind a line "-- network.yaml --"`,

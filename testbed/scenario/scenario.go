@@ -46,7 +46,9 @@ type Edge struct {
 	MTU    int    // of its underlay links; 0: the fabric's default
 	// Uplinks and VTEPs are how many underlay links and tunnel addresses it has; 0: one.
 	Uplinks, VTEPs int
-	Line           int
+	// Multicast is the range of the underlay's multicast addresses by which it takes frames for sets of vports; the zero Prefix: none.
+	Multicast netip.Prefix
+	Line      int
 }
 
 // Host is one line of the hosts file. What is left out comes from the vport in the network.

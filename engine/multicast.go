@@ -1,0 +1,55 @@
+package engine
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/packet"
+)
+
+// Sets of vports by multicast of the underlay (E10). Edges that name the same range of multicast addresses, and the same encapsulation, are sent what is for a set in one frame, to
+// the address of the range that has the set's id as its last bits: it is subscribed to (membership.go) and terminated where members live, and at no other edge. So no two
+// sets share an address. A set whose id is beyond the range, and an edge that names another range or none, is sent copies of its own.
+
+// setAddr returns the address of a set within a range.
+func setAddr(within netip.Prefix, set flow.Dest) (netip.Addr, bool) {
+	if !within.IsValid() {
+		return netip.Addr{}, false
+	}
+	host := within.Addr().BitLen() - within.Bits()
+	if host < 32 && uint32(set)>>host != 0 {
+		return netip.Addr{}, false
+	}
+	b := within.Addr().AsSlice()
+	low := b[len(b)-4:]
+	binary.BigEndian.PutUint32(low, binary.BigEndian.Uint32(low)|uint32(set))
+	a, ok := netip.AddrFromSlice(b)
+	return a, ok
+}
+
+// sharesSets reports whether one frame for a set serves this edge and another.
+func (e *Edge) sharesSets(other *Edge) bool {
+	return e.Multicast.IsValid() && e.Multicast == other.Multicast && e.Tunnel == other.Tunnel
+}
+
+// set returns the way of frames for a set by multicast, over one of the uplinks whose router answers. The same uplink is where the edge listens.
+func (v *view) set(d flow.Dest) (route, bool) {
+	group, ok := setAddr(v.self.Multicast, d)
+	if !ok {
+		return route{}, false
+	}
+	var ways []route
+	for _, src := range v.self.VTEPs {
+		for i := range v.links {
+			g, has := v.links[i].gateway(group.Is4())
+			if _, answers := v.nextHop[g]; has && answers && src.Is4() == group.Is4() {
+				ways = append(ways, route{src, group, &v.links[i], packet.MulticastMAC(group)})
+			}
+		}
+	}
+	if len(ways) == 0 {
+		return route{}, false
+	}
+	return ways[int(d)%len(ways)], true
+}
