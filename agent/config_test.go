@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/weft-sdn/weft/packet"
 	"github.com/weft-sdn/weft/testbed/certs"
@@ -68,11 +69,11 @@ func TestExample(t *testing.T) {
 				Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("2001:db8:1::2")},
 				Gateways:  []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8:1::1")},
 			}},
-			Interfaces: map[string]uint16{"vm1": 1, "vm2": 2}, VPortShare: 10, MACAge: 30,
+			Interfaces: map[string]uint16{"vm1": 1, "vm2": 2}, VPortShare: 10, MACAge: 30, Multicast: netip.MustParsePrefix("239.192.0.0/14"),
 			Connections: Connections{TCPOpening: 30, TCPEstablished: 7440, TCPClosed: 30, Single: 30, Both: 180, AwayAfter: 1, BlockTime: 900},
 		}},
 	}
-	if d := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); d != "" {
+	if d := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})); d != "" {
 		t.Errorf("-want +got:\n%s", d)
 	}
 	for _, field := range fieldsOf(reflect.TypeFor[Config]()) {
@@ -178,6 +179,24 @@ func TestErrors(t *testing.T) {
 		{"  vteps: [198.51.100.1]", "  vteps: [198.51.100.1]\n  macAge: 61", `a.yaml:6: edges[0].macAge: "61" is out of range; use 15 to 60 seconds`},
 		{"  vteps: [198.51.100.1]", "  tunnel: gue", `a.yaml:5: edges[0].tunnel: "gue" is no encapsulation; use vxlan, geneve or gre`},
 		{"  vteps: [198.51.100.1]", "", "a.yaml:3: edges[0].vteps: is missing; list the edge's tunnel addresses, which the underlay routes to its uplinks"},
+		{"  vteps: [198.51.100.1]", `  vteps: [198.51.100.1]
+  multicast: 10.0.0.0/8`, `a.yaml:6: edges[0].multicast: "10.0.0.0/8" is no range of multicast addresses; use one such as 239.192.0.0/14 or "ff05::/104"`},
+		{"  vteps: [198.51.100.1]", `  vteps: [198.51.100.1]
+  multicast: 239.192.0.1/14`, `a.yaml:6: edges[0].multicast: "239.192.0.1/14" is no range of multicast addresses; use one such as 239.192.0.0/14 or "ff05::/104"`},
+		{"  vteps: [198.51.100.1]", `  vteps: [198.51.100.1]
+  multicast: 224.0.0.0/3`, `a.yaml:6: edges[0].multicast: "224.0.0.0/3" is no range of multicast addresses; use one such as 239.192.0.0/14 or "ff05::/104"`},
+		{"  vteps: [198.51.100.1]", `  vteps: [198.51.100.1]
+  multicast: 239.192.0.0/25`, `a.yaml:6: edges[0].multicast: "239.192.0.0/25" has less than 256 addresses; each bridge takes one, by its id: use a range of as many addresses as ids are used, such as 239.192.0.0/14`},
+		{"  vteps: [198.51.100.1]", `  vteps: [198.51.100.1]
+  multicast: 224.0.0.0/20`, `a.yaml:6: edges[0].multicast: "224.0.0.0/20" has addresses that do not leave a link; use one such as 239.192.0.0/14 or "ff05::/104"`},
+		{"  vteps: [198.51.100.1]", `  vteps: [198.51.100.1]
+  multicast: 232.1.0.0/16`, `a.yaml:6: edges[0].multicast: "232.1.0.0/16" has addresses for one source (RFC 4607); use one such as 239.192.0.0/14 or "ff05::/104"`},
+		{"  vteps: [198.51.100.1]", `  vteps: [198.51.100.1]
+  multicast: "ff02::/104"`, `a.yaml:6: edges[0].multicast: "ff02::/104" has addresses that do not leave a link; use one such as 239.192.0.0/14 or "ff05::/104"`},
+		{"  vteps: [198.51.100.1]", `  vteps: [198.51.100.1]
+  multicast: "ff35::/104"`, `a.yaml:6: edges[0].multicast: "ff35::/104" has addresses for one source (RFC 4607); use one such as 239.192.0.0/14 or "ff05::/104"`},
+		{"  vteps: [198.51.100.1]", `  vteps: [198.51.100.1]
+  multicast: "ff05::/104"`, `a.yaml:6: edges[0].multicast: "ff05::/104" is of an IP family that the edge has no tunnel address of; add one to vteps, or use a range of the other family`},
 		{"198.51.100.1", "224.0.0.1", `a.yaml:5: edges[0].vteps[0]: "224.0.0.1" is not the address of one host; use one such as 192.0.2.1 or 2001:db8::1`},
 		{"198.51.100.1", `"2001:db8::2"`, `a.yaml:14: edges[1].vteps[0]: "2001:db8::2" is that of edges[0].vteps[0] too; give each its own`},
 		{"198.51.100.1", `"2001:db8::1"`, `a.yaml:5: edges[0].vteps[0]: "2001:db8::1" has no uplink with a gateway of its IP family; add one to gateways of an uplink`},

@@ -131,6 +131,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		gauge(desc("edge_stale_seconds", "Age of the oldest change of which a flow is still to be decided again.", "edge"), float64(stats.StaleMillis)/1000, st.ID)
 		gauge(desc("edge_connections", "Connections of which the edge owns a direction.", "edge"), float64(stats.Conns), st.ID)
 		gauge(desc("edge_unstored_connections", "Connections of the edge that the database does not have yet.", "edge"), float64(stats.Unstored), st.ID)
+		gauge(desc("edge_multicast_groups", "Multicast groups of the underlay that the edge listens to.", "edge"), float64(stats.MulticastGroups), st.ID)
 		gauge(desc("edge_blocks", "Blocks of ports that the edge has leased for translations.", "edge"), float64(stats.Blocks), st.ID)
 		if view != nil && !r.standsBy() {
 			edgePools(out, st.ID, agent, view.Topology)

@@ -207,6 +207,7 @@ func TestCounters(t *testing.T) {
 	delete(names, "connections")
 	delete(names, "unstored")
 	delete(names, "blocks")
+	delete(names, "multicast_groups")
 	delete(names, "stale_ms")
 	for _, c := range evictions() { // one metric, by reason
 		if got := c.value(&s); got != uint64(names["evicted_"+c.name]) {

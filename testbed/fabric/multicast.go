@@ -77,6 +77,10 @@ func (p *Port) report(frame []byte) {
 			if m.Type == layers.IGMPMembershipReportV2 || m.Type == layers.IGMPLeaveGroup {
 				member(m.GroupAddress, m.Type == layers.IGMPMembershipReportV2)
 			}
+		case *layers.MLDv1MulticastListenerReportMessage:
+			member(m.MulticastAddress, true)
+		case *layers.MLDv1MulticastListenerDoneMessage:
+			member(m.MulticastAddress, false)
 		case *layers.MLDv2MulticastListenerReportMessage:
 			for _, r := range m.MulticastAddressRecords {
 				member(r.MulticastAddress, r.RecordType == layers.MLDv2MulticastAddressRecordTypeModeIsExcluded || r.RecordType == layers.MLDv2MulticastAddressRecordTypeChangeToExcludeMode)
