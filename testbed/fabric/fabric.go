@@ -186,6 +186,7 @@ func (f *Fabric) Unroute(prefix netip.Prefix) {
 type Counters struct {
 	Forwarded, Local                      uint64
 	Multicast                             uint64 // copies sent
+	Members                               uint64 // multicast groups that edges want, now
 	Malformed, Foreign, TTLExceeded       uint64
 	TooBig, NoRoute, HostUnreachable      uint64
 	NeighbourOverflow, Fragmented, Errors uint64 // Errors: ICMP errors sent
@@ -201,8 +202,12 @@ type counters struct {
 // Counters reads the statistics.
 func (f *Fabric) Counters() Counters {
 	c := &f.counters
+	members := uint64(0)
+	for _, port := range f.links() {
+		members += uint64(len(port.Members()))
+	}
 	return Counters{
-		Forwarded: c.forwarded.Load(), Local: c.local.Load(), Multicast: c.multicast.Load(), Malformed: c.malformed.Load(), Foreign: c.foreign.Load(),
+		Forwarded: c.forwarded.Load(), Local: c.local.Load(), Multicast: c.multicast.Load(), Members: members, Malformed: c.malformed.Load(), Foreign: c.foreign.Load(),
 		TTLExceeded: c.ttlExceeded.Load(), TooBig: c.tooBig.Load(), NoRoute: c.noRoute.Load(),
 		HostUnreachable: c.hostUnreachable.Load(), NeighbourOverflow: c.overflow.Load(),
 		Fragmented: c.fragment.Load(), Errors: c.errors.Load(),
