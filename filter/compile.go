@@ -170,54 +170,95 @@ type edge struct {
 	begin bool
 }
 
-// condition is one that names the field, with its sets by number.
+// condition is one that names the field.
 type condition struct {
-	rule  int
-	not   bool
-	terms []int
+	rule   int
+	not    bool
+	inside int // of its sets: that the value is in
+}
+
+// sweep goes through a domain from edge to edge, and knows which rules a value there may meet.
+type sweep struct {
+	conditions []condition
+	of         [][]int // by set's number: the conditions that have it
+	unmet      []int   // by rule: its conditions that the value does not meet
+	met        vector  // rules without any
+}
+
+// add adds a condition, which no set has yet.
+func (w *sweep) add(rule int, not bool) {
+	w.conditions = append(w.conditions, condition{rule: rule, not: not})
+	if !not {
+		w.fails(rule, 1)
+	}
+}
+
+// cross takes the value over the edge of a set.
+func (w *sweep) cross(e edge) {
+	by := -1
+	if e.begin {
+		by = 1
+	}
+	for _, i := range w.of[e.term] {
+		x := &w.conditions[i]
+		was := x.inside > 0
+		x.inside += by
+		switch is := x.inside > 0; {
+		case is == was:
+		case is == x.not:
+			w.fails(x.rule, 1)
+		default:
+			w.fails(x.rule, -1)
+		}
+	}
+}
+
+// fails notes that the value does not meet one more condition of a rule, or one less.
+func (w *sweep) fails(rule, by int) {
+	if w.unmet[rule] += by; w.unmet[rule] == 0 {
+		w.met.set(rule)
+	} else {
+		w.met[rule/64] &^= 1 << (rule % 64)
+	}
 }
 
 func (c *Classifier) compile(rules []Rule, domain int, field Field) dimension {
 	d := dimension{width: width(domain), named: make(vector, c.words)}
-	absent := c.all()
+	w := sweep{unmet: make([]int, c.rules), met: c.all()}
 	terms := map[*Set]int{}
 	var edges []edge
-	var conditions []condition
 	for i := range rules {
 		for _, x := range rules[i].Conditions {
 			if x.Field != field {
 				continue
 			}
 			d.named.set(i)
-			cond := condition{rule: i, not: x.Not}
 			for _, s := range x.Sets {
 				n, ok := terms[s]
 				if !ok {
 					n = len(terms)
-					terms[s] = n
+					terms[s], w.of = n, append(w.of, nil)
 					edges = appendEdges(edges, s.of(domain), n, d.width)
 				}
-				cond.terms = append(cond.terms, n)
+				w.of[n] = append(w.of[n], len(w.conditions))
 			}
-			conditions = append(conditions, cond)
-			if !x.Not {
-				absent[i/64] &^= 1 << (i % 64)
-			}
+			w.add(i, x.Not)
 		}
 	}
+	absent := slices.Clone(w.met) // a packet without the field is in no set
 	slices.SortFunc(edges, func(a, b edge) int { return compare(a.at, b.at) })
-	inside := make(vector, (len(terms)+63)/64)
 	known := map[string]uint32{}
+	var key []byte
 	note := func(start Value) {
-		key := make([]byte, 0, 8*len(inside))
-		for _, w := range inside {
-			key = binary.LittleEndian.AppendUint64(key, w)
+		key = key[:0]
+		for _, bits := range w.met {
+			key = binary.LittleEndian.AppendUint64(key, bits)
 		}
 		n, ok := known[string(key)]
 		if !ok {
 			n = uint32(len(d.sets))
 			known[string(key)] = n
-			d.sets = append(d.sets, c.meeting(conditions, inside)...)
+			d.sets = append(d.sets, w.met...)
 		}
 		d.starts, d.vectors = append(d.starts, start), append(d.vectors, n)
 	}
@@ -227,11 +268,7 @@ func (c *Classifier) compile(rules []Rule, domain int, field Field) dimension {
 	for i := 0; i < len(edges); {
 		at := edges[i].at
 		for ; i < len(edges) && edges[i].at == at; i++ {
-			if e := edges[i]; e.begin {
-				inside.set(e.term)
-			} else {
-				inside[e.term/64] &^= 1 << (e.term % 64)
-			}
+			w.cross(edges[i])
 		}
 		note(at)
 	}
@@ -298,18 +335,6 @@ func appendEdges(edges []edge, ranges []Range, term, width int) []edge {
 		}
 	}
 	return edges
-}
-
-// meeting returns the rules whose conditions a value meets that is in some sets.
-func (c *Classifier) meeting(conditions []condition, inside vector) vector {
-	v := c.all()
-	for _, x := range conditions {
-		in := slices.ContainsFunc(x.terms, inside.has)
-		if in == x.not {
-			v[x.rule/64] &^= 1 << (x.rule % 64)
-		}
-	}
-	return v
 }
 
 // all returns the vector of all rules.
