@@ -104,7 +104,7 @@ func (c *nullConn) Invoke(_ context.Context, method string, args, reply any, opt
 // NewStream answers a read with nothing, and serves a controller.
 func (c *nullConn) NewStream(ctx context.Context, _ *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 	s := &nullStream{ctx: ctx, target: c.target, codec: codecOf(opts), answers: make(chan []byte, 16)}
-	if method == p4.P4Runtime_Read_FullMethodName {
+	if s.reads = method == p4.P4Runtime_Read_FullMethodName; s.reads {
 		close(s.answers)
 	}
 	return s, nil
@@ -115,6 +115,7 @@ type nullStream struct {
 	ctx     context.Context
 	target  *nullTarget
 	codec   encoding.CodecV2
+	reads   bool        // it is an answer
 	answers chan []byte // to arbitration; closed: there is nothing to read
 	source  packetSource
 	buf     []byte
@@ -143,6 +144,9 @@ func (s *nullStream) SendMsg(m any) error {
 			return err
 		}
 		packet.Free()
+		if s.reads {
+			return nil
+		}
 		s.target.out.Add(1)
 		notify(s.target.progress)
 	}

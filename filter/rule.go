@@ -53,6 +53,11 @@ func NewAddrRangeSet(ranges ...Range) *Set {
 	return &Set{normalize(v4), normalize(v6)}
 }
 
+// Equal reports whether two sets have the same values.
+func (s *Set) Equal(o *Set) bool {
+	return s == o || slices.Equal(s.ranges, o.ranges) && slices.Equal(s.v6, o.v6)
+}
+
 // of returns the set's ranges in a domain.
 func (s *Set) of(domain int) []Range {
 	if domain >= int(fields) {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	p4 "github.com/p4lang/p4runtime/go/p4/v1"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -223,17 +224,8 @@ func (s *Session) ReadEntriesOf(ctx context.Context, entries []*Entry, o ReadOpt
 	if err != nil || len(entries) == 0 {
 		return err
 	}
-	asks := make([]*p4.Entity, len(entries))
-	for i, e := range entries {
-		key := new(p4.TableEntry)
-		if err := proto.Unmarshal(e.appendBody(nil, Delete), key); err != nil {
-			return fmt.Errorf("read: %w", err)
-		}
-		o.ask(key, e.Table)
-		asks[i] = &p4.Entity{Entity: &p4.Entity_TableEntry{TableEntry: key}}
-	}
 	dec := l.decoder()
-	return l.read(ctx, asks, func(kind int, b []byte) error {
+	return l.readAs(ctx, s.askEntries(entries, &o), func(kind int, b []byte) error {
 		if kind != kindTable {
 			return nil
 		}
@@ -243,6 +235,24 @@ func (s *Session) ReadEntriesOf(ctx context.Context, entries []*Entry, o ReadOpt
 		}
 		return yield(e, c)
 	})
+}
+
+// askEntries encodes a ReadRequest.
+func (s *Session) askEntries(entries []*Entry, o *ReadOptions) *frame {
+	buf := s.pool.Get(0)
+	b := appendUint(*buf, 1, s.cfg.DeviceID)
+	for _, e := range entries {
+		var entity, entry int
+		b, entity = open(b, 2)
+		b, entry = open(b, kindTable)
+		b = o.appendAsk(e.appendBody(b, Delete), e.Table)
+		b = closeAt(closeAt(b, entry), entity)
+	}
+	if s.cfg.Role != "" {
+		b = appendText(b, 3, s.cfg.Role)
+	}
+	*buf = b
+	return &frame{out: mem.NewBuffer(buf, s.pool)}
 }
 
 func countsOf(yield func(*Entry, Counter) error) func(*Entry, []byte) error {

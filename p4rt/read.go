@@ -18,13 +18,17 @@ func (l *link) read(ctx context.Context, entities []*p4.Entity, yield func(kind 
 	if len(entities) == 0 {
 		return nil
 	}
+	return l.readAs(ctx, &p4.ReadRequest{DeviceId: l.s.cfg.DeviceID, Role: l.s.cfg.Role, Entities: entities}, yield)
+}
+
+// readAs is read with a ReadRequest, decoded or as a frame.
+func (l *link) readAs(ctx context.Context, req any, yield func(kind int, b []byte) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream, err := l.conn.NewStream(ctx, &readDesc, methodRead, l.opts...)
 	if err != nil {
 		return fmt.Errorf("read: %w", err)
 	}
-	req := &p4.ReadRequest{DeviceId: l.s.cfg.DeviceID, Role: l.s.cfg.Role, Entities: entities}
 	if err := stream.SendMsg(req); err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("read: %w", err)
 	}
@@ -84,6 +88,17 @@ func (o *ReadOptions) ask(e *p4.TableEntry, t *Table) {
 	if o.LastHit && t.SupportsIdle {
 		e.TimeSinceLastHit = &p4.TableEntry_IdleTimeout{}
 	}
+}
+
+// appendAsk is ask in wire form.
+func (o *ReadOptions) appendAsk(b []byte, t *Table) []byte {
+	if o.Counters && t.DirectCounter {
+		b = append(b, 7<<3|tagBytes, 0)
+	}
+	if o.LastHit && t.SupportsIdle {
+		b = append(b, 10<<3|tagBytes, 0)
+	}
+	return b
 }
 
 // ReadEntries yields the entries of tables in no order, default entries left out. An error of

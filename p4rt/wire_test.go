@@ -317,6 +317,31 @@ func TestGroupAndCloneWire(t *testing.T) {
 	}
 }
 
+// TestAskEntriesWire: an encoded question for entries is what the generated code would ask.
+func TestAskEntriesWire(t *testing.T) {
+	schema := miniSchema(t)
+	for _, o := range []ReadOptions{{}, {Counters: true}, {Counters: true, LastHit: true}} {
+		s := &Session{pool: new(bufPool), cfg: Config{DeviceID: 3, Role: "a role"}}
+		want := &p4.ReadRequest{DeviceId: 3, Role: "a role"}
+		var entries []*Entry
+		for i := range 50 {
+			r := reader{binary.BigEndian.AppendUint64(nil, uint64(i))}
+			e := r.entry(schema)
+			entries = append(entries, e)
+			key := protoOf(e, Delete)
+			o.ask(key, e.Table)
+			want.Entities = append(want.Entities, &p4.Entity{Entity: &p4.Entity_TableEntry{TableEntry: key}})
+		}
+		got := new(p4.ReadRequest)
+		if err := proto.Unmarshal(s.askEntries(entries, &o).out.ReadOnlyData(), got); err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(want, got, protocmp.Transform()); d != "" {
+			t.Errorf("%+v: -want +got:\n%s", o, d)
+		}
+	}
+}
+
 func TestPacketOutWire(t *testing.T) {
 	h := miniSchema(t).packetOut.Fields
 	for _, n := range []int{0, 1, 60, 127, 128, 1500, 20000} {

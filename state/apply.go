@@ -259,7 +259,7 @@ func decodeObject(key string, value []byte) (*topology.Object, error) {
 		return nil, err
 	}
 	o := new(topology.Object)
-	if err := json.Unmarshal(value, o); err != nil {
+	if err := o.UnmarshalJSON(value); err != nil {
 		return nil, fmt.Errorf("%w: key %s: %w", ErrCodec, key, err)
 	}
 	if o.Ref() != ref || o.Kind.HasID() != flow.VPortID(o.Status.ID).IsValid() {

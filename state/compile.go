@@ -16,11 +16,15 @@ import (
 func recompile(before, after *topology.Set, changed []topology.Ref, w writes) error {
 	refs := concerned(before, after, changed)
 	had, has := writes{}, writes{}
-	for _, r := range refs {
-		if err := compile(before, r, had); err != nil {
+	for i, r := range refs {
+		encode := json.Marshal
+		if i < len(changed) { // it differs from what was: what that was does not matter
+			encode = func(any) ([]byte, error) { return nil, nil }
+		}
+		if err := compile(before, r, encode, had); err != nil {
 			return err
 		}
-		if err := compile(after, r, has); err != nil {
+		if err := compile(after, r, json.Marshal, has); err != nil {
 			return err
 		}
 	}
@@ -70,12 +74,12 @@ func concerned(before, after *topology.Set, changed []topology.Ref) []topology.R
 }
 
 // compile derives the keys of one object of a set; none if it is not there.
-func compile(set *topology.Set, ref topology.Ref, w writes) error {
+func compile(set *topology.Set, ref topology.Ref, encode func(any) ([]byte, error), w writes) error {
 	o := set.Resolved(ref)
 	if o == nil || o.Status.Expanded {
 		return nil
 	}
-	value, err := json.Marshal(o)
+	value, err := encode(o)
 	if err != nil {
 		return fmt.Errorf("state: %v: %w", ref, err)
 	}

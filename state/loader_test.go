@@ -2,6 +2,7 @@ package state
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -451,7 +452,7 @@ func checkDerived(t *testing.T, s *Store) {
 	}
 	w := writes{}
 	for _, o := range objects {
-		if err := compile(set, o.Ref(), w); err != nil {
+		if err := compile(set, o.Ref(), json.Marshal, w); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -247,7 +247,7 @@ func (m *batch) addRecord(e Event) error {
 // putRecord takes a device, a port or session of one, or a DHCP resource.
 func (m *batch) putRecord(k deviceKey, e Event) error {
 	o := new(topology.Object)
-	if err := json.Unmarshal(e.Value, o); err != nil {
+	if err := o.UnmarshalJSON(e.Value); err != nil {
 		return fmt.Errorf("%w: key %s: %w", ErrCodec, e.Key, err)
 	}
 	id := uint32(k.device)

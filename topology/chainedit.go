@@ -1,7 +1,6 @@
 package topology
 
 import (
-	"reflect"
 	"slices"
 
 	"github.com/weft-sdn/weft/filter"
@@ -33,5 +32,5 @@ func (c *Chain) sameRule(i int, before *Chain, j int) bool {
 }
 
 func sameCondition(a, b filter.Condition) bool {
-	return a.Field == b.Field && a.Not == b.Not && slices.EqualFunc(a.Sets, b.Sets, func(x, y *filter.Set) bool { return x == y || reflect.DeepEqual(x, y) })
+	return a.Field == b.Field && a.Not == b.Not && slices.EqualFunc(a.Sets, b.Sets, (*filter.Set).Equal)
 }

@@ -59,12 +59,17 @@ func (*PortGroupSpec) kind() Kind    { return KindPortGroup }
 
 // eachReference calls f with every field of the match that refers to another object.
 func (m *MatchSpec) eachReference(field string, f func(field string, kind Kind, names []string)) {
-	f(field+".inPorts", KindVPort, m.InPorts)
-	f(field+".inPortGroups", KindPortGroup, m.InPortGroups)
-	f(field+".outPorts", KindVPort, m.OutPorts)
-	f(field+".outPortGroups", KindPortGroup, m.OutPortGroups)
-	f(field+".srcGroups", KindAddressGroup, m.SrcGroups)
-	f(field+".dstGroups", KindAddressGroup, m.DstGroups)
+	each := func(name string, kind Kind, names []string) {
+		if len(names) > 0 {
+			f(field+name, kind, names)
+		}
+	}
+	each(".inPorts", KindVPort, m.InPorts)
+	each(".inPortGroups", KindPortGroup, m.InPortGroups)
+	each(".outPorts", KindVPort, m.OutPorts)
+	each(".outPortGroups", KindPortGroup, m.OutPortGroups)
+	each(".srcGroups", KindAddressGroup, m.SrcGroups)
+	each(".dstGroups", KindAddressGroup, m.DstGroups)
 }
 
 // filtersOf returns the chains that an object runs, nil if its kind runs none.

@@ -251,10 +251,11 @@ func (v *validator) match(o *Object, m *MatchSpec, field string, given *MatchSpe
 			v.there(o, fmt.Sprintf("%s[%d]", field, i), k, n)
 		}
 	})
-	for name, list := range map[string][]AddrSpec{"src": m.Src, "dst": m.Dst} {
-		for i, a := range list {
-			v.prefix(o, fmt.Sprintf("%s.%s[%d]", field, name, i), a.Prefix)
-		}
+	for i, a := range m.Src {
+		v.prefix(o, fmt.Sprintf("%s.src[%d]", field, i), a.Prefix)
+	}
+	for i, a := range m.Dst {
+		v.prefix(o, fmt.Sprintf("%s.dst[%d]", field, i), a.Prefix)
 	}
 	for i, d := range m.DSCP {
 		if d > 63 {

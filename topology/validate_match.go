@@ -20,20 +20,29 @@ const (
 // nothing.
 func (v *validator) meetable(o *Object, m, not *MatchSpec, field string) {
 	v.ofSomeKind(o, m, not, field)
-	for name, all := range map[string]bool{
-		"etherTypes": within(m.EtherTypes, not.EtherTypes), "protocols": within(m.Protocols, not.Protocols), "fragments": within(m.Fragments, not.Fragments),
-		"states": within(m.States, not.States), "marks": within(m.Marks, not.Marks), "dscp": within(m.DSCP, not.DSCP), "tcpFlags": within(m.TCPFlags, not.TCPFlags),
-		"srcMACs": within(m.SrcMACs, not.SrcMACs), "dstMACs": within(m.DstMACs, not.DstMACs),
-		"inPorts":  len(m.InPortGroups) == 0 && within(m.InPorts, not.InPorts),
-		"outPorts": len(m.OutPortGroups) == 0 && within(m.OutPorts, not.OutPorts),
-		"src":      len(m.SrcGroups) == 0 && covered(m.Src, not.Src, AddrSpec.covers),
-		"dst":      len(m.DstGroups) == 0 && covered(m.Dst, not.Dst, AddrSpec.covers),
-		"srcPorts": covered(m.SrcPorts, not.SrcPorts, PortRange.covers),
-		"dstPorts": covered(m.DstPorts, not.DstPorts, PortRange.covers),
-		"icmp":     covered(m.ICMP, not.ICMP, ICMPType.covers),
+	for _, x := range [...]struct {
+		name     string
+		excluded bool // all that is asked for
+	}{
+		{"etherTypes", within(m.EtherTypes, not.EtherTypes)},
+		{"protocols", within(m.Protocols, not.Protocols)},
+		{"fragments", within(m.Fragments, not.Fragments)},
+		{"states", within(m.States, not.States)},
+		{"marks", within(m.Marks, not.Marks)},
+		{"dscp", within(m.DSCP, not.DSCP)},
+		{"tcpFlags", within(m.TCPFlags, not.TCPFlags)},
+		{"srcMACs", within(m.SrcMACs, not.SrcMACs)},
+		{"dstMACs", within(m.DstMACs, not.DstMACs)},
+		{"inPorts", len(m.InPortGroups) == 0 && within(m.InPorts, not.InPorts)},
+		{"outPorts", len(m.OutPortGroups) == 0 && within(m.OutPorts, not.OutPorts)},
+		{"src", len(m.SrcGroups) == 0 && covered(m.Src, not.Src, AddrSpec.covers)},
+		{"dst", len(m.DstGroups) == 0 && covered(m.Dst, not.Dst, AddrSpec.covers)},
+		{"srcPorts", covered(m.SrcPorts, not.SrcPorts, PortRange.covers)},
+		{"dstPorts", covered(m.DstPorts, not.DstPorts, PortRange.covers)},
+		{"icmp", covered(m.ICMP, not.ICMP, ICMPType.covers)},
 	} {
-		if all {
-			v.fail(o, field+".not."+name, "", "excludes all that match."+name+" asks for, so nothing can meet the rule", "leave one of the two out, or ask for more")
+		if x.excluded {
+			v.fail(o, field+".not."+x.name, "", "excludes all that match."+x.name+" asks for, so nothing can meet the rule", "leave one of the two out, or ask for more")
 		}
 	}
 	later := slices.Equal(m.Fragments, []Fragment{Fragment(packet.FragLater)})
