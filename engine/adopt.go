@@ -34,13 +34,20 @@ type leftover struct {
 // adoptFlows goes on with the flows that a target has beyond those of stored rules. A flow of a connection is decided again by what the database has of the connection, which is in it
 // before the first packet leaves (C1); the edge owns what its predecessor did.
 func (a *Agent) adoptFlows(ctx context.Context, n *offload.Numbers, entries []*p4rt.Entry) error {
+	c := a.core
 	var flows []offload.WholeFlow
-	for _, e := range entries {
-		if f, ok := a.tables.WholeOf(e, n); ok {
-			flows = append(flows, f)
+	for some := range slices.Chunk(entries, recheckAtOnce) {
+		if err := a.mail.call(ctx, func() {
+			some = slices.DeleteFunc(slices.Clone(some), func(e *p4rt.Entry) bool { return c.flows.byEntry[c.placer.Hash(e)] != nil })
+		}); err != nil {
+			return err
+		}
+		for _, e := range some {
+			if f, ok := a.tables.WholeOf(e, n); ok {
+				flows = append(flows, f)
+			}
 		}
 	}
-	c := a.core
 	var of []leftover
 	for some := range slices.Chunk(flows, recheckAtOnce) {
 		if err := a.mail.call(ctx, func() {

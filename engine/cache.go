@@ -115,12 +115,12 @@ func (c *core) round() {
 	begun, ctx, placer, scarce := c.now(), c.ctx, c.placer, c.placer.Scarce()
 	c.effects.wg.Go(func() {
 		old := map[uint16][]aged{}
-		err := c.readAll(ctx, placer, begun, func(_ *counted, f *installedFlow, now time.Duration) {
+		err := c.readAll(ctx, &readback{c: c, placer: placer, began: begun, each: func(_ *counted, f *installedFlow, now time.Duration) {
 			if f != nil && scarce {
 				v := f.placed.Local()
 				old[v] = append(old[v], aged{f, f.hit.until(momentOf(now))})
 			}
-		})
+		}})
 		if err != nil {
 			old = nil // the agent may be about to end
 		}
@@ -164,41 +164,57 @@ type counted struct {
 	p4rt.Counter
 }
 
-// readAll reads back all entries, accounts what they have counted, and calls each with them and their flows, nil if there is none, on the agent's goroutine, in turns with packets. The caller
-// is another.
-func (c *core) readAll(ctx context.Context, placer *offload.Placer, began time.Duration, each func(x *counted, f *installedFlow, now time.Duration)) error {
-	chunk := make([]counted, 0, roundChunk)
-	flush := func() error {
-		part := chunk
-		chunk = make([]counted, 0, roundChunk) // the part is the agent's
-		return c.a.mail.call(ctx, func() {
-			now := c.now()
-			if c.placer != placer {
-				return
-			}
-			for i := range part {
-				x := &part[i]
-				f := c.flows.byEntry[x.entry]
-				if f != nil {
-					f.heard(x.Counter, now)
-				}
-				if x.Counted {
-					c.count(x.entry, amountOf(x.Counter), began)
-				}
-				each(x, f, now)
-			}
-		})
+// readback accounts what entries have counted that are read back, and calls each with them and their flows, nil if there is none, on the agent's goroutine, in turns with packets. Who reads is
+// another.
+type readback struct {
+	c      *core
+	placer *offload.Placer // as of the begin of the read
+	began  time.Duration
+	each   func(x *counted, f *installedFlow, now time.Duration)
+	chunk  []counted
+}
+
+// take takes an entry.
+func (r *readback) take(ctx context.Context, e *p4rt.Entry, n p4rt.Counter) error {
+	if r.chunk == nil {
+		r.chunk = make([]counted, 0, roundChunk)
 	}
-	err := c.cache.read(ctx, nil, func(e *p4rt.Entry, n p4rt.Counter) error {
-		if chunk = append(chunk, counted{placer.Hash(e), e, n}); len(chunk) < roundChunk {
-			return nil
+	if r.chunk = append(r.chunk, counted{r.placer.Hash(e), e, n}); len(r.chunk) < roundChunk {
+		return nil
+	}
+	return r.flush(ctx)
+}
+
+// flush has the agent take note of what was taken.
+func (r *readback) flush(ctx context.Context) error {
+	c, part := r.c, r.chunk
+	r.chunk = nil // the part is the agent's
+	return c.a.mail.call(ctx, func() {
+		now := c.now()
+		if c.placer != r.placer {
+			return
 		}
-		return flush()
+		for i := range part {
+			x := &part[i]
+			f := c.flows.byEntry[x.entry]
+			if f != nil {
+				f.heard(x.Counter, now)
+			}
+			if x.Counted {
+				c.count(x.entry, amountOf(x.Counter), r.began)
+			}
+			r.each(x, f, now)
+		}
 	})
+}
+
+// readAll reads back all entries.
+func (c *core) readAll(ctx context.Context, r *readback) error {
+	err := c.cache.read(ctx, nil, func(e *p4rt.Entry, n p4rt.Counter) error { return r.take(ctx, e, n) })
 	if err != nil {
 		return err
 	}
-	return flush()
+	return r.flush(ctx)
 }
 
 // victim is a flow that may go.

@@ -33,34 +33,12 @@ func (a *Agent) takeOver(ctx context.Context, term *p4rt.Term) error {
 	}); err != nil || begun {
 		return err
 	}
+	stored := a.beginLoad(ctx, local) // while the target tells what it holds
 	numbers, entries, err := a.takeNumbers(ctx, term)
+	all, usage, unread := stored()
 	if err != nil {
 		return err
 	}
-	type loaded struct {
-		id     flow.VPortID
-		rules  []offload.Stored
-		blocks []uint32
-	}
-	all := make([]loaded, len(local))
-	reading, cancel := context.WithTimeout(ctx, rulesTime)
-	defer cancel()
-	var asks errgroup.Group
-	asks.SetLimit(adoptAsks)
-	for i, id := range local {
-		asks.Go(func() error {
-			all[i].id = id
-			all[i].rules, all[i].blocks = a.loadRules(reading, id)
-			return nil
-		})
-	}
-	var usage []state.Usage
-	var unread error
-	asks.Go(func() error {
-		usage, unread = a.cfg.Store.Usage(reading, a.cfg.Self.ID)
-		return nil
-	})
-	_ = asks.Wait() // what can't be read is not used
 	if unread != nil && ctx.Err() == nil {
 		a.cfg.Logger.Warn("usage is not read: what was not stored of it is lost", "err", unread)
 	}
@@ -90,6 +68,44 @@ func (a *Agent) takeOver(ctx context.Context, term *p4rt.Term) error {
 			a.core.conns.reclaim()
 		}
 	})
+}
+
+// vportStored are the stored rules of a vport, and the blocks that there are.
+type vportStored struct {
+	id     flow.VPortID
+	rules  []offload.Stored
+	blocks []uint32
+}
+
+// beginLoad begins to read what the database has of vports that are here, and of the edge's usage; what it returns waits for it.
+func (a *Agent) beginLoad(ctx context.Context, local []flow.VPortID) func() (all []vportStored, usage []state.Usage, unread error) {
+	reading, cancel := context.WithTimeout(ctx, rulesTime)
+	all := make([]vportStored, len(local))
+	var asks errgroup.Group
+	asks.SetLimit(adoptAsks)
+	var usage []state.Usage
+	var unread error
+	begun := make(chan struct{})
+	go func() {
+		defer close(begun)
+		asks.Go(func() error {
+			usage, unread = a.cfg.Store.Usage(reading, a.cfg.Self.ID)
+			return nil
+		})
+		for i, id := range local {
+			asks.Go(func() error {
+				all[i].id = id
+				all[i].rules, all[i].blocks = a.loadRules(reading, id)
+				return nil
+			})
+		}
+	}()
+	return func() ([]vportStored, []state.Usage, error) {
+		<-begun
+		_ = asks.Wait() // what can't be read is not used
+		cancel()
+		return all, usage, unread
+	}
 }
 
 // takeNumbers goes on with the numbers of what the target holds, and returns both. First packets need not wait for all of it: they are decided, and no more.

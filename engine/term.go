@@ -187,14 +187,7 @@ func (c *core) mend() {
 	stages, rates := c.prepare()
 	round := t.round
 	c.effects.wg.Go(func() {
-		var report p4rt.Report
-		err := c.a.audit(ctx)
-		if err == nil {
-			report, err = c.a.session.Reconcile(ctx, stages...)
-		}
-		if err == nil {
-			_, err = c.a.session.Write(ctx, rates)
-		}
+		report, err := c.a.bring(ctx, c.a.session, stages, rates)
 		c.a.mail.post(func() {
 			if t.term != reconciling || t.round != round {
 				return // the session was lost meanwhile: the next term does it
@@ -353,13 +346,7 @@ func (a *Agent) reconcile(ctx context.Context, term *p4rt.Term) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	if err := a.audit(ctx); err != nil {
-		return err
-	}
-	report, err := term.Reconcile(ctx, stages...)
-	if err == nil {
-		_, err = term.Write(ctx, rates)
-	}
+	report, err := a.bring(ctx, term, stages, rates)
 	if err != nil {
 		return err
 	}

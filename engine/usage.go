@@ -16,7 +16,7 @@ import (
 //
 //	rounds (cache.go)      what an entry has more than when it was read last goes to its flow's account
 //	outlet.go              an entry is read once more before it is deleted, or does something else
-//	a term's begin         all entries are read before the target is reconciled: audit
+//	a term's begin         all entries are read by the reconcile, before it changes any: audit
 //	upcall                 what no entry matched is counted as it is decided
 //	usagestore.go          totals go to the database
 //

@@ -82,7 +82,16 @@ func TestUsage(t *testing.T) {
 
 	c.empty = true // the target begins anew
 	audited := make(chan error, 1)
-	go func() { audited <- c.a.audit(t.Context()) }()
+	go func() {
+		x, err := c.a.beginAudit(t.Context())
+		if err == nil {
+			err = c.cache.read(t.Context(), nil, x.inspection(t.Context()).Entry)
+		}
+		if err == nil {
+			err = x.end(t.Context())
+		}
+		audited <- err
+	}()
 	for done := false; !done; {
 		select {
 		case <-c.a.mail.wake:

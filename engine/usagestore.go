@@ -23,51 +23,62 @@ func (c *core) inherit(stored []state.Usage) {
 	}
 }
 
-// audit reads all entries at the begin of a term, or before they are repaired: what was missed is accounted, of those that go, too; those that a target has not any more count from
-// nothing. Of what a predecessor left in the target, it accounts what it has more than that one had stored.
-func (a *Agent) audit(ctx context.Context) error {
+// audit accounts what all entries have counted at the begin of a term, or before they are repaired, as the reconcile reads them: what was missed, of those that go, too; those that a target has
+// not any more count from nothing. Of what a predecessor left in the target, it accounts what it has more than that one had stored.
+type audit struct {
+	readback
+	left map[flow.VPortID]liveness // what counters have
+}
+
+// beginAudit is called before entries are read.
+func (a *Agent) beginAudit(ctx context.Context) (*audit, error) {
 	c := a.core
 	u := &c.usage
-	placer := c.placer
-	var began time.Duration
-	if err := a.mail.call(ctx, func() {
-		placer, began = c.placer, c.now()
-		u.audited = began
+	x := &audit{left: map[flow.VPortID]liveness{}}
+	return x, a.mail.call(ctx, func() {
+		x.readback = readback{c: c, placer: c.placer, began: c.now(), each: x.account}
+		u.audited = x.began
 		for _, f := range c.flows.byEntry {
 			f.read = false
 		}
 		clear(u.deleted)
-	}); err != nil {
-		return err
-	}
-	left := map[flow.VPortID]liveness{}
-	err := c.readAll(ctx, placer, began, func(x *counted, f *installedFlow, _ time.Duration) {
-		n := amountOf(x.Counter)
-		if f != nil && f.counted != n { // one that was to go, and is wanted again: it stays
-			w := wayOf(f)
-			u.lives(&w, f.counted, false)
-			u.lives(&w, n, true)
-			f.counted = n
-		}
-		if u.numbers == nil {
-			return
-		}
-		local, dest := u.numbers.Ends(x.e)
-		if v := c.locals.ingress(local); v != 0 {
-			l := left[v]
-			l.In.Add(n)
-			left[v] = l
-		}
-		if dest != 0 && !c.snap.IsGroup(dest) {
-			l := left[dest.VPort()]
-			l.Out.Add(n)
-			left[dest.VPort()] = l
-		}
 	})
-	if err != nil {
+}
+
+// account takes note of an entry that was read.
+func (x *audit) account(n *counted, f *installedFlow, _ time.Duration) {
+	c, has := x.c, amountOf(n.Counter)
+	u := &c.usage
+	if f != nil && f.counted != has { // one that was to go, and is wanted again: it stays
+		w := wayOf(f)
+		u.lives(&w, f.counted, false)
+		u.lives(&w, has, true)
+		f.counted = has
+	}
+	if u.numbers == nil {
+		return
+	}
+	local, dest := u.numbers.Ends(n.e)
+	if v := c.locals.ingress(local); v != 0 {
+		l := x.left[v]
+		l.In.Add(has)
+		x.left[v] = l
+	}
+	if dest != 0 && !c.snap.IsGroup(dest) {
+		l := x.left[dest.VPort()]
+		l.Out.Add(has)
+		x.left[dest.VPort()] = l
+	}
+}
+
+// end is called when all entries were read, and nothing is written yet.
+func (x *audit) end(ctx context.Context) error {
+	if err := x.flush(ctx); err != nil {
 		return err
 	}
-	return a.mail.call(ctx, func() {
+	c := x.c
+	u := &c.usage
+	return c.a.mail.call(ctx, func() {
 		for _, f := range c.flows.byEntry {
 			if !f.read {
 				w := wayOf(f)
@@ -77,12 +88,39 @@ func (a *Agent) audit(ctx context.Context) error {
 		}
 		clear(u.leaving) // the target does not have them, or they were read
 		if u.before != nil {
-			for v, l := range left {
+			for v, l := range x.left {
 				u.grown(v, l)
 			}
 		}
 		u.numbers, u.before = nil, nil
 	})
+}
+
+// inspection has a reconcile tell the audit what it reads.
+func (x *audit) inspection(ctx context.Context) p4rt.Inspection {
+	return p4rt.Inspection{
+		Tables: x.c.a.tables.FlowTables(),
+		Entry:  func(e *p4rt.Entry, n p4rt.Counter) error { return x.take(ctx, e, n) },
+		Done:   func() error { return x.end(ctx) },
+	}
+}
+
+// inspector reconciles a target, and tells of what it finds.
+type inspector interface {
+	Inspect(context.Context, p4rt.Inspection, ...p4rt.Stage) (p4rt.Report, error)
+	Write(context.Context, []p4rt.Update) ([]p4rt.Result, error)
+}
+
+// bring brings a target to what it is to hold.
+func (a *Agent) bring(ctx context.Context, target inspector, stages []p4rt.Stage, rates []p4rt.Update) (report p4rt.Report, err error) {
+	x, err := a.beginAudit(ctx)
+	if err == nil {
+		report, err = target.Inspect(ctx, x.inspection(ctx), stages...)
+	}
+	if err == nil {
+		_, err = target.Write(ctx, rates)
+	}
+	return report, err
 }
 
 // grown accounts what counters have more than a predecessor had accounted of them.

@@ -100,10 +100,11 @@ func (s *Session) Read(ctx context.Context, yield func(Entity) error, queries ..
 	if err != nil {
 		return err
 	}
-	return l.query(ctx, queries, yield)
+	return l.query(ctx, queries, func(e Entity, _ Counter) error { return yield(e) })
 }
 
-func (l *link) query(ctx context.Context, queries []Query, yield func(Entity) error) error {
+// query yields entities, entries of tables with what was asked for beside.
+func (l *link) query(ctx context.Context, queries []Query, yield func(Entity, Counter) error) error {
 	want := make([]*p4.Entity, 0, len(queries))
 	for _, q := range queries {
 		if q.err != nil {
@@ -123,14 +124,24 @@ func (l *link) query(ctx context.Context, queries []Query, yield func(Entity) er
 				return err
 			}
 		}
-		e, err := dec.entity(kind, b)
+		var e Entity
+		var n Counter
+		var err error
+		if kind == kindTable {
+			var x *Entry
+			if x, n, err = dec.entry(b); err == nil && !x.Default {
+				e = x
+			}
+		} else {
+			e, err = dec.entity(kind, b)
+		}
 		if err != nil {
 			return fmt.Errorf("read: %w", err)
 		}
 		if e == nil {
 			return nil
 		}
-		return yield(e)
+		return yield(e, n)
 	})
 }
 

@@ -50,11 +50,15 @@ func (st *Stage) owns(e Entity) bool {
 }
 
 // queries ask for all that the stage owns.
-func (st *Stage) queries() []Query {
+func (st *Stage) queries(in *Inspection) []Query {
 	var out []Query
 	for _, t := range st.Tables {
 		if !t.Const {
-			out = append(out, AllEntries(t))
+			q := AllEntries(t)
+			if slices.Contains(in.Tables, t) {
+				(&ReadOptions{Counters: true, LastHit: true}).ask(q.ask.GetTableEntry(), t)
+			}
+			out = append(out, q)
 		}
 	}
 	if st.Groups {
@@ -227,6 +231,13 @@ type Report struct {
 	Rounds                            int
 }
 
+// Inspection is told what a target holds before a reconcile changes it, by what that reads anyway.
+type Inspection struct {
+	Tables []*Table                    // of the stages: they are read with their direct counters and the times since the last hit, where they have these
+	Entry  func(*Entry, Counter) error // is told of each of their entries, in no order, default entries left out
+	Done   func() error                // is called when that were all, and nothing is written yet; nil: nobody
+}
+
 // Reconcile reads the target back and applies the difference to what the stages want: first what
 // is missing or differs, stage by stage, so that references resolve; then deletes, last stage
 // first. Within a stage, kinds that refer to each other take the order of [InOrder]. What is right is not touched. Updates that found no room, or whose fate is unknown, are
@@ -239,6 +250,15 @@ func (s *Session) Reconcile(ctx context.Context, stages ...Stage) (Report, error
 	return t.Reconcile(ctx, stages...)
 }
 
+// Inspect is [Session.Reconcile] that tells first what it finds: an error of the inspection ends it, and nothing is changed.
+func (s *Session) Inspect(ctx context.Context, in Inspection, stages ...Stage) (Report, error) {
+	t, err := s.readyTerm()
+	if err != nil {
+		return Report{}, err
+	}
+	return t.Inspect(ctx, in, stages...)
+}
+
 // maxRounds bounds a reconcile: one to do it, one for what had no room before the deletes.
 const maxRounds = 2
 
@@ -246,13 +266,18 @@ const maxRounds = 2
 // write to the stages' tables meanwhile: what is not wanted is removed. The error is that of a
 // call; refused updates are in the report.
 func (t *Term) Reconcile(ctx context.Context, stages ...Stage) (Report, error) {
+	return t.Inspect(ctx, Inspection{}, stages...)
+}
+
+// Inspect is [Session.Inspect] within the term, as [Term.Reconcile] is.
+func (t *Term) Inspect(ctx context.Context, in Inspection, stages ...Stage) (Report, error) {
 	var rep Report
 	for rep.Rounds < maxRounds {
-		plan, err := t.plan(ctx, stages)
+		plan, err := t.plan(ctx, &in, stages)
 		if err != nil {
 			return rep, err
 		}
-		rep.Failed = nil
+		rep.Failed, in = nil, Inspection{}
 		for i := range plan.Stages {
 			if rep.Rounds == 0 {
 				rep.Kept += plan.Stages[i].Kept
@@ -274,16 +299,25 @@ func retryable(o Outcome) bool {
 }
 
 // plan reads back what the stages own.
-func (t *Term) plan(ctx context.Context, stages []Stage) (*Plan, error) {
+func (t *Term) plan(ctx context.Context, in *Inspection, stages []Stage) (*Plan, error) {
 	p, err := newPlanner(stages)
 	if err != nil {
 		return nil, err
 	}
 	var ask []Query
 	for i := range stages {
-		ask = append(ask, stages[i].queries()...)
+		ask = append(ask, stages[i].queries(in)...)
 	}
-	err = t.l.query(ctx, ask, func(e Entity) error { p.installed(e); return nil })
+	err = t.l.query(ctx, ask, func(e Entity, n Counter) error {
+		p.installed(e)
+		if x, is := e.(*Entry); is && slices.Contains(in.Tables, x.Table) {
+			return in.Entry(x, n)
+		}
+		return nil
+	})
+	if err == nil && in.Done != nil {
+		err = in.Done()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reconcile: %w", err)
 	}

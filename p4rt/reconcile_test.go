@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	p4 "github.com/p4lang/p4runtime/go/p4/v1"
@@ -58,6 +59,46 @@ func TestReconcile(t *testing.T) {
 	l.srv.ForgetLog()
 	if rep, err = l.session.Reconcile(l.ctx, stages...); err != nil || rep.Kept != 7 || len(l.srv.View().Writes) != 0 {
 		t.Errorf("a second reconcile: %+v, %v, writes %v", rep, err, sizes(l.srv.View()))
+	}
+}
+
+// TestInspect: a reconcile tells what it finds, with counters, before it changes anything; and changes nothing if nobody could take that.
+func TestInspect(t *testing.T) {
+	l := newLab(t, nil)
+	l.ready()
+	const n = 300
+	l.write(l.flows(p4rt.Insert, 0, n))
+	l.write([]p4rt.Update{{Op: p4rt.Insert, Entity: l.rewrite(1)}})
+	l.srv.Count(5, 500, time.Minute)
+	l.srv.ForgetLog()
+	stages, flows := l.goal(nil, []p4rt.Entity{l.flow(1, 7)}), []*p4rt.Table{l.table("flow_v4")}
+	lost := errors.New("lost")
+	for _, in := range []p4rt.Inspection{
+		{Tables: flows, Entry: func(*p4rt.Entry, p4rt.Counter) error { return lost }},
+		{Tables: flows, Entry: func(*p4rt.Entry, p4rt.Counter) error { return nil }, Done: func() error { return lost }},
+	} {
+		if _, err := l.session.Inspect(l.ctx, in, stages...); !errors.Is(err, lost) || len(l.srv.View().Writes) > 0 {
+			t.Errorf("%v, writes %v", err, sizes(l.srv.View()))
+		}
+	}
+	seen, done := map[p4rt.Key]bool{}, 0
+	rep, err := l.session.Inspect(l.ctx, p4rt.Inspection{
+		Tables: flows,
+		Entry: func(e *p4rt.Entry, c p4rt.Counter) error {
+			if seen[e.Key()] = true; e.Table != flows[0] || c.Packets != 5 || c.Bytes != 500 || c.SinceHit != time.Minute {
+				t.Errorf("%s has %+v", e, c)
+			}
+			return nil
+		},
+		Done: func() error {
+			if done++; len(seen) != n || len(l.srv.View().Writes) > 0 {
+				t.Errorf("%d entries were told of, and written %v", len(seen), sizes(l.srv.View()))
+			}
+			return nil
+		},
+	}, stages...)
+	if err != nil || done != 1 || rep.Deleted != n || rep.Kept != 1 {
+		t.Errorf("%+v, %v; %d ends", rep, err, done)
 	}
 }
 

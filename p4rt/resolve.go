@@ -54,7 +54,7 @@ func (l *link) resolve(ctx context.Context, updates []Update, results []Result, 
 		}
 	}
 	there := make(map[Key]Entity, len(asked))
-	err := l.query(ctx, ask, func(e Entity) error {
+	err := l.query(ctx, ask, func(e Entity, _ Counter) error {
 		if k := e.Key(); asked[k] {
 			there[k] = e
 		}
