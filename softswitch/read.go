@@ -3,8 +3,6 @@ package softswitch
 import (
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/proto"
 )
 
 // Read implements P4Runtime. The answer is one consistent state: it is collected, in its
@@ -72,17 +70,23 @@ type pages struct {
 const entitiesField = 1
 
 func (p *pages) add(e *p4v1.Entity) error {
-	size := proto.Size(e)
 	last := len(p.list) - 1
-	if last < 0 || len(p.list[last])+size > p.limit && len(p.list[last]) > 0 {
+	if last < 0 {
 		p.list = append(p.list, make([]byte, 0, 1024))
 		last++
 	}
-	page := protowire.AppendTag(p.list[last], entitiesField, protowire.BytesType)
-	page = protowire.AppendVarint(page, uint64(size))
-	page, err := proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(page, e)
+	was := len(p.list[last])
+	page, at := openField(p.list[last], entitiesField)
+	page, err := appendEntity(page, e)
 	if err != nil {
 		return err
+	}
+	page = closeField(page, at)
+	if len(page) > p.limit && was > 0 { // it is the next one's first
+		p.list[last] = page[:was]
+		page = append(make([]byte, 0, pageSize), page[was:]...)
+		p.list = append(p.list, nil)
+		last++
 	}
 	p.list[last] = page
 	return nil
