@@ -42,13 +42,13 @@ type Edge struct {
 	Tunnel     string            `json:"tunnel"` // by which the others reach it: vxlan, geneve, gre
 	VTEPs      []netip.Addr      `json:"vteps"`  // tunnel addresses; flows are spread over several (E12)
 	Uplinks    []Uplink          `json:"uplinks"`
-	Multicast  netip.Prefix      `json:"multicast"`  // of the underlay, whose addresses stand for sets of vports (E10); the zero Prefix: a copy to each edge
-	Interfaces map[string]uint16 `json:"interfaces"` // name in bindings → access port
-	VPortShare uint8             `json:"vportShare"` // percent of each flow table that one vport may take
-	TenantRate uint32            `json:"tenantRate"` // packets a second that the vports of one tenant may have decided; 0: any number
-	MaxFlows   uint32            `json:"maxFlows"`   // flow entries that the edge may have; 0: what the tables hold (E5)
-	MACAge     uint32            `json:"macAge"`     // seconds that a learnt MAC lives after its last flow (B3)
-	HA         bool              `json:"ha"`         // other agents have the edge, too: one acts, the others stand by
+	Multicast  netip.Prefix      `json:"multicast,omitzero"` // of the underlay, whose addresses stand for sets of vports (E10); the zero Prefix: a copy to each edge
+	Interfaces map[string]uint16 `json:"interfaces"`         // name in bindings → access port
+	VPortShare uint8             `json:"vportShare"`         // percent of each flow table that one vport may take
+	TenantRate uint32            `json:"tenantRate"`         // packets a second that the vports of one tenant may have decided; 0: any number
+	MaxFlows   uint32            `json:"maxFlows"`           // flow entries that the edge may have; 0: what the tables hold (E5)
+	MACAge     uint32            `json:"macAge"`             // seconds that a learnt MAC lives after its last flow (B3)
+	HA         bool              `json:"ha"`                 // other agents have the edge, too: one acts, the others stand by
 
 	Connections Connections `json:"connections"`
 }

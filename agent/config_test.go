@@ -95,7 +95,7 @@ func fieldsOf(t reflect.Type) []string {
 		return fieldsOf(t.Elem())
 	case reflect.Struct:
 		for i := range t.NumField() {
-			if name := t.Field(i).Tag.Get("json"); name != "" {
+			if name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ","); name != "" {
 				names = append(append(names, name), fieldsOf(t.Field(i).Type)...)
 			}
 		}

@@ -33,11 +33,13 @@ type edgeRow struct {
 	VPorts  int      `json:"vports"`          // bound there
 	VTEPs   []string `json:"vteps,omitempty"` // tunnel addresses
 	Encaps  []string `json:"encaps,omitempty"`
-	MTU     int      `json:"mtu,omitempty"` // of its underlay, bytes of IP
-	Version string   `json:"version,omitempty"`
-	Status  string   `json:"status,omitempty"` // where its agent's status server is
-	Lacks   []string `json:"lacks,omitempty"`  // what it can not do, and why
-	Target  string   `json:"target,omitempty"` // why its target can not be programmed
+	// Multicast is the range of the underlay's addresses by which it takes what is for all ports of a bridge.
+	Multicast string   `json:"multicast,omitempty"`
+	MTU       int      `json:"mtu,omitempty"` // of its underlay, bytes of IP
+	Version   string   `json:"version,omitempty"`
+	Status    string   `json:"status,omitempty"` // where its agent's status server is
+	Lacks     []string `json:"lacks,omitempty"`  // what it can not do, and why
+	Target    string   `json:"target,omitempty"` // why its target can not be programmed
 	// Agents are those that may act for it, if that are several: the one that does first.
 	Agents []agentRow `json:"agents,omitempty"`
 }
@@ -117,6 +119,9 @@ func edgeRows(v *state.View) []edgeRow {
 	rows := map[string]*edgeRow{}
 	for id, info := range v.Known {
 		r := &edgeRow{ID: id, State: edgeAway, Encaps: info.Encaps, MTU: info.MTU, Version: info.Version}
+		if info.Multicast.IsValid() {
+			r.Multicast = info.Multicast.String()
+		}
 		for _, a := range info.VTEPs {
 			r.VTEPs = append(r.VTEPs, a.String())
 		}
@@ -206,7 +211,7 @@ func printEdges(w io.Writer, rows []edgeRow, form string) error {
 	}
 	head := []string{"EDGE", "STATE", "APPLIED", "VPORTS", "TUNNEL", "VTEPS"}
 	if form == "wide" {
-		head = append(head, "MTU", "VERSION", "STATUS")
+		head = append(head, "MTU", "MULTICAST", "VERSION", "STATUS")
 	}
 	var cells [][]string
 	for _, r := range rows {
@@ -219,7 +224,7 @@ func printEdges(w io.Writer, rows []edgeRow, form string) error {
 		}
 		row := []string{r.ID, r.State, applied, fmt.Sprint(r.VPorts), tunnel, or(strings.Join(r.VTEPs, ","))}
 		if form == "wide" {
-			row = append(row, number(uint16(r.MTU)), or(r.Version), or(r.Status))
+			row = append(row, number(uint16(r.MTU)), or(r.Multicast), or(r.Version), or(r.Status))
 		}
 		cells = append(cells, row)
 	}
