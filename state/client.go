@@ -31,6 +31,11 @@ const (
 	causeTimeout     = 500 * time.Millisecond
 )
 
+const maxResponseBytes = math.MaxInt32
+
+// callOptions are those of calls that do not go through clientv3's own.
+var callOptions = []grpc.CallOption{grpc.MaxCallSendMsgSize(maxRequestBytes), grpc.MaxCallRecvMsgSize(maxResponseBytes)}
+
 // Dial returns a client of the cluster once one endpoint has answered.
 func Dial(ctx context.Context, cfg ClientConfig) (*clientv3.Client, error) {
 	pctx, cancel := context.WithTimeout(ctx, dialTimeout)
@@ -55,7 +60,7 @@ func connect(ctx context.Context, timeout time.Duration, cfg ClientConfig) (*cli
 	c, err := clientv3.New(clientv3.Config{
 		Endpoints: cfg.Endpoints, TLS: cfg.TLS, Username: cfg.Username, Password: cfg.Password, Context: context.WithoutCancel(ctx),
 		DialTimeout: timeout, DialKeepAliveTime: keepAliveTime, DialKeepAliveTimeout: keepAliveTimeout,
-		MaxCallSendMsgSize: maxRequestBytes, MaxCallRecvMsgSize: math.MaxInt32,
+		MaxCallSendMsgSize: maxRequestBytes, MaxCallRecvMsgSize: maxResponseBytes,
 		DialOptions: []grpc.DialOption{grpc.WithChainUnaryInterceptor(r.call), grpc.WithChainStreamInterceptor(r.stream)},
 		Logger:      zapTo(cfg.Log, true),
 	})

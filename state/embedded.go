@@ -222,6 +222,11 @@ func (e *Embedded) watchClient() pb.WatchClient {
 	return adapter.WatchServerToWatchClient(v3rpc.NewWatchServer(e.etcd.Server))
 }
 
+// kvClient calls the server without a socket.
+func (e *Embedded) kvClient() pb.KVClient {
+	return adapter.KvServerToKvClient(v3rpc.NewQuotaKVServer(e.etcd.Server))
+}
+
 // Run returns when ctx ends or the server fails; the server is closed then.
 func (e *Embedded) Run(ctx context.Context) error {
 	defer e.Close()

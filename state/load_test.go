@@ -114,7 +114,7 @@ func dialled(t *testing.T, cfg ClientConfig) (c *clientv3.Client) {
 func startLoad(t *testing.T, cfg ClientConfig) *load {
 	t.Helper()
 	client := dialled(t, cfg)
-	l := &load{t: t, client: client, writer: startWriter(t, client, WriterConfig{}), live: make(chan struct{}, 8), lost: make(chan error, 8)}
+	l := &load{t: t, client: client, writer: startWriter(t, clientv3.RetryKVClient(client), WriterConfig{}), live: make(chan struct{}, 8), lost: make(chan error, 8)}
 	prefixes := []string{"/weft/p1/", "/weft/p2/"}
 	l.watcher, l.witness = NewWatcher(client, nil, prefixes...), &witness{mirror: newMirror(t)}
 	running(t, func(ctx context.Context) error { return l.watcher.Run(ctx, l.witness.deliver) })

@@ -53,7 +53,7 @@ func running(tb testing.TB, run func(context.Context) error) (stop func()) {
 	return stop
 }
 
-func startWriter(tb testing.TB, kv clientv3.KV, cfg WriterConfig) *Writer {
+func startWriter(tb testing.TB, kv transactor, cfg WriterConfig) *Writer {
 	tb.Helper()
 	w := NewWriter(kv, cfg)
 	running(tb, w.Run)

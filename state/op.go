@@ -69,56 +69,14 @@ func (op *Op) unconditional() bool {
 	return op.Expect == anyRevision && op.Guard == "" && len(op.Also) == 0 && !op.fence.stands()
 }
 
-// request builds the operation; conditional ones are nested transactions, so that each is decided by itself.
-func (op *Op) request() clientv3.Op {
-	write := clientv3.OpPut(op.Key, string(op.Value), clientv3.WithLease(op.Lease))
-	if op.Delete {
-		write = clientv3.OpDelete(op.Key)
-	}
-	if op.unconditional() {
-		return write
-	}
-	cmps := make([]clientv3.Cmp, 0, 2)
-	if op.Expect != anyRevision {
-		cmps = append(cmps, clientv3.Compare(clientv3.ModRevision(op.Key), "=", op.Expect))
-	}
-	writes, otherwise := []clientv3.Op{write}, []clientv3.Op{clientv3.OpGet(op.Key)}
-	for i := range op.Also {
-		a := &op.Also[i]
-		if a.Absent {
-			cmps = append(cmps, clientv3.Compare(clientv3.CreateRevision(a.Key), "=", 0))
-		}
-		if a.Expect != 0 {
-			cmps = append(cmps, clientv3.Compare(clientv3.ModRevision(a.Key), "=", a.Expect))
-		}
-		switch {
-		case a.Check:
-		case a.Delete:
-			writes = append(writes, clientv3.OpDelete(a.Key))
-		default:
-			writes = append(writes, clientv3.OpPut(a.Key, string(a.Value), clientv3.WithLease(a.Lease)))
-		}
-	}
-	if op.Guard != "" {
-		cmps = append(cmps, clientv3.Compare(clientv3.CreateRevision(op.Guard), ">", 0))
-		otherwise = append(otherwise, clientv3.OpGet(op.Guard, clientv3.WithCountOnly()))
-	}
-	if op.fence.stands() {
-		cmps = append(cmps, op.fence.holds())
-		otherwise = append(otherwise, clientv3.OpGet(termKey(op.fence.Edge), clientv3.WithKeysOnly()))
-	}
-	return clientv3.OpTxn(cmps, writes, otherwise)
-}
-
 var errShortResponse = errors.New("state: etcd's answer has too few parts")
 
-// result reads the operation's part of a transaction's answer.
-func (op *Op) result(part *pb.ResponseOp, revision int64) (OpResult, error) {
+// result reads the answer to the operation's transaction, which was one by itself or part of another; nil: it was none.
+func (op *Op) result(txn *pb.TxnResponse, revision int64) (OpResult, error) {
 	res := OpResult{Applied: true, Revision: revision}
 	if op.unconditional() {
 		return res, nil
 	}
-	txn := part.GetResponseTxn()
 	if txn == nil {
 		return OpResult{}, errShortResponse
 	}

@@ -76,6 +76,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		cfg.MaxMACsPerPort = 1024
 	}
 	s := &Store{cfg: cfg, log: cfg.Log, published: make(chan struct{}), subscribers: map[*subscriber]struct{}{}}
+	var kv pb.KVClient
 	switch {
 	case cfg.Embedded != nil && len(cfg.Client.Endpoints) > 0:
 		return nil, errors.New("state: both an embedded etcd and endpoints are configured")
@@ -84,9 +85,9 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.embedded, s.client = e, e.Client()
+		s.embedded, s.client, kv = e, e.Client(), e.kvClient()
 		if cfg.Writer.MaxOps <= 0 {
-			s.cfg.Writer.MaxOps = 512 // the embedded server takes it
+			s.cfg.Writer.MaxOps, s.cfg.Writer.MaxParts = 512, 4096 // the embedded server takes it
 		}
 	default:
 		c, err := Dial(ctx, cfg.Client)
@@ -97,9 +98,9 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 			c.Close()
 			return nil, fmt.Errorf("state: %w", err)
 		}
-		s.client = c
+		s.client, kv = c, clientv3.RetryKVClient(c)
 	}
-	s.writer = NewWriter(s.client, s.cfg.Writer)
+	s.writer = NewWriter(kv, s.cfg.Writer)
 	var watch pb.WatchClient
 	if s.embedded != nil {
 		watch = s.embedded.watchClient()

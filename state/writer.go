@@ -8,15 +8,18 @@ import (
 	"sync/atomic"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
 )
 
 // WriterConfig bounds a Writer; zero fields take the default.
 type WriterConfig struct {
 	Lanes    int           // transactions under way at once; 4
 	Queue    int           // operations waiting per lane; 4096
-	MaxOps   int           // operations per transaction; 96: with the writes of any one of them, below the 128 that an etcd of default settings takes
+	MaxOps   int           // operations per transaction; 96
+	MaxParts int           // writes, or conditions, per transaction; 120: below the 128 that an etcd of default settings takes
 	MaxBytes int           // bytes per transaction; 1 MiB, below etcd's 1.5
 	Timeout  time.Duration // of one transaction; 3 s: a member that hangs, or a leader that dies, leaves it without an answer
 }
@@ -26,7 +29,7 @@ type WriterConfig struct {
 // A key always takes the same lane, and a lane has one transaction under way: writes of one key are in the order of their
 // submission. Writes of different keys are not ordered. Each operation of a group succeeds or fails by itself.
 type Writer struct {
-	kv    clientv3.KV
+	kv    transactor
 	cfg   WriterConfig
 	seed  maphash.Seed
 	lanes []chan *write
@@ -55,8 +58,13 @@ type write struct {
 	done  func(OpResult, error)
 }
 
+// transactor makes transactions; etcdserverpb.KVClient is one.
+type transactor interface {
+	Txn(context.Context, *pb.TxnRequest, ...grpc.CallOption) (*pb.TxnResponse, error)
+}
+
 // NewWriter returns a writer on kv; it works while Run does.
-func NewWriter(kv clientv3.KV, cfg WriterConfig) *Writer {
+func NewWriter(kv transactor, cfg WriterConfig) *Writer {
 	def := func(v *int, d int) {
 		if *v <= 0 {
 			*v = d
@@ -65,6 +73,7 @@ func NewWriter(kv clientv3.KV, cfg WriterConfig) *Writer {
 	def(&cfg.Lanes, 4)
 	def(&cfg.Queue, 4096)
 	def(&cfg.MaxOps, 96)
+	def(&cfg.MaxParts, 120)
 	def(&cfg.MaxBytes, 1<<20)
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = 3 * time.Second
@@ -158,8 +167,9 @@ func (w *Writer) runLane(ctx context.Context, lane <-chan *write) {
 		if l.collect(lane); len(l.group) == 0 {
 			continue // all of it came too late
 		}
-		w.commit(ctx, l.group)
+		l.commit(ctx, l.group)
 		clear(l.group)
+		l.apart = max(0, l.apart-1)
 	}
 }
 
@@ -169,13 +179,17 @@ type laneState struct {
 	group []*write
 	keys  map[string]struct{} // of the group: a transaction may write a key once only
 	carry *write              // first of the next group
+	apart int                 // groups that are written apart from the begin, since a condition of one before them failed
 }
+
+// apartFor is how many groups are written apart from the begin when a condition failed: others may, too.
+const apartFor = 16
 
 // collect fills the group with what is waiting now: nothing waits for company.
 func (l *laneState) collect(lane <-chan *write) {
 	l.group = l.group[:0]
 	clear(l.keys)
-	bytes, now := 0, time.Now()
+	bytes, parts, now := 0, 0, time.Now()
 	for next := l.carry; next != nil; next = poll(lane) {
 		if !next.until.IsZero() && now.After(next.until) {
 			l.w.stats.failed.Add(1)
@@ -183,7 +197,8 @@ func (l *laneState) collect(lane <-chan *write) {
 			continue
 		}
 		bytes += next.op.size()
-		if l.has(&next.op) || len(l.group) == l.w.cfg.MaxOps || bytes > l.w.cfg.MaxBytes && len(l.group) > 0 {
+		parts += next.op.parts()
+		if l.has(&next.op) || len(l.group) == l.w.cfg.MaxOps || (bytes > l.w.cfg.MaxBytes || parts > l.w.cfg.MaxParts) && len(l.group) > 0 {
 			l.carry = next
 			return
 		}
@@ -223,43 +238,79 @@ func (l *laneState) note(op *Op) {
 	}
 }
 
-// commit writes the group in one transaction and answers each operation. A refused group is halved until the culprits are alone.
-func (w *Writer) commit(ctx context.Context, group []*write) {
-	ops := make([]clientv3.Op, len(group))
-	for i, g := range group {
-		ops[i] = g.op.request()
-	}
-	tctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.cfg.Timeout)
-	resp, err := w.kv.Txn(tctx).Then(ops...).Commit()
-	cancel()
-	w.stats.txns.Add(1)
-	if err != nil {
-		if len(group) > 1 && divisible(err) {
-			half := len(group) / 2
-			w.commit(ctx, group[:half])
-			w.commit(ctx, group[half:])
+// commit writes the group in one transaction and answers each operation: first as if no condition failed, as is most often so, and where one did with the operations apart. A refused
+// group is halved until the culprits are alone.
+func (l *laneState) commit(ctx context.Context, group []*write) {
+	if len(group) > 1 && l.apart == 0 {
+		resp, err := l.w.txn(ctx, together(group))
+		switch {
+		case err != nil:
+			l.refused(ctx, group, err)
+			return
+		case resp.Succeeded:
+			for _, g := range group {
+				l.w.stats.ops.Add(1)
+				g.done(OpResult{Applied: true, Revision: resp.Header.Revision}, nil)
+			}
 			return
 		}
-		if err = advised(err); !refused(err) {
-			err = fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
-		}
-		for _, g := range group {
-			w.stats.failed.Add(1)
-			g.done(OpResult{}, fmt.Errorf("state: write %s: %w", g.op.Key, err))
-		}
+		l.apart = apartFor
+	}
+	l.commitApart(ctx, group)
+}
+
+// commitApart writes the group in one transaction in which each operation is decided by itself.
+func (l *laneState) commitApart(ctx context.Context, group []*write) {
+	request := group[0].op.txn()
+	if len(group) > 1 {
+		request = apart(group)
+	}
+	resp, err := l.w.txn(ctx, request)
+	if err != nil {
+		l.refused(ctx, group, err)
 		return
 	}
 	for i, g := range group {
-		if i >= len(resp.Responses) {
-			w.stats.failed.Add(1)
-			g.done(OpResult{}, errShortResponse)
-			continue
+		answer := resp
+		if len(group) > 1 {
+			if i >= len(resp.Responses) {
+				l.w.stats.failed.Add(1)
+				g.done(OpResult{}, errShortResponse)
+				continue
+			}
+			answer = resp.Responses[i].GetResponseTxn()
 		}
-		res, err := g.op.result(resp.Responses[i], resp.Header.Revision)
-		w.stats.ops.Add(1)
+		res, err := g.op.result(answer, resp.Header.Revision)
+		l.w.stats.ops.Add(1)
 		if err == nil && !res.Applied {
-			w.stats.conflicts.Add(1)
+			l.w.stats.conflicts.Add(1)
 		}
 		g.done(res, err)
+	}
+}
+
+// txn makes a transaction.
+func (w *Writer) txn(ctx context.Context, request *pb.TxnRequest) (*pb.TxnResponse, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.cfg.Timeout)
+	defer cancel()
+	w.stats.txns.Add(1)
+	resp, err := w.kv.Txn(ctx, request, callOptions...)
+	return resp, clientv3.ContextError(ctx, err)
+}
+
+// refused goes on with a group whose transaction failed.
+func (l *laneState) refused(ctx context.Context, group []*write, err error) {
+	if len(group) > 1 && divisible(err) {
+		half := len(group) / 2
+		l.commit(ctx, group[:half])
+		l.commit(ctx, group[half:])
+		return
+	}
+	if err = advised(err); !refused(err) {
+		err = fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
+	}
+	for _, g := range group {
+		l.w.stats.failed.Add(1)
+		g.done(OpResult{}, fmt.Errorf("state: write %s: %w", g.op.Key, err))
 	}
 }

@@ -8,13 +8,15 @@ import (
 	"sync"
 	"testing"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
 )
 
 // Many goroutines swap few keys: every increment counts once, and groups are shared.
 func TestWriterSwaps(t *testing.T) {
-	_, c := startEtcd(t)
-	w := startWriter(t, c, WriterConfig{})
+	e, c := startEtcd(t)
+	w := startWriter(t, e.kvClient(), WriterConfig{})
 	const goroutines, keys, increments = 32, 3, 20
 	var wg sync.WaitGroup
 	for g := range goroutines {
@@ -57,20 +59,20 @@ func TestWriterSwaps(t *testing.T) {
 
 // blockedKV holds every transaction until released, and counts.
 type blockedKV struct {
-	clientv3.KV
+	transactor
 	entered chan struct{}
 	release chan struct{}
 }
 
-func (b *blockedKV) Txn(ctx context.Context) clientv3.Txn {
+func (b *blockedKV) Txn(ctx context.Context, r *pb.TxnRequest, opts ...grpc.CallOption) (*pb.TxnResponse, error) {
 	b.entered <- struct{}{}
 	<-b.release
-	return b.KV.Txn(ctx)
+	return b.transactor.Txn(ctx, r, opts...)
 }
 
 func TestWriterGroupsInOrder(t *testing.T) {
-	_, c := startEtcd(t)
-	kv := &blockedKV{KV: c, entered: make(chan struct{}, 100), release: make(chan struct{})}
+	e, _ := startEtcd(t)
+	kv := &blockedKV{transactor: e.kvClient(), entered: make(chan struct{}, 100), release: make(chan struct{})}
 	w := startWriter(t, kv, WriterConfig{Lanes: 1, Queue: 8, MaxOps: 4})
 	type answer struct {
 		i   int
@@ -127,8 +129,8 @@ func TestWriterGroupsInOrder(t *testing.T) {
 
 // One bad operation doesn't fail its neighbours.
 func TestWriterSplitsRefusedGroup(t *testing.T) {
-	_, c := startEtcd(t)
-	kv := &blockedKV{KV: c, entered: make(chan struct{}, 100), release: make(chan struct{})}
+	e, _ := startEtcd(t)
+	kv := &blockedKV{transactor: e.kvClient(), entered: make(chan struct{}, 100), release: make(chan struct{})}
 	w := startWriter(t, kv, WriterConfig{Lanes: 1, MaxOps: 16})
 	errs := make([]error, 10)
 	var wg sync.WaitGroup
@@ -155,8 +157,8 @@ func TestWriterSplitsRefusedGroup(t *testing.T) {
 }
 
 func TestWriterEnds(t *testing.T) {
-	_, c := startEtcd(t)
-	w := NewWriter(c, WriterConfig{Lanes: 1})
+	e, _ := startEtcd(t)
+	w := NewWriter(e.kvClient(), WriterConfig{Lanes: 1})
 	answer := make(chan error, 1)
 	if err := w.Submit(Put("/a", nil), func(_ OpResult, err error) { answer <- err }); err != nil {
 		t.Fatal(err)
@@ -175,8 +177,8 @@ func TestWriterEnds(t *testing.T) {
 }
 
 func TestWriterUnknownOutcome(t *testing.T) {
-	e, c := startEtcd(t)
-	w := startWriter(t, c, WriterConfig{})
+	e, _ := startEtcd(t)
+	w := startWriter(t, e.kvClient(), WriterConfig{})
 	if _, err := w.Do(t.Context(), Put("/a", nil)); err != nil {
 		t.Fatal(err)
 	}
@@ -195,9 +197,8 @@ func BenchmarkWriter(b *testing.B) {
 					if err != nil {
 						b.Fatal(err)
 					}
-					c := e.Client()
-					b.Cleanup(func() { c.Close(); e.Close() })
-					w := startWriter(b, c, WriterConfig{MaxOps: 512})
+					b.Cleanup(func() { e.Close() })
+					w := startWriter(b, e.kvClient(), WriterConfig{MaxOps: 512, MaxParts: 4096})
 					value := appendFDB(nil, fdbValue{vport: 7})
 					b.ReportAllocs()
 					b.ResetTimer()

@@ -1,0 +1,148 @@
+package state
+
+import (
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+// Requests are built as etcd's protocol has them: clientv3 copies each condition several times on its way there.
+
+// together is one transaction of several operations without parts of their own: all happen, or nothing does, and then nothing is told of why.
+func together(group []*write) *pb.TxnRequest {
+	r := &pb.TxnRequest{}
+	var fence Fence
+	for _, g := range group {
+		r.Compare, r.Success = g.op.compares(r.Compare), g.op.writes(r.Success)
+		if f := g.op.fence; f.stands() && f != fence {
+			r.Compare, fence = append(r.Compare, f.compare()), f
+		}
+	}
+	return r
+}
+
+// apart is one transaction of several operations, each of which is decided by itself.
+func apart(group []*write) *pb.TxnRequest {
+	r := &pb.TxnRequest{Success: make([]*pb.RequestOp, 0, len(group))}
+	for _, g := range group {
+		if g.op.unconditional() {
+			r.Success = g.op.writes(r.Success)
+			continue
+		}
+		r.Success = append(r.Success, &pb.RequestOp{Request: &pb.RequestOp_RequestTxn{RequestTxn: g.op.txn()}})
+	}
+	return r
+}
+
+// txn is the operation by itself: if it does not happen, it is told what is there instead.
+func (op *Op) txn() *pb.TxnRequest {
+	r := &pb.TxnRequest{Compare: op.compares(nil), Success: op.writes(nil), Failure: []*pb.RequestOp{rangeOp(&pb.RangeRequest{Key: []byte(op.Key)})}}
+	if op.Guard != "" {
+		r.Failure = append(r.Failure, rangeOp(&pb.RangeRequest{Key: []byte(op.Guard), CountOnly: true}))
+	}
+	if op.fence.stands() {
+		r.Compare = append(r.Compare, op.fence.compare())
+		r.Failure = append(r.Failure, rangeOp(&pb.RangeRequest{Key: []byte(termKey(op.fence.Edge)), KeysOnly: true}))
+	}
+	return r
+}
+
+// parts is as how many etcd counts the operation: by its writes or its conditions, what is more. The fence is left out, which is one for many.
+func (op *Op) parts() int {
+	writes, conditions := 1, 0
+	if op.Expect != anyRevision {
+		conditions++
+	}
+	if op.Guard != "" {
+		conditions++
+	}
+	for i := range op.Also {
+		a := &op.Also[i]
+		if !a.Check {
+			writes++
+		}
+		if a.Absent {
+			conditions++
+		}
+		if a.Expect != 0 {
+			conditions++
+		}
+	}
+	return max(writes, conditions)
+}
+
+// compares appends the operation's conditions, but for the fence.
+func (op *Op) compares(to []*pb.Compare) []*pb.Compare {
+	if op.Expect != anyRevision {
+		to = append(to, changedAt(op.Key, op.Expect))
+	}
+	for i := range op.Also {
+		a := &op.Also[i]
+		if a.Absent {
+			to = append(to, createdAt(a.Key, pb.Compare_EQUAL))
+		}
+		if a.Expect != 0 {
+			to = append(to, changedAt(a.Key, a.Expect))
+		}
+	}
+	if op.Guard != "" {
+		to = append(to, createdAt(op.Guard, pb.Compare_GREATER))
+	}
+	return to
+}
+
+// writes appends what the operation writes.
+func (op *Op) writes(to []*pb.RequestOp) []*pb.RequestOp {
+	if op.Delete {
+		to = append(to, removeOp(op.Key))
+	} else {
+		to = append(to, putOp(op.Key, op.Value, int64(op.Lease)))
+	}
+	for i := range op.Also {
+		switch a := &op.Also[i]; {
+		case a.Check:
+		case a.Delete:
+			to = append(to, removeOp(a.Key))
+		default:
+			to = append(to, putOp(a.Key, a.Value, int64(a.Lease)))
+		}
+	}
+	return to
+}
+
+func putOp(key string, value []byte, lease int64) *pb.RequestOp {
+	x := &struct {
+		op  pb.RequestOp
+		of  pb.RequestOp_RequestPut
+		put pb.PutRequest
+	}{}
+	x.put.Key, x.put.Value, x.put.Lease = []byte(key), value, lease
+	x.of.RequestPut = &x.put
+	x.op.Request = &x.of
+	return &x.op
+}
+
+func removeOp(key string) *pb.RequestOp {
+	return &pb.RequestOp{Request: &pb.RequestOp_RequestDeleteRange{RequestDeleteRange: &pb.DeleteRangeRequest{Key: []byte(key)}}}
+}
+
+func rangeOp(r *pb.RangeRequest) *pb.RequestOp {
+	return &pb.RequestOp{Request: &pb.RequestOp_RequestRange{RequestRange: r}}
+}
+
+// changedAt requires that a key was changed last at a revision; 0: that it is absent.
+func changedAt(key string, revision int64) *pb.Compare {
+	x := &struct {
+		c   pb.Compare
+		mod pb.Compare_ModRevision
+	}{}
+	x.mod.ModRevision = revision
+	x.c.Key, x.c.Target, x.c.TargetUnion = []byte(key), pb.Compare_MOD, &x.mod
+	return &x.c
+}
+
+// createdAt compares the revision at which a key was created with 0, which is that of one that is absent.
+func createdAt(key string, result pb.Compare_CompareResult) *pb.Compare {
+	return &pb.Compare{Key: []byte(key), Result: result, Target: pb.Compare_CREATE, TargetUnion: &pb.Compare_CreateRevision{}}
+}
+
+// compare is holds as etcd's protocol has it.
+func (f Fence) compare() *pb.Compare { return changedAt(termKey(f.Edge), f.Term) }
