@@ -10,17 +10,20 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// codec is gRPC's codec for protobuf, but for Write requests: most of what a switch reads
+// codec is gRPC's codec for protobuf, but for Write requests and packet-outs: most of what a switch reads
 // are table entries, and generated code takes an allocation for each of the 40 messages
-// that one is made of.
+// that one is made of, and for each of the 14 of a packet-out.
 type codec struct{ encoding.CodecV2 }
 
 func newCodec() codec { return codec{encoding.GetCodecV2("proto")} }
 
 // Unmarshal implements encoding.CodecV2.
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
-	if req, ok := v.(*p4v1.WriteRequest); ok {
+	switch req := v.(type) {
+	case *p4v1.WriteRequest:
 		return unmarshalWrite(data.Materialize(), req)
+	case *p4v1.StreamMessageRequest:
+		return unmarshalStream(data.Materialize(), req)
 	}
 	return c.CodecV2.Unmarshal(data, v)
 }

@@ -77,6 +77,54 @@ func TestDecodesAsTheLibrary(t *testing.T) {
 	}
 }
 
+// sameStream is sameDecoding of a message of the stream.
+func sameStream(t *testing.T, raw []byte) {
+	t.Helper()
+	var got, want p4v1.StreamMessageRequest
+	gotErr, wantErr := unmarshalStream(slices.Clone(raw), &got), proto.Unmarshal(raw, &want)
+	if (gotErr == nil) != (wantErr == nil) {
+		t.Fatalf("%x: error %v, want %v", raw, gotErr, wantErr)
+	}
+	if wantErr == nil && !proto.Equal(&got, &want) {
+		t.Fatalf("%x (-want +got):\n%s", raw, cmp.Diff(&want, &got, protocmp.Transform()))
+	}
+}
+
+func TestDecodesPacketsAsTheLibrary(t *testing.T) {
+	packet := func(payload int, metadata ...[]byte) *p4v1.StreamMessageRequest {
+		p := &p4v1.PacketOut{Payload: make([]byte, payload)}
+		for i, v := range metadata {
+			p.Metadata = append(p.Metadata, &p4v1.PacketMetadata{MetadataId: uint32(i), Value: v})
+		}
+		return &p4v1.StreamMessageRequest{Update: &p4v1.StreamMessageRequest_Packet{Packet: p}}
+	}
+	whole := packet(60, []byte{1}, []byte{0, 2}, nil, []byte{3})
+	for _, m := range []*p4v1.StreamMessageRequest{
+		{}, packet(0), whole, packet(20_000, []byte{1}), packet(1, slices.Repeat([][]byte{{7}}, 8)...), packet(1, slices.Repeat([][]byte{{7}}, 9)...),
+		{Update: &p4v1.StreamMessageRequest_Arbitration{Arbitration: &p4v1.MasterArbitrationUpdate{DeviceId: 3}}},
+	} {
+		raw, err := proto.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sameStream(t, raw)
+		for i := range raw[:min(len(raw), 200)] {
+			sameStream(t, raw[:i])
+			for _, bit := range []byte{1, 8, 0x80} {
+				other := slices.Clone(raw)
+				other[i] ^= bit
+				sameStream(t, other)
+			}
+		}
+		sameStream(t, append(slices.Clone(raw), raw...))
+		sameStream(t, protowire.AppendVarint(protowire.AppendTag(raw, 99, protowire.VarintType), 1))
+	}
+	raw, err := proto.Marshal(whole)
+	if err != nil || !decodePacketOut(raw, &p4v1.StreamMessageRequest{}) {
+		t.Errorf("a packet is not decoded without the library: %v", err)
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	for _, req := range requests(newLab(f).primary()) {
 		raw, err := proto.Marshal(req)

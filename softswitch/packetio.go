@@ -63,6 +63,10 @@ func (s *schema) setHeader(p *configv1.Preamble, h *headerSchema) error {
 // get reads the field at offset as a canonical byte string in memory of its own.
 func (f headerField) get(header []byte) []byte {
 	out := make([]byte, (f.width+7)/8)
+	if (f.offset|f.width)%8 == 0 {
+		copy(out, header[f.offset/8:])
+		return canonical(out)
+	}
 	for bit := range f.width {
 		from := f.offset + bit
 		if header[from/8]&(0x80>>(from%8)) != 0 {
@@ -76,6 +80,11 @@ func (f headerField) get(header []byte) []byte {
 // put writes value, which fits, into a header of zeros.
 func (f headerField) put(header, value []byte) {
 	value = trim(value)
+	if (f.offset|f.width)%8 == 0 {
+		end := (f.offset + f.width) / 8
+		copy(header[end-len(value):end], value)
+		return
+	}
 	for bit := range min(f.width, len(value)*8) {
 		from := len(value)*8 - 1 - bit
 		if value[from/8]&(0x80>>(from%8)) != 0 {
@@ -121,13 +130,14 @@ func (h *headerSchema) encode(out []byte, metadata []*p4v1.PacketMetadata) ([]by
 
 // decode makes the metadata of a header.
 func (h *headerSchema) decode(header []byte) []*p4v1.PacketMetadata {
-	out := make([]*p4v1.PacketMetadata, len(h.fields))
+	out, memory := make([]*p4v1.PacketMetadata, len(h.fields)), make([]p4v1.PacketMetadata, len(h.fields))
 	for i, f := range h.fields {
 		value := f.get(header)
 		if f.tr != nil {
 			value = f.tr.toSDN(value)
 		}
-		out[i] = &p4v1.PacketMetadata{MetadataId: f.id, Value: value}
+		out[i] = &memory[i]
+		out[i].MetadataId, out[i].Value = f.id, value
 	}
 	return out
 }
