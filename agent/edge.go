@@ -199,7 +199,7 @@ func (r *runner) status(v *state.View) EdgeStatus {
 		s.Error = err.Error()
 	}
 	if v != nil {
-		e := v.Edges[s.ID]
+		e := v.Edges.Of(s.ID)
 		s.Applied, s.Wanted, s.Lacks = e.Applied, v.Conf, e.Lacks
 	}
 	switch {

@@ -97,7 +97,7 @@ func TestRestart(t *testing.T) {
 		go func() { ended <- Run(ctx, c, slog.New(slog.NewTextHandler(log, nil))) }()
 		until(t, func() string {
 			if i == 0 { // has its ways: nic2 alone is not live in the end, as nobody runs it
-				if v := store.View(); v.Edges["nic1"].Applied < v.Conf {
+				if v := store.View(); v.Edges.Of("nic1").Applied < v.Conf {
 					return "the configuration is not applied"
 				}
 				return wayMissing(t, c)

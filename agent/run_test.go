@@ -97,7 +97,7 @@ func TestRunOverTLS(t *testing.T) {
 	if err := store.WaitApplied(t.Context(), rev); err != nil {
 		t.Fatal(err)
 	}
-	edge := store.View().Edges["nic1"]
+	edge := store.View().Edges.Of("nic1")
 	if edge.Status != "unix:"+dir+"/status" || edge.Version != Version() || edge.Applied != rev || edge.MTU != 1600 || len(edge.VTEPs) != 2 {
 		t.Errorf("the database has %+v", edge)
 	}
@@ -118,7 +118,7 @@ func TestRunOverTLS(t *testing.T) {
 
 	stop()
 	until(t, func() string {
-		if _, live := store.View().Edges["nic1"]; live {
+		if store.View().Edges.Has("nic1") {
 			return "the edge is still live though its agent ended"
 		}
 		return ""

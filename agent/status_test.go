@@ -101,7 +101,7 @@ func TestRunnerStartsAgain(t *testing.T) {
 		}
 		synctest.Wait()
 		close(f.ready)
-		view := &state.View{Conf: 9, Edges: map[string]state.Edge{"e": {Progress: state.Progress{Ack: state.Ack{Applied: 7}}}}}
+		view := &state.View{Conf: 9, Edges: state.EdgeMapOf(map[string]state.Edge{"e": {Progress: state.Progress{Ack: state.Ack{Applied: 7}}}})}
 		if st := r.status(view); st.State != NotLive {
 			t.Errorf("ready, not live: %+v", st)
 		}

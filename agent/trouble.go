@@ -61,7 +61,7 @@ func (r *runner) onRole(acts bool) {
 func (e *Edge) trouble(err error, v *state.View) string {
 	at := e.Target.Address
 	var backup *p4rt.NotPrimaryError
-	other, live := v.Edges[e.ID]
+	other, live := v.Edges.Get(e.ID)
 	switch {
 	case errors.As(err, &backup) && e.HA:
 		return fmt.Sprintf("not primary yet, with election id %s: the target at %s has seen %s", backup.Bid, at, backup.Highest)

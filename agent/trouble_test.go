@@ -22,7 +22,7 @@ import (
 func TestTrouble(t *testing.T) {
 	e := Edge{ID: "nic1", Target: Target{Address: "192.0.2.1:9559", DeviceID: 7, ElectionID: "1"}}
 	alone := &state.View{}
-	shared := &state.View{Edges: map[string]state.Edge{"nic1": {EdgeInfo: state.EdgeInfo{ID: "nic1", Status: "http://192.0.2.9:9570"}}}}
+	shared := &state.View{Edges: state.EdgeMapOf(map[string]state.Edge{"nic1": {EdgeInfo: state.EdgeInfo{ID: "nic1", Status: "http://192.0.2.9:9570"}}})}
 	backup := func(vacant bool) error {
 		return fmt.Errorf("x: %w", &p4rt.NotPrimaryError{Bid: p4rt.ElectionID{Low: 1}, Highest: p4rt.ElectionID{High: 3, Low: 2}, Vacant: vacant})
 	}

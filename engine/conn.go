@@ -232,9 +232,9 @@ func (t *conns) cut(k conntrack.Key) {
 }
 
 // meet takes note of some edges, of which those are alive that live has.
-func (t *conns) meet(live map[string]state.Edge, edges map[string]struct{}) {
+func (t *conns) meet(live state.EdgeMap[state.Edge], edges map[string]struct{}) {
 	for id := range edges {
-		e, alive := live[id]
+		e, alive := live.Get(id)
 		if was, had := t.runs[id]; had && (!alive || was != e.Run) {
 			delete(t.runs, id)
 			if !slices.Contains(slices.Collect(maps.Values(t.runs)), was) {

@@ -415,7 +415,7 @@ func TestAway(t *testing.T) {
 			both[id] = e
 		}
 		edges := map[string]struct{}{"e1": {}, "e2": {}}
-		a.meet(both, edges)
+		a.meet(state.EdgeMapOf(both), edges)
 		if meanwhile != "nothing" {
 			live := map[int64]bool{b.run: true}
 			seen, _, err := p.store.SweepConns(t.Context(), live, nil)
@@ -433,8 +433,8 @@ func TestAway(t *testing.T) {
 				t.Fatal(created, err)
 			}
 		}
-		a.meet(map[string]state.Edge{"e2": both["e2"]}, edges)
-		a.meet(both, edges)
+		a.meet(state.EdgeMapOf(map[string]state.Edge{"e2": both["e2"]}), edges)
+		a.meet(state.EdgeMapOf(both), edges)
 		p.settled()
 		want, known := mine.Conn, true
 		if meanwhile == "replaced" {

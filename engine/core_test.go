@@ -112,7 +112,7 @@ func TestWayEndsLoss(t *testing.T) {
 		want("edge unknown", offload.Drop)
 		c.gateway(gateway4, packet.MAC{2, 9})
 		want("edge unknown, gateway known", offload.Drop)
-		view := &state.View{Topology: c.snap, Known: map[string]state.EdgeInfo{"e2": {ID: "e2", VTEPs: vtep(2)[:1]}}}
+		view := &state.View{Topology: c.snap, Known: state.EdgeMapOf(map[string]state.EdgeInfo{"e2": {ID: "e2", VTEPs: vtep(2)[:1]}})}
 		c.world(state.Change{View: view, Edges: true, Moved: map[string]struct{}{"e2": {}}})
 		want("edge known", offload.Forward)
 

@@ -159,7 +159,7 @@ func (a *Agent) standBy(ctx context.Context, g *errgroup.Group) (state.Fence, er
 			return own, nil
 		}
 		agents := store.View().Agents[a.cfg.Self.ID]
-		if store.View().Edges[a.cfg.Self.ID].Target == "" {
+		if store.View().Edges.Of(a.cfg.Self.ID).Target == "" {
 			troubled = time.Time{}
 		} else if troubled.IsZero() {
 			troubled = time.Now()
@@ -223,7 +223,7 @@ const whyGone = "the agent that did is gone"
 
 // compare warns if the agent would tell others another thing of the edge than the one that acts.
 func (a *Agent) compare() {
-	own, other := a.info(), a.cfg.Store.View().Known[a.cfg.Self.ID]
+	own, other := a.info(), a.cfg.Store.View().Known.Of(a.cfg.Self.ID)
 	if other.ID != "" && (!slices.Equal(own.VTEPs, other.VTEPs) || !slices.Equal(own.Encaps, other.Encaps) || own.MTU != other.MTU) {
 		a.cfg.Logger.Warn("the agents of the edge have different configurations: other edges will send otherwise when this one takes over",
 			"vteps", own.VTEPs, "tunnels", own.Encaps, "mtu", own.MTU, "active_vteps", other.VTEPs, "active_tunnels", other.Encaps, "active_mtu", other.MTU)

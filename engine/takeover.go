@@ -20,7 +20,7 @@ const rulesTime = 10 * time.Second
 func (a *Agent) takeOver(ctx context.Context, term *p4rt.Term) error {
 	var local []flow.VPortID
 	begun := false
-	run := a.cfg.Store.View().Known[a.cfg.Self.ID].Run // of who had the edge before
+	run := a.cfg.Store.View().Known.Of(a.cfg.Self.ID).Run // of who had the edge before
 	if err := a.mail.call(ctx, func() {
 		if begun = a.core.begun; !begun && run != 0 {
 			a.core.conns.goOnAs(run)

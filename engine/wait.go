@@ -30,8 +30,8 @@ func (a *Agent) WaitReachable(ctx context.Context) error {
 }
 
 // unreached names what is missing for these edges to be reached, "" if nothing is.
-func (c *core) unreached(live map[string]state.Edge) string {
-	for id := range live {
+func (c *core) unreached(live state.EdgeMap[state.Edge]) string {
+	for id := range live.All() {
 		if _, known := c.view.edges[id]; !known && id != c.view.self.ID {
 			return "edge " + id + " is not taken note of"
 		}

@@ -235,8 +235,8 @@ func (c *core) members(b *topology.Bridge) {
 
 // allEdges are those that a view has, or that the agent knows.
 func (c *core) allEdges(v *state.View) map[string]struct{} {
-	all := make(map[string]struct{}, len(v.Known))
-	for id := range v.Known {
+	all := make(map[string]struct{}, v.Known.Len())
+	for id := range v.Known.All() {
 		all[id] = struct{}{}
 	}
 	for id := range c.view.edges {
@@ -250,10 +250,10 @@ func (c *core) allEdges(v *state.View) map[string]struct{} {
 
 // meet takes note of edges that are known, alive or not: the agent of one that is not may be restarting while its target forwards. It returns those of them that are new, or elsewhere, or
 // gone.
-func (c *core) meet(known map[string]state.EdgeInfo, edges map[string]struct{}, touched map[subject]struct{}) map[string]struct{} {
+func (c *core) meet(known state.EdgeMap[state.EdgeInfo], edges map[string]struct{}, touched map[subject]struct{}) map[string]struct{} {
 	moved := map[string]struct{}{}
 	for id := range edges {
-		info, is := known[id]
+		info, is := known.Get(id)
 		was, had := c.view.edges[id]
 		switch {
 		case id == c.view.self.ID:

@@ -52,7 +52,7 @@ func TestClusterWithPasswords(t *testing.T) {
 		lazy.Load(topology.DeviceID(id(t, l.store, topology.KindBridge, "island"))) // a further watch on a stream whose token is over
 		await(t, lazy, has("acme/island"))
 		rev := apply(t, l.store, vportYAML("late", "bridge/web")+"---\n"+vportYAML("later", "bridge/web"))
-		untilView(t, l.store, "e1's acknowledgement", func(v *View) bool { return v.Edges["e1"].Applied == rev })
+		untilView(t, l.store, "e1's acknowledgement", func(v *View) bool { return v.Edges.Of("e1").Applied == rev })
 		wait(t, lazy, rev)
 		l.held("at the end")
 	})

@@ -43,7 +43,7 @@ func TestEdgeOutlivesCompaction(t *testing.T) {
 	g.set(true)
 	g.set(false)
 	r.Ack(rev, nil)
-	untilView(t, s, "e1's acknowledgement", func(v *View) bool { return v.Edges["e1"].Applied == rev })
+	untilView(t, s, "e1's acknowledgement", func(v *View) bool { return v.Edges.Of("e1").Applied == rev })
 	takenByNext(t, s, lost, ended)
 }
 

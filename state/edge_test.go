@@ -35,11 +35,11 @@ func untilView(t *testing.T, s *Store, what string, ok func(*View) bool) {
 }
 
 func hasEdge(id string) func(*View) bool {
-	return func(v *View) bool { _, ok := v.Edges[id]; return ok }
+	return func(v *View) bool { return v.Edges.Has(id) }
 }
 
 func lacksEdge(id string) func(*View) bool {
-	return func(v *View) bool { _, ok := v.Edges[id]; return !ok }
+	return func(v *View) bool { return !v.Edges.Has(id) }
 }
 
 func TestEdgeComesAndGoes(t *testing.T) {
@@ -50,18 +50,18 @@ func TestEdgeComesAndGoes(t *testing.T) {
 	}
 	stop := running(t, r.Run)
 	untilView(t, s, "e1", hasEdge("e1"))
-	if d := cmp.Diff(edgeInfo("e1"), s.View().Edges["e1"].EdgeInfo, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); d != "" {
+	if d := cmp.Diff(edgeInfo("e1"), s.View().Edges.Of("e1").EdgeInfo, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); d != "" {
 		t.Error(d)
 	}
 	stop() // gives the lease back: gone at once, not after its 10 s
 	untilView(t, s, "no e1", lacksEdge("e1"))
-	if known := s.View().Known["e1"]; !cmp.Equal(edgeInfo("e1"), known, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })) {
+	if known := s.View().Known.Of("e1"); !cmp.Equal(edgeInfo("e1"), known, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })) {
 		t.Errorf("of an edge that is away, %+v is known", known)
 	}
 	if _, err := s.client.Delete(t.Context(), infoKey("e1")); err != nil { // an operator's hand
 		t.Fatal(err)
 	}
-	untilView(t, s, "nothing of e1", func(v *View) bool { _, ok := v.Known["e1"]; return !ok })
+	untilView(t, s, "nothing of e1", func(v *View) bool { return !v.Known.Has("e1") })
 	for _, bad := range []EdgeInfo{{}, {ID: "a/b"}, {ID: "x", VTEPs: []netip.Addr{addr("224.0.0.1")}}} {
 		if _, err := s.RegisterEdge(bad, EdgeConfig{}); err == nil {
 			t.Errorf("registers %+v", bad)
@@ -96,11 +96,11 @@ func TestWaitApplied(t *testing.T) {
 	lacks := []Lack{{"acme", "vport/acme/web", "no room"}}
 	for _, l := range [][]Lack{lacks, nil} { // without a new revision
 		regs[0].Ack(rev, l)
-		untilView(t, s, "what e1 lacks", func(v *View) bool { return slices.Equal(v.Edges["e1"].Lacks, l) && v.Edges["e1"].Applied == rev })
+		untilView(t, s, "what e1 lacks", func(v *View) bool { return slices.Equal(v.Edges.Of("e1").Lacks, l) && v.Edges.Of("e1").Applied == rev })
 	}
 	for _, why := range []string{"connection refused", ""} {
 		regs[0].Target(why)
-		untilView(t, s, "why e1's target is not programmed", func(v *View) bool { return v.Edges["e1"].Target == why })
+		untilView(t, s, "why e1's target is not programmed", func(v *View) bool { return v.Edges.Of("e1").Target == why })
 	}
 }
 
@@ -121,7 +121,7 @@ func TestEdgeLeaseRunsOut(t *testing.T) {
 	running(t, r.Run)
 	within(t, live)
 	r.Ack(7, nil)
-	untilView(t, s, "e1 at 7", func(v *View) bool { return v.Edges["e1"].Applied == 7 })
+	untilView(t, s, "e1 at 7", func(v *View) bool { return v.Edges.Of("e1").Applied == 7 })
 	g.set(true)
 	if err := within(t, lost); err == nil || r.IsLive() {
 		t.Errorf("lost with %v, live %v", err, r.IsLive())
@@ -132,7 +132,7 @@ func TestEdgeLeaseRunsOut(t *testing.T) {
 	untilView(t, s, "no e1", lacksEdge("e1"))
 	g.set(false)
 	within(t, live)
-	untilView(t, s, "e1 at 7 again", func(v *View) bool { return v.Edges["e1"].Applied == 7 })
+	untilView(t, s, "e1 at 7 again", func(v *View) bool { return v.Edges.Of("e1").Applied == 7 })
 }
 
 func TestEdgeIsTakenOrRemoved(t *testing.T) {
@@ -240,15 +240,15 @@ func TestMovedEdges(t *testing.T) {
 	}
 	stop := running(t, r.Run)
 	within(t, live)
-	if c := next(func(c *Change) bool { return len(c.View.Edges) == 1 }); len(c.Moved) != 1 {
+	if c := next(func(c *Change) bool { return c.View.Edges.Len() == 1 }); len(c.Moved) != 1 {
 		t.Errorf("moved %v, want e1", c.Moved)
 	}
 	r.Ack(7, nil)
-	if c := next(func(c *Change) bool { return c.View.Edges["e1"].Applied == 7 }); len(c.Moved) != 0 {
+	if c := next(func(c *Change) bool { return c.View.Edges.Of("e1").Applied == 7 }); len(c.Moved) != 0 {
 		t.Errorf("moved %v, and it has but acknowledged", c.Moved)
 	}
 	stop()
-	if c := next(func(c *Change) bool { return len(c.View.Edges) == 0 }); len(c.Moved) != 1 {
+	if c := next(func(c *Change) bool { return c.View.Edges.Len() == 0 }); len(c.Moved) != 1 {
 		t.Errorf("moved %v, want e1", c.Moved)
 	}
 }

@@ -111,7 +111,7 @@ func TestClusterLosesQuorum(t *testing.T) {
 		if err := within(t, l.lost); errors.Is(err, ErrEdgeTaken) {
 			t.Error(err)
 		}
-		if v := l.store.View(); v.Topology.VPort(5) == nil || v.Edges["e1"].ID == "" {
+		if v := l.store.View(); v.Topology.VPort(5) == nil || v.Edges.Of("e1").ID == "" {
 			t.Error("what was read is gone from the view")
 		}
 		leader.signal(syscall.SIGCONT)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -139,6 +140,15 @@ func infoKey(edge string) string { return edgePrefix + edge + "/info" }
 func ackKey(edge string) string  { return ackPrefix + edge + "/conf" }
 func liveKey(edge string) string { return edgePrefix + edge + "/live" }
 func termKey(edge string) string { return edgePrefix + edge + "/term" }
+
+// isCalm reports whether a change of a key is of no hurry to those who follow the network for some edges: what others are like, and what their own have said.
+func isCalm(key string, edges []string) bool {
+	if rest, ok := strings.CutPrefix(key, edgePrefix); ok {
+		id, _, _ := strings.Cut(rest, "/")
+		return !slices.Contains(edges, id)
+	}
+	return strings.HasPrefix(key, ackPrefix)
+}
 
 func agentKey(edge, name string) string { return edgePrefix + edge + "/agent/" + name }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -207,7 +206,7 @@ func (l *load) progress(what string) time.Duration {
 			return errors.New("nothing is applied")
 		case l.watcher.Revision() < revision+10:
 			return fmt.Errorf("the watcher is at %d, was at %d", l.watcher.Revision(), revision)
-		case l.store.View().Edges["e1"].Applied < revision:
+		case l.store.View().Edges.Of("e1").Applied < revision:
 			return errors.New("nothing is acknowledged")
 		}
 		return nil
@@ -247,7 +246,7 @@ func (l *load) check() {
 		}
 		return nil
 	})
-	if got := slices.Sorted(maps.Keys(l.store.View().Edges)); !slices.Equal(got, []string{"e1"}) {
+	if got := l.store.View().Edges.IDs(); !slices.Equal(got, []string{"e1"}) {
 		l.t.Errorf("live edges %v", got)
 	}
 }

@@ -49,7 +49,7 @@ func TestDatabaseFull(t *testing.T) {
 	running(t, r.Run)
 	within(t, live)
 	r.Ack(rev, nil)
-	untilView(t, s, "e1", func(v *View) bool { return v.Edges["e1"].Applied == rev })
+	untilView(t, s, "e1", func(v *View) bool { return v.Edges.Of("e1").Applied == rev })
 	fill(t, s.client)
 
 	_, applied := s.Apply(t.Context(), decode(t, vportYAML("vm3", "bridge/web")))
@@ -70,7 +70,7 @@ func TestDatabaseFull(t *testing.T) {
 	r.Ack(rev+1, nil) // waits until there is room
 	renewals(t, s.client, s, 1)
 	if d := cmp.Diff(fromScratch(t, s), dump(s.View().Topology)); d != "" || !hasEdge("e1")(s.View()) {
-		t.Error(d, s.View().Edges)
+		t.Error(d, s.View().Edges.IDs())
 	}
 
 	before, err := Members(t.Context(), cfg)
@@ -86,9 +86,9 @@ func TestDatabaseFull(t *testing.T) {
 		t.Errorf("members after: %+v, %v; did:\n%s", after, err, &did)
 	}
 	apply(t, s, vportYAML("vm3", "bridge/web"))
-	untilView(t, s, "e1's acknowledgement", func(v *View) bool { return v.Edges["e1"].Applied == rev+1 })
-	if d := cmp.Diff(fromScratch(t, s), dump(s.View().Topology)); d != "" || len(s.View().Edges) != 1 {
-		t.Error(d, s.View().Edges)
+	untilView(t, s, "e1's acknowledgement", func(v *View) bool { return v.Edges.Of("e1").Applied == rev+1 })
+	if d := cmp.Diff(fromScratch(t, s), dump(s.View().Topology)); d != "" || s.View().Edges.Len() != 1 {
+		t.Error(d, s.View().Edges.IDs())
 	}
 	select {
 	case err := <-lost:

@@ -39,10 +39,25 @@ type merge struct {
 	progress int64   // all that is current is complete up to here
 	revision int64   // delivered
 	asked    bool    // a progress answer is on its way
+	calm     func(key string) bool
+	urgent   int64 // the last revision of what has come and is not calm
+	quiet    int64 // and of what is
 }
 
-func newMerge(fixed ...string) *merge {
-	m := &merge{watches: map[string]*watch{}, byID: map[int64]*watch{}, late: map[*watch]struct{}{}, ready: map[*watch]struct{}{}}
+// need is how much it matters to know how far etcd is.
+type need uint8
+
+const (
+	nothing need = iota // it is known, or asked
+	calmly              // some time
+	atOnce
+)
+
+func newMerge(calm func(key string) bool, fixed ...string) *merge {
+	if calm == nil {
+		calm = func(string) bool { return false }
+	}
+	m := &merge{calm: calm, watches: map[string]*watch{}, byID: map[int64]*watch{}, late: map[*watch]struct{}{}, ready: map[*watch]struct{}{}}
 	for _, p := range fixed {
 		m.add(p, true)
 	}
@@ -99,7 +114,7 @@ func (m *merge) create(w *watch) *pb.WatchRequest {
 func (m *merge) restart() []*pb.WatchRequest {
 	clear(m.byID)
 	clear(m.late)
-	m.unlisted, m.pending, m.progress, m.asked = nil, nil, m.revision, false
+	m.unlisted, m.pending, m.progress, m.asked, m.urgent, m.quiet = nil, nil, m.revision, false, 0, 0
 	requests := make([]*pb.WatchRequest, 0, len(m.watches))
 	for _, p := range slices.Sorted(maps.Keys(m.watches)) {
 		requests = append(requests, m.create(m.watches[p]))
@@ -156,6 +171,11 @@ func (m *merge) events(w *watch, events []*mvccpb.Event) {
 		if !ev.Deleted {
 			ev.Value = e.Kv.Value
 		}
+		if m.calm(ev.Key) {
+			m.quiet = max(m.quiet, ev.ModRevision)
+		} else {
+			m.urgent = max(m.urgent, ev.ModRevision)
+		}
 		*to = append(*to, ev)
 	}
 }
@@ -173,21 +193,22 @@ func (m *merge) contents(l listing) {
 	}
 }
 
-// lacks reports whether etcd is to be asked how far it is: something has come, or is wanted, that is beyond what is known to be complete.
-func (m *merge) lacks(wanted int64) bool {
+// lacks is how much etcd is to be asked how far it is: something has come, or is wanted, that is beyond what is known to be complete.
+func (m *merge) lacks(wanted int64) need {
 	if m.asked || len(m.late) > 0 {
-		return false
+		return nothing
 	}
-	for i := len(m.pending) - 1; i >= 0 && m.progress >= wanted; i-- {
-		wanted = max(wanted, m.pending[i].ModRevision)
+	wanted = max(wanted, m.urgent)
+	for w := range m.ready {
+		wanted = max(wanted, w.from)
 	}
-	if m.progress >= wanted {
-		for w := range m.ready {
-			wanted = max(wanted, w.from)
-		}
+	switch {
+	case m.progress < wanted:
+		return atOnce
+	case m.progress < m.quiet:
+		return calmly
 	}
-	m.asked = m.progress < wanted
-	return m.asked
+	return nothing
 }
 
 // take returns what is complete, if that is more than before.

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -82,7 +83,7 @@ func (m mergeTest) nothing() {
 // started returns a merge of two prefixes that has delivered up to revision 10.
 func started(t *testing.T) mergeTest {
 	t.Helper()
-	m := mergeTest{t, newMerge("/a/", "/b/")}
+	m := mergeTest{t, newMerge(func(key string) bool { return strings.HasPrefix(key, "/b/calm/") }, "/a/", "/b/")}
 	if n := len(m.restart()); n != 2 {
 		t.Fatalf("%d watches requested", n)
 	}
@@ -92,8 +93,11 @@ func started(t *testing.T) mergeTest {
 	m.nothing()
 	m.say(created(2))
 	m.listed(10, 7)
-	if !m.lacks(0) || m.lacks(0) {
-		t.Error("etcd is to be asked how far it is, once")
+	if m.lacks(0) != atOnce {
+		t.Error("etcd is not to be asked how far it is")
+	}
+	if m.asked = true; m.lacks(0) != nothing {
+		t.Error("etcd is asked again while the answer is on its way")
 	}
 	m.say(progressTo(10))
 	m.want(10, 3, 7)
@@ -108,7 +112,7 @@ func TestMergeKeepsOrder(t *testing.T) {
 	a, b := m.id("/a/"), m.id("/b/")
 	m.say(put(a, "/a/1", 13), put(b, "/b/1", 11), put(b, "/b/2", 12), put(b, "/b/3", 14))
 	m.nothing()
-	if !m.lacks(0) {
+	if m.lacks(0) != atOnce {
 		t.Error("what has come is not asked for")
 	}
 	m.say(progressTo(12))
@@ -116,7 +120,7 @@ func TestMergeKeepsOrder(t *testing.T) {
 	m.say(progressTo(20))
 	m.want(20, 13, 14)
 	m.nothing()
-	if m.lacks(20) || !m.lacks(21) {
+	if m.lacks(20) != nothing || m.lacks(21) != atOnce {
 		t.Error("asks for 20, which is there, or not for 21, which is not")
 	}
 }
@@ -158,7 +162,7 @@ func TestMergeRelists(t *testing.T) {
 	m.restart()
 	a, b := m.id("/a/"), m.id("/b/")
 	m.say(created(a), created(b), put(b, "/b/1", 12), &pb.WatchResponse{WatchId: a, Canceled: true, CompactRevision: 11}, progressTo(31))
-	if b, ok := m.take(); ok || m.lacks(50) {
+	if b, ok := m.take(); ok || m.lacks(50) != nothing {
 		t.Errorf("goes on without the prefix: %+v", b)
 	}
 	m.say(created(m.id("/a/")), progressTo(33))
@@ -170,5 +174,27 @@ func TestMergeRelists(t *testing.T) {
 	m.say(progressTo(36))
 	if b := m.want(36, 32, 12); !cmp.Equal(b.Listed, []string{"/a/"}) {
 		t.Errorf("listed %v", b.Listed)
+	}
+}
+
+// What is calm waits for what is not, and both are in one batch then.
+func TestMergeCalm(t *testing.T) {
+	m := started(t)
+	a, b := m.id("/a/"), m.id("/b/")
+	m.say(put(b, "/b/calm/1", 11))
+	if n := m.lacks(0); n != calmly {
+		t.Errorf("need %d of calm keys alone", n)
+	}
+	if n := m.lacks(11); n != atOnce {
+		t.Errorf("need %d of a calm key that somebody waits for", n)
+	}
+	m.say(put(a, "/a/1", 12))
+	if n := m.lacks(0); n != atOnce {
+		t.Errorf("need %d of a calm key and another", n)
+	}
+	m.say(progressTo(12))
+	m.want(12, 11, 12)
+	if n := m.lacks(0); n != nothing {
+		t.Errorf("need %d of nothing", n)
 	}
 }

@@ -3,13 +3,17 @@ package state
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/topology"
 )
+
+// gapPerEdge is how much less often etcd is asked how far it is for changes of other edges alone, for each edge: when many come at once, all of them ask, and all of them together
+// are to ask 2,000 times a second at most, however many they are.
+const gapPerEdge = 500 * time.Microsecond
 
 // reader turns batches into views. It belongs to the watcher's goroutine.
 type reader struct {
@@ -69,8 +73,9 @@ func (s *Store) deliver(b Batch) error {
 	}
 	edges := len(m.edges)+len(m.live)+len(m.acks)+len(m.agents) > 0
 	if edges {
-		v.Known, v.Edges = s.reader.newEdges(&m, old.Known, old.Edges)
+		v.Known, v.Edges = s.reader.newEdges(&m, old)
 		v.Agents = m.newAgents(old.Agents)
+		s.watcher.Gap(time.Duration(v.Known.Len()) * gapPerEdge)
 	}
 	s.learnt.observe(m.fdb)
 	s.publish(v, deps, m.told, edges, m.moved())
@@ -341,7 +346,8 @@ func (m *batch) addAck(e Event) error {
 }
 
 // newEdges returns the edges that are known, and of these the live ones.
-func (r *reader) newEdges(m *batch, known map[string]EdgeInfo, live map[string]Edge) (map[string]EdgeInfo, map[string]Edge) {
+func (r *reader) newEdges(m *batch, before *View) (EdgeMap[EdgeInfo], EdgeMap[Edge]) {
+	known, live := edgeEdit[EdgeInfo]{EdgeMap: before.Known}, edgeEdit[Edge]{EdgeMap: before.Edges}
 	for id, a := range m.acks {
 		if a == nil {
 			delete(r.acks, id)
@@ -349,35 +355,31 @@ func (r *reader) newEdges(m *batch, known map[string]EdgeInfo, live map[string]E
 			r.acks[id] = *a
 		}
 	}
-	if len(m.edges) > 0 {
-		known = maps.Clone(known)
-	}
-	live = maps.Clone(live)
 	for id, info := range m.edges {
 		if info == nil {
-			delete(known, id)
-			delete(live, id)
+			known.remove(id)
+			live.remove(id)
 			continue
 		}
-		known[id] = *info
-		if e, ok := live[id]; ok {
+		known.set(id, *info)
+		if e, ok := live.Get(id); ok {
 			e.EdgeInfo = *info
-			live[id] = e
+			live.set(id, e)
 		}
 	}
 	for id, at := range m.live {
-		info, ok := known[id]
+		info, ok := known.Get(id)
 		if at == nil || !ok {
-			delete(live, id)
+			live.remove(id)
 			continue
 		}
-		live[id] = Edge{info, Progress{r.acks[id], *at}}
+		live.set(id, Edge{info, Progress{r.acks[id], *at}})
 	}
 	for id := range m.acks {
-		if e, ok := live[id]; ok {
+		if e, ok := live.Get(id); ok {
 			e.Ack = r.acks[id]
-			live[id] = e
+			live.set(id, e)
 		}
 	}
-	return known, live
+	return known.EdgeMap, live.EdgeMap
 }

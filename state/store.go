@@ -113,11 +113,14 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		prefixes = append(prefixes, devPrefix, ackPrefix)
 	}
 	s.watcher = NewWatcher(s.client, watch, prefixes...)
+	if len(cfg.Edges) > 0 {
+		s.watcher.Calm(func(key string) bool { return isCalm(key, cfg.Edges) })
+	}
 	s.loader = newLoader(s.watcher, &cfg)
 	s.reader.known, s.reader.acks = map[string]map[string]int64{}, map[string]Ack{}
 	s.reader.ribs = ribTables{}
 	s.learnt.init(cfg.Now)
-	s.view.Store(&View{Topology: new(topology.Snapshot), Bindings: new(Bindings), Edges: map[string]Edge{}, Known: map[string]EdgeInfo{}})
+	s.view.Store(&View{Topology: new(topology.Snapshot), Bindings: new(Bindings)})
 	return s, nil
 }
 

@@ -17,10 +17,10 @@ type View struct {
 	Whole    int64 // and up to here, all that is to be loaded is
 	Conf     int64 // last change of the configuration that is in it whole: what an edge acknowledges once it has applied the view
 	Topology *topology.Snapshot
-	Bindings *Bindings       // of the vports in Topology
-	Edges    map[string]Edge // live ones
+	Bindings *Bindings     // of the vports in Topology
+	Edges    EdgeMap[Edge] // live ones
 	// Known has where edges are, or were when they were last alive: their targets forward while their agents are away.
-	Known map[string]EdgeInfo
+	Known EdgeMap[EdgeInfo]
 	// Agents are those of edges for which several agents may act, by edge.
 	Agents map[string]Agents
 }
@@ -145,7 +145,7 @@ func (s *Store) WaitApplied(ctx context.Context, revision int64) error {
 	}
 	return s.waitView(ctx, func(v *View) string {
 		var behind []string
-		for id, e := range v.Edges {
+		for id, e := range v.Edges.All() {
 			if e.Applied < revision {
 				behind = append(behind, id)
 			}
@@ -163,7 +163,7 @@ func (s *Store) WaitEdges(ctx context.Context, ids ...string) error {
 	return s.waitView(ctx, func(v *View) string {
 		var missing []string
 		for _, id := range ids {
-			if _, ok := v.Edges[id]; !ok {
+			if !v.Edges.Has(id) {
 				missing = append(missing, id)
 			}
 		}

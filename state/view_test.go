@@ -195,6 +195,6 @@ func FuzzStoredValues(f *testing.F) {
 		snap, _ := new(topology.Snapshot).With(m.topo)
 		_ = dump(snap)
 		r := reader{acks: map[string]Ack{}}
-		_, _ = r.newEdges(&m, map[string]EdgeInfo{}, map[string]Edge{})
+		_, _ = r.newEdges(&m, new(View))
 	})
 }

@@ -18,8 +18,6 @@ import (
 
 const (
 	responseQueue = 256
-	progressRetry = 20 * time.Millisecond // etcd drops a progress request while a watch catches up; doubled each time, since it may also be busy with those of others
-	mostRetry     = time.Second
 	watchRetry    = 200 * time.Millisecond // between attempts when etcd is away
 	watchSilence  = 2 * time.Second        // without a word, after which etcd is asked for one; two that bring none end the stream
 )
@@ -53,7 +51,9 @@ type Watcher struct {
 	client *clientv3.Client
 	watch  pb.WatchClient
 	fixed  []string
-	page   int // keys per request of a listing
+	page   int                   // keys per request of a listing
+	calm   func(key string) bool // see Calm; nil: no key is
+	gap    atomic.Int64          // nanoseconds
 
 	revision atomic.Int64 // delivered up to here
 	lists    atomic.Uint64
@@ -108,6 +108,12 @@ func (w *Watcher) poke() {
 	}
 }
 
+// Calm has changes of some keys wait for others: they are in a batch with what comes next, or some time after the last question (Gap). To be called before Run.
+func (w *Watcher) Calm(is func(key string) bool) { w.calm = is }
+
+// Gap is how long after a question etcd is asked another for calm changes alone; none unless it is called.
+func (w *Watcher) Gap(gap time.Duration) { w.gap.Store(int64(gap)) }
+
 // Revision is the revision up to which everything has been delivered; 0 before the first batch.
 func (w *Watcher) Revision() int64 { return w.revision.Load() }
 
@@ -149,7 +155,7 @@ func (e readerError) Unwrap() error { return e.error }
 
 // Run follows until ctx ends or deliver fails. deliver is called from one goroutine.
 func (w *Watcher) Run(ctx context.Context, deliver func(Batch) error) error {
-	m := newMerge(w.fixed...)
+	m := newMerge(w.calm, w.fixed...)
 	w.mu.Lock()
 	for p := range w.added {
 		m.add(p, false)
@@ -187,7 +193,7 @@ func (w *Watcher) follow(ctx context.Context, m *merge, deliver func(Batch) erro
 	g.Go(func() error { return receive(ctx, stream, responses) })
 	g.Go(func() error { return send(ctx, stream, requests) })
 	g.Go(func() error {
-		f := follower{w: w, m: m, deliver: deliver, responses: responses, requests: requests, lists: lists, begin: g.Go}
+		f := follower{w: w, m: m, deliver: deliver, responses: responses, requests: requests, lists: lists, begin: g.Go, pacer: newPacer()}
 		return f.run(ctx)
 	})
 	return g.Wait()
@@ -231,6 +237,7 @@ type follower struct {
 	begin     func(func() error)
 
 	outbox  []*pb.WatchRequest
+	pacer   pacer
 	listing bool // one is under way
 	silent  int  // how often in a row watchSilence has passed without a response
 }
@@ -239,9 +246,8 @@ var errSilent = errors.New("state: watch: etcd has fallen silent")
 
 func (f *follower) run(ctx context.Context) error {
 	f.outbox = f.m.restart()
-	patience := progressRetry
-	retry := time.NewTimer(patience)
-	defer retry.Stop()
+	progress := time.NewTimer(0) // the time of the next question, or of impatience with the last
+	defer progress.Stop()
 	silence := time.NewTicker(watchSilence)
 	defer silence.Stop()
 	for {
@@ -256,20 +262,23 @@ func (f *follower) run(ctx context.Context) error {
 		case out <- first:
 			f.outbox = f.outbox[1:]
 		case r := <-f.responses:
+			asked := f.m.asked
 			if err := f.take(r); err != nil {
 				return err
 			}
-			if !f.m.asked {
-				patience = progressRetry
+			if asked && !f.m.asked {
+				f.pacer.answer(time.Now())
 			}
 		case l := <-f.lists:
 			f.listing = false
 			f.m.contents(l)
 		case <-f.w.nudge:
 			f.members()
-		case <-retry.C:
-			f.m.asked = false
-			patience = min(2*patience, mostRetry)
+		case <-progress.C:
+			if f.m.asked {
+				f.m.asked = false
+				f.pacer.expire()
+			}
 		case <-silence.C:
 			if err := f.listen(); err != nil {
 				return err
@@ -282,11 +291,24 @@ func (f *follower) run(ctx context.Context) error {
 			}
 			f.w.delivered(b.Revision)
 		}
-		if f.m.lacks(f.w.target()) {
-			f.outbox = append(f.outbox, askProgress())
-			retry.Reset(patience)
-		}
+		f.ask(progress)
 	}
+}
+
+// ask asks etcd how far it is, if that is not known well enough, and it is time.
+func (f *follower) ask(at *time.Timer) {
+	need := f.m.lacks(f.w.target())
+	if need == nothing {
+		return
+	}
+	now := time.Now()
+	if wait := f.pacer.wait(now, need == calmly, time.Duration(f.w.gap.Load())); wait > 0 {
+		at.Reset(wait)
+		return
+	}
+	f.m.asked = true
+	f.outbox = append(f.outbox, askProgress())
+	at.Reset(f.pacer.ask(now))
 }
 
 func askProgress() *pb.WatchRequest {

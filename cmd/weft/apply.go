@@ -132,7 +132,7 @@ func (w *waiting) wait(ctx context.Context, cmd *cobra.Command, store *state.Sto
 			return ctx.Err()
 		}
 		var behind []string
-		for id, e := range store.View().Edges {
+		for id, e := range store.View().Edges.All() {
 			if e.Applied < rev {
 				behind = append(behind, fmt.Sprintf("%s (at %d)", id, e.Applied))
 			}
@@ -153,7 +153,7 @@ func (w *waiting) wait(ctx context.Context, cmd *cobra.Command, store *state.Sto
 // lacksOf says what of these tenants' edges can not do, in order.
 func lacksOf(v *state.View, tenants map[string]bool) []string {
 	var out []string
-	for id, e := range v.Edges {
+	for id, e := range v.Edges.All() {
 		for _, l := range e.Lacks {
 			if l.Tenant == "" || tenants[l.Tenant] {
 				out = append(out, "edge "+id+": "+l.String())
@@ -166,8 +166,8 @@ func lacksOf(v *state.View, tenants map[string]bool) []string {
 
 // appliedText says how many edges have what was waited for, and which will only when they are live.
 func appliedText(v *state.View) string {
-	text := fmt.Sprintf("applied by %d edges", len(v.Edges))
-	switch len(v.Edges) {
+	text := fmt.Sprintf("applied by %d edges", v.Edges.Len())
+	switch v.Edges.Len() {
 	case 0:
 		text = "no edge is live"
 	case 1:

@@ -114,7 +114,7 @@ func (q *flowQuery) unstored(ctx context.Context, asks map[string]string) (map[s
 func connectionRows(cmd *cobra.Command, store *state.Store, in *scope, like string) ([]connectionRow, error) {
 	view := store.View()
 	edges := map[int64][]string{}
-	for id, e := range view.Edges {
+	for id, e := range view.Edges.All() {
 		edges[e.Run] = append(edges[e.Run], id)
 		slices.Sort(edges[e.Run])
 	}

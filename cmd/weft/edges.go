@@ -117,7 +117,7 @@ func chosenEdges(rows []edgeRow, ids []string) (chosen []edgeRow, missing error)
 // edgeRows are the edges of a view, and those that its bindings name, in order of id.
 func edgeRows(v *state.View) []edgeRow {
 	rows := map[string]*edgeRow{}
-	for id, info := range v.Known {
+	for id, info := range v.Known.All() {
 		r := &edgeRow{ID: id, State: edgeAway, Encaps: info.Encaps, MTU: info.MTU, Version: info.Version}
 		if info.Multicast.IsValid() {
 			r.Multicast = info.Multicast.String()
@@ -127,7 +127,7 @@ func edgeRows(v *state.View) []edgeRow {
 		}
 		rows[id] = r
 	}
-	for id, e := range v.Edges {
+	for id, e := range v.Edges.All() {
 		r := rows[id]
 		r.State, r.Applied, r.Status = edgeCurrent, e.Applied, e.Status
 		switch r.Target = e.Target; {

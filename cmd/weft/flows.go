@@ -181,16 +181,16 @@ func shortList(names []string) string {
 
 // agents finds where the agents of the wanted edges are.
 func (q *flowQuery) agents(v *state.View) (map[string]string, error) {
-	live := slices.Sorted(maps.Keys(v.Edges))
+	live := v.Edges.IDs()
 	asks := map[string]string{}
 	for _, e := range q.edges {
-		if _, ok := v.Edges[e]; !ok {
+		if !v.Edges.Has(e) {
 			return nil, fmt.Errorf("--edge %q: is not live; live are: %s", e, or(strings.Join(live, ", ")))
 		}
 	}
 	for _, e := range live {
 		if len(q.edges) == 0 || slices.Contains(q.edges, e) {
-			asks[e] = v.Edges[e].Status
+			asks[e] = v.Edges.Of(e).Status
 		}
 	}
 	return asks, nil

@@ -293,7 +293,7 @@ func TestAgentIsKilled(t *testing.T) {
 		t.Logf("the agent was %s: a new flow was answered after %v; the longest round trip of the one that goes on took %v", step.how, took, longest)
 	}
 	e.until("the last agent is registered", func() bool {
-		v := e.store.View().Edges["nic1"]
+		v := e.store.View().Edges.Of("nic1")
 		return strings.HasSuffix(v.Status, "agent3") && v.Target == ""
 	})
 	conn.Close()

@@ -364,7 +364,7 @@ func (l *Lab) waitLive(ctx context.Context) error {
 	err := l.store.Watch(watch, func(c state.Change) {
 		all = true
 		for _, e := range l.edges {
-			_, live := c.View.Edges[e.plan.name]
+			live := c.View.Edges.Has(e.plan.name)
 			all = all && live
 		}
 		if all {

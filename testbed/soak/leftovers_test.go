@@ -92,7 +92,7 @@ func (r *rig) left(ctx context.Context) (string, error) {
 // blocks checks that no translation's block is held any more, and that a sweep, of which agents have one every five minutes, frees all.
 func (r *rig) blocks(ctx context.Context) (string, error) {
 	live := map[int64]bool{}
-	for _, e := range r.store.View().Edges {
+	for _, e := range r.store.View().Edges.All() {
 		live[e.Run] = true
 	}
 	if _, _, err := r.store.SweepConns(ctx, live, nil); err != nil {
