@@ -198,20 +198,23 @@ func (c *core) routing(edges map[string]struct{}) {
 			delete(c.astray, id)
 		}
 	}
-	for d, grounds := range c.flows.grounds.byDep {
-		if d.Kind() != topology.DepBinding {
-			continue
-		}
-		vport := flow.VPortID(d.A())
-		if _, concerned := edges[c.view.places[vport].edge]; concerned && !c.view.isLost(vport) {
-			for g := range grounds {
-				for f := range g.all() {
-					c.doubt(f) // decided while there was no way to its destination (E14)
-				}
+	for id := range edges {
+		for s := range c.layout.uses.by[id] {
+			if s.kind == subjectVPort && !c.view.isLost(flow.VPortID(s.id)) {
+				c.foundWay(flow.VPortID(s.id))
 			}
 		}
 	}
 	c.recheck(0)
+}
+
+// foundWay: there is a way to a vport to which none may have led when flows to it were decided (E14).
+func (c *core) foundWay(to flow.VPortID) {
+	for g := range c.flows.grounds.byDep[topology.BindingDep(to)] {
+		for f := range g.all() {
+			c.doubt(f)
+		}
+	}
 }
 
 // mark notes that a configuration is in what was written so far.

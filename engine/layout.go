@@ -70,6 +70,7 @@ type layout struct {
 	n     *locals
 	parts map[subject]*part
 	lacks map[subject]string // what is left out, and why
+	uses  uses
 	// claims are who asks for each entity, in order: the first has its way. One does, unless two edges give one address, or two names one interface.
 	claims map[p4rt.Key][]claim
 	// subscribe is told of multicast groups of the underlay that are wanted by an uplink, or not any more.
@@ -83,7 +84,9 @@ type claim struct {
 }
 
 func newLayout(t *offload.Tables, n *locals) *layout {
-	return &layout{t: t, n: n, parts: map[subject]*part{}, lacks: map[subject]string{}, claims: map[p4rt.Key][]claim{}, subscribe: func(uint16, netip.Addr, bool) {}}
+	return &layout{
+		t: t, n: n, parts: map[subject]*part{}, lacks: map[subject]string{}, claims: map[p4rt.Key][]claim{}, uses: newUses(), subscribe: func(uint16, netip.Addr, bool) {},
+	}
 }
 
 // all names every subject of the view and of the layout.
@@ -114,7 +117,7 @@ func (l *layout) all(v *view) map[subject]struct{} {
 // rebuild builds the touched subjects anew. It returns the updates that bring the target there, in stages, and what to call when it has
 // acknowledged them. A subject that can not be built is left out, and in lacks.
 func (l *layout) rebuild(v *view, touched map[subject]struct{}) (stages [][]p4rt.Update, confirm []func()) {
-	l.movePaths(v, touched)
+	l.spread(v, touched)
 	before, concerned := entitySet{}, entitySet{}
 	for _, s := range slices.SortedFunc(maps.Keys(touched), compareSubjects) {
 		old := l.parts[s]
@@ -137,38 +140,6 @@ func (l *layout) rebuild(v *view, touched map[subject]struct{}) (stages [][]p4rt
 		l.parts[s] = next
 	}
 	return diff(before, l.now(&concerned)), confirm
-}
-
-// movePaths touches the vports at peers to which the ways differ from what those were built with, and the groups with members there.
-func (l *layout) movePaths(v *view, touched map[subject]struct{}) {
-	moved := map[string]struct{}{}
-	for s := range touched {
-		if s.kind != subjectPeer {
-			continue
-		}
-		old := l.parts[s]
-		e, ok := v.edges[s.edge]
-		if old == nil || !ok || old.shares != v.self.sharesSets(&e) || !slices.Equal(old.names, pathNames(&e, v.routes(&e))) {
-			moved[s.edge] = struct{}{}
-		}
-	}
-	if len(moved) == 0 {
-		return
-	}
-	at := func(id flow.VPortID) bool {
-		_, is := moved[v.places[id].edge]
-		return is
-	}
-	for id := range v.places {
-		if at(id) {
-			touched[vportSubject(id)] = struct{}{}
-		}
-	}
-	for d, members := range v.groups {
-		if slices.ContainsFunc(members, at) {
-			touched[groupSubject(d)] = struct{}{}
-		}
-	}
 }
 
 func pathNames(e *Edge, routes []route) []pathName {
@@ -232,14 +203,17 @@ func (l *layout) self(p *part, v *view) {
 	}
 }
 
-// peer adds another edge, the paths to it, and what may come from it.
+// peer adds another edge: what may come from it, and the paths to it if something there is referred to.
 func (l *layout) peer(p *part, v *view, e *Edge) error {
+	for _, dst := range e.VTEPs {
+		p.add(stageGroup, l.t.KnownPeer(dst))
+	}
+	if !l.uses.isUsed(e.ID) {
+		return nil
+	}
 	var err error
 	if p.peer, err = acquire(&p.references, l.n.peers, e.ID, "peers"); err != nil {
 		return err
-	}
-	for _, dst := range e.VTEPs {
-		p.add(stageGroup, l.t.KnownPeer(dst))
 	}
 	routes := v.routes(e)
 	p.names, p.shares = pathNames(e, routes), v.self.sharesSets(e)

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"net/netip"
@@ -245,6 +246,58 @@ func TestMoveCostsOneDestination(t *testing.T) {
 	}
 }
 
+// TestPathsWhereSomethingIs: what an edge to which nothing here refers sends is let in, whoever it is for; paths to it are there as long as a vport or a member of a group is known to
+// live there, and what refers to an edge is what is rebuilt when that moves.
+func TestPathsWhereSomethingIs(t *testing.T) {
+	l := newLayout(tables(t), newLocals(new(residents), func(uint16) {}))
+	v := baseView()
+	for i := range byte(100) {
+		id := fmt.Sprintf("e%d", 2+i)
+		v.edges[id] = Edge{ID: id, VTEPs: vtep(2 + i)[:1], Tunnel: offload.VXLAN}
+	}
+	v.places[1], v.places[2], v.places[3] = place{edge: "e1", at: offload.Attachment{Port: 1}}, place{edge: "e2"}, place{edge: "e3"}
+	v.groups[100] = []flow.VPortID{1, 2}
+	l.rebuild(v, l.all(v))
+	want := func(when string, paths int) {
+		t.Helper()
+		n := census(l)
+		if n["egress.underlay"] != paths || n["ingress.peer"] != paths*offload.Buckets || n["ingress.peer_list_v4"] != len(v.edges) {
+			t.Errorf("%s: %d paths, want %d; %d entries of peer; %d of %d edges are let in", when, n["egress.underlay"], paths, n["ingress.peer"], n["ingress.peer_list_v4"], len(v.edges))
+		}
+	}
+	want("at first", 2)
+	v.places[3] = place{edge: "e4"}
+	l.rebuild(v, map[subject]struct{}{vportSubject(3): {}})
+	want("after a move", 2)
+	if l.n.peers.References("e3") != 0 || l.n.peers.References("e4") == 0 {
+		t.Error("the edge that was left still has its number, or the other has none")
+	}
+	v.places[2] = place{edge: "e1", at: offload.Attachment{Port: 2}}
+	l.rebuild(v, map[subject]struct{}{vportSubject(2): {}, groupSubject(100): {}})
+	want("after the last one of an edge came here", 1)
+
+	moved := v.edges["e4"]
+	moved.VTEPs = vtep(200)[:1]
+	v.edges["e4"] = moved
+	touched := map[subject]struct{}{peerSubject("e4"): {}}
+	l.rebuild(v, touched)
+	if len(touched) != 2 {
+		t.Errorf("%v rebuilt when an edge moved, want it and the vport there", touched)
+	}
+	want("after an edge moved", 1)
+	moved = v.edges["e50"]
+	moved.VTEPs = vtep(201)[:1]
+	v.edges["e50"] = moved
+	touched = map[subject]struct{}{peerSubject("e50"): {}}
+	l.rebuild(v, touched)
+	if len(touched) != 1 {
+		t.Errorf("%v rebuilt when an edge moved to which nothing refers, want it alone", touched)
+	}
+	delete(v.places, 3)
+	l.rebuild(v, map[subject]struct{}{vportSubject(3): {}})
+	want("at last", 0)
+}
+
 // TestFloodRateIsOneCell: a rate that changes or goes sets the vport's cell of the meter and nothing else, one of a vport that lives elsewhere nothing at all.
 func TestFloodRateIsOneCell(t *testing.T) {
 	l := newLayout(tables(t), newLocals(new(residents), func(uint16) {}))
@@ -374,6 +427,7 @@ func TestFlowsSpreadOverAddresses(t *testing.T) {
 	v.links = append(v.links, second)
 	v.nextHop[second.Gateway[0]] = packet.MAC{2, 8}
 	v.edges["e2"] = Edge{ID: "e2", VTEPs: []netip.Addr{netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("198.51.100.2")}, Tunnel: offload.VXLAN}
+	v.places[1] = place{edge: "e2"}
 	if l.rebuild(v, l.all(v)); len(l.lacks) > 0 {
 		t.Fatal(l.lacks)
 	}
