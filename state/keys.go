@@ -141,13 +141,17 @@ func ackKey(edge string) string  { return ackPrefix + edge + "/conf" }
 func liveKey(edge string) string { return edgePrefix + edge + "/live" }
 func termKey(edge string) string { return edgePrefix + edge + "/term" }
 
-// isCalm reports whether a change of a key is of no hurry to those who follow the network for some edges: what others are like, and what their own have said.
-func isCalm(key string, edges []string) bool {
-	if rest, ok := strings.CutPrefix(key, edgePrefix); ok {
-		id, _, _ := strings.Cut(rest, "/")
-		return !slices.Contains(edges, id)
+// hurryOf is how soon those who follow the network for some edges are to be told of a change: of what others are like, some time; of what their own acknowledged, with the next change.
+func hurryOf(key string, edges []string) need {
+	if strings.HasPrefix(key, ackPrefix) {
+		return nothing
 	}
-	return strings.HasPrefix(key, ackPrefix)
+	if rest, ok := strings.CutPrefix(key, edgePrefix); ok {
+		if id, _, _ := strings.Cut(rest, "/"); !slices.Contains(edges, id) {
+			return calmly
+		}
+	}
+	return atOnce
 }
 
 func agentKey(edge, name string) string { return edgePrefix + edge + "/agent/" + name }

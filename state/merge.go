@@ -39,25 +39,25 @@ type merge struct {
 	progress int64   // all that is current is complete up to here
 	revision int64   // delivered
 	asked    bool    // a progress answer is on its way
-	calm     func(key string) bool
-	urgent   int64 // the last revision of what has come and is not calm
-	quiet    int64 // and of what is
+	hurry    func(key string) need
+	urgent   int64 // the last revision of what has come and is to be told at once
+	calm     int64 // and some time
 }
 
 // need is how much it matters to know how far etcd is.
 type need uint8
 
 const (
-	nothing need = iota // it is known, or asked
-	calmly              // some time
+	nothing need = iota // it is known, or asked; of a change: it is told with the next one, or when etcd has been silent for watchSilence
+	calmly              // some time: changes wait for others
 	atOnce
 )
 
-func newMerge(calm func(key string) bool, fixed ...string) *merge {
-	if calm == nil {
-		calm = func(string) bool { return false }
+func newMerge(hurry func(key string) need, fixed ...string) *merge {
+	if hurry == nil {
+		hurry = func(string) need { return atOnce }
 	}
-	m := &merge{calm: calm, watches: map[string]*watch{}, byID: map[int64]*watch{}, late: map[*watch]struct{}{}, ready: map[*watch]struct{}{}}
+	m := &merge{hurry: hurry, watches: map[string]*watch{}, byID: map[int64]*watch{}, late: map[*watch]struct{}{}, ready: map[*watch]struct{}{}}
 	for _, p := range fixed {
 		m.add(p, true)
 	}
@@ -114,7 +114,7 @@ func (m *merge) create(w *watch) *pb.WatchRequest {
 func (m *merge) restart() []*pb.WatchRequest {
 	clear(m.byID)
 	clear(m.late)
-	m.unlisted, m.pending, m.progress, m.asked, m.urgent, m.quiet = nil, nil, m.revision, false, 0, 0
+	m.unlisted, m.pending, m.progress, m.asked, m.urgent, m.calm = nil, nil, m.revision, false, 0, 0
 	requests := make([]*pb.WatchRequest, 0, len(m.watches))
 	for _, p := range slices.Sorted(maps.Keys(m.watches)) {
 		requests = append(requests, m.create(m.watches[p]))
@@ -171,9 +171,10 @@ func (m *merge) events(w *watch, events []*mvccpb.Event) {
 		if !ev.Deleted {
 			ev.Value = e.Kv.Value
 		}
-		if m.calm(ev.Key) {
-			m.quiet = max(m.quiet, ev.ModRevision)
-		} else {
+		switch m.hurry(ev.Key) {
+		case calmly:
+			m.calm = max(m.calm, ev.ModRevision)
+		case atOnce:
 			m.urgent = max(m.urgent, ev.ModRevision)
 		}
 		*to = append(*to, ev)
@@ -205,7 +206,7 @@ func (m *merge) lacks(wanted int64) need {
 	switch {
 	case m.progress < wanted:
 		return atOnce
-	case m.progress < m.quiet:
+	case m.progress < m.calm:
 		return calmly
 	}
 	return nothing

@@ -83,7 +83,15 @@ func (m mergeTest) nothing() {
 // started returns a merge of two prefixes that has delivered up to revision 10.
 func started(t *testing.T) mergeTest {
 	t.Helper()
-	m := mergeTest{t, newMerge(func(key string) bool { return strings.HasPrefix(key, "/b/calm/") }, "/a/", "/b/")}
+	m := mergeTest{t, newMerge(func(key string) need {
+		switch {
+		case strings.HasPrefix(key, "/b/calm/"):
+			return calmly
+		case strings.HasPrefix(key, "/b/late/"):
+			return nothing
+		}
+		return atOnce
+	}, "/a/", "/b/")}
 	if n := len(m.restart()); n != 2 {
 		t.Fatalf("%d watches requested", n)
 	}
@@ -177,23 +185,27 @@ func TestMergeRelists(t *testing.T) {
 	}
 }
 
-// What is calm waits for what is not, and both are in one batch then.
+// What is of no hurry waits for what is, and all are in one batch then.
 func TestMergeCalm(t *testing.T) {
 	m := started(t)
 	a, b := m.id("/a/"), m.id("/b/")
-	m.say(put(b, "/b/calm/1", 11))
+	m.say(put(b, "/b/late/1", 11))
+	if n := m.lacks(0); n != nothing {
+		t.Errorf("need %d of keys that wait for others alone", n)
+	}
+	m.say(put(b, "/b/calm/1", 12))
 	if n := m.lacks(0); n != calmly {
 		t.Errorf("need %d of calm keys alone", n)
 	}
-	if n := m.lacks(11); n != atOnce {
+	if n := m.lacks(12); n != atOnce {
 		t.Errorf("need %d of a calm key that somebody waits for", n)
 	}
-	m.say(put(a, "/a/1", 12))
+	m.say(put(a, "/a/1", 13))
 	if n := m.lacks(0); n != atOnce {
 		t.Errorf("need %d of a calm key and another", n)
 	}
-	m.say(progressTo(12))
-	m.want(12, 11, 12)
+	m.say(progressTo(13))
+	m.want(13, 11, 12, 13)
 	if n := m.lacks(0); n != nothing {
 		t.Errorf("need %d of nothing", n)
 	}

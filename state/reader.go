@@ -75,7 +75,7 @@ func (s *Store) deliver(b Batch) error {
 	if edges {
 		v.Known, v.Edges = s.reader.newEdges(&m, old)
 		v.Agents = m.newAgents(old.Agents)
-		s.watcher.Gap(time.Duration(v.Known.Len()) * gapPerEdge)
+		s.watcher.setGap(time.Duration(v.Known.Len()) * gapPerEdge)
 	}
 	s.learnt.observe(m.fdb)
 	s.publish(v, deps, m.told, edges, m.moved())

@@ -114,7 +114,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	s.watcher = NewWatcher(s.client, watch, prefixes...)
 	if len(cfg.Edges) > 0 {
-		s.watcher.Calm(func(key string) bool { return isCalm(key, cfg.Edges) })
+		s.watcher.hurry = func(key string) need { return hurryOf(key, cfg.Edges) }
 	}
 	s.loader = newLoader(s.watcher, &cfg)
 	s.reader.known, s.reader.acks = map[string]map[string]int64{}, map[string]Ack{}

@@ -52,7 +52,7 @@ type Watcher struct {
 	watch  pb.WatchClient
 	fixed  []string
 	page   int                   // keys per request of a listing
-	calm   func(key string) bool // see Calm; nil: no key is
+	hurry  func(key string) need // of a change; nil: each is told at once
 	gap    atomic.Int64          // nanoseconds
 
 	revision atomic.Int64 // delivered up to here
@@ -108,11 +108,8 @@ func (w *Watcher) poke() {
 	}
 }
 
-// Calm has changes of some keys wait for others: they are in a batch with what comes next, or some time after the last question (Gap). To be called before Run.
-func (w *Watcher) Calm(is func(key string) bool) { w.calm = is }
-
-// Gap is how long after a question etcd is asked another for calm changes alone; none unless it is called.
-func (w *Watcher) Gap(gap time.Duration) { w.gap.Store(int64(gap)) }
+// setGap is how long after a question etcd is asked another for changes alone that are of no hurry.
+func (w *Watcher) setGap(gap time.Duration) { w.gap.Store(int64(gap)) }
 
 // Revision is the revision up to which everything has been delivered; 0 before the first batch.
 func (w *Watcher) Revision() int64 { return w.revision.Load() }
@@ -155,7 +152,7 @@ func (e readerError) Unwrap() error { return e.error }
 
 // Run follows until ctx ends or deliver fails. deliver is called from one goroutine.
 func (w *Watcher) Run(ctx context.Context, deliver func(Batch) error) error {
-	m := newMerge(w.calm, w.fixed...)
+	m := newMerge(w.hurry, w.fixed...)
 	w.mu.Lock()
 	for p := range w.added {
 		m.add(p, false)
