@@ -45,3 +45,15 @@ func TestPacer(t *testing.T) {
 		t.Errorf("asks again after %v when answers take 80 ms", d)
 	}
 }
+
+// TestHurry: who follows the network for an edge hears of that edge and of the network at once, of other edges some time, and of what the edge acknowledged with what comes next.
+func TestHurry(t *testing.T) {
+	for key, want := range map[string]need{
+		bindKey(1, 5): atOnce, generationKey: atOnce, liveKey("e1"): atOnce, termKey("e1"): atOnce, agentKey("e1", "a"): atOnce,
+		infoKey("e2"): calmly, liveKey("e11"): calmly, termKey("e2"): calmly, ackKey("e1"): nothing,
+	} {
+		if got := hurryOf(key, []string{"e1", "e3"}); got != want {
+			t.Errorf("%s: %d, want %d", key, got, want)
+		}
+	}
+}

@@ -53,10 +53,7 @@ func (s *Store) WaitRevision(ctx context.Context, revision int64) error {
 	if err := s.watcher.Wait(ctx, revision); err != nil {
 		return err
 	}
-	return s.waitView(ctx, func(v *View) string {
-		if v.Whole >= revision {
-			return ""
-		}
+	return s.waitView(ctx, func(v *View) bool { return v.Whole >= revision }, func(*View) string {
 		return fmt.Sprintf("not all of revision %d is loaded", revision)
 	})
 }
@@ -143,15 +140,19 @@ func (s *Store) WaitApplied(ctx context.Context, revision int64) error {
 	if err := s.WaitRevision(ctx, revision); err != nil {
 		return err
 	}
-	return s.waitView(ctx, func(v *View) string {
+	return s.waitView(ctx, func(v *View) bool {
+		for _, e := range v.Edges.All() {
+			if e.Applied < revision {
+				return false
+			}
+		}
+		return true
+	}, func(v *View) string {
 		var behind []string
 		for id, e := range v.Edges.All() {
 			if e.Applied < revision {
 				behind = append(behind, id)
 			}
-		}
-		if len(behind) == 0 {
-			return ""
 		}
 		slices.Sort(behind)
 		return fmt.Sprintf("revision %d is not applied by %s", revision, strings.Join(behind, ", "))
@@ -160,44 +161,36 @@ func (s *Store) WaitApplied(ctx context.Context, revision int64) error {
 
 // WaitEdges returns when all of these edges are alive. If ctx ends first, the error names those that are not.
 func (s *Store) WaitEdges(ctx context.Context, ids ...string) error {
-	return s.waitView(ctx, func(v *View) string {
-		var missing []string
+	missing := func(v *View) (missing []string) {
 		for _, id := range ids {
 			if !v.Edges.Has(id) {
 				missing = append(missing, id)
 			}
 		}
-		if len(missing) == 0 {
-			return ""
-		}
-		return "not alive: " + strings.Join(missing, ", ")
-	})
+		return missing
+	}
+	return s.waitView(ctx, func(v *View) bool { return len(missing(v)) == 0 }, func(v *View) string { return "not alive: " + strings.Join(missing(v), ", ") })
 }
 
 // Wait returns when the topology of a view is as is says.
 func (s *Store) Wait(ctx context.Context, is func(*topology.Snapshot) bool) error {
-	return s.waitView(ctx, func(v *View) string {
-		if is(v.Topology) {
-			return ""
-		}
-		return fmt.Sprintf("revision %d is not as awaited", v.Revision)
-	})
+	return s.waitView(ctx, func(v *View) bool { return is(v.Topology) }, func(v *View) string { return fmt.Sprintf("revision %d is not as awaited", v.Revision) })
 }
 
-// waitView returns when lacks, asked of each view, names nothing.
-func (s *Store) waitView(ctx context.Context, lacks func(*View) string) error {
+// waitView returns when a view is as awaited. If ctx ends first, lacks says of the last one what it is not.
+func (s *Store) waitView(ctx context.Context, is func(*View) bool, lacks func(*View) string) error {
 	for {
 		s.mu.Lock()
 		published := s.published
 		s.mu.Unlock()
-		what := lacks(s.View())
-		if what == "" {
+		v := s.View()
+		if is(v) {
 			return nil
 		}
 		select {
 		case <-published:
 		case <-ctx.Done():
-			return fmt.Errorf("state: %s: %w", what, ctx.Err())
+			return fmt.Errorf("state: %s: %w", lacks(v), ctx.Err())
 		}
 	}
 }
