@@ -214,12 +214,21 @@ func (c *checker) target(at string, t *Target, seen taken) {
 		c.once(seen, "target", at, fmt.Sprintf("device %d at %s", t.DeviceID, t.Address))
 	}
 	if _, ok := profiles()[t.Profile]; !ok {
-		c.fail(at+".profile", t.Profile, "is no kind of target", "use softswitch, bmv2 or strict")
+		c.fail(at+".profile", t.Profile, "is no kind of target", "use softswitch, bmv2, stratum or strict")
 	}
 	if _, ok := parseElection(t.ElectionID); !ok {
 		c.fail(at+".electionID", t.ElectionID, "is no election id", "use a number from 1, or HIGH.LOW")
 	}
 	c.all(at+".tls", t.TLS.problems())
+}
+
+// Election is the election id as P4Runtime has it.
+func (t *Target) Election() (p4rt.ElectionID, error) {
+	id, ok := parseElection(t.ElectionID)
+	if !ok {
+		return id, fmt.Errorf("%q is no election id; use a number from 1, or HIGH.LOW", t.ElectionID)
+	}
+	return id, nil
 }
 
 // parseElection reads LOW or HIGH.LOW. Zero would never be primary (P4Runtime Specification 5.2).

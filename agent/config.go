@@ -98,7 +98,7 @@ const (
 
 // profiles are the kinds of target by name.
 func profiles() map[string]p4rt.Profile {
-	return map[string]p4rt.Profile{"softswitch": p4rt.Softswitch(), "bmv2": p4rt.BMv2(), "strict": p4rt.Strict()}
+	return map[string]p4rt.Profile{"softswitch": p4rt.Softswitch(), "bmv2": p4rt.BMv2(), "stratum": p4rt.Stratum(), "strict": p4rt.Strict()}
 }
 
 // tunnels are the encapsulations by name.

@@ -172,7 +172,7 @@ func TestErrors(t *testing.T) {
 		{"id: nic2", "id: nic1", `a.yaml:12: edges[1].id: "nic1" is that of edges[0].id too; give each its own`},
 		{"run/sw2", "run/sw1", `a.yaml:13: edges[1].target: "device 1 at unix:/run/sw1" is that of edges[0].target too; give each its own`},
 		{`"unix:/run/sw1"`, "localhost", `a.yaml:4: edges[0].target.address: "localhost" is no address; use HOST:PORT or unix:/PATH`},
-		{`"unix:/run/sw1"`, `"unix:/run/sw1", profile: tofino9`, `a.yaml:4: edges[0].target.profile: "tofino9" is no kind of target; use softswitch, bmv2 or strict`},
+		{`"unix:/run/sw1"`, `"unix:/run/sw1", profile: tofino9`, `a.yaml:4: edges[0].target.profile: "tofino9" is no kind of target; use softswitch, bmv2, stratum or strict`},
 		{`"unix:/run/sw1"`, `"unix:/run/sw1", electionID: 0`, `a.yaml:4: edges[0].target.electionID: "0" is no election id; use a number from 1, or HIGH.LOW`},
 		{`"unix:/run/sw1"`, `"unix:/run/sw1", tls: {cert: x}`, "a.yaml:4: edges[0].target.tls.key: is missing; name the PEM file of the certificate's key"},
 		{"  vteps: [198.51.100.1]", "  vteps: [198.51.100.1]\n  macAge: 14", `a.yaml:6: edges[0].macAge: "14" is out of range; use 15 to 60 seconds`},

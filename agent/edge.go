@@ -65,7 +65,7 @@ type runner struct {
 func newRunner(cfg Edge, status, version string, log *slog.Logger) *runner {
 	r := &runner{cfg: cfg, log: log.With("edge", cfg.ID)}
 	r.make = func(store *state.Store) (edgeAgent, error) {
-		dial, err := cfg.Target.dialer()
+		dial, err := cfg.Target.Dialer()
 		if err != nil {
 			return nil, err
 		}
@@ -105,8 +105,8 @@ func (e *Edge) engine(store *state.Store, dial func(context.Context) (p4rt.Conn,
 	return c
 }
 
-// dialer opens connections to the target.
-func (t *Target) dialer() (func(context.Context) (p4rt.Conn, error), error) {
+// Dialer opens connections to the target.
+func (t *Target) Dialer() (func(context.Context) (p4rt.Conn, error), error) {
 	creds := insecure.NewCredentials()
 	if !t.TLS.IsZero() {
 		c, err := t.TLS.Client()
