@@ -142,6 +142,7 @@ func (w *worker) Last(topology.PoolClient) (topology.MemberKey, bool, bool) {
 func (w *worker) decide(b *batch) {
 	b.snap = w.a.snap.Load()
 	clear(w.same[:])
+	now := w.a.core.now()
 	for i, p := range b.packets {
 		x := b.ahead[i]
 		x.result, x.malformed = nil, p.parse(&x.frame) != nil
@@ -160,7 +161,7 @@ func (w *worker) decide(b *batch) {
 		}
 		*same = uint8(i + 1)
 		w.asked, w.pooled = false, false
-		w.sim.Simulate(b.snap, &x.frame, p.from.vport(), w.a.core.now(), &x.own)
+		w.sim.Simulate(b.snap, &x.frame, p.from.vport(), now, &x.own)
 		if x.asked = w.asked; !w.pooled {
 			x.result = &x.own
 		}

@@ -112,7 +112,7 @@ func (t *flowTable) find(key flow.Key, read flow.Mask) *installedFlow {
 		}
 		p := patternOf(key, lane.Matched(read, key.EtherType))
 		f := t.byPattern[maphash.Comparable(t.seed, p)]
-		if f != nil && f.pattern() != p {
+		if f != nil && !(f.placed.Lane == lane && f.placed.Key == key && f.placed.Mask() == read) && f.pattern() != p {
 			f = t.clash[p]
 		}
 		if f != nil && f.placed.Lane == lane {

@@ -70,6 +70,9 @@ func (t *fragments) note(piece fragmented, first firstFragment, most int) {
 }
 
 func fragmentOf(f *packet.Frame, ingress flow.VPortID) fragmented {
+	if f.Frag == packet.FragNone {
+		return fragmented{}
+	}
 	k := flow.KeyOf(f, ingress)
 	return fragmented{ingress, k.Src, k.Dst, f.FragmentID(), f.Proto}
 }

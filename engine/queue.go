@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"slices"
 	"sync"
 	"time"
 
@@ -36,7 +35,7 @@ type packetQueue struct {
 	mu      sync.Mutex
 	lanes   map[uint16]*lane
 	tenants map[uint32]*tenantQueue
-	turn    []*tenantQueue // those that hold packets, the next one first
+	turn    fifo[*tenantQueue] // those that hold packets, the next one first
 	n       int
 	drops   uint64
 	lost    map[flow.VPortID]uint64 // drops since they were last asked for, by vport
@@ -45,7 +44,7 @@ type packetQueue struct {
 // tenantQueue has a tenant's packets.
 type tenantQueue struct {
 	tenant uint32
-	turn   []*lane // those that hold packets, the next one first
+	turn   fifo[*lane] // those that hold packets, the next one first
 	n      int
 	bucket bucket
 }
@@ -53,7 +52,7 @@ type tenantQueue struct {
 type lane struct {
 	vport   uint16
 	of      *tenantQueue
-	packets []*packetIn
+	packets fifo[*packetIn]
 }
 
 func newPacketQueue(here *residents, rate int) *packetQueue {
@@ -72,19 +71,19 @@ func (q *packetQueue) push(port, vport uint16, reason flow.Reason, tunnel flow.D
 	l := q.lane(p)
 	if !q.admits(l.of) || q.n >= queueLimit && !q.makeRoom(l) {
 		q.drop(p)
-		if len(l.packets) == 0 {
+		if l.packets.len() == 0 {
 			delete(q.lanes, vport)
 		}
 		q.mu.Unlock()
 		return
 	}
 	if l.of.n == 0 {
-		q.turn = append(q.turn, l.of)
+		q.turn.push(l.of)
 	}
-	if len(l.packets) == 0 {
-		l.of.turn = append(l.of.turn, l)
+	if l.packets.len() == 0 {
+		l.of.turn.push(l)
 	}
-	l.packets = append(l.packets, p)
+	l.packets.push(p)
 	l.of.n++
 	q.n++
 	q.mu.Unlock()
@@ -117,29 +116,27 @@ func (q *packetQueue) admits(t *tenantQueue) bool {
 // makeRoom drops a packet in favour of one for a lane. False: it is that lane that has to pay.
 func (q *packetQueue) makeRoom(l *lane) bool {
 	most := l.of
-	for _, t := range q.turn {
+	for _, t := range q.turn.all() {
 		if t.n > max(1, most.n) { // one in turn holds one at least
 			most = t
 		}
 	}
 	longest := l
 	if most != l.of {
-		longest = most.turn[0]
+		longest = most.turn.all()[0]
 	}
-	for _, x := range most.turn {
-		if len(x.packets) > max(1, len(longest.packets)) {
+	for _, x := range most.turn.all() {
+		if x.packets.len() > max(1, longest.packets.len()) {
 			longest = x
 		}
 	}
 	if longest == l {
 		return false
 	}
-	last := len(longest.packets) - 1
-	q.drop(longest.packets[last])
-	longest.packets = longest.packets[:last]
+	q.drop(longest.packets.last())
 	most.n--
 	q.n--
-	if last == 0 {
+	if longest.packets.len() == 0 {
 		q.forget(longest)
 	}
 	return true
@@ -156,10 +153,10 @@ func (q *packetQueue) drop(p *packetIn) {
 
 // forget takes an empty lane out.
 func (q *packetQueue) forget(l *lane) {
-	l.of.turn = slices.DeleteFunc(l.of.turn, func(x *lane) bool { return x == l })
+	l.of.turn.remove(l)
 	delete(q.lanes, l.vport)
 	if l.of.n == 0 {
-		q.turn = slices.DeleteFunc(q.turn, func(t *tenantQueue) bool { return t == l.of })
+		q.turn.remove(l.of)
 	}
 }
 
@@ -168,23 +165,22 @@ func (q *packetQueue) take(dst []*packetIn) []*packetIn {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for range queueBatch {
-		if len(q.turn) == 0 {
+		if q.turn.len() == 0 {
 			return dst
 		}
-		t := q.turn[0]
-		l := t.turn[0]
-		p := l.packets[0]
+		t := q.turn.pop()
+		l := t.turn.pop()
+		p := l.packets.pop()
 		dst = append(dst, p)
-		q.turn, t.turn, l.packets = q.turn[1:], t.turn[1:], l.packets[1:]
 		q.n--
 		t.n--
-		if len(l.packets) > 0 {
-			t.turn = append(t.turn, l)
+		if l.packets.len() > 0 {
+			t.turn.push(l)
 		} else {
 			delete(q.lanes, p.vport)
 		}
 		if t.n > 0 {
-			q.turn = append(q.turn, t)
+			q.turn.push(t)
 		}
 	}
 	if q.n > 0 {
@@ -205,14 +201,14 @@ func (q *packetQueue) purge(vport uint16) uint64 {
 		return 0
 	}
 	packets := uint64(0)
-	for _, p := range l.packets {
+	for _, p := range l.packets.all() {
 		if p.reason != flow.ReasonTrackedEnd {
 			packets++
 		}
 		q.pool.Put(p)
 	}
-	q.n -= len(l.packets)
-	l.of.n -= len(l.packets)
+	q.n -= l.packets.len()
+	l.of.n -= l.packets.len()
 	q.forget(l)
 	return packets
 }

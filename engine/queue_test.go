@@ -46,8 +46,8 @@ func TestQueueIsFair(t *testing.T) {
 	if total != queueLimit {
 		t.Errorf("%d packets taken, want %d", total, queueLimit)
 	}
-	if len(q.lanes) != 0 || len(q.turn) != 0 {
-		t.Errorf("%d lanes, %d in turn are left of an empty queue", len(q.lanes), len(q.turn))
+	if len(q.lanes) != 0 || q.turn.len() != 0 {
+		t.Errorf("%d lanes, %d in turn are left of an empty queue", len(q.lanes), q.turn.len())
 	}
 }
 

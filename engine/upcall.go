@@ -56,7 +56,11 @@ func (c *core) settleUpcall(res *sim.Result, f *packet.Frame, ingress flow.VPort
 	if installs(res, reason) && !unlearnt {
 		c.install(res, flow.KeyOf(f, ingress), local)
 	}
-	hash, piece := flow.Hash(f), fragmentOf(f, ingress) // emit changes it
+	var hash uint16
+	if forwards(res) {
+		hash = flow.Hash(f)
+	}
+	piece := fragmentOf(f, ingress) // emit changes it
 	for i := range res.Outcomes {
 		c.emit(res, i, f, ingress, local, hash, i == len(res.Outcomes)-1)
 	}

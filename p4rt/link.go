@@ -287,9 +287,9 @@ func (l *link) receive() {
 	r := receiver{l: l, dec: l.decoder()}
 	r.packet.header = &l.s.cfg.Schema.packetIn
 	r.packet.values = make([]Value, len(l.s.cfg.Schema.packetIn.Fields))
+	f := new(frame)
 	for {
-		var f frame
-		if err := l.stream.RecvMsg(&f); err != nil {
+		if err := l.stream.RecvMsg(f); err != nil {
 			l.fail(l.refusal(err))
 			return
 		}

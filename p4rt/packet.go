@@ -64,8 +64,35 @@ func (p *PacketIn) decode(s *Session, b []byte) error {
 }
 
 func (p *PacketIn) decodeMeta(s *Session, b []byte) error {
-	var id uint64
-	var value []byte
+	id, value, err := metaOf(b)
+	if err != nil {
+		return err
+	}
+	if id >= uint64(len(s.in)) || s.in[id] < 0 {
+		return fmt.Errorf("packet-in: %w: id %d", ErrNoSuchMetadata, id)
+	}
+	i := s.in[id]
+	field := &s.cfg.Schema.packetIn.Fields[i]
+	var v Value
+	if n := len(value); 0 < n && n <= 8 && !field.IsName() {
+		for _, x := range value {
+			v.Lo = v.Lo<<8 | uint64(x)
+		}
+	} else if v, err = field.parse(value); err != nil {
+		return fmt.Errorf("packet-in: %w", err)
+	}
+	if err := field.check(v); err != nil {
+		return fmt.Errorf("packet-in: %w", err)
+	}
+	p.values[i] = v
+	return nil
+}
+
+// metaOf reads a PacketMetadata.
+func metaOf(b []byte) (id uint64, value []byte, err error) {
+	if n := len(b) - 4; n > 0 && b[0] == 1<<3|tagVarint && b[1] < 0x80 && b[2] == 2<<3|tagBytes && int(b[3]) == n && n < 0x80 { // as it is most often
+		return uint64(b[1]), b[4:], nil
+	}
 	f := fields{rest: b}
 	for f.next() {
 		switch f.num {
@@ -75,23 +102,7 @@ func (p *PacketIn) decodeMeta(s *Session, b []byte) error {
 			value = f.b
 		}
 	}
-	if f.err != nil {
-		return f.err
-	}
-	if id >= uint64(len(s.in)) || s.in[id] < 0 {
-		return fmt.Errorf("packet-in: %w: id %d", ErrNoSuchMetadata, id)
-	}
-	i := s.in[id]
-	field := &s.cfg.Schema.packetIn.Fields[i]
-	v, err := field.parse(value)
-	if err == nil {
-		err = field.check(v)
-	}
-	if err != nil {
-		return fmt.Errorf("packet-in: %w", err)
-	}
-	p.values[i] = v
-	return nil
+	return id, value, f.err
 }
 
 // PacketOut sends a packet with one metadata value for each field of Schema.PacketOut, in that
