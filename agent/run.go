@@ -6,12 +6,14 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/weft-sdn/weft/engine"
 	"github.com/weft-sdn/weft/state"
 )
 
@@ -35,6 +37,9 @@ func Run(ctx context.Context, cfg *Config, log *slog.Logger) error {
 	l, url, err := cfg.listen()
 	if err != nil {
 		return err
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(engine.GCPercent)
 	}
 	s := &service{cfg: cfg, log: log, version: Version()}
 	for _, e := range cfg.Edges {

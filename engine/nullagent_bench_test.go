@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"net/netip"
+	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -37,6 +38,8 @@ type nullBench struct {
 // newNullBench brings up the agent with a network.
 func newNullBench(b *testing.B, network string, v6 bool) *nullBench {
 	b.Helper()
+	percent := debug.SetGCPercent(GCPercent)
+	b.Cleanup(func() { debug.SetGCPercent(percent) })
 	t := &nullBench{B: b, v6: v6, store: runStore(b, state.Config{Embedded: &state.EmbeddedConfig{Dir: b.TempDir()}})}
 	revision := t.apply(network)
 	if err := t.store.WaitRevision(b.Context(), revision); err != nil {

@@ -46,8 +46,17 @@ func (c wireCodec) Unmarshal(data mem.BufferSlice, v any) error {
 // Name makes the content type that of protobuf.
 func (wireCodec) Name() string { return protocodec.Name }
 
-// bufPool recycles batch buffers once gRPC has written them.
-type bufPool struct{ pool sync.Pool }
+// bufPool recycles buffers once gRPC has written them.
+type bufPool struct {
+	pool  sync.Pool
+	least int // bytes that a buffer has room for
+}
+
+// Room that buffers have for a batch, or an answer to one, and for a packet.
+const (
+	batchRoom  = 16 << 10
+	packetRoom = 2 << 10 // gRPC does not give back what has less than 1 KiB
+)
 
 // Get returns an empty buffer with room for n bytes.
 func (p *bufPool) Get(n int) *[]byte {
@@ -55,7 +64,7 @@ func (p *bufPool) Get(n int) *[]byte {
 		*b = (*b)[:0]
 		return b
 	}
-	b := make([]byte, 0, max(n, 16<<10))
+	b := make([]byte, 0, max(n, p.least))
 	return &b
 }
 

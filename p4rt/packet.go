@@ -183,10 +183,9 @@ func (s *Session) packetOut(payload []byte, meta []Value) (*link, *frame, error)
 			n += h[i].size(meta[i])
 		}
 	}
-	pool := mem.DefaultBufferPool()
-	buf := pool.Get(n)
-	*buf = appendPacketOut((*buf)[:0], payload, h, meta)
-	return l, &frame{out: mem.NewBuffer(buf, pool)}, nil
+	buf := s.packets.Get(n)
+	*buf = appendPacketOut(*buf, payload, h, meta)
+	return l, &frame{out: mem.NewBuffer(buf, s.packets)}, nil
 }
 
 // appendPacketOut appends a StreamMessageRequest with a PacketOut.

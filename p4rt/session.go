@@ -126,12 +126,13 @@ type counters struct {
 // Session keeps one controller connected to one target, across restarts of either.
 // Its methods are safe for concurrent use.
 type Session struct {
-	cfg   Config
-	codec wireCodec
-	pool  *bufPool
-	seed  maphash.Seed // of key hashes: they only tell keys apart within a batch
-	stats counters
-	in    []int16 // packet-in metadata id → position
+	cfg     Config
+	codec   wireCodec
+	pool    *bufPool
+	packets *bufPool     // of packet-outs
+	seed    maphash.Seed // of key hashes: they only tell keys apart within a batch
+	stats   counters
+	in      []int16 // packet-in metadata id → position
 
 	campaign chan struct{}
 	backup   NotPrimaryError // why it was one last; owned by Run's goroutine
@@ -183,7 +184,7 @@ func NewSession(cfg Config) (*Session, error) {
 		return nil, err
 	}
 	return &Session{
-		cfg: cfg, codec: newWireCodec(), pool: &bufPool{}, seed: maphash.MakeSeed(), in: in,
+		cfg: cfg, codec: newWireCodec(), pool: &bufPool{least: batchRoom}, packets: &bufPool{least: packetRoom}, seed: maphash.MakeSeed(), in: in,
 		campaign: make(chan struct{}, 1), ready: make(chan struct{}),
 	}, nil
 }

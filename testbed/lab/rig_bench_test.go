@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -66,6 +67,8 @@ type rigConfig struct {
 // newRig brings an edge up, with its agent.
 func newRig(b testing.TB, cfg rigConfig) *rig {
 	b.Helper()
+	percent := debug.SetGCPercent(engine.GCPercent)
+	b.Cleanup(func() { debug.SetGCPercent(percent) })
 	r := &rig{TB: b, cfg: cfg, arrival: make([]atomic.Int64, cfg.frames), begin: time.Now(), progress: make(chan struct{}, 1)}
 	must := func(err error) {
 		b.Helper()
