@@ -153,7 +153,11 @@ func NewAgent(cfg Config) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	schema, err := p4rt.NewSchema(info)
+	cookie := p4src.Cookie()
+	if cfg.Profile.NoIdle {
+		cookie ^= 2 // another program, as far as the target is concerned
+	}
+	schema, err := p4rt.NewSchema(cfg.Profile.Info(info))
 	if err != nil {
 		return nil, err
 	}
@@ -172,7 +176,7 @@ func NewAgent(cfg Config) (*Agent, error) {
 	}
 	session := p4rt.Config{
 		Dial: cfg.Dial, DeviceID: cfg.DeviceID, Election: a.election, Profile: cfg.Profile, Logger: cfg.Logger,
-		Schema: schema, DeviceConfig: p4src.Program(), Cookie: p4src.Cookie(),
+		Schema: schema, DeviceConfig: p4src.Program(), Cookie: cookie,
 		OnPrimary: a.reconcile, OnState: a.turn, PacketIn: a.enqueue, IdleTimeout: a.idle,
 	}
 	if cfg.Agent != "" {

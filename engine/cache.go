@@ -103,9 +103,17 @@ func (c *core) paceRounds() {
 	if rest < max(roundRest, (roundShare-1)*h.took) {
 		return
 	}
-	if rest >= roundTime || c.placer.Scarce() && (h.short || h.fresh > c.flows.len()/freshShare) {
+	if rest >= c.roundTime() || c.placer.Scarce() && (h.short || h.fresh > c.flows.len()/freshShare) {
 		c.round()
 	}
+}
+
+// roundTime is the time between two rounds when nothing is new. Where the target does not tell what is idle, a flow is found to be so within half of its time.
+func (c *core) roundTime() time.Duration {
+	if c.a.cfg.Profile.NoIdle {
+		return min(roundTime, c.a.cfg.IdleTimeout/2)
+	}
+	return roundTime
 }
 
 // round reads back all entries. Nothing waits for it.
@@ -194,16 +202,23 @@ func (r *readback) flush(ctx context.Context) error {
 		if c.placer != r.placer {
 			return
 		}
+		var idle []uint64
 		for i := range part {
 			x := &part[i]
 			f := c.flows.byEntry[x.entry]
 			if f != nil {
 				f.heard(x.Counter, now)
+				if !x.e.Table.SupportsIdle && f.placed.Idle > 0 && f.hit.until(momentOf(now)) >= f.placed.Idle {
+					idle = append(idle, x.entry)
+				}
 			}
 			if x.Counted {
 				c.count(x.entry, amountOf(x.Counter), r.began)
 			}
 			r.each(x, f, now)
+		}
+		for _, entry := range idle {
+			c.expireOne(entry)
 		}
 	})
 }

@@ -181,7 +181,9 @@ func (t *Tables) lower(m *Megaflow, lane Lane, ids localIDs) *p4rt.Entry {
 		e.SetMasked(3, u(uint64(m.Key.EtherType&mask.EtherType)), u(uint64(mask.EtherType)))
 		e.Priority = m.Prio
 	}
-	e.IdleTimeout = m.Idle
+	if e.Table.SupportsIdle { // else the agent finds by its counters that it is
+		e.IdleTimeout = m.Idle
+	}
 	forward := func(dest flow.Dest, ttlDec uint8, tracked bool) {
 		params := []p4rt.Value{u(uint64(dest)), u(uint64(ids.rewrite)), u(uint64(ttlDec)), u(uint64(ids.nat)), p4rt.Bool(tracked)}
 		if lane != LaneExact {

@@ -3,7 +3,9 @@ package p4rt
 import (
 	"fmt"
 
+	p4config "github.com/p4lang/p4runtime/go/p4/config/v1"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
 )
 
 // Profile names the known deviations of a target from the P4Runtime specification,
@@ -51,6 +53,20 @@ type Profile struct {
 	ReadsAllOnly bool
 	// Serial: the target wants one request at a time.
 	Serial bool
+	// NoIdle: the target's tables have no idle timeouts (Info).
+	NoIdle bool
+}
+
+// Info returns a program's p4info as the target has it: without what it can not do. The program's own is not changed.
+func (p *Profile) Info(info *p4config.P4Info) *p4config.P4Info {
+	if !p.NoIdle {
+		return info
+	}
+	info = proto.CloneOf(info)
+	for _, t := range info.GetTables() {
+		t.IdleTimeoutBehavior = p4config.Table_NO_TIMEOUT
+	}
+	return info
 }
 
 // Strict is a target that follows the specification.
@@ -71,12 +87,12 @@ func BMv2() Profile {
 		NoRoles: true, NoRegisters: true, NoValueSets: true, NoEmptyGroups: true, NoBackups: true}.withDefaults()
 }
 
-// Stratum is Stratum on Tofino (bfrt): no roles (stratum#287), no one-shots, direct meters, value
+// Stratum is Stratum on Tofino (bfrt): no roles (stratum#287), idle timeouts, one-shots, direct meters, value
 // sets, watch ports, weights or acknowledgements of digests; a clone session has one replica, whose port is a number;
 // priorities have 24 bits, clone sessions end at 1015.
 func Stratum() Profile {
 	return Profile{Name: "stratum", MulticastMax: 65535, CloneMax: 1015, PriorityMax: 1<<24 - 1, NoRoles: true, OneCloneReplica: true,
-		NoOneShot: true, NoWatch: true, NoWeights: true, NoDirectMeters: true, NoValueSets: true, NoBackups: true, NoDigestAck: true}.withDefaults()
+		NoIdle: true, NoOneShot: true, NoWatch: true, NoWeights: true, NoDirectMeters: true, NoValueSets: true, NoBackups: true, NoDigestAck: true}.withDefaults()
 }
 
 // PINS is the P4Runtime server of SONiC (sonic-pins p4rt_app): it stops at the first failure, serves

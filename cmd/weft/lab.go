@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,7 +36,7 @@ type labOptions struct {
 }
 
 func (o *labOptions) flags(f *pflag.FlagSet) {
-	f.StringVar(&o.target, "target", lab.Softswitch, "run the pipelines on `TARGET`: softswitch, or bmv2 (root, and simple_switch_grpc on PATH)")
+	f.StringVar(&o.target, "target", lab.Softswitch, "run the pipelines on `TARGET`: softswitch, bmv2 (root, and simple_switch_grpc on PATH), or stratum (a softswitch with the ways of Stratum on Tofino)")
 	f.BoolVar(&o.processes, "processes", false, "run etcd, each target and each agent as a process of its own")
 	f.BoolVar(&o.netns, "netns", false, "make the hosts network namespaces, with the kernel's own TCP/IP, ping, curl and iperf3 (root)")
 	f.StringVar(&o.pcap, "pcap", "", "write a capture of each cable and each underlay link to `DIR`")
@@ -48,8 +49,8 @@ func (o *labOptions) jsonFlag(f *pflag.FlagSet, usage string) {
 
 // config is the lab of a scenario. Its error says what the machine lacks.
 func (o *labOptions) config(s *scenario.Scenario, stderr io.Writer) (lab.Config, error) {
-	if o.target != lab.Softswitch && o.target != lab.BMv2 {
-		return lab.Config{}, usage(fmt.Errorf("--target %q: is no target of labs; use %s or %s", o.target, lab.Softswitch, lab.BMv2))
+	if !slices.Contains(lab.Targets(), o.target) {
+		return lab.Config{}, usage(fmt.Errorf("--target %q: is no target of labs; use %s", o.target, strings.Join(lab.Targets(), ", ")))
 	}
 	c := lab.Config{Scenario: s, Target: o.target, Processes: o.processes, Pcap: o.pcap, Trace: traceLines}
 	if o.netns {

@@ -59,7 +59,7 @@ func newEdge(l *Lab, ep *edgePlan, program *program) (*edge, error) {
 
 // makeTarget makes the target that the lab's configuration asks for.
 func (e *edge) makeTarget(dir string) (err error) {
-	cfg := targetConfig{edge: e.plan.name, mtu: fabric.DefaultMTU, deviceID: uint64(e.plan.n), dir: dir, logger: e.logger, ports: map[uint16]*wire.End{}}
+	cfg := targetConfig{edge: e.plan.name, mtu: fabric.DefaultMTU, stratum: e.cfg.Target == Stratum, deviceID: uint64(e.plan.n), dir: dir, logger: e.logger, ports: map[uint16]*wire.End{}}
 	for i, u := range e.uplinks {
 		cfg.ports[offload.FirstUnderlay+uint16(i)], cfg.mtu = u.Edge(), max(cfg.mtu, u.MTU)
 	}

@@ -21,6 +21,7 @@ const connBuffer = 1 << 20
 // inMemory is a softswitch in this process. Others share with it the frames on the cables and the bytes of gRPC connections, in memory or over a socket.
 type inMemory struct {
 	edge     string
+	ways     p4rt.Profile
 	server   *softswitch.Server
 	listener net.Listener
 	memory   *bufconn.Listener // nil: listener is the socket
@@ -32,8 +33,12 @@ func newInMemory(cfg targetConfig, reachable bool, options []grpc.ServerOption) 
 	for n, end := range cfg.ports {
 		ports[n] = end.Port()
 	}
-	t := &inMemory{edge: cfg.edge}
-	t.server, err = softswitch.New(softswitch.Options{DeviceID: cfg.deviceID, CPUPort: offload.CPUPort, Ports: ports, Logger: cfg.logger, GRPC: options})
+	t := &inMemory{edge: cfg.edge, ways: cfg.profile()}
+	var quirks softswitch.Quirks
+	if cfg.stratum {
+		quirks = softswitch.Stratum()
+	}
+	t.server, err = softswitch.New(softswitch.Options{DeviceID: cfg.deviceID, CPUPort: offload.CPUPort, Ports: ports, Quirks: quirks, Logger: cfg.logger, GRPC: options})
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +54,7 @@ func newInMemory(cfg targetConfig, reachable bool, options []grpc.ServerOption) 
 
 func (t *inMemory) run(ctx context.Context) error { return t.server.Serve(ctx, t.listener) }
 func (t *inMemory) serves(context.Context) error  { return nil }
-func (t *inMemory) profile() p4rt.Profile         { return p4rt.Softswitch() }
+func (t *inMemory) profile() p4rt.Profile         { return t.ways }
 func (t *inMemory) lost() (frames, packetIns uint64) {
 	return 0, t.server.Stats().PacketInsDropped
 }

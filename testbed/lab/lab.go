@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,12 +28,16 @@ import (
 const (
 	Softswitch = "softswitch"
 	BMv2       = "bmv2"
+	Stratum    = "stratum"
 )
+
+// Targets are the names of all.
+func Targets() []string { return []string{Softswitch, BMv2, Stratum} }
 
 // Config says what a lab is made of.
 type Config struct {
 	Scenario *scenario.Scenario
-	// Target runs the pipelines: Softswitch (the default), or BMv2, which needs root and simple_switch_grpc on PATH.
+	// Target runs the pipelines: Softswitch (the default), BMv2, which needs root and simple_switch_grpc on PATH, or Stratum: a softswitch with the ways of Stratum on Tofino.
 	Target string
 	// Processes gives etcd, each target and each agent a process of its own.
 	Processes bool
@@ -94,8 +100,8 @@ func New(cfg Config) (*Lab, error) {
 	if cfg.Target == "" {
 		cfg.Target = Softswitch
 	}
-	if cfg.Target != Softswitch && cfg.Target != BMv2 {
-		return nil, fmt.Errorf("target %q: is not known; use %s or %s", cfg.Target, Softswitch, BMv2)
+	if !slices.Contains(Targets(), cfg.Target) {
+		return nil, fmt.Errorf("target %q: is not known; use %s", cfg.Target, strings.Join(Targets(), ", "))
 	}
 	if cfg.Target == BMv2 {
 		if err := bmv2Missing(); err != nil {
@@ -318,7 +324,7 @@ func (l *Lab) withHosts(ctx context.Context, revision int64) error {
 	})
 }
 
-// waitNetwork waits until all edges are live, have a revision, and have a path to each other.
+// waitNetwork waits until all edges are live, have a revision, and have paths to those where something is that they surely know of.
 func (l *Lab) waitNetwork(ctx context.Context, revision int64) error {
 	if err := l.waitLive(ctx); err != nil {
 		return err
@@ -328,32 +334,35 @@ func (l *Lab) waitNetwork(ctx context.Context, revision int64) error {
 	}
 	bindings := l.store.View().Bindings
 	for _, e := range l.edges {
-		paths := 0
+		vports, at := l.surelyKnown(e, bindings)
+		peers, paths := 0, 0
 		for _, to := range l.edges {
-			if to != e {
+			if to != e && at[to.plan.name] {
+				peers++
 				paths += e.ways(to)
 			}
 		}
-		if err := e.waitReachable(ctx, len(l.edges)-1, paths, l.surelyKnown(e, bindings)); err != nil {
+		if err := e.waitReachable(ctx, peers, paths, vports); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// surelyKnown counts the vports of which an edge has a place whatever is sent: those of the devices that it hosts.
-func (l *Lab) surelyKnown(e *edge, bindings *state.Bindings) int {
+// surelyKnown counts the vports of which an edge has a place whatever is sent, those of the devices that it hosts, and tells at which edges they are.
+func (l *Lab) surelyKnown(e *edge, bindings *state.Bindings) (n int, at map[string]bool) {
+	at = map[string]bool{}
 	hosts := map[topology.DeviceID]bool{}
 	for _, b := range bindings.Edge(e.plan.name) {
 		hosts[b.Device] = true
 	}
-	n := 0
 	for b := range bindings.All() {
 		if hosts[b.Device] && l.plan.edge(b.Edge) != nil {
 			n++
+			at[b.Edge] = true
 		}
 	}
-	return n
+	return n, at
 }
 
 // waitLive waits until every edge has registered.

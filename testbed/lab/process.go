@@ -26,14 +26,18 @@ const lookAgain = 10 * time.Millisecond
 type process struct {
 	child   *child
 	socket  string // of gRPC
+	ways    p4rt.Profile
 	patches attached
 	access  attached // of patches: those to hosts
 }
 
 func newProcess(executable string, cfg targetConfig) (target, error) {
-	t := &process{socket: filepath.Join(cfg.dir, cfg.edge+".p4rt")}
+	t := &process{socket: filepath.Join(cfg.dir, cfg.edge+".p4rt"), ways: cfg.profile()}
 	args := []string{executable, "softswitch", "--no-p4", "--device-id", strconv.FormatUint(cfg.deviceID, 10),
 		"--cpu-port", strconv.Itoa(offload.CPUPort), "--grpc-server-addr", "unix:" + t.socket}
+	if cfg.stratum {
+		args = append(args, "--profile", t.ways.Name)
+	}
 	for _, n := range slices.Sorted(maps.Keys(cfg.ports)) {
 		path := filepath.Join(cfg.dir, fmt.Sprintf("%s.port%d", cfg.edge, n))
 		args = append(args, "-i", fmt.Sprintf("%d@unix:%s", n, path))
@@ -61,7 +65,7 @@ func (t *process) run(ctx context.Context) error {
 
 func (t *process) serves(ctx context.Context) error { return waitForSocket(ctx, t.socket) }
 func (t *process) address() string                  { return "unix:" + t.socket }
-func (t *process) profile() p4rt.Profile            { return p4rt.Softswitch() }
+func (t *process) profile() p4rt.Profile            { return t.ways }
 func (t *process) lost() (frames, packetIns uint64) { return t.access.lost(), 0 }
 func (t *process) lossy() bool                      { return false }
 func (t *process) dial(ctx context.Context) (p4rt.Conn, error) {

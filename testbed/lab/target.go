@@ -28,6 +28,7 @@ type target interface {
 
 // targetConfig is what every target needs.
 type targetConfig struct {
+	stratum  bool // a softswitch with the ways of Stratum
 	edge     string
 	deviceID uint64
 	ports    map[uint16]*wire.End // the target's ends of the cables
@@ -53,4 +54,12 @@ func (a attached) close() (err error) {
 		err = errors.Join(err, p.Close())
 	}
 	return err
+}
+
+// profile is what is known of a softswitch.
+func (c *targetConfig) profile() p4rt.Profile {
+	if c.stratum {
+		return p4rt.Stratum()
+	}
+	return p4rt.Softswitch()
 }
