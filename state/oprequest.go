@@ -10,13 +10,20 @@ import (
 func together(group []*write) *pb.TxnRequest {
 	r := &pb.TxnRequest{}
 	var fence Fence
+	checked := map[check]struct{}{}
 	for _, g := range group {
-		r.Compare, r.Success = g.op.compares(r.Compare), g.op.writes(r.Success)
+		r.Compare, r.Success = g.op.compares(r.Compare, checked), g.op.writes(r.Success)
 		if f := g.op.fence; f.stands() && f != fence {
 			r.Compare, fence = append(r.Compare, f.compare()), f
 		}
 	}
 	return r
+}
+
+// check is a condition on a key that an operation does not write, as many do on the same.
+type check struct {
+	key    string
+	expect int64
 }
 
 // apart is one transaction of several operations, each of which is decided by itself.
@@ -34,7 +41,7 @@ func apart(group []*write) *pb.TxnRequest {
 
 // txn is the operation by itself: if it does not happen, it is told what is there instead.
 func (op *Op) txn() *pb.TxnRequest {
-	r := &pb.TxnRequest{Compare: op.compares(nil), Success: op.writes(nil), Failure: []*pb.RequestOp{rangeOp(&pb.RangeRequest{Key: []byte(op.Key)})}}
+	r := &pb.TxnRequest{Compare: op.compares(nil, nil), Success: op.writes(nil), Failure: []*pb.RequestOp{rangeOp(&pb.RangeRequest{Key: []byte(op.Key)})}}
 	if op.Guard != "" {
 		r.Failure = append(r.Failure, rangeOp(&pb.RangeRequest{Key: []byte(op.Guard), CountOnly: true}))
 	}
@@ -45,8 +52,9 @@ func (op *Op) txn() *pb.TxnRequest {
 	return r
 }
 
-// parts is as how many etcd counts the operation: by its writes or its conditions, what is more. The fence is left out, which is one for many.
-func (op *Op) parts() int {
+// parts is as how many etcd counts the operation among others: by its writes or its conditions, what is more. The fence is left out, which is one for many, and so are the checks that were
+// counted; the others are then.
+func (op *Op) parts(checked map[check]struct{}) int {
 	writes, conditions := 1, 0
 	if op.Expect != anyRevision {
 		conditions++
@@ -62,15 +70,26 @@ func (op *Op) parts() int {
 		if a.Absent {
 			conditions++
 		}
-		if a.Expect != 0 {
+		if a.Expect != 0 && !a.known(checked) {
 			conditions++
 		}
 	}
 	return max(writes, conditions)
 }
 
-// compares appends the operation's conditions, but for the fence.
-func (op *Op) compares(to []*pb.Compare) []*pb.Compare {
+// known reports whether a check is among those that are known. From now on it is.
+func (a *Also) known(checked map[check]struct{}) bool {
+	if !a.Check || checked == nil {
+		return false
+	}
+	c := check{a.Key, a.Expect}
+	_, is := checked[c]
+	checked[c] = struct{}{}
+	return is
+}
+
+// compares appends the operation's conditions, but for the fence, and for checks that are among them; nil: none is.
+func (op *Op) compares(to []*pb.Compare, checked map[check]struct{}) []*pb.Compare {
 	if op.Expect != anyRevision {
 		to = append(to, changedAt(op.Key, op.Expect))
 	}
@@ -79,7 +98,7 @@ func (op *Op) compares(to []*pb.Compare) []*pb.Compare {
 		if a.Absent {
 			to = append(to, createdAt(a.Key, pb.Compare_EQUAL))
 		}
-		if a.Expect != 0 {
+		if a.Expect != 0 && !a.known(checked) {
 			to = append(to, changedAt(a.Key, a.Expect))
 		}
 	}

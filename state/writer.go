@@ -151,7 +151,7 @@ func (w *Writer) Run(ctx context.Context) error {
 }
 
 func (w *Writer) runLane(ctx context.Context, lane <-chan *write) {
-	l := laneState{w: w, keys: make(map[string]struct{}, w.cfg.MaxOps)}
+	l := laneState{w: w, keys: make(map[string]struct{}, w.cfg.MaxOps), checked: map[check]struct{}{}}
 	for {
 		if l.carry == nil {
 			select {
@@ -175,11 +175,12 @@ func (w *Writer) runLane(ctx context.Context, lane <-chan *write) {
 
 // laneState is the group being put together.
 type laneState struct {
-	w     *Writer
-	group []*write
-	keys  map[string]struct{} // of the group: a transaction may write a key once only
-	carry *write              // first of the next group
-	apart int                 // groups that are written apart from the begin, since a condition of one before them failed
+	w       *Writer
+	group   []*write
+	keys    map[string]struct{} // of the group: a transaction may write a key once only
+	checked map[check]struct{}  // by the group
+	carry   *write              // first of the next group
+	apart   int                 // groups that are written apart from the begin, since a condition of one before them failed
 }
 
 // apartFor is how many groups are written apart from the begin when a condition failed: others may, too.
@@ -189,6 +190,7 @@ const apartFor = 16
 func (l *laneState) collect(lane <-chan *write) {
 	l.group = l.group[:0]
 	clear(l.keys)
+	clear(l.checked)
 	bytes, parts, now := 0, 0, time.Now()
 	for next := l.carry; next != nil; next = poll(lane) {
 		if !next.until.IsZero() && now.After(next.until) {
@@ -197,7 +199,7 @@ func (l *laneState) collect(lane <-chan *write) {
 			continue
 		}
 		bytes += next.op.size()
-		parts += next.op.parts()
+		parts += next.op.parts(l.checked)
 		if l.has(&next.op) || len(l.group) == l.w.cfg.MaxOps || (bytes > l.w.cfg.MaxBytes || parts > l.w.cfg.MaxParts) && len(l.group) > 0 {
 			l.carry = next
 			return
