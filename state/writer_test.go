@@ -73,7 +73,7 @@ func (b *blockedKV) Txn(ctx context.Context, r *pb.TxnRequest, opts ...grpc.Call
 func TestWriterGroupsInOrder(t *testing.T) {
 	e, _ := startEtcd(t)
 	kv := &blockedKV{transactor: e.kvClient(), entered: make(chan struct{}, 100), release: make(chan struct{})}
-	w := startWriter(t, kv, WriterConfig{Lanes: 1, Queue: 8, MaxOps: 4})
+	w := startWriter(t, kv, WriterConfig{InFlight: 1, Queue: 8, MaxOps: 4})
 	type answer struct {
 		i   int
 		res OpResult
@@ -119,8 +119,8 @@ func TestWriterGroupsInOrder(t *testing.T) {
 	if string(got[5].Value) != "2" || got[5].ModRevision != got[4].Revision {
 		t.Errorf("op 5: told %q of %d, want the second write of %d", got[5].Value, got[5].ModRevision, got[4].Revision)
 	}
-	if got[1].Revision != got[3].Revision || got[1].Revision == got[4].Revision {
-		t.Errorf("groups: revisions %d %d %d", got[1].Revision, got[3].Revision, got[4].Revision)
+	if got[2].Revision != got[3].Revision || got[1].Revision >= got[4].Revision || got[4].Revision > got[5].Revision {
+		t.Errorf("groups: revisions %d and %d, of one key %d, %d and %d", got[2].Revision, got[3].Revision, got[1].Revision, got[4].Revision, got[5].Revision)
 	}
 	if s := w.Stats(); s.Refused != 1 || s.Conflicts != 2 || s.Ops != 9 {
 		t.Errorf("stats %+v", s)
@@ -131,7 +131,7 @@ func TestWriterGroupsInOrder(t *testing.T) {
 func TestWriterSplitsRefusedGroup(t *testing.T) {
 	e, _ := startEtcd(t)
 	kv := &blockedKV{transactor: e.kvClient(), entered: make(chan struct{}, 100), release: make(chan struct{})}
-	w := startWriter(t, kv, WriterConfig{Lanes: 1, MaxOps: 16})
+	w := startWriter(t, kv, WriterConfig{InFlight: 1, MaxOps: 16})
 	errs := make([]error, 10)
 	var wg sync.WaitGroup
 	wg.Add(len(errs))
@@ -158,7 +158,7 @@ func TestWriterSplitsRefusedGroup(t *testing.T) {
 
 func TestWriterEnds(t *testing.T) {
 	e, _ := startEtcd(t)
-	w := NewWriter(e.kvClient(), WriterConfig{Lanes: 1})
+	w := NewWriter(e.kvClient(), WriterConfig{InFlight: 1})
 	answer := make(chan error, 1)
 	if err := w.Submit(Put("/a", nil), func(_ OpResult, err error) { answer <- err }); err != nil {
 		t.Fatal(err)
