@@ -154,7 +154,7 @@ func AppendGroupQuery(b []byte, mac MAC, src netip.Addr, q GroupQuery) []byte {
 }
 
 // GroupQuery returns the query that a frame holds, an IGMPv1 query as one of IGMPv2. It is checked as RFC 3376 sections 4.1 and 9.1, and RFC 3810 sections 5.1.14 and 6.2 ask:
-// checksum, TTL 1, the sender's address, the destination. An error is ErrNotQuery, or says what is wrong.
+// length, checksum, TTL 1, the destination; of MLD the sender's address and the router alert too, which some that ask by IGMP leave out. An error is ErrNotQuery, or says what is wrong.
 func (f *Frame) GroupQuery() (GroupQuery, error) {
 	p := f.complete()
 	switch {
@@ -169,7 +169,7 @@ func (f *Frame) GroupQuery() (GroupQuery, error) {
 }
 
 func query4(m []byte, dst netip.Addr) (GroupQuery, error) {
-	if len(m) < 8 || m[0] != igmpQuery {
+	if len(m) < 8 || len(m) > 8 && len(m) < 12 || m[0] != igmpQuery { // of no version between these lengths (RFC 3376 section 7.1)
 		return GroupQuery{}, ErrNotQuery
 	}
 	if Checksum(m) != 0 {
@@ -191,7 +191,9 @@ func query6(p []byte, src, dst netip.Addr) (GroupQuery, error) {
 	if len(m) < 8 || m[0] != ProtoICMPv6 || len(m) < 8+8*int(m[1])+24 {
 		return GroupQuery{}, ErrNotQuery
 	}
-	if m = m[8+8*int(m[1]):]; m[0] != mldQuery {
+	options := m[2 : 8+8*int(m[1])]
+	m = m[8+8*int(m[1]):]
+	if m[0] != mldQuery || len(m) > 24 && len(m) < 28 || !alerts(options) { // of no version between these lengths (RFC 3810 section 8.1)
 		return GroupQuery{}, ErrNotQuery
 	}
 	if PseudoSum(src, dst, ProtoICMPv6, len(m)).Add(m).Fold() != 0 {
@@ -203,6 +205,23 @@ func query6(p []byte, src, dst netip.Addr) (GroupQuery, error) {
 		q.Version, q.Within = MLDv2, time.Duration(floating(code, 12))*time.Millisecond
 	}
 	return q.of(netip.AddrFrom16([16]byte(m[8:])), dst, AllNodes())
+}
+
+// alerts reports whether hop-by-hop options have routers look at a message of MLD (RFC 2711).
+func alerts(options []byte) bool {
+	for len(options) > 1 {
+		n := 2 + int(options[1])
+		switch {
+		case options[0] == 0: // Pad1
+			n = 1
+		case len(options) < n:
+			return false
+		case options[0] == 5:
+			return n == 4 && options[2] == 0 && options[3] == 0
+		}
+		options = options[n:]
+	}
+	return false
 }
 
 // of completes a query. One for all groups goes to all stations.

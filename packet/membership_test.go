@@ -175,6 +175,20 @@ func TestGroupQuery(t *testing.T) {
 func TestGroupQueryRefused(t *testing.T) {
 	all4, none4 := netip.MustParseAddr("224.0.0.1"), netip.IPv4Unspecified()
 	good4, good6 := query(r4, all4, none4, 100, true), query(ll6, AllNodes(), netip.IPv6Unspecified(), 1000, true)
+	longer := func(frame []byte, n int) []byte { // with more bytes, n of them, of which each checksum is right still
+		b := append(append([]byte(nil), frame...), make([]byte, n)...)
+		if b[12] == 8 {
+			b[EthernetLen+3] += byte(n)
+			binary.BigEndian.PutUint16(b[EthernetLen+10:], 0)
+			binary.BigEndian.PutUint16(b[EthernetLen+10:], Checksum(b[EthernetLen:EthernetLen+24]))
+			return b
+		}
+		b[EthernetLen+5] += byte(n)
+		m := b[EthernetLen+IPv6Len+8:]
+		m[2], m[3] = 0, 0
+		binary.BigEndian.PutUint16(m[2:], PseudoSum(ll6, AllNodes(), ProtoICMPv6, len(m)).Add(m).Fold())
+		return b
+	}
 	spoil := func(frame []byte, at int, by byte) []byte {
 		b := append([]byte(nil), frame...)
 		b[at] ^= by
@@ -192,6 +206,11 @@ func TestGroupQueryRefused(t *testing.T) {
 		"hop limit":                spoil(good6, EthernetLen+7, 2),
 		"length of the extension":  spoil(good6, EthernetLen+IPv6Len+1, 0xff),
 		"no ICMPv6 in the options": spoil(good6, EthernetLen+IPv6Len, 1),
+		"no router alert":          spoil(good6, EthernetLen+IPv6Len+2, 5^1),
+		"the alert of RSVP":        spoil(good6, EthernetLen+IPv6Len+5, 1),
+		"an option cut off":        spoil(spoil(good6, EthernetLen+IPv6Len+2, 5^1), EthernetLen+IPv6Len+3, 2^5),
+		"of 10 bytes of IGMP":      longer(query(r4, all4, none4, 100, false), 2),
+		"of 26 bytes of MLD":       longer(query(ll6, AllNodes(), netip.IPv6Unspecified(), 1000, false), 2),
 	} {
 		var f Frame
 		if err := Parse(frame, &f); err != nil {
