@@ -39,7 +39,7 @@ type listener struct {
 	groups   map[netip.Addr]struct{}
 	changes  map[netip.Addr]news
 	fresh    []netip.Addr // changes not told yet
-	answers  []netip.Addr // that a query asks for
+	answers  []netip.Addr // that queries ask for, those first that were not answered for longest
 	due      time.Duration
 }
 
@@ -101,6 +101,7 @@ func (m *memberships) forget() {
 		clear(l.changes)
 		l.fresh, l.answers = nil, nil
 	}
+	m.counts.multicastGroups.Store(0)
 }
 
 // number is how many groups are wanted.
@@ -197,12 +198,33 @@ func (m *memberships) query(port uint16, f *packet.Frame) bool {
 	case wanted:
 		m.answer(l, []netip.Addr{q.Group})
 	case !q.Group.IsValid():
-		l.answers = slices.SortedFunc(maps.Keys(l.groups), netip.Addr.Compare)
-		if l.due = now; q.Within > time.Second { // sweeps are a second apart
-			l.due += rand.N(q.Within - time.Second)
+		due := now
+		if q.Within > time.Second { // sweeps are a second apart
+			due += rand.N(q.Within - time.Second)
 		}
+		l.owe(due)
 	}
 	return true
+}
+
+// owe has all groups answered, by due or by when an earlier question is to be answered (RFC 3376 section 5.2, RFC 3810 section 6.2). What that one is still owed goes first, so that all
+// are answered however often somebody asks. As long as nothing was answered since, another question costs nothing: a group that came meanwhile has told of itself.
+func (l *listener) owe(due time.Duration) {
+	if len(l.answers) == 0 || due < l.due {
+		l.due = due
+	}
+	if len(l.answers) >= len(l.groups) {
+		return
+	}
+	owed := make(map[netip.Addr]struct{}, len(l.answers))
+	for _, g := range l.answers {
+		owed[g] = struct{}{}
+	}
+	for g := range l.groups {
+		if _, is := owed[g]; !is {
+			l.answers = append(l.answers, g)
+		}
+	}
 }
 
 // answer tells that groups are wanted.

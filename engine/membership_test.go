@@ -206,3 +206,45 @@ func TestMembershipOfMany(t *testing.T) {
 		})
 	}
 }
+
+// TestMembershipAskedAgain: a question with a longer time does not put off what an earlier one is owed, and when questions come faster than answers leave, all groups have their turn.
+func TestMembershipAskedAgain(t *testing.T) {
+	for name, c := range listenFamilies {
+		t.Run(name, func(t *testing.T) {
+			src := netip.MustParseAddr(c.src)
+			ask := func(l *listening, within time.Duration) {
+				t.Helper()
+				l.queried(t, packet.AppendGroupQuery(nil, packet.MAC{2, 9}, src, packet.GroupQuery{Version: newest(src), Within: within}))
+			}
+			l := newListening(c.within)
+			l.speak(true)
+			l.want(256, netip.MustParseAddr(c.a), true)
+			l.tell()
+			l.later(2)
+			l.said = nil
+			ask(l, 12*time.Second)
+			ask(l, time.Second)
+			ask(l, 12*time.Second)
+			l.later(1)
+			l.expect(t, "member "+c.a)
+
+			const many = 3 * maxReports
+			l = newListening(c.within)
+			for i := range many {
+				a, _ := setAddr(netip.MustParsePrefix(c.within), flow.Dest(i+1))
+				l.want(256, a, true)
+			}
+			l.speak(true)
+			l.later(1)
+			l.said = nil
+			for range 3 {
+				ask(l, time.Second)
+				l.later(1)
+			}
+			slices.Sort(l.said)
+			if n := len(slices.Compact(l.said)); n != many {
+				t.Errorf("%d groups answered in three seconds, want all %d", n, many)
+			}
+		})
+	}
+}
