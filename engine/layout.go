@@ -52,9 +52,9 @@ type part struct {
 	references
 	peer   uint16 // subjectPeer: its number
 	paths  []offload.PathTo
-	names  []pathName // of paths
-	shares bool       // subjectPeer: Edge.sharesSets
-	wanted *route     // subjectGroup: whose destination is subscribed to, by its uplink
+	names  []pathName   // of paths
+	sets   netip.Prefix // subjectPeer: Edge.setsBy
+	wanted *route       // subjectGroup: whose destination is subscribed to, by its uplink
 }
 
 // add notes entries of a stage.
@@ -216,7 +216,7 @@ func (l *layout) peer(p *part, v *view, e *Edge) error {
 		return err
 	}
 	routes := v.routes(e)
-	p.names, p.shares = pathNames(e, routes), v.self.sharesSets(e)
+	p.names, p.sets = pathNames(e, routes), v.self.setsBy(e)
 	for i := range routes {
 		to, err := l.path(p, p.names[i], e.Tunnel, &routes[i])
 		if err != nil {
@@ -266,7 +266,7 @@ func (l *layout) place(p *part, v *view, id flow.VPortID, at place) error {
 	return nil
 }
 
-// group adds a flood domain: local members, one copy for all peers that host a member and share multicast addresses with this edge, and one to each that does not, over a
+// group adds a flood domain: local members, one copy for all peers that host a member and have its multicast address in common with this edge, and one to each that does not, over a
 // path chosen by the group's id.
 func (l *layout) group(p *part, v *view, dest flow.Dest, domain []flow.VPortID) error {
 	id, err := acquire(&p.references, l.n.groups, dest, "groups")
@@ -312,7 +312,7 @@ func (l *layout) copies(p *part, v *view, dest flow.Dest, remote map[string]stru
 	for _, edge := range slices.Sorted(maps.Keys(remote)) {
 		switch peer := l.parts[peerSubject(edge)]; {
 		case peer == nil:
-		case multicast && peer.shares:
+		case multicast && isSetAddr(way.dst, peer.sets, dest):
 			shared = true
 		case len(peer.paths) > 0:
 			copies = append(copies, peer.paths[int(dest)%len(peer.paths)])

@@ -8,9 +8,10 @@ import (
 	"github.com/weft-sdn/weft/packet"
 )
 
-// Sets of vports by multicast of the underlay (E10). Edges that name the same range of multicast addresses, and the same encapsulation, are sent what is for a set in one frame, to
+// Sets of vports by multicast of the underlay (E10). Edges that name a range of multicast addresses, and the same encapsulation, are sent what is for a set in one frame, to
 // the address of the range that has the set's id as its last bits: it is subscribed to (membership.go) and terminated where members live, and at no other edge. So no two
-// sets share an address. A set whose id is beyond the range, and an edge that names another range or none, is sent copies of its own.
+// sets share an address. A set whose id is beyond the range, and an edge whose range has another address for it or none, is sent copies of its own. It is the address that
+// counts, not the range: one that is made wider edge by edge has the same addresses, and who listens to one must not be sent a copy too.
 
 // setAddr returns the address of a set within a range.
 func setAddr(within netip.Prefix, set flow.Dest) (netip.Addr, bool) {
@@ -28,9 +29,18 @@ func setAddr(within netip.Prefix, set flow.Dest) (netip.Addr, bool) {
 	return a, ok
 }
 
-// sharesSets reports whether one frame for a set serves this edge and another.
-func (e *Edge) sharesSets(other *Edge) bool {
-	return e.Multicast.IsValid() && e.Multicast == other.Multicast && e.Tunnel == other.Tunnel
+// setsBy returns the range of another edge's addresses for sets, if this one sends them as that takes them: none otherwise.
+func (e *Edge) setsBy(other *Edge) netip.Prefix {
+	if e.Tunnel != other.Tunnel {
+		return netip.Prefix{}
+	}
+	return other.Multicast
+}
+
+// isSetAddr reports whether a range has an address for a set.
+func isSetAddr(a netip.Addr, within netip.Prefix, set flow.Dest) bool {
+	own, ok := setAddr(within, set)
+	return ok && own == a
 }
 
 // set returns the way of frames for a set by multicast, over one of the uplinks whose router answers. The same uplink is where the edge listens.

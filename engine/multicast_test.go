@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"fmt"
 	"maps"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/weft-sdn/weft/flow"
@@ -163,4 +165,74 @@ func TestSetsKeepTheirPaths(t *testing.T) {
 			t.Errorf("%v is new, or differs", e.Key())
 		}
 	})
+}
+
+// delivered counts how often a frame for set 100 from one edge gets to another: by copies to its tunnel addresses, and by multicast if it listens there to that encapsulation.
+func delivered(t *testing.T, from, to *layout, sender, receiver *Edge) (n int) {
+	t.Helper()
+	listens := map[netip.Addr]bool{}
+	for _, p := range to.parts {
+		if p.wanted != nil {
+			listens[p.wanted.dst] = true
+		}
+	}
+	dst := map[uint32]netip.Addr{}
+	for name, id := range from.n.paths.All() {
+		dst[1<<15|uint32(id)] = name.dst
+	}
+	from.entities(func(e p4rt.Entity) {
+		g, ok := e.(*p4rt.MulticastGroup)
+		if !ok {
+			return
+		}
+		for _, r := range g.Replicas {
+			if at := dst[r.Instance]; slices.Contains(receiver.VTEPs, at) || listens[at] && sender.Tunnel == receiver.Tunnel {
+				n++
+			}
+		}
+	})
+	return n
+}
+
+// TestSetsArriveOnce: whatever ranges edges name, also while a range is made wider edge by edge, what one sends for a set gets to each other once.
+func TestSetsArriveOnce(t *testing.T) {
+	ts := tables(t)
+	wider, other := netip.MustParsePrefix("239.192.0.0/12"), netip.MustParsePrefix("239.1.0.0/16")
+	all := map[string]Edge{}
+	for i, is := range []struct {
+		within netip.Prefix
+		tunnel offload.Tunnel
+	}{{sets4, offload.VXLAN}, {sets4, offload.VXLAN}, {wider, offload.VXLAN}, {wider, offload.VXLAN}, {other, offload.VXLAN}, {netip.Prefix{}, offload.VXLAN}, {sets4, offload.GRE}, {wider, offload.GRE}, {sets6, offload.VXLAN}} {
+		id := fmt.Sprintf("e%d", i+1)
+		all[id] = Edge{ID: id, VTEPs: []netip.Addr{vtep(byte(i + 1))[0], netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 15: byte(i + 1)})}, Tunnel: is.tunnel, Multicast: is.within}
+	}
+	layouts := map[string]*layout{}
+	for id, e := range all {
+		v := baseView()
+		v.self, v.edges = e, maps.Clone(all)
+		delete(v.edges, id)
+		for n := range len(all) {
+			at := place{edge: fmt.Sprintf("e%d", n+1)}
+			if at.edge == id {
+				at.at = offload.Attachment{Port: 1}
+			}
+			v.places[flow.VPortID(n+1)] = at
+			v.groups[100] = append(v.groups[100], flow.VPortID(n+1))
+		}
+		l := newLayout(ts, newLocals(new(residents), func(uint16) {}))
+		if l.rebuild(v, l.all(v)); len(l.lacks) > 0 {
+			t.Fatal(l.lacks)
+		}
+		layouts[id] = l
+	}
+	for from, sender := range all {
+		for to, receiver := range all {
+			if from == to {
+				continue
+			}
+			if n := delivered(t, layouts[from], layouts[to], &sender, &receiver); n != 1 {
+				t.Errorf("from %s (%v, %v) to %s (%v, %v) %d times", from, sender.Multicast, sender.Tunnel, to, receiver.Multicast, receiver.Tunnel, n)
+			}
+		}
+	}
 }

@@ -85,7 +85,7 @@ func (l *layout) spread(v *view, touched map[subject]struct{}) {
 		touched[peer] = struct{}{}
 		old := l.parts[peer]
 		e, known := v.edges[edge]
-		if old == nil || !known || old.shares != v.self.sharesSets(&e) || !slices.Equal(old.names, pathNames(&e, v.routes(&e))) {
+		if old == nil || !known || old.sets != v.self.setsBy(&e) || !slices.Equal(old.names, pathNames(&e, v.routes(&e))) {
 			maps.Copy(touched, l.uses.by[edge])
 		}
 	}
