@@ -75,8 +75,14 @@ func change(r *rand.Rand, v *view) map[subject]struct{} {
 		touched[peerSubject(e.ID)] = struct{}{}
 	case 1: // a gateway answers, or its MAC changes
 		v.nextHop[gateway6] = packet.MAC{2, byte(r.IntN(3))}
+		if len(v.links) > 1 && r.IntN(2) == 0 {
+			v.nextHop[v.links[1].Gateway[0]] = packet.MAC{2, 8}
+		}
 		for id := range v.edges {
 			touched[peerSubject(id)] = struct{}{}
+		}
+		for g := range v.groups {
+			touched[groupSubject(g)] = struct{}{}
 		}
 	case 2: // a flood domain
 		g := flow.Dest(100 + r.IntN(3))
@@ -135,6 +141,9 @@ func TestLayoutDependsOnStateAlone(t *testing.T) {
 		l := newLayout(ts, newLocals(new(residents), func(uint16) {}))
 		v := baseView()
 		v.self.Multicast = []netip.Prefix{{}, sets4, sets6}[i%3]
+		if i%2 == 0 { // another uplink, whose gateway answers late
+			v.links = append(v.links, Uplink{Port: 257, MAC: packet.MAC{2, 2}, Addrs: []netip.Addr{netip.MustParseAddr("10.0.2.2")}, Gateway: []netip.Addr{netip.MustParseAddr("10.0.2.1")}})
+		}
 		listens := subscribed(l)
 		held := map[p4rt.Key]p4rt.Entity{}
 		update := func(touched map[subject]struct{}) {

@@ -224,10 +224,16 @@ const whyGone = "the agent that did is gone"
 // compare warns if the agent would tell others another thing of the edge than the one that acts.
 func (a *Agent) compare() {
 	own, other := a.info(), a.cfg.Store.View().Known.Of(a.cfg.Self.ID)
-	if other.ID != "" && (!slices.Equal(own.VTEPs, other.VTEPs) || !slices.Equal(own.Encaps, other.Encaps) || own.MTU != other.MTU) {
+	if other.ID != "" && sentOtherwise(&own, &other) {
 		a.cfg.Logger.Warn("the agents of the edge have different configurations: other edges will send otherwise when this one takes over",
-			"vteps", own.VTEPs, "tunnels", own.Encaps, "mtu", own.MTU, "active_vteps", other.VTEPs, "active_tunnels", other.Encaps, "active_mtu", other.MTU)
+			"vteps", own.VTEPs, "tunnels", own.Encaps, "multicast", own.Multicast, "mtu", own.MTU,
+			"active_vteps", other.VTEPs, "active_tunnels", other.Encaps, "active_multicast", other.Multicast, "active_mtu", other.MTU)
 	}
+}
+
+// sentOtherwise reports whether others send to an edge in another way if it tells the one instead of the other.
+func sentOtherwise(a, b *state.EdgeInfo) bool {
+	return !slices.Equal(a.VTEPs, b.VTEPs) || !slices.Equal(a.Encaps, b.Encaps) || a.Multicast != b.Multicast || a.MTU != b.MTU
 }
 
 // mayAct says why this agent is to act for the edge; "": it is not.
