@@ -190,7 +190,7 @@ func (m *memberships) query(port uint16, f *packet.Frame) bool {
 	}
 	m.counts.multicastQueries.Add(1)
 	now := m.now()
-	if q.Version.Old() {
+	if q.Version.Old() && !q.Group.IsValid() { // general queries alone tell what the router speaks (RFC 3376 section 7.2.1, RFC 3810 section 8.2.1)
 		l.version, l.oldUntil = q.Version, now+olderRouter
 	}
 	switch _, wanted := l.groups[q.Group]; {
