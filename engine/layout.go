@@ -305,6 +305,9 @@ func (l *layout) group(p *part, v *view, dest flow.Dest, domain []flow.VPortID) 
 func (l *layout) copies(p *part, v *view, dest flow.Dest, remote map[string]struct{}, here bool) (copies []offload.PathTo, err error) {
 	way, multicast := v.set(dest)
 	if multicast && here {
+		if _, err := acquire(&p.references, l.n.sets, dest, "multicast addresses of flood domains"); err != nil { // one of linked bridges has several
+			return nil, err
+		}
 		p.add(stageGroup, l.t.Terminate(v.self.Tunnel, way.dst))
 		p.wanted = &way
 	}

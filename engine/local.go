@@ -15,6 +15,7 @@ const (
 	maxPaths  = 0x7fff
 	maxGroups = 0x3ffe
 	maxPeers  = 0xffff
+	maxSets   = 0x1000 // SIZE_TUNNEL_TERM, but for the edge's own addresses
 )
 
 // locals are the local numbers of an edge. One is given again only when the target has confirmed that nothing refers to it.
@@ -23,6 +24,7 @@ type locals struct {
 	peers  *offload.IDs[string]
 	paths  *offload.IDs[pathName]
 	groups *offload.IDs[flow.Dest]
+	sets   *offload.IDs[flow.Dest] // whose multicast addresses are the edge's too: as many as there is room for, by no number
 	here   *residents
 	purge  func(local uint16) // no packet of a vport's number comes any more: those that wait are another's than the next to have it
 
@@ -92,7 +94,7 @@ func newLocals(here *residents, purge func(local uint16)) *locals {
 	return &locals{
 		here:   here,
 		vports: offload.NewIDs[flow.VPortID](maxVPorts), peers: offload.NewIDs[string](maxPeers),
-		paths: offload.NewIDs[pathName](maxPaths), groups: offload.NewIDs[flow.Dest](maxGroups), purge: purge,
+		paths: offload.NewIDs[pathName](maxPaths), groups: offload.NewIDs[flow.Dest](maxGroups), sets: offload.NewIDs[flow.Dest](maxSets), purge: purge,
 		given: func(uint16, flow.VPortID) {}, leave: func(_ uint16, confirm func()) { confirm() },
 	}
 }

@@ -136,6 +136,39 @@ func TestSetsByMulticast(t *testing.T) {
 	}
 }
 
+// TestSetsBeyondTheTable: a vport is in a set for each bridge that is linked to its own, so that there may be more sets than there is room for addresses. What is too much is left out
+// and told, and the target is not given more than it holds; one that goes makes room.
+func TestSetsBeyondTheTable(t *testing.T) {
+	v := setsView(sets4)
+	for d := flow.Dest(101); d < 100+maxSets+2; d++ {
+		v.groups[d] = []flow.VPortID{1}
+	}
+	l := newLayout(tables(t), newLocals(new(residents), func(uint16) {}))
+	listens := subscribed(l)
+	l.rebuild(v, l.all(v))
+	own := len(tunnels) * len(v.self.VTEPs)
+	if len(listens) != maxSets || terminated(l) != own+maxSets || len(l.lacks) != 2 {
+		t.Fatalf("listens to %d sets, %d addresses terminated, %d lacks: %v", len(listens), terminated(l), len(l.lacks), l.lacks)
+	}
+	l.entities(func(e p4rt.Entity) {
+		if e, ok := e.(*p4rt.Entry); ok && e.Table.Name == "ingress.tunnel_term_v4" && e.Table.Size < int64(own+maxSets) {
+			t.Fatalf("the table has room for %d", e.Table.Size)
+		}
+	})
+	delete(v.groups, 100)
+	_, confirm := l.rebuild(v, map[subject]struct{}{groupSubject(100): {}})
+	for _, f := range confirm {
+		f()
+	}
+	left := map[subject]struct{}{}
+	for s := range l.lacks {
+		left[s] = struct{}{}
+	}
+	if l.rebuild(v, left); len(listens) != maxSets || len(l.lacks) != 1 {
+		t.Errorf("listens to %d sets, %d lacks", len(listens), len(l.lacks))
+	}
+}
+
 // TestSetsKeepTheirPaths: an agent that begins anew goes on with the numbers that the target has for the paths of sets.
 func TestSetsKeepTheirPaths(t *testing.T) {
 	ts := tables(t)
