@@ -14,7 +14,7 @@ func TestArtefactsMatchSources(t *testing.T) {
 	if compiler == "" {
 		t.Fatalf("%s names no compiler: run `make p4`", RecordFile)
 	}
-	want, err := NewRecord(os.DirFS("."), compiler, program, info)
+	want, err := NewRecord(os.DirFS("."), "v1model", compiler, Artefact{"program", program}, Artefact{"info", info})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,329 @@
+package p4src
+
+import (
+	"math/big"
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+)
+
+// pick returns one of a few values: random packets come to all rows only if equal values are frequent.
+func pick(r *rand.Rand, values ...uint64) uint64 { return values[r.IntN(len(values))] }
+
+// bit is a condition as a key field.
+func bit(b bool) uint64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+const packetsTried = 20_000
+
+// TestTNAShortHeaders: RFC 1812 section 5.2.2, the total length covers the header, for each of the lengths that a header may have.
+func TestTNAShortHeaders(t *testing.T) {
+	table := constTables(t, "tna/guards.p4")["short_ipv4"]
+	for ihl := uint64(5); ihl <= 15; ihl++ {
+		for _, length := range []uint64{0x100, 0x8000, 0xffc0, 0xffff} {
+			if action, _ := table.lookup(t, map[string]uint64{"hdr.ipv4.ihl": ihl, "hdr.ipv4.total_len": length}); action != "header_is_covered" {
+				t.Errorf("ihl %d, total length %d: %s", ihl, length, action)
+			}
+		}
+		for length := range uint64(70) {
+			want := "header_is_covered"
+			if length < ihl*4 {
+				want = "header_is_short"
+			}
+			if action, _ := table.lookup(t, map[string]uint64{"hdr.ipv4.ihl": ihl, "hdr.ipv4.total_len": length}); action != want {
+				t.Errorf("ihl %d, total length %d: %s, want %s", ihl, length, action, want)
+			}
+		}
+	}
+	table.used(t)
+}
+
+// TestTNAMartians: RFC 1812 section 5.3.7 and RFC 4291: the sources at both ends of each block, and their neighbours.
+func TestTNAMartians(t *testing.T) {
+	tables := constTables(t, "tna/guards.p4")
+	for addr, martian := range map[string]bool{
+		"0.0.0.0": true, "0.255.255.255": true, "1.0.0.0": false, "10.0.0.1": false, "126.255.255.255": false, "127.0.0.0": true, "127.255.255.255": true,
+		"128.0.0.0": false, "169.253.255.255": false, "169.254.0.0": true, "169.254.255.255": true, "169.255.0.0": false, "223.255.255.255": false,
+		"224.0.0.0": true, "239.1.2.3": true, "240.0.0.1": true, "255.255.255.255": true,
+		"::": true, "::1": true, "::2": false, "2001:db8::1": false, "fe7f:ffff::1": false, "fe80::1": true, "febf:ffff::1": true, "fec0::1": false,
+		"feff::1": false, "ff00::": true, "ff02::1": true,
+	} {
+		a := netip.MustParseAddr(addr)
+		table := tables["martian_v6"]
+		if a.Is4() {
+			table = tables["martian_v4"]
+		}
+		action, _ := table.find(t, func(string) *big.Int { return new(big.Int).SetBytes(a.AsSlice()) })
+		want := "source_is_good"
+		if martian {
+			want = "source_is_martian"
+		}
+		if action != want {
+			t.Errorf("%s: %s, want %s", addr, action, want)
+		}
+	}
+	tables["martian_v4"].used(t)
+	tables["martian_v6"].used(t)
+}
+
+// TestTNAEntry: what is said of the frame alone, as in v1model's ingress step 1.
+func TestTNAEntry(t *testing.T) {
+	table, r := constTables(t, "tna/guards.p4")["entry"], rand.New(rand.NewPCG(1, 1))
+	for range packetsTried {
+		p := map[string]uint64{
+			"ig_prsr_md.parser_err": pick(r, 0, 0, 0, 2), "meta.malformed": pick(r, 0, 0, 0, 1), "meta.port.side": pick(r, 0, 0, 0, 1, 2), "hdr.packet_out.mode": pick(r, 0, 1, 7),
+			"meta.tunnel_kind": pick(r, 0, 1, 2, 3), "hdr.ethernet.src": pick(r, 0, 0x020000000001, 0x010000000000, 0xffffffffffff),
+			"meta.differ0": pick(r, 0, 0, 0, 1<<31), "meta.differ1": pick(r, 0, 0, 0, 1), "meta.differ2": pick(r, 0, 0, 0, 256), "meta.differ3": pick(r, 0, 0, 0, 5),
+		}
+		ip := pick(r, 0, 4, 6)
+		p["hdr.ipv4.isValid()"], p["hdr.ipv6.isValid()"] = bit(ip == 4), bit(ip == 6)
+		same := p["meta.differ0"]|p["meta.differ1"]|p["meta.differ2"]|p["meta.differ3"] == 0
+		action, arg := table.lookup(t, p)
+		wantAction, want := "entry_is", ""
+		switch {
+		case p["ig_prsr_md.parser_err"] != 0 || p["meta.malformed"] != 0:
+			want = "REASON_PARSER_ERROR"
+		case p["meta.port.side"] == 2 && p["hdr.packet_out.mode"] == 0:
+			wantAction = "packet_out_raw"
+		case p["meta.port.side"] == 2 && p["hdr.packet_out.mode"] == 1:
+			wantAction = "entry_ok"
+		case p["meta.port.side"] == 2:
+			want = "REASON_BAD_PACKET_OUT"
+		case p["meta.port.side"] == 1 && p["meta.tunnel_kind"] == 0:
+			want = "REASON_UNDERLAY"
+		case p["meta.port.side"] == 1:
+			wantAction = "entry_ok"
+		case p["hdr.ethernet.src"]>>40&1 == 1 || p["hdr.ethernet.src"] == 0:
+			want = "REASON_GROUP_SOURCE"
+		case ip != 0 && same:
+			want = "REASON_LAND"
+		default:
+			wantAction = "entry_ok"
+		}
+		if action != wantAction || arg != want {
+			t.Fatalf("%v: %s(%s), want %s(%s)", p, action, arg, wantAction, want)
+		}
+	}
+	table.used(t)
+}
+
+// TestTNAEarliest: of all reasons but the peer's the earliest counts, as in v1model's ingress steps 3 and 5: through early, router_guard and earliest.
+func TestTNAEarliest(t *testing.T) {
+	tables, named, r := constTables(t, "tna/guards.p4"), constants(t), rand.New(rand.NewPCG(1, 2))
+	for range packetsTried {
+		early := map[string]uint64{
+			"meta.entry_reason": pick(r, 0, 0, 0, 64, 82), "meta.unknown_port": pick(r, 0, 0, 0, 1), "meta.unknown_vtep": pick(r, 0, 0, 0, 1), "meta.unknown_peer": pick(r, 0, 0, 0, 1),
+			"meta.class_reason": pick(r, 0, 0, 0, 4, 70), "meta.unknown_source": pick(r, 0, 0, 0, 1),
+		}
+		dst := pick(r, 0, 0, 0, 2, 69)
+		ip := pick(r, 0, 4, 6)
+		ttl, dec := pick(r, 0, 1, 2, 3, 64), pick(r, 0, 0, 1, 2)
+		left := max(ttl, dec) - dec
+		router := map[string]uint64{
+			"hdr.bridge.ttl_dec": dec, "hdr.ipv4.isValid()": bit(ip == 4), "hdr.ipv6.isValid()": bit(ip == 6), "meta.ttl_left": left, "meta.martian": pick(r, 0, 0, 0, 1),
+			"meta.checksum_error": pick(r, 0, 0, 0, 1), "meta.short_header": pick(r, 0, 0, 0, 1),
+		}
+		rest := map[string]uint64{
+			"meta.flow_reason": pick(r, 0, 0, 0, 3, 69), "meta.no_rewrite": pick(r, 0, 0, 0, 1), "meta.too_long": pick(r, 0, 0, 0, 9), "meta.tracked": pick(r, 0, 1),
+			"syn": pick(r, 0, 1), "meta.location_reason": pick(r, 0, 0, 0, 12, 76),
+		}
+		guard := wantGuard(ip, ttl, dec, router, rest)
+		want := earliestOf(early["meta.entry_reason"], 65*early["meta.unknown_port"], 66*early["meta.unknown_vtep"], 67*early["meta.unknown_peer"], early["meta.class_reason"],
+			early["meta.unknown_source"], dst, rest["meta.flow_reason"], guard, rest["meta.location_reason"])
+
+		action, arg := tables["early"].lookup(t, early)
+		rest["meta.early_reason"] = answer(t, named, action, arg, map[string]uint64{"early_is_entry": early["meta.entry_reason"], "early_is_class": early["meta.class_reason"], "early_is_dst": dst})
+		action, arg = tables["router_guard"].lookup(t, router)
+		rest["meta.router_reason"] = answer(t, named, action, arg, nil)
+		action, arg = tables["earliest"].lookup(t, rest)
+		got := answer(t, named, action, arg, map[string]uint64{
+			"reason_is_early": rest["meta.early_reason"], "reason_is_flow": rest["meta.flow_reason"],
+			"reason_is_router": rest["meta.router_reason"], "reason_is_location": rest["meta.location_reason"],
+		})
+		if got != want {
+			t.Fatalf("early %v, dst %d, router %v, rest %v: reason %d, want %d", early, dst, router, rest, got, want)
+		}
+	}
+	for _, name := range []string{"early", "router_guard", "earliest"} {
+		tables[name].used(t)
+	}
+}
+
+// wantGuard is v1model's ingress step 3.
+func wantGuard(ip, ttl, dec uint64, router, rest map[string]uint64) (guard uint64) {
+	if rest["meta.no_rewrite"] == 1 {
+		guard = 14
+	} else if rest["meta.too_long"] != 0 {
+		guard = 10
+	}
+	if dec != 0 && ip != 0 {
+		if ttl <= dec {
+			guard = 9
+		}
+		if router["meta.martian"] == 1 {
+			guard = 20
+		}
+		if ip == 4 && (router["meta.checksum_error"] == 1 || router["meta.short_header"] == 1) {
+			guard = 19
+		}
+	}
+	if guard == 0 && rest["meta.tracked"] == 1 && rest["syn"] == 1 {
+		guard = 17
+	}
+	return guard
+}
+
+// earliestOf is v1model's ingress step 5.
+func earliestOf(reasons ...uint64) uint64 {
+	for _, r := range reasons {
+		if r != 0 {
+			return r
+		}
+	}
+	return 0
+}
+
+// answer is the reason that an action leaves: its argument, a field's, or none.
+func answer(t *testing.T, named map[string]*big.Int, action, arg string, fields map[string]uint64) uint64 {
+	t.Helper()
+	if arg != "" {
+		n, ok := named[arg]
+		if !ok {
+			t.Fatalf("%s is not in p4src/shared", arg)
+		}
+		return n.Uint64()
+	}
+	return fields[action]
+}
+
+// TestTNAFloods: who is metered for what it says to all, as in v1model's ingress step 6.
+func TestTNAFloods(t *testing.T) {
+	table, r := constTables(t, "tna/guards.p4")["flood_gate"], rand.New(rand.NewPCG(1, 3))
+	for range packetsTried {
+		p := map[string]uint64{
+			"meta.port.side": pick(r, 0, 0, 1, 2), "hdr.bridge.vport": pick(r, 0, 1, 4095), "hdr.bridge.to_group": pick(r, 0, 1), "group": pick(r, 0, 1),
+			"meta.early_reason": pick(r, 0, 0, 0, 4, 64), "meta.flow_reason": pick(r, 0, 0, 0, 3, 69), "meta.router_reason": pick(r, 0, 0, 0, 9), "meta.no_rewrite": pick(r, 0, 0, 0, 1),
+			"meta.too_long": pick(r, 0, 0, 0, 7), "meta.location_reason": pick(r, 0, 0, 12, 76),
+		}
+		guard := earliestOf(p["meta.router_reason"], p["meta.no_rewrite"], p["meta.too_long"])
+		drop := earliestOf(p["meta.early_reason"], p["meta.flow_reason"], guard, p["meta.location_reason"]) >= 64
+		toGroup, group := p["hdr.bridge.to_group"] == 1, p["group"] == 1
+		want := p["hdr.bridge.vport"] != 0 && !drop && (p["meta.port.side"] == 0 && (toGroup || group) || p["meta.port.side"] == 2 && toGroup && !group)
+		if action, _ := table.lookup(t, p); (action == "meter_flood") != want {
+			t.Fatalf("%v: %s, want it metered: %v", p, action, want)
+		}
+	}
+	table.used(t)
+}
+
+// TestTNAPolice: the last word, as in v1model's ingress steps 6 to 9.
+func TestTNAPolice(t *testing.T) {
+	table, r := constTables(t, "tna/guards.p4")["police"], rand.New(rand.NewPCG(1, 4))
+	for range packetsTried {
+		ip, ecn := pick(r, 0, 4, 6), pick(r, 0, 1, 2, 3)
+		p := map[string]uint64{
+			"meta.flood_reason": pick(r, 0, 0, 0, 81), "meta.reason": pick(r, 0, 0, 3, 64, 76), "meta.peer_reason": pick(r, 0, 0, 13, 68), "meta.port.side": pick(r, 0, 1, 2),
+			"meta.tracked": pick(r, 0, 1), "meta.tcp_flags": pick(r, 0x10, 0x11, 0x14, 0x02), "outer_ecn": pick(r, 0, 1, 2, 3),
+			"hdr.ipv4.isValid()": bit(ip == 4), "hdr.ipv6.isValid()": bit(ip == 6), "ecn4": 1, "ecn6": 1,
+		}
+		p["ecn4"], p["ecn6"] = ecn*bit(ip == 4), ecn*bit(ip == 6)
+		reason := earliestOf(p["meta.reason"], p["meta.peer_reason"])
+		late := p["meta.reason"] == 0 && reason != 0
+		want := "police_keep"
+		switch {
+		case p["meta.flood_reason"] != 0:
+			want = "police_flood"
+		case reason == 0 && p["outer_ecn"] == 3 && ip != 0 && ecn == 0:
+			want = "police_ecn"
+		case reason == 0 && p["meta.port.side"] == 0 && p["meta.tracked"] == 1 && p["meta.tcp_flags"]&5 != 0:
+			want = "police_copy"
+		case p["meta.port.side"] == 0 && late:
+			want = "police_peer_punt"
+		case p["meta.port.side"] == 2 && late:
+			want = "police_packet_out_peer"
+		case late:
+			want = "police_peer"
+		case reason == 0 || reason >= 64:
+		case p["meta.port.side"] == 0:
+			want = "police_punt"
+		case p["meta.port.side"] == 2:
+			want = "police_packet_out"
+		}
+		if action, _ := table.lookup(t, p); action != want {
+			t.Fatalf("%v: %s, want %s", p, action, want)
+		}
+	}
+	table.used(t)
+}
+
+// TestTNAEgress: of egress the last reason counts, as in v1model.
+func TestTNAEgress(t *testing.T) {
+	table, r := constTables(t, "tna/egress.p4")["latest"], rand.New(rand.NewPCG(1, 5))
+	for range packetsTried {
+		ip := pick(r, 0, 4, 6)
+		p := map[string]uint64{
+			"hdr.ipv4.isValid()": bit(ip == 4), "hdr.ipv6.isValid()": bit(ip == 6), "hdr.bridge.ttl_dec": pick(r, 0, 0, 1), "meta.missing": pick(r, 0, 0, 6),
+			"hdr.bridge.l2_rewrite": pick(r, 0, 0, 5), "meta.too_long": pick(r, 0, 0, 4), "meta.no_path": pick(r, 0, 0, 0, 1), "meta.outer_too_long": pick(r, 0, 0, 0, 2),
+			"meta.no_nat": pick(r, 0, 0, 0, 1), "meta.pruned": pick(r, 0, 0, 0, 1), "meta.no_replica": pick(r, 0, 0, 0, 1),
+		}
+		wantAction, want := "reason_is", ""
+		switch {
+		case ip != 0 && (p["hdr.bridge.ttl_dec"] != 0 && p["meta.missing"] != 0 || p["hdr.bridge.l2_rewrite"] != 0 && p["meta.too_long"] != 0):
+			want = "REASON_FRAME_LENGTH"
+		case p["meta.no_path"] == 1:
+			want = "REASON_NO_PATH"
+		case p["meta.outer_too_long"] != 0:
+			want = "REASON_UNDERLAY_LENGTH"
+		case p["meta.no_nat"] == 1:
+			want = "REASON_NO_NAT"
+		case p["meta.pruned"] == 1:
+			want = "REASON_PRUNED"
+		case p["meta.no_replica"] == 1:
+			want = "REASON_NO_REPLICA"
+		default:
+			wantAction = "reason_none"
+		}
+		if action, arg := table.lookup(t, p); action != wantAction || arg != want {
+			t.Fatalf("%v: %s(%s), want %s(%s)", p, action, arg, wantAction, want)
+		}
+	}
+	table.used(t)
+}
+
+// TestTNAECN: RFC 6040 section 4.2, normal mode; what it drops ingress has dropped (TestTNAPolice).
+func TestTNAECN(t *testing.T) {
+	table := constTables(t, "tna/egress.p4")["ecn"]
+	for outer := range uint64(4) {
+		for inner := range uint64(4) {
+			for _, ip := range []uint64{0, 4, 6} {
+				want := inner
+				if outer == 3 && inner != 0 {
+					want = 3
+				} else if outer == 1 && inner == 2 {
+					want = 1
+				}
+				if outer == 3 && inner == 0 {
+					continue
+				}
+				p := map[string]uint64{
+					"outer_ecn": outer, "hdr.ipv4.isValid()": bit(ip == 4), "hdr.ipv6.isValid()": bit(ip == 6), "ecn4": inner * bit(ip == 4), "ecn6": inner * bit(ip == 6),
+				}
+				got := inner
+				switch action, arg := table.lookup(t, p); {
+				case action == "ecn4" && ip == 4, action == "ecn6" && ip == 6:
+					got = uint64(arg[0] - '0')
+				case action != "ecn_stays":
+					t.Errorf("outer %d, inner %d of IPv%d: %s", outer, inner, ip, action)
+				}
+				if ip != 0 && got != want {
+					t.Errorf("outer %d, inner %d of IPv%d: %d, want %d", outer, inner, ip, got, want)
+				}
+			}
+		}
+	}
+	table.used(t)
+}
