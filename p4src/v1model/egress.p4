@@ -1,4 +1,5 @@
 control egress(inout headers_t hdr, inout metadata_t meta, inout standard_metadata_t standard_metadata) {
+    EGRESS_UNITS
     @id(0x12000002) counter(256, CounterType.packets_and_bytes) reasons;
     @id(0x12000005) counter(SIZE_VPORT_DROPS, CounterType.packets) vport_drops;   // by the local vport that it came in by ++ low bits of reason
 
@@ -172,6 +173,7 @@ control egress(inout headers_t hdr, inout metadata_t meta, inout standard_metada
                 hdr.packet_in.reason = meta.copy_reason;
             }
         } else if (meta.raw == 0) {
+            EGRESS_GUARD
             if (meta.to_group == 1) {
                 replica.apply();
                 if (meta.path == 0 && meta.out_vport == meta.vport && meta.vport != 0) {
@@ -181,15 +183,15 @@ control egress(inout headers_t hdr, inout metadata_t meta, inout standard_metada
             if (meta.nat != 0) {
                 bit<32> addresses;
                 if (hdr.ipv4.isValid()) {
-                    hash(meta.old_sum, HashAlgorithm.csum16, 16w0, { hdr.ipv4.src, hdr.ipv4.dst }, 32w0x10000);
+                    SUM(meta.old_sum, hdr.ipv4.src, hdr.ipv4.dst);
                     nat_v4.apply();
-                    hash(meta.new_sum, HashAlgorithm.csum16, 16w0, { hdr.ipv4.src, hdr.ipv4.dst }, 32w0x10000);
+                    SUM(meta.new_sum, hdr.ipv4.src, hdr.ipv4.dst);
                     addresses = (bit<32>)meta.old_sum + (bit<32>)(~meta.new_sum);
                     update_checksum_by(hdr.ipv4.checksum, addresses);
                 } else {
-                    hash(meta.old_sum, HashAlgorithm.csum16, 16w0, { hdr.ipv6.src, hdr.ipv6.dst }, 32w0x10000);
+                    SUM(meta.old_sum, hdr.ipv6.src, hdr.ipv6.dst);
                     nat_v6.apply();
-                    hash(meta.new_sum, HashAlgorithm.csum16, 16w0, { hdr.ipv6.src, hdr.ipv6.dst }, 32w0x10000);
+                    SUM(meta.new_sum, hdr.ipv6.src, hdr.ipv6.dst);
                     addresses = (bit<32>)meta.old_sum + (bit<32>)(~meta.new_sum);
                 }
                 // Of a later fragment, of SCTP (its CRC32c covers the ports) and of what is not known here only the addresses change.

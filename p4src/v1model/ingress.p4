@@ -2,6 +2,7 @@
 #define FLOW_ACTIONS(t, n) \
     DROP_OR_PUNT(t, n) \
     @id(0x0100010##n) action forward_##t(@id(1) dest_t dest, @id(2) l2_rewrite_t l2_rewrite, @id(3) bit<4> ttl_dec) { \
+        COUNT(t) \
         meta.resolve = 1; \
         meta.dest = dest; \
         meta.l2_rewrite = l2_rewrite; \
@@ -12,6 +13,7 @@
 #define EXACT_FLOW_ACTIONS(t, n) \
     DROP_OR_PUNT(t, n) \
     @id(0x0100010##n) action forward_##t(@id(1) dest_t dest, @id(2) l2_rewrite_t l2_rewrite, @id(3) bit<4> ttl_dec, @id(4) nat_t nat, @id(5) bit<1> tracked) { \
+        COUNT(t) \
         meta.resolve = 1; \
         meta.dest = dest; \
         meta.l2_rewrite = l2_rewrite; \
@@ -21,10 +23,11 @@
     }
 
 #define DROP_OR_PUNT(t, n) \
-    @id(0x0100020##n) action drop_##t() { meta.flow_reason = REASON_FLOW_DROP; } \
-    @id(0x0100030##n) action punt_##t(@id(1) reason_t reason, @id(2) bit<32> tag) { meta.flow_reason = reason; meta.tag = tag; }
+    @id(0x0100020##n) action drop_##t() { COUNT(t) meta.flow_reason = REASON_FLOW_DROP; } \
+    @id(0x0100030##n) action punt_##t(@id(1) reason_t reason, @id(2) bit<32> tag) { COUNT(t) meta.flow_reason = reason; meta.tag = tag; }
 
 control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metadata_t standard_metadata) {
+    INGRESS_UNITS
     @id(0x12000001) counter(1024, CounterType.packets_and_bytes) reasons;    // by side ++ reason
     @id(0x12000003) counter(256, CounterType.packets_and_bytes) copies;      // by copy_reason; REASON_PUNT_RATE: not made
     @id(0x12000004) counter(SIZE_VPORT_DROPS, CounterType.packets) vport_drops;   // by local vport ++ low bits of reason
@@ -104,19 +107,19 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
         actions = { known_source; @defaultonly unknown_source; }
         const default_action = unknown_source();
         size = SIZE_SRC_CLASS;
-        support_timeout = true;
+        IDLE_TIMEOUT
     }
 
-    @id(0x01000009) action set_scope(@id(1) scope_t scope) { meta.scope = scope; }
+    @id(0x13000001) direct_counter(CounterType.packets_and_bytes) dst_class_counter;
+    @id(0x01000009) action set_scope(@id(1) scope_t scope) { COUNT(dst_class) meta.scope = scope; }
     @id(0x0100000a) action unknown_scope() { meta.dst_reason = REASON_MISS_SCOPE; }
     FLOW_ACTIONS(dst_class, 0)
-    @id(0x13000001) direct_counter(CounterType.packets_and_bytes) dst_class_counter;
     @id(0x02000007) table dst_class {
         key = { meta.vport: exact @name("vport") @id(1); hdr.ethernet.dst: exact @name("dst_mac") @id(2); }
         actions = { set_scope; forward_dst_class; drop_dst_class; punt_dst_class; @defaultonly unknown_scope; }
         const default_action = unknown_scope();
         size = SIZE_DST_CLASS;
-        support_timeout = true;
+        IDLE_TIMEOUT
         counters = dst_class_counter;
     }
 
@@ -160,7 +163,7 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
         meta.out_vid = vid;
     }
     @id(0x01000013) action to_peer(@id(1) peer_t peer) { meta.peer = peer; }
-    @id(0x01000014) action to_group(@id(1) bit<16> group) { standard_metadata.mcast_grp = group; meta.to_group = 1; }
+    @id(0x01000014) action to_group(@id(1) bit<16> group) { TO_GROUP(group) meta.to_group = 1; }
     @id(0x01000015) action location_drop() { meta.location_reason = REASON_LOCATION_DROP; }
     @id(0x01000016) action no_location() { meta.location_reason = REASON_NO_LOCATION; }
     @id(0x0200000f) table location {
@@ -182,11 +185,11 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
     // The one flow hash: path, outer source port and, later, ECMP. Package flow computes the same (flow/hash.go).
     action flow_hash() {
         if (hdr.ipv4.isValid() && meta.keep_tag == 0) {
-            hash(meta.hash, HashAlgorithm.crc32, 16w0, { hdr.ipv4.src, hdr.ipv4.dst, meta.ip_proto, meta.sport, meta.dport }, 32w0x10000);
+            CRC32(meta.hash, hdr.ipv4.src, hdr.ipv4.dst, meta.ip_proto, meta.sport, meta.dport);
         } else if (hdr.ipv6.isValid() && meta.keep_tag == 0) {
-            hash(meta.hash, HashAlgorithm.crc32, 16w0, { hdr.ipv6.src, hdr.ipv6.dst, meta.ip_proto, meta.sport, meta.dport }, 32w0x10000);
+            CRC32(meta.hash, hdr.ipv6.src, hdr.ipv6.dst, meta.ip_proto, meta.sport, meta.dport);
         } else {
-            hash(meta.hash, HashAlgorithm.crc32, 16w0, { hdr.ethernet.dst, hdr.ethernet.src, meta.ether_type }, 32w0x10000);
+            CRC32(meta.hash, hdr.ethernet.dst, hdr.ethernet.src, meta.ether_type);
         }
     }
 
@@ -386,7 +389,7 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
         if (meta.vport != 0 && !REASON_IS_DROP(meta.reason)
             && (meta.side == SIDE_ACCESS && (meta.to_group == 1 || hdr.ethernet.dst[40:40] == 1)
                 || meta.side == SIDE_CPU && meta.to_group == 1 && hdr.ethernet.dst[40:40] == 0)) {
-            floods.execute_meter((bit<32>)meta.vport, meta.color);
+            METER(floods, (bit<32>)meta.vport, meta.color);
             if (meta.color == COLOR_RED) {
                 meta.reason = REASON_FLOOD_RATE;
             }
@@ -408,7 +411,7 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
             meta.copy_reason = REASON_TRACKED_END;
         }
         if ((meta.reason != 0 && !REASON_IS_DROP(meta.reason) || meta.copy_reason != 0) && meta.vport != 0 && meta.side == SIDE_ACCESS) {
-            punts.execute_meter((bit<32>)meta.vport, meta.color);
+            METER(punts, (bit<32>)meta.vport, meta.color);
             if (meta.color == COLOR_RED) {
                 if (meta.copy_reason != 0) {
                     meta.copy_reason = REASON_PUNT_RATE;

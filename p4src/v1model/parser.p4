@@ -1,8 +1,8 @@
 // Parser: tunnel headers on underlay ports only, so that a tenant's forged VXLAN is ordinary payload (E13, isolation).
 
-parser WeftParser(packet_in pkt, out headers_t hdr, inout metadata_t meta, inout standard_metadata_t standard_metadata) {
+parser WeftParser(packet_in pkt, out headers_t hdr, inout metadata_t meta, PARSER_METADATA) {
     state start {
-        transition select(standard_metadata.ingress_port) {
+        transition select(PARSER_PORT) {
             PORT_CPU: parse_packet_out;
             PORT_UNDERLAY &&& PORT_UNDERLAY_BIT: parse_outer_ethernet;
             default: parse_ethernet;
@@ -99,7 +99,7 @@ parser WeftParser(packet_in pkt, out headers_t hdr, inout metadata_t meta, inout
     state parse_ethernet {
         pkt.extract(hdr.ethernet);
         meta.ether_type = hdr.ethernet.ether_type;
-        transition select(hdr.ethernet.ether_type, standard_metadata.ingress_port) {
+        transition select(hdr.ethernet.ether_type, PARSER_PORT) {
             (ETHERTYPE_VLAN, 0 &&& PORT_UNDERLAY_BIT): parse_vlan;
             (ETHERTYPE_IPV4, _): parse_ipv4;
             (ETHERTYPE_IPV6, _): parse_ipv6;
@@ -212,7 +212,7 @@ parser WeftParser(packet_in pkt, out headers_t hdr, inout metadata_t meta, inout
     }
 }
 
-control WeftDeparser(packet_out pkt, in headers_t hdr) {
+control WeftDeparser(packet_out pkt, in headers_t hdr DEPARSER_METADATA) {
     apply {
         pkt.emit(hdr.packet_in);
         pkt.emit(hdr.outer_ethernet);

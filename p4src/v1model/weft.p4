@@ -7,6 +7,20 @@
 #include <core.p4>
 #include <v1model.p4>
 
+// What ../pna, which shares the parser and the controls, says otherwise.
+#define PARSER_METADATA inout standard_metadata_t standard_metadata
+#define PARSER_PORT standard_metadata.ingress_port
+#define DEPARSER_METADATA
+#define INGRESS_UNITS
+#define EGRESS_UNITS
+#define EGRESS_GUARD
+#define TO_GROUP(group) standard_metadata.mcast_grp = group;
+#define IDLE_TIMEOUT support_timeout = true;
+#define COUNT(t)
+#define METER(meter, index, color) meter.execute_meter(index, color)
+#define CRC32(result, ...) hash(result, HashAlgorithm.crc32, 16w0, { __VA_ARGS__ }, 32w0x10000)
+#define SUM(result, ...) hash(result, HashAlgorithm.csum16, 16w0, { __VA_ARGS__ }, 32w0x10000)
+
 #include "../shared/ids.p4"
 #include "../shared/sizes.p4"
 #include "../shared/reasons.p4"
