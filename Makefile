@@ -22,7 +22,7 @@ check: test ## test, vet, staticcheck, race detector
 	$(GO) tool staticcheck ./...
 	$(GO) test -race -short -p 1 -timeout 20m ./...
 
-p4: ## recompile p4src with the p4c backends on PATH (p4c-bm2-ss; for Tofino p4c-barefoot and bfas)
+p4: ## recompile p4src with the p4c backends on PATH: p4c-bm2-ss, p4c-barefoot and bfas (Tofino), p4c-dpdk
 	$(GO) run ./p4src/gen
 
 bench: bench-demo ## all benchmarks; FIGURE lines have the names that docs/benchmarks.md uses

@@ -17,8 +17,12 @@ const (
 	InfoFile    = "build/weft.p4info.txtpb"
 	RecordFile  = "build/RECORD"
 
-	TNADir = "build/tna" // p4info, resource report and record of the TNA program
+	TNADir = "build/tna" // p4info, record and, from a backend, resource report of the TNA program
+	PNADir = "build/pna" // p4info, record and, from a backend, specification of the PNA program
 )
+
+// FrontEndOnly is behind the compiler in a record of artefacts that no backend has seen.
+const FrontEndOnly = " (front end only)"
 
 //go:embed build/weft.json
 var program []byte

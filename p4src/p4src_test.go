@@ -8,18 +8,29 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestArtefactsMatchSources fails when a .p4 file, the program or the p4info was changed without `make p4`.
+// TestArtefactsMatchSources fails when a .p4 file, a program or a p4info was changed without `make p4`.
 func TestArtefactsMatchSources(t *testing.T) {
-	compiler := compilerOf(Record())
-	if compiler == "" {
-		t.Fatalf("%s names no compiler: run `make p4`", RecordFile)
-	}
-	want, err := NewRecord(os.DirFS("."), "v1model", compiler, Artefact{"program", program}, Artefact{"info", info})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(want, Record()); diff != "" {
-		t.Errorf("sources and artefacts have drifted apart: run `make p4` (-found +recorded):\n%s", diff)
+	for _, a := range []struct{ arch, record, dir string }{
+		{"v1model", RecordFile, "build"}, {"tna", TNADir + "/RECORD", TNADir}, {"pna", PNADir + "/RECORD", PNADir},
+	} {
+		recorded := readFile(t, a.record)
+		compiler := compilerOf(recorded)
+		if compiler == "" {
+			t.Fatalf("%s names no compiler: run `make p4`", a.record)
+		}
+		var artefacts []Artefact
+		for _, file := range []struct{ word, name string }{{"program", "weft.json"}, {"info", "weft.p4info.txtpb"}, {"resources", "resources.txt"}, {"spec", "weft.spec"}} {
+			if strings.Contains(recorded, "\n"+file.word+" ") {
+				artefacts = append(artefacts, Artefact{file.word, []byte(readFile(t, a.dir+"/"+file.name))})
+			}
+		}
+		want, err := NewRecord(os.DirFS("."), a.arch, compiler, artefacts...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, recorded); diff != "" {
+			t.Errorf("%s: sources and artefacts have drifted apart: run `make p4` (-found +recorded):\n%s", a.arch, diff)
+		}
 	}
 }
 

@@ -16,7 +16,10 @@ type Artefact struct {
 	Data []byte
 }
 
-// NewRecord describes artefacts that version made of the sources of arch ("v1model", "tna") in root.
+// folders are those of the sources of each architecture.
+var folders = map[string][]string{"v1model": {"shared", "v1model"}, "tna": {"shared", "tna"}, "pna": {"shared", "v1model", "pna"}}
+
+// NewRecord describes artefacts that version made of the sources of arch ("v1model", "tna", "pna") in root.
 func NewRecord(root fs.FS, arch, version string, artefacts ...Artefact) (string, error) {
 	sources, err := HashSources(root, arch)
 	if err != nil {
@@ -30,10 +33,10 @@ func NewRecord(root fs.FS, arch, version string, artefacts ...Artefact) (string,
 	return b.String(), nil
 }
 
-// HashSources returns the SHA-256, in hex, over the names and contents of all .p4 files of arch and of those that all architectures share.
+// HashSources returns the SHA-256, in hex, over the names and contents of all .p4 files that the program for arch is made of.
 func HashSources(root fs.FS, arch string) (string, error) {
 	var names []string
-	for _, folder := range []string{"shared", arch} {
+	for _, folder := range folders[arch] {
 		err := fs.WalkDir(root, folder, func(name string, d fs.DirEntry, err error) error {
 			if err == nil && !d.IsDir() && path.Ext(name) == ".p4" {
 				names = append(names, name)

@@ -24,9 +24,6 @@ func compileTNA() error {
 		return err
 	}
 	defer os.RemoveAll(scratch)
-	if err := os.MkdirAll(p4src.TNADir, 0o755); err != nil {
-		return err
-	}
 	info, report := filepath.Join(p4src.TNADir, "weft.p4info.txtpb"), filepath.Join(p4src.TNADir, "resources.txt")
 	if err := start(compiler, "--target", "tofino", "--arch", "tna", "-D__TARGET_TOFINO__=1", "--Wdisable=unused", "-g", "--p4runtime-force-std-externs",
 		"--p4runtime-files", info, "-o", scratch, "tna/weft.p4"); err != nil {
