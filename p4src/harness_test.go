@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"net/netip"
+	"os"
 	"sync"
 	"testing"
 
@@ -30,7 +31,19 @@ type edge struct {
 }
 
 // loaded compiles the program once for all tests: it is immutable.
-var loaded = sync.OnceValues(func() (*pipeline.Program, error) { return pipeline.Load(p4src.Program()) })
+var loaded = sync.OnceValues(func() (*pipeline.Program, error) {
+	if file := os.Getenv(programEnv); file != "" {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		return pipeline.Load(text)
+	}
+	return pipeline.Load(p4src.Program())
+})
+
+// programEnv names another program than v1model's, for the same tests (TestTNAOnV1Model).
+const programEnv = "WEFT_P4_PROGRAM"
 
 func newEdge(t *testing.T) *edge {
 	t.Helper()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 
 	"github.com/weft-sdn/weft/p4src"
@@ -25,6 +26,11 @@ func run() error {
 	if err := os.Chdir("p4src"); err != nil {
 		return fmt.Errorf("run it from the root of the project: %w", err)
 	}
+	for _, dir := range []string{p4src.TNADir, p4src.PNADir} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+	}
 	if err := compileV1Model(); err != nil {
 		return err
 	}
@@ -32,9 +38,6 @@ func run() error {
 		arch, dir string
 		compile   func() error
 	}{{"tna", p4src.TNADir, compileTNA}, {"pna", p4src.PNADir, compilePNA}} {
-		if err := os.MkdirAll(other.dir, 0o755); err != nil {
-			return err
-		}
 		err := other.compile()
 		if errors.Is(err, exec.ErrNotFound) {
 			fmt.Fprintf(os.Stderr, "make p4: NOT compiled for %s, front end only: %v\n", other.arch, err)
@@ -57,8 +60,14 @@ func compileV1Model() error {
 	if err := start(compiler, "--Wdisable=unused", "--p4runtime-files", p4src.InfoFile, "-o", p4src.ProgramFile, "v1model/weft.p4"); err != nil {
 		return err
 	}
-	return record(p4src.RecordFile, "v1model", version, [2]string{"program", p4src.ProgramFile}, [2]string{"info", p4src.InfoFile})
+	if err := record(p4src.RecordFile, "v1model", version, [2]string{"program", p4src.ProgramFile}, [2]string{"info", p4src.InfoFile}); err != nil {
+		return err
+	}
+	return start(compiler, "--Wdisable", "-o", emulation[1], "tna/emulation.p4")
 }
+
+// emulation is the program for TNA as the tests run it.
+var emulation = [2]string{"emulation", filepath.Join(p4src.TNADir, "emulation.json")}
 
 // find returns the path of a compiler on PATH, and "name version".
 func find(name string) (path, version string, err error) {
@@ -92,6 +101,9 @@ func start(compiler string, args ...string) error {
 // record writes what was made, each file under its word.
 func record(file, arch, version string, made ...[2]string) error {
 	var artefacts []p4src.Artefact
+	if arch == "tna" {
+		made = append(made, emulation)
+	}
 	for _, m := range made {
 		data, err := os.ReadFile(m[1])
 		if err != nil {

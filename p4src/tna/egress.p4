@@ -13,8 +13,8 @@ const bit<16> BEYOND_FRAME = BRIDGE_BYTES + 4;
 control egress(inout egress_headers_t hdr, inout egress_metadata_t meta, in egress_intrinsic_metadata_t eg_intr_md,
                in egress_intrinsic_metadata_from_parser_t eg_prsr_md, inout egress_intrinsic_metadata_for_deparser_t eg_dprsr_md,
                inout egress_intrinsic_metadata_for_output_port_t eg_oport_md) {
-    Counter<bit<64>, bit<8>>(256, CounterType_t.PACKETS_AND_BYTES) reasons;
-    Counter<bit<32>, bit<16>>(SIZE_VPORT_DROPS, CounterType_t.PACKETS) vport_drops;   // by the local vport that it came in by ++ low bits of reason
+    COUNTER(64, 8, 256, PACKETS_AND_BYTES) reasons;
+    COUNTER(32, 16, SIZE_VPORT_DROPS, PACKETS) vport_drops;   // by the local vport that it came in by ++ low bits of reason
 
     // --- group copies: replica id -> member vport of this edge, or path to a peer
     @id(0x01000020) action local_copy(@id(1) vport_t vport, @id(2) bit<1> tagged, @id(3) bit<12> vid) {
@@ -298,7 +298,7 @@ control egress(inout egress_headers_t hdr, inout egress_metadata_t meta, in egre
         }
     }
 
-    Hash<bit<16>>(HashAlgorithm_t.IDENTITY) drop_cell;
+    CELL_UNIT(16, drop_cell)
     @hidden action drop_now() { eg_dprsr_md.drop_ctl = 1; }
     @hidden action copy_now() {
         hdr.packet_in.setValid();
@@ -364,10 +364,13 @@ control egress(inout egress_headers_t hdr, inout egress_metadata_t meta, in egre
             } else if (meta.out_tag & TAGGED != 0) {
                 push_tag();
             }
+            if (hdr.bridge.wrong != 0) {
+                meta.fix_ipv4 = 0;
+            }
             latest.apply();
             if (meta.reason != 0) {
-                reasons.count(meta.reason);
-                vport_drops.count(drop_cell.get({ hdr.bridge.vport[11:0], meta.reason[3:0] }));
+                COUNT_AT(reasons, meta.reason)
+                COUNT_AT(vport_drops, CELL(drop_cell, hdr.bridge.vport[11:0], meta.reason[3:0]))
                 drop_now();
             }
         }

@@ -1,7 +1,7 @@
 // The flow tables: a part of control ingress.
 
     @id(0x0100000e) action flow_miss() { }
-    DirectCounter<bit<64>>(CounterType_t.PACKETS_AND_BYTES) flow_exact_v4_counter;
+    DIRECT_COUNTER flow_exact_v4_counter;
     EXACT_FLOW_ACTIONS(flow_exact_v4, 1)
     @id(0x02000009) table flow_exact_v4 {
         key = {
@@ -16,10 +16,10 @@
         actions = { forward_flow_exact_v4; drop_flow_exact_v4; punt_flow_exact_v4; @defaultonly flow_miss; }
         const default_action = flow_miss();
         size = SIZE_FLOW_EXACT_V4;
-        idle_timeout = true;
+        IDLE_TIMEOUT
         counters = flow_exact_v4_counter;
     }
-    DirectCounter<bit<64>>(CounterType_t.PACKETS_AND_BYTES) flow_exact_v6_counter;
+    DIRECT_COUNTER flow_exact_v6_counter;
     EXACT_FLOW_ACTIONS(flow_exact_v6, 2)
     @id(0x0200000a) table flow_exact_v6 {
         key = {
@@ -34,11 +34,11 @@
         actions = { forward_flow_exact_v6; drop_flow_exact_v6; punt_flow_exact_v6; @defaultonly flow_miss; }
         const default_action = flow_miss();
         size = SIZE_FLOW_EXACT_V6;
-        idle_timeout = true;
+        IDLE_TIMEOUT
         counters = flow_exact_v6_counter;
     }
     @id(0x0100000f) action wild_miss() { meta.flow_reason = REASON_MISS_FLOW; }
-    DirectCounter<bit<64>>(CounterType_t.PACKETS_AND_BYTES) flow_wild_v4_counter;
+    DIRECT_COUNTER flow_wild_v4_counter;
     FLOW_ACTIONS(flow_wild_v4, 3)
     @id(0x0200000b) table flow_wild_v4 {
         key = {
@@ -53,10 +53,10 @@
         actions = { forward_flow_wild_v4; drop_flow_wild_v4; punt_flow_wild_v4; @defaultonly wild_miss; }
         const default_action = wild_miss();
         size = SIZE_FLOW_WILD_V4;
-        idle_timeout = true;
+        IDLE_TIMEOUT
         counters = flow_wild_v4_counter;
     }
-    DirectCounter<bit<64>>(CounterType_t.PACKETS_AND_BYTES) flow_wild_v6_counter;
+    DIRECT_COUNTER flow_wild_v6_counter;
     FLOW_ACTIONS(flow_wild_v6, 4)
     @id(0x0200000c) table flow_wild_v6 {
         key = {
@@ -71,11 +71,11 @@
         actions = { forward_flow_wild_v6; drop_flow_wild_v6; punt_flow_wild_v6; @defaultonly wild_miss; }
         const default_action = wild_miss();
         size = SIZE_FLOW_WILD_V6;
-        idle_timeout = true;
+        IDLE_TIMEOUT
         counters = flow_wild_v6_counter;
     }
     // Frames that are neither IPv4 nor IPv6, or whose fate needs the source MAC.
-    DirectCounter<bit<64>>(CounterType_t.PACKETS_AND_BYTES) flow_wild_l2_counter;
+    DIRECT_COUNTER flow_wild_l2_counter;
     FLOW_ACTIONS(flow_wild_l2, 5)
     @id(0x0200000d) table flow_wild_l2 {
         key = {
@@ -87,6 +87,6 @@
         actions = { forward_flow_wild_l2; drop_flow_wild_l2; punt_flow_wild_l2; @defaultonly wild_miss; }
         const default_action = wild_miss();
         size = SIZE_FLOW_WILD_L2;
-        idle_timeout = true;
+        IDLE_TIMEOUT
         counters = flow_wild_l2_counter;
     }

@@ -173,7 +173,7 @@
     }
 
     // --- what a vport says to all is metered, unless it is dropped: where it comes in; and unknown unicast where the engine floods it
-    @hidden action meter_flood() { meta.flood_reason = floods.execute(hdr.bridge.vport[11:0]); }
+    @hidden action meter_flood() { RATE(rate, floods, hdr.bridge.vport[11:0]) meta.flood_reason = rate; }
     @hidden action no_flood() { }
     @hidden table flood_gate {
         key = {
@@ -210,17 +210,17 @@
     @hidden action police_packet_out() { meta.reason = REASON_BAD_PACKET_OUT; }
     @hidden action police_packet_out_peer() { meta.reason = REASON_BAD_PACKET_OUT; meta.counted_reason = meta.peer_reason; }
     @hidden action police_punt() {
-        bit<8> rate = punts.execute(hdr.bridge.vport[11:0]);
+        RATE(rate, punts, hdr.bridge.vport[11:0])
         meta.reason = max(meta.reason, rate);
         meta.counted_reason = max(meta.counted_reason, rate);
     }
     @hidden action police_peer_punt() {
-        bit<8> rate = punts.execute(hdr.bridge.vport[11:0]);
+        RATE(rate, punts, hdr.bridge.vport[11:0])
         meta.reason = max(meta.peer_reason, rate);
         meta.counted_reason = max(meta.peer_reason, rate);
     }
     @hidden action police_copy() {
-        bit<8> rate = punts.execute(hdr.bridge.vport[11:0]);
+        RATE(rate, punts, hdr.bridge.vport[11:0])
         meta.copy_reason = max(meta.tracked_end, rate);
     }
     @hidden table police {

@@ -2,7 +2,7 @@
 #define FLOW_ACTIONS(t, n) \
     DROP_OR_PUNT(t, n) \
     @id(0x0100010##n) action forward_##t(@id(1) dest_t dest, @id(2) l2_rewrite_t l2_rewrite, @id(3) bit<4> ttl_dec) { \
-        t##_counter.count(); \
+        COUNT(t##_counter) \
         meta.resolve = 1; \
         hdr.bridge.dest = dest; \
         hdr.bridge.l2_rewrite = l2_rewrite; \
@@ -13,7 +13,7 @@
 #define EXACT_FLOW_ACTIONS(t, n) \
     DROP_OR_PUNT(t, n) \
     @id(0x0100010##n) action forward_##t(@id(1) dest_t dest, @id(2) l2_rewrite_t l2_rewrite, @id(3) bit<4> ttl_dec, @id(4) nat_t nat, @id(5) bit<1> tracked) { \
-        t##_counter.count(); \
+        COUNT(t##_counter) \
         meta.resolve = 1; \
         hdr.bridge.dest = dest; \
         hdr.bridge.l2_rewrite = l2_rewrite; \
@@ -23,17 +23,17 @@
     }
 
 #define DROP_OR_PUNT(t, n) \
-    @id(0x0100020##n) action drop_##t() { t##_counter.count(); meta.flow_reason = REASON_FLOW_DROP; } \
-    @id(0x0100030##n) action punt_##t(@id(1) reason_t reason, @id(2) bit<32> tag) { t##_counter.count(); meta.flow_reason = reason; meta.tag = tag; }
+    @id(0x0100020##n) action drop_##t() { COUNT(t##_counter) meta.flow_reason = REASON_FLOW_DROP; } \
+    @id(0x0100030##n) action punt_##t(@id(1) reason_t reason, @id(2) bit<32> tag) { COUNT(t##_counter) meta.flow_reason = reason; meta.tag = tag; }
 
 control ingress(inout ingress_headers_t hdr, inout ingress_metadata_t meta, in ingress_intrinsic_metadata_t ig_intr_md,
                 in ingress_intrinsic_metadata_from_parser_t ig_prsr_md, inout ingress_intrinsic_metadata_for_deparser_t ig_dprsr_md,
                 inout ingress_intrinsic_metadata_for_tm_t ig_tm_md) {
-    Counter<bit<64>, bit<10>>(1024, CounterType_t.PACKETS_AND_BYTES) reasons;    // by side ++ reason
-    Counter<bit<64>, bit<8>>(256, CounterType_t.PACKETS_AND_BYTES) copies;       // by copy_reason; REASON_PUNT_RATE: not made
-    Counter<bit<32>, bit<16>>(SIZE_VPORT_DROPS, CounterType_t.PACKETS) vport_drops;   // by local vport ++ low bits of reason
-    Meter<bit<12>>(SIZE_VPORTS, MeterType_t.PACKETS, REASON_PUNT_RATE, 0, 0) punts;       // by local vport
-    Meter<bit<12>>(SIZE_VPORTS, MeterType_t.PACKETS, REASON_FLOOD_RATE, 0, 0) floods;     // by local vport
+    COUNTER(64, 10, 1024, PACKETS_AND_BYTES) reasons;    // by side ++ reason
+    COUNTER(64, 8, 256, PACKETS_AND_BYTES) copies;       // by copy_reason; REASON_PUNT_RATE: not made
+    COUNTER(32, 16, SIZE_VPORT_DROPS, PACKETS) vport_drops;   // by local vport ++ low bits of reason
+    METER(SIZE_VPORTS, REASON_PUNT_RATE) punts;       // by local vport
+    METER(SIZE_VPORTS, REASON_FLOOD_RATE) floods;     // by local vport
 
     // --- who speaks: a vport ...
     @id(0x01000001) action set_vport(@id(1) vport_t vport) { hdr.bridge.vport = vport; }
@@ -107,27 +107,27 @@ control ingress(inout ingress_headers_t hdr, inout ingress_metadata_t meta, in i
         actions = { known_source; @defaultonly unknown_source; }
         const default_action = unknown_source();
         size = SIZE_SRC_CLASS;
-        idle_timeout = true;
+        IDLE_TIMEOUT
     }
 
-    DirectCounter<bit<64>>(CounterType_t.PACKETS_AND_BYTES) dst_class_counter;
-    @id(0x01000009) action set_scope(@id(1) scope_t scope) { dst_class_counter.count(); meta.scope = scope; }
+    DIRECT_COUNTER dst_class_counter;
+    @id(0x01000009) action set_scope(@id(1) scope_t scope) { COUNT(dst_class_counter) meta.scope = scope; }
     @id(0x0100000a) action unknown_scope() { meta.dst_reason = REASON_MISS_SCOPE; }
     @id(0x01000100) action forward_dst_class(@id(1) dest_t dest, @id(2) l2_rewrite_t l2_rewrite, @id(3) bit<4> ttl_dec) {
-        dst_class_counter.count();
+        COUNT(dst_class_counter)
         meta.resolve = 1;
         hdr.bridge.dest = dest;
         hdr.bridge.l2_rewrite = l2_rewrite;
         hdr.bridge.ttl_dec = (bit<8>)ttl_dec;
     }
-    @id(0x01000200) action drop_dst_class() { dst_class_counter.count(); meta.dst_reason = REASON_FLOW_DROP; }
-    @id(0x01000300) action punt_dst_class(@id(1) reason_t reason, @id(2) bit<32> tag) { dst_class_counter.count(); meta.dst_reason = reason; meta.tag = tag; }
+    @id(0x01000200) action drop_dst_class() { COUNT(dst_class_counter) meta.dst_reason = REASON_FLOW_DROP; }
+    @id(0x01000300) action punt_dst_class(@id(1) reason_t reason, @id(2) bit<32> tag) { COUNT(dst_class_counter) meta.dst_reason = reason; meta.tag = tag; }
     @id(0x02000007) table dst_class {
         key = { hdr.bridge.vport: exact @name("vport") @id(1); hdr.ethernet.dst: exact @name("dst_mac") @id(2); }
         actions = { set_scope; forward_dst_class; drop_dst_class; punt_dst_class; @defaultonly unknown_scope; }
         const default_action = unknown_scope();
         size = SIZE_DST_CLASS;
-        idle_timeout = true;
+        IDLE_TIMEOUT
         counters = dst_class_counter;
     }
 
@@ -191,12 +191,12 @@ control ingress(inout ingress_headers_t hdr, inout ingress_metadata_t meta, in i
     }
 
     // The one flow hash: path, outer source port and, later, ECMP. Package flow computes the same (flow/hash.go).
-    Hash<bit<16>>(HashAlgorithm_t.CRC32) hash_v4;
-    Hash<bit<16>>(HashAlgorithm_t.CRC32) hash_v6;
-    Hash<bit<16>>(HashAlgorithm_t.CRC32) hash_l2;
-    @hidden action flow_hash_v4() { hdr.bridge.hash = hash_v4.get({ hdr.ipv4.src, hdr.ipv4.dst, meta.ip_proto, meta.sport, meta.dport }); }
-    @hidden action flow_hash_v6() { hdr.bridge.hash = hash_v6.get({ hdr.ipv6.src, hdr.ipv6.dst, meta.ip_proto, meta.sport, meta.dport }); }
-    @hidden action flow_hash_l2() { hdr.bridge.hash = hash_l2.get({ hdr.ethernet.dst, hdr.ethernet.src, meta.ether_type }); }
+    HASH_UNIT(hash_v4)
+    HASH_UNIT(hash_v6)
+    HASH_UNIT(hash_l2)
+    @hidden action flow_hash_v4() { FLOW_HASH(hdr.bridge.hash, hash_v4, hdr.ipv4.src, hdr.ipv4.dst, meta.ip_proto, meta.sport, meta.dport) }
+    @hidden action flow_hash_v6() { FLOW_HASH(hdr.bridge.hash, hash_v6, hdr.ipv6.src, hdr.ipv6.dst, meta.ip_proto, meta.sport, meta.dport) }
+    @hidden action flow_hash_l2() { FLOW_HASH(hdr.bridge.hash, hash_l2, hdr.ethernet.dst, hdr.ethernet.src, meta.ether_type) }
 
 #include "guards.p4"
 
@@ -224,8 +224,8 @@ control ingress(inout ingress_headers_t hdr, inout ingress_metadata_t meta, in i
     }
 
     // --- the end: one of these. What does not go on through egress has no bridge.
-    Hash<bit<10>>(HashAlgorithm_t.IDENTITY) reason_cell;
-    Hash<bit<16>>(HashAlgorithm_t.IDENTITY) drop_cell;
+    CELL_UNIT(10, reason_cell)
+    CELL_UNIT(16, drop_cell)
     @hidden action drop_now() { ig_dprsr_md.drop_ctl = 1; }
     @hidden action punt_now() {
         ig_tm_md.ucast_egress_port = DEVICE_PORT_CPU;
@@ -260,7 +260,7 @@ control ingress(inout ingress_headers_t hdr, inout ingress_metadata_t meta, in i
         hdr.ethernet.ether_type = hdr.vlan.ether_type;
         hdr.vlan.setInvalid();
     }
-    @hidden action mirror_now() { 
+    @hidden action mirror_now() {
         ig_dprsr_md.mirror_type = COPY_MIRROR;
         meta.copy_kind = KIND_COPY;
         meta.copy_session = (MirrorId_t)COPY_SESSION;
@@ -273,6 +273,9 @@ control ingress(inout ingress_headers_t hdr, inout ingress_metadata_t meta, in i
             differ_v4();
             martian_v4.apply();
             short_ipv4.apply();
+            if (meta.checksum_error) {
+                hdr.bridge.wrong = 1;
+            }
         } else if (hdr.ipv6.isValid()) {
             differ_v6();
             martian_v6.apply();
@@ -363,15 +366,15 @@ control ingress(inout ingress_headers_t hdr, inout ingress_metadata_t meta, in i
         // 4. The last word, and the end.
         police.apply();
         if (meta.copy_reason != 0) {
-            copies.count(meta.copy_reason);
+            COUNT_AT(copies, meta.copy_reason)
             if (meta.copy_reason != REASON_PUNT_RATE) {
                 mirror_now();
             }
         }
-        reasons.count(reason_cell.get({ meta.port.side, meta.counted_reason }));
+        COUNT_AT(reasons, CELL(reason_cell, meta.port.side, meta.counted_reason))
         if (meta.reason & 0x40 != 0) {
             if (meta.port.side == SIDE_ACCESS || hdr.bridge.vport != 0) {
-                vport_drops.count(drop_cell.get({ hdr.bridge.vport[11:0], meta.reason[3:0] }));
+                COUNT_AT(vport_drops, CELL(drop_cell, hdr.bridge.vport[11:0], meta.reason[3:0]))
             }
             drop_now();
         } else if (meta.reason != 0) {

@@ -28,7 +28,7 @@ header bridge_h {
     l2_rewrite_t l2_rewrite;
     bit<16> mtu;
     bit<16> hash;
-    bit<8>  pad;
+    bit<8>  wrong;           // bit 0: the checksum of the IPv4 header was wrong, and stays so
 }
 const bit<16> BRIDGE_BYTES = 25;
 const bit<16> TAGGED = 0x1000;

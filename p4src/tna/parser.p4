@@ -1,11 +1,11 @@
 // Ingress parser: tunnel headers on underlay ports only, so that a tenant's forged VXLAN is ordinary payload (E13, isolation).
 
-parser IngressParser(packet_in pkt, out ingress_headers_t hdr, out ingress_metadata_t meta, out ingress_intrinsic_metadata_t ig_intr_md) {
-    Checksum() ipv4_checksum;
+parser IngressParser(packet_in pkt, out ingress_headers_t hdr, INGRESS_PARSER_METADATA) {
+    CHECKSUM_UNIT(ipv4_checksum)
 
-    state start {
-        pkt.extract(ig_intr_md);
-        meta.port = port_metadata_unpack<port_t_metadata>(pkt);
+    PARSER_START
+
+    state parse_port {
         meta.tracked_end = REASON_TRACKED_END;
         hdr.bridge.setValid();
         hdr.bridge.kind = KIND_BRIDGED;
@@ -22,7 +22,7 @@ parser IngressParser(packet_in pkt, out ingress_headers_t hdr, out ingress_metad
         hdr.bridge.l2_rewrite = 0;
         hdr.bridge.mtu = 0;
         hdr.bridge.hash = 0;
-        hdr.bridge.pad = 0;
+        hdr.bridge.wrong = 0;
         transition select(meta.port.side) {
             SIDE_CPU: parse_packet_out;
             SIDE_UNDERLAY: parse_outer_ethernet;
@@ -139,7 +139,7 @@ parser IngressParser(packet_in pkt, out ingress_headers_t hdr, out ingress_metad
     }
     state parse_ipv4 {
         pkt.extract(hdr.ipv4);
-        ipv4_checksum.add(hdr.ipv4);
+        CHECKSUM_ADD(ipv4_checksum, hdr.ipv4)
         meta.ip_proto = hdr.ipv4.protocol;
         meta.ttl = hdr.ipv4.ttl;
         meta.ip_len = hdr.ipv4.total_len;
@@ -164,56 +164,56 @@ parser IngressParser(packet_in pkt, out ingress_headers_t hdr, out ingress_metad
     }
     state parse_options_10 {
         pkt.extract(hdr.options_8);
-        ipv4_checksum.add(hdr.options_8);
+        CHECKSUM_ADD(ipv4_checksum, hdr.options_8)
         transition parse_options_2;
     }
     state parse_options_9 {
         pkt.extract(hdr.options_8);
-        ipv4_checksum.add(hdr.options_8);
+        CHECKSUM_ADD(ipv4_checksum, hdr.options_8)
         transition parse_options_1;
     }
     state parse_options_8 {
         pkt.extract(hdr.options_8);
-        ipv4_checksum.add(hdr.options_8);
+        CHECKSUM_ADD(ipv4_checksum, hdr.options_8)
         transition parse_ipv4_fragment;
     }
     state parse_options_7 {
         pkt.extract(hdr.options_4);
-        ipv4_checksum.add(hdr.options_4);
+        CHECKSUM_ADD(ipv4_checksum, hdr.options_4)
         transition parse_options_3;
     }
     state parse_options_6 {
         pkt.extract(hdr.options_4);
-        ipv4_checksum.add(hdr.options_4);
+        CHECKSUM_ADD(ipv4_checksum, hdr.options_4)
         transition parse_options_2;
     }
     state parse_options_5 {
         pkt.extract(hdr.options_4);
-        ipv4_checksum.add(hdr.options_4);
+        CHECKSUM_ADD(ipv4_checksum, hdr.options_4)
         transition parse_options_1;
     }
     state parse_options_4 {
         pkt.extract(hdr.options_4);
-        ipv4_checksum.add(hdr.options_4);
+        CHECKSUM_ADD(ipv4_checksum, hdr.options_4)
         transition parse_ipv4_fragment;
     }
     state parse_options_3 {
         pkt.extract(hdr.options_2);
-        ipv4_checksum.add(hdr.options_2);
+        CHECKSUM_ADD(ipv4_checksum, hdr.options_2)
         transition parse_options_1;
     }
     state parse_options_2 {
         pkt.extract(hdr.options_2);
-        ipv4_checksum.add(hdr.options_2);
+        CHECKSUM_ADD(ipv4_checksum, hdr.options_2)
         transition parse_ipv4_fragment;
     }
     state parse_options_1 {
         pkt.extract(hdr.options_1);
-        ipv4_checksum.add(hdr.options_1);
+        CHECKSUM_ADD(ipv4_checksum, hdr.options_1)
         transition parse_ipv4_fragment;
     }
     state parse_ipv4_fragment {
-        meta.checksum_error = ipv4_checksum.verify();
+        CHECKSUM_VERIFY(meta.checksum_error, ipv4_checksum)
         transition select(hdr.ipv4.frag_offset, hdr.ipv4.more_fragments, hdr.ipv4.protocol) {
             (0, 0, PROTO_TCP): parse_tcp;
             (0, 0, PROTO_UDP): parse_udp;
@@ -343,38 +343,5 @@ parser IngressParser(packet_in pkt, out ingress_headers_t hdr, out ingress_metad
         pkt.extract(hdr.icmp);
         meta.dport = hdr.icmp.id;
         transition accept;
-    }
-}
-
-control IngressDeparser(packet_out pkt, inout ingress_headers_t hdr, in ingress_metadata_t meta,
-                        in ingress_intrinsic_metadata_for_deparser_t ig_dprsr_md) {
-    Mirror(COPY_MIRROR) copy;
-
-    apply {
-        if (ig_dprsr_md.mirror_type == COPY_MIRROR) {
-            copy.emit<copy_h>(meta.copy_session, { meta.copy_kind, meta.copy_reason, meta.in_port, hdr.bridge.vport });
-        }
-        pkt.emit(hdr.bridge);
-        pkt.emit(hdr.packet_in);
-        pkt.emit(hdr.outer_ethernet);
-        pkt.emit(hdr.outer_ipv4);
-        pkt.emit(hdr.outer_ipv6);
-        pkt.emit(hdr.outer_udp);
-        pkt.emit(hdr.vxlan);
-        pkt.emit(hdr.geneve);
-        pkt.emit(hdr.gre);
-        pkt.emit(hdr.ethernet);
-        pkt.emit(hdr.vlan);
-        pkt.emit(hdr.ipv4);
-        pkt.emit(hdr.options_8);
-        pkt.emit(hdr.options_4);
-        pkt.emit(hdr.options_2);
-        pkt.emit(hdr.options_1);
-        pkt.emit(hdr.ipv6);
-        pkt.emit(hdr.ipv6_fragment);
-        pkt.emit(hdr.ports);
-        pkt.emit(hdr.tcp_rest);
-        pkt.emit(hdr.udp_rest);
-        pkt.emit(hdr.icmp);
     }
 }

@@ -8,10 +8,12 @@
 #include "../shared/reasons.p4"
 #include "../shared/headers.p4"
 #include "metadata.p4"
+#include "units.p4"
 #include "parser.p4"
 #include "ingress.p4"
 #include "egress_parser.p4"
 #include "egress.p4"
+#include "deparser.p4"
 
 Pipeline(IngressParser(), ingress(), IngressDeparser(), EgressParser(), egress(), EgressDeparser()) pipe;
 

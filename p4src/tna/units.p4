@@ -1,0 +1,27 @@
+// The units of Tofino by the names under which the parser and the controls use them; emulation.p4 says how v1model does the same.
+#define INGRESS_PARSER_METADATA out ingress_metadata_t meta, out ingress_intrinsic_metadata_t ig_intr_md
+#define PARSER_START state start { \
+        pkt.extract(ig_intr_md); \
+        meta.port = port_metadata_unpack<port_t_metadata>(pkt); \
+        transition parse_port; \
+    }
+
+#define CHECKSUM_UNIT(unit) Checksum() unit;
+#define CHECKSUM_ADD(unit, header) unit.add(header);
+#define CHECKSUM_VERIFY(wrong, unit) wrong = unit.verify();
+
+#define COUNTER(width, index, cells, kind) Counter<bit<width>, bit<index>>(cells, CounterType_t.kind)
+#define COUNT_AT(counter, cell) counter.count(cell);
+#define CELL_UNIT(width, unit) Hash<bit<width>>(HashAlgorithm_t.IDENTITY) unit;
+#define CELL(unit, high, low) unit.get({ high, low })
+
+#define DIRECT_COUNTER DirectCounter<bit<64>>(CounterType_t.PACKETS_AND_BYTES)
+#define COUNT(counter) counter.count();
+#define IDLE_TIMEOUT idle_timeout = true;
+
+// A meter answers with 0, or with the reason of what is beyond its rate.
+#define METER(cells, red) Meter<bit<12>>(cells, MeterType_t.PACKETS, red, 0, 0)
+#define RATE(answer, meter, index) bit<8> answer = meter.execute(index);
+
+#define HASH_UNIT(unit) Hash<bit<16>>(HashAlgorithm_t.CRC32) unit;
+#define FLOW_HASH(result, unit, ...) result = unit.get({ __VA_ARGS__ });
