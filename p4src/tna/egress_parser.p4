@@ -129,7 +129,9 @@ parser EgressParser(packet_in pkt, out egress_headers_t hdr, out egress_metadata
         transition select(pkt.lookahead<bit<8>>()) {
             0: parse_echo;
             8: parse_echo;
-            default: accept;                    // has no pseudo header
+            128: parse_echo;
+            129: parse_echo;
+            default: accept;                    // nothing of it changes: it has no pseudo header
         }
     }
     state parse_echo {
@@ -141,6 +143,8 @@ parser EgressParser(packet_in pkt, out egress_headers_t hdr, out egress_metadata
     }
     state check_icmpv6 {
         transition select(pkt.lookahead<bit<8>>()) {
+            0: parse_echo_v6;
+            8: parse_echo_v6;
             128: parse_echo_v6;
             129: parse_echo_v6;
             default: parse_icmpv6;

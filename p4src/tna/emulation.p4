@@ -88,18 +88,30 @@ parser BothParser(packet_in pkt, out headers_both_t hdr, inout metadata_both_t m
     }
 }
 
+// A list has no header that is not there: one for each length of an IPv4 header.
+#define OF_ALL_LENGTHS(SUM) \
+        SUM(5) \
+        SUM(6, OPTIONS.options_1.words) \
+        SUM(7, OPTIONS.options_2.words) \
+        SUM(8, OPTIONS.options_2.words, OPTIONS.options_1.words) \
+        SUM(9, OPTIONS.options_4.words) \
+        SUM(10, OPTIONS.options_4.words, OPTIONS.options_1.words) \
+        SUM(11, OPTIONS.options_4.words, OPTIONS.options_2.words) \
+        SUM(12, OPTIONS.options_4.words, OPTIONS.options_2.words, OPTIONS.options_1.words) \
+        SUM(13, OPTIONS.options_8.words) \
+        SUM(14, OPTIONS.options_8.words, OPTIONS.options_1.words) \
+        SUM(15, OPTIONS.options_8.words, OPTIONS.options_2.words)
+#define IPV4_FIELDS(h) h.version, h.ihl, h.tos, h.total_len, h.id, h.reserved, h.dont_fragment, h.more_fragments, h.frag_offset, h.ttl, h.protocol, h.src, h.dst
+#define VERIFY(words, ...) verify_checksum(hdr.ig.ipv4.isValid() && hdr.ig.ipv4.ihl == words, \
+            { IPV4_FIELDS(hdr.ig.ipv4) __VA_OPT__(,) __VA_ARGS__ }, hdr.ig.ipv4.checksum, HashAlgorithm.csum16);
+#define UPDATE(words, ...) update_checksum(meta.eg.fix_ipv4 == 1 && hdr.eg.ipv4.ihl == words, \
+            { IPV4_FIELDS(hdr.eg.ipv4) __VA_OPT__(,) __VA_ARGS__ }, hdr.eg.ipv4.checksum, HashAlgorithm.csum16);
+
 control BothVerifyChecksum(inout headers_both_t hdr, inout metadata_both_t meta) {
     apply {
-        verify_checksum(hdr.ig.ipv4.isValid() && hdr.ig.ipv4.ihl == 5,
-            { hdr.ig.ipv4.version, hdr.ig.ipv4.ihl, hdr.ig.ipv4.tos, hdr.ig.ipv4.total_len, hdr.ig.ipv4.id,
-              hdr.ig.ipv4.reserved, hdr.ig.ipv4.dont_fragment, hdr.ig.ipv4.more_fragments, hdr.ig.ipv4.frag_offset,
-              hdr.ig.ipv4.ttl, hdr.ig.ipv4.protocol, hdr.ig.ipv4.src, hdr.ig.ipv4.dst },
-            hdr.ig.ipv4.checksum, HashAlgorithm.csum16);
-        verify_checksum(hdr.ig.options_1.isValid() && hdr.ig.ipv4.ihl == 6,
-            { hdr.ig.ipv4.version, hdr.ig.ipv4.ihl, hdr.ig.ipv4.tos, hdr.ig.ipv4.total_len, hdr.ig.ipv4.id,
-              hdr.ig.ipv4.reserved, hdr.ig.ipv4.dont_fragment, hdr.ig.ipv4.more_fragments, hdr.ig.ipv4.frag_offset,
-              hdr.ig.ipv4.ttl, hdr.ig.ipv4.protocol, hdr.ig.ipv4.src, hdr.ig.ipv4.dst, hdr.ig.options_1.words },
-            hdr.ig.ipv4.checksum, HashAlgorithm.csum16);
+#define OPTIONS hdr.ig
+        OF_ALL_LENGTHS(VERIFY)
+#undef OPTIONS
     }
 }
 
@@ -210,10 +222,10 @@ control BothEgress(inout headers_both_t hdr, inout metadata_both_t meta, inout s
                 if (meta.ig.ip_proto == PROTO_TCP || meta.ig.ip_proto == PROTO_UDP) {
                     handed_over_l4();
                 }
-                if (hdr.ig.icmp.isValid() && (hdr.eg.ipv4.isValid() && meta.ig.ip_proto == PROTO_ICMP && (hdr.ig.icmp.type == 0 || hdr.ig.icmp.type == 8)
+                if (hdr.ig.icmp.isValid() && (hdr.ig.icmp.type == 0 || hdr.ig.icmp.type == 8 || hdr.ig.icmp.type == 128 || hdr.ig.icmp.type == 129)) { meta.eg.echo = 1; }
+                if (hdr.ig.icmp.isValid() && (hdr.eg.ipv4.isValid() && meta.ig.ip_proto == PROTO_ICMP && meta.eg.echo == 1
                     || hdr.eg.ipv6.isValid() && meta.ig.ip_proto == PROTO_ICMPV6)) {
                     handed_over_icmp();
-                    if (hdr.eg.ipv4.isValid() || hdr.eg.icmp.type == 128 || hdr.eg.icmp.type == 129) { meta.eg.echo = 1; }
                 }
             }
             hash(meta.old_sum, HashAlgorithm.csum16, 16w0, { hdr.eg.ipv4.src, hdr.eg.ipv4.dst, hdr.eg.ipv6.src, hdr.eg.ipv6.dst, hdr.eg.ports.src, hdr.eg.ports.dst }, 32w0x10000);
@@ -237,21 +249,9 @@ control BothEgress(inout headers_both_t hdr, inout metadata_both_t meta, inout s
 
 control BothComputeChecksum(inout headers_both_t hdr, inout metadata_both_t meta) {
     apply {
-        update_checksum(meta.eg.new_outer_ipv4 == 1,
-            { hdr.eg.outer_ipv4.version, hdr.eg.outer_ipv4.ihl, hdr.eg.outer_ipv4.tos, hdr.eg.outer_ipv4.total_len, hdr.eg.outer_ipv4.id,
-              hdr.eg.outer_ipv4.reserved, hdr.eg.outer_ipv4.dont_fragment, hdr.eg.outer_ipv4.more_fragments, hdr.eg.outer_ipv4.frag_offset,
-              hdr.eg.outer_ipv4.ttl, hdr.eg.outer_ipv4.protocol, hdr.eg.outer_ipv4.src, hdr.eg.outer_ipv4.dst },
-            hdr.eg.outer_ipv4.checksum, HashAlgorithm.csum16);
-        update_checksum(meta.eg.fix_ipv4 == 1 && hdr.eg.ipv4.ihl == 5,
-            { hdr.eg.ipv4.version, hdr.eg.ipv4.ihl, hdr.eg.ipv4.tos, hdr.eg.ipv4.total_len, hdr.eg.ipv4.id,
-              hdr.eg.ipv4.reserved, hdr.eg.ipv4.dont_fragment, hdr.eg.ipv4.more_fragments, hdr.eg.ipv4.frag_offset,
-              hdr.eg.ipv4.ttl, hdr.eg.ipv4.protocol, hdr.eg.ipv4.src, hdr.eg.ipv4.dst },
-            hdr.eg.ipv4.checksum, HashAlgorithm.csum16);
-        update_checksum(meta.eg.fix_ipv4 == 1 && hdr.eg.ipv4.ihl == 6,
-            { hdr.eg.ipv4.version, hdr.eg.ipv4.ihl, hdr.eg.ipv4.tos, hdr.eg.ipv4.total_len, hdr.eg.ipv4.id,
-              hdr.eg.ipv4.reserved, hdr.eg.ipv4.dont_fragment, hdr.eg.ipv4.more_fragments, hdr.eg.ipv4.frag_offset,
-              hdr.eg.ipv4.ttl, hdr.eg.ipv4.protocol, hdr.eg.ipv4.src, hdr.eg.ipv4.dst, hdr.eg.options_1.words },
-            hdr.eg.ipv4.checksum, HashAlgorithm.csum16);
+        update_checksum(meta.eg.new_outer_ipv4 == 1, { IPV4_FIELDS(hdr.eg.outer_ipv4) }, hdr.eg.outer_ipv4.checksum, HashAlgorithm.csum16);
+#define OPTIONS hdr.eg
+        OF_ALL_LENGTHS(UPDATE)
     }
 }
 
