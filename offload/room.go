@@ -53,9 +53,9 @@ func (r *rooms) most(p Pool) int64 {
 }
 
 // scarceAt, tightAt and relievedAt are marks of a pool with a limit: from where on a flow must come twice to get an entry, from where on entries are evicted, and
-// down to where.
+// down to where. Where there is room for one, that stays: nothing else would be left.
 func scarceAt(limit int64) int64   { return limit - limit/8 }
-func tightAt(limit int64) int64    { return limit - limit/16 }
+func tightAt(limit int64) int64    { return max(2, limit-limit/16) }
 func relievedAt(limit int64) int64 { return limit - max(1, limit/8) }
 
 // room says why a vport can have no further entry in a table; nil: it can. Table nil: no further flow entry in any.

@@ -99,3 +99,25 @@ func TestShare(t *testing.T) {
 		}
 	}
 }
+
+// TestSmallShare (E5): however few entries an edge may have, a vport's share is one at least, which it keeps.
+func TestSmallShare(t *testing.T) {
+	p := offload.NewPlacer(sized(t, nil), 10)
+	p.Limit(5)
+	mega := func(vport, port uint16) offload.Megaflow {
+		m := offload.Megaflow{Key: flow.Key{Ingress: flow.VPortID(vport), DstMAC: packet.MAC{2}, EtherType: packet.EtherTypeIPv4, SrcPort: port}, Mask: flow.ExactMask(packet.EtherTypeIPv4)}
+		m.Mask.SrcMAC = packet.MAC{}
+		return m
+	}
+	for _, vport := range []uint16{1, 2} {
+		if _, _, err := p.Place(mega(vport, 0), vport); err != nil {
+			t.Fatalf("vport %d: %v", vport, err)
+		}
+		if _, _, err := p.Place(mega(vport, 1), vport); !errors.Is(err, offload.ErrShare) {
+			t.Errorf("vport %d, a second flow: %v, want %v", vport, err, offload.ErrShare)
+		}
+	}
+	if excess := p.Excess(); p.Tight() || len(excess) > 0 {
+		t.Errorf("of two entries %+v are to be evicted", excess)
+	}
+}
