@@ -284,6 +284,20 @@ func TestUsageMetrics(t *testing.T) {
 // wantMetrics compares what a function gives, by name and labels; each is in the documentation.
 func wantMetrics(t *testing.T, collect collected, want map[string]float64) {
 	t.Helper()
+	got := gathered(t, collect, func(name string, labels [][2]string) string {
+		for _, l := range labels {
+			name += " " + l[1]
+		}
+		return name
+	})
+	if !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// gathered returns what a function gives, by a key of its name and labels, and checks that each is in the documentation.
+func gathered(t *testing.T, collect collected, key func(name string, labels [][2]string) string) map[string]float64 {
+	t.Helper()
 	metrics := prometheus.NewPedanticRegistry()
 	metrics.MustRegister(collect)
 	families, err := metrics.Gather()
@@ -296,16 +310,14 @@ func wantMetrics(t *testing.T, collect collected, want map[string]float64) {
 			t.Errorf("%s is not in docs/operations.md", f.GetName())
 		}
 		for _, m := range f.Metric {
-			name := f.GetName()
+			var labels [][2]string
 			for _, l := range m.Label {
-				name += " " + l.GetValue()
+				labels = append(labels, [2]string{l.GetName(), l.GetValue()})
 			}
-			got[name] = m.GetGauge().GetValue() + m.GetCounter().GetValue()
+			got[key(f.GetName(), labels)] = m.GetGauge().GetValue() + m.GetCounter().GetValue()
 		}
 	}
-	if !maps.Equal(got, want) {
-		t.Errorf("got %v, want %v", got, want)
-	}
+	return got
 }
 
 // TestDropMetrics: what was dropped is a metric by whose packets they were, or where they came from, and the reason; also if not all could be read.
@@ -318,25 +330,13 @@ func TestDropMetrics(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	metrics := prometheus.NewPedanticRegistry()
-	metrics.MustRegister(collected(func(out chan<- prometheus.Metric) { edgeDrops(out, "e1", &fake{}, &state.View{Topology: snap}) }))
-	families, err := metrics.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, documented := map[string]float64{}, documentedMetrics(t)
-	for _, f := range families {
-		if !documented[f.GetName()] {
-			t.Errorf("%s is not in docs/operations.md", f.GetName())
+	got := gathered(t, func(out chan<- prometheus.Metric) { edgeDrops(out, "e1", &fake{}, &state.View{Topology: snap}) }, func(_ string, labels [][2]string) string {
+		var all []string
+		for _, l := range labels {
+			all = append(all, l[0]+"="+l[1])
 		}
-		for _, m := range f.Metric {
-			var labels []string
-			for _, l := range m.Label {
-				labels = append(labels, l.GetName()+"="+l.GetValue())
-			}
-			got[strings.Join(labels, " ")] = m.GetCounter().GetValue()
-		}
-	}
+		return strings.Join(all, " ")
+	})
 	want := map[string]float64{
 		"edge=e1 from=underlay reason=unknown peer vport=": 4, "edge=e1 from= reason=filtered vport=acme/vm": 5, "edge=e1 from= reason=parser error vport=acme/vm": 6,
 		"edge=e1 from= reason=filtered vport=vport 9": 7,
