@@ -78,7 +78,7 @@ func find(name string) (path, version string, err error) {
 	if err != nil {
 		return "", "", fmt.Errorf("%s --version: %w", path, err)
 	}
-	number := regexp.MustCompile(`\d+\.\d+\.\d+(\.\d+)?`).FindString(string(out))
+	number := regexp.MustCompile(`\d+(\.\d+){1,3}`).FindString(string(out))
 	if number == "" {
 		return "", "", fmt.Errorf("%s --version: no version in %q", path, out)
 	}

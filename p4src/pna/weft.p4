@@ -22,15 +22,15 @@ struct standard_metadata_t {
 }
 
 #define counter(cells, kind) Counter<bit<64>, bit<32>>(cells, kind)
-#define direct_counter(kind) DirectCounter<bit<64>>(kind)
 #define meter(cells, kind) Meter<bit<32>>(cells, kind)
 #define CounterType PNA_CounterType_t
 #define MeterType PNA_MeterType_t
 #define packets_and_bytes PACKETS_AND_BYTES
 #define packets PACKETS
-#define counters pna_direct_counter
-#define count(...) count(__VA_ARGS__ __VA_OPT__(,) standard_metadata.packet_length)
-#define COUNT(t) t##_counter.count();
+// Tables whose keys are of headers and metadata are all searched with masks, and such have no counters of their own.
+#define DIRECT_COUNTER(id, counter)
+#define COUNTED_BY(counter)
+#define count(cell) count(cell, standard_metadata.packet_length)
 #define IDLE_TIMEOUT pna_idle_timeout = PNA_IdleTimeout_t.NOTIFY_CONTROL;
 #define METER(meter, index, color) if (meter.dpdk_execute(index, standard_metadata.packet_length) == PNA_MeterColor_t.RED) { color = COLOR_RED; } else { color = 0; }
 #define CRC32(result, ...) result = (bit<16>)crc32.get_hash({ __VA_ARGS__ })
@@ -40,12 +40,14 @@ struct standard_metadata_t {
 #define PARSER_METADATA in pna_main_parser_input_metadata_t istd
 #define PARSER_PORT (port_t)(PortIdUint_t)istd.input_port
 #define DEPARSER_METADATA , in metadata_t meta, in pna_main_output_metadata_t ostd
+// Neither slices nor constants of 128 bits.
+#define MARTIAN_V6 false
 #define INGRESS_UNITS Hash<bit<32>>(PNA_HashAlgorithm_t.CRC32) crc32;
 #define EGRESS_UNITS InternetChecksum() addresses_sum;
 // There is no replication: the engine sends the copies.
 #define TO_GROUP(group) meta.location_reason = REASON_NO_LOCATION;
 // The outer header needs a length, which only IP packets tell.
-#define EGRESS_GUARD if (meta.path != 0 && !hdr.ipv4.isValid() && !hdr.ipv6.isValid()) { meta.egress_reason = REASON_FRAME_LENGTH; }
+#define EGRESS_GUARD if (meta.path != 0) { if (hdr.ipv4.isValid() || hdr.ipv6.isValid()) { } else { meta.egress_reason = REASON_FRAME_LENGTH; } }
 
 #include "../v1model/parser.p4"
 #include "../v1model/ingress.p4"

@@ -1,7 +1,7 @@
 // The flow tables: a part of control ingress.
 
     @id(0x0100000e) action flow_miss() { }
-    @id(0x13000002) direct_counter(CounterType.packets_and_bytes) flow_exact_v4_counter;
+    DIRECT_COUNTER(@id(0x13000002), flow_exact_v4_counter)
     EXACT_FLOW_ACTIONS(flow_exact_v4, 1)
     @id(0x02000009) table flow_exact_v4 {
         key = {
@@ -17,9 +17,9 @@
         const default_action = flow_miss();
         size = SIZE_FLOW_EXACT_V4;
         IDLE_TIMEOUT
-        counters = flow_exact_v4_counter;
+        COUNTED_BY(flow_exact_v4_counter)
     }
-    @id(0x13000003) direct_counter(CounterType.packets_and_bytes) flow_exact_v6_counter;
+    DIRECT_COUNTER(@id(0x13000003), flow_exact_v6_counter)
     EXACT_FLOW_ACTIONS(flow_exact_v6, 2)
     @id(0x0200000a) table flow_exact_v6 {
         key = {
@@ -35,10 +35,10 @@
         const default_action = flow_miss();
         size = SIZE_FLOW_EXACT_V6;
         IDLE_TIMEOUT
-        counters = flow_exact_v6_counter;
+        COUNTED_BY(flow_exact_v6_counter)
     }
     @id(0x0100000f) action wild_miss() { meta.flow_reason = REASON_MISS_FLOW; }
-    @id(0x13000004) direct_counter(CounterType.packets_and_bytes) flow_wild_v4_counter;
+    DIRECT_COUNTER(@id(0x13000004), flow_wild_v4_counter)
     FLOW_ACTIONS(flow_wild_v4, 3)
     @id(0x0200000b) table flow_wild_v4 {
         key = {
@@ -54,9 +54,9 @@
         const default_action = wild_miss();
         size = SIZE_FLOW_WILD_V4;
         IDLE_TIMEOUT
-        counters = flow_wild_v4_counter;
+        COUNTED_BY(flow_wild_v4_counter)
     }
-    @id(0x13000005) direct_counter(CounterType.packets_and_bytes) flow_wild_v6_counter;
+    DIRECT_COUNTER(@id(0x13000005), flow_wild_v6_counter)
     FLOW_ACTIONS(flow_wild_v6, 4)
     @id(0x0200000c) table flow_wild_v6 {
         key = {
@@ -72,10 +72,10 @@
         const default_action = wild_miss();
         size = SIZE_FLOW_WILD_V6;
         IDLE_TIMEOUT
-        counters = flow_wild_v6_counter;
+        COUNTED_BY(flow_wild_v6_counter)
     }
     // Frames that are neither IPv4 nor IPv6, or whose fate needs the source MAC.
-    @id(0x13000006) direct_counter(CounterType.packets_and_bytes) flow_wild_l2_counter;
+    DIRECT_COUNTER(@id(0x13000006), flow_wild_l2_counter)
     FLOW_ACTIONS(flow_wild_l2, 5)
     @id(0x0200000d) table flow_wild_l2 {
         key = {
@@ -88,5 +88,5 @@
         const default_action = wild_miss();
         size = SIZE_FLOW_WILD_L2;
         IDLE_TIMEOUT
-        counters = flow_wild_l2_counter;
+        COUNTED_BY(flow_wild_l2_counter)
     }

@@ -2,7 +2,7 @@
 #define FLOW_ACTIONS(t, n) \
     DROP_OR_PUNT(t, n) \
     @id(0x0100010##n) action forward_##t(@id(1) dest_t dest, @id(2) l2_rewrite_t l2_rewrite, @id(3) bit<4> ttl_dec) { \
-        COUNT(t) \
+        \
         meta.resolve = 1; \
         meta.dest = dest; \
         meta.l2_rewrite = l2_rewrite; \
@@ -13,7 +13,7 @@
 #define EXACT_FLOW_ACTIONS(t, n) \
     DROP_OR_PUNT(t, n) \
     @id(0x0100010##n) action forward_##t(@id(1) dest_t dest, @id(2) l2_rewrite_t l2_rewrite, @id(3) bit<4> ttl_dec, @id(4) nat_t nat, @id(5) bit<1> tracked) { \
-        COUNT(t) \
+        \
         meta.resolve = 1; \
         meta.dest = dest; \
         meta.l2_rewrite = l2_rewrite; \
@@ -23,8 +23,8 @@
     }
 
 #define DROP_OR_PUNT(t, n) \
-    @id(0x0100020##n) action drop_##t() { COUNT(t) meta.flow_reason = REASON_FLOW_DROP; } \
-    @id(0x0100030##n) action punt_##t(@id(1) reason_t reason, @id(2) bit<32> tag) { COUNT(t) meta.flow_reason = reason; meta.tag = tag; }
+    @id(0x0100020##n) action drop_##t() { meta.flow_reason = REASON_FLOW_DROP; } \
+    @id(0x0100030##n) action punt_##t(@id(1) reason_t reason, @id(2) bit<32> tag) { meta.flow_reason = reason; meta.tag = tag; }
 
 control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metadata_t standard_metadata) {
     INGRESS_UNITS
@@ -110,8 +110,8 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
         IDLE_TIMEOUT
     }
 
-    @id(0x13000001) direct_counter(CounterType.packets_and_bytes) dst_class_counter;
-    @id(0x01000009) action set_scope(@id(1) scope_t scope) { COUNT(dst_class) meta.scope = scope; }
+    DIRECT_COUNTER(@id(0x13000001), dst_class_counter)
+    @id(0x01000009) action set_scope(@id(1) scope_t scope) { meta.scope = scope; }
     @id(0x0100000a) action unknown_scope() { meta.dst_reason = REASON_MISS_SCOPE; }
     FLOW_ACTIONS(dst_class, 0)
     @id(0x02000007) table dst_class {
@@ -120,7 +120,7 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
         const default_action = unknown_scope();
         size = SIZE_DST_CLASS;
         IDLE_TIMEOUT
-        counters = dst_class_counter;
+        COUNTED_BY(dst_class_counter)
     }
 
     // Always to the engine, whatever the flow tables hold: ARP, ND, ICMP errors, DHCP, group control.
@@ -336,7 +336,7 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
                 if (hdr.ipv4.ttl <= (bit<8>)meta.ttl_dec) {
                     meta.guard_reason = REASON_TTL;
                 }
-                if (hdr.ipv4.src[31:24] == 0 || hdr.ipv4.src[31:24] == 127 || hdr.ipv4.src[31:24] >= 224 || hdr.ipv4.src[31:16] == 0xa9fe) {
+                if (hdr.ipv4.src[31:24] == 0 || hdr.ipv4.src[31:24] == 127 || hdr.ipv4.src[31:29] == 7 || hdr.ipv4.src[31:16] == 0xa9fe) {
                     meta.guard_reason = REASON_MARTIAN;
                 }
                 if (standard_metadata.checksum_error == 1 || hdr.ipv4.total_len < (bit<16>)hdr.ipv4.ihl << 2) {
@@ -347,7 +347,7 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
                 if (hdr.ipv6.hop_limit <= (bit<8>)meta.ttl_dec) {
                     meta.guard_reason = REASON_TTL;
                 }
-                if (hdr.ipv6.src[127:1] == 0 || hdr.ipv6.src[127:120] == 0xff || hdr.ipv6.src[127:118] == 0x3fa) {
+                if (MARTIAN_V6) {
                     meta.guard_reason = REASON_MARTIAN;
                 }
             }

@@ -15,8 +15,10 @@
 #define EGRESS_UNITS
 #define EGRESS_GUARD
 #define TO_GROUP(group) standard_metadata.mcast_grp = group;
+#define MARTIAN_V6 hdr.ipv6.src[127:1] == 0 || hdr.ipv6.src[127:120] == 0xff || hdr.ipv6.src[127:118] == 0x3fa
 #define IDLE_TIMEOUT support_timeout = true;
-#define COUNT(t)
+#define DIRECT_COUNTER(id, counter) id direct_counter(CounterType.packets_and_bytes) counter;
+#define COUNTED_BY(counter) counters = counter;
 #define METER(meter, index, color) meter.execute_meter(index, color)
 #define CRC32(result, ...) hash(result, HashAlgorithm.crc32, 16w0, { __VA_ARGS__ }, 32w0x10000)
 #define SUM(result, ...) hash(result, HashAlgorithm.csum16, 16w0, { __VA_ARGS__ }, 32w0x10000)
