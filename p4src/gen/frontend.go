@@ -16,7 +16,13 @@ var errNoHeaders = errors.New("p4c-bm2-ss has not the headers of that architectu
 
 // frontEnd writes the p4info that the front end of p4c-bm2-ss makes of a program for another architecture: tables, keys, actions and parameters, but neither
 // counters nor meters, which are a backend's. The compiler's own backend then refuses the program; whether the front end did is told by its errors.
+// What was made of the same sources stays, be it a backend's or not; what a backend made of others goes.
 func frontEnd(arch, dir string) error {
+	if sources, err := p4src.HashSources(os.DirFS("."), arch); err != nil {
+		return err
+	} else if text, err := os.ReadFile(filepath.Join(dir, "RECORD")); err == nil && strings.Contains(string(text), "sources "+sources+"\n") {
+		return nil
+	}
 	compiler, version, err := find("p4c-bm2-ss")
 	if err != nil {
 		return err
@@ -40,6 +46,11 @@ func frontEnd(arch, dir string) error {
 		return fmt.Errorf("%s %s/weft.p4: %v\n%s", compiler, arch, refused, out)
 	case err != nil:
 		return err
+	}
+	for _, stale := range []string{"resources.txt", "weft.spec", "out_port.txt"} {
+		if err := os.Remove(filepath.Join(dir, stale)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
 	}
 	info := filepath.Join(dir, "weft.p4info.txtpb")
 	if err := os.WriteFile(info, bytes.Replace(text, []byte(`arch: "v1model"`), []byte(`arch: "`+arch+`"`), 1), 0o644); err != nil {

@@ -40,8 +40,10 @@ func run() error {
 	}{{"tna", p4src.TNADir, compileTNA}, {"pna", p4src.PNADir, compilePNA}} {
 		err := other.compile()
 		if errors.Is(err, exec.ErrNotFound) {
-			fmt.Fprintf(os.Stderr, "make p4: NOT compiled for %s, front end only: %v\n", other.arch, err)
-			err = frontEnd(other.arch, other.dir)
+			fmt.Fprintf(os.Stderr, "make p4: NOT compiled for %s: %v\n", other.arch, err)
+			if err = frontEnd(other.arch, other.dir); err == nil {
+				fmt.Fprintf(os.Stderr, "make p4: %s: what is there, by the front end at least, is of these sources\n", other.dir)
+			}
 		}
 		if errors.Is(err, errNoHeaders) {
 			fmt.Fprintf(os.Stderr, "make p4: %s stays as it is: %v\n", other.dir, err)
@@ -60,14 +62,18 @@ func compileV1Model() error {
 	if err := start(compiler, "--Wdisable=unused", "--p4runtime-files", p4src.InfoFile, "-o", p4src.ProgramFile, "v1model/weft.p4"); err != nil {
 		return err
 	}
-	if err := record(p4src.RecordFile, "v1model", version, [2]string{"program", p4src.ProgramFile}, [2]string{"info", p4src.InfoFile}); err != nil {
-		return err
-	}
-	return start(compiler, "--Wdisable", "-o", emulation[1], "tna/emulation.p4")
+	return record(p4src.RecordFile, "v1model", version, [2]string{"program", p4src.ProgramFile}, [2]string{"info", p4src.InfoFile})
 }
 
-// emulation is the program for TNA as the tests run it.
-var emulation = [2]string{"emulation", filepath.Join(p4src.TNADir, "emulation.json")}
+// emulate compiles the program for TNA as the tests run it, and returns its word and file.
+func emulate() ([2]string, error) {
+	emulation := [2]string{"emulation", filepath.Join(p4src.TNADir, "emulation.json")}
+	compiler, _, err := find("p4c-bm2-ss")
+	if err != nil {
+		return emulation, err
+	}
+	return emulation, start(compiler, "--Wdisable", "-o", emulation[1], "tna/emulation.p4")
+}
 
 // find returns the path of a compiler on PATH, and "name version".
 func find(name string) (path, version string, err error) {
@@ -102,6 +108,10 @@ func start(compiler string, args ...string) error {
 func record(file, arch, version string, made ...[2]string) error {
 	var artefacts []p4src.Artefact
 	if arch == "tna" {
+		emulation, err := emulate()
+		if err != nil {
+			return err
+		}
 		made = append(made, emulation)
 	}
 	for _, m := range made {
