@@ -44,7 +44,7 @@ bench-engine: ## FIGUREs of the engine at scale: rates of new flows, a million o
 bench-bgp: ## FIGUREs of learned routes: a table of the Internet in the database, and from there in another agent's view
 	@$(GO) test -p 1 -run '^$$' -bench '^BenchmarkRIB$$' -benchtime 1x ./state | tee /dev/stderr | awk -f .ci/figures.awk
 
-bench-scale: ## FIGUREs of 1,000 edges with an agent each: 100,000 vports, 10,020 routers (many minutes, 13 GB, and not through beside other work)
+bench-scale: ## FIGUREs of 1,000 edges with an agent each: 100,000 vports, 10,020 routers (9 minutes, 13 GB; not beside other work)
 	@$(GO) test -p 1 -run '^$$' -bench '^BenchmarkScale$$' -benchtime 1x -timeout 60m ./engine | tee /dev/stderr | awk -f .ci/figures.awk
 
 bench-%: # FIGUREs of one folder: bench-sim, bench-state, bench-testbed (the engine, end to end) …
