@@ -16,7 +16,7 @@ import (
 const (
 	roundTime  = 10 * time.Second       // between two rounds when nothing is new
 	roundRest  = 100 * time.Millisecond // that is left between two rounds at least
-	roundShare = 8                      // a round that took t is followed by a rest of (roundShare - 1) * t at least: reading takes no more of the target's time
+	roundShare = 16                     // a round that took t is followed by a rest of (roundShare - 1) * t at least: reading takes no more of the target's time
 	freshShare = 16                     // a round is due when as many flows are new as a sixteenth of all, where room is scarce
 	roundChunk = 512                    // entries that are taken note of before packets have their turn
 	evictMost  = 2048                   // entries that are evicted at once
