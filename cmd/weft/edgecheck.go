@@ -17,7 +17,7 @@ import (
 
 // newEdge is the parent of commands about one edge's own hardware.
 func newEdge() *cobra.Command {
-	cmd := &cobra.Command{Use: "edge", Short: "Look at the target of an edge: a switch or NIC"}
+	cmd := &cobra.Command{Use: "edge", Short: "Look at the target of an edge: a switch or NIC", Example: "  weft edge check 127.0.0.1:9559"}
 	cmd.AddCommand(newEdgeCheck())
 	return cmd
 }

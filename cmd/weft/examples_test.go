@@ -141,7 +141,7 @@ func TestExamples(t *testing.T) {
 	untilEdge(t, "nic1")
 
 	elsewhere := regexp.MustCompile(`\||\*|https://|/etc/|^  weft (etcd|softswitch|demo|dev|lab)`)
-	local := strings.NewReplacer(defaultEtcd, endpoint, "127.0.0.1:9570", "unix:"+dir+"/status")
+	local := strings.NewReplacer(defaultEtcd, endpoint, "127.0.0.1:9570", "unix:"+dir+"/status", "127.0.0.1:9559", "unix:"+dir+"/sw")
 	ran := map[string]int{}
 	for _, cmd := range newRoot().Commands() {
 		foreground(t, "apply", "-f", "examples/reference.yaml")

@@ -216,6 +216,7 @@ func (e *haEdge) standbyNamesActive(standby, active string) {
 func TestAgentIsKilled(t *testing.T) {
 	e := newHAEdge(t)
 	first := e.agent()
+	e.until("the edge is live", func() bool { return e.store.View().Edges.Has("nic1") }) // --wait waits for those that are
 	net := filepath.Join(e.dir, "net.yaml")
 	if err := os.WriteFile(net, []byte(haNetwork), 0o600); err != nil {
 		t.Fatal(err)
