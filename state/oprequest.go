@@ -9,22 +9,44 @@ import (
 // together is one transaction of several operations without parts of their own: all happen, or nothing does, and then nothing is told of why.
 func together(group []*write) *pb.TxnRequest {
 	r := &pb.TxnRequest{}
-	var fence Fence
 	checked := map[check]struct{}{}
 	for _, g := range group {
 		r.Compare, r.Success = g.op.compares(r.Compare, checked), g.op.writes(r.Success)
-		if f := g.op.fence; f.stands() && f != fence {
-			r.Compare, fence = append(r.Compare, f.compare()), f
-		}
 	}
 	return r
 }
 
-// check is a condition on a key that an operation does not write, as many do on the same.
+// check is a condition on what an operation does not write, as many do on the same: a key, or, by the name of its edge, a term.
 type check struct {
-	key    string
+	of     string
 	expect int64
 }
+
+// known reports whether a check is among some, and adds it to them; nil: it never is.
+func (c check) known(checked map[check]struct{}) bool {
+	if checked == nil {
+		return false
+	}
+	_, is := checked[c]
+	checked[c] = struct{}{}
+	return is
+}
+
+// eachCheck calls fn with the operation's checks.
+func (op *Op) eachCheck(fn func(check)) {
+	for i := range op.Also {
+		if a := &op.Also[i]; a.Check && a.Expect != 0 {
+			fn(a.check())
+		}
+	}
+	if op.fence.stands() {
+		fn(op.fence.check())
+	}
+}
+
+func (a *Also) check() check { return check{a.Key, a.Expect} }
+
+func (f Fence) check() check { return check{f.Edge, f.Term} }
 
 // apart is one transaction of several operations, each of which is decided by itself.
 func apart(group []*write) *pb.TxnRequest {
@@ -46,14 +68,12 @@ func (op *Op) txn() *pb.TxnRequest {
 		r.Failure = append(r.Failure, rangeOp(&pb.RangeRequest{Key: []byte(op.Guard), CountOnly: true}))
 	}
 	if op.fence.stands() {
-		r.Compare = append(r.Compare, op.fence.compare())
 		r.Failure = append(r.Failure, rangeOp(&pb.RangeRequest{Key: []byte(termKey(op.fence.Edge)), KeysOnly: true}))
 	}
 	return r
 }
 
-// parts is as how many etcd counts the operation among others: by its writes or its conditions, what is more. The fence is left out, which is one for many, and so are the checks that were
-// counted; the others are then.
+// parts is as how many etcd counts the operation among others: by its writes or its conditions, what is more. Checks are left out that are among those of the others.
 func (op *Op) parts(checked map[check]struct{}) int {
 	writes, conditions := 1, 0
 	if op.Expect != anyRevision {
@@ -70,25 +90,19 @@ func (op *Op) parts(checked map[check]struct{}) int {
 		if a.Absent {
 			conditions++
 		}
-		if a.Expect != 0 && !a.known(checked) {
+		if a.Expect != 0 && !a.Check {
 			conditions++
 		}
 	}
+	op.eachCheck(func(c check) {
+		if _, is := checked[c]; !is {
+			conditions++
+		}
+	})
 	return max(writes, conditions)
 }
 
-// known reports whether a check is among those that are known. From now on it is.
-func (a *Also) known(checked map[check]struct{}) bool {
-	if !a.Check || checked == nil {
-		return false
-	}
-	c := check{a.Key, a.Expect}
-	_, is := checked[c]
-	checked[c] = struct{}{}
-	return is
-}
-
-// compares appends the operation's conditions, but for the fence, and for checks that are among them; nil: none is.
+// compares appends the operation's conditions, but for checks that are among some, to which it adds the others; nil: none is.
 func (op *Op) compares(to []*pb.Compare, checked map[check]struct{}) []*pb.Compare {
 	if op.Expect != anyRevision {
 		to = append(to, changedAt(op.Key, op.Expect))
@@ -98,12 +112,15 @@ func (op *Op) compares(to []*pb.Compare, checked map[check]struct{}) []*pb.Compa
 		if a.Absent {
 			to = append(to, createdAt(a.Key, pb.Compare_EQUAL))
 		}
-		if a.Expect != 0 && !a.known(checked) {
+		if a.Expect != 0 && !(a.Check && a.check().known(checked)) {
 			to = append(to, changedAt(a.Key, a.Expect))
 		}
 	}
 	if op.Guard != "" {
 		to = append(to, createdAt(op.Guard, pb.Compare_GREATER))
+	}
+	if op.fence.stands() && !op.fence.check().known(checked) {
+		to = append(to, op.fence.compare())
 	}
 	return to
 }

@@ -3,6 +3,7 @@ package state
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -94,10 +95,7 @@ func (d *dispatcher) pack() (full bool) {
 	clear(d.skipped)
 	wait, now := d.pending[:0], time.Now()
 	for i, x := range d.pending {
-		if !x.until.IsZero() && now.After(x.until) {
-			d.w.stats.failed.Add(1)
-			d.gone(1)
-			x.done(OpResult{}, context.DeadlineExceeded)
+		if d.late(x, now) {
 			continue
 		}
 		if d.waits(&x.op) {
@@ -136,6 +134,18 @@ func (f *flight) add(x *write) bool {
 	}
 	f.bytes, f.parts, f.group = bytes, parts, append(f.group, x)
 	x.op.eachKey(func(key string) { f.keys[key] = struct{}{} })
+	x.op.eachCheck(func(c check) { f.checked[c] = struct{}{} })
+	return true
+}
+
+// late answers an operation if its time is over.
+func (d *dispatcher) late(x *write, now time.Time) bool {
+	if x.until.IsZero() || !now.After(x.until) {
+		return false
+	}
+	d.w.stats.failed.Add(1)
+	d.gone(1)
+	x.done(OpResult{}, context.DeadlineExceeded)
 	return true
 }
 
@@ -145,12 +155,17 @@ func (d *dispatcher) depart(ctx context.Context, full bool) bool {
 	if len(f.group) == 0 || d.flying == d.w.cfg.InFlight || d.flying > 0 && !full && time.Since(d.left) < company {
 		return false
 	}
+	now := time.Now()
+	if f.group = slices.DeleteFunc(f.group, func(x *write) bool { return d.late(x, now) }); len(f.group) == 0 {
+		f.empty()
+		return true // what waited for their keys is next
+	}
 	for key := range f.keys {
 		d.writing[key] = struct{}{}
 	}
 	d.gone(len(f.group))
 	d.flying++
-	d.left = time.Now()
+	d.left = now
 	f.apart, f.conflict = d.apart > 0, false
 	d.apart = max(0, d.apart-1)
 	d.take()
@@ -177,11 +192,16 @@ func (d *dispatcher) land(f *flight) {
 	if f.conflict {
 		d.apart = apartFor
 	}
+	f.empty()
+	d.free = append(d.free, f)
+}
+
+// empty makes room for another group.
+func (f *flight) empty() {
 	clear(f.group)
 	clear(f.keys)
 	clear(f.checked)
 	f.group, f.bytes, f.parts = f.group[:0], 0, 0
-	d.free = append(d.free, f)
 }
 
 // eachKey calls fn with the keys that the operation writes.

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -124,6 +126,87 @@ func TestWriterGroupsInOrder(t *testing.T) {
 	}
 	if s := w.Stats(); s.Refused != 1 || s.Conflicts != 2 || s.Ops != 9 {
 		t.Errorf("stats %+v", s)
+	}
+}
+
+// slowKV takes five seconds for a transaction, all of which succeed, and keeps them.
+type slowKV struct{ asked []*pb.TxnRequest }
+
+func (s *slowKV) Txn(_ context.Context, r *pb.TxnRequest, _ ...grpc.CallOption) (*pb.TxnResponse, error) {
+	s.asked = append(s.asked, r)
+	time.Sleep(5 * time.Second)
+	return &pb.TxnResponse{Header: &pb.ResponseHeader{Revision: int64(len(s.asked))}, Succeeded: true}, nil
+}
+
+// What is not to be sent after a time is not, be it that it waits in a group by then; what waited for its key is sent.
+func TestWriterTooLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kv := &slowKV{}
+		w := startWriter(t, kv, WriterConfig{InFlight: 1})
+		errs := map[string]error{}
+		submit := func(name, key string, within time.Duration) {
+			until := time.Time{}
+			if within > 0 {
+				until = time.Now().Add(within)
+			}
+			if err := w.submit(Put(key, []byte(name)), until, func(_ OpResult, err error) { errs[name] = err }); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		submit("first", "/a", 0)
+		submit("late", "/b", time.Second)
+		submit("same key", "/b", 0)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		for name, want := range map[string]error{"first": nil, "late": context.DeadlineExceeded, "same key": nil} {
+			if err, answered := errs[name]; !answered || !errors.Is(err, want) {
+				t.Errorf("%s: answered %v, %v; want %v", name, answered, err, want)
+			}
+		}
+		for _, r := range kv.asked {
+			for _, op := range r.Success {
+				if string(op.GetRequestPut().GetValue()) == "late" {
+					t.Error("what was too late was sent")
+				}
+			}
+		}
+		if w.queued != 0 {
+			t.Errorf("%d are in the queue", w.queued)
+		}
+	})
+}
+
+// A group has no more conditions than it may, however often it is looked at, and each check once, be it that of one of several terms.
+func TestWriterConditions(t *testing.T) {
+	w := NewWriter(nil, WriterConfig{MaxParts: 10})
+	d := newDispatcher(w)
+	add := func(key string) {
+		op := Put(key, nil)
+		for i := range 6 {
+			op.Also = append(op.Also, Also{Key: fmt.Sprintf("%s/%d", key, i), Check: true, Expect: 1})
+		}
+		d.pending = append(d.pending, &write{op: op})
+	}
+	for i := range 4 {
+		add(fmt.Sprint("/", i))
+	}
+	for range 5 {
+		d.pack()
+	}
+	if n := len(together(d.fill.group).Compare); n != 6 {
+		t.Errorf("a group has %d conditions, want those of one write", n)
+	}
+
+	d = newDispatcher(w)
+	for i := range 10 {
+		op := Put(fmt.Sprint("/", i), nil)
+		op.fence = Fence{Edge: fmt.Sprint("e", i%2), Term: 7}
+		d.pending = append(d.pending, &write{op: op})
+	}
+	d.pack()
+	if n := len(together(d.fill.group).Compare); len(d.fill.group) != 10 || n != 2 {
+		t.Errorf("a group of %d writes in two terms has %d conditions", len(d.fill.group), n)
 	}
 }
 
