@@ -22,7 +22,7 @@ type watch struct {
 	part    bool    // of every batch: fixed, or delivered once
 	current bool    // created and listed
 	fresh   bool    // the contents have not been delivered yet
-	from    int64   // revision of the listing
+	from    int64   // revision of the listing, or that it resumes from: what comes is newer
 	events  []Event // fresh: the contents, then what came since. Before the listing: what came since the creation
 }
 
@@ -92,7 +92,8 @@ func cancelWatch(id int64) *pb.WatchRequest {
 	return &pb.WatchRequest{RequestUnion: &pb.WatchRequest_CancelRequest{CancelRequest: &pb.WatchCancelRequest{WatchId: id}}}
 }
 
-// create returns the request for a watch: after what was delivered, or, before a listing, from now on.
+// create returns the request for a watch: from what was delivered last, or, before a listing, from now on. One that begins after that would keep etcd from saying how far it is until there is
+// more, and what says nothing seems to hang.
 func (m *merge) create(w *watch) *pb.WatchRequest {
 	m.lastID++
 	w.id, w.current = m.lastID, false
@@ -102,7 +103,7 @@ func (m *merge) create(w *watch) *pb.WatchRequest {
 	if w.fresh {
 		w.events, w.from = nil, 0
 	} else {
-		r.StartRevision = m.revision + 1
+		r.StartRevision, w.from = m.revision, m.revision
 	}
 	if w.part {
 		m.late[w] = struct{}{}
@@ -165,7 +166,7 @@ func (m *merge) events(w *watch, events []*mvccpb.Event) {
 	}
 	for _, e := range events {
 		if e.Kv.ModRevision <= w.from {
-			continue // in the listing
+			continue // known
 		}
 		ev := Event{Prefix: w.prefix, Key: string(e.Kv.Key), ModRevision: e.Kv.ModRevision, Deleted: e.Type == mvccpb.Event_DELETE}
 		if !ev.Deleted {

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
 )
 
 // mirror is what a reader of a Watcher knows, checked for order and torn transactions.
@@ -292,6 +293,64 @@ func TestWatcherResumesAndRelists(t *testing.T) {
 				t.Errorf("%d prefixes listed, want %d", m.listed, want)
 			}
 		})
+	}
+}
+
+// tapped is a client whose streams a test can break.
+type tapped struct {
+	pb.WatchClient
+	began chan *tappedStream
+}
+
+func (w *tapped) Watch(ctx context.Context, opts ...grpc.CallOption) (pb.Watch_WatchClient, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	s, err := w.WatchClient.Watch(ctx, opts...)
+	t := &tappedStream{s, cancel, make(chan struct{}, 100)}
+	w.began <- t
+	return t, err
+}
+
+// tappedStream tells of each answer to a question how far etcd is.
+type tappedStream struct {
+	pb.Watch_WatchClient
+	cut      context.CancelFunc
+	answered chan struct{}
+}
+
+func (s *tappedStream) Recv() (*pb.WatchResponse, error) {
+	r, err := s.Watch_WatchClient.Recv()
+	if err == nil && r.WatchId == clientv3.InvalidWatchID {
+		s.answered <- struct{}{}
+	}
+	return r, err
+}
+
+// A stream that was resumed while nothing happens is not taken for one of a member that hangs.
+func TestWatcherResumesQuietly(t *testing.T) {
+	e, c := startEtcd(t)
+	tap := &tapped{e.watchClient(), make(chan *tappedStream, 100)}
+	w := NewWatcher(c, tap, "/p1/", "/p2/")
+	m := newMirror(t)
+	stop := running(t, func(ctx context.Context) error { return w.Run(ctx, m.deliver) })
+	resp, err := c.Put(t.Context(), "/p1/a", "1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Wait(t.Context(), resp.Header.Revision); err != nil {
+		t.Fatal(err)
+	}
+	within(t, tap.began).cut()
+	resumed := within(t, tap.began)
+	defer resumed.cut()
+	select {
+	case <-resumed.answered:
+	case again := <-tap.began:
+		again.cut()
+		t.Error("a stream is given up though etcd does not hang")
+	}
+	stop()
+	if m.events != 1 || m.listed != 2 {
+		t.Errorf("%d events, %d prefixes listed", m.events, m.listed)
 	}
 }
 
