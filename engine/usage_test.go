@@ -2,10 +2,12 @@ package engine
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/p4rt"
 	"github.com/weft-sdn/weft/sim"
 	"github.com/weft-sdn/weft/state"
 )
@@ -20,6 +22,37 @@ func (c *cached) usageIs(when string, sent [3]uint64) {
 		in, out := tallied(sent[vm], sent[vm]*cachedLen), tallied(sent[3-vm], sent[3-vm]*cachedLen)
 		if want := (state.UsageTotals{In: in, Out: out}); got != want {
 			c.Errorf("%s: of vm%d %+v is accounted, want %+v", when, vm, got, want)
+		}
+	}
+}
+
+// audit reads all entries as the begin of a term does; not whole: the session is lost at the end.
+func (c *cached) audit(whole bool) {
+	c.Helper()
+	audited := make(chan error, 1)
+	go func() {
+		x, err := c.a.beginAudit(c.Context())
+		if err == nil {
+			err = c.cache.read(c.Context(), nil, x.inspection(c.Context()).Entry)
+		}
+		switch {
+		case err != nil:
+		case whole:
+			err = x.end(c.Context())
+		default:
+			err = x.flush(c.Context())
+		}
+		audited <- err
+	}()
+	for {
+		select {
+		case <-c.a.mail.wake:
+			c.a.mail.deliver()
+		case err := <-audited:
+			if err != nil {
+				c.Fatal(err)
+			}
+			return
 		}
 	}
 }
@@ -81,27 +114,7 @@ func TestUsage(t *testing.T) {
 	}
 
 	c.empty = true // the target begins anew
-	audited := make(chan error, 1)
-	go func() {
-		x, err := c.a.beginAudit(t.Context())
-		if err == nil {
-			err = c.cache.read(t.Context(), nil, x.inspection(t.Context()).Entry)
-		}
-		if err == nil {
-			err = x.end(t.Context())
-		}
-		audited <- err
-	}()
-	for done := false; !done; {
-		select {
-		case <-c.a.mail.wake:
-			c.a.mail.deliver()
-		case err := <-audited:
-			if done = true; err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
+	c.audit(true)
 	c.empty = false
 	for _, x := range c.flows {
 		x.packets = 0
@@ -109,6 +122,52 @@ func TestUsage(t *testing.T) {
 	some(5000)
 	read()
 	c.usageIs("a restart of the target", sent)
+}
+
+// TestUsageOfPredecessor (O4): what entries that a predecessor left have more than it had stored is accounted once, even if the session is lost while they are read, and they are read again.
+func TestUsageOfPredecessor(t *testing.T) {
+	c := newCached(t, 2000, 100, 64)
+	var sent [3]uint64
+	some := func(n int) {
+		for port := range uint16(5) {
+			for range n {
+				if c.send(1, port) {
+					sent[1]++
+				}
+			}
+		}
+	}
+	some(4)
+	before := tallied(sent[1], sent[1]*cachedLen)
+	some(2) // it had not stored these
+	entries := slices.Collect(func(yield func(*p4rt.Entry) bool) {
+		take := func(e p4rt.Entity) {
+			if x, ok := e.(*p4rt.Entry); ok {
+				yield(x)
+			}
+		}
+		c.layout.entities(take)
+		for e := range c.placer.Beside() {
+			take(e)
+		}
+	})
+	clear(c.usage.accounts)
+	for _, f := range c.core.flows.byEntry {
+		f.counted, f.recount = amount{}, true // as adopted
+	}
+	c.usage.numbers = c.a.tables.NumbersOf(entries)
+	c.inherit([]state.Usage{
+		{ID: c.ids[1], UsageTotals: state.UsageTotals{In: before}, Live: liveness{In: before}},
+		{ID: c.ids[2], UsageTotals: state.UsageTotals{Out: before}, Live: liveness{Out: before}},
+	})
+	c.audit(false)
+	some(3)
+	c.audit(true)
+	c.usageIs("taken over", sent)
+	some(3)
+	c.later(roundTime)
+	c.settled()
+	c.usageIs("after that", sent)
 }
 
 // TestUsageOfDeleted (O4): what the target says of an entry that is being deleted is not taken for that of one that is written in its place.

@@ -40,6 +40,7 @@ func (a *Agent) beginAudit(ctx context.Context) (*audit, error) {
 		u.audited = x.began
 		for _, f := range c.flows.byEntry {
 			f.read = false
+			f.recount = f.recount || u.numbers != nil // a read that was not finished has begun to count what a predecessor left, of which all is accounted at the end
 		}
 		clear(u.deleted)
 	})
