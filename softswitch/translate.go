@@ -82,7 +82,7 @@ func (tr *translation) toCore(b []byte) ([]byte, error) {
 		v, ok := uint64Of(b)
 		switch {
 		case tr.ports && ok && v == sdnPortCPU && tr.server.options.CPUPort != 0:
-			return coreValue(uint64(tr.server.options.CPUPort)), nil
+			b = coreValue(uint64(tr.server.options.CPUPort)) // if the program's ports go so far
 		case tr.ports && ok && v == 0:
 			return nil, invalidf("SDN port 0 is none")
 		}

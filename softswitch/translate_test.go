@@ -177,6 +177,22 @@ func TestNamesRunOut(t *testing.T) {
 	}
 }
 
+// TestCPUPortBeyondProgram: a program whose ports have too few bits for the CPU port can not be told to send there, and keeps what is beside the port.
+func TestCPUPortBeyondProgram(t *testing.T) {
+	tr := &translation{name: "t", ports: true, sdn: 32, server: &Server{options: Options{CPUPort: 510}}}
+	if err := tr.setWidth(8); err != nil {
+		t.Fatal(err)
+	}
+	h := &headerSchema{size: 2, fields: []headerField{{id: 1, width: 8, tr: tr}, {id: 2, offset: 8, width: 8}}}
+	mark := &p4v1.PacketMetadata{MetadataId: 2, Value: []byte{7}}
+	if got, err := h.encode(nil, []*p4v1.PacketMetadata{{MetadataId: 1, Value: []byte{0xff, 0xff, 0xff, 0xfd}}, mark}); err == nil || faultOf(err).code != codes.InvalidArgument {
+		t.Errorf("%x, %v, want that the CPU port is refused", got, err)
+	}
+	if got, err := h.encode(nil, []*p4v1.PacketMetadata{{MetadataId: 1, Value: []byte{9}}, mark}); err != nil || string(got) != "\x09\x07" {
+		t.Errorf("%x, %v, want 0907", got, err)
+	}
+}
+
 func TestSelectorsAreProgrammedInOneStyle(t *testing.T) {
 	l := newLab(t)
 	c := l.primary()
