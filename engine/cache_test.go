@@ -234,6 +234,31 @@ func (c *cached) fill(vm uint16, from, to int) {
 	}
 }
 
+// TestIdleByCounters (E8): of a target without idle timeouts a flow goes when its entry has counted nothing for its time, and not before, whoever reads the counters besides.
+func TestIdleByCounters(t *testing.T) {
+	c := newCached(t, 2000, 100, 64)
+	c.blind, c.a.cfg.Profile.NoIdle = true, true
+	for _, table := range c.a.tables.FlowTables() {
+		table.SupportsIdle = false
+	}
+	c.send(1, 7)
+	x := c.flows[cachedFlow{1, 7}]
+	for range 20 {
+		c.later(c.a.cfg.IdleTimeout / 4)
+		c.send(1, 7)
+		c.count(x.f.placed.Hash, tallied(uint64(x.packets), uint64(x.packets)*cachedLen), c.now()) // as who asks for drops
+		c.later(c.a.cfg.IdleTimeout / 4)
+	}
+	if s := c.a.Stats(); s.Expired > 0 || !x.there {
+		t.Fatalf("%d flows expired that were matched all the time", s.Expired)
+	}
+	c.later(c.a.cfg.IdleTimeout / 2)
+	c.later(c.a.cfg.IdleTimeout / 2)
+	if s := c.a.Stats(); s.Expired != 1 || x.there {
+		t.Errorf("%d flows expired, want the one that was matched by nothing any more", s.Expired)
+	}
+}
+
 // TestEvictLeastRecentlyMatched (E5): where room is tight an eighth of the entries go, those that were matched longest ago, whether the target tells or only counts; what was matched
 // between the round that found it and its eviction stays.
 func TestEvictLeastRecentlyMatched(t *testing.T) {

@@ -174,6 +174,9 @@ func (c *core) count(entry uint64, n amount, began time.Duration) {
 	case n.Less(f.counted) && began != u.audited:
 		return // one that was asked for later was faster: counters begin anew with a term, and not within
 	default:
+		if c.a.cfg.Profile.NoIdle && n.Packets > f.counted.Packets {
+			f.hit = momentOf(c.now()) // who reads it next finds no difference
+		}
 		c.carry(&w, n.Since(f.counted))
 	}
 	u.lives(&w, f.counted, false)
