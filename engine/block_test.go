@@ -90,11 +90,12 @@ func TestBlocksMeetNeed(t *testing.T) {
 
 // sourceOf is the address that vm1 gets over IPv4.
 func sourceOf(o *offline) (a flow.Addr) {
-	i := slices.IndexFunc(o.stored(), func(c state.StoredConn) bool { return !c.Forward.V6 && c.Translates() })
+	all := o.stored() // some may be going
+	i := slices.IndexFunc(all, func(c state.StoredConn) bool { return !c.Forward.V6 && c.Translates() })
 	if i < 0 {
 		return a
 	}
-	return o.stored()[i].Steps()[0].Addr
+	return all[i].Steps()[0].Addr
 }
 
 // TestBlockReuse: a port is given once at a time in each protocol, while it may be stored, within the rule's ports, and while the lease holds for certain.
