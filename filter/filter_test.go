@@ -177,6 +177,53 @@ func TestFind(t *testing.T) {
 	}
 }
 
+// TestFindAtTheEnds: sets that begin or end where the values do, those of all values and those of none, asked for and excluded.
+func TestFindAtTheEnds(t *testing.T) {
+	port := func(lo, hi uint64) *Set { return NewSet(Range{Lo: V(lo), Hi: V(hi)}) }
+	addr := func(prefixes ...string) *Set {
+		var all []netip.Prefix
+		for _, p := range prefixes {
+			all = append(all, netip.MustParsePrefix(p))
+		}
+		return NewAddrSet(all...)
+	}
+	ports := []*Set{port(0, 65535), port(0, 0), port(65535, 65535), port(0, 1), port(1, 65534), NewSet(), NewSet(Range{Lo: V(0), Hi: V(9)}, Range{Lo: V(10), Hi: V(65535)})}
+	addrs := []*Set{
+		addr("0.0.0.0/0"), addr("::/0"), addr("0.0.0.0/0", "::/0"), addr("0.0.0.0/32"), addr("255.255.255.255/32"), addr("::/128"), addr("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128"),
+		addr("128.0.0.0/1"), addr("8000::/1"), addr("0:0:0:1::/64"), addr(),
+	}
+	var rules []Rule
+	for _, not := range []bool{false, true} {
+		for i, s := range ports {
+			rules = append(rules, Rule{[]Condition{{Field: DstPort, Not: not, Sets: []*Set{s}}}}, Rule{[]Condition{{Field: SrcPort, Not: not, Sets: []*Set{s, s, ports[(i+1)%len(ports)]}}}})
+		}
+		for _, s := range addrs {
+			rules = append(rules, Rule{[]Condition{{Field: Src, Not: not, Sets: []*Set{s}}, {Field: Src, Sets: []*Set{addrs[2]}}}}, Rule{[]Condition{{Field: Dst, Not: not, Sets: []*Set{s}}}})
+		}
+	}
+	c := Compile(rules)
+	for _, raw := range []string{"0.0.0.0", "255.255.255.255", "127.255.255.255", "128.0.0.0", "::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "8000::", "0:0:0:1::", "0:0:0:1:ffff:ffff:ffff:ffff", ""} {
+		for _, n := range []uint16{0, 1, 9, 10, 65534, 65535} {
+			for _, proto := range []uint8{6, 17, 47} {
+				p := &Packet{Key: &flow.Key{EtherType: 0x0806}}
+				if raw != "" {
+					a := netip.MustParseAddr(raw)
+					p.Key.EtherType, p.Key.Src, p.Key.Dst, p.Key.Proto = map[bool]uint16{true: 0x0800, false: 0x86dd}[a.Is4()], flow.AddrOf(a), flow.AddrOf(a), proto
+					if hasPorts(proto) {
+						p.Key.SrcPort, p.Key.DstPort = n, 65535-n
+					}
+				}
+				for from := range rules {
+					var read Read
+					if got, want := c.Find(p, from, &read), firstOf(rules, p, from); got != want {
+						t.Fatalf("%q, protocol %d, port %d: rule %d from %d, want %d", raw, proto, n, got, from, want)
+					}
+				}
+			}
+		}
+	}
+}
+
 // mutate returns another packet that agrees with p in all that was read.
 func (r random) mutate(p *Packet, read *Read) *Packet {
 	q := r.packet()
