@@ -19,13 +19,13 @@ import (
 const (
 	readPatience   = 1500 * time.Millisecond // that a member has for its first answer to a read; the next one has twice as long, and so on
 	loginPatience  = 5 * time.Second         // the same for a password: checking it is work, and all log in at once when a member goes
-	leaderPatience = 5 * time.Second         // in which a write finds a member that knows a leader
+	leaderPatience = 5 * time.Second         // in which a write finds a member that takes it
 	leaderRetry    = 50 * time.Millisecond
 )
 
 // call asks another member when one does not answer. A member that hangs keeps its connections: calls would wait for it until gRPC finds that out,
 // after 13 s, or, if only its disk hangs, for ever; so reads are repeated. A write is not: it may have happened. A member that is cut off from the
-// others says so when it is asked to, before it does anything, and then everything is repeated.
+// others says so when it is asked to, before it does anything, and then everything is repeated; so does one that is far behind (more than 5,000 entries to apply).
 func (r *roster) call(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	ctx = clientv3.WithRequireLeader(ctx)
 	patience, began := patienceWith(request), time.Now()
@@ -51,7 +51,7 @@ func (r *roster) call(ctx context.Context, method string, request, reply any, co
 			return err
 		case patience > 0 && !timely:
 			patience *= 2
-		case errors.Is(rpctypes.Error(err), rpctypes.ErrNoLeader) && time.Since(began) < leaderPatience:
+		case isPassing(err) && time.Since(began) < leaderPatience:
 			pause := time.NewTimer(leaderRetry)
 			select {
 			case <-ctx.Done():
@@ -62,6 +62,12 @@ func (r *roster) call(ctx context.Context, method string, request, reply any, co
 			return err
 		}
 	}
+}
+
+// isPassing reports whether a member did nothing with a request because it knows no leader, or has much to apply of what it missed: another one, or the same one soon, takes it.
+func isPassing(err error) bool {
+	err = rpctypes.Error(err)
+	return errors.Is(err, rpctypes.ErrNoLeader) || errors.Is(err, rpctypes.ErrTooManyRequests)
 }
 
 // patienceWith is how long to wait for an answer before a request is made again; 0 if it must not be, because it would matter that it is made twice.

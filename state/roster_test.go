@@ -80,6 +80,7 @@ func TestCallsThatHang(t *testing.T) {
 		"nothing answers":      {getRequest, []hand{{member: a, hangs: true}}, 3, 10 * time.Second, codes.DeadlineExceeded, []string{b, c}},
 		"write hangs":          {writeRequest, []hand{{member: a, hangs: true}, {member: b}}, 1, 10 * time.Second, codes.DeadlineExceeded, []string{b, c}},
 		"write without leader": {writeRequest, []hand{{member: a, err: rpctypes.ErrGRPCNoLeader}, {member: b}}, 2, leaderRetry, codes.OK, []string{a, b, c}},
+		"write to one behind":  {writeRequest, []hand{{member: a, err: rpctypes.ErrGRPCRequestTooManyRequests}, {member: b}}, 2, leaderRetry, codes.OK, []string{a, b, c}},
 		"no leader anywhere":   {writeRequest, []hand{{member: a, err: rpctypes.ErrGRPCNoLeader}}, 101, leaderPatience, codes.Unavailable, []string{a, b, c}},
 		"another error":        {getRequest, []hand{{member: a, err: rpctypes.ErrGRPCPermissionDenied}, {member: b}}, 1, 0, codes.PermissionDenied, []string{a, b, c}},
 	} {
