@@ -377,17 +377,20 @@ func (d *writeDecoder) does(b []byte, u *updateParts) bool {
 	return true
 }
 
-func param(b []byte, p *p4v1.Action_Param) bool {
+func param(b []byte, p *p4v1.Action_Param) bool { return numbered(b, 2, &p.ParamId, &p.Value) }
+
+// numbered decodes a message of an id, in field n, and a value, in the next one.
+func numbered(b []byte, n protowire.Number, id *uint32, value *[]byte) bool {
 	var f field
 	for len(b) > 0 {
 		if b = f.next(b); b == nil {
 			return false
 		}
 		switch {
-		case f.is(2, protowire.VarintType):
-			p.ParamId = uint32(f.number)
-		case f.is(3, protowire.BytesType):
-			p.Value = f.bytes
+		case f.is(n, protowire.VarintType):
+			*id = uint32(f.number)
+		case f.is(n+1, protowire.BytesType):
+			*value = f.bytes
 		default:
 			return false
 		}

@@ -55,19 +55,5 @@ func decodePacketOut(b []byte, req *p4v1.StreamMessageRequest) bool {
 }
 
 func decodeMetadata(b []byte, m *p4v1.PacketMetadata) bool {
-	var f field
-	for len(b) > 0 {
-		if b = f.next(b); b == nil {
-			return false
-		}
-		switch {
-		case f.is(1, protowire.VarintType):
-			m.MetadataId = uint32(f.number)
-		case f.is(2, protowire.BytesType):
-			m.Value = f.bytes
-		default:
-			return false
-		}
-	}
-	return true
+	return numbered(b, 1, &m.MetadataId, &m.Value)
 }

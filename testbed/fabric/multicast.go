@@ -1,10 +1,9 @@
 package fabric
 
 import (
-	"bytes"
-	"encoding/binary"
 	"net/netip"
 	"sync"
+	"time"
 
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
@@ -94,37 +93,10 @@ func (p *Port) report(frame []byte) {
 	}
 }
 
-// ask asks the edge at the link which groups it wants, by IGMPv3 (RFC 3376 section 4.1) and MLDv2 (RFC 3810 section 5.1), within a second.
+// ask asks the edge at the link which groups it wants, by IGMPv3 and MLDv2, within a second.
 func (p *Port) ask() {
-	all := netip.AddrFrom4([4]byte{224, 0, 0, 1})
-	igmp := []byte{0x11, 10, 0, 0, 0, 0, 0, 0, 2, 125, 0, 0}
-	binary.BigEndian.PutUint16(igmp[2:], packet.Checksum(igmp))
-	p.sendBuilt(&layers.Ethernet{SrcMAC: p.GatewayMAC[:], DstMAC: bytes.Clone(mac(all)), EthernetType: layers.EthernetTypeIPv4},
-		&layers.IPv4{Version: 4, TTL: 1, TOS: 0xc0, Protocol: layers.IPProtocolIGMP, SrcIP: p.Gateway4.AsSlice(), DstIP: all.AsSlice(),
-			Options: []layers.IPv4Option{{OptionType: 0x94, OptionLength: 4, OptionData: []byte{0, 0}}}},
-		gopacket.Payload(igmp))
-	ip := &layers.IPv6{Version: 6, NextHeader: layers.IPProtocolIPv6HopByHop, HopLimit: 1, SrcIP: packet.LinkLocal(p.GatewayMAC).AsSlice(), DstIP: packet.AllNodes().AsSlice()}
-	hop := &layers.IPv6HopByHop{}
-	hop.NextHeader = layers.IPProtocolICMPv6
-	hop.Options = []*layers.IPv6HopByHopOption{{OptionType: 5, OptionLength: 2, OptionData: []byte{0, 0}}, {OptionType: 1, OptionData: []byte{}}}
-	icmp := &layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(layers.ICMPv6TypeMLDv1MulticastListenerQueryMessage, 0)}
-	if err := icmp.SetNetworkLayerForChecksum(ip); err != nil {
-		return
-	}
-	p.sendBuilt(&layers.Ethernet{SrcMAC: p.GatewayMAC[:], DstMAC: mac(packet.AllNodes()), EthernetType: layers.EthernetTypeIPv6}, ip, hop, icmp,
-		&layers.MLDv2MulticastListenerQueryMessage{MaximumResponseCode: 1000, MulticastAddress: netip.IPv6Unspecified().AsSlice(), QueriersRobustnessVariable: 2, QueriersQueryIntervalCode: 125})
-}
-
-func mac(group netip.Addr) []byte {
-	m := packet.MulticastMAC(group)
-	return m[:]
-}
-
-func (p *Port) sendBuilt(all ...gopacket.SerializableLayer) {
-	b := gopacket.NewSerializeBuffer()
-	if gopacket.SerializeLayers(b, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, all...) == nil {
-		p.send(b.Bytes())
-	}
+	p.send(packet.AppendGroupQuery(nil, p.GatewayMAC, p.Gateway4, packet.GroupQuery{Version: packet.IGMPv3, Within: time.Second}))
+	p.send(packet.AppendGroupQuery(nil, p.GatewayMAC, packet.LinkLocal(p.GatewayMAC), packet.GroupQuery{Version: packet.MLDv2, Within: time.Second}))
 }
 
 // spread sends a packet for a multicast group to every other link whose edge wants it.

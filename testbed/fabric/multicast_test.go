@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/weft-sdn/weft/packet"
 	"github.com/weft-sdn/weft/testbed/fabric"
@@ -110,11 +111,13 @@ func TestMulticast(t *testing.T) {
 // waitMembers waits until an end's membership is known: reports are taken by the link's own goroutine.
 func waitMembers(t *testing.T, p *plugged, group netip.Addr, is bool) {
 	t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
 	for done := soon(t).Done(); slices.Contains(p.Members(), group) != is; {
 		select {
 		case <-done:
 			t.Fatalf("link %d: a member is %v", p.N, !is)
-		default:
+		case <-tick.C:
 		}
 	}
 }
