@@ -274,22 +274,18 @@ func (l *layout) group(p *part, v *view, dest flow.Dest, domain []flow.VPortID) 
 		return err
 	}
 	var members []offload.Member
-	remote := make(map[string]struct{})
 	for _, m := range domain {
 		at, ok := v.places[m]
-		switch {
-		case !ok:
-		case at.edge == v.self.ID:
-			local, err := l.n.vport(&p.references, m, at.at.VLAN != 0, v.tenants[m])
-			if err != nil {
-				return err
-			}
-			members = append(members, offload.Member{Attachment: at.at, VPort: local})
-		default:
-			remote[at.edge] = struct{}{}
+		if !ok || at.edge != v.self.ID {
+			continue
 		}
+		local, err := l.n.vport(&p.references, m, at.at.VLAN != 0, v.tenants[m])
+		if err != nil {
+			return err
+		}
+		members = append(members, offload.Member{Attachment: at.at, VPort: local})
 	}
-	copies, err := l.copies(p, v, dest, remote, len(members) > 0)
+	copies, err := l.copies(p, v, dest, len(members) > 0)
 	if err != nil {
 		return err
 	}
@@ -302,7 +298,7 @@ func (l *layout) group(p *part, v *view, dest flow.Dest, domain []flow.VPortID) 
 }
 
 // copies are the ways of what is for a flood domain to other edges with members. It subscribes to the domain's own address if it has members here.
-func (l *layout) copies(p *part, v *view, dest flow.Dest, remote map[string]struct{}, here bool) (copies []offload.PathTo, err error) {
+func (l *layout) copies(p *part, v *view, dest flow.Dest, here bool) (copies []offload.PathTo, err error) {
 	way, multicast := v.set(dest)
 	if multicast && here {
 		if _, err := acquire(&p.references, l.n.sets, dest, "multicast addresses of flood domains"); err != nil { // one of linked bridges has several
@@ -312,7 +308,7 @@ func (l *layout) copies(p *part, v *view, dest flow.Dest, remote map[string]stru
 		p.wanted = &way
 	}
 	shared := false
-	for _, edge := range slices.Sorted(maps.Keys(remote)) {
+	for _, edge := range l.uses.of[groupSubject(dest)] {
 		switch peer := l.parts[peerSubject(edge)]; {
 		case peer == nil:
 		case multicast && isSetAddr(way.dst, peer.sets, dest):
