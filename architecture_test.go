@@ -35,7 +35,7 @@ var mayImport = map[string][]string{
 	"state":       {"topology", "conntrack", "flow", "packet"},
 	"monitor":     {"topology", "packet"},
 	"engine":      {"sim", "conntrack", "filter", "monitor", "offload", "state", "topology", "flow", "packet", "p4rt", "p4src"},
-	"agent":       {"engine", "state", "conntrack", "topology", "flow", "packet", "offload", "p4rt"},
+	"agent":       {"engine", "state", "conntrack", "topology", "flow", "packet", "offload", "p4rt", "p4src"},
 	"examples":    {},
 	"survey":      {"flow", "offload", "p4rt"},
 	"softswitch":  {"softswitch/gnmi", "softswitch/impair", "softswitch/pipeline", "softswitch/port"},

@@ -220,6 +220,22 @@ func (c *checker) target(at string, t *Target, seen taken) {
 		c.fail(at+".electionID", t.ElectionID, "is no election id", "use a number from 1, or HIGH.LOW")
 	}
 	c.all(at+".tls", t.TLS.problems())
+	c.pipeline(at+".pipeline", &t.Pipeline)
+}
+
+func (c *checker) pipeline(at string, p *Pipeline) {
+	const hint = "name both files that the target's compiler made of p4src, or leave pipeline out"
+	switch {
+	case *p == Pipeline{}:
+	case p.P4Info == "":
+		c.fail(at+".p4info", "", "is missing", hint)
+	case p.DeviceConfig == "":
+		c.fail(at+".deviceConfig", "", "is missing", hint)
+	default:
+		if _, err := p.Load(); err != nil {
+			c.fail(at, "", "can't be used: "+err.Error(), hint)
+		}
+	}
 }
 
 // Election is the election id as P4Runtime has it.

@@ -76,6 +76,14 @@ type Target struct {
 	Profile    string `json:"profile"` // a key of profiles
 	ElectionID string `json:"electionID"`
 	TLS        TLS    `json:"tls"`
+	// Pipeline is what the target's own compiler made of weft's program; left out: the program of bmv2 and the softswitch.
+	Pipeline Pipeline `json:"pipeline,omitzero"`
+}
+
+// Pipeline names the files of a compiled program.
+type Pipeline struct {
+	P4Info       string `json:"p4info"`       // text form
+	DeviceConfig string `json:"deviceConfig"` // what the target takes with it, as it is
 }
 
 // Uplink is an underlay port: a link to one router of the fabric.
@@ -160,6 +168,7 @@ func (c *Config) fill(dir string) {
 		set(&e.Target.ElectionID, "1")
 		set(&e.Tunnel, offload.VXLAN.String())
 		e.Target.TLS.within(dir)
+		within(dir, &e.Target.Pipeline.P4Info, &e.Target.Pipeline.DeviceConfig)
 		if e.Target.DeviceID == 0 {
 			e.Target.DeviceID = defaultDevice
 		}

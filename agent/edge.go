@@ -18,6 +18,7 @@ import (
 
 	"github.com/weft-sdn/weft/engine"
 	"github.com/weft-sdn/weft/p4rt"
+	"github.com/weft-sdn/weft/p4src"
 	"github.com/weft-sdn/weft/state"
 )
 
@@ -70,6 +71,9 @@ func newRunner(cfg Edge, status, version string, log *slog.Logger) *runner {
 			return nil, err
 		}
 		c := cfg.engine(store, dial, status, version, log)
+		if c.Pipeline, err = cfg.Target.Pipeline.Load(); err != nil {
+			return nil, err
+		}
 		c.OnTarget = func(err error) string { return r.onTarget(err, store.View()) }
 		c.OnLive = r.onLive
 		if cfg.HA {
@@ -120,6 +124,14 @@ func (t *Target) Dialer() (func(context.Context) (p4rt.Conn, error), error) {
 		name = "dns:///" + name
 	}
 	return p4rt.Dialer(name, grpc.WithTransportCredentials(creds)), nil
+}
+
+// Load reads the pipeline; none is named: v1model's.
+func (p *Pipeline) Load() (p4src.Pipeline, error) {
+	if *p == (Pipeline{}) {
+		return p4src.V1Model()
+	}
+	return p4src.LoadPipeline(p.P4Info, p.DeviceConfig)
 }
 
 // run runs the edge until ctx ends (nil), another process takes it, or it can't be made.

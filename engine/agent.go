@@ -31,6 +31,7 @@ type Config struct {
 	DeviceID   uint64
 	Election   func(seen p4rt.ElectionID) p4rt.ElectionID
 	Profile    p4rt.Profile
+	Pipeline   p4src.Pipeline // that the target is to run; default: v1model's
 	Logger     *slog.Logger
 	Version    string // shown to operators
 	Status     string // where this agent's status can be asked for; "" is nowhere
@@ -149,15 +150,17 @@ func NewAgent(cfg Config) (*Agent, error) {
 	if cfg.VPortShare <= 0 {
 		cfg.VPortShare = 10
 	}
-	info, err := p4src.Info()
-	if err != nil {
-		return nil, err
+	if cfg.Pipeline.Info == nil {
+		var err error
+		if cfg.Pipeline, err = p4src.V1Model(); err != nil {
+			return nil, err
+		}
 	}
-	cookie := p4src.Cookie()
+	cookie := cfg.Pipeline.Cookie
 	if cfg.Profile.NoIdle {
 		cookie ^= 2 // another program, as far as the target is concerned
 	}
-	schema, err := p4rt.NewSchema(cfg.Profile.Info(info))
+	schema, err := p4rt.NewSchema(cfg.Profile.Info(cfg.Pipeline.Info))
 	if err != nil {
 		return nil, err
 	}
@@ -176,7 +179,7 @@ func NewAgent(cfg Config) (*Agent, error) {
 	}
 	session := p4rt.Config{
 		Dial: cfg.Dial, DeviceID: cfg.DeviceID, Election: a.election, Profile: cfg.Profile, Logger: cfg.Logger,
-		Schema: schema, DeviceConfig: p4src.Program(), Cookie: cookie,
+		Schema: schema, DeviceConfig: cfg.Pipeline.Device, Cookie: cookie,
 		OnPrimary: a.reconcile, OnState: a.turn, PacketIn: a.enqueue, IdleTimeout: a.idle,
 	}
 	if cfg.Agent != "" {

@@ -12,7 +12,13 @@ import (
 	"github.com/weft-sdn/weft/softswitch/pipeline"
 )
 
-var program = sync.OnceValues(func() (*pipeline.Program, error) { return pipeline.Load(p4src.Program()) })
+var program = sync.OnceValues(func() (*pipeline.Program, error) {
+	p, err := p4src.V1Model()
+	if err != nil {
+		return nil, err
+	}
+	return pipeline.Load(p.Device)
+})
 
 func newTables(t testing.TB) *offload.Tables {
 	t.Helper()

@@ -39,7 +39,11 @@ var loaded = sync.OnceValues(func() (*pipeline.Program, error) {
 		}
 		return pipeline.Load(text)
 	}
-	return pipeline.Load(p4src.Program())
+	p, err := p4src.V1Model()
+	if err != nil {
+		return nil, err
+	}
+	return pipeline.Load(p.Device)
 })
 
 // programEnv names another program than v1model's, for the same tests (TestTNAOnV1Model).

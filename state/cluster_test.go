@@ -13,8 +13,6 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"slices"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -77,43 +75,6 @@ var weftEtcd = flavour{name: "weft", cuts: true, make: func(t *testing.T, cfg Em
 	cmd := exec.Command(exe)
 	cmd.Env = append(os.Environ(), memberVariable+"="+string(spec))
 	return cmd
-}}
-
-// otherEtcd is the etcd on PATH.
-var otherEtcd = flavour{name: "etcd on PATH", make: func(t *testing.T, cfg EmbeddedConfig) *exec.Cmd {
-	path, err := exec.LookPath("etcd")
-	if err != nil {
-		t.Skip("NOT RUN WITH ANOTHER ETCD: no etcd on PATH; Debian has it in package etcd-server")
-	}
-	var version string
-	if out, err := exec.Command(path, "--version").Output(); err == nil {
-		_, _ = fmt.Sscanf(string(out), "etcd Version: %s", &version)
-	}
-	if tellsTooSoon(version) {
-		t.Skipf("NOT RUN WITH ANOTHER ETCD: the one on PATH is %s, which weft refuses", version)
-	}
-	m := cfg.Cluster
-	var all []string
-	for name, url := range m.Members {
-		all = append(all, name+"="+url)
-	}
-	slices.Sort(all)
-	args := []string{
-		"--name", m.Name, "--data-dir", cfg.Dir, "--listen-client-urls", cfg.Listen[0], "--advertise-client-urls", cfg.Listen[0],
-		"--listen-peer-urls", m.Listen[0], "--initial-advertise-peer-urls", m.Members[m.Name], "--initial-cluster", strings.Join(all, ","),
-		"--max-txn-ops", fmt.Sprint(maxTxnOps), "--max-request-bytes", fmt.Sprint(maxRequestBytes),
-	}
-	if m.Join {
-		args = append(args, "--initial-cluster-state", "existing")
-	}
-	if cfg.TokenTTL > 0 {
-		args = append(args, "--auth-token-ttl", fmt.Sprint(int(cfg.TokenTTL/time.Second)))
-	}
-	if cfg.CertFile != "" {
-		args = append(args, "--cert-file", cfg.CertFile, "--key-file", cfg.KeyFile, "--trusted-ca-file", cfg.CAFile, "--client-cert-auth",
-			"--peer-cert-file", m.CertFile, "--peer-key-file", m.KeyFile, "--peer-trusted-ca-file", m.CAFile, "--peer-client-cert-auth")
-	}
-	return exec.Command(path, args...)
 }}
 
 // flavours runs a test with each kind of etcd.

@@ -24,11 +24,11 @@ import (
 
 func program(t *testing.T) survey.Program {
 	t.Helper()
-	info, err := p4src.Info()
+	p, err := p4src.V1Model()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return survey.Program{Info: info, Device: p4src.Program(), Cookie: p4src.Cookie()}
+	return survey.Program(p)
 }
 
 // target is a softswitch with the ways of another target, device 1.

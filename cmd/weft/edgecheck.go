@@ -69,8 +69,19 @@ The exit status is 1 if anything is LACKS.`,
 	f.StringVar(&c.target.TLS.Cert, "tls-cert", "", "PEM `file` of a certificate to show to it")
 	f.StringVar(&c.target.TLS.Key, "tls-key", "", "PEM `file` of its key")
 	f.StringVar(&c.target.TLS.ServerName, "tls-server-name", "", "`name` in its certificate; default: the host of ADDRESS")
+	f.StringVar(&c.target.Pipeline.P4Info, "p4info", "", "`file` with the p4info of weft's pipeline as the target's own compiler made it; default: of bmv2 and the softswitch")
+	f.StringVar(&c.target.Pipeline.DeviceConfig, "device-config", "", "`file` that the target takes with that p4info")
 	c.out.flags(cmd, "table", "json")
 	return cmd
+}
+
+// pipeline is the one that the target is to run.
+func (c *targetCheck) pipeline() (p4src.Pipeline, error) {
+	p := &c.target.Pipeline
+	if (p.P4Info == "") != (p.DeviceConfig == "") {
+		return p4src.Pipeline{}, errors.New("--p4info, --device-config: go together")
+	}
+	return p.Load()
 }
 
 func (c *targetCheck) run(ctx context.Context, w io.Writer) error {
@@ -81,7 +92,7 @@ func (c *targetCheck) run(ctx context.Context, w io.Writer) error {
 	case c.push && !c.try:
 		return errors.New("--push: goes with --try")
 	}
-	info, err := p4src.Info()
+	pipe, err := c.pipeline()
 	if err != nil {
 		return err
 	}
@@ -94,7 +105,7 @@ func (c *targetCheck) run(ctx context.Context, w io.Writer) error {
 		return fmt.Errorf("%s: %w", c.target.Address, err)
 	}
 	defer conn.Close()
-	s := survey.New(conn, c.target.DeviceID, survey.Program{Info: info, Device: p4src.Program(), Cookie: p4src.Cookie()})
+	s := survey.New(conn, c.target.DeviceID, survey.Program(pipe))
 	first, cancel := context.WithTimeout(ctx, checkTimeout)
 	report, err := s.Look(first)
 	cancel()

@@ -49,7 +49,11 @@ func printVersion(w io.Writer, info *debug.BuildInfo, form string) error {
 			lines = append(lines, [2]string{strings.TrimPrefix(s.Key, "vcs."), s.Value})
 		}
 	}
-	lines = append(lines, [2]string{"cookie", fmt.Sprintf("%#016x", p4src.Cookie())})
+	pipe, err := p4src.V1Model()
+	if err != nil {
+		return err
+	}
+	lines = append(lines, [2]string{"cookie", fmt.Sprintf("%#016x", pipe.Cookie)})
 	for line := range strings.Lines(p4src.Record()) {
 		if name, value, ok := strings.Cut(strings.TrimSpace(line), " "); ok {
 			lines = append(lines, [2]string{name, value})

@@ -65,14 +65,14 @@ func compileV1Model() error {
 	return record(p4src.RecordFile, "v1model", version, [2]string{"program", p4src.ProgramFile}, [2]string{"info", p4src.InfoFile})
 }
 
-// emulate compiles the program for TNA as the tests run it, and returns its word and file.
-func emulate() ([2]string, error) {
-	emulation := [2]string{"emulation", filepath.Join(p4src.TNADir, "emulation.json")}
+// emulate compiles the program for TNA as the softswitch runs it, and returns the files, each behind its word.
+func emulate() ([][2]string, error) {
+	program, info := filepath.Join(p4src.TNADir, "emulation.json"), filepath.Join(p4src.TNADir, "emulation.p4info.txtpb")
 	compiler, _, err := find("p4c-bm2-ss")
 	if err != nil {
-		return emulation, err
+		return nil, err
 	}
-	return emulation, start(compiler, "--Wdisable", "-o", emulation[1], "tna/emulation.p4")
+	return [][2]string{{"emulation", program}, {"emulation_info", info}}, start(compiler, "--Wdisable", "--p4runtime-files", info, "-o", program, "tna/emulation.p4")
 }
 
 // find returns the path of a compiler on PATH, and "name version".
@@ -112,7 +112,7 @@ func record(file, arch, version string, made ...[2]string) error {
 		if err != nil {
 			return err
 		}
-		made = append(made, emulation)
+		made = append(made, emulation...)
 	}
 	for _, m := range made {
 		data, err := os.ReadFile(m[1])

@@ -60,7 +60,7 @@ func (a *localAgent) run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, store.Close()) }()
 	agent, err := engine.NewAgent(engine.Config{
 		Store: store, Self: engine.Edge{ID: e.plan.name, VTEPs: e.plan.vteps, Tunnel: e.plan.tunnel, Multicast: e.plan.multicast}, Links: e.links(),
-		Interfaces: e.plan.interfaces, Dial: e.target.dial, DeviceID: uint64(e.plan.n), Profile: e.target.profile(), Logger: e.logger, Version: "lab",
+		Interfaces: e.plan.interfaces, Dial: e.target.dial, DeviceID: uint64(e.plan.n), Profile: e.target.profile(), Pipeline: e.program.Pipeline, Logger: e.logger, Version: "lab",
 		IdleTimeout: e.cfg.IdleTimeout, AgeTime: e.cfg.AgeTime, VPortShare: e.cfg.VPortShare, MaxFlows: e.cfg.MaxFlows, Timeouts: e.cfg.Timeouts,
 	})
 	if err != nil {

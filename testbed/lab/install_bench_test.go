@@ -42,7 +42,7 @@ func newInstallBench(b *testing.B, v6 bool) *installBench {
 		b.Fatal(err)
 	}
 	t := &installBench{b: b, v6: v6, installed: make(chan int, 1<<16)}
-	program, err := newProgram()
+	program, err := newProgram(Softswitch)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -118,7 +118,7 @@ func New(cfg Config) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	program, err := newProgram()
+	program, err := newProgram(cfg.Target)
 	if err != nil {
 		return nil, err
 	}

@@ -111,6 +111,17 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
+// TestTofinoPipeline: agents that know no other program run the one for Tofino, on targets with the ways of Stratum: no idle timeouts, one replica a clone session. What is
+// of bridges, routers, connections and groups, with an agent of its own process's files once (X1, X5).
+func TestTofinoPipeline(t *testing.T) {
+	for _, file := range []string{"bridge", "routed", "nat", "move", "multicast"} {
+		t.Run(file, func(t *testing.T) {
+			s := parseFile(t, "testdata/"+file+".txtar")
+			runScenario(t, s, start(t, lab.Config{Scenario: s, Target: lab.Stratum, Reachable: file == "routed"}))
+		})
+	}
+}
+
 // departed is a VM that moves while packets of it, ARP requests, still wait for the agent of the edge that it leaves.
 const departed = `
 leg departed

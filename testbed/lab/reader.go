@@ -20,8 +20,9 @@ const maxAnswer = 512 << 20
 // subjectField is the key field of tables peer and location that says which peer, which destination.
 const subjectField = 1
 
-// program are the parts of the pipeline that a reader asks for, by id.
+// program is the pipeline that targets run, and the parts of it that a reader asks for, by id.
 type program struct {
+	p4src.Pipeline
 	flowTables                    []uint32
 	forward, drop, punt           []uint32 // actions of flow tables
 	peer, location, underlay      uint32
@@ -29,13 +30,17 @@ type program struct {
 	ingressReasons, egressReasons uint32
 }
 
-// newProgram finds them in the p4info that weft pushes.
-func newProgram() (*program, error) {
-	info, err := p4src.Info()
+// newProgram finds the program that suits targets of a name.
+func newProgram(target string) (*program, error) {
+	load := p4src.V1Model
+	if target == Stratum {
+		load = p4src.Emulation
+	}
+	pipe, err := load()
 	if err != nil {
 		return nil, err
 	}
-	p := new(program)
+	p, info := &program{Pipeline: pipe}, pipe.Info
 	tables, actions, counters := map[string]uint32{}, map[string]uint32{}, map[string]uint32{}
 	for _, t := range info.Tables {
 		tables[t.Preamble.Name] = t.Preamble.Id

@@ -77,7 +77,7 @@ func newRig(b testing.TB, cfg rigConfig) *rig {
 		}
 	}
 	var err error
-	r.program, err = newProgram()
+	r.program, err = newProgram(Softswitch)
 	must(err)
 	place, err := newPlace()
 	must(err)

@@ -9,8 +9,11 @@ import (
 	"os"
 	"path/filepath"
 
+	"google.golang.org/protobuf/encoding/prototext"
+
 	service "github.com/weft-sdn/weft/agent"
 	"github.com/weft-sdn/weft/engine"
+	"github.com/weft-sdn/weft/p4src"
 	"github.com/weft-sdn/weft/testbed/scenario"
 )
 
@@ -38,6 +41,13 @@ func newServedAgent(e *edge, dir string, endpoints []string) (*servedAgent, erro
 			Uplinks: uplinks,
 		}},
 	}
+	if e.cfg.Target == Stratum {
+		p := &cfg.Edges[0].Target.Pipeline
+		p.P4Info, p.DeviceConfig = filepath.Join(dir, name+".p4info.txtpb"), filepath.Join(dir, name+".device")
+		if err := writePipeline(p, &e.program.Pipeline); err != nil {
+			return nil, fmt.Errorf("edge %s: pipeline: %w", name, err)
+		}
+	}
 	file := filepath.Join(dir, name+".yaml")
 	text, err := json.Marshal(cfg) // which is YAML, too
 	if err == nil {
@@ -54,6 +64,15 @@ func newServedAgent(e *edge, dir string, endpoints []string) (*servedAgent, erro
 		return nil, fmt.Errorf("edge %s: %w", name, err)
 	}
 	return a, nil
+}
+
+// writePipeline writes a pipeline as an agent reads it.
+func writePipeline(files *service.Pipeline, p *p4src.Pipeline) error {
+	text, err := prototext.Marshal(p.Info)
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.WriteFile(files.P4Info, text, 0o600), os.WriteFile(files.DeviceConfig, p.Device, 0o600))
 }
 
 func (a *servedAgent) run(ctx context.Context) error {
