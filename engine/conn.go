@@ -50,6 +50,8 @@ type conns struct {
 	runs     map[string]int64            // of live edges
 	serving  map[string]struct{}         // of these, those whose target is programmed
 	away     bool                        // this edge is not among them
+	underWay int                         // stores and looks of connections that are known
+	stopped  time.Duration               // of when the sweep is that stopped since too many were; 0: none
 	resting  []*conn                     // without a flow of a direction that is owned; each knows its place
 	orphans  map[conntrack.Key]int64     // seen without owners
 	gone     map[int64]bool              // processes that are gone and have words

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"sync"
 	"testing"
@@ -398,6 +399,42 @@ func TestRefreshed(t *testing.T) {
 		t.Errorf("idle, and still known: %+v", x)
 	}
 	p.is("established", reply)
+}
+
+// TestManyEndAtOnce: when many connections are idle at once, so many at a time end, until all have, and nothing has to be tried again.
+func TestManyEndAtOnce(t *testing.T) {
+	p := newPair(t)
+	a := p.cores[0].conns
+	const many = 3 * maxUnderWay
+	for i := range many {
+		k := p.key
+		k.SrcPort = uint16(i + 1)
+		r := sim.Track{Used: true, Key: k, Commit: true}
+		r.Progress = r.Next(&conntrack.Packet{Proto: packet.ProtoTCP, Flags: packet.TCPSyn}, false)
+		r.New = conntrack.Conn{Forward: k, RetZone: 2, Progress: r.Progress}
+		a.create(&r, 0)
+		if i%maxUnderWay == 0 || i == many-1 {
+			p.settled()
+		}
+	}
+	if a.known.n != many {
+		t.Fatalf("%d connections are known, %d began", a.known.n, many)
+	}
+	for range 2 { // the first time, it is asked whether there was an answer
+		if a.sweep(a.c.now() + a.timeouts.TCPOpening + time.Second); a.underWay != maxUnderWay {
+			t.Errorf("%d are under way at once", a.underWay)
+		}
+		p.settled()
+	}
+	if n := a.c.a.counts.effectFails.Load(); a.known.n != 0 || a.underWay != 0 || n != 0 {
+		t.Errorf("%d connections are known, %d under way, %d tries failed", a.known.n, a.underWay, n)
+	}
+	if err := p.store.Connections(t.Context(), func(c state.StoredConn) error {
+		t.Errorf("still stored: %+v", c)
+		return context.Canceled
+	}); err != nil && !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
 }
 
 // TestAway: an edge whose lease had lapsed looks again at what it knows. What is there stays; what others took out since they took it for dead is stored again, as it is here;

@@ -119,6 +119,7 @@ func (t *conns) store(x *conn) {
 	gone := !t.live[want.ForwardOwner] && !t.live[want.ReturnOwner]
 	tell := t.listeners(x, &want, gone)
 	ctx := t.c.ctx
+	t.underWay++
 	t.c.effects.wg.Go(func() {
 		var now state.StoredConn
 		var done bool
@@ -134,7 +135,10 @@ func (t *conns) store(x *conn) {
 			}
 			t.c.effects.pause(ctx)
 		}
-		t.c.a.mail.post(func() { t.storedConn(x, now, done, gone, want.Progress) })
+		t.c.a.mail.post(func() {
+			t.storedConn(x, now, done, gone, want.Progress)
+			t.landed()
+		})
 	})
 }
 

@@ -9,10 +9,39 @@ import (
 	"github.com/weft-sdn/weft/state"
 )
 
+// maxUnderWay is how many connections are being stored or looked at when sweep stops to let go of more: as many connections may be idle at once as began at once, and the
+// queue to the database is to have room for those that begin.
+const maxUnderWay = 4096
+
 // sweep lets go of directions that had no packet for the connection's timeout (C7).
 func (t *conns) sweep(now time.Duration) {
+	t.letGo(now)
+	if !t.c.contact.lost {
+		t.storeAll()
+		t.settleSome(now)
+	}
+	if now-t.swept >= sweepTime {
+		t.swept = now
+		t.sweepOrphans()
+	}
+}
+
+// landed notes that one that was under way is there, and goes on letting go if that had stopped.
+func (t *conns) landed() {
+	if t.underWay--; t.stopped != 0 && t.underWay < maxUnderWay/2 {
+		t.letGo(t.stopped)
+	}
+}
+
+// letGo does what sweep does with connections without packets, until too many are under way.
+func (t *conns) letGo(now time.Duration) {
 	at := momentOf(now)
+	t.stopped = 0
 	for _, x := range slices.Backward(t.resting) { // who is taken out gives its place to one that was looked at
+		if t.underWay >= maxUnderWay {
+			t.stopped = now
+			return
+		}
 		timeout, owned, let := t.timeouts.Of(x.stored.State), false, false
 		for dir := range x.own {
 			switch {
@@ -32,14 +61,6 @@ func (t *conns) sweep(now time.Duration) {
 		if !owned {
 			t.wake(x)
 		}
-	}
-	if !t.c.contact.lost {
-		t.storeAll()
-		t.settleSome(now)
-	}
-	if now-t.swept >= sweepTime {
-		t.swept = now
-		t.sweepOrphans()
 	}
 }
 
@@ -67,11 +88,15 @@ func (t *conns) sweepOrphans() {
 // refresh reads what a connection has become.
 func (t *conns) refresh(k conntrack.Key) {
 	ctx := t.c.ctx
+	t.underWay++
 	t.c.effects.wg.Go(func() {
 		found, there, err := t.c.a.cfg.Store.FindConn(ctx, k)
-		if err == nil {
-			t.c.a.mail.post(func() { t.heard(k, found, there) })
-		}
+		t.c.a.mail.post(func() {
+			if err == nil {
+				t.heard(k, found, there)
+			}
+			t.landed()
+		})
 	})
 }
 
