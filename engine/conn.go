@@ -76,12 +76,12 @@ type conn struct {
 	ack     uint32          // what the last FIN of a direction that is owned acknowledged, valid iff there was one
 	told    conntrack.State // what of its state the owner of the other direction was told
 	writing writing
-	anyPort uint8 // bits of the steps that lead to a pool's member without a port of its own
-	acked   ends  // direction of the FIN that ack is of
-	asked   bool  // since it is without an answer
-	local   bool  // it is not stored yet (unstored.go)
-	doubt   bool  // it may be, all the same
-	gone    bool  // it is stored no more: its translations may be given again
+	anyPort uint8  // bits of the steps that lead to a pool's member without a port of its own
+	acked   ends   // direction of the FIN that ack is of
+	asked   moment // of the sweep that looked for an answer; 0: none did
+	local   bool   // it is not stored yet (unstored.go)
+	doubt   bool   // it may be, all the same
+	gone    bool   // it is stored no more: its translations may be given again
 	own     [2]bool
 	flows   [2]int32
 	seen    [2]moment // when a direction without flows had its last packet

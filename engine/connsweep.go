@@ -48,9 +48,11 @@ func (t *conns) letGo(now time.Duration) {
 			case !x.own[dir] || x.flows[dir] > 0:
 			case x.seen[dir].until(at) < timeout:
 				owned = true
-			case x.stored.State&conntrack.Answered == 0 && !x.asked && !x.local: // by what is known here; another edge may have seen the answer
-				x.asked, owned = true, true
+			case x.stored.State&conntrack.Answered == 0 && x.asked == 0 && !x.local: // by what is known here; another edge may have seen the answer
+				x.asked, owned = at, true
 				t.refresh(x.stored.Forward)
+			case x.asked == at: // by this sweep, before it stopped
+				owned = true
 			default:
 				x.own[dir], let = false, true
 			}
