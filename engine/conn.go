@@ -51,6 +51,7 @@ type conns struct {
 	serving  map[string]struct{}         // of these, those whose target is programmed
 	away     bool                        // this edge is not among them
 	underWay int                         // stores and looks of connections that are known
+	sweeps   uint8                       // number of the last one, from one on
 	stopped  time.Duration               // of when the sweep is that stopped since too many were; 0: none
 	resting  []*conn                     // without a flow of a direction that is owned; each knows its place
 	orphans  map[conntrack.Key]int64     // seen without owners
@@ -76,12 +77,12 @@ type conn struct {
 	ack     uint32          // what the last FIN of a direction that is owned acknowledged, valid iff there was one
 	told    conntrack.State // what of its state the owner of the other direction was told
 	writing writing
-	anyPort uint8  // bits of the steps that lead to a pool's member without a port of its own
-	acked   ends   // direction of the FIN that ack is of
-	asked   moment // of the sweep that looked for an answer; 0: none did
-	local   bool   // it is not stored yet (unstored.go)
-	doubt   bool   // it may be, all the same
-	gone    bool   // it is stored no more: its translations may be given again
+	anyPort uint8 // bits of the steps that lead to a pool's member without a port of its own
+	acked   ends  // direction of the FIN that ack is of
+	asked   uint8 // number of the sweep that looked for an answer; 0: none did
+	local   bool  // it is not stored yet (unstored.go)
+	doubt   bool  // it may be, all the same
+	gone    bool  // it is stored no more: its translations may be given again
 	own     [2]bool
 	flows   [2]int32
 	seen    [2]moment // when a direction without flows had its last packet

@@ -15,6 +15,7 @@ const maxUnderWay = 4096
 
 // sweep lets go of directions that had no packet for the connection's timeout (C7).
 func (t *conns) sweep(now time.Duration) {
+	t.sweeps = max(t.sweeps+1, 1)
 	t.letGo(now)
 	if !t.c.contact.lost {
 		t.storeAll()
@@ -49,9 +50,9 @@ func (t *conns) letGo(now time.Duration) {
 			case x.seen[dir].until(at) < timeout:
 				owned = true
 			case x.stored.State&conntrack.Answered == 0 && x.asked == 0 && !x.local: // by what is known here; another edge may have seen the answer
-				x.asked, owned = at, true
+				x.asked, owned = t.sweeps, true
 				t.refresh(x.stored.Forward)
-			case x.asked == at: // by this sweep, before it stopped
+			case x.asked == t.sweeps: // by this one, before it stopped
 				owned = true
 			default:
 				x.own[dir], let = false, true
