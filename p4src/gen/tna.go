@@ -9,6 +9,9 @@ import (
 	"github.com/weft-sdn/weft/p4src"
 )
 
+// sizesOfTNA are the sets of table sizes for which the program is compiled, by the macro that chooses them in shared/sizes.p4, and their folders below TNADir.
+var sizesOfTNA = []struct{ name, macro, dir string }{{"border", "", "."}, {"rack", "-DWEFT_RACK_SIZES", "rack"}, {"test", "-DWEFT_TEST_SIZES", "test"}}
+
 // compileTNA compiles for Tofino 1 and assembles what the compiler made: only the assembler refuses a program of more stages than the device has.
 func compileTNA() error {
 	compiler, version, err := find("p4c-barefoot")
@@ -19,14 +22,37 @@ func compileTNA() error {
 	if err != nil {
 		return err
 	}
+	var made [][2]string
+	for _, s := range sizesOfTNA {
+		dir := filepath.Join(p4src.TNADir, s.dir)
+		info, report := filepath.Join(dir, "weft.p4info.txtpb"), filepath.Join(dir, "resources.txt")
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+		if err := assembleTNA(compiler, assembler, s.macro, info, report); err != nil {
+			return fmt.Errorf("sizes of %s: %w", s.name, err)
+		}
+		word := ""
+		if s.macro != "" {
+			word = s.name + "_"
+		}
+		made = append(made, [2]string{word + "info", info}, [2]string{word + "resources", report})
+	}
+	return record(filepath.Join(p4src.TNADir, "RECORD"), "tna", version, made...)
+}
+
+// assembleTNA compiles and assembles with the sizes that a macro chooses, and writes the p4info and the report of what the program takes.
+func assembleTNA(compiler, assembler, macro, info, report string) error {
 	scratch, err := os.MkdirTemp("", "weft-tna")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(scratch)
-	info, report := filepath.Join(p4src.TNADir, "weft.p4info.txtpb"), filepath.Join(p4src.TNADir, "resources.txt")
-	if err := start(compiler, "--target", "tofino", "--arch", "tna", "-D__TARGET_TOFINO__=1", "--Wdisable=unused", "-g", "--p4runtime-force-std-externs",
-		"--p4runtime-files", info, "-o", scratch, "tna/weft.p4"); err != nil {
+	args := []string{"--target", "tofino", "--arch", "tna", "-D__TARGET_TOFINO__=1", "--Wdisable=unused", "-g", "--p4runtime-force-std-externs", "--p4runtime-files", info, "-o", scratch}
+	if macro != "" {
+		args = append(args, macro)
+	}
+	if err := start(compiler, append(args, "tna/weft.p4")...); err != nil {
 		return err
 	}
 	pipe := filepath.Join(scratch, "pipe")
@@ -37,8 +63,5 @@ func compileTNA() error {
 	if err != nil {
 		return fmt.Errorf("resource report: %w", err)
 	}
-	if err := os.WriteFile(report, text, 0o644); err != nil {
-		return err
-	}
-	return record(filepath.Join(p4src.TNADir, "RECORD"), "tna", version, [2]string{"info", info}, [2]string{"resources", report})
+	return os.WriteFile(report, text, 0o644)
 }

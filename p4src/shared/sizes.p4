@@ -2,6 +2,33 @@
 #ifndef WEFT_SIZES
 #define WEFT_SIZES
 
+#if defined(WEFT_TEST_SIZES)
+
+// For models and tests: as few entries as a network of some hosts takes.
+const bit<32> SIZE_VPORTS        = 256;
+const bit<32> SIZE_VPORT_DROPS   = 4096;     // SIZE_VPORTS * 16
+const bit<32> SIZE_PORT_MAP      = 256;
+const bit<32> SIZE_PORT_TAGS     = 256;
+const bit<32> SIZE_TUNNEL_TERM   = 512;
+const bit<32> SIZE_PEER_LIST     = 256;
+const bit<32> SIZE_SRC_CLASS     = 1024;
+const bit<32> SIZE_DST_CLASS     = 1024;
+const bit<32> SIZE_PUNT_CLASS    = 512;
+const bit<32> SIZE_FLOW_EXACT_V4 = 2048;
+const bit<32> SIZE_FLOW_EXACT_V6 = 2048;
+const bit<32> SIZE_FLOW_WILD_V4  = 512;
+const bit<32> SIZE_FLOW_WILD_V6  = 512;
+const bit<32> SIZE_FLOW_WILD_L2  = 512;
+const bit<32> SIZE_LOCATION      = 1024;
+const bit<32> SIZE_PEER          = 1024;
+const bit<32> SIZE_L2_REWRITE    = 1024;
+const bit<32> SIZE_NAT_V4        = 1024;
+const bit<32> SIZE_NAT_V6        = 1024;
+const bit<32> SIZE_REPLICA       = 1024;
+const bit<32> SIZE_UNDERLAY      = 1024;
+
+#else
+
 const bit<32> SIZE_VPORTS        = 4096;     // local numbers of vports, 0 among them: no more fit in port_map
 // Two of them, ingress's and egress's: a counter of packets alone, 32 bits, four to a word of SRAM, is 16 of the 960 blocks of Tofino 1, and one spare;
 // the driver adds up what wraps. The meters, which were for 65,536 vports each, gave back more than that.
@@ -15,16 +42,24 @@ const bit<32> SIZE_SRC_CLASS     = 65536;
 const bit<32> SIZE_DST_CLASS     = 65536;
 const bit<32> SIZE_PUNT_CLASS    = 512;
 const bit<32> SIZE_FLOW_EXACT_V4 = 131072;
+#if defined(WEFT_RACK_SIZES) // of a rack: more flows of IPv6, fewer translations, which are a border's
+const bit<32> SIZE_FLOW_EXACT_V6 = 49152;
+const bit<32> SIZE_NAT_V4        = 16384;
+const bit<32> SIZE_NAT_V6        = 2048;
+#else                        // of a border, and of what is not hardware
 const bit<32> SIZE_FLOW_EXACT_V6 = 32768;
+const bit<32> SIZE_NAT_V4        = 65536;
+const bit<32> SIZE_NAT_V6        = 8192;
+#endif
 const bit<32> SIZE_FLOW_WILD_V4  = 4096;
 const bit<32> SIZE_FLOW_WILD_V6  = 1024;
 const bit<32> SIZE_FLOW_WILD_L2  = 512;
 const bit<32> SIZE_LOCATION      = 65536;
 const bit<32> SIZE_PEER          = 16384;
 const bit<32> SIZE_L2_REWRITE    = 65536;
-const bit<32> SIZE_NAT_V4        = 65536;
-const bit<32> SIZE_NAT_V6        = 8192;
 const bit<32> SIZE_REPLICA       = 16384;
 const bit<32> SIZE_UNDERLAY      = 16384;
+
+#endif
 
 #endif
