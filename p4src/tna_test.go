@@ -128,7 +128,7 @@ func TestTNAEarliest(t *testing.T) {
 			"meta.checksum_error": pick(r, 0, 0, 0, 1), "meta.short_header": pick(r, 0, 0, 0, 1),
 		}
 		rest := map[string]uint64{
-			"meta.flow_reason": pick(r, 0, 0, 0, 3, 69), "meta.no_rewrite": pick(r, 0, 0, 0, 1), "meta.too_long": pick(r, 0, 0, 0, 9), "meta.tracked": pick(r, 0, 1),
+			"meta.flow_reason": pick(r, 0, 0, 0, 3, 69), "meta.no_rewrite": pick(r, 0, 0, 0, 1), "meta.room": pick(r, 1, 1400, 9, 0), "meta.tracked": pick(r, 0, 1),
 			"syn": pick(r, 0, 1), "meta.location_reason": pick(r, 0, 0, 0, 12, 76),
 		}
 		guard := wantGuard(ip, ttl, dec, router, rest)
@@ -157,7 +157,7 @@ func TestTNAEarliest(t *testing.T) {
 func wantGuard(ip, ttl, dec uint64, router, rest map[string]uint64) (guard uint64) {
 	if rest["meta.no_rewrite"] == 1 {
 		guard = 14
-	} else if rest["meta.too_long"] != 0 {
+	} else if rest["meta.room"] == 0 {
 		guard = 10
 	}
 	if dec != 0 && ip != 0 {
@@ -207,9 +207,9 @@ func TestTNAFloods(t *testing.T) {
 		p := map[string]uint64{
 			"meta.port.side": pick(r, 0, 0, 1, 2), "hdr.bridge.vport": pick(r, 0, 1, 4095), "hdr.bridge.to_group": pick(r, 0, 1), "group": pick(r, 0, 1),
 			"meta.early_reason": pick(r, 0, 0, 0, 4, 64), "meta.flow_reason": pick(r, 0, 0, 0, 3, 69), "meta.router_reason": pick(r, 0, 0, 0, 9), "meta.no_rewrite": pick(r, 0, 0, 0, 1),
-			"meta.too_long": pick(r, 0, 0, 0, 7), "meta.location_reason": pick(r, 0, 0, 12, 76),
+			"meta.room": pick(r, 1, 1400, 7, 0), "meta.location_reason": pick(r, 0, 0, 12, 76),
 		}
-		guard := earliestOf(p["meta.router_reason"], p["meta.no_rewrite"], p["meta.too_long"])
+		guard := earliestOf(p["meta.router_reason"], p["meta.no_rewrite"], bit(p["meta.room"] == 0))
 		drop := earliestOf(p["meta.early_reason"], p["meta.flow_reason"], guard, p["meta.location_reason"]) >= 64
 		toGroup, group := p["hdr.bridge.to_group"] == 1, p["group"] == 1
 		want := p["hdr.bridge.vport"] != 0 && !drop && (p["meta.port.side"] == 0 && (toGroup || group) || p["meta.port.side"] == 2 && toGroup && !group)

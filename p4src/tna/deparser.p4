@@ -2,7 +2,7 @@
 
 control IngressDeparser(packet_out pkt, inout ingress_headers_t hdr, in ingress_metadata_t meta,
                         in ingress_intrinsic_metadata_for_deparser_t ig_dprsr_md) {
-    Mirror(COPY_MIRROR) copy;
+    Mirror() copy; // with its type as an argument p4c 1.2.5 takes the emit for two that differ
 
     apply {
         if (ig_dprsr_md.mirror_type == COPY_MIRROR) {

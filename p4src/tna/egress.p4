@@ -21,6 +21,7 @@ control egress(inout egress_headers_t hdr, inout egress_metadata_t meta, in egre
         meta.out_vport = vport;
         meta.out_tag[12:12] = tagged;
         meta.out_tag[11:0] = vid;
+        meta.local_copy = 1;
     }
     @id(0x01000021) action peer_copy(@id(1) path_t path) { meta.path = path; }
     @id(0x01000022) action no_replica() { meta.no_replica = 1; }
@@ -29,6 +30,17 @@ control egress(inout egress_headers_t hdr, inout egress_metadata_t meta, in egre
         actions = { local_copy; peer_copy; @defaultonly no_replica; }
         const default_action = no_replica();
         size = SIZE_REPLICA;
+    }
+    @hidden action prune_copy() { meta.pruned = 1; }
+    @hidden action keep_copy() { }
+    @hidden table prune {
+        key = { meta.local_copy: ternary; meta.other_vport: ternary; hdr.bridge.vport: ternary; }
+        actions = { prune_copy; keep_copy; }
+        const default_action = keep_copy();
+        const entries = {
+            (1, 0, 0): keep_copy();
+            (1, 0, _): prune_copy();
+        }
     }
     @hidden action not_a_copy() {
         meta.path = hdr.bridge.path;
@@ -338,9 +350,8 @@ control egress(inout egress_headers_t hdr, inout egress_metadata_t meta, in egre
             meta.udp_source = hdr.bridge.hash | 0xc000;
             meta.missing = meta.ip_end |-| meta.frame_len;
             meta.too_long = meta.frame_len |-| meta.limit;
-            if (hdr.bridge.to_group == 1 && meta.path == 0 && meta.out_vport == hdr.bridge.vport && hdr.bridge.vport != 0) {
-                meta.pruned = 1;
-            }
+            meta.other_vport = meta.out_vport ^ hdr.bridge.vport;
+            prune.apply();
             if (hdr.bridge.nat != 0) {
                 if (hdr.ipv4.isValid()) {
                     nat_v4.apply();

@@ -154,7 +154,7 @@
             meta.flow_reason: ternary;
             meta.router_reason: ternary;
             meta.no_rewrite: ternary;
-            meta.too_long: ternary;
+            meta.room: ternary;
             meta.tracked: ternary;
             meta.tcp_flags[1:1]: ternary @name("syn");
             meta.location_reason: ternary;
@@ -162,10 +162,10 @@
         actions = { reason_none; reason_is; reason_is_early; reason_is_flow; reason_is_router; reason_is_location; }
         const default_action = reason_is_early();
         const entries = {
-            (0, 0, 0, 0, 0, 1, 1, _): reason_is(REASON_TRACKED_SYN);
-            (0, 0, 0, 0, 0, _, _, 0): reason_none();
-            (0, 0, 0, 0, 0, _, _, _): reason_is_location();
-            (0, 0, 0, 0, _, _, _, _): reason_is(REASON_LENGTH);
+            (0, 0, 0, 0, 0, _, _, _): reason_is(REASON_LENGTH);
+            (0, 0, 0, 0, _, 1, 1, _): reason_is(REASON_TRACKED_SYN);
+            (0, 0, 0, 0, _, _, _, 0): reason_none();
+            (0, 0, 0, 0, _, _, _, _): reason_is_location();
             (0, 0, 0, 1, _, _, _, _): reason_is(REASON_NO_REWRITE);
             (0, 0, _, _, _, _, _, _): reason_is_router();
             (0, _, _, _, _, _, _, _): reason_is_flow();
@@ -185,7 +185,7 @@
             meta.flow_reason: ternary;
             meta.router_reason: ternary;
             meta.no_rewrite: ternary;
-            meta.too_long: ternary;
+            meta.room: ternary;
             meta.location_reason: ternary;
         }
         actions = { meter_flood; no_flood; }
@@ -194,7 +194,10 @@
             (_, 0, _, _, _, _, _, _, _, _): no_flood();
             (_, _, _, _, 0x40 &&& 0x40, _, _, _, _, _): no_flood();
             (_, _, _, _, 0, 0x40 &&& 0x40, _, _, _, _): no_flood();
-            (_, _, _, _, 0, 0, 0, 0, 0, 0x40 &&& 0x40): no_flood();
+            (SIDE_ACCESS, _, 1, _, _, _, _, _, 0, _): meter_flood();
+            (SIDE_ACCESS, _, _, 1, _, _, _, _, 0, _): meter_flood();
+            (SIDE_CPU, _, 1, 0, _, _, _, _, 0, _): meter_flood();
+            (_, _, _, _, 0, 0, 0, 0, _, 0x40 &&& 0x40): no_flood();
             (SIDE_ACCESS, _, 1, _, _, _, _, _, _, _): meter_flood();
             (SIDE_ACCESS, _, _, 1, _, _, _, _, _, _): meter_flood();
             (SIDE_CPU, _, 1, 0, _, _, _, _, _, _): meter_flood();

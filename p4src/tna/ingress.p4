@@ -154,7 +154,7 @@ control ingress(inout ingress_headers_t hdr, inout ingress_metadata_t meta, in i
 #include "flows.p4"
 
     // --- guards. Same keys as egress.l2_rewrite: MTU of the path behind it, in bytes of IP packet; also makes sure that the rewrite exists.
-    @id(0x01000010) action set_mtu(@id(1) bit<16> mtu) { hdr.bridge.mtu = mtu; meta.too_long = meta.ip_len |-| mtu; }
+    @id(0x01000010) action set_mtu(@id(1) bit<16> mtu) { hdr.bridge.mtu = mtu; meta.room = mtu |-| meta.ip_last; }
     @id(0x01000011) action no_rewrite() { meta.no_rewrite = 1; }
     @id(0x0200000e) table l2_guard {
         key = { hdr.bridge.l2_rewrite: exact @name("l2_rewrite") @id(1); }
@@ -201,13 +201,16 @@ control ingress(inout ingress_headers_t hdr, inout ingress_metadata_t meta, in i
 #include "guards.p4"
 
     // --- what is computed of the frame alone
-    @hidden action differ_v4() { meta.differ0 = hdr.ipv4.src ^ hdr.ipv4.dst; }
+    @hidden action differ_v4() {
+        meta.differ0 = hdr.ipv4.src ^ hdr.ipv4.dst;
+        meta.ip_last = meta.ip_last |-| 1;
+    }
     @hidden action differ_v6() {
         meta.differ0 = hdr.ipv6.src[31:0] ^ hdr.ipv6.dst[31:0];
         meta.differ1 = hdr.ipv6.src[63:32] ^ hdr.ipv6.dst[63:32];
         meta.differ2 = hdr.ipv6.src[95:64] ^ hdr.ipv6.dst[95:64];
         meta.differ3 = hdr.ipv6.src[127:96] ^ hdr.ipv6.dst[127:96];
-        meta.ip_len = meta.ip_len |+| 40;
+        meta.ip_last = meta.ip_last |+| 39;
     }
     @hidden action from_packet_out() {
         meta.resolve = 1;

@@ -96,7 +96,7 @@ struct ingress_metadata_t {
     bit<1>  malformed;       // version or header length of an IP packet
     bool    checksum_error;
     bit<8>  ttl;
-    bit<16> ip_len;
+    bit<16> ip_last;         // length of the IP packet, less one once it is known which IP it is
 
     // One reason per table, merged by tables of constants (guards.p4): a shared one would chain all tables.
     bit<1>  keep_tag;
@@ -112,7 +112,7 @@ struct ingress_metadata_t {
     reason_t flow_reason;
     reason_t router_reason;
     bit<1>  no_rewrite;
-    bit<16> too_long;        // bytes beyond the MTU of the path
+    bit<16> room;            // MTU of the path less ip_last: an action takes from what it is told, not that from a field; 0: too long
     reason_t location_reason;
     reason_t peer_reason;
     reason_t flood_reason;
@@ -186,6 +186,8 @@ struct egress_metadata_t {
     bit<16> nat_sport;
     bit<16> nat_dport;
     bit<1>  no_replica;
+    bit<1>  local_copy;      // of a group, to a vport of this edge
+    vport_t other_vport;     // 0: it goes to where it came from
     bit<1>  pruned;
     bit<1>  no_nat;
     bit<1>  no_path;

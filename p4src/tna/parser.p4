@@ -7,6 +7,7 @@ parser IngressParser(packet_in pkt, out ingress_headers_t hdr, INGRESS_PARSER_ME
 
     state parse_port {
         meta.tracked_end = REASON_TRACKED_END;
+        meta.room = 1;
         hdr.bridge.setValid();
         hdr.bridge.kind = KIND_BRIDGED;
         hdr.bridge.to_group = 0;
@@ -142,7 +143,7 @@ parser IngressParser(packet_in pkt, out ingress_headers_t hdr, INGRESS_PARSER_ME
         CHECKSUM_ADD(ipv4_checksum, hdr.ipv4)
         meta.ip_proto = hdr.ipv4.protocol;
         meta.ttl = hdr.ipv4.ttl;
-        meta.ip_len = hdr.ipv4.total_len;
+        meta.ip_last = hdr.ipv4.total_len;
         transition select(hdr.ipv4.version, hdr.ipv4.ihl) {
             (4, 5): parse_ipv4_fragment;
             (4, 6): parse_options_1;
@@ -240,7 +241,7 @@ parser IngressParser(packet_in pkt, out ingress_headers_t hdr, INGRESS_PARSER_ME
         pkt.extract(hdr.ipv6);
         meta.ip_proto = hdr.ipv6.next_header;
         meta.ttl = hdr.ipv6.hop_limit;
-        meta.ip_len = hdr.ipv6.payload_len;
+        meta.ip_last = hdr.ipv6.payload_len;
         transition select(hdr.ipv6.version, hdr.ipv6.next_header) {
             (6, PROTO_TCP): parse_tcp;
             (6, PROTO_UDP): parse_udp;
@@ -256,7 +257,7 @@ parser IngressParser(packet_in pkt, out ingress_headers_t hdr, INGRESS_PARSER_ME
         pkt.extract(hdr.ipv6_fragment);
         meta.ip_proto = hdr.ipv6_fragment.next_header;
         meta.ttl = hdr.ipv6.hop_limit;
-        meta.ip_len = hdr.ipv6.payload_len;
+        meta.ip_last = hdr.ipv6.payload_len;
         transition select(hdr.ipv6.version) {
             6: parse_ipv6_first_fragment;
             default: bad_header;
