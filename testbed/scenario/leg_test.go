@@ -145,7 +145,7 @@ func TestBackground(t *testing.T) {
 	s, l := lab(t, `leg during
 start down http a b bytes=200KB
 start up tcp b a:9 bytes=100KB rate=1GB
-start echoes ping a b count=30 interval=1ms
+start echoes ping a b count=100 interval=10ms
 start down4 http a 10.1.0.2 bytes=200KB
 start down6 http a fd01::2 bytes=200KB
 ping a b
