@@ -165,6 +165,7 @@ control egress(inout egress_headers_t hdr, inout egress_metadata_t meta, in egre
         hdr.outer_ethernet.ether_type = ETHERTYPE_IPV6;
         hdr.outer_ipv6.setValid();
         hdr.outer_ipv6.version = 6;
+        hdr.outer_ipv6.flow_label = 0;
         hdr.outer_ipv6.hop_limit = 64;
         hdr.outer_ipv6.src = src;
         hdr.outer_ipv6.dst = dst;
@@ -218,7 +219,7 @@ control egress(inout egress_headers_t hdr, inout egress_metadata_t meta, in egre
     }
     @hidden action outer_v6(bit<16> overhead, bit<8> protocol) {
         hdr.outer_ipv6.traffic_class = meta.inner_tos;
-        hdr.outer_ipv6.flow_label = (bit<20>)hdr.bridge.hash;
+        hdr.outer_ipv6.flow_label[15:0] = hdr.bridge.hash;
         hdr.outer_ipv6.payload_len = meta.frame_len + (overhead - 40);
         hdr.outer_ipv6.next_header = protocol;
         meta.outer_len = meta.frame_len + overhead;

@@ -1,5 +1,9 @@
 // Ingress parser: tunnel headers on underlay ports only, so that a tenant's forged VXLAN is ordinary payload (E13, isolation).
 
+// What the parser sets on some ways only is 0 on the others as long as nothing that is extracted there shares its container.
+@pa_solitary("ingress", "meta.vid")
+@pa_solitary("ingress", "meta.tunnel_key")
+@pa_solitary("ingress", "meta.tunnel_flags")
 parser IngressParser(packet_in pkt, out ingress_headers_t hdr, INGRESS_PARSER_METADATA) {
     CHECKSUM_UNIT(ipv4_checksum)
 
