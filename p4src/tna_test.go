@@ -121,10 +121,9 @@ func TestTNAEarliest(t *testing.T) {
 		}
 		dst := pick(r, 0, 0, 0, 2, 69)
 		ip := pick(r, 0, 4, 6)
-		ttl, dec := pick(r, 0, 1, 2, 3, 64), pick(r, 0, 0, 1, 2)
-		left := max(ttl, dec) - dec
+		ttl, dec := r.Uint64N(20), r.Uint64N(16)
 		router := map[string]uint64{
-			"hdr.bridge.ttl_dec": dec, "hdr.ipv4.isValid()": bit(ip == 4), "hdr.ipv6.isValid()": bit(ip == 6), "meta.ttl_left": left, "meta.martian": pick(r, 0, 0, 0, 1),
+			"hdr.bridge.ttl_dec": dec, "hdr.ipv4.isValid()": bit(ip == 4), "hdr.ipv6.isValid()": bit(ip == 6), "meta.ttl": ttl, "meta.martian": pick(r, 0, 0, 0, 1),
 			"meta.checksum_error": pick(r, 0, 0, 0, 1), "meta.short_header": pick(r, 0, 0, 0, 1),
 		}
 		rest := map[string]uint64{

@@ -113,7 +113,7 @@
         }
     }
 
-    // --- what a router does not pass on
+    // --- what a router does not pass on: a TTL that the routers of the flow use up is one of a range for each number of them
     @hidden action router_stops(reason_t reason) { meta.router_reason = reason; }
     @hidden action router_passes() { }
     @hidden table router_guard {
@@ -124,20 +124,48 @@
             meta.checksum_error: ternary;
             meta.short_header: ternary;
             meta.martian: ternary;
-            meta.ttl_left: ternary;
+            meta.ttl: ternary;
         }
         actions = { router_stops; router_passes; }
-        const default_action = router_stops(REASON_HEADER);
+        const default_action = router_passes();
         const entries = {
             (0, _, _, _, _, _, _): router_passes();
             (_, false, false, _, _, _, _): router_passes();
             (_, true, _, true, _, _, _): router_stops(REASON_HEADER);
-            (_, true, _, _, 0, 1, _): router_stops(REASON_MARTIAN);
-            (_, true, _, _, 0, 0, 0): router_stops(REASON_TTL);
-            (_, true, _, _, 0, 0, _): router_passes();
-            (_, _, true, _, _, 1, _): router_stops(REASON_MARTIAN);
-            (_, _, true, _, _, 0, 0): router_stops(REASON_TTL);
-            (_, _, true, _, _, _, _): router_passes();
+            (_, true, _, _, 1, _, _): router_stops(REASON_HEADER);
+            (_, _, _, _, _, 1, _): router_stops(REASON_MARTIAN);
+            (1, _, _, _, _, _, 0 &&& 0xfe): router_stops(REASON_TTL);
+            (2, _, _, _, _, _, 0 &&& 0xfe): router_stops(REASON_TTL);
+            (2, _, _, _, _, _, 2): router_stops(REASON_TTL);
+            (3, _, _, _, _, _, 0 &&& 0xfc): router_stops(REASON_TTL);
+            (4, _, _, _, _, _, 0 &&& 0xfc): router_stops(REASON_TTL);
+            (4, _, _, _, _, _, 4): router_stops(REASON_TTL);
+            (5, _, _, _, _, _, 0 &&& 0xfc): router_stops(REASON_TTL);
+            (5, _, _, _, _, _, 4 &&& 0xfe): router_stops(REASON_TTL);
+            (6, _, _, _, _, _, 0 &&& 0xfc): router_stops(REASON_TTL);
+            (6, _, _, _, _, _, 4 &&& 0xfe): router_stops(REASON_TTL);
+            (6, _, _, _, _, _, 6): router_stops(REASON_TTL);
+            (7, _, _, _, _, _, 0 &&& 0xf8): router_stops(REASON_TTL);
+            (8, _, _, _, _, _, 0 &&& 0xf8): router_stops(REASON_TTL);
+            (8, _, _, _, _, _, 8): router_stops(REASON_TTL);
+            (9, _, _, _, _, _, 0 &&& 0xf8): router_stops(REASON_TTL);
+            (9, _, _, _, _, _, 8 &&& 0xfe): router_stops(REASON_TTL);
+            (10, _, _, _, _, _, 0 &&& 0xf8): router_stops(REASON_TTL);
+            (10, _, _, _, _, _, 8 &&& 0xfe): router_stops(REASON_TTL);
+            (10, _, _, _, _, _, 10): router_stops(REASON_TTL);
+            (11, _, _, _, _, _, 0 &&& 0xf8): router_stops(REASON_TTL);
+            (11, _, _, _, _, _, 8 &&& 0xfc): router_stops(REASON_TTL);
+            (12, _, _, _, _, _, 0 &&& 0xf8): router_stops(REASON_TTL);
+            (12, _, _, _, _, _, 8 &&& 0xfc): router_stops(REASON_TTL);
+            (12, _, _, _, _, _, 12): router_stops(REASON_TTL);
+            (13, _, _, _, _, _, 0 &&& 0xf8): router_stops(REASON_TTL);
+            (13, _, _, _, _, _, 8 &&& 0xfc): router_stops(REASON_TTL);
+            (13, _, _, _, _, _, 12 &&& 0xfe): router_stops(REASON_TTL);
+            (14, _, _, _, _, _, 0 &&& 0xf8): router_stops(REASON_TTL);
+            (14, _, _, _, _, _, 8 &&& 0xfc): router_stops(REASON_TTL);
+            (14, _, _, _, _, _, 12 &&& 0xfe): router_stops(REASON_TTL);
+            (14, _, _, _, _, _, 14): router_stops(REASON_TTL);
+            (15, _, _, _, _, _, 0 &&& 0xf0): router_stops(REASON_TTL);
         }
     }
 

@@ -6,7 +6,7 @@
         meta.resolve = 1; \
         hdr.bridge.dest = dest; \
         hdr.bridge.l2_rewrite = l2_rewrite; \
-        hdr.bridge.ttl_dec = (bit<8>)ttl_dec; \
+        hdr.bridge.ttl_dec[3:0] = ttl_dec; \
     }
 
 // The same where the key is whole: such a flow may be translated (nat) and be that of a connection whose begin and end the engine must see (tracked).
@@ -17,7 +17,7 @@
         meta.resolve = 1; \
         hdr.bridge.dest = dest; \
         hdr.bridge.l2_rewrite = l2_rewrite; \
-        hdr.bridge.ttl_dec = (bit<8>)ttl_dec; \
+        hdr.bridge.ttl_dec[3:0] = ttl_dec; \
         hdr.bridge.nat = nat; \
         meta.tracked = tracked; \
     }
@@ -118,7 +118,7 @@ control ingress(inout ingress_headers_t hdr, inout ingress_metadata_t meta, in i
         meta.resolve = 1;
         hdr.bridge.dest = dest;
         hdr.bridge.l2_rewrite = l2_rewrite;
-        hdr.bridge.ttl_dec = (bit<8>)ttl_dec;
+        hdr.bridge.ttl_dec[3:0] = ttl_dec;
     }
     @id(0x01000200) action drop_dst_class() { COUNT(dst_class_counter) meta.dst_reason = REASON_FLOW_DROP; }
     @id(0x01000300) action punt_dst_class(@id(1) reason_t reason, @id(2) bit<32> tag) { COUNT(dst_class_counter) meta.dst_reason = reason; meta.tag = tag; }
@@ -203,7 +203,7 @@ control ingress(inout ingress_headers_t hdr, inout ingress_metadata_t meta, in i
     // --- what is computed of the frame alone
     @hidden action differ_v4() {
         meta.differ0 = hdr.ipv4.src ^ hdr.ipv4.dst;
-        meta.ip_last = meta.ip_last |-| 1;
+        meta.ip_last = meta.ip_last |-| meta.room; // 1, as the parser says: what is taken off is a field's
     }
     @hidden action differ_v6() {
         meta.differ0 = hdr.ipv6.src[31:0] ^ hdr.ipv6.dst[31:0];
@@ -342,7 +342,6 @@ control ingress(inout ingress_headers_t hdr, inout ingress_metadata_t meta, in i
         }
 
         // 3. Where it goes, and the guards of the flow that was hit.
-        meta.ttl_left = meta.ttl |-| hdr.bridge.ttl_dec;
         if (hdr.bridge.l2_rewrite != 0) {
             l2_guard.apply();
         }

@@ -129,7 +129,6 @@ struct ingress_metadata_t {
     bit<1>  resolve;         // dest is known: go through location
     bit<1>  by_tunnel;
     bit<1>  raw;
-    bit<8>  ttl_left;        // behind the routers of the flow
     bit<1>  tracked;
     bit<1>  short_header;    // total_len does not cover the IPv4 header
     bit<1>  martian;

@@ -15,7 +15,7 @@
 #define CELL_UNIT(width, unit) Hash<bit<width>>(HashAlgorithm_t.IDENTITY) unit;
 #define CELL(unit, high, low) unit.get({ high, low })
 
-#define DIRECT_COUNTER DirectCounter<bit<64>>(CounterType_t.PACKETS_AND_BYTES)
+#define DIRECT_COUNTER DirectCounter<bit<32>>(CounterType_t.PACKETS_AND_BYTES) // two entries to a word of SRAM: the driver adds up what wraps
 #define COUNT(counter) counter.count();
 #define IDLE_TIMEOUT idle_timeout = true;
 
