@@ -48,7 +48,7 @@ func assembleTNA(compiler, assembler, macro, info, report string) error {
 		return err
 	}
 	defer os.RemoveAll(scratch)
-	args := []string{"--target", "tofino", "--arch", "tna", "-D__TARGET_TOFINO__=1", "--Wdisable=unused", "-g", "--p4runtime-force-std-externs", "--p4runtime-files", info, "-o", scratch}
+	args := []string{"--target", "tofino", "--arch", "tna", "-D__TARGET_TOFINO__=1", "--Wdisable=unused", "-g", "--alt-phv-alloc", "--p4runtime-force-std-externs", "--p4runtime-files", info, "-o", scratch}
 	if macro != "" {
 		args = append(args, macro)
 	}
