@@ -125,6 +125,7 @@ func (t *trial) clones(ctx context.Context) error {
 	session := func(kind p4.Update_Type, replicas int) *p4.Update {
 		e := &p4.CloneSessionEntry{SessionId: trySession}
 		for i := range replicas {
+			//lint:ignore SA1019 targets before P4Runtime 1.4 have no other
 			e.Replicas = append(e.Replicas, &p4.Replica{PortKind: &p4.Replica_EgressPort{EgressPort: offload.CPUPort}, Instance: uint32(i)})
 		}
 		return &p4.Update{Type: kind, Entity: &p4.Entity{Entity: &p4.Entity_PacketReplicationEngineEntry{PacketReplicationEngineEntry: &p4.PacketReplicationEngineEntry{
