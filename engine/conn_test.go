@@ -437,6 +437,22 @@ func TestManyEndAtOnce(t *testing.T) {
 	}
 }
 
+// TestRestsMeanwhile: a connection that comes to rest while a sweep has stopped has its timeout before it.
+func TestRestsMeanwhile(t *testing.T) {
+	p := newPair(t)
+	a := p.cores[0].conns
+	p.begin(false)
+	x := a.known.get(p.key)
+	if x.seen[forward] == 0 {
+		t.Fatal("it rests since the agent began")
+	}
+	a.sweeps, a.stopped, a.underWay = 1, 1, 1 // since a nanosecond after the agent began
+	a.landed()
+	if !x.own[forward] || x.asked != 0 || a.underWay != 0 {
+		t.Errorf("own %v, asked %d, %d under way", x.own, x.asked, a.underWay)
+	}
+}
+
 // TestAway: an edge whose lease had lapsed looks again at what it knows. What is there stays; what others took out since they took it for dead is stored again, as it is here;
 // unless another has its place by now: that holds.
 func TestAway(t *testing.T) {

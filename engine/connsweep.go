@@ -36,6 +36,7 @@ func (t *conns) landed() {
 
 // letGo does what sweep does with connections without packets, until too many are under way.
 func (t *conns) letGo(now time.Duration) {
+	now = max(now, t.c.now()) // it may have stopped since: what rests since then has been seen later
 	at := momentOf(now)
 	t.stopped = 0
 	for _, x := range slices.Backward(t.resting) { // who is taken out gives its place to one that was looked at
