@@ -37,7 +37,7 @@ var mayImport = map[string][]string{
 	"engine":      {"sim", "conntrack", "filter", "monitor", "offload", "state", "topology", "flow", "packet", "p4rt", "p4src"},
 	"agent":       {"engine", "state", "conntrack", "topology", "flow", "packet", "offload", "p4rt", "p4src"},
 	"examples":    {},
-	"survey":      {"flow", "offload", "p4rt"},
+	"survey":      {"flow", "offload", "p4rt", "p4src"},
 	"softswitch":  {"softswitch/gnmi", "softswitch/impair", "softswitch/pipeline", "softswitch/port"},
 	"cmd/weft":    anything,
 	"testbed/...": anything,

@@ -16,26 +16,20 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/weft-sdn/weft/p4rt"
+	"github.com/weft-sdn/weft/p4src"
 )
-
-// Program is the pipeline that an agent wants.
-type Program struct {
-	Info   *p4config.P4Info
-	Device []byte // what the target runs: pushed by Try where there is none
-	Cookie uint64
-}
 
 // Survey looks at one device of a target.
 type Survey struct {
 	client  p4.P4RuntimeClient
 	device  uint64
-	program Program
+	program p4src.Pipeline // that an agent wants; pushed by Try where there is none
 	report  Report
 	pushed  bool // the target has the program
 }
 
 // New returns a survey of a device, of which nothing is known yet.
-func New(conn grpc.ClientConnInterface, device uint64, program Program) *Survey {
+func New(conn grpc.ClientConnInterface, device uint64, program p4src.Pipeline) *Survey {
 	return &Survey{client: p4.NewP4RuntimeClient(conn), device: device, program: program}
 }
 

@@ -22,13 +22,13 @@ import (
 	"github.com/weft-sdn/weft/survey"
 )
 
-func program(t *testing.T) survey.Program {
+func program(t *testing.T) p4src.Pipeline {
 	t.Helper()
 	p, err := p4src.V1Model()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return survey.Program(p)
+	return p
 }
 
 // target is a softswitch with the ways of another target, device 1.

@@ -105,7 +105,7 @@ func (c *targetCheck) run(ctx context.Context, w io.Writer) error {
 		return fmt.Errorf("%s: %w", c.target.Address, err)
 	}
 	defer conn.Close()
-	s := survey.New(conn, c.target.DeviceID, survey.Program(pipe))
+	s := survey.New(conn, c.target.DeviceID, pipe)
 	first, cancel := context.WithTimeout(ctx, checkTimeout)
 	report, err := s.Look(first)
 	cancel()
