@@ -100,14 +100,32 @@ func (h *Host) dialUDP(to netip.AddrPort) (net.Conn, uint16, error) {
 			return fail(err)
 		}
 	}
-	if err := endpoint.Connect(fullAddress(to)); err != nil {
-		endpoint.Close()
-		return fail(err)
+	port, err := h.bindNext(endpoint)
+	if err == nil {
+		err = endpoint.Connect(fullAddress(to))
 	}
-	local, err := endpoint.GetLocalAddress()
 	if err != nil {
 		endpoint.Close()
 		return fail(err)
 	}
-	return gonet.NewUDPConn(&queue, endpoint), local.Port, nil
+	return gonet.NewUDPConn(&queue, endpoint), port, nil
+}
+
+// ephemeral is the first of the ports that sockets of UDP clients are bound to; the last is 65535.
+const ephemeral = 16000
+
+// bindNext binds a socket to the port that the host has not used for the longest time: a random one, as the stack would choose, may well be that of a
+// connection which the network still keeps (RFC 6056 §2.3), and a test would meet its state now and then.
+func (h *Host) bindNext(endpoint tcpip.Endpoint) (uint16, tcpip.Error) {
+	var err tcpip.Error
+	for range 65536 - ephemeral {
+		port := uint16(ephemeral + (h.udpPorts.Add(1)-1)%(65536-ephemeral))
+		if err = endpoint.Bind(tcpip.FullAddress{Port: port}); err == nil {
+			return port, nil
+		}
+		if _, taken := err.(*tcpip.ErrPortInUse); !taken {
+			break
+		}
+	}
+	return 0, err
 }

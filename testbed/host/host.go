@@ -67,6 +67,7 @@ type Host struct {
 	services sync.WaitGroup
 
 	injected atomic.Uint64
+	udpPorts atomic.Uint32 // how many local ports clients of UDP were given
 	mu       sync.Mutex
 	closed   bool
 	open     map[io.Closer]struct{} // listeners and connections to close with the host

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"net"
 	"net/netip"
 	"testing"
 	"time"
@@ -185,6 +186,29 @@ func TestUDPEcho(t *testing.T) {
 				t.Errorf("%d bytes: %v", size, err)
 			}
 		}
+	}
+}
+
+// TestUDPPorts: no local port comes again before all others were used, and one that a service has is passed over.
+func TestUDPPorts(t *testing.T) {
+	const ephemeral = 16000
+	a, b, _ := pair(t, nil)
+	if err := a.ServeUDPEcho(ephemeral + 5); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 10 {
+		conn, err := a.DialUDP(netip.AddrPortFrom(b.Addrs()[i%2], 9))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := ephemeral + i
+		if i >= 5 {
+			want++
+		}
+		if got := conn.LocalAddr().(*net.UDPAddr).Port; got != want {
+			t.Errorf("socket %d has port %d, want %d", i, got, want)
+		}
+		conn.Close()
 	}
 }
 
