@@ -36,6 +36,7 @@ var mayImport = map[string][]string{
 	"monitor":     {"topology", "packet"},
 	"engine":      {"sim", "conntrack", "filter", "monitor", "offload", "state", "topology", "flow", "packet", "p4rt", "p4src"},
 	"agent":       {"engine", "state", "conntrack", "topology", "flow", "packet", "offload", "p4rt", "p4src"},
+	"bgp":         {"state", "topology", "flow", "packet"},
 	"examples":    {},
 	"survey":      {"flow", "offload", "p4rt", "p4src"},
 	"softswitch":  {"softswitch/gnmi", "softswitch/impair", "softswitch/pipeline", "softswitch/port"},
