@@ -30,6 +30,6 @@ type listener interface {
 // options are those of a session's TCP connection.
 type options struct {
 	password string // segments are signed with (RFC 2385); "": they are not
-	ttl      uint8  // TTL or hop limit of what is sent; 0: the stack's
+	ttl      uint8  // TTL or hop limit of what is sent; 0: defaultTTL
 	minTTL   uint8  // least that is taken of what comes (RFC 5082); 0: any
 }
