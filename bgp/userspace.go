@@ -162,6 +162,7 @@ func (u *userspace) Listen(local netip.AddrPort) (listener, error) {
 	if err != nil {
 		return fail(err)
 	}
+	endpoint.SocketOptions().SetReuseAddress(true) // connections of an earlier listener may be there still
 	failure := endpoint.Bind(fullAddress(local))
 	if failure == nil {
 		failure = endpoint.Listen(backlog)
