@@ -35,7 +35,7 @@ var mayImport = map[string][]string{
 	"state":       {"topology", "conntrack", "flow", "packet"},
 	"monitor":     {"topology", "packet"},
 	"engine":      {"sim", "conntrack", "filter", "monitor", "offload", "state", "topology", "flow", "packet", "p4rt", "p4src"},
-	"agent":       {"engine", "state", "conntrack", "topology", "flow", "packet", "offload", "p4rt", "p4src"},
+	"agent":       {"bgp", "engine", "state", "conntrack", "topology", "flow", "packet", "offload", "p4rt", "p4src"},
 	"bgp":         {"state", "topology", "flow", "packet"},
 	"examples":    {},
 	"survey":      {"flow", "offload", "p4rt", "p4src"},

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/weft-sdn/weft/bgp"
 	"github.com/weft-sdn/weft/offload"
 	"github.com/weft-sdn/weft/p4rt"
 	"github.com/weft-sdn/weft/topology"
@@ -172,6 +173,11 @@ func (c *checker) edge(at string, e *Edge, seen taken) {
 	}
 	if t.BlockTime != 0 && (t.BlockTime < minBlockTime || t.BlockTime > maxBlockTime) {
 		c.fail(at+".connections.blockTime", strconv.FormatUint(uint64(t.BlockTime), 10), "is out of range", "use 30 seconds to a day, 86400; 0 is the default")
+	}
+	switch s := bgp.Stack(e.BGP.Stack); s {
+	case bgp.Auto, bgp.Kernel, bgp.Userspace:
+	default:
+		c.fail(at+".bgp.stack", e.BGP.Stack, "is no TCP/IP stack", "use kernel or userspace; left out: the kernel's if the agent may make a network namespace")
 	}
 }
 

@@ -51,6 +51,7 @@ type Edge struct {
 	HA         bool              `json:"ha"`                 // other agents have the edge, too: one acts, the others stand by
 
 	Connections Connections `json:"connections"`
+	BGP         BGP         `json:"bgp"`
 }
 
 // Connections are how long connections are remembered after their last packet, in seconds; 0: conntrack.DefaultTimeouts. And what holds of them while the database is away.
@@ -168,7 +169,7 @@ func (c *Config) fill(dir string) {
 		set(&e.Target.ElectionID, "1")
 		set(&e.Tunnel, offload.VXLAN.String())
 		e.Target.TLS.within(dir)
-		within(dir, &e.Target.Pipeline.P4Info, &e.Target.Pipeline.DeviceConfig)
+		within(dir, &e.Target.Pipeline.P4Info, &e.Target.Pipeline.DeviceConfig, &e.BGP.Secrets)
 		if e.Target.DeviceID == 0 {
 			e.Target.DeviceID = defaultDevice
 		}

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/weft-sdn/weft/bgp"
 	"github.com/weft-sdn/weft/engine"
 	"github.com/weft-sdn/weft/p4rt"
 	"github.com/weft-sdn/weft/p4src"
@@ -32,6 +33,7 @@ type edgeAgent interface {
 	Drops(context.Context) ([]engine.Drop, error)
 	Pools(context.Context) ([]engine.PoolStats, error)
 	Usage(context.Context) ([]state.Usage, error)
+	Speaker() *bgp.Speaker
 }
 
 const (
@@ -79,7 +81,7 @@ func newRunner(cfg Edge, status, version string, log *slog.Logger) *runner {
 		if cfg.HA {
 			c.Agent, c.OnRole = agentName(), r.onRole
 		}
-		return engine.NewAgent(c)
+		return NewSpeaking(c, bgp.Config{Edge: cfg.ID, Store: store, Stack: bgp.Stack(cfg.BGP.Stack), Secret: cfg.BGP.secret, Log: r.log})
 	}
 	return r
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/weft-sdn/weft/bgp"
 	"github.com/weft-sdn/weft/engine"
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/state"
@@ -59,6 +60,8 @@ func (*fake) Drops(ctx context.Context) ([]engine.Drop, error) {
 		{VPort: 9, Reason: "filtered", Packets: 7}, // gone in the meantime
 	}, errors.New("some of the target's counters were not read")
 }
+
+func (*fake) Speaker() *bgp.Speaker { return bgp.New(bgp.Config{}) }
 
 func (*fake) Usage(context.Context) ([]state.Usage, error) {
 	n := func(packets uint64) state.Tally { return state.Tally{Packets: packets, Bytes: 100 * packets} }

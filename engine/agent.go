@@ -43,6 +43,7 @@ type Config struct {
 	// OnTarget is told each time that the target is lost, or refuses this controller, and why; nil: it is programmed. What it returns is the reason that other edges
 	// and `weft edges` see; nothing: it is programmed. From one goroutine; may be nil.
 	OnTarget func(error) string
+	Speaker  Speaker // of the ports with BGP sessions; nil: sessions are not carried out
 	// OnLive is told that the database has the edge (nil), or why it has it no more, as far as this side can tell. From one goroutine; may be nil.
 	OnLive func(error)
 	// Solicit is how often gateways are asked whether they are still there; default 10 s. Unanswered ones are asked each second.
@@ -327,7 +328,10 @@ func (a *Agent) decide(ctx context.Context) error {
 
 // enqueue is the session's packet-in callback.
 func (a *Agent) enqueue(p *p4rt.PacketIn) {
-	a.take(earlyPacket{uint16(p.Meta(a.fields.port)), uint16(p.Meta(a.fields.vport)), reasonOf(p.Meta(a.fields.reason)), flow.Dest(p.Meta(a.fields.tunnel)), p.Payload})
+	in := earlyPacket{uint16(p.Meta(a.fields.port)), uint16(p.Meta(a.fields.vport)), reasonOf(p.Meta(a.fields.reason)), flow.Dest(p.Meta(a.fields.tunnel)), p.Payload}
+	if !a.core.speaking.take(in.vport, in.reason, in.data) {
+		a.take(in)
+	}
 }
 
 // Modes of packet-out: p4src/shared/ids.p4.

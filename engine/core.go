@@ -68,6 +68,7 @@ type core struct {
 	contact     *contact
 	monitors    *monitors
 	adverts     *adverts
+	speaking    *speaking
 	memberships *memberships
 	fragments   fragments
 	drops       drops
@@ -110,7 +111,7 @@ func newCore(a *Agent) *core {
 	c.conns, c.fragments = newConns(c), newFragments()
 	c.drops, c.cache = newDrops(), newCache(a)
 	c.blocks, c.contact = newBlocks(c), newContact(c)
-	c.balance, c.monitors, c.adverts = newBalance(c), newMonitors(c), newAdverts(c)
+	c.balance, c.monitors, c.adverts, c.speaking = newBalance(c), newMonitors(c), newAdverts(c), newSpeaking(c)
 	a.counts.staleSince.Store(-1)
 	c.sim.Conns, c.sim.Balance, c.sim.Blocks = c.conns, c.balance, c.blocks
 	c.rebuild(map[subject]struct{}{{kind: subjectSelf}: {}})

@@ -249,6 +249,9 @@ func (l *layout) place(p *part, v *view, id flow.VPortID, at place) error {
 		if _, serves := v.dhcp[id]; serves {
 			p.add(stageUnderlay, l.t.DHCPPunted(local)...)
 		}
+		if _, speaks := v.speaks[id]; speaks {
+			p.add(stageUnderlay, l.t.BGPPunted(local)...)
+		}
 		p.stages[stageUnderlay] = append(p.stages[stageUnderlay], l.t.PuntRate(local, v.paceOf(id)), l.t.FloodRate(local, v.floods[id]))
 		p.add(stageLocation, l.t.Local(id.Dest(), at.at, local)...)
 		p.add(stagePort, l.t.PortMap(at.at, local)...)

@@ -33,6 +33,7 @@ type Stats struct {
 	DHCP         uint64 `json:"dhcp"`             // DHCP answers sent
 	LateData     uint64 `json:"late_data"`        // segments with data that came to the agent behind their side's own FIN
 	Adverts      uint64 `json:"adverts"`          // router advertisements sent without being asked
+	Spoken       uint64 `json:"spoken"`           // packets that came for the sessions of router ports
 	DHCPDrops    uint64 `json:"dhcp_drops"`       // DHCP messages that came to nothing: too many at once, or the database refused
 	Learnt       uint64 `json:"learnt"`           // MACs and neighbours that went to the database
 	EffectFails  uint64 `json:"effect_fails"`     // what could not be stored: too much at once, or the database refused
@@ -110,6 +111,7 @@ type counts struct {
 	dhcp                                                atomic.Uint64
 	dhcpDrops                                           atomic.Uint64
 	adverts                                             atomic.Uint64
+	spoken                                              atomic.Uint64
 	lateData                                            atomic.Uint64
 	learnt                                              atomic.Uint64
 	effectFails                                         atomic.Uint64
@@ -168,6 +170,7 @@ func (a *Agent) Stats() Stats {
 		DHCP:         c.dhcp.Load(),
 		DHCPDrops:    c.dhcpDrops.Load(),
 		Adverts:      c.adverts.Load(),
+		Spoken:       c.spoken.Load(),
 		LateData:     c.lateData.Load(),
 		Learnt:       c.learnt.Load(),
 		EffectFails:  c.effectFails.Load(),

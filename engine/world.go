@@ -34,6 +34,7 @@ func (c *core) world(change state.Change) {
 	c.conns.meet(v.Edges, edges)
 	c.conns.told(change.Told)
 	moved := c.meet(v.Known, edges, touched)
+	c.speaking.tell()
 	c.rebuild(touched)
 	if len(moved) > 0 {
 		c.routing(moved)
@@ -76,6 +77,7 @@ func (c *core) everything(v *state.View, touched map[subject]struct{}) {
 		c.serveDHCP(p.ID)
 		c.admit(p.ID)
 		c.adverts.changed(p.ID)
+		c.speaking.changed(p.ID)
 	}
 	clear(c.view.groups)
 	for b := range c.snap.Bridges() {
@@ -111,7 +113,7 @@ func (c *core) changed(v *state.View, deps []topology.Dep, touched map[subject]s
 		case topology.DepVPort:
 			id := flow.VPortID(d.A())
 			c.adverts.changed(id)
-			if serves, admits := c.serveDHCP(id), c.admit(id); serves || admits {
+			if serves, admits, speaks := c.serveDHCP(id), c.admit(id), c.speaking.changed(id); serves || admits || speaks {
 				touched[vportSubject(id)] = struct{}{}
 			}
 		case topology.DepFDB:
@@ -129,6 +131,7 @@ func (c *core) bound(v *state.View, id flow.VPortID, touched map[subject]struct{
 		c.settleAt(b)
 	}
 	c.admit(id)
+	c.speaking.changed(id)
 	after, has := c.view.places[id]
 	touched[vportSubject(id)] = struct{}{}
 	if p := c.snap.VPort(id); p != nil && p.Kind == topology.DeviceBridge {

@@ -29,6 +29,7 @@ const (
 	ReasonTrackedEnd   Reason = 18 // copy of a TCP segment with FIN or RST on a tracked flow, which went on
 	ReasonHeader       Reason = 19 // guard: IPv4 header with a wrong checksum, or longer than its packet (RFC 1812 section 5.2.2)
 	ReasonMartian      Reason = 20 // guard: a source that no router forwards from (RFC 1812 section 5.3.7)
+	ReasonService      Reason = 21 // for a service behind a router port, such as a BGP session (G1), or in its way
 
 	ReasonParserError    Reason = 64 // truncated or malformed headers
 	ReasonUnknownPort    Reason = 65 // no vport on this port and VLAN
@@ -81,6 +82,7 @@ var reasonNames = [...]string{
 	ReasonTrackedEnd:     "tracked_end",
 	ReasonHeader:         "header",
 	ReasonMartian:        "martian",
+	ReasonService:        "service",
 	ReasonParserError:    "parser_error",
 	ReasonUnknownPort:    "unknown_port",
 	ReasonUnknownVTEP:    "unknown_vtep",

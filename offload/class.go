@@ -46,7 +46,10 @@ func (t *Tables) AlwaysPunted() []*p4rt.Entry {
 }
 
 // Priorities of punt_class: those of AlwaysPunted count from 1.
-const dhcpPriority = 100
+const (
+	dhcpPriority    = 100
+	servicePriority = 200
+)
 
 // DHCPPunted are the entries of punt_class for a vport that has a DHCP resource: what hosts send to DHCP servers (D1), and to clients, goes to the engine,
 // first fragments too. It is one entry for each IP version, as the table is small, so IPv4 datagrams to the six other ports from 64 to 71 go with them.
@@ -62,6 +65,27 @@ func (t *Tables) DHCPPunted(vport uint16) []*p4rt.Entry {
 		e.Priority = dhcpPriority + int32(i)
 		e.Do(t.puntClass.actions["ingress.class_punt"], u(uint64(flow.ReasonDHCP)))
 		es = append(es, e)
+	}
+	return es
+}
+
+// BGPPunted are the entries of punt_class for a router port through which BGP sessions go: segments from and to port 179 (RFC 4271 section 8.2.1) come up past the engine (G1), those of others
+// on their way through the port, too, as the table does not match on addresses. Later fragments have no ports: sessions do without.
+func (t *Tables) BGPPunted(vport uint16) []*p4rt.Entry {
+	const bgp = 179
+	var es []*p4rt.Entry
+	for _, etherType := range []uint64{packet.EtherTypeIPv4, packet.EtherTypeIPv6} {
+		for _, port := range []int{3, 4} { // of the source, of the destination
+			e := t.puntClass.NewEntry()
+			e.SetMasked(0, u(uint64(vport)), u(0xffff))
+			e.SetMasked(1, u(etherType), u(0xffff))
+			e.SetMasked(2, u(packet.ProtoTCP), u(0xff))
+			e.SetMasked(port, u(bgp), u(0xffff))
+			e.SetMasked(6, u(0), u(3))
+			e.Priority = servicePriority + int32(len(es))
+			e.Do(t.puntClass.actions["ingress.class_punt"], u(uint64(flow.ReasonService)))
+			es = append(es, e)
+		}
 	}
 	return es
 }

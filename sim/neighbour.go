@@ -2,7 +2,6 @@ package sim
 
 import (
 	"net/netip"
-	"slices"
 
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/packet"
@@ -144,7 +143,7 @@ func (s *Simulator) hear(p *topology.VPort, a netip.Addr, m packet.MAC, answer b
 	case !m.IsUnicast():
 		return false
 	case state == topology.NeighbourAbsent:
-		if e.Unasked = answer && onLink(p, a); e.Unasked {
+		if e.Unasked = answer && p.OnLink(a); e.Unasked {
 			s.effect(e)
 		}
 		return false
@@ -168,15 +167,4 @@ func (s *Simulator) answersFor(p *topology.VPort, a netip.Addr) bool {
 	x := flow.AddrOf(a)
 	s.dep(topology.RouteDep(p.Device, &x, a.Is6(), uint8(a.BitLen())))
 	return s.snap.StandIn(p, a) != 0
-}
-
-// onLink reports whether a can be a neighbour of router port p: in a connected prefix or link-local, and not the port itself; or the one host.
-func onLink(p *topology.VPort, a netip.Addr) bool {
-	switch {
-	case p.HasAddr(a):
-		return false
-	case p.SingleHost() && !a.IsLinkLocalUnicast():
-		return slices.Contains(p.Hosts, a)
-	}
-	return a.Is6() && a.IsLinkLocalUnicast() || slices.ContainsFunc(p.Addrs, func(x netip.Prefix) bool { return x.Contains(a) })
 }

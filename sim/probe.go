@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"net/netip"
+
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/packet"
 	"github.com/weft-sdn/weft/topology"
@@ -9,6 +11,15 @@ import (
 // Probe simulates a packet that a router sends from an address of one of its ports: a probe of a monitor (N4). It leaves by the router's own routes; its
 // Ethernet addresses are set. res has Originated, and effects of them, only.
 func (s *Simulator) Probe(snap *topology.Snapshot, source flow.VPortID, frame []byte, res *Result) {
+	s.ofRouter(snap, source, frame, OriginProbe, res)
+}
+
+// Speak is Probe of a packet of a routing protocol (G1): to a neighbour on the link of the port it leaves by that port, whatever the routes say.
+func (s *Simulator) Speak(snap *topology.Snapshot, source flow.VPortID, frame []byte, res *Result) {
+	s.ofRouter(snap, source, frame, OriginSpeaker, res)
+}
+
+func (s *Simulator) ofRouter(snap *topology.Snapshot, source flow.VPortID, frame []byte, kind OriginKind, res *Result) {
 	s.begin(snap, &s.ofrm, 0, res)
 	defer s.end()
 	p := snap.VPort(source)
@@ -17,27 +28,34 @@ func (s *Simulator) Probe(snap *topology.Snapshot, source flow.VPortID, frame []
 		return
 	}
 	r := snap.Router(p.Device)
-	s.current = origin{frame: s.built(res.arena, 0), out: source, kind: OriginProbe, depth: 1}
+	s.current = origin{frame: s.built(res.arena, 0), out: source, kind: kind, depth: 1}
 	s.origin, s.f, s.key = &s.current, &s.ofrm, flow.KeyOf(&s.ofrm, 0)
-	m := s.lookup(r, r.Routes, &s.key, s.key.Is6())
-	var w way
-	if s.choose(r.Routes, &m, &s.key, s.key.Is6(), &w); w.route == nil || w.hop.Kind != topology.RoutePort {
-		return
+	w := way{out: p}
+	next := s.f.DstAddr()
+	if kind == OriginProbe || !p.OnLink(next) {
+		m := s.lookup(r, r.Routes, &s.key, s.key.Is6())
+		if s.choose(r.Routes, &m, &s.key, s.key.Is6(), &w); w.route == nil || w.hop.Kind != topology.RoutePort {
+			return
+		}
+		if w.hop.Via.IsValid() {
+			next = w.hop.Via
+		}
 	}
-	out, next := w.out, w.hop.Via
-	if !next.IsValid() {
-		next = s.f.DstAddr()
-	}
-	h := hop{port: out.ID, src: out.MAC}
-	mac, ok := s.resolve(r, out, &h, &w, next)
+	s.leave(r, &w, next)
+}
+
+// leave sends the router's own packet out of a port, once the MAC of its next hop is known.
+func (s *Simulator) leave(r *topology.Router, w *way, next netip.Addr) {
+	h := hop{port: w.out.ID, src: w.out.MAC}
+	mac, ok := s.resolve(r, w.out, &h, w, next)
 	if !ok {
 		s.pending = s.questions()
 		s.simulateOriginated()
 		return
 	}
 	copy(s.current.frame[0:6], mac[:])
-	copy(s.current.frame[6:12], out.MAC[:])
-	s.pending = append(s.pending[:0], origin{frame: s.current.frame, out: out.ID, kind: OriginProbe, depth: 1})
+	copy(s.current.frame[6:12], w.out.MAC[:])
+	s.pending = append(s.pending[:0], origin{frame: s.current.frame, out: w.out.ID, kind: s.current.kind, depth: 1})
 	s.simulateOriginated()
 }
 

@@ -184,7 +184,8 @@ const (
 	OriginEcho
 	OriginError // ICMP error: rate limited
 	OriginDHCP
-	OriginProbe // of a monitor: see Simulator.Probe
+	OriginProbe   // of a monitor: see Simulator.Probe
+	OriginSpeaker // of a routing protocol: see Simulator.Speak
 )
 
 // Originated is one copy of a packet that the virtual network sends of itself, simulated from the port where it entered (E2).

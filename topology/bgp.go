@@ -181,3 +181,10 @@ func cloneSessions(m map[flow.VPortID][]*BGPSession) map[flow.VPortID][]*BGPSess
 	}
 	return maps.Clone(m)
 }
+
+// Same reports whether a session is to be as another is, filters and what is advertised included.
+func (b *BGPSession) Same(o *BGPSession) bool {
+	x, y := *b, *o
+	x.ref, y.ref, x.spec, y.spec = Ref{}, Ref{}, nil, nil
+	return reflect.DeepEqual(x, y)
+}

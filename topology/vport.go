@@ -2,6 +2,7 @@ package topology
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/packet"
@@ -147,4 +148,15 @@ func farEnd(o *Peer) *VPort {
 		p.LinkLocal = LinkLocal(p.MAC)
 	}
 	return p
+}
+
+// OnLink reports whether a can be a neighbour of a router port: in a connected prefix or link-local, and not the port itself; or the one host.
+func (p *VPort) OnLink(a netip.Addr) bool {
+	switch {
+	case !a.IsValid() || p.HasAddr(a):
+		return false
+	case p.SingleHost() && !a.IsLinkLocalUnicast():
+		return slices.Contains(p.Hosts, a)
+	}
+	return a.Is6() && a.IsLinkLocalUnicast() || slices.ContainsFunc(p.Addrs, func(x netip.Prefix) bool { return x.Contains(a) })
 }

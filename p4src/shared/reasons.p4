@@ -28,6 +28,7 @@ const reason_t REASON_TRACKED_SYN     = 17;  // TCP segment with SYN on a tracke
 const reason_t REASON_TRACKED_END     = 18;  // copy of a TCP segment with FIN or RST on a tracked flow, which went on
 const reason_t REASON_HEADER          = 19;  // guard: IPv4 header with a wrong checksum, or longer than its packet (RFC 1812 section 5.2.2)
 const reason_t REASON_MARTIAN         = 20;  // guard: a source that no router forwards from (RFC 1812 section 5.3.7)
+const reason_t REASON_SERVICE        = 21;  // for a service behind a router port, such as a BGP session (G1), or in its way
 
 const reason_t REASON_PARSER_ERROR    = 64;  // truncated or malformed headers
 const reason_t REASON_UNKNOWN_PORT    = 65;  // no vport on this port and VLAN

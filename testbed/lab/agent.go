@@ -8,6 +8,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	weftagent "github.com/weft-sdn/weft/agent"
+	"github.com/weft-sdn/weft/bgp"
 	"github.com/weft-sdn/weft/engine"
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/offload"
@@ -58,19 +60,19 @@ func (a *localAgent) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	agent, err := engine.NewAgent(engine.Config{
+	speaking, err := weftagent.NewSpeaking(engine.Config{
 		Store: store, Self: engine.Edge{ID: e.plan.name, VTEPs: e.plan.vteps, Tunnel: e.plan.tunnel, Multicast: e.plan.multicast}, Links: e.links(),
 		Interfaces: e.plan.interfaces, Dial: e.target.dial, DeviceID: uint64(e.plan.n), Profile: e.target.profile(), Pipeline: e.program.Pipeline, Logger: e.logger, Version: "lab",
 		IdleTimeout: e.cfg.IdleTimeout, AgeTime: e.cfg.AgeTime, VPortShare: e.cfg.VPortShare, MaxFlows: e.cfg.MaxFlows, Timeouts: e.cfg.Timeouts,
-	})
+	}, bgp.Config{Edge: e.plan.name, Store: store, Stack: e.cfg.BGPStack, Secret: e.cfg.BGPSecret, Log: e.logger})
 	if err != nil {
 		return err
 	}
-	a.running.Store(agent)
+	a.running.Store(speaking.Agent)
 	a.store.Store(store)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return store.Run(ctx) })
-	g.Go(func() error { return agent.Run(ctx) })
+	g.Go(func() error { return speaking.Run(ctx) })
 	return g.Wait()
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/weft-sdn/weft/bgp"
 	"github.com/weft-sdn/weft/conntrack"
 	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/testbed/fabric"
@@ -57,6 +58,9 @@ type Config struct {
 	SparePorts int
 	// Trace prints what would happen to a packet, as `weft trace` with these flags does; nil: the lab has no trace steps.
 	Trace func(snap *topology.Snapshot, flags []string) ([]string, error)
+	// BGPStack and BGPSecret are those of speakers in this process: bgp.Config.
+	BGPStack  bgp.Stack
+	BGPSecret func(name string) (string, error)
 	// IdleTimeout and AgeTime are those of agents in this process; 0: engine.Config's defaults.
 	IdleTimeout, AgeTime time.Duration
 	Timeouts             conntrack.Timeouts // of connections, the same

@@ -24,6 +24,8 @@ type Hosts interface {
 	Sweep(ctx context.Context, s Sweep) error
 	// Forge sends what f says, in tunnel packets to vtep with the key.
 	Forge(ctx context.Context, f Forge, vtep netip.Addr, key uint32) error
+	// BGP has a host that is a router do something, or waits for what it sees.
+	BGP(ctx context.Context, b BGP) error
 	// Received waits until a host receives a frame that match accepts, or has since the last Raw, or ctx is done.
 	Received(ctx context.Context, host string, match func(frame []byte) bool) error
 	// Address is the first address of a host in a family (IPv4 or IPv6).

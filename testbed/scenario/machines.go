@@ -27,6 +27,7 @@ type machine struct {
 	Machine
 	tap    *host.Tap
 	served map[service]bool
+	bgp    *host.BGP // nil: it has no session
 }
 
 type service struct {

@@ -32,6 +32,7 @@ var operations = map[string]func(p *parser, w *words, fail bool) Op{
 	"forge":      func(p *parser, w *words, _ bool) Op { return p.forge(w) },
 	"quiet":      func(p *parser, w *words, _ bool) Op { return p.quiet(w) },
 	"bind":       func(p *parser, w *words, _ bool) Op { return p.bind(w) },
+	"bgp":        func(p *parser, w *words, _ bool) Op { return p.bgp(w) },
 	"link":       func(p *parser, w *words, _ bool) Op { return p.link(w) },
 	"apply":      func(p *parser, w *words, _ bool) Op { return p.apply(w) },
 	"flows":      func(p *parser, w *words, _ bool) Op { return p.flows(w) },
@@ -44,7 +45,7 @@ var operations = map[string]func(p *parser, w *words, fail bool) Op{
 // mayFail are the verbs that "!" may stand before.
 var mayFail = []string{"ping", "tcp", "http", "udp", "expect", "bind", "apply"}
 
-const verbs = "ping, traceroute, tcp, http, udp, raw, expect, sweep, forge, quiet, bind, link, apply, flows, counters, mark, trace, start, finish, leg, end"
+const verbs = "ping, traceroute, tcp, http, udp, raw, expect, sweep, forge, quiet, bind, link, bgp, apply, flows, counters, mark, trace, start, finish, leg, end"
 
 func (p *parser) step(line int, text string, all []string) {
 	step := Step{Line: line, Text: text}

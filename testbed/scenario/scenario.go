@@ -74,7 +74,7 @@ type Step struct {
 	Op   Op
 }
 
-// Op is one of Ping, Traceroute, TCP, HTTP, UDP, Raw, Expect, Sweep, Forge, Quiet, Bind, Link, Apply, Flows, Counters, Mark, Trace, Start, Finish.
+// Op is one of Ping, Traceroute, TCP, HTTP, UDP, Raw, Expect, Sweep, Forge, Quiet, Bind, Link, BGP, Apply, Flows, Counters, Mark, Trace, Start, Finish.
 type Op interface {
 	// run does the operation; nil means that it did what the step says.
 	run(ctx context.Context, r *run) error

@@ -1,0 +1,91 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/weft-sdn/weft/bgp"
+	"github.com/weft-sdn/weft/engine"
+	"github.com/weft-sdn/weft/flow"
+)
+
+// Speaking is the agent of an edge that speaks BGP for the router ports there (G1).
+type Speaking struct {
+	*engine.Agent
+	speaker *bgp.Speaker
+}
+
+// NewSpeaking is engine.NewAgent with a speaker.
+func NewSpeaking(cfg engine.Config, b bgp.Config) (*Speaking, error) {
+	between := &between{speaker: bgp.New(b)}
+	cfg.Speaker = between
+	var err error
+	if between.agent, err = engine.NewAgent(cfg); err != nil {
+		return nil, err
+	}
+	return &Speaking{between.agent, between.speaker}, nil
+}
+
+// Run runs both until ctx, or the agent, ends.
+func (s *Speaking) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	ctx, cancel := context.WithCancel(ctx)
+	g.Go(func() error { return s.speaker.Run(ctx) })
+	g.Go(func() error {
+		defer cancel()
+		return s.Agent.Run(ctx)
+	})
+	return g.Wait()
+}
+
+// Speaker tells of the sessions.
+func (s *Speaking) Speaker() *bgp.Speaker { return s.speaker }
+
+// between passes packets, and what is to be done, between agent and speaker, which do not know each other.
+type between struct {
+	agent   *engine.Agent
+	speaker *bgp.Speaker
+}
+
+// Speak implements engine.Speaker.
+func (b *between) Speak(ctx context.Context, ports []engine.SpeakingPort) {
+	list := make([]bgp.Port, len(ports))
+	for i, p := range ports {
+		id := p.Port.ID
+		list[i] = bgp.Port{Port: p.Port, Sessions: p.Sessions, Send: func(packet []byte) { b.agent.Speak(id, packet) }}
+	}
+	b.speaker.Speak(ctx, list)
+}
+
+// Receive implements engine.Speaker.
+func (b *between) Receive(port flow.VPortID, packet []byte) { b.speaker.Receive(port, packet) }
+
+// BGP is how an edge speaks BGP.
+type BGP struct {
+	Stack   string `json:"stack"`   // kernel, userspace; empty: the kernel's where the process may
+	Secrets string `json:"secrets"` // folder of files, one a secret, whose first line is the password
+}
+
+// secret reads one that a session names.
+func (b *BGP) secret(name string) (string, error) {
+	if b.Secrets == "" {
+		return "", fmt.Errorf("the edge's configuration has no bgp.secrets, the folder of secrets")
+	}
+	raw, err := os.ReadFile(filepath.Join(b.Secrets, filepath.Base(name)))
+	if err != nil {
+		return "", err
+	}
+	password, _, _ := strings.Cut(string(raw), "\n")
+	if password = strings.TrimRight(password, "\r"); password == "" || len(password) > maxPassword {
+		return "", fmt.Errorf("file %s: a first line of 1 to %d characters would do", filepath.Join(b.Secrets, name), maxPassword)
+	}
+	return password, nil
+}
+
+// maxPassword is what a kernel takes (TCP_MD5SIG_MAXKEYLEN).
+const maxPassword = 80

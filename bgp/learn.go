@@ -1,0 +1,99 @@
+package bgp
+
+import (
+	"time"
+
+	"github.com/osrg/gobgp/v4/api"
+	"github.com/osrg/gobgp/v4/pkg/apiutil"
+	msg "github.com/osrg/gobgp/v4/pkg/packet/bgp"
+
+	"github.com/weft-sdn/weft/state"
+)
+
+// learn takes what an UPDATE told.
+func (s *session) learn(paths []*apiutil.Path) {
+	s.mu.Lock()
+	spec := s.spec
+	s.mu.Unlock()
+	routes := make([]state.RIBRoute, 0, len(paths))
+	for _, p := range paths {
+		if r, verdict := judge(spec, s.port, p); verdict != RejectedFamily {
+			routes = append(routes, r) // one that is rejected takes away what was told of its destination before
+		}
+	}
+	if err := s.rib.Update(routes); err != nil {
+		s.log.Warn("what the neighbour told is not stored", "err", err)
+	}
+}
+
+// judgeAgain takes all that the neighbour told once more: the import rules are others.
+func (s *session) judgeAgain() {
+	s.eachPath(func(p *apiutil.Path) { s.learn([]*apiutil.Path{p}) })
+}
+
+// eachPath goes through what the neighbour told and GoBGP keeps.
+func (s *session) eachPath(f func(*apiutil.Path)) {
+	s.mu.Lock()
+	spec := s.spec
+	s.mu.Unlock()
+	for _, family := range families(spec) {
+		r := apiutil.ListPathRequest{TableType: api.TableType_TABLE_TYPE_ADJ_IN, Name: s.relay.Addr().Addr().String(), Family: family}
+		if err := s.server.ListPath(r, func(_ msg.NLRI, paths []*apiutil.Path) {
+			for _, p := range paths {
+				f(p)
+			}
+		}); err != nil {
+			s.log.Debug("what the neighbour told can not be listed", "err", err)
+		}
+	}
+}
+
+// endOfRIB: the neighbour told all that it has of a family (RFC 4724 section 2).
+func (s *session) endOfRIB(f msg.Family) {
+	s.mu.Lock()
+	s.eors[f] = true
+	whole := true
+	for _, f := range families(s.spec) {
+		whole = whole && s.eors[f]
+	}
+	s.mu.Unlock()
+	if whole {
+		s.dropStale()
+	}
+}
+
+// dropStale takes away what an earlier run, or the neighbour before its restart, left and nobody told again.
+func (s *session) dropStale() {
+	s.stale.Stop()
+	s.rib.DropStale()
+}
+
+// became: GoBGP's state of the session is another.
+func (s *session) became(p *apiutil.PeerState, at time.Time) {
+	up := p.SessionState == msg.BGP_FSM_ESTABLISHED
+	s.mu.Lock()
+	was := s.life
+	s.life.become(p, at)
+	now := s.life
+	if up {
+		clear(s.eors)
+	}
+	s.mu.Unlock()
+	s.relay.Established(up)
+	switch {
+	case up && was.state != Established:
+		s.log.Info("session is up", "neighbour", s.spec.PeerAddress, "id", p.RouterID)
+		if now.restart == 0 {
+			s.stale.Reset(restartTime) // it tells no End-of-RIB
+		}
+	case !up && was.state == Established:
+		s.log.Warn("session is lost", "neighbour", s.spec.PeerAddress, "why", now.why, "kept", now.keeps())
+		if now.keeps() {
+			s.rib.MarkStale()
+			s.stale.Reset(now.restart)
+			return
+		}
+		s.stale.Stop()
+		s.rib.Clear()
+	}
+}

@@ -1,0 +1,135 @@
+package bgp
+
+import (
+	"math"
+	"net/netip"
+
+	"github.com/osrg/gobgp/v4/pkg/apiutil"
+	msg "github.com/osrg/gobgp/v4/pkg/packet/bgp"
+
+	"github.com/weft-sdn/weft/state"
+	"github.com/weft-sdn/weft/topology"
+)
+
+// Verdict tells what became of a prefix that a neighbour told: it is a route, or why not.
+type Verdict string
+
+// Verdicts.
+const (
+	Accepted       Verdict = "accepted"
+	RejectedFilter Verdict = "filtered"     // by the import rules of the session
+	RejectedLoop   Verdict = "as loop"      // the router's own AS is on the path (RFC 4271 section 9.1.2)
+	RejectedVia    Verdict = "next hop"     // it is not on the port's link, nor is the neighbour; or the router itself
+	RejectedPrefix Verdict = "no unicast"   // what is no unicast destination outside of the router: groups, loopback, link-local
+	RejectedFamily Verdict = "other family" // of a family that is not the session's
+)
+
+// attributes are what is read of a path's.
+type attributes struct {
+	via       netip.Addr
+	localPref uint32
+	med       uint32
+	origin    uint8
+	length    int // of the AS path (RFC 4271 section 9.1.2.2, RFC 5065 section 5.3)
+	loop      bool
+}
+
+// defaultLocalPref is that of a path that comes without (RFC 4271 leaves it to implementations; this is everybody's).
+const defaultLocalPref = 100
+
+func readAttributes(path *apiutil.Path, own uint32) attributes {
+	a := attributes{localPref: defaultLocalPref, origin: msg.BGP_ORIGIN_ATTR_TYPE_INCOMPLETE}
+	for _, x := range path.Attrs {
+		switch x := x.(type) {
+		case *msg.PathAttributeNextHop:
+			a.via = x.Value
+		case *msg.PathAttributeMpReachNLRI:
+			a.via = x.Nexthop
+			if x.LinkLocalNexthop.IsValid() && !a.via.IsValid() {
+				a.via = x.LinkLocalNexthop
+			}
+		case *msg.PathAttributeLocalPref:
+			a.localPref = x.Value
+		case *msg.PathAttributeMultiExitDisc:
+			a.med = x.Value
+		case *msg.PathAttributeOrigin:
+			a.origin = x.Value
+		case *msg.PathAttributeAsPath:
+			for _, segment := range x.Value {
+				a.length += segment.ASLen()
+				for _, as := range segment.GetAS() {
+					a.loop = a.loop || as == own
+				}
+			}
+		}
+	}
+	return a
+}
+
+// Bits of a metric, from the most significant: the fewer, the better the path (RFC 4271 section 9.1.2.2). What does not fit counts as the most that does. MEDs are compared whichever AS they are from,
+// so that paths have one order.
+const (
+	prefBits   = 20 // the most, less the local preference
+	lengthBits = 10
+	originBits = 2
+	insideBits = 1 // 0: from another AS
+	medBits    = 31
+)
+
+// metric makes of a path's attributes what routes of several sessions are compared by.
+func (a *attributes) metric(internal bool) uint64 {
+	if !internal {
+		a.localPref = defaultLocalPref // what another AS says of it is not ours to believe (RFC 4271 section 5.1.5)
+	}
+	m := uint64(0)
+	add := func(bits int, v uint64) { m = m<<bits | min(v, 1<<bits-1) }
+	add(prefBits, (1<<prefBits-1)-min(uint64(a.localPref), 1<<prefBits-1))
+	add(lengthBits, uint64(a.length))
+	add(originBits, uint64(a.origin))
+	inside := uint64(0)
+	if internal {
+		inside = 1
+	}
+	add(insideBits, inside)
+	add(medBits, min(uint64(a.med), math.MaxInt32))
+	return m
+}
+
+// judge makes a route of a path that the neighbour of a session told. A path that is withdrawn, or not to be had, is a route without a gateway.
+func judge(s *topology.BGPSession, port *topology.VPort, path *apiutil.Path) (state.RIBRoute, Verdict) {
+	nlri, ok := path.Nlri.(*msg.IPAddrPrefix)
+	if !ok || !nlri.Prefix.IsValid() {
+		return state.RIBRoute{}, RejectedFamily
+	}
+	r := state.RIBRoute{Dst: nlri.Prefix.Masked()}
+	if v4 := r.Dst.Addr().Is4(); v4 && !s.V4 || !v4 && !s.V6 {
+		return r, RejectedFamily
+	}
+	if path.Withdrawal {
+		return r, Accepted
+	}
+	a := readAttributes(path, s.LocalAS)
+	switch yes, _ := s.Import.Permits(r.Dst); {
+	case !unicast(r.Dst):
+		return r, RejectedPrefix
+	case a.loop:
+		return r, RejectedLoop
+	case !yes:
+		return r, RejectedFilter
+	}
+	via := a.via.WithZone("").Unmap()
+	if !port.OnLink(via) && via.Is4() == s.PeerAddress.Is4() && port.OnLink(s.PeerAddress) {
+		via = s.PeerAddress
+	}
+	if !via.IsValid() || via.Is4() != r.Dst.Addr().Is4() || !port.OnLink(via) {
+		return r, RejectedVia
+	}
+	r.Via, r.Metric = via, a.metric(s.Internal())
+	return r, Accepted
+}
+
+// unicast reports whether a prefix can be one of destinations outside of the router: a short one, such as the default route, or one without groups, loopback and link-local addresses.
+func unicast(p netip.Prefix) bool {
+	a := p.Addr()
+	return p.Bits() < 8 || !a.IsMulticast() && !a.IsLoopback() && !a.IsLinkLocalUnicast() && !a.IsUnspecified() && !a.Is4In6()
+}

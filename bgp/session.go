@@ -1,0 +1,183 @@
+package bgp
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/osrg/gobgp/v4/api"
+	"github.com/osrg/gobgp/v4/pkg/apiutil"
+	msg "github.com/osrg/gobgp/v4/pkg/packet/bgp"
+	"github.com/osrg/gobgp/v4/pkg/server"
+
+	"github.com/weft-sdn/weft/state"
+	"github.com/weft-sdn/weft/topology"
+)
+
+// session is one session of a port: a GoBGP server with one neighbour, so that nothing of another session gets into what it tells, and the routes that it learns.
+//
+//	neighbour ── port ── network ── relay ── GoBGP ─┬─ paths ──▶ judge ──▶ RIB ──▶ database
+//	                                                └─ states ─▶ what becomes of the RIB
+//
+// What was learnt stays, stale, when a neighbour that restarts gracefully is lost, and when this process begins again (RFC 4724): what is not told again by End-of-RIB, or within
+// the time that the neighbour said, goes.
+type session struct {
+	port   *topology.VPort
+	server *server.BgpServer
+	relay  *relay
+	rib    *state.RIB
+	log    *slog.Logger
+	stop   context.CancelFunc
+	run    sync.WaitGroup
+
+	mu     sync.Mutex
+	spec   *topology.BGPSession
+	life   life
+	eors   map[msg.Family]bool // since the session is up
+	stale  *time.Timer         // when what is stale goes
+	warned bool                // of more prefixes than it may tell
+}
+
+// restartTime is how long a neighbour is asked to keep our routes when the session is lost, and how long stored routes of an earlier run wait to be told again (RFC 4724 section 3).
+const restartTime = 120 * time.Second
+
+// startSession begins a session; stack and accept are those of its port. What it stores has ctx's fence.
+func startSession(ctx context.Context, store *state.Store, edge string, port *topology.VPort, spec *topology.BGPSession, r relayConfig, log *slog.Logger) (*session, error) {
+	rib, err := store.NewRIB(state.RIBSource{Router: port.Device, Port: port.ID, Edge: edge, Session: spec.Name})
+	if err != nil {
+		return nil, err
+	}
+	relay, err := newRelay(r)
+	if err != nil {
+		return nil, fmt.Errorf("bgp: session %s: %w", spec.Name, err)
+	}
+	ctx, stop := context.WithCancel(ctx)
+	s := &session{
+		port: port, relay: relay, rib: rib, log: log.With("session", spec.Name), stop: stop, spec: spec, eors: map[msg.Family]bool{},
+		life: life{state: Connecting, since: time.Now()},
+	}
+	s.server = server.NewBgpServer(server.LoggerOption(slog.New(quiet{s.log.Handler()}), nil))
+	go s.server.Serve()
+	s.stale = time.AfterFunc(restartTime, s.dropStale)
+	s.run.Go(func() { _ = rib.Run(ctx) })
+	if err := s.begin(ctx); err != nil {
+		s.end(false)
+		return nil, fmt.Errorf("bgp: session %s: %w", spec.Name, err)
+	}
+	return s, nil
+}
+
+// begin starts GoBGP.
+func (s *session) begin(ctx context.Context) error {
+	if err := s.server.StartBgp(ctx, &api.StartBgpRequest{Global: &api.Global{Asn: s.spec.LocalAS, RouterId: routerID(s.port.Device).String(), ListenPort: -1}}); err != nil {
+		return err
+	}
+	if err := s.server.WatchEvent(ctx, server.WatchEventMessageCallbacks{
+		OnPathUpdate: func(paths []*apiutil.Path, _ time.Time) { s.learn(paths) },
+		OnPathEor:    func(p *apiutil.Path, _ time.Time) { s.endOfRIB(p.Family) },
+		OnPeerUpdate: func(e *apiutil.WatchEventMessage_PeerEvent, at time.Time) {
+			if e.Type == apiutil.PEER_EVENT_STATE {
+				s.became(&e.Peer.State, at)
+			}
+		},
+	}, server.WatchPeer(), server.WatchUpdate(false, "", ""), server.WatchEor(false)); err != nil {
+		return err
+	}
+	if err := s.advertise(nil, s.spec); err != nil {
+		return err
+	}
+	return s.server.AddPeer(ctx, &api.AddPeerRequest{Peer: s.neighbour()})
+}
+
+// routerID is the BGP identifier of a router, the same in all of its sessions: it has to be unique in its AS and is no address (RFC 6286 section 2.1).
+func routerID(id topology.DeviceID) netip.Addr {
+	var a [4]byte
+	binary.BigEndian.PutUint32(a[:], 10<<24|uint32(id)&0xffffff)
+	return netip.AddrFrom4(a)
+}
+
+// neighbour is the session as GoBGP is told it: with a neighbour at the relay.
+func (s *session) neighbour() *api.Peer {
+	at := s.relay.Addr()
+	p := &api.Peer{
+		Conf:      &api.PeerConf{NeighborAddress: at.Addr().String(), PeerAsn: s.spec.PeerAS, AuthPassword: s.relay.Secret()},
+		Transport: &api.Transport{RemotePort: uint32(at.Port())},
+		Timers: &api.Timers{Config: &api.TimersConfig{
+			HoldTime: uint64(s.spec.HoldTime / time.Second), KeepaliveInterval: uint64(s.spec.Keepalive / time.Second), ConnectRetry: 1, IdleHoldTimeAfterReset: 1,
+		}},
+		GracefulRestart: &api.GracefulRestart{Enabled: true, RestartTime: uint32(restartTime / time.Second)},
+	}
+	if !s.spec.Internal() {
+		p.EbgpMultihop = &api.EbgpMultihop{Enabled: true, MultihopTtl: 255} // of the way to the relay
+	}
+	for _, f := range families(s.spec) {
+		family := &api.Family{Afi: api.Family_Afi(f.Afi()), Safi: api.Family_Safi(f.Safi())}
+		p.AfiSafis = append(p.AfiSafis, &api.AfiSafi{
+			Config: &api.AfiSafiConfig{Family: family, Enabled: true}, MpGracefulRestart: &api.MpGracefulRestart{Config: &api.MpGracefulRestartConfig{Enabled: true}},
+			PrefixLimits: &api.PrefixLimit{Family: family, MaxPrefixes: limit(s.spec)},
+		})
+	}
+	return p
+}
+
+// limit is how many prefixes of a family GoBGP stops the session at.
+func limit(s *topology.BGPSession) uint32 {
+	if s.WarnOnMaxPrefixes {
+		return 0
+	}
+	return s.MaxPrefixes
+}
+
+func families(s *topology.BGPSession) (f []msg.Family) {
+	if s.V4 {
+		f = append(f, msg.RF_IPv4_UC)
+	}
+	if s.V6 {
+		f = append(f, msg.RF_IPv6_UC)
+	}
+	return f
+}
+
+// end ends the session; forget: it is no more, and so are its routes. It returns when all is stored, or that took too long.
+func (s *session) end(forget bool) {
+	if forget {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		_ = s.server.DeletePeer(ctx, &api.DeletePeerRequest{Address: s.relay.Addr().Addr().String()}) // says goodbye
+		s.rib.Clear()
+		_ = s.rib.Sync(ctx)
+		cancel()
+	}
+	s.stop()
+	s.stale.Stop()
+	if err := s.server.StopBgp(context.Background(), &api.StopBgpRequest{AllowGracefulRestart: true}); err != nil { // without a word: a neighbour keeps our routes for one that only went away
+		s.log.Warn("GoBGP was not stopped", "err", err)
+	}
+	s.relay.Close()
+	s.run.Wait()
+}
+
+// change has the session go on with what can be changed while it is up. False: it has to begin anew.
+func (s *session) change(spec *topology.BGPSession) bool {
+	s.mu.Lock()
+	old := s.spec
+	a, b := *old, *spec
+	a.Import, a.Export, a.Advertise, b.Import, b.Export, b.Advertise = nil, nil, nil, nil, nil, nil
+	if !a.Same(&b) {
+		s.mu.Unlock()
+		return false
+	}
+	s.spec = spec
+	s.mu.Unlock()
+	if err := s.advertise(old, spec); err != nil {
+		s.log.Warn("what is advertised was not changed", "err", err)
+	}
+	if !reflect.DeepEqual(old.Import, spec.Import) {
+		s.judgeAgain()
+	}
+	return true
+}

@@ -1,0 +1,198 @@
+package bgp
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/state"
+	"github.com/weft-sdn/weft/topology"
+)
+
+// Stack chooses the TCP/IP stacks of ports.
+type Stack string
+
+// Stacks.
+const (
+	Auto      Stack = ""          // the kernel's where the process may make one, else the one in userspace
+	Kernel    Stack = "kernel"    // in a network namespace of each port: takes CAP_NET_ADMIN; signs segments (RFC 2385)
+	Userspace Stack = "userspace" // in this process: takes nothing
+)
+
+// Config describes a speaker.
+type Config struct {
+	Edge   string       // that learnt routes are of
+	Store  *state.Store // where an edge is registered: its lease is that of the routes
+	Stack  Stack
+	Secret func(name string) (string, error) // the secret of passwordSecret
+	Log    *slog.Logger
+}
+
+// Port is a router port with the sessions that go through it.
+type Port struct {
+	Port     *topology.VPort
+	Sessions []*topology.BGPSession
+	Send     func(packet []byte) // sends an IP packet out of the port; it keeps none
+}
+
+// Speaker carries out the BGP sessions of an edge's ports.
+type Speaker struct {
+	cfg  Config
+	wake chan struct{}
+
+	mu     sync.Mutex
+	ctx    context.Context // of what is wanted: its end is that of the sessions
+	wanted []Port
+
+	running sync.RWMutex // guards ports against Status and Routes
+	ports   map[flow.VPortID]*port
+	inward  atomic.Pointer[map[flow.VPortID]network]
+}
+
+// New returns a speaker that does nothing until Run.
+func New(cfg Config) *Speaker {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Speaker{cfg: cfg, wake: make(chan struct{}, 1), ports: map[flow.VPortID]*port{}}
+}
+
+// Speak has the sessions of these ports carried out, in the order of ids, and no others, until ctx ends: what they learnt then stays. It never waits.
+func (s *Speaker) Speak(ctx context.Context, ports []Port) {
+	s.mu.Lock()
+	s.ctx, s.wanted = ctx, ports
+	s.mu.Unlock()
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Receive takes an IP packet for an own address of a port. It never waits, and keeps nothing.
+func (s *Speaker) Receive(id flow.VPortID, packet []byte) {
+	if m := s.inward.Load(); m != nil {
+		if n := (*m)[id]; n != nil {
+			n.Receive(packet)
+		}
+	}
+}
+
+// again is how long what could not be begun waits to be tried again.
+const again = 5 * time.Second
+
+// Run carries out what Speak says until ctx ends.
+func (s *Speaker) Run(ctx context.Context) error {
+	var current context.Context // of what runs
+	defer func() { s.settle(ctx, nil, false) }()
+	retry := time.NewTicker(again)
+	defer retry.Stop()
+	for {
+		var over <-chan struct{}
+		if current != nil {
+			over = current.Done()
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-over:
+			s.settle(ctx, nil, false)
+			current = nil
+			continue
+		case <-s.wake:
+		case <-retry.C:
+			if !s.lacks() {
+				continue
+			}
+		}
+		s.mu.Lock()
+		next, wanted := s.ctx, s.wanted
+		s.mu.Unlock()
+		if next == nil || next.Err() != nil {
+			continue
+		}
+		if current != nil && next != current {
+			s.settle(ctx, nil, false)
+		}
+		current = next
+		s.settle(current, wanted, true)
+	}
+}
+
+// lacks reports whether a port or session is wanted that could not be begun.
+func (s *Speaker) lacks() bool {
+	for _, p := range s.ports {
+		if p.problem != nil || len(p.lacks) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// settle makes what runs what is wanted. forget: what is not wanted is no more, and so is what it learnt.
+func (s *Speaker) settle(ctx context.Context, wanted []Port, forget bool) {
+	s.running.Lock()
+	defer s.running.Unlock()
+	keep := map[flow.VPortID]bool{}
+	for i := range wanted {
+		w := &wanted[i]
+		keep[w.Port.ID] = true
+		p := s.ports[w.Port.ID]
+		if p != nil && !p.serves(w.Port) {
+			p.end(false) // its sessions begin again, with what they learnt
+			p = nil
+		}
+		if p == nil {
+			p = newPort(s.cfg, w)
+			s.ports[w.Port.ID] = p
+		}
+		p.settle(ctx, w)
+	}
+	for id, p := range s.ports {
+		if !keep[id] {
+			p.end(forget)
+			delete(s.ports, id)
+		}
+	}
+	inward := map[flow.VPortID]network{}
+	for id, p := range s.ports {
+		if p.network != nil {
+			inward[id] = p.network
+		}
+	}
+	s.inward.Store(&inward)
+}
+
+// Status tells how the sessions are, by name.
+func (s *Speaker) Status(ctx context.Context) []Status {
+	s.running.RLock()
+	defer s.running.RUnlock()
+	list := []Status{}
+	for _, p := range s.ports {
+		list = append(list, p.status(ctx)...)
+	}
+	slices.SortFunc(list, func(a, b Status) int { return cmp.Compare(a.Session, b.Session) })
+	return list
+}
+
+// Received lists what the neighbour of a session tells, and what becomes of it; Sent, what it is told. The error says that the edge does not carry the session out.
+func (s *Speaker) Received(name string) ([]Route, error) { return s.routes(name, (*session).received) }
+
+// Sent is said with Received.
+func (s *Speaker) Sent(name string) ([]Route, error) { return s.routes(name, (*session).sent) }
+
+func (s *Speaker) routes(name string, list func(*session) []Route) ([]Route, error) {
+	s.running.RLock()
+	defer s.running.RUnlock()
+	for _, p := range s.ports {
+		if x := p.sessions[name]; x != nil {
+			return list(x), nil
+		}
+	}
+	return nil, fmt.Errorf("bgp: session %s: edge %s does not carry it out", name, s.cfg.Edge)
+}

@@ -1,0 +1,122 @@
+package engine
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync/atomic"
+
+	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/packet"
+	"github.com/weft-sdn/weft/topology"
+)
+
+// Speaker speaks routing protocols for router ports that live at an edge (G1). Its packets go past what decides about others, by entries of their own.
+type Speaker interface {
+	// Speak has the sessions of these ports, in the order of ids, carried out and no others, as long as ctx does not end; what they learnt then stays, as another agent may go on with them. ctx
+	// has the fence of what is written (state.WithFence). One goroutine calls it, each time that the list is another; it must not wait.
+	Speak(ctx context.Context, ports []SpeakingPort)
+	// Receive takes an IP packet that came for an own address of one of the ports. It neither keeps the packet nor waits. One goroutine calls it.
+	Receive(flow.VPortID, []byte)
+}
+
+// SpeakingPort is a port with sessions. Read-only.
+type SpeakingPort struct {
+	Port     *topology.VPort
+	Sessions []*topology.BGPSession
+}
+
+// speaking is what the edge's speaker is to do, followed by the agent's goroutine, and read by who takes packet-ins.
+type speaking struct {
+	c     *core
+	ports map[flow.VPortID]SpeakingPort
+	dirty bool // the speaker does not know yet
+	told  atomic.Pointer[map[flow.VPortID]*topology.VPort]
+	frame packet.Frame // of the goroutine that takes packet-ins
+}
+
+func newSpeaking(c *core) *speaking {
+	return &speaking{c: c, ports: map[flow.VPortID]SpeakingPort{}}
+}
+
+// changed: a port, its sessions or where it lives may be others now. It reports whether it begins or ceases to have any here.
+func (s *speaking) changed(id flow.VPortID) bool {
+	c := s.c
+	if c.a.cfg.Speaker == nil {
+		return false
+	}
+	before, had := s.ports[id]
+	now := SpeakingPort{c.snap.VPort(id), c.snap.BGPSessions(id)}
+	has := now.Port != nil && len(now.Sessions) > 0 && c.hosts(id)
+	if !has {
+		delete(s.ports, id)
+		delete(c.view.speaks, id)
+	} else {
+		s.ports[id] = now
+		c.view.speaks[id] = struct{}{}
+	}
+	s.dirty = s.dirty || has != had || has && (before.Port != now.Port || !slices.Equal(before.Sessions, now.Sessions))
+	return has != had
+}
+
+// tell has the speaker know.
+func (s *speaking) tell() {
+	if !s.dirty {
+		return
+	}
+	s.dirty = false
+	list, own := make([]SpeakingPort, 0, len(s.ports)), make(map[flow.VPortID]*topology.VPort, len(s.ports))
+	for _, id := range slices.Sorted(maps.Keys(s.ports)) {
+		list = append(list, s.ports[id])
+		own[id] = s.ports[id].Port
+	}
+	s.told.Store(&own)
+	s.c.a.cfg.Speaker.Speak(s.c.ctx, list)
+}
+
+// take hands a packet-in to the speaker. It reports whether nobody else is to have it: errors are for the engine, too.
+func (s *speaking) take(local uint16, reason flow.Reason, data []byte) bool {
+	own := s.told.Load()
+	if own == nil || reason != flow.ReasonService && reason != flow.ReasonICMPError {
+		return false
+	}
+	p := (*own)[s.c.a.here.get(local).vport()]
+	f := &s.frame
+	if p == nil || packet.Parse(data, f) != nil || f.L3 == 0 || !p.HasAddr(f.DstAddr()) {
+		return false
+	}
+	s.c.a.cfg.Speaker.Receive(p.ID, f.Data[f.L3:])
+	if reason != flow.ReasonService {
+		return false
+	}
+	s.c.a.counts.spoken.Add(1)
+	return true
+}
+
+// Speak sends an IP packet from an own address of a router port that lives here, out of that port if its destination is on the link, else as the router's routes say. It neither keeps the packet nor
+// waits; while the neighbour's MAC is not known, it is asked for, and the packet is lost.
+func (a *Agent) Speak(port flow.VPortID, ip []byte) {
+	frame := make([]byte, packet.EthernetLen, packet.EthernetLen+len(ip))
+	frame = append(frame, ip...)
+	a.mail.post(func() { a.core.speaking.send(port, frame) })
+}
+
+// send is Speak in the agent's goroutine; the frame's Ethernet header is empty.
+func (s *speaking) send(port flow.VPortID, frame []byte) {
+	c := s.c
+	if _, speaks := s.ports[port]; !speaks || len(frame) == packet.EthernetLen {
+		return
+	}
+	etherType := uint16(packet.EtherTypeIPv4)
+	if frame[packet.EthernetLen]>>4 == 6 {
+		etherType = packet.EtherTypeIPv6
+	}
+	frame[12], frame[13] = byte(etherType>>8), byte(etherType)
+	c.sim.Speak(c.snap, port, frame, &c.asks)
+	if d := missing(c.asks.Effects); d != 0 {
+		c.touch(d) // the stack sends it again
+		return
+	}
+	c.carryOut(c.asks.Effects, 0)
+	c.originate(&c.asks, 0)
+}
