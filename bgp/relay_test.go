@@ -437,7 +437,7 @@ func TestRelaySecret(t *testing.T) {
 	r, _ := newTestRelay(t, nil)
 	for _, secret := range []string{"", "wrong"} {
 		for _, from := range []string{"", "127.0.0.2:0"} {
-			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 			if conn, err := dialRelay(ctx, r, secret, from); err == nil {
 				conn.Close()
 				t.Errorf("secret %q from %q: connected", secret, from)
