@@ -1,10 +1,13 @@
 package bgp
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/weft-sdn/weft/packet"
 )
 
 // makeNetwork makes a stack of one kind.
@@ -16,7 +19,9 @@ type cable struct {
 	lost     atomic.Uint64 // for want of room
 	lowered  atomic.Uint64 // packets that passed with their TTL lowered
 	farther  atomic.Uint32 // by how much the TTL is lowered on the way
-	watching atomic.Pointer[func(packet []byte)]
+	most     atomic.Uint32 // bytes of a packet that fit through the middle; 0: any
+	tooBig   atomic.Uint64 // packets that did not
+	watching atomic.Pointer[func(p []byte)]
 }
 
 // addresses of the two ends of a cable: IPv4, IPv6, link-local.
@@ -33,9 +38,9 @@ func newCable(t testing.TB, makeA, makeB makeNetwork) *cable {
 	c := &cable{}
 	toA, toB := make(chan []byte, 4096), make(chan []byte, 4096)
 	into := func(queue chan<- []byte) func([]byte) {
-		return func(packet []byte) {
+		return func(p []byte) {
 			select {
-			case queue <- append([]byte(nil), packet...):
+			case queue <- append([]byte(nil), p...):
 			default:
 				c.lost.Add(1)
 			}
@@ -50,8 +55,8 @@ func newCable(t testing.TB, makeA, makeB makeNetwork) *cable {
 		t.Fatal(err)
 	}
 	var carriers sync.WaitGroup
-	carriers.Go(func() { c.carry(toA, c.a) })
-	carriers.Go(func() { c.carry(toB, c.b) })
+	carriers.Go(func() { c.carry(toA, c.b, c.a) })
+	carriers.Go(func() { c.carry(toB, c.a, c.b) })
 	t.Cleanup(func() {
 		for _, n := range []network{c.a, c.b} {
 			if err := n.Close(); err != nil {
@@ -65,8 +70,13 @@ func newCable(t testing.TB, makeA, makeB makeNetwork) *cable {
 	return c
 }
 
-func (c *cable) carry(queue <-chan []byte, to network) {
+func (c *cable) carry(queue <-chan []byte, from, to network) {
 	for packet := range queue {
+		if most := int(c.most.Load()); most > 0 && len(packet) > most {
+			c.tooBig.Add(1)
+			from.Receive(tooBig(packet, most))
+			continue
+		}
 		if by := uint8(c.farther.Load()); by > 0 {
 			lowerTTL(packet, by)
 			c.lowered.Add(1)
@@ -79,7 +89,7 @@ func (c *cable) carry(queue <-chan []byte, to network) {
 }
 
 // watch has packets shown to f, from the carriers' goroutines.
-func (c *cable) watch(f func(packet []byte)) { c.watching.Store(&f) }
+func (c *cable) watch(f func(p []byte)) { c.watching.Store(&f) }
 
 // lowerTTL does to a packet what routers do, by many hops.
 func lowerTTL(packet []byte, by uint8) {
@@ -91,4 +101,33 @@ func lowerTTL(packet []byte, by uint8) {
 	sum := uint32(packet[10])<<8 + uint32(packet[11]) + uint32(by)<<8 // RFC 1624: the header's sum grows by what the field shrinks
 	sum = sum&0xffff + sum>>16
 	packet[10], packet[11] = byte(sum>>8), byte(sum)
+}
+
+// tooBig is what a router in the middle says of a packet that does not fit (RFC 1191, RFC 4443 §3.2).
+func tooBig(p []byte, mtu int) []byte {
+	if p[0]>>4 == 6 {
+		quote := p[:min(len(p), 1280-48)]
+		b := make([]byte, 40, 48+len(quote))
+		b[0], b[6], b[7] = 6<<4, protoICMPv6, 64
+		binary.BigEndian.PutUint16(b[4:], uint16(8+len(quote)))
+		src := netip.MustParseAddr("2001:db8::ff")
+		copy(b[8:], src.AsSlice())
+		copy(b[24:], p[8:24])
+		b = binary.BigEndian.AppendUint32(append(b, 2, 0, 0, 0), uint32(mtu))
+		b = append(b, quote...)
+		sum := packet.PseudoSum(src, netip.AddrFrom16([16]byte(p[8:])), protoICMPv6, 8+len(quote)).Add(b[40:]).Fold()
+		binary.BigEndian.PutUint16(b[42:], sum)
+		return b
+	}
+	quote := p[:28]
+	b := make([]byte, 20, 28+len(quote))
+	b[0], b[8], b[9] = 4<<4|5, 64, protoICMP
+	binary.BigEndian.PutUint16(b[2:], uint16(28+len(quote)))
+	copy(b[12:], []byte{192, 0, 2, 99})
+	copy(b[16:], p[12:16])
+	binary.BigEndian.PutUint16(b[10:], packet.Checksum(b))
+	b = binary.BigEndian.AppendUint16(append(b, 3, 4, 0, 0, 0, 0), uint16(mtu))
+	b = append(b, quote...)
+	binary.BigEndian.PutUint16(b[22:], packet.Checksum(b[20:]))
+	return b
 }

@@ -255,6 +255,29 @@ func TestGTSM(t *testing.T) {
 	})
 }
 
+// TestPathMTU: where less fits through than the port's MTU, ICMP errors tell, and segments become smaller (RFC 1191, RFC 8201).
+func TestPathMTU(t *testing.T) {
+	onStacks(t, func(t *testing.T, makeA, makeB makeNetwork) {
+		for i := range addrsA {
+			c := newCable(t, makeA, makeB)
+			l := listenAt(t, c.b, addrsB[i], addrsA[i], options{})
+			dialled, accepted := connect(t, c.a, addrsA[i], l, addrsB[i], options{})
+			c.most.Store(1300)
+			if err := exchange(dialled, accepted, 1<<20); err != nil {
+				t.Errorf("%s: %v", addrsA[i], err)
+			}
+			if c.tooBig.Load() == 0 {
+				t.Errorf("%s: all packets fitted", addrsA[i])
+			}
+			c.watch(func(p []byte) {
+				if p[0]>>4 == 4 && p[6]&0x40 == 0 {
+					t.Errorf("%s: a packet may be fragmented", addrsA[i])
+				}
+			})
+		}
+	})
+}
+
 // TestNetworkClose: whatever waits ends when the network closes.
 func TestNetworkClose(t *testing.T) {
 	onStacks(t, func(t *testing.T, makeA, makeB makeNetwork) {
