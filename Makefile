@@ -15,6 +15,7 @@ build: ## bin/weft
 	$(GO) build -buildvcs=auto -o $(BIN) ./cmd/weft
 
 test: ## all tests (under 15 minutes); ends with what was skipped, and why
+	@.ci/peers
 	@$(GO) test -v -timeout 15m ./... 2>&1 | awk -f .ci/test.awk; status=$$?; .ci/missing; exit $$status
 
 check: test ## test, vet, staticcheck, race detector

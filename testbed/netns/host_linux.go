@@ -30,6 +30,11 @@ func Missing() error {
 	if len(missing) > 0 {
 		return fmt.Errorf("network namespaces as hosts need %s on PATH", strings.Join(missing, ", "))
 	}
+	return Denied()
+}
+
+// Denied tells what New lacks on this machine, if nobody asks its hosts to run programs: privileges. It is nil if nothing is missing.
+func Denied() error {
 	ns, err := newNamespace()
 	if err != nil {
 		return fmt.Errorf("network namespaces as hosts need root: %w", err)

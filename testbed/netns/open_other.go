@@ -16,3 +16,6 @@ func New(host.Config, host.Link) (scenario.Machine, error) {
 
 // Missing tells why New cannot work here.
 func Missing() error { return errors.New("network namespaces need Linux") }
+
+// Denied tells why New cannot work here.
+func Denied() error { return Missing() }
