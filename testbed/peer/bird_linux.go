@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"strconv"
@@ -37,16 +36,16 @@ func (b *bird) write(c *Config) error {
 		fmt.Fprint(&w, "}\n")
 	}
 	if c.any(func(n Neighbour) bool { return n.BFD }) {
-		fmt.Fprint(&w, "protocol bfd { interface \"*\" { interval 100 ms; multiplier 3; }; multihop { interval 100 ms; multiplier 3; }; }\n")
+		fmt.Fprint(&w, "protocol bfd { interface \"*\" { interval 100 ms; multiplier 3; }; }\n")
 	}
 	for i := range c.Neighbours {
-		b.session(&w, c, i)
+		b.describe(&w, c, i)
 	}
 	return os.WriteFile(b.config(), w.Bytes(), 0o644)
 }
 
-// session writes the protocol of the neighbour of number i.
-func (b *bird) session(w *bytes.Buffer, c *Config, i int) {
+// describe writes the protocol of the neighbour of number i.
+func (b *bird) describe(w *bytes.Buffer, c *Config, i int) {
 	n := &c.Neighbours[i]
 	fmt.Fprintf(w, "protocol bgp %s {\n local %s as %d; neighbor %s as %d;\n", protocol(i), c.local(n.Addr), c.AS, n.Addr, n.AS)
 	fmt.Fprint(w, " connect delay time 1; connect retry time 1; error wait time 1, 1;\n")
@@ -101,6 +100,16 @@ func (b *bird) state(ctx context.Context, c *Config, n *Neighbour) (state string
 		state = "Idle" // that is RFC 4271's word
 	}
 	return state, err
+}
+
+// watched reads lines of an address, an interface, a state and times.
+func (b *bird) watched(ctx context.Context, n *Neighbour) (up bool, err error) {
+	err = b.ask(ctx, "show bfd sessions", func(line string) error {
+		fields := strings.Fields(line)
+		up = up || len(fields) > 2 && fields[0] == n.Addr.String() && fields[2] == "Up"
+		return nil
+	})
+	return up, err
 }
 
 // routes reads lines such as these, where a prefix stands at the first of its routes only:
@@ -179,34 +188,4 @@ func parseReply(line string) (code int, more, ok bool) {
 	}
 	code, err := strconv.Atoi(line[:4])
 	return code, line[4] == '-', err == nil
-}
-
-// control is a connection to a control socket that ctx ends.
-type control struct {
-	net.Conn
-	ctx  context.Context
-	stop func() bool
-}
-
-func dial(ctx context.Context, socket string) (*control, error) {
-	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "unix", socket)
-	if err != nil {
-		return nil, err
-	}
-	return &control{Conn: conn, ctx: ctx, stop: context.AfterFunc(ctx, func() { _ = conn.Close() })}, nil
-}
-
-// why is the cause of an error: the end of ctx before what the socket says.
-func (c *control) why(err error) error {
-	if c.ctx.Err() != nil {
-		return context.Cause(c.ctx)
-	}
-	return err
-}
-
-func (c *control) close() {
-	if c.stop() {
-		_ = c.Close() // nothing is to be written any more
-	}
 }

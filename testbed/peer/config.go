@@ -42,7 +42,7 @@ type Neighbour struct {
 	Multihop    int    // hops; zero: the neighbour is on the link
 	HoldTime    int    // s, at least 3; zero means the maker's own
 	MaxPrefix   int    // of one family; the session ends when there are more; zero: any number
-	BFD         bool   // RFC 5880: 100 ms, three lost
+	BFD         bool   // RFC 5880, of a neighbour on the link: 100 ms, three lost
 	Graceful    bool   // graceful restart (RFC 4724) as the one that restarts
 	AddPath     bool   // RFC 7911, both ways
 }
@@ -78,6 +78,10 @@ func (c *Config) complete() error {
 			return bad("hold time of neighbour "+n.Addr.String(), n.HoldTime, "3 to 65535 s")
 		case n.Multihop != 0 && n.TTLSecurity:
 			return bad("TTL security of neighbour "+n.Addr.String(), n.TTLSecurity, "none with multihop")
+		case n.BFD && n.Multihop != 0:
+			return bad("BFD of neighbour "+n.Addr.String(), n.BFD, "none with multihop")
+		case n.BFD && n.TTLSecurity && c.Maker == FRR: // it takes that for multihop, and speaks BFD so, which others do not
+			return bad("BFD of neighbour "+n.Addr.String(), n.BFD, "none with TTL security, which FRR does as multihop BFD")
 		case n.Multihop < 0 || n.Multihop > 255:
 			return bad("multihop of neighbour "+n.Addr.String(), n.Multihop, "0 to 255")
 		}

@@ -40,7 +40,7 @@ func (f *frr) write(c *Config) error {
 		fmt.Fprint(&w, " bgp graceful-restart\n")
 	}
 	for i := range c.Neighbours {
-		f.session(&w, c, &c.Neighbours[i])
+		f.describe(&w, c, &c.Neighbours[i])
 	}
 	for _, is4 := range [...]bool{true, false} {
 		fmt.Fprintf(&w, " address-family %s unicast\n", family(is4))
@@ -64,8 +64,8 @@ func (f *frr) write(c *Config) error {
 	return nil
 }
 
-// session writes what a session is like.
-func (f *frr) session(w *bytes.Buffer, c *Config, n *Neighbour) {
+// describe writes what a session is like.
+func (f *frr) describe(w *bytes.Buffer, c *Config, n *Neighbour) {
 	option := func(on bool, format string, args ...any) {
 		if on {
 			fmt.Fprintf(w, " neighbor %s %s\n", n.Addr, fmt.Sprintf(format, args...))
@@ -122,15 +122,31 @@ func (f *frr) change(ctx context.Context, c *Config, announce, withdraw []netip.
 }
 
 func (f *frr) state(ctx context.Context, _ *Config, n *Neighbour) (string, error) {
+	s, err := f.told(ctx, n)
+	return s.BGPState, err
+}
+
+func (f *frr) watched(ctx context.Context, n *Neighbour) (bool, error) {
+	s, err := f.told(ctx, n)
+	return s.PeerBFDInfo.Status == "Up", err
+}
+
+// session is what bgpd tells of one.
+type session struct {
+	BGPState    string
+	PeerBFDInfo struct{ Status string }
+}
+
+func (f *frr) told(ctx context.Context, n *Neighbour) (session, error) {
 	answer, err := f.ask(ctx, fmt.Sprintf("show bgp neighbors %s json", n.Addr))
 	if err != nil {
-		return "", err
+		return session{}, err
 	}
-	var sessions map[string]struct{ BGPState string }
+	var sessions map[string]session
 	if err := json.Unmarshal(answer, &sessions); err != nil {
-		return "", fmt.Errorf("bgpd: session with %s: %w", n.Addr, err)
+		return session{}, fmt.Errorf("bgpd: session with %s: %w", n.Addr, err)
 	}
-	return sessions[n.Addr.String()].BGPState, nil
+	return sessions[n.Addr.String()], nil
 }
 
 func (f *frr) routes(ctx context.Context) (map[netip.Prefix][]netip.Addr, error) {

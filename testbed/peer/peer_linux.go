@@ -35,6 +35,8 @@ type speaker interface {
 	change(ctx context.Context, c *Config, announce, withdraw []netip.Prefix) error
 	// state is that of a session, in the words of RFC 4271.
 	state(ctx context.Context, c *Config, n *Neighbour) (string, error)
+	// watched tells whether BFD has a neighbour up.
+	watched(ctx context.Context, n *Neighbour) (bool, error)
 	// routes are those that neighbours told.
 	routes(context.Context) (map[netip.Prefix][]netip.Addr, error)
 }
@@ -186,6 +188,22 @@ func (p *Peer) await(ctx context.Context, neighbour netip.Addr, is func(state st
 	})
 	if err != nil {
 		return fmt.Errorf("peer %q: session with %s is %s: %w; it said: %s", p.cfg.Name, neighbour, state, err, p.log.tail())
+	}
+	return nil
+}
+
+// Watched waits until BFD has a neighbour up. The session may be up before.
+func (p *Peer) Watched(ctx context.Context, neighbour netip.Addr) error {
+	n, err := p.cfg.neighbour(neighbour)
+	if err != nil {
+		return err
+	}
+	err = until(ctx, func() (bool, error) {
+		up, err := p.speaker.watched(ctx, n)
+		return up, p.told(err)
+	})
+	if err != nil {
+		return fmt.Errorf("peer %q: BFD with %s is not up: %w", p.cfg.Name, neighbour, err)
 	}
 	return nil
 }

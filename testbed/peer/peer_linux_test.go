@@ -179,6 +179,7 @@ func TestPassword(t *testing.T) {
 		first, second := configs(one, other)
 		for i, password := range []string{"right", "wrong"} { // IPv4 and IPv6
 			first.Neighbours[i].Password, second.Neighbours[i].Password = "right", password
+			first.Neighbours[i].Multihop, second.Neighbours[i].Multihop = 3, 3
 		}
 		a, b, _ := open(t, first, second)
 		must(t, errors.Join(a.Established(limited(t), b4), b.Established(limited(t), a4)))
@@ -215,19 +216,18 @@ func TestOptions(t *testing.T) {
 		first, second := configs(one, other)
 		for i := range 2 {
 			for _, n := range []*peer.Neighbour{&first.Neighbours[i], &second.Neighbours[i]} {
-				n.BFD, n.AddPath, n.Graceful, n.V4, n.V6, n.HoldTime = true, true, true, i == 0, i == 1, 90
+				n.AddPath, n.Graceful, n.HoldTime, n.TTLSecurity, n.BFD = true, true, 90, i == 0, i == 1
 			}
 			first.Neighbours[i].Passive = true
 		}
-		first.Neighbours[0].TTLSecurity, second.Neighbours[0].TTLSecurity = true, true
-		first.Neighbours[1].Multihop, second.Neighbours[1].Multihop = 3, 3
 		second.Neighbours[0].MaxPrefix = 2
 		a, b, cable := open(t, first, second)
 		up(t, a, b)
 		knows(t, b, a4, a6, "10.1.0.0/16", "2001:db8:1::/48")
 
+		must(t, errors.Join(a.Watched(limited(t), b6), b.Watched(limited(t), a6)))
 		cable.SetUp(false) // BFD notices, long before the hold time
-		must(t, errors.Join(a.Down(limited(t), b4), b.Down(limited(t), a6)))
+		must(t, errors.Join(a.Down(limited(t), b6), b.Down(limited(t), a6)))
 		cable.SetUp(true)
 		up(t, a, b)
 
