@@ -237,6 +237,7 @@ func (c *core) settle() {
 		c.low++
 	}
 	t := &c.target
+	c.a.counts.unanswered.Store(uint64(len(t.open)))
 	for len(t.freed) > 0 && t.freed[0].seq < c.low {
 		t.freed[0].confirm()
 		t.freed = t.freed[1:]

@@ -84,11 +84,11 @@ func (c *core) enterIn(m offload.Megaflow, res *sim.Result, local uint16, before
 	f.drop = res.Outcomes[0].Drop
 	c.conns.flowAdded(f, &res.Track)
 	c.aging.back(f, 1, c.now())
-	c.a.counts.installed.Add(1)
 	c.a.counts.flows.Add(1)
 	c.rules.add(f)
 	c.cache.added(f, c.placer.Scarce())
 	c.write(stages, nil, func() { c.remove(f) })
+	c.a.counts.installed.Add(1) // now that it counts as unanswered
 	return f, nil
 }
 

@@ -214,8 +214,6 @@ func (c *core) change(f *installedFlow, m offload.Megaflow) {
 		c.remove(f)
 		return
 	}
-	c.a.counts.changed.Add(1)
-	c.a.counts.installed.Add(1)
 	f.drop = c.stale.res.Outcomes[0].Drop
 	c.flows.moved(f)
 	c.rules.change(f)
@@ -223,6 +221,8 @@ func (c *core) change(f *installedFlow, m offload.Megaflow) {
 	if stages != nil {
 		c.write(stages, confirm, func() { c.remove(f) })
 	}
+	c.a.counts.changed.Add(1)
+	c.a.counts.installed.Add(1) // now that it counts as unanswered
 }
 
 // reinstall puts a flow of another pattern in the place of one: before that goes. A class entry can't be beside what has a scope for the same MAC: there its next

@@ -52,6 +52,7 @@ type Stats struct {
 	EvictedTable uint64 `json:"evicted_table"`    // since a table was nearly full
 	EvictedLimit uint64 `json:"evicted_limit"`    // since the edge had nearly as many as it may
 	WriteFails   uint64 `json:"write_failures"`   // updates that the target did not accept
+	Unanswered   uint64 `json:"unanswered"`       // submissions that the target has not acknowledged, now; 0: it has all that the agent wants
 	Flows        uint64 `json:"flows"`            // installed now
 	StaleMillis  uint64 `json:"stale_ms"`         // age of the oldest change of which a flow is still to be decided again; 0: there is none
 	Conns        uint64 `json:"connections"`      // of which the edge owns a direction, now
@@ -135,6 +136,7 @@ type counts struct {
 	evictedTable                                        atomic.Uint64
 	evictedLimit                                        atomic.Uint64
 	writeFails                                          atomic.Uint64
+	unanswered                                          atomic.Uint64
 }
 
 // Stats returns a copy of the counts.
@@ -194,6 +196,7 @@ func (a *Agent) Stats() Stats {
 		EvictedTable: c.evictedTable.Load(),
 		EvictedLimit: c.evictedLimit.Load(),
 		WriteFails:   c.writeFails.Load(),
+		Unanswered:   c.unanswered.Load(),
 	}
 }
 

@@ -88,6 +88,7 @@ func (c *core) write(stages [][]p4rt.Update, confirm, refused func()) {
 	if slices.ContainsFunc(stages, func(s []p4rt.Update) bool { return len(s) > 0 }) && (t.term != away || t.owed == 0) {
 		t.seq++
 		t.open[t.seq] = struct{}{}
+		c.a.counts.unanswered.Store(uint64(len(t.open)))
 		switch u := (update{stages: stages, refused: refused, seq: t.seq}); t.term {
 		case away:
 			t.owe(u.seq) // and what is written from now on: the next reconcile does it all

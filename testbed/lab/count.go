@@ -39,6 +39,7 @@ func (l *Lab) Account(ctx context.Context) ([]scenario.Accounts, error) {
 		a.FastPath, a.Punts, a.Drops, a.Entries = counts.fastPath, counts.punts, counts.drops, counts.entries
 		a.Lossy = e.target.lossy()
 		a.Upcalls, a.PuntDrops, a.Installed = stats.Upcalls+stats.Spoken, counts.puntDrops+stats.QueueDrops+stats.Departed, stats.Installed
+		a.Unanswered = stats.Unanswered
 	}
 	return all, nil
 }

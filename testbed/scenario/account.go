@@ -139,6 +139,21 @@ func (r *run) steady(ctx context.Context, patience time.Duration, right func([]A
 	return last, err
 }
 
+// written waits until the targets have acknowledged all that the agents sent them.
+func (r *run) written(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	return poll(ctx, func() (bool, string, error) {
+		all, err := r.lab.Account(ctx)
+		for _, a := range all {
+			if a.Unanswered > 0 {
+				return false, fmt.Sprintf("the target of edge %s has not acknowledged %d submissions", a.Edge, a.Unanswered), err
+			}
+		}
+		return true, "", err
+	})
+}
+
 // accounts is one reading.
 func (r *run) accounts(ctx context.Context) ([]Accounts, error) {
 	ctx, cancel := context.WithTimeout(ctx, settleTime)

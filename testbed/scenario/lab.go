@@ -67,6 +67,7 @@ type Accounts struct {
 	PuntDrops  uint64 // of the punts, dropped and counted between the target and the simulation
 	Entries    uint64 // flow entries installed now
 	Installed  uint64 // flow entries installed since the lab began
+	Unanswered uint64 // submissions to the target that it has not acknowledged, now: 0 if it has all that the agent decided
 	Lossy      bool   // the target drops packet-ins without counting them: punts that never come to the agent, of a leg whose other frames add up, are its drops
 }
 

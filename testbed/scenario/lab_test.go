@@ -20,6 +20,7 @@ type cableLab struct {
 	flows        []scenario.Flow
 	reads        uint64
 	slow, vanish uint64
+	unanswered   uint64 // one less at each reading
 }
 
 func (l *cableLab) Bind(context.Context, scenario.Bind) error { return errors.New("refused") }
@@ -55,7 +56,8 @@ func (l *cableLab) Counter(_ context.Context, of, name string) (uint64, error) {
 func (l *cableLab) Account(context.Context) ([]scenario.Accounts, error) {
 	n := l.cable.A().Counters().Sent + l.cable.B().Counters().Sent
 	slow := min(n, l.slow)
-	return []scenario.Accounts{{Edge: "e1", HostFrames: n, FastPath: n - slow, Punts: slow, Upcalls: max(slow, l.vanish) - l.vanish, Entries: 3, Installed: 4}}, nil
+	l.unanswered -= min(l.unanswered, 1)
+	return []scenario.Accounts{{Edge: "e1", HostFrames: n, FastPath: n - slow, Punts: slow, Upcalls: max(slow, l.vanish) - l.vanish, Entries: 3, Installed: 4, Unanswered: l.unanswered}}, nil
 }
 
 func (l *cableLab) VTEPs(edge string) ([]netip.Addr, error) {

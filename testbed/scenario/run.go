@@ -132,7 +132,11 @@ func (r *run) begin(ctx context.Context) error {
 	return r.mark(ctx)
 }
 
+// mark reads the counters once the targets have all that the agents decided: who waited for a frame has not waited for the entry that forwards the next.
 func (r *run) mark(ctx context.Context) error {
+	if err := r.written(ctx); err != nil {
+		return err
+	}
 	r.marked = map[counter]uint64{}
 	return r.read(ctx, r.marked)
 }

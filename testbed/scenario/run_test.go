@@ -76,21 +76,21 @@ ping b a
 
 func TestRunFails(t *testing.T) {
 	for step, want := range map[string]error{
-		"ping a 10.1.0.9 within=50ms":                 nil, // its own timeout or the step's
-		"ping a b error=ttl-exceeded":                 scenario.ErrUnexpected,
-		"! ping a b":                                  scenario.ErrUnexpected,
-		"ping a 10.1.0.9 error=too-big within=50ms":   scenario.ErrUnexpected,
-		"expect b like.hex within=30ms":               scenario.ErrUnexpected,
-		"! apply frame.hex":                           scenario.ErrLab, // a broken lab does not satisfy !
-		"flows e1 max=0 within=50ms":                  scenario.ErrUnexpected,
-		"counters a injected > 0 within=50ms":         scenario.ErrUnexpected,
-		"counters a no_such == 0":                     scenario.ErrLab,
-		"tcp a 10.1.0.9:9 within=50ms":                context.DeadlineExceeded,
-		"ping a b ttl=1\nhttp a b\n! tcp a b:80":      scenario.ErrLab, // the port is taken by HTTP
-		"raw a frame.hex\n! expect b like.hex":        scenario.ErrUnexpected,
-		"udp a 10.1.0.9:7 error=too-big within=50ms":  scenario.ErrUnexpected,
-		"udp a 10.1.0.9:7 within=50ms":                nil,
-		"ping a b error=port-unreachable by=10.1.0.1": scenario.ErrUnexpected,
+		"ping a 10.1.0.9 within=50ms":                     nil, // its own timeout or the step's
+		"ping a b error=ttl-exceeded":                     scenario.ErrUnexpected,
+		"! ping a b":                                      scenario.ErrUnexpected,
+		"ping a 10.1.0.9 error=too-big within=50ms":       scenario.ErrUnexpected,
+		"expect b like.hex within=30ms":                   scenario.ErrUnexpected,
+		"! apply frame.hex":                               scenario.ErrLab, // a broken lab does not satisfy !
+		"flows e1 max=0 within=50ms":                      scenario.ErrUnexpected,
+		"counters a injected > 0 within=50ms":             scenario.ErrUnexpected,
+		"counters a no_such == 0":                         scenario.ErrLab,
+		"tcp a 10.1.0.9:9 within=50ms":                    context.DeadlineExceeded,
+		"ping a b ttl=1\nhttp a b\n! tcp a b:80":          scenario.ErrLab, // the port is taken by HTTP
+		"raw a frame.hex\n! expect b like.hex within=10s": scenario.ErrUnexpected,
+		"udp a 10.1.0.9:7 error=too-big within=50ms":      scenario.ErrUnexpected,
+		"udp a 10.1.0.9:7 within=50ms":                    nil,
+		"ping a b error=port-unreachable by=10.1.0.1":     scenario.ErrUnexpected,
 	} {
 		s, l := lab(t, step+"\n")
 		report, err := scenario.Run(t.Context(), s, l, nil)
@@ -108,9 +108,24 @@ func TestRunFails(t *testing.T) {
 	}
 }
 
+// TestMarkWaits: counters are read when the targets have what they were sent, and not before.
+func TestMarkWaits(t *testing.T) {
+	s, l := lab(t, "mark\n")
+	l.unanswered = 5
+	if _, err := scenario.Run(t.Context(), s, l, nil); err != nil || l.unanswered != 0 {
+		t.Errorf("%v, with %d submissions unanswered", err, l.unanswered)
+	}
+	l.unanswered = 1 << 40
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := scenario.Run(ctx, s, l, nil); err == nil || !strings.Contains(err.Error(), "edge e1 has not acknowledged") {
+		t.Errorf("of a target that does not answer: %v", err)
+	}
+}
+
 // A host whose IPv4 address nobody has, and whose IPv6 address is b's: "!" wants both to fail.
 func TestFailureIsOfEachAddress(t *testing.T) {
-	s, l := lab(t, "! ping a ghost within=200ms\n"+strings.Replace(head, "b vport=t/b", "ghost vport=t/g ip=10.1.0.3/24,fd01::2/64\nb vport=t/b", 1))
+	s, l := lab(t, "! ping a ghost within=2s\n"+strings.Replace(head, "b vport=t/b", "ghost vport=t/g ip=10.1.0.3/24,fd01::2/64\nb vport=t/b", 1))
 	ghost, err := host.New(host.Config{Name: "ghost", MAC: [6]byte{2, 0, 0, 0, 0, 0xc}, Addrs: s.Hosts[1].Addrs}, nil)
 	if err != nil {
 		t.Fatal(err)
