@@ -154,6 +154,30 @@ func (r *run) written(ctx context.Context) error {
 	})
 }
 
+// withEntries has a transfer wait, behind its first piece, until the targets have what was decided about it: how much of a transfer goes by the agents is then no matter
+// of how fast they are.
+func (r *run) withEntries(op Op) Op {
+	pieces := 0
+	entries := func(ctx context.Context, moved int64) error {
+		if moved == 0 {
+			pieces = 0
+		}
+		if pieces++; pieces > 2 {
+			return nil
+		}
+		return r.written(ctx)
+	}
+	switch one := op.(type) {
+	case TCP:
+		one.Entries = entries
+		return one
+	case HTTP:
+		one.Entries = entries
+		return one
+	}
+	return op
+}
+
 // accounts is one reading.
 func (r *run) accounts(ctx context.Context) ([]Accounts, error) {
 	ctx, cancel := context.WithTimeout(ctx, settleTime)

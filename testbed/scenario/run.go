@@ -199,6 +199,9 @@ func (r *run) step(ctx context.Context, op Op, mayFail bool) error {
 	if start, ok := op.(Start); ok {
 		return r.start(ctx, start)
 	}
+	if r.leg.Fast > 0 {
+		op = r.withEntries(op)
+	}
 	timed, cancel := context.WithTimeout(ctx, op.within())
 	defer cancel()
 	err := op.run(timed, r)

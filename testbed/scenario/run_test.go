@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -120,6 +121,38 @@ func TestMarkWaits(t *testing.T) {
 	defer cancel()
 	if _, err := scenario.Run(ctx, s, l, nil); err == nil || !strings.Contains(err.Error(), "edge e1 has not acknowledged") {
 		t.Errorf("of a target that does not answer: %v", err)
+	}
+}
+
+// slowTarget is a lab whose target owes some answers when a transfer begins.
+type slowTarget struct {
+	*cableLab
+	left []uint64 // unanswered when each transfer had ended
+}
+
+func (l *slowTarget) TCP(ctx context.Context, t scenario.TCP) (scenario.Measured, error) {
+	l.unanswered = 5
+	defer func() { l.left = append(l.left, l.unanswered) }()
+	return l.cableLab.TCP(ctx, t)
+}
+
+func (l *slowTarget) HTTP(ctx context.Context, h scenario.HTTP) (scenario.Measured, error) {
+	l.unanswered = 5
+	defer func() { l.left = append(l.left, l.unanswered) }()
+	return l.cableLab.HTTP(ctx, h)
+}
+
+// TestTransferWaitsForEntries: in a leg that wants a share on the fast path, and in no other.
+func TestTransferWaitsForEntries(t *testing.T) {
+	for fast, left := range map[string]uint64{"": 5, " fast=0.5": 0} {
+		s, l := lab(t, "leg all family=4"+fast+"\ntcp a b:9 bytes=100KB\nhttp b a bytes=100KB\n")
+		slow := &slowTarget{cableLab: l}
+		if _, err := scenario.Run(t.Context(), s, slow, nil); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(slow.left, []uint64{left, left}) {
+			t.Errorf("leg with %q: unanswered behind the transfers %v, want %d", fast, slow.left, left)
+		}
 	}
 }
 

@@ -120,6 +120,7 @@ type TCP struct {
 	Outcome Outcome
 	Within  time.Duration
 	Pace    host.Pace // set when it was started in the background
+	Entries host.Pace // set in a leg that wants a share on the fast path: waits for the entries of the transfer before much of it is sent
 }
 
 // HTTP is "http FROM TO[:PORT] [bytes=] …": a download that is checked by hash.

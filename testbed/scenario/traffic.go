@@ -78,14 +78,22 @@ func orUnexpected(err error) error {
 // TCP implements Hosts.
 func (m *Machines) TCP(ctx context.Context, t TCP) (Measured, error) {
 	return m.transfer(ctx, t, "sink", func(ctx context.Context, from *machine, to netip.AddrPort) (host.Transfer, error) {
-		return from.PushAt(ctx, to, t.Bytes, t.Pace)
+		pace := t.Pace
+		if _, paces := from.Machine.(*host.Host); pace == nil && paces { // iperf3 goes at its own
+			pace = t.Entries
+		}
+		return from.PushAt(ctx, to, t.Bytes, pace)
 	})
 }
 
 // HTTP implements Hosts.
 func (m *Machines) HTTP(ctx context.Context, h HTTP) (Measured, error) {
 	return m.transfer(ctx, TCP(h), "http", func(ctx context.Context, from *machine, to netip.AddrPort) (host.Transfer, error) {
-		return from.FetchAt(ctx, to, h.Bytes, h.Pace)
+		pace := h.Pace
+		if pace == nil {
+			pace = h.Entries
+		}
+		return from.FetchAt(ctx, to, h.Bytes, pace)
 	})
 }
 
