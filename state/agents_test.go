@@ -147,7 +147,8 @@ func TestRegistrationIsFenced(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := s.RegisterEdge(edgeInfo("e1"), EdgeConfig{Fence: term})
+	live := make(chan struct{}, 8)
+	r, err := s.RegisterEdge(edgeInfo("e1"), EdgeConfig{Fence: term, Live: func() { live <- struct{}{} }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,6 +156,7 @@ func TestRegistrationIsFenced(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	go func() { ended <- r.Run(ctx) }()
+	within(t, live) // the view may show the edge before the registration has its answer
 	untilView(t, s, "e1", hasEdge("e1"))
 	stopB()
 	untilView(t, s, "one agent", func(v *View) bool { return len(v.Agents["e1"].Alive) == 1 })

@@ -84,6 +84,7 @@ func TestWaitApplied(t *testing.T) {
 	}
 	rev := apply(t, s, network)
 	regs[0].Ack(rev, nil)
+	untilView(t, s, "e1's acknowledgement", func(v *View) bool { return v.Edges.Of("e1").Applied == rev })
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	if err := s.WaitApplied(ctx, rev); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "by e2:") {
