@@ -41,7 +41,7 @@ func portRelay(t testing.TB, n network, local, neighbour netip.Addr, passive boo
 		t.Fatal(err)
 	}
 	r, err := newRelay(relayConfig{
-		local: local, remote: netip.AddrPortFrom(neighbour, bgpPort), passive: passive, retry: 100 * time.Millisecond,
+		local: local, remote: netip.AddrPortFrom(neighbour, bgpPort), passive: passive, retry: patience,
 		network: n, acceptor: a, log: log,
 	})
 	if err != nil {
