@@ -77,6 +77,8 @@ func (b *bird) describe(w *bytes.Buffer, c *Config, i int) {
 // protocol is BIRD's name of the session with the neighbour of number i.
 func protocol(i int) string { return "n" + strconv.Itoa(i) }
 
+func (*bird) begin(context.Context, *Config) error { return nil } // it does from its start
+
 func (b *bird) change(ctx context.Context, _ *Config, _, _ []netip.Prefix) error {
 	return b.ask(ctx, "configure", func(string) error { return nil })
 }

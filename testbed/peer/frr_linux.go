@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"strconv"
+	"strings"
 )
 
 // frr is FRR: zebra sets the kernel's routes, bgpd speaks, bfdd beside it where a neighbour wants BFD. Each has its file, and its socket for vtysh,
@@ -72,6 +74,7 @@ func (f *frr) describe(w *bytes.Buffer, c *Config, n *Neighbour) {
 		}
 	}
 	option(true, "remote-as %d", n.AS)
+	option(true, "shutdown") // until begin
 	option(true, "update-source %s", c.local(n.Addr))
 	option(true, "timers connect 1")
 	option(true, "advertisement-interval 0")
@@ -101,6 +104,38 @@ func family(is4 bool) string {
 	return "ipv6"
 }
 
+// begin waits until zebra has told bgpd the interface and its addresses: before, bgpd takes what neighbours say of next hops for wrong.
+func (f *frr) begin(ctx context.Context, c *Config) error {
+	err := until(ctx, func() (bool, error) {
+		answer, err := f.ask(ctx, "zebra", "show zebra client")
+		return addressesTold(answer) >= len(c.Addrs), err
+	})
+	if err != nil {
+		return fmt.Errorf("zebra: tell bgpd of the interface: %w", err)
+	}
+	commands := []string{"configure terminal", fmt.Sprintf("router bgp %d", c.AS)}
+	for _, n := range c.Neighbours {
+		commands = append(commands, fmt.Sprintf("no neighbor %s shutdown", n.Addr))
+	}
+	_, err = f.ask(ctx, "bgpd", append(commands, "end")...)
+	return err
+}
+
+// addressesTold reads how many addresses zebra has told bgpd of, from a line such as "Intf Addr   3           0           0" below "Client: bgp".
+func addressesTold(clients []byte) (n int) {
+	var client string
+	for line := range strings.Lines(string(clients)) {
+		fields := strings.Fields(line)
+		switch {
+		case len(fields) == 2 && fields[0] == "Client:":
+			client = fields[1]
+		case client == "bgp" && len(fields) > 2 && fields[0] == "Intf" && fields[1] == "Addr":
+			n, _ = strconv.Atoi(fields[2]) // none yet, if it is no number
+		}
+	}
+	return n
+}
+
 func (f *frr) change(ctx context.Context, c *Config, announce, withdraw []netip.Prefix) error {
 	commands := []string{"configure terminal", fmt.Sprintf("router bgp %d", c.AS)}
 	for _, is4 := range [...]bool{true, false} {
@@ -117,7 +152,7 @@ func (f *frr) change(ctx context.Context, c *Config, announce, withdraw []netip.
 		}
 		commands = append(commands, "exit-address-family")
 	}
-	_, err := f.ask(ctx, append(commands, "end")...)
+	_, err := f.ask(ctx, "bgpd", append(commands, "end")...)
 	return err
 }
 
@@ -138,7 +173,7 @@ type session struct {
 }
 
 func (f *frr) told(ctx context.Context, n *Neighbour) (session, error) {
-	answer, err := f.ask(ctx, fmt.Sprintf("show bgp neighbors %s json", n.Addr))
+	answer, err := f.ask(ctx, "bgpd", fmt.Sprintf("show bgp neighbors %s json", n.Addr))
 	if err != nil {
 		return session{}, err
 	}
@@ -152,7 +187,7 @@ func (f *frr) told(ctx context.Context, n *Neighbour) (session, error) {
 func (f *frr) routes(ctx context.Context) (map[netip.Prefix][]netip.Addr, error) {
 	routes := map[netip.Prefix][]netip.Addr{}
 	for _, is4 := range [...]bool{true, false} {
-		answer, err := f.ask(ctx, fmt.Sprintf("show bgp %s unicast json", family(is4)))
+		answer, err := f.ask(ctx, "bgpd", fmt.Sprintf("show bgp %s unicast json", family(is4)))
 		if err != nil {
 			return nil, err
 		}
@@ -181,10 +216,10 @@ func (f *frr) routes(ctx context.Context) (map[netip.Prefix][]netip.Addr, error)
 	return routes, nil
 }
 
-// ask has bgpd do commands as vtysh would, and returns what they print. Each ends with a zero byte; the answer ends with three and one that tells how it
+// ask has a daemon do commands as vtysh would, and returns what they print. Each ends with a zero byte; the answer ends with three and one that tells how it
 // went: 0 is well, 1 a warning.
-func (f *frr) ask(ctx context.Context, commands ...string) ([]byte, error) {
-	conn, err := dial(ctx, file(f.dir, "bgpd.vty"))
+func (f *frr) ask(ctx context.Context, daemon string, commands ...string) ([]byte, error) {
+	conn, err := dial(ctx, file(f.dir, daemon+".vty"))
 	if err != nil {
 		return nil, err
 	}
@@ -199,13 +234,13 @@ func (f *frr) ask(ctx context.Context, commands ...string) ([]byte, error) {
 		for !ended(said[begin:]) {
 			b, err := in.ReadByte()
 			if err != nil {
-				return nil, conn.why(fmt.Errorf("bgpd: %s: the answer breaks off: %w", command, err))
+				return nil, conn.why(fmt.Errorf("%s: %s: the answer breaks off: %w", daemon, command, err))
 			}
 			said = append(said, b)
 		}
 		end := len(said) - 4
 		if result := said[len(said)-1]; result > 1 {
-			return nil, fmt.Errorf("bgpd: %s: result %d: %s", command, result, bytes.TrimSpace(said[begin:end]))
+			return nil, fmt.Errorf("%s: %s: result %d: %s", daemon, command, result, bytes.TrimSpace(said[begin:end]))
 		}
 		said = said[:end]
 	}

@@ -31,6 +31,8 @@ type speaker interface {
 	write(*Config) error
 	// programs are what makes up the speaker, in the order in which they start.
 	programs(*Config) []program
+	// begin lets the running programs speak to neighbours.
+	begin(context.Context, *Config) error
 	// change has the running programs announce and withdraw. The configuration is the one after it.
 	change(ctx context.Context, c *Config, announce, withdraw []netip.Prefix) error
 	// state is that of a session, in the words of RFC 4271.
@@ -141,7 +143,7 @@ func (p *Peer) start() error {
 			return fmt.Errorf("start %s: %w; it said: %s", one.name, err, p.log.tail())
 		}
 	}
-	return nil
+	return p.speaker.begin(ctx, &p.cfg)
 }
 
 // until asks again and again until it is so.
