@@ -71,6 +71,16 @@ func (h *Host) ServeBGP(c BGPConfig) (*BGP, error) {
 	return b, nil
 }
 
+// Stop ends the session with a word (RFC 4486), and has no other until Start.
+func (b *BGP) Stop(ctx context.Context) error {
+	return b.server.DisablePeer(ctx, &api.DisablePeerRequest{Address: "127.0.0.1"})
+}
+
+// Start is the end of Stop.
+func (b *BGP) Start(ctx context.Context) error {
+	return b.server.EnablePeer(ctx, &api.EnablePeerRequest{Address: "127.0.0.1"})
+}
+
 // serve hands connections to GoBGP until the host is closed.
 func (b *BGP) serve(listener net.Listener, port int) {
 	defer b.server.Stop()

@@ -12,7 +12,7 @@ import (
 	"github.com/weft-sdn/weft/testbed/host"
 )
 
-// BGP is "bgp HOST serve|up|down|announce|withdraw|learns|forgets …": of a host that is a router with a BGP session of its own, which the other end begins.
+// BGP is "bgp HOST serve|stop|start|up|down|announce|withdraw|learns|forgets …": of a host that is a router with a BGP session of its own, which the other end begins.
 type BGP struct {
 	Host     string
 	Do       string // one of bgpDoes
@@ -23,7 +23,7 @@ type BGP struct {
 }
 
 // bgpDoes are what a step has a router do, or waits for.
-var bgpDoes = []string{"serve", "up", "down", "announce", "withdraw", "learns", "forgets"}
+var bgpDoes = []string{"serve", "stop", "start", "up", "down", "announce", "withdraw", "learns", "forgets"}
 
 func (p *parser) bgp(w *words) BGP {
 	b := BGP{Host: p.hostName(w, "host that is a router"), Do: w.next("what: " + strings.Join(bgpDoes, ", "))}
@@ -42,7 +42,7 @@ func (p *parser) bgp(w *words) BGP {
 			b.Prefixes = append(b.Prefixes, prefix)
 		}
 		b.Path = list(w, "path", "64510,64511", func(text string) (uint32, error) { as, err := strconv.ParseUint(text, 10, 32); return uint32(as), err })
-	case "up", "down":
+	case "stop", "start", "up", "down":
 	default:
 		w.failHint("use one of "+strings.Join(bgpDoes, ", "), "bgp %s %q", b.Host, b.Do)
 	}
@@ -82,6 +82,10 @@ func (m *Machines) BGP(ctx context.Context, b BGP) error {
 		return fmt.Errorf("%w: host %s has no BGP session: a step «bgp %s serve» comes first", ErrLab, b.Host, b.Host)
 	}
 	switch b.Do {
+	case "stop":
+		return router.Stop(ctx)
+	case "start":
+		return router.Start(ctx)
 	case "up", "down":
 		return router.Await(ctx, b.Do == "up")
 	case "announce", "withdraw":

@@ -229,16 +229,33 @@ func (t Trace) run(ctx context.Context, r *run) error {
 				return err
 			}
 		}
-		lines, err := r.lab.Trace(ctx, append([]string{"--vport", r.vport(t.VPort), "--dst", to.String()}, t.Flags...))
+		lines, err := t.follow(ctx, r, to)
+		r.lines = append(r.lines, lines...)
 		if err != nil {
 			return err
 		}
-		r.lines = append(r.lines, lines...)
-		if text := strings.Join(lines, "\n"); !strings.Contains(text, t.Like) {
-			return fmt.Errorf("%w: the trace does not contain %q:\n%s", ErrUnexpected, t.Like, text)
-		}
 	}
 	return nil
+}
+
+// follow traces until the trace contains the text.
+func (t Trace) follow(ctx context.Context, r *run, to netip.Addr) (lines []string, err error) {
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	for {
+		if lines, err = r.lab.Trace(ctx, append([]string{"--vport", r.vport(t.VPort), "--dst", to.String()}, t.Flags...)); err != nil {
+			return nil, err
+		}
+		text := strings.Join(lines, "\n")
+		if strings.Contains(text, t.Like) {
+			return lines, nil
+		}
+		select {
+		case <-ctx.Done():
+			return lines, fmt.Errorf("%w: the trace does not contain %q:\n%s", ErrUnexpected, t.Like, text)
+		case <-tick.C:
+		}
+	}
 }
 
 // Check compares how an operation ended with how it was to end.
