@@ -230,7 +230,9 @@ func (t Trace) run(ctx context.Context, r *run) error {
 			}
 		}
 		lines, err := t.follow(ctx, r, to)
-		r.lines = append(r.lines, lines...)
+		if !t.Silent {
+			r.lines = append(r.lines, lines...)
+		}
 		if err != nil {
 			return err
 		}

@@ -87,6 +87,7 @@ func (p *parser) trace(w *words) Trace {
 		w.failHint("it is TENANT/NAME of a vport, or one of "+names(p.hosts), "unknown host %q", t.VPort)
 	}
 	t.Like, _ = w.option("like")
+	t.Silent = w.flag("silent")
 	dst, ok := w.option("dst")
 	if !ok {
 		w.failHint("say to whom", "dst= is missing")

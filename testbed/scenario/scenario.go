@@ -220,6 +220,7 @@ type Trace struct {
 	To     Target   // of dst=
 	Flags  []string // of weft trace, the rest
 	Like   string
+	Silent bool // it is not part of the report
 	Family Family
 	Within time.Duration
 }
