@@ -2,6 +2,7 @@ package state
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -237,7 +238,15 @@ func TestRIBPortGone(t *testing.T) {
 	if err := r.Update([]RIBRoute{route("203.0.112.0/24", "192.0.2.9", 1)}); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	until(t, "a write that failed", func(context.Context) error {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.failed == nil || errors.Is(r.failed, errNoLease) {
+			return errors.New("there is none")
+		}
+		return nil
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if err := r.Sync(ctx); err == nil || !strings.Contains(err.Error(), "not found") {
 		t.Errorf("routes of a port that is gone: %v", err)
