@@ -17,6 +17,7 @@ import (
 const (
 	defaultPingSize    = 56
 	defaultPingTimeout = time.Second
+	traceTimeout       = 10 * time.Second
 )
 
 // PingConfig describes echo requests. They go out one at a time: the next when the one
@@ -136,7 +137,7 @@ type Pinger func(ctx context.Context, to netip.Addr, cfg PingConfig) (PingResult
 func TraceBy(ctx context.Context, ping Pinger, to netip.Addr, maxHops uint8) ([]Hop, error) {
 	var hops []Hop
 	for ttl := uint8(1); ttl <= maxHops; ttl++ {
-		result, err := ping(ctx, to, PingConfig{TTL: ttl})
+		result, err := ping(ctx, to, PingConfig{TTL: ttl, Timeout: traceTimeout})
 		if len(result.Echoes) == 0 {
 			return hops, err
 		}

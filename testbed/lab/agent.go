@@ -1,10 +1,12 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -44,6 +46,9 @@ func (e *edge) makeAgent(l *Lab, endpoints []string) (err error) {
 	return nil
 }
 
+// awayAfter is how long the database may leave questions unanswered.
+const awayAfter = 10 * time.Second
+
 // localAgent is an agent in this process, with connections of its own to etcd and to its target.
 type localAgent struct {
 	edge      *edge
@@ -63,7 +68,7 @@ func (a *localAgent) run(ctx context.Context) (err error) {
 	speaking, err := weftagent.NewSpeaking(engine.Config{
 		Store: store, Self: engine.Edge{ID: e.plan.name, VTEPs: e.plan.vteps, Tunnel: e.plan.tunnel, Multicast: e.plan.multicast}, Links: e.links(),
 		Interfaces: e.plan.interfaces, Dial: e.target.dial, DeviceID: uint64(e.plan.n), Profile: e.target.profile(), Pipeline: e.program.Pipeline, Logger: e.logger, Version: "lab",
-		IdleTimeout: e.cfg.IdleTimeout, AgeTime: e.cfg.AgeTime, VPortShare: e.cfg.VPortShare, MaxFlows: e.cfg.MaxFlows, Timeouts: e.cfg.Timeouts,
+		AwayAfter: cmp.Or(e.cfg.AwayAfter, awayAfter), IdleTimeout: e.cfg.IdleTimeout, AgeTime: e.cfg.AgeTime, VPortShare: e.cfg.VPortShare, MaxFlows: e.cfg.MaxFlows, Timeouts: e.cfg.Timeouts,
 	}, bgp.Config{Edge: e.plan.name, Store: store, Stack: e.cfg.BGPStack, Secret: e.cfg.BGPSecret, Log: e.logger})
 	if err != nil {
 		return err

@@ -63,9 +63,12 @@ type Config struct {
 	BGPSecret func(name string) (string, error)
 	// IdleTimeout and AgeTime are those of agents in this process; 0: engine.Config's defaults.
 	IdleTimeout, AgeTime time.Duration
-	Timeouts             conntrack.Timeouts // of connections, the same
-	VPortShare           int                // the same
-	MaxFlows             int64              // the same
+	// AwayAfter is how long the database may leave questions of agents in this process unanswered before it is away; 0: 10 s, for it shares its processors
+	// with all else of the lab.
+	AwayAfter  time.Duration
+	Timeouts   conntrack.Timeouts // of connections, the same
+	VPortShare int                // the same
+	MaxFlows   int64              // the same
 	// Linger is that of their stores; 0: state.Config's default.
 	Linger time.Duration
 	// Logger gets the logs of what runs in this process; nil: nobody.

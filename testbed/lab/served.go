@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"google.golang.org/protobuf/encoding/prototext"
 
@@ -38,7 +39,7 @@ func newServedAgent(e *edge, dir string, endpoints []string) (*servedAgent, erro
 		Edges: []service.Edge{{
 			ID: name, Tunnel: e.plan.tunnel.String(), VTEPs: e.plan.vteps, Multicast: e.plan.multicast, Interfaces: e.plan.interfaces,
 			Target:  service.Target{Address: e.target.address(), DeviceID: uint64(e.plan.n), Profile: e.target.profile().Name, ElectionID: "1"},
-			Uplinks: uplinks,
+			Uplinks: uplinks, Connections: service.Connections{AwayAfter: uint32(awayAfter / time.Second)},
 		}},
 	}
 	if e.cfg.Target == Stratum {

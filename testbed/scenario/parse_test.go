@@ -63,7 +63,7 @@ func TestParse(t *testing.T) {
 		"http a fd01::3":                             {Op: HTTP{From: "a", To: Target{Addr: netip.MustParseAddr("fd01::3"), Port: 80}, Bytes: 1e6, Within: 30 * time.Second}},
 		"udp a b:7 count=5 size=0":                   {Op: UDP{From: "a", To: at(b, 7), Count: 5, Within: 30 * time.Second}},
 		"raw a arp.hex count=2":                      {Op: Raw{Host: "a", File: "arp.hex", Frames: [][]byte{first, second}, Count: 2, Within: 30 * time.Second}},
-		"expect b seen.hex":                          {Op: Expect{Host: "b", File: "seen.hex", Patterns: []Pattern{pattern}, Within: 2 * time.Second}},
+		"expect b seen.hex":                          {Op: Expect{Host: "b", File: "seen.hex", Patterns: []Pattern{pattern}, Within: 10 * time.Second}},
 		"! expect b seen.hex":                        {Op: Expect{Host: "b", File: "seen.hex", Patterns: []Pattern{pattern}, Absent: true, Within: 300 * time.Millisecond}},
 		"bind a e2":                                  {Op: Bind{What: "a", Edge: "e2", Within: 30 * time.Second}},
 		"! bind acme/x e1:eth3":                      {Fail: true, Op: Bind{What: "acme/x", Edge: "e1", Interface: "eth3", Within: 30 * time.Second}},

@@ -15,7 +15,7 @@ import (
 // Times that operations have when the step gives none.
 const (
 	defaultWithin       = 30 * time.Second
-	defaultExpectWithin = 2 * time.Second
+	defaultExpectWithin = 10 * time.Second
 	defaultAbsentWithin = 300 * time.Millisecond // of "! expect"
 )
 

@@ -12,14 +12,21 @@ import (
 	"github.com/weft-sdn/weft/testbed/host"
 )
 
-// pingTimeout is how long a ping waits for each answer.
-const pingTimeout = time.Second
+// How long a ping waits for each answer. One that is to come may be held up by a busy machine: a request is sent once, and waits for the database where its
+// connection is stored there.
+const (
+	pingTimeout = 10 * time.Second
+	failTimeout = time.Second // that none is to come
+)
 
 // patience is how long a ping waits for each answer: all its time for an ICMP error, which a router may send seconds later, when it has asked for
 // the next hop in vain.
 func (p *Ping) patience() time.Duration {
-	if len(p.Outcome.Errors) > 0 {
+	switch {
+	case len(p.Outcome.Errors) > 0:
 		return p.Within
+	case p.Outcome.Fail:
+		return min(failTimeout, p.Within)
 	}
 	return min(pingTimeout, p.Within)
 }
