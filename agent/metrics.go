@@ -131,6 +131,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		gauge(desc("edge_flows", "Flows installed now.", "edge"), float64(stats.Flows), st.ID)
 		gauge(desc("edge_stale_seconds", "Age of the oldest change of which a flow is still to be decided again.", "edge"), float64(stats.StaleMillis)/1000, st.ID)
 		gauge(desc("edge_unanswered_submissions", "Submissions that the target has not acknowledged.", "edge"), float64(stats.Unanswered), st.ID)
+		gauge(desc("edge_learning", "What was heard and is on its way to the database.", "edge"), float64(stats.Learning), st.ID)
 		gauge(desc("edge_connections", "Connections of which the edge owns a direction.", "edge"), float64(stats.Conns), st.ID)
 		gauge(desc("edge_unstored_connections", "Connections of the edge that the database does not have yet.", "edge"), float64(stats.Unstored), st.ID)
 		gauge(desc("edge_multicast_groups", "Multicast groups of the underlay that the edge listens to.", "edge"), float64(stats.MulticastGroups), st.ID)

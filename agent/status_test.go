@@ -213,6 +213,7 @@ func TestCounters(t *testing.T) {
 	delete(names, "multicast_groups")
 	delete(names, "stale_ms")
 	delete(names, "unanswered")
+	delete(names, "learning")
 	for _, c := range evictions() { // one metric, by reason
 		if got := c.value(&s); got != uint64(names["evicted_"+c.name]) {
 			t.Errorf("evictions by %s are %d, want %d", c.name, got, names["evicted_"+c.name])

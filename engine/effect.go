@@ -61,6 +61,7 @@ func (e *effects) take(f sim.Effect, of flow.VPortID) bool {
 		return false
 	}
 	e.busy[f] = of
+	e.c.a.counts.learning.Store(uint64(len(e.busy)))
 	e.share(of, 1, 0)
 	return true
 }
@@ -70,6 +71,7 @@ func (e *effects) end(f sim.Effect) (of flow.VPortID) {
 	of, ok := e.busy[f]
 	if ok {
 		delete(e.busy, f)
+		e.c.a.counts.learning.Store(uint64(len(e.busy)))
 		e.share(of, -1, 0)
 	}
 	return of

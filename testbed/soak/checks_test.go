@@ -174,7 +174,7 @@ func (r *rig) check(t talk, limit time.Time) {
 }
 
 // gauges are those of engine.Stats that may become less.
-var gauges = map[string]bool{"Flows": true, "StaleMillis": true, "Conns": true, "Unstored": true, "Blocks": true, "MulticastGroups": true, "Unanswered": true}
+var gauges = map[string]bool{"Flows": true, "StaleMillis": true, "Conns": true, "Unstored": true, "Blocks": true, "MulticastGroups": true, "Unanswered": true, "Learning": true}
 
 // counters checks, until ctx ends, that what agents count never becomes less, as long as one runs.
 func (r *rig) counters(ctx context.Context) {
