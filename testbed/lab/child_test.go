@@ -62,8 +62,8 @@ func TestChildEndsWithItsContext(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			c, ended := runChild(ctx, t, script)
 			waitUntil(t, "the child does not come up", func() bool { text, _ := os.ReadFile(c.log); return len(text) > 0 })
-			pid := int(c.pid.Load())
 			waitUntil(t, "the child has no memory", func() bool { n, ok := c.residentBytes(); return ok && n >= 100<<10 }) // it has little while it becomes another program
+			pid := int(c.pid.Load())
 			cancel()
 			if err := <-ended; err != nil {
 				t.Error(err)

@@ -74,7 +74,7 @@ func TestLazy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := start(t, lab.Config{Scenario: file, IdleTimeout: 2 * time.Second, AgeTime: time.Second, Linger: 200 * time.Millisecond})
+	l := start(t, lab.Config{Scenario: file, IdleTimeout: 4 * time.Second, AgeTime: time.Second, Linger: 200 * time.Millisecond})
 	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
 	stores := map[string]*state.Store{}

@@ -1,6 +1,7 @@
 package lab_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -62,6 +63,8 @@ red3 vport=red/vm3 edge=e2 mac=02:00:00:00:00:03 ip=10.1.0.3/24,fd01::3/64 gw=10
 	if err != nil {
 		t.Fatal(err)
 	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
 	random := rand.New(rand.NewPCG(1, 2))
 	turn := 0
 	udp := func(from, to byte, mac packet.MAC) []byte {
@@ -81,11 +84,18 @@ red3 vport=red/vm3 edge=e2 mac=02:00:00:00:00:03 ip=10.1.0.3/24,fd01::3/64 gw=10
 		t.Helper()
 		for range n {
 			turn++
+			tap := l.Host("red2").Tap(64)
+			var last []byte
 			for range 4 { // and then no more of these flows: what passes an entry between its last reading and its deletion is not known
-				inject(t, l.Host("red1"), udp(1, 2, packet.MAC{2, 0, 0, 0, 0, 2}), udp(1, 3, packet.MAC{2, 0, 0, 0, 1, 1}))
+				last = udp(1, 2, packet.MAC{2, 0, 0, 0, 0, 2})
+				inject(t, l.Host("red1"), last, udp(1, 3, packet.MAC{2, 0, 0, 0, 1, 1}))
 				routed++
 			}
-			time.Sleep(2 * time.Millisecond) // no more at once than queues take: what they drop is nobody's usage
+			// No more at once than queues take: what they drop is nobody's usage.
+			if _, err := tap.Wait(ctx, func(frame []byte) bool { return bytes.Equal(frame, last) }); err != nil {
+				t.Fatalf("turn %d: the last frame does not arrive: %v", turn, err)
+			}
+			tap.Close()
 		}
 		inject(t, l.Host("red1"), udp(1, 2, packet.Broadcast()), udp(1, 2, packet.Broadcast()), udp(1, 2, packet.Broadcast()))
 	}
