@@ -81,7 +81,13 @@ func (c *Client) Stats(ctx context.Context) (StatsList, error) {
 	return list, c.get(ctx, pathStats, &list)
 }
 
+// get reads an answer into a value.
 func (c *Client) get(ctx context.Context, path string, into any) error {
+	return c.ask(ctx, path, func(body *json.Decoder) error { return body.Decode(into) })
+}
+
+// ask has an answer read.
+func (c *Client) ask(ctx context.Context, path string, read func(*json.Decoder) error) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+path, nil)
 	if err != nil {
 		return err
@@ -103,7 +109,7 @@ func (c *Client) get(ctx context.Context, path string, into any) error {
 		}
 		return errors.New(why.Error)
 	}
-	if err := body.Decode(into); err != nil {
+	if err := read(body); err != nil {
 		return fmt.Errorf("its answer can't be read: %w", err)
 	}
 	return nil

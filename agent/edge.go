@@ -33,7 +33,8 @@ type edgeAgent interface {
 	Drops(context.Context) ([]engine.Drop, error)
 	Pools(context.Context) ([]engine.PoolStats, error)
 	Usage(context.Context) ([]state.Usage, error)
-	Speaker() *bgp.Speaker
+	Sessions(context.Context) []bgp.Status
+	Routes(session string, sent bool, c bgp.Choice) ([]bgp.Route, error)
 }
 
 const (

@@ -138,6 +138,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		gauge(desc("edge_blocks", "Blocks of ports that the edge has leased for translations.", "edge"), float64(stats.Blocks), st.ID)
 		if view != nil && !r.standsBy() {
 			edgePools(out, st.ID, agent, view.Topology)
+			edgeSessions(out, st.ID, agent)
 			edgeDrops(out, st.ID, agent, view)
 			edgeUsage(out, st.ID, agent, func(id flow.VPortID) bool {
 				b, ok := view.Bindings.Get(id)

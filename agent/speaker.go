@@ -43,8 +43,16 @@ func (s *Speaking) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// Speaker tells of the sessions.
-func (s *Speaking) Speaker() *bgp.Speaker { return s.speaker }
+// Sessions tells how the BGP sessions of the edge are.
+func (s *Speaking) Sessions(ctx context.Context) []bgp.Status { return s.speaker.Status(ctx) }
+
+// Routes lists what the neighbour of a session tells, or is told: bgp.Speaker.
+func (s *Speaking) Routes(session string, sent bool, c bgp.Choice) ([]bgp.Route, error) {
+	if sent {
+		return s.speaker.Sent(session, c)
+	}
+	return s.speaker.Received(session, c)
+}
 
 // between passes packets, and what is to be done, between agent and speaker, which do not know each other.
 type between struct {

@@ -112,6 +112,8 @@ func (s *service) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+pathFlows, s.flows)
 	mux.HandleFunc("GET "+pathDrops, s.drops)
+	mux.HandleFunc("GET "+pathBGP, s.bgp)
+	mux.HandleFunc("GET "+pathRoutes, s.routes)
 	mux.HandleFunc("GET "+pathStats, s.stats)
 	mux.HandleFunc("GET "+pathEdges, s.edges)
 	mux.HandleFunc("GET "+pathHealth, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -61,7 +62,26 @@ func (*fake) Drops(ctx context.Context) ([]engine.Drop, error) {
 	}, errors.New("some of the target's counters were not read")
 }
 
-func (*fake) Speaker() *bgp.Speaker { return bgp.New(bgp.Config{}) }
+func (*fake) Sessions(context.Context) []bgp.Status {
+	return []bgp.Status{{Session: "isp/first", State: bgp.Established, Flaps: 2, Received: 7, Routes: 5, Advertised: 3}, {Session: "isp/second", State: bgp.Connecting, Why: "it does not answer"}}
+}
+
+func (*fake) Routes(session string, sent bool, c bgp.Choice) ([]bgp.Route, error) {
+	if session != "isp/first" {
+		return nil, fmt.Errorf("%w: session %s", bgp.ErrNotCarried, session)
+	}
+	if sent {
+		return []bgp.Route{}, nil
+	}
+	var all []bgp.Route
+	for i := range 3 * pause / 2 {
+		all = append(all, bgp.Route{Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 0}), 24), ASPath: []uint32{64501, uint32(i)}, Origin: "igp", Verdict: bgp.Accepted})
+	}
+	if c.Rejected || c.Covers.IsValid() {
+		all = all[:1]
+	}
+	return all, nil
+}
 
 func (*fake) Usage(context.Context) ([]state.Usage, error) {
 	n := func(packets uint64) state.Tally { return state.Tally{Packets: packets, Bytes: 100 * packets} }
@@ -162,7 +182,7 @@ func TestStatusOverTLS(t *testing.T) {
 		t.Errorf("flows of all: %+v, %v", flows, err)
 	}
 	for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodPatch} {
-		for _, path := range []string{pathFlows, pathDrops, pathStats, pathEdges, pathHealth, pathReady, pathMetrics} {
+		for _, path := range []string{pathFlows, pathDrops, pathBGP, pathRoutes, pathStats, pathEdges, pathHealth, pathReady, pathMetrics} {
 			req, err := http.NewRequestWithContext(t.Context(), method, client.base+path, strings.NewReader("{}"))
 			if err != nil {
 				t.Fatal(err)

@@ -3,14 +3,17 @@ package agent
 import (
 	"net/netip"
 
+	"github.com/weft-sdn/weft/bgp"
 	"github.com/weft-sdn/weft/engine"
 	"github.com/weft-sdn/weft/state"
 )
 
 // Paths of the status API. All are read by GET; there is nothing to write.
 const (
-	pathFlows   = "/v1/flows" // ?edge=ID: of that edge alone
-	pathDrops   = "/v1/drops" // the same
+	pathFlows   = "/v1/flows"      // ?edge=ID: of that edge alone
+	pathDrops   = "/v1/drops"      // the same
+	pathBGP     = "/v1/bgp"        // the same
+	pathRoutes  = "/v1/bgp/routes" // ?session=TENANT/NAME, and &edge=ID, &sent=true, &rejected=true, &prefix=PREFIX or ADDRESS
 	pathStats   = "/v1/stats"
 	pathEdges   = "/v1/edges"
 	pathHealth  = "/healthz" // the process serves
@@ -55,6 +58,34 @@ type Drop struct {
 type DropList struct {
 	Drops  []Drop      `json:"drops"`
 	Errors []EdgeError `json:"errors,omitempty"`
+}
+
+// BGPSession is a BGP session that an edge carries out, or is to.
+type BGPSession struct {
+	Edge string `json:"edge"` // empty: none is to
+	bgp.Status
+}
+
+// BGPList is the answer of /v1/bgp.
+type BGPList struct {
+	Sessions []BGPSession `json:"sessions"`
+	Errors   []EdgeError  `json:"errors,omitempty"`
+}
+
+// RouteList is the answer of /v1/bgp/routes: what the neighbour of a session tells, or is told, by prefix. It is sent route by route.
+type RouteList struct {
+	Edge    string      `json:"edge"`
+	Session string      `json:"session"`
+	Routes  []bgp.Route `json:"routes"`
+}
+
+// RouteQuery is which routes are asked for.
+type RouteQuery struct {
+	Session  string // TENANT/NAME
+	Edge     string // empty: whichever carries the session out
+	Sent     bool   // what the neighbour is told, else what it tells
+	Rejected bool   // of what it tells, what is no route of the router
+	Prefix   string // a prefix, with what is within it, or an address, with what covers it; empty: all
 }
 
 // EdgeError is what kept an edge from answering.

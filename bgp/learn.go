@@ -1,6 +1,8 @@
 package bgp
 
 import (
+	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/osrg/gobgp/v4/api"
@@ -17,7 +19,7 @@ func (s *session) learn(paths []*apiutil.Path) {
 	s.mu.Unlock()
 	routes := make([]state.RIBRoute, 0, len(paths))
 	for _, p := range paths {
-		if r, verdict := judge(spec, s.port, p); verdict != RejectedFamily {
+		if r, verdict, _ := judge(spec, s.port, p); verdict != RejectedFamily {
 			routes = append(routes, r) // one that is rejected takes away what was told of its destination before
 		}
 	}
@@ -28,24 +30,33 @@ func (s *session) learn(paths []*apiutil.Path) {
 
 // judgeAgain takes all that the neighbour told once more: the import rules are others.
 func (s *session) judgeAgain() {
-	s.eachPath(func(p *apiutil.Path) { s.learn([]*apiutil.Path{p}) })
+	if err := s.eachPath(netip.Addr{}, func(p *apiutil.Path) { s.learn([]*apiutil.Path{p}) }); err != nil {
+		s.log.Warn("what the neighbour told before is not judged by the new import rules", "err", err)
+	}
 }
 
-// eachPath goes through what the neighbour told and GoBGP keeps.
-func (s *session) eachPath(f func(*apiutil.Path)) {
+// eachPath goes through what the neighbour told and GoBGP keeps: all of it, or the prefixes that cover an address if that is valid.
+func (s *session) eachPath(covers netip.Addr, f func(*apiutil.Path)) error {
 	s.mu.Lock()
 	spec := s.spec
 	s.mu.Unlock()
 	for _, family := range families(spec) {
 		r := apiutil.ListPathRequest{TableType: api.TableType_TABLE_TYPE_ADJ_IN, Name: s.relay.Addr().Addr().String(), Family: family}
+		if covers.IsValid() {
+			if covers.Is4() != (family == msg.RF_IPv4_UC) {
+				continue
+			}
+			r.Prefixes = []*apiutil.LookupPrefix{{Prefix: netip.PrefixFrom(covers, covers.BitLen()).String(), LookupOption: apiutil.LOOKUP_SHORTER}}
+		}
 		if err := s.server.ListPath(r, func(_ msg.NLRI, paths []*apiutil.Path) {
 			for _, p := range paths {
 				f(p)
 			}
 		}); err != nil {
-			s.log.Debug("what the neighbour told can not be listed", "err", err)
+			return fmt.Errorf("bgp: session %s: what the neighbour told can not be listed: %w", spec.Name, err)
 		}
 	}
+	return nil
 }
 
 // endOfRIB: the neighbour told all that it has of a family (RFC 4724 section 2).
@@ -74,7 +85,7 @@ func (s *session) became(p *apiutil.PeerState, at time.Time) {
 	s.mu.Lock()
 	was := s.life
 	s.life.become(p, at)
-	now := s.life
+	now, peer := s.life, s.spec.PeerAddress
 	if up {
 		clear(s.eors)
 	}
@@ -82,12 +93,12 @@ func (s *session) became(p *apiutil.PeerState, at time.Time) {
 	s.relay.Established(up)
 	switch {
 	case up && was.state != Established:
-		s.log.Info("session is up", "neighbour", s.spec.PeerAddress, "id", p.RouterID)
+		s.log.Info("session is up", "neighbour", peer, "id", p.RouterID)
 		if now.restart == 0 {
 			s.stale.Reset(restartTime) // it tells no End-of-RIB
 		}
 	case !up && was.state == Established:
-		s.log.Warn("session is lost", "neighbour", s.spec.PeerAddress, "why", now.why, "kept", now.keeps())
+		s.log.Warn("session is lost", "neighbour", peer, "why", now.why, "kept", now.keeps())
 		if now.keeps() {
 			s.rib.MarkStale()
 			s.stale.Reset(now.restart)

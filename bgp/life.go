@@ -25,11 +25,14 @@ const (
 type life struct {
 	state    State
 	since    time.Time
-	flaps    uint64 // how often it was lost
-	why      string // it was lost last, or is not up
-	graceful bool   // the last loss was one after which routes are kept
+	flaps    uint64    // how often it was lost
+	why      string    // it is not up
+	lostAt   time.Time // the last time
+	lostWhy  string
+	graceful bool // the last loss was one after which routes are kept
 	id       netip.Addr
 	hold     time.Duration
+	families []msg.Family  // that the neighbour has, of the last time that it was up
 	restart  time.Duration // that the neighbour takes for one at most; 0: it does not restart gracefully
 }
 
@@ -49,23 +52,38 @@ func (l *life) become(p *apiutil.PeerState, at time.Time) {
 	}
 	switch {
 	case state == Established && l.state != Established:
-		l.id, l.restart = p.RouterID, 0
-		for _, c := range p.RemoteCap {
-			if c, ok := c.(*msg.CapGracefulRestart); ok {
-				l.restart = time.Duration(c.Time) * time.Second
-			}
-		}
-		l.why = ""
-	case state != Established && l.state == Established:
-		l.flaps++
-		fallthrough
+		l.open(p)
 	default:
 		if p.DisconnectMessage != "" && p.DisconnectReason != api.PeerState_DISCONNECT_REASON_IDLE_TIMER_EXPIRED {
 			l.why = p.DisconnectMessage
 		}
 		l.graceful = p.DisconnectReason == api.PeerState_DISCONNECT_REASON_GRACEFUL_RESTART
+		if l.state == Established {
+			l.flaps++
+			l.lostAt, l.lostWhy = at, l.why
+		}
 	}
 	if l.state != state {
 		l.state, l.since = state, at
+	}
+}
+
+// open takes what the neighbour's OPEN says, of a session that is up now.
+func (l *life) open(p *apiutil.PeerState) {
+	l.id, l.restart, l.why, l.families = p.RouterID, 0, "", nil
+	told := false // of families: a neighbour that tells none has IPv4 (RFC 4760 section 8)
+	for _, c := range p.RemoteCap {
+		switch c := c.(type) {
+		case *msg.CapGracefulRestart:
+			l.restart = time.Duration(c.Time) * time.Second
+		case *msg.CapMultiProtocol:
+			told = true
+			if c.CapValue == msg.RF_IPv4_UC || c.CapValue == msg.RF_IPv6_UC {
+				l.families = append(l.families, c.CapValue)
+			}
+		}
+	}
+	if !told {
+		l.families = []msg.Family{msg.RF_IPv4_UC}
 	}
 }

@@ -95,37 +95,41 @@ func (a *attributes) metric(internal bool) uint64 {
 	return m
 }
 
-// judge makes a route of a path that the neighbour of a session told. A path that is withdrawn, or not to be had, is a route without a gateway.
-func judge(s *topology.BGPSession, port *topology.VPort, path *apiutil.Path) (state.RIBRoute, Verdict) {
+// noRule stands for the index of an import rule where none decided.
+const noRule = -1
+
+// judge makes a route of a path that the neighbour of a session told. A path that is withdrawn, or not to be had, is a route without a gateway. rule is the index of the import rule that fits.
+func judge(s *topology.BGPSession, port *topology.VPort, path *apiutil.Path) (r state.RIBRoute, v Verdict, rule int) {
 	nlri, ok := path.Nlri.(*msg.IPAddrPrefix)
 	if !ok || !nlri.Prefix.IsValid() {
-		return state.RIBRoute{}, RejectedFamily
+		return state.RIBRoute{}, RejectedFamily, noRule
 	}
-	r := state.RIBRoute{Dst: nlri.Prefix.Masked()}
+	r = state.RIBRoute{Dst: nlri.Prefix.Masked()}
 	if v4 := r.Dst.Addr().Is4(); v4 && !s.V4 || !v4 && !s.V6 {
-		return r, RejectedFamily
+		return r, RejectedFamily, noRule
 	}
 	if path.Withdrawal {
-		return r, Accepted
+		return r, Accepted, noRule
 	}
 	a := readAttributes(path, s.LocalAS)
-	switch yes, _ := s.Import.Permits(r.Dst); {
+	yes, rule := s.Import.Permits(r.Dst)
+	switch {
 	case !unicast(r.Dst):
-		return r, RejectedPrefix
+		return r, RejectedPrefix, rule
 	case a.loop:
-		return r, RejectedLoop
+		return r, RejectedLoop, rule
 	case !yes:
-		return r, RejectedFilter
+		return r, RejectedFilter, rule
 	}
 	via := a.via.WithZone("").Unmap()
 	if !port.OnLink(via) && via.Is4() == s.PeerAddress.Is4() && port.OnLink(s.PeerAddress) {
 		via = s.PeerAddress
 	}
 	if !via.IsValid() || via.Is4() != r.Dst.Addr().Is4() || !port.OnLink(via) {
-		return r, RejectedVia
+		return r, RejectedVia, rule
 	}
 	r.Via, r.Metric = via, a.metric(s.Internal())
-	return r, Accepted
+	return r, Accepted, rule
 }
 
 // unicast reports whether a prefix can be one of destinations outside of the router: a short one, such as the default route, or one without groups, loopback and link-local addresses.

@@ -178,7 +178,7 @@ func (p *port) end(forget bool) {
 func (p *port) status(ctx context.Context) []Status {
 	var list []Status
 	for _, spec := range p.wanted {
-		st := statusOf(p.port, spec)
+		st := StatusOf(p.port, spec)
 		if s := p.sessions[spec.Name]; s != nil {
 			st = s.status(ctx)
 			st.Stack = string(p.stack)

@@ -225,6 +225,9 @@ func (r *relay) dial(dialing context.Context, own *held) {
 	}
 }
 
+// errSilent tells that an attempt to connect had no answer until the next was due.
+var errSilent = errors.New("it does not answer")
+
 // dialled takes the outcome of an attempt.
 func (r *relay) dialled(dialing context.Context, conn net.Conn, err error) {
 	r.mu.Lock()
@@ -235,6 +238,9 @@ func (r *relay) dialled(dialing context.Context, conn net.Conn, err error) {
 	case err == nil: // GoBGP's connection is over, so nobody would speak
 		conn.Close()
 	case dialing.Err() == nil:
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = errSilent
+		}
 		r.failLocked(err)
 	}
 }

@@ -3,6 +3,7 @@ package bgp
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -180,19 +181,26 @@ func (s *Speaker) Status(ctx context.Context) []Status {
 	return list
 }
 
-// Received lists what the neighbour of a session tells, and what becomes of it; Sent, what it is told. The error says that the edge does not carry the session out.
-func (s *Speaker) Received(name string) ([]Route, error) { return s.routes(name, (*session).received) }
+// Received lists what the neighbour of a session tells, of what is chosen, and what becomes of it; Sent, what the neighbour is told. ErrNotCarried: the edge does not carry the session out.
+func (s *Speaker) Received(name string, c Choice) ([]Route, error) {
+	return s.routes(name, c, (*session).received)
+}
 
 // Sent is said with Received.
-func (s *Speaker) Sent(name string) ([]Route, error) { return s.routes(name, (*session).sent) }
+func (s *Speaker) Sent(name string, c Choice) ([]Route, error) {
+	return s.routes(name, c, (*session).sent)
+}
 
-func (s *Speaker) routes(name string, list func(*session) []Route) ([]Route, error) {
+// ErrNotCarried tells that an edge does not carry a session out.
+var ErrNotCarried = errors.New("bgp: the edge does not carry the session out")
+
+func (s *Speaker) routes(name string, c Choice, list func(*session, Choice) ([]Route, error)) ([]Route, error) {
 	s.running.RLock()
 	defer s.running.RUnlock()
 	for _, p := range s.ports {
 		if x := p.sessions[name]; x != nil {
-			return list(x), nil
+			return list(x, c)
 		}
 	}
-	return nil, fmt.Errorf("bgp: session %s: edge %s does not carry it out", name, s.cfg.Edge)
+	return nil, fmt.Errorf("%w: session %s, edge %s", ErrNotCarried, name, s.cfg.Edge)
 }

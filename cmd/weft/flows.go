@@ -146,7 +146,7 @@ func (q *flowQuery) collect(cmd *cobra.Command, db *database) (agent.FlowList, e
 // unanswered tells which edges did not answer.
 func unanswered(cmd *cobra.Command, errs []agent.EdgeError) error {
 	for _, e := range errs {
-		fmt.Fprintf(cmd.ErrOrStderr(), "weft %s: edge %s: %s\n", cmd.Name(), e.Edge, e.Error)
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s: edge %s: %s\n", cmd.CommandPath(), e.Edge, e.Error)
 	}
 	if len(errs) > 0 {
 		return errReported

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
@@ -49,6 +52,33 @@ func table(w io.Writer, header []string, rows [][]string) error {
 		}
 	}
 	return t.Flush()
+}
+
+// longTable is table for any number of rows, which are made twice instead of kept: to find out how wide columns are, and to print them.
+func longTable(w io.Writer, header []string, n int, row func(i int) []string) error {
+	width := make([]int, len(header))
+	grow := func(cells []string) {
+		for i, c := range cells {
+			width[i] = max(width[i], utf8.RuneCountInString(c))
+		}
+	}
+	grow(header)
+	for i := range n {
+		grow(row(i))
+	}
+	b := bufio.NewWriter(w)
+	print := func(cells []string) error {
+		for i, c := range cells[:len(cells)-1] {
+			fmt.Fprintf(b, "%-*s  ", width[i], c)
+		}
+		_, err := fmt.Fprintln(b, cells[len(cells)-1])
+		return err
+	}
+	err := print(header)
+	for i := 0; i < n && err == nil; i++ {
+		err = print(row(i))
+	}
+	return errors.Join(err, b.Flush())
 }
 
 // or returns what stands in a cell that would be empty.

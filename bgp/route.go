@@ -1,0 +1,151 @@
+package bgp
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/osrg/gobgp/v4/pkg/apiutil"
+	msg "github.com/osrg/gobgp/v4/pkg/packet/bgp"
+
+	"github.com/weft-sdn/weft/topology"
+)
+
+// Route is a prefix that a neighbour tells, or is told. JSON for operators.
+type Route struct {
+	Prefix    netip.Prefix `json:"prefix"`
+	Via       netip.Addr   `json:"via,omitzero"` // next hop, as it is told
+	ASPath    []uint32     `json:"asPath"`
+	MED       uint32       `json:"med"`
+	LocalPref uint32       `json:"localPref,omitempty"` // of what an external neighbour is told there is none
+	Origin    string       `json:"origin"`              // igp, egp or incomplete
+	Verdict   Verdict      `json:"verdict,omitempty"`   // of what the neighbour tells
+	Why       string       `json:"why,omitempty"`       // it is rejected
+}
+
+// Choice chooses routes; the zero value has all.
+type Choice struct {
+	Within   netip.Prefix // if valid: it, and what is within it
+	Covers   netip.Addr   // if valid: what covers it
+	Rejected bool         // only those that are no routes of the router, of what the neighbour tells
+}
+
+// ParseChoice reads a prefix, which is meant with what is within it, or an address, which is meant with what covers it; nothing: all.
+func ParseChoice(text string) (c Choice, err error) {
+	if text == "" {
+		return c, nil
+	}
+	if c.Covers, err = netip.ParseAddr(text); err == nil {
+		c.Covers = c.Covers.WithZone("").Unmap()
+		return c, nil
+	}
+	if c.Within, err = netip.ParsePrefix(text); err != nil || c.Within.Addr().Is4In6() {
+		return Choice{}, fmt.Errorf("%q is neither a prefix nor an address; use one such as 203.0.113.0/24 or 2001:db8::1", text)
+	}
+	c.Within = c.Within.Masked()
+	return c, nil
+}
+
+// has reports whether a prefix is chosen, by what it is.
+func (c *Choice) has(p netip.Prefix) bool {
+	return (!c.Covers.IsValid() || p.Contains(c.Covers)) && (!c.Within.IsValid() || c.Within.Contains(p.Addr()) && c.Within.Bits() <= p.Bits())
+}
+
+// received lists what the neighbour tells, by prefix, with what becomes of each.
+func (s *session) received(c Choice) ([]Route, error) {
+	s.mu.Lock()
+	spec := s.spec
+	s.mu.Unlock()
+	routes := []Route{}
+	err := s.eachPath(c.Covers, func(p *apiutil.Path) {
+		r, verdict, rule := judge(spec, s.port, p)
+		if !c.has(r.Dst) || c.Rejected && verdict == Accepted {
+			return
+		}
+		d := describe(p, r.Dst, verdict)
+		d.Why = why(spec, verdict, rule, d.Via)
+		routes = append(routes, d)
+	})
+	slices.SortFunc(routes, func(a, b Route) int { return a.Prefix.Compare(b.Prefix) })
+	return routes, err
+}
+
+// sent lists what the neighbour is told while the session is up, by prefix.
+func (s *session) sent(c Choice) ([]Route, error) {
+	s.mu.Lock()
+	spec := s.spec
+	s.mu.Unlock()
+	routes := []Route{}
+	for prefix, p := range advertised(spec) {
+		if !c.has(prefix) || c.Rejected {
+			continue
+		}
+		r := Route{Prefix: prefix, Via: s.nextHop(prefix), MED: p.MED, Origin: originName(msg.BGP_ORIGIN_ATTR_TYPE_IGP), ASPath: []uint32{}}
+		if spec.Internal() {
+			r.LocalPref = defaultLocalPref
+		} else {
+			r.ASPath = append(r.ASPath, spec.LocalAS)
+		}
+		routes = append(routes, r)
+	}
+	slices.SortFunc(routes, func(a, b Route) int { return a.Prefix.Compare(b.Prefix) })
+	return routes, nil
+}
+
+func describe(p *apiutil.Path, dst netip.Prefix, verdict Verdict) Route {
+	a := readAttributes(p, 0)
+	r := Route{Prefix: dst, Via: a.via, MED: a.med, LocalPref: a.localPref, Origin: originName(a.origin), Verdict: verdict, ASPath: []uint32{}}
+	for _, x := range p.Attrs {
+		if x, ok := x.(*msg.PathAttributeAsPath); ok {
+			for _, segment := range x.Value {
+				r.ASPath = append(r.ASPath, segment.GetAS()...)
+			}
+		}
+	}
+	return r
+}
+
+// why says in words why a session rejects a prefix; rule is that of judge.
+func why(s *topology.BGPSession, v Verdict, rule int, via netip.Addr) string {
+	switch v {
+	case RejectedFilter:
+		if rule == noRule {
+			return "no import rule fits"
+		}
+		return fmt.Sprintf("import[%d] denies %s", rule, ruleText(&s.Import[rule]))
+	case RejectedLoop:
+		return fmt.Sprintf("own AS %d on the path", s.LocalAS)
+	case RejectedVia:
+		if !via.IsValid() {
+			return "no next hop"
+		}
+		return "next hop not on the link"
+	case RejectedPrefix:
+		return "no unicast destination outside"
+	case RejectedFamily:
+		return "a family that is not the session's"
+	}
+	return ""
+}
+
+// ruleText is what prefixes a rule fits.
+func ruleText(r *topology.BGPRule) string {
+	n := uint8(r.Prefix.Bits())
+	switch {
+	case r.GE == n && r.LE == n:
+		return r.Prefix.String()
+	case r.GE == n:
+		return fmt.Sprintf("%s le %d", r.Prefix, r.LE)
+	}
+	return fmt.Sprintf("%s ge %d le %d", r.Prefix, r.GE, r.LE)
+}
+
+func originName(o uint8) string {
+	switch o {
+	case msg.BGP_ORIGIN_ATTR_TYPE_IGP:
+		return "igp"
+	case msg.BGP_ORIGIN_ATTR_TYPE_EGP:
+		return "egp"
+	}
+	return "incomplete"
+}

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weft-sdn/weft/agent"
+	"github.com/weft-sdn/weft/bgp"
+)
+
+func newBGPNeighbors() *cobra.Command {
+	var q bgpQuery
+	var out output
+	cmd := &cobra.Command{
+		Use:     "neighbors [TENANT/NAME]...",
+		Aliases: []string{"neighbours", "neighbor"},
+		Short:   "Show BGP sessions in words",
+		Long: `Show BGP sessions in words: both ends, what they agreed on, what is exchanged, and
+why the session is not up, or was lost the last time. Without a name: all.`,
+		Example: `  weft bgp neighbors isp/first
+  weft bgp neighbors -o json`,
+		ValidArgsFunction: q.complete,
+		RunE: func(cmd *cobra.Command, names []string) error {
+			for i := range names {
+				names[i] = q.named(names[i])
+			}
+			list, err := q.collect(cmd, names)
+			if err != nil {
+				return err
+			}
+			if out.form == "json" {
+				err = printJSON(cmd.OutOrStdout(), list)
+			} else {
+				err = printNeighbors(cmd.OutOrStdout(), list.Sessions, time.Now())
+			}
+			if err != nil {
+				return err
+			}
+			return unanswered(cmd, list.Errors)
+		},
+	}
+	out.flags(cmd, "text", "json")
+	q.in.tenantFlag(cmd)
+	q.flags(cmd)
+	return cmd
+}
+
+func printNeighbors(w io.Writer, sessions []agent.BGPSession, now time.Time) error {
+	var b strings.Builder
+	for i := range sessions {
+		if i > 0 {
+			b.WriteString("\n")
+		}
+		fmt.Fprintf(&b, "bgpsession/%s\n", sessions[i].Session)
+		for _, l := range neighborLines(&sessions[i], now) {
+			lead := fmt.Sprintf("  %-12s", l[0])
+			for _, part := range wrapText(l[1], helpWidth-len(lead)) {
+				fmt.Fprintf(&b, "%s%s\n", lead, part)
+				lead = strings.Repeat(" ", len(lead))
+			}
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// neighborLines are what is told of a session: a word, and text.
+func neighborLines(s *agent.BGPSession, now time.Time) [][2]string {
+	lines := [][2]string{{"state", stateLine(s, now)}}
+	add := func(word, format string, args ...any) {
+		lines = append(lines, [2]string{word, fmt.Sprintf(format, args...)})
+	}
+	if why := problemText(s); why != "" {
+		add("why", "%s", why)
+	}
+	if s.Flaps > 0 {
+		add("last lost", "%s ago, at %s: %s", age(now.Sub(s.LastLost)), s.LastLost.UTC().Format(time.RFC3339), or(s.LastWhy))
+	}
+	place := "vport " + s.VPort
+	if s.Edge != "" {
+		place += ", edge " + s.Edge
+	}
+	if s.Stack != "" {
+		place += ", TCP of " + map[string]string{string(bgp.Kernel): "the kernel", string(bgp.Userspace): "the agent (userspace)"}[s.Stack]
+	}
+	add("through", "%s", place)
+	local := "no address of the neighbour's IP version"
+	if s.Local.IsValid() {
+		local = s.Local.String()
+	}
+	add("local", "%s, AS %d, identifier %s", local, s.LocalAS, s.LocalID)
+	add("neighbour", "%s", neighborText(s))
+	if way := wayText(s); way != "" {
+		add("connection", "%s", way)
+	}
+	add("families", "%s", familiesText(s))
+	if s.State == bgp.Established {
+		add("timers", "hold time %d s, keepalive %d s, as agreed on; connect retry %d s", s.Hold, s.Keepalive, s.ConnectRetry)
+	} else {
+		add("timers", "hold time %d s, keepalive %d s, connect retry %d s", s.Hold, s.Keepalive, s.ConnectRetry)
+	}
+	add("restart", "%s", restartText(s))
+	add("received", "%s", receivedText(s))
+	add("told", "%d prefixes", s.Advertised)
+	return lines
+}
+
+func stateLine(s *agent.BGPSession, now time.Time) string {
+	if s.Problem != "" {
+		return "it is not carried out"
+	}
+	text := string(s.State)
+	if !s.Since.IsZero() {
+		text += fmt.Sprintf(" for %s, since %s", age(now.Sub(s.Since)), s.Since.UTC().Format(time.RFC3339))
+	}
+	switch s.Flaps {
+	case 0:
+		return text + "; never lost"
+	case 1:
+		return text + "; lost once"
+	}
+	return fmt.Sprintf("%s; lost %d times", text, s.Flaps)
+}
+
+func neighborText(s *agent.BGPSession) string {
+	text := fmt.Sprintf("%s, AS %d", s.Peer, s.PeerAS)
+	if s.PeerID.IsValid() && !s.PeerID.IsUnspecified() {
+		text += ", identifier " + s.PeerID.String()
+	}
+	if s.PeerAS == s.LocalAS {
+		return text + ", internal"
+	}
+	return text + ", external"
+}
+
+// wayText is what is special about the connection.
+func wayText(s *agent.BGPSession) string {
+	var words []string
+	if s.Passive {
+		words = append(words, "the neighbour begins")
+	}
+	if s.Multihop > 0 {
+		words = append(words, fmt.Sprintf("%d hops at most", s.Multihop))
+	}
+	if s.Secret != "" {
+		words = append(words, "signed (MD5) with secret "+s.Secret)
+	}
+	return strings.Join(words, ", ")
+}
+
+// familiesText says which families are exchanged.
+func familiesText(s *agent.BGPSession) string {
+	text := strings.Join(s.Families, ", ")
+	if s.State != bgp.Established {
+		return text
+	}
+	var lacks []string
+	for _, f := range s.Families {
+		if !slices.Contains(s.PeerFamilies, f) {
+			lacks = append(lacks, f)
+		}
+	}
+	if len(lacks) > 0 {
+		text += "; the neighbour does not have " + strings.Join(lacks, ", ")
+	}
+	return text
+}
+
+// restartText says what becomes of routes when the session is lost.
+func restartText(s *agent.BGPSession) string {
+	switch {
+	case s.PeerID.IsValid() && s.Restart > 0:
+		return fmt.Sprintf("graceful: what the neighbour told stays while it restarts, %d s at most", s.Restart)
+	case s.PeerID.IsValid():
+		return "the neighbour does not restart gracefully: what it told goes with the session"
+	}
+	return "not known: the session was never up"
+}
+
+func receivedText(s *agent.BGPSession) string {
+	text := fmt.Sprintf("%d prefixes, %d of them routes", s.Received, s.Routes)
+	if s.Pending > 0 {
+		text += fmt.Sprintf(", %d not in the database yet", s.Pending)
+	}
+	switch {
+	case s.MaxPrefixes == 0:
+		return text + "; any number may be"
+	case s.WarnOnMax:
+		return text + fmt.Sprintf("; more than %d of a family are warned of", s.MaxPrefixes)
+	}
+	return text + fmt.Sprintf("; more than %d of a family stop the session", s.MaxPrefixes)
+}

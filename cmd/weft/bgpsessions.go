@@ -1,0 +1,230 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weft-sdn/weft/agent"
+	"github.com/weft-sdn/weft/bgp"
+	"github.com/weft-sdn/weft/state"
+	"github.com/weft-sdn/weft/topology"
+)
+
+const bgpLong = `Show the BGP sessions of routers: how they are, and what neighbours tell. The
+agents of the edges where their vports live carry them out, and are asked; where
+they are, the database knows. --agent asks one directly.
+
+docs/bgp.md has an example with two upstreams.`
+
+// newBGP is the parent of commands about sessions of routing protocols.
+func newBGP() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "bgp",
+		Short: "Show BGP sessions of routers, and what neighbours tell",
+		Long:  bgpLong,
+		Example: `  # How are all sessions?
+  weft bgp summary`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newBGPSummary(), newBGPNeighbors(), newBGPRoutes())
+	return cmd
+}
+
+// bgpQuery is which sessions are asked for, and whom.
+type bgpQuery struct {
+	flowQuery
+	in scope
+	db database
+}
+
+func (q *bgpQuery) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringArrayVar(&q.edges, "edge", nil, "sessions at `EDGE` alone; more may follow")
+	q.agentFlags(f, "ask the agent at `ADDRESS`: HOST:PORT, https://HOST:PORT or unix:/PATH")
+	f.DurationVar(&q.timeout, "timeout", 15*time.Second, "how long to wait for an agent's answer")
+	q.db.flags(cmd)
+}
+
+// named is a session's name with its tenant.
+func (q *bgpQuery) named(name string) string {
+	if strings.Contains(name, "/") {
+		return name
+	}
+	return q.in.name() + "/" + name
+}
+
+// complete lists the names of sessions for shells.
+func (q *bgpQuery) complete(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	var names []string
+	ctx, cancel := context.WithTimeout(cmd.Context(), completeTime)
+	defer cancel()
+	err := q.db.with(ctx, func(store *state.Store) error {
+		objects, _, err := store.List(ctx, topology.KindBGPSession, "")
+		for _, o := range objects {
+			names = append(names, o.Metadata.Tenant+"/"+o.Metadata.Name)
+		}
+		return err
+	})
+	if err != nil || len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeTime bounds what a shell waits for names.
+const completeTime = 2 * time.Second
+
+// wantedSession is a session as the database has it.
+type wantedSession struct {
+	agent.BGPSession
+	at   string // where the agent of its edge is
+	lack string // why the edge does not have its port
+}
+
+// wantedSessions are the sessions of a view, by name. Those that no agent can carry out have a problem.
+func wantedSessions(v *state.View) []wantedSession {
+	var all []wantedSession
+	for p := range v.Topology.VPorts() {
+		for _, spec := range v.Topology.BGPSessions(p.ID) {
+			w := wantedSession{BGPSession: agent.BGPSession{Status: bgp.StatusOf(p, spec)}}
+			b, bound := v.Bindings.Get(p.ID)
+			w.Edge = b.Edge
+			switch {
+			case !bound:
+				w.Problem = fmt.Sprintf("its vport %s is bound nowhere", w.VPort)
+			case !v.Edges.Has(b.Edge):
+				w.Problem = fmt.Sprintf("edge %s is away: no agent holds its lease", b.Edge)
+			}
+			e := v.Edges.Of(b.Edge)
+			w.at = e.Status
+			for _, l := range e.Lacks {
+				if of := "vport/" + w.VPort + ": "; strings.HasPrefix(l.String(), of) {
+					w.lack = strings.TrimPrefix(l.String(), of)
+				}
+			}
+			all = append(all, w)
+		}
+	}
+	slices.SortFunc(all, func(a, b wantedSession) int { return cmp.Compare(a.Session, b.Session) })
+	return all
+}
+
+// wanted reads which sessions there are to be; of names alone, if there are any.
+func (q *bgpQuery) wanted(cmd *cobra.Command, names []string) (all []wantedSession, err error) {
+	err = q.db.watching(cmd.Context(), func(store *state.Store) error {
+		if _, err := q.agents(store.View()); err != nil { // of edges that are named
+			return err
+		}
+		all = wantedSessions(store.View())
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		if !slices.ContainsFunc(all, func(w wantedSession) bool { return w.Session == name }) {
+			var others []string
+			for _, w := range all {
+				others = append(others, w.Session)
+			}
+			return nil, fmt.Errorf("bgpsession %s: is not there; there is %s", name, cmp.Or(shortList(others), "none"))
+		}
+	}
+	return slices.DeleteFunc(all, func(w wantedSession) bool {
+		return len(names) > 0 && !slices.Contains(names, w.Session) || len(q.edges) > 0 && !slices.Contains(q.edges, w.Edge)
+	}), nil
+}
+
+// collect asks how sessions are: those that are named, else all.
+func (q *bgpQuery) collect(cmd *cobra.Command, names []string) (agent.BGPList, error) {
+	list := agent.BGPList{Sessions: []agent.BGPSession{}}
+	ask := func(ctx context.Context, c *agent.Client, edge string) (agent.BGPList, error) {
+		return c.BGP(ctx, edge)
+	}
+	if q.agent != "" {
+		asks, err := q.whom(cmd, &q.db)
+		if err != nil {
+			return list, err
+		}
+		answers, failed := askEach(cmd.Context(), &q.flowQuery, asks, ask)
+		for _, a := range answers {
+			list.Sessions, list.Errors = append(list.Sessions, a.Sessions...), append(list.Errors, a.Errors...)
+		}
+		list.Sessions = slices.DeleteFunc(list.Sessions, func(s agent.BGPSession) bool { return len(names) > 0 && !slices.Contains(names, s.Session) })
+		list.Errors = append(list.Errors, failed...)
+		if len(names) > 0 && len(list.Sessions)+len(list.Errors) == 0 {
+			return list, fmt.Errorf("agent at %s: no edge of it has session %s", q.agent, strings.Join(names, ", "))
+		}
+		return list, nil
+	}
+	wanted, err := q.wanted(cmd, names)
+	if err != nil {
+		return list, err
+	}
+	asks := map[string]string{}
+	for _, w := range wanted {
+		if w.Problem == "" {
+			asks[w.Edge] = w.at
+		}
+	}
+	answers, failed := askEach(cmd.Context(), &q.flowQuery, asks, ask)
+	list.Errors = failed
+	told := map[string]agent.BGPSession{}
+	for _, a := range answers {
+		list.Errors = append(list.Errors, a.Errors...)
+		for _, s := range a.Sessions {
+			told[s.Edge+" "+s.Session] = s
+		}
+	}
+	for i := range wanted {
+		w := &wanted[i]
+		if s, ok := told[w.Edge+" "+w.Session]; ok {
+			w.BGPSession = s
+		} else if w.Problem == "" {
+			w.Problem = w.uncarried(list.Errors)
+		}
+		list.Sessions = append(list.Sessions, w.BGPSession)
+	}
+	return list, nil
+}
+
+// uncarried says why the agent of a session's edge did not tell of it.
+func (w *wantedSession) uncarried(errs []agent.EdgeError) string {
+	for _, e := range errs {
+		if e.Edge == w.Edge {
+			return fmt.Sprintf("edge %s does not answer: %s", w.Edge, e.Error)
+		}
+	}
+	if w.lack != "" {
+		return fmt.Sprintf("edge %s can't: %s", w.Edge, w.lack)
+	}
+	return fmt.Sprintf("edge %s does not carry it out yet", w.Edge)
+}
+
+// find finds the agent that carries a session out.
+func (q *bgpQuery) find(cmd *cobra.Command, name string) (edge, at string, err error) {
+	if q.agent != "" {
+		if len(q.edges) > 1 {
+			return "", "", usage(errors.New("--edge: is given more than once; a session is at one edge"))
+		}
+		return strings.Join(q.edges, ""), q.agent, nil
+	}
+	wanted, err := q.wanted(cmd, []string{name})
+	switch {
+	case err != nil:
+		return "", "", err
+	case len(wanted) == 0:
+		return "", "", fmt.Errorf("bgpsession %s: is not at edge %s", name, strings.Join(q.edges, ", "))
+	case wanted[0].Problem != "":
+		return "", "", fmt.Errorf("bgpsession %s: is not carried out: %s", name, wanted[0].Problem)
+	}
+	return wanted[0].Edge, wanted[0].at, nil
+}
