@@ -175,23 +175,23 @@ func familiesText(s *agent.BGPSession) string {
 func restartText(s *agent.BGPSession) string {
 	switch {
 	case s.PeerID.IsValid() && s.Restart > 0:
-		return fmt.Sprintf("graceful: what the neighbour told stays while it restarts, %d s at most", s.Restart)
+		return fmt.Sprintf("graceful: its routes stay while it restarts, %d s at most", s.Restart)
 	case s.PeerID.IsValid():
-		return "the neighbour does not restart gracefully: what it told goes with the session"
+		return "not graceful: its routes go with the session"
 	}
 	return "not known: the session was never up"
 }
 
 func receivedText(s *agent.BGPSession) string {
-	text := fmt.Sprintf("%d prefixes, %d of them routes", s.Received, s.Routes)
+	text := fmt.Sprintf("%d prefixes, %d are routes", s.Received, s.Routes)
 	if s.Pending > 0 {
 		text += fmt.Sprintf(", %d not in the database yet", s.Pending)
 	}
 	switch {
 	case s.MaxPrefixes == 0:
-		return text + "; any number may be"
+		return text + "; no limit"
 	case s.WarnOnMax:
-		return text + fmt.Sprintf("; more than %d of a family are warned of", s.MaxPrefixes)
+		return text + fmt.Sprintf("; more than %d a family are warned of", s.MaxPrefixes)
 	}
-	return text + fmt.Sprintf("; more than %d of a family stop the session", s.MaxPrefixes)
+	return text + fmt.Sprintf("; more than %d a family stop it", s.MaxPrefixes)
 }

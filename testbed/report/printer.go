@@ -28,7 +28,7 @@ var _ scenario.Observer = (*Printer)(nil)
 
 // NewPrinter prints the runs of a scenario to w.
 func NewPrinter(w io.Writer, s *scenario.Scenario, style Style) *Printer {
-	longest := 0
+	longest := len(legHeader)
 	for _, leg := range s.Legs {
 		longest = max(longest, len([]rune(leg.Name)))
 	}

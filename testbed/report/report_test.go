@@ -185,3 +185,15 @@ func TestWrap(t *testing.T) {
 		t.Errorf("cut: %q", got)
 	}
 }
+
+// TestShortNames: the column of names has its header in full, however short the names are.
+func TestShortNames(t *testing.T) {
+	var b bytes.Buffer
+	p := NewPrinter(&b, &scenario.Scenario{Name: "up.txtar", Legs: []scenario.Leg{{Name: "up"}}}, Style{})
+	p.LegBegins("up/ipv4", "", 1, 1)
+	p.LegEnds(scenario.LegResult{Name: "up/ipv4", Family: 4, OK: true})
+	head, row, _ := strings.Cut(b.String(), "\n")
+	if !strings.HasPrefix(head, "     leg   IP ") || !strings.HasPrefix(row, "ok   up  IPv4 ") {
+		t.Errorf("%s\n%s", head, row)
+	}
+}

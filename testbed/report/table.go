@@ -34,6 +34,9 @@ var columns = [...]column{
 	{"took", 7, 110, func(r scenario.LegResult) string { return micros(r.TookMS * 1e3) }},
 }
 
+// legHeader is the header of the column of names.
+const legHeader = "leg"
+
 // layout is a table's columns for one width of the terminal.
 type layout struct {
 	name    int // width of the leg's name
@@ -63,7 +66,7 @@ const (
 
 func (l layout) header() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%*s %s   IP", len(ok), "", pad("leg", l.name))
+	fmt.Fprintf(&b, "%*s %s   IP", len(ok), "", pad(legHeader, l.name))
 	for _, c := range l.columns {
 		fmt.Fprintf(&b, " %*s", c.width, c.name)
 	}
