@@ -19,7 +19,13 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain runs the tests, or, as a child of a benchmark, one of its processes.
+func TestMain(m *testing.M) {
+	if spec := os.Getenv(roleVariable); spec != "" {
+		os.Exit(runRole(spec))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // onStacks runs a test on each pair of stacks that this machine allows.
 func onStacks(t *testing.T, test func(t *testing.T, makeA, makeB makeNetwork)) {
