@@ -2,6 +2,7 @@ package bgp
 
 import (
 	"net/netip"
+	"reflect"
 	"slices"
 
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
@@ -17,7 +18,7 @@ func advertised(s *topology.BGPSession) map[netip.Prefix]topology.BGPPrefix {
 		return m
 	}
 	for _, p := range s.Advertise {
-		if yes, _ := s.Export.Permits(p.Prefix); yes && (p.Prefix.Addr().Is4() && s.V4 || p.Prefix.Addr().Is6() && s.V6) {
+		if yes, _ := s.Export.Permits(p.Prefix, nil); yes && (p.Prefix.Addr().Is4() && s.V4 || p.Prefix.Addr().Is6() && s.V6) {
 			m[p.Prefix] = p
 		}
 	}
@@ -29,7 +30,7 @@ func (s *session) advertise(old, now *topology.BGPSession) error {
 	before, after := advertised(old), advertised(now)
 	var paths []*apiutil.Path
 	for prefix, p := range after {
-		if was, told := before[prefix]; !told || was != p {
+		if was, told := before[prefix]; !told || !reflect.DeepEqual(was, p) {
 			path, err := s.path(p, false)
 			if err != nil {
 				return err
@@ -64,6 +65,7 @@ func (s *session) path(p topology.BGPPrefix, withdraw bool) (*apiutil.Path, erro
 	}
 	path := &apiutil.Path{Family: msg.RF_IPv4_UC, Nlri: nlri, Withdrawal: withdraw}
 	attrs := []msg.PathAttributeInterface{msg.NewPathAttributeOrigin(msg.BGP_ORIGIN_ATTR_TYPE_IGP), msg.NewPathAttributeMultiExitDisc(p.MED)}
+	attrs = append(attrs, marks(p, s.spec)...)
 	via := s.nextHop(p.Prefix)
 	if p.Prefix.Addr().Is4() {
 		hop, err := msg.NewPathAttributeNextHop(via)
@@ -80,6 +82,31 @@ func (s *session) path(p topology.BGPPrefix, withdraw bool) (*apiutil.Path, erro
 	}
 	path.Attrs = append(attrs, reach)
 	return path, nil
+}
+
+// marks are the attributes of a prefix that not all have.
+func marks(p topology.BGPPrefix, s *topology.BGPSession) (attrs []msg.PathAttributeInterface) {
+	var standard []uint32
+	var large []*msg.LargeCommunity
+	for _, text := range p.Communities {
+		c, _ := text.Parse() // checked
+		if c.Large {
+			large = append(large, &msg.LargeCommunity{ASN: c.Of, LocalData1: c.Value[0], LocalData2: c.Value[1]})
+		} else {
+			standard = append(standard, c.Standard())
+		}
+	}
+	if len(standard) > 0 {
+		attrs = append(attrs, msg.NewPathAttributeCommunities(standard))
+	}
+	if len(large) > 0 {
+		attrs = append(attrs, msg.NewPathAttributeLargeCommunities(large))
+	}
+	if p.Prepend > 0 {
+		again := slices.Repeat([]uint32{s.LocalAS}, int(p.Prepend))
+		attrs = append(attrs, msg.NewPathAttributeAsPath([]msg.AsPathParamInterface{msg.NewAs4PathParam(msg.BGP_ASPATH_ATTR_TYPE_SEQ, again)}))
+	}
+	return attrs
 }
 
 // nextHop is the port's address of a prefix's family: the session's end, or the one on the neighbour's link, or its first.

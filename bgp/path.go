@@ -32,6 +32,7 @@ type attributes struct {
 	origin    uint8
 	length    int // of the AS path (RFC 4271 section 9.1.2.2, RFC 5065 section 5.3)
 	loop      bool
+	with      []topology.Community
 }
 
 // defaultLocalPref is that of a path that comes without (RFC 4271 leaves it to implementations; this is everybody's).
@@ -54,6 +55,14 @@ func readAttributes(path *apiutil.Path, own uint32) attributes {
 			a.med = x.Value
 		case *msg.PathAttributeOrigin:
 			a.origin = x.Value
+		case *msg.PathAttributeCommunities:
+			for _, n := range x.Value {
+				a.with = append(a.with, topology.StandardCommunity(n))
+			}
+		case *msg.PathAttributeLargeCommunities:
+			for _, c := range x.Values {
+				a.with = append(a.with, topology.Community{Large: true, Of: c.ASN, Value: [2]uint32{c.LocalData1, c.LocalData2}})
+			}
 		case *msg.PathAttributeAsPath:
 			for _, segment := range x.Value {
 				a.length += segment.ASLen()
@@ -78,9 +87,6 @@ const (
 
 // metric makes of a path's attributes what routes of several sessions are compared by.
 func (a *attributes) metric(internal bool) uint64 {
-	if !internal {
-		a.localPref = defaultLocalPref // what another AS says of it is not ours to believe (RFC 4271 section 5.1.5)
-	}
 	m := uint64(0)
 	add := func(bits int, v uint64) { m = m<<bits | min(v, 1<<bits-1) }
 	add(prefBits, (1<<prefBits-1)-min(uint64(a.localPref), 1<<prefBits-1))
@@ -112,7 +118,7 @@ func judge(s *topology.BGPSession, port *topology.VPort, path *apiutil.Path) (r 
 		return r, Accepted, noRule
 	}
 	a := readAttributes(path, s.LocalAS)
-	yes, rule := s.Import.Permits(r.Dst)
+	yes, rule := s.Import.Permits(r.Dst, a.with)
 	switch {
 	case !unicast(r.Dst):
 		return r, RejectedPrefix, rule
@@ -127,6 +133,12 @@ func judge(s *topology.BGPSession, port *topology.VPort, path *apiutil.Path) (r 
 	}
 	if !via.IsValid() || via.Is4() != r.Dst.Addr().Is4() || !port.OnLink(via) {
 		return r, RejectedVia, rule
+	}
+	if !s.Internal() {
+		a.localPref = defaultLocalPref // what another AS says of it is not ours to believe (RFC 4271 section 5.1.5)
+	}
+	if rule >= 0 && s.Import[rule].LocalPref != 0 {
+		a.localPref = s.Import[rule].LocalPref
 	}
 	r.Via, r.Metric = via, a.metric(s.Internal())
 	return r, Accepted, rule

@@ -125,6 +125,9 @@ func (p *port) options(spec *topology.BGPSession) (options, error) {
 	}
 	if !spec.Internal() {
 		o.ttl = max(spec.Multihop, 1)
+		if spec.TTLSecurity {
+			o.ttl, o.minTTL = 255, 255-(o.ttl-1)
+		}
 	}
 	return o, nil
 }

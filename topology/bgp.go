@@ -35,7 +35,8 @@ type BGPSession struct {
 	HoldTime          time.Duration
 	Keepalive         time.Duration
 	ConnectRetry      time.Duration
-	Multihop          uint8  // 0: the neighbour is on the link
+	Multihop          uint8 // 0: the neighbour is on the link
+	TTLSecurity       bool
 	PasswordSecret    string // "": segments are not signed
 	MaxPrefixes       uint32 // of each family; 0: any number
 	WarnOnMaxPrefixes bool   // else the session is stopped
@@ -70,16 +71,18 @@ type BGPFilter []BGPRule
 
 // BGPRule fits prefixes within one, of lengths from GE to LE.
 type BGPRule struct {
-	Permit bool
-	Prefix netip.Prefix
-	GE, LE uint8
+	Permit    bool
+	Prefix    netip.Prefix
+	GE, LE    uint8
+	Community Community // which a prefix has to come with; zero: none is asked for
+	LocalPref uint32    // 0: as it is
 }
 
-// Permits reports whether a prefix is chosen, and by which rule; -1: there is none, or none fits.
-func (f BGPFilter) Permits(p netip.Prefix) (yes bool, rule int) {
+// Permits reports whether a prefix with communities is chosen, and by which rule; -1: there is none, or none fits.
+func (f BGPFilter) Permits(p netip.Prefix, with []Community) (yes bool, rule int) {
 	for i := range f {
 		r := &f[i]
-		if n := uint8(p.Bits()); n >= r.GE && n <= r.LE && r.Prefix.Contains(p.Addr()) {
+		if n := uint8(p.Bits()); n >= r.GE && n <= r.LE && r.Prefix.Contains(p.Addr()) && (r.Community == Community{} || slices.Contains(with, r.Community)) {
 			return r.Permit, i
 		}
 	}
@@ -93,7 +96,8 @@ func newBGPFilter(specs []BGPRuleSpec) BGPFilter {
 	f := make(BGPFilter, len(specs))
 	for i := range specs {
 		s := &specs[i]
-		f[i] = BGPRule{Permit: s.Action == "permit", Prefix: s.Prefix}
+		f[i] = BGPRule{Permit: s.Action == "permit", Prefix: s.Prefix, LocalPref: s.LocalPref}
+		f[i].Community, _ = s.Community.Parse() // checked
 		f[i].GE, f[i].LE = s.lengths()
 	}
 	return f
@@ -126,7 +130,7 @@ func newBGPSession(o *Object, spec *BGPSessionSpec) *BGPSession {
 		LocalAS: spec.LocalAS, PeerAS: spec.PeerAS, PeerAddress: spec.PeerAddress, LocalAddress: spec.LocalAddress, Passive: spec.Passive,
 		HoldTime: time.Duration(hold) * time.Second, Keepalive: time.Duration(cmp.Or(spec.Keepalive, hold/3)) * time.Second,
 		ConnectRetry: time.Duration(cmp.Or(spec.ConnectRetry, defaultConnectRetry)) * time.Second,
-		Multihop:     spec.Multihop, PasswordSecret: spec.PasswordSecret, MaxPrefixes: spec.MaxPrefixes, WarnOnMaxPrefixes: spec.MaxPrefixesAction == "warn",
+		Multihop:     spec.Multihop, TTLSecurity: spec.TTLSecurity, PasswordSecret: spec.PasswordSecret, MaxPrefixes: spec.MaxPrefixes, WarnOnMaxPrefixes: spec.MaxPrefixesAction == "warn",
 		Import: newBGPFilter(spec.Import), Export: newBGPFilter(spec.Export), Advertise: spec.Advertise,
 	}
 	b.V4, b.V6 = spec.families()

@@ -67,6 +67,13 @@ func TestBGPSessionMistakes(t *testing.T) {
 		{more: `import: [{action: permit, prefix: 10.0.0.0/8, le: 33}]`, want: `spec.import[0].le: "33" is no length of a prefix within 10.0.0.0/8; use 8 to 32`},
 		{more: `import: [{action: permit, prefix: 10.0.0.0/8, ge: 4}]`, want: `spec.import[0].ge: "4" is no length of a prefix within 10.0.0.0/8; use 8 to 32`},
 		{more: `import: [{action: permit, prefix: 10.0.0.0/8, ge: 24, le: 16}]`, want: `spec.import[0].ge: "24" is more than le, 16; no prefix would fit`},
+		{more: `ttlSecurity: true, import: [{action: permit, prefix: 0.0.0.0/0, le: 32, community: "64501:7", localPref: 200}], advertise: [{prefix: 10.0.0.0/8, prepend: 3, communities: [no-export, "64500:1", "64500:1:2"]}]`},
+		{"64501", "64500", `ttlSecurity: true`, `spec.ttlSecurity: "true" is for external sessions; leave it out`},
+		{more: `import: [{action: permit, prefix: 10.0.0.0/8, community: "70000:1"}]`, want: `spec.import[0].community: "70000:1" is no community; use AS:VALUE such as 64500:100, AS:VALUE:VALUE, no-export, no-advertise, no-peer or blackhole`},
+		{more: `import: [{action: deny, prefix: 10.0.0.0/8, localPref: 5}]`, want: `spec.import[0].localPref: "5" is for what import permits; leave it out`},
+		{more: `export: [{action: permit, prefix: 10.0.0.0/8, community: "1:1"}]`, want: `spec.export[0].community: "1:1" is for import; leave it out: what is told is what advertise has`},
+		{more: `advertise: [{prefix: 10.0.0.0/8, communities: ["1:2:3:4"]}]`, want: `spec.advertise[0].communities[0]: "1:2:3:4" is no community; use AS:VALUE such as 64500:100, AS:VALUE:VALUE, no-export, no-advertise, no-peer or blackhole`},
+		{more: `advertise: [{prefix: 10.0.0.0/8, prepend: 11}]`, want: `spec.advertise[0].prepend: "11" is out of range; use 10 at most`},
 		{more: `advertise: [{prefix: 10.0.0.0/8}, {prefix: 10.0.0.0/8}]`, want: `spec.advertise[1].prefix: "10.0.0.0/8" is that of spec.advertise[0] too; list each prefix once`},
 		{more: `advertise: [{prefix: "2001:db8::/32"}]`, want: `spec.advertise[0].prefix: "2001:db8::/32" is of a family that the session does not exchange; add the family to families`},
 		{more: `}}
@@ -106,11 +113,11 @@ func TestBGPFilter(t *testing.T) {
 		"10.1.0.0/16": {false, 0}, "10.0.0.0/8": {false, 0}, "192.0.2.0/24": {true, 1}, "192.0.2.0/25": {false, -1}, "0.0.0.0/0": {false, -1},
 		"2001:db8::/32": {true, 3}, "2001:db8:1::/40": {false, -1}, "2001:db8:1::/48": {true, 2}, "2001:db8::1/128": {true, 2}, "2001:db9::/48": {false, -1},
 	} {
-		if yes, rule := f.Permits(netip.MustParsePrefix(p)); yes != want.yes || rule != want.rule {
+		if yes, rule := f.Permits(netip.MustParsePrefix(p), nil); yes != want.yes || rule != want.rule {
 			t.Errorf("%s: %v by rule %d, want %v by %d", p, yes, rule, want.yes, want.rule)
 		}
 	}
-	if yes, _ := BGPFilter(nil).Permits(netip.MustParsePrefix("::/0")); !yes {
+	if yes, _ := BGPFilter(nil).Permits(netip.MustParsePrefix("::/0"), nil); !yes {
 		t.Error("no rules permit nothing")
 	}
 }

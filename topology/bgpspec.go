@@ -15,6 +15,7 @@ type BGPSessionSpec struct {
 	Keepalive         uint16        `json:"keepalive,omitempty"`         // seconds from one word to the next: at most a third of holdTime; default: a third of it
 	ConnectRetry      uint16        `json:"connectRetry,omitempty"`      // seconds from one attempt to connect to the next; default 10
 	Multihop          uint8         `json:"multihop,omitempty"`          // of an external session with a neighbour that is not on the port's link: how many hops away it is at most, 2 to 255
+	TTLSecurity       bool          `json:"ttlSecurity,omitempty"`       // of an external session: only packets are taken that came no more hops than the neighbour is away (GTSM, RFC 5082); both ends must have it
 	PasswordSecret    string        `json:"passwordSecret,omitempty"`    // name of the secret, kept at the edges and not in the database, that segments are signed with (MD5, RFC 2385); default: they are not
 	MaxPrefixes       uint32        `json:"maxPrefixes,omitempty"`       // prefixes of each family that are taken from the neighbour; 0: any number
 	MaxPrefixesAction string        `json:"maxPrefixesAction,omitempty"` // when there are more: stop (default) the session, or warn
@@ -27,14 +28,22 @@ type BGPSessionSpec struct {
 type BGPPrefix struct {
 	Prefix netip.Prefix `json:"prefix"`        // such as 203.0.113.0/24 or 2001:db8:f::/48
 	MED    uint32       `json:"med,omitempty"` // how little the neighbour is to prefer this session for it; default 0
+	// Communities go with the prefix: AS:VALUE (RFC 1997), AS:VALUE:VALUE (RFC 8092), no-export, no-advertise or no-peer.
+	Communities []BGPCommunity `json:"communities,omitempty"`
+	Prepend     uint8          `json:"prepend,omitempty"` // how often localAS stands on the path besides the once, to make it longer; 10 at most
 }
 
 // BGPRuleSpec fits prefixes within one.
 type BGPRuleSpec struct {
-	Action string       `json:"action"`       // permit or deny
-	Prefix netip.Prefix `json:"prefix"`       // fits itself, and what is within it if ge or le say so
-	GE     uint8        `json:"ge,omitempty"` // least length of a prefix within it; default: the length of prefix
-	LE     uint8        `json:"le,omitempty"` // greatest length; default: the length of prefix, or with ge, that of an address
+	Action    string       `json:"action"`              // permit or deny
+	Prefix    netip.Prefix `json:"prefix"`              // fits itself, and what is within it if ge or le say so
+	GE        uint8        `json:"ge,omitempty"`        // least length of a prefix within it; default: the length of prefix
+	LE        uint8        `json:"le,omitempty"`        // greatest length; default: the length of prefix, or with ge, that of an address
+	Community BGPCommunity `json:"community,omitempty"` // of import: which the prefix has to come with; default: any, or none
+	LocalPref uint32       `json:"localPref,omitempty"` // of import, with permit: how much a prefix is preferred that comes by this session, over those that come by others; default: 100, or what an internal neighbour says
 }
+
+// BGPCommunity is a community as people write it: AS:VALUE, AS:VALUE:VALUE, no-export, no-advertise, no-peer or blackhole.
+type BGPCommunity string
 
 func (*BGPSessionSpec) kind() Kind { return KindBGPSession }

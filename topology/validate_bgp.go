@@ -12,6 +12,7 @@ const (
 	minHoldTime = 3 // RFC 4271 section 4.2
 	maxBGPRules = 1024
 	maxBGPOwn   = 4096 // prefixes that a session advertises
+	maxPrepend  = 10
 	asTrans     = 23456
 	lastAS16    = 1<<16 - 1
 	lastAS32    = 1<<32 - 1
@@ -22,6 +23,9 @@ func (v *validator) bgpSession(o *Object, s *BGPSessionSpec) {
 	v.asNumber(o, "spec.localAS", s.LocalAS)
 	v.asNumber(o, "spec.peerAS", s.PeerAS)
 	v.bgpTimers(o, s)
+	if s.TTLSecurity && s.LocalAS == s.PeerAS {
+		v.fail(o, "spec.ttlSecurity", "true", "is for external sessions", "leave it out")
+	}
 	if s.PasswordSecret != "" && !validName(s.PasswordSecret) {
 		v.fail(o, "spec.passwordSecret", "", "is not the name of a secret", "use 1 to 63 of a-z, 0-9, '-' and '.', a letter or digit first; the password itself is kept at the edges")
 	}
@@ -95,6 +99,13 @@ func (v *validator) bgpRules(o *Object, s *BGPSessionSpec, field string, rules [
 			continue
 		}
 		v.exchanged(o, s, at+".prefix", r.Prefix)
+		v.community(o, at+".community", r.Community)
+		if field == "spec.export" && r.Community != "" {
+			v.fail(o, at+".community", string(r.Community), "is for import", "leave it out: what is told is what advertise has")
+		}
+		if r.LocalPref != 0 && (field == "spec.export" || r.Action == "deny") {
+			v.fail(o, at+".localPref", strconv.FormatUint(uint64(r.LocalPref), 10), "is for what import permits", "leave it out")
+		}
 		least, most := uint8(r.Prefix.Bits()), uint8(r.Prefix.Addr().BitLen())
 		for name, n := range map[string]uint8{".ge": r.GE, ".le": r.LE} {
 			if n != 0 && (n < least || n > most) {
@@ -128,10 +139,23 @@ func (v *validator) bgpAdvertise(o *Object, s *BGPSessionSpec) {
 			continue
 		}
 		v.exchanged(o, s, field, a.Prefix)
+		for j, c := range a.Communities {
+			v.community(o, fmt.Sprintf("spec.advertise[%d].communities[%d]", i, j), c)
+		}
+		if a.Prepend > maxPrepend {
+			v.fail(o, fmt.Sprintf("spec.advertise[%d].prepend", i), strconv.Itoa(int(a.Prepend)), "is out of range", fmt.Sprintf("use %d at most", maxPrepend))
+		}
 		if at, has := first[a.Prefix]; has {
 			v.fail(o, field, a.Prefix.String(), fmt.Sprintf("is that of spec.advertise[%d] too", at), "list each prefix once")
 		}
 		first[a.Prefix] = i
+	}
+}
+
+// community checks one that may be left out.
+func (v *validator) community(o *Object, field string, c BGPCommunity) {
+	if _, err := c.Parse(); err != nil {
+		v.fail(o, field, string(c), "is no community", "use AS:VALUE such as 64500:100, AS:VALUE:VALUE, no-export, no-advertise, no-peer or blackhole")
 	}
 }
 

@@ -88,7 +88,7 @@ func TestParseLegErrors(t *testing.T) {
 		"trace a":                                      `1: dst= is missing; say to whom`,
 		"trace c dst=b":                                `1: unknown host "c"; it is TENANT/NAME of a vport, or one of a, b`,
 		"trace a dst=c":                                `1: unknown host "c"; it is an address, or one of a, b`,
-		"trace a dst=b colour=red":                     `1: unknown option colour=; options here are family=, within=, like=, dst=, src=`,
+		"trace a dst=b colour=red":                     `1: unknown option colour=; options here are family=, within=, like=, silent, dst=, src=`,
 		"traceroute a b via=x":                         `1: via=x: "x" is not valid; it is a comma-separated list`,
 		"counters a x == +y":                           `1: value "y"; it is a whole number`,
 	} {
