@@ -2,6 +2,7 @@ package bgp
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -46,6 +47,7 @@ type Status struct {
 	Advertised   int               `json:"advertised"`        // prefixes that the neighbour is told
 	MaxPrefixes  uint32            `json:"maxPrefixes"`       // of each family; 0: any number
 	WarnOnMax    bool              `json:"warnOnMaxPrefixes"` // else more of them stop the session
+	Warning      string            `json:"warning,omitempty"` // it is up, and tells more prefixes than it may
 	Problem      string            `json:"problem,omitempty"` // it is not carried out, and why
 }
 
@@ -70,7 +72,11 @@ func (s *session) status(ctx context.Context) Status {
 			st.Hold, st.Keepalive = int(t.GetNegotiatedHoldTime()), int(t.GetKeepaliveInterval())
 		}
 		for _, a := range p.AfiSafis {
-			st.Received += a.GetState().GetReceived()
+			n := a.GetState().GetReceived()
+			st.Received += n
+			if spec.WarnOnMaxPrefixes && n > uint64(spec.MaxPrefixes) {
+				st.Warning = fmt.Sprintf("%d prefixes of one family are more than maxPrefixes, %d", n, spec.MaxPrefixes)
+			}
 		}
 	})
 	return st

@@ -2,7 +2,7 @@ package topology
 
 import "net/netip"
 
-// BGPSessionSpec is a BGP session of a router with a neighbour behind one of its exterior ports (G1). It is checked and stored, and not carried out yet: no agent speaks BGP.
+// BGPSessionSpec is a BGP session of a router with a neighbour behind one of its exterior ports (G1): the agent of the edge where the port lives carries it out. weft bgp tells how it is.
 type BGPSessionSpec struct {
 	VPort             string        `json:"vport"`                       // exterior port of a router through which the session goes: learned routes lead there
 	LocalAS           uint32        `json:"localAS"`                     // AS of the router; the same as the neighbour's makes it an internal session (iBGP)

@@ -75,7 +75,7 @@ func neighborLines(s *agent.BGPSession, now time.Time) [][2]string {
 	add := func(word, format string, args ...any) {
 		lines = append(lines, [2]string{word, fmt.Sprintf(format, args...)})
 	}
-	if why := problemText(s); why != "" {
+	if why := problemText(s); why != "" && (s.Flaps == 0 || why != s.LastWhy) {
 		add("why", "%s", why)
 	}
 	if s.Flaps > 0 {

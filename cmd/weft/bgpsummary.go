@@ -107,10 +107,13 @@ func stateText(s *agent.BGPSession) string {
 	return string(s.State)
 }
 
-// problemText says why a session is not up; empty: it is, or nothing is known.
+// problemText says why a session is not up, or what is wrong with it; empty: nothing, or that is not known.
 func problemText(s *agent.BGPSession) string {
-	if s.Problem != "" || s.State == bgp.Established {
+	switch {
+	case s.Problem != "":
 		return s.Problem
+	case s.State == bgp.Established:
+		return s.Warning
 	}
 	return s.Why
 }
