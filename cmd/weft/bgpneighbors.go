@@ -20,8 +20,8 @@ func newBGPNeighbors() *cobra.Command {
 		Use:     "neighbors [TENANT/NAME]...",
 		Aliases: []string{"neighbours", "neighbor"},
 		Short:   "Show BGP sessions in words",
-		Long: `Show BGP sessions in words: both ends, what they agreed on, what is exchanged, and
-why the session is not up, or was lost the last time. Without a name: all.`,
+		Long: `Show BGP sessions in words: both ends, what they agreed on, what is exchanged,
+and why the session is not up, or was lost the last time. Without a name: all.`,
 		Example: `  weft bgp neighbors isp/first
   weft bgp neighbors -o json`,
 		ValidArgsFunction: q.complete,

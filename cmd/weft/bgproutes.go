@@ -26,9 +26,9 @@ func newBGPRoutes() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "routes TENANT/NAME [PREFIX | ADDRESS]",
 		Short: "Show what a BGP neighbour tells, or is told",
-		Long: `Show the prefixes that the neighbour of a session tells, and what becomes of each;
-with --sent, those that it is told while the session is up. PREFIX is meant with
-what is within it, ADDRESS with what covers it.
+		Long: `Show the prefixes that the neighbour of a session tells, and what becomes of
+each; with --sent, those that it is told while the session is up. PREFIX is
+meant with what is within it, ADDRESS with what covers it.
 
   AS-PATH  the nearest AS first; -: it is of the router's own AS
   VERDICT  accepted: a route of the router. Else why not: the import rule that

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/weft-sdn/weft/agent"
 	"github.com/weft-sdn/weft/bgp"
@@ -146,15 +147,12 @@ func (q *bgpQuery) wanted(cmd *cobra.Command, names []string) (all []wantedSessi
 // collect asks how sessions are: those that are named, else all.
 func (q *bgpQuery) collect(cmd *cobra.Command, names []string) (agent.BGPList, error) {
 	list := agent.BGPList{Sessions: []agent.BGPSession{}}
-	ask := func(ctx context.Context, c *agent.Client, edge string) (agent.BGPList, error) {
-		return c.BGP(ctx, edge)
-	}
 	if q.agent != "" {
 		asks, err := q.whom(cmd, &q.db)
 		if err != nil {
 			return list, err
 		}
-		answers, failed := askEach(cmd.Context(), &q.flowQuery, asks, ask)
+		answers, failed := askEach(cmd.Context(), &q.flowQuery, asks, askBGP)
 		for _, a := range answers {
 			list.Sessions, list.Errors = append(list.Sessions, a.Sessions...), append(list.Errors, a.Errors...)
 		}
@@ -169,32 +167,69 @@ func (q *bgpQuery) collect(cmd *cobra.Command, names []string) (agent.BGPList, e
 	if err != nil {
 		return list, err
 	}
+	list.Sessions, list.Errors = q.told(cmd.Context(), wanted)
+	return list, nil
+}
+
+func askBGP(ctx context.Context, c *agent.Client, edge string) (agent.BGPList, error) {
+	return c.BGP(ctx, edge)
+}
+
+// told asks the agents of the sessions' edges how they are.
+func (q *flowQuery) told(ctx context.Context, wanted []wantedSession) ([]agent.BGPSession, []agent.EdgeError) {
 	asks := map[string]string{}
 	for _, w := range wanted {
 		if w.Problem == "" {
 			asks[w.Edge] = w.at
 		}
 	}
-	answers, failed := askEach(cmd.Context(), &q.flowQuery, asks, ask)
-	list.Errors = failed
+	answers, errs := askEach(ctx, q, asks, askBGP)
 	told := map[string]agent.BGPSession{}
 	for _, a := range answers {
-		list.Errors = append(list.Errors, a.Errors...)
+		errs = append(errs, a.Errors...)
 		for _, s := range a.Sessions {
 			told[s.Edge+" "+s.Session] = s
 		}
 	}
+	sessions := make([]agent.BGPSession, 0, len(wanted))
 	for i := range wanted {
 		w := &wanted[i]
 		if s, ok := told[w.Edge+" "+w.Session]; ok {
 			w.BGPSession = s
 		} else if w.Problem == "" {
-			w.Problem = w.uncarried(list.Errors)
+			w.Problem = w.uncarried(errs)
 		}
-		list.Sessions = append(list.Sessions, w.BGPSession)
+		sessions = append(sessions, w.BGPSession)
 	}
-	return list, nil
+	return sessions, errs
 }
+
+// sessionState says how a session is, in one line.
+func sessionState(ctx context.Context, v *state.View, name string) string {
+	var q flowQuery
+	q.agentFlags(pflag.NewFlagSet("", pflag.ContinueOnError), "") // certificates as the environment has them
+	q.timeout = askState
+	wanted := slices.DeleteFunc(wantedSessions(v), func(w wantedSession) bool { return w.Session != name })
+	sessions, _ := q.told(ctx, wanted)
+	if len(sessions) == 0 {
+		return "not known: the database does not have the router's port"
+	}
+	s := &sessions[0]
+	text := stateText(s)
+	if s.Problem == "" && !s.Since.IsZero() {
+		text += " for " + age(time.Since(s.Since))
+	}
+	if s.State == bgp.Established {
+		text += fmt.Sprintf(", %d prefixes received, %d are routes, %d told", s.Received, s.Routes, s.Advertised)
+	}
+	if why := problemText(s); why != "" {
+		text += ": " + why
+	}
+	return text
+}
+
+// askState is how long an agent has to say how a session is that is described.
+const askState = 3 * time.Second
 
 // uncarried says why the agent of a session's edge did not tell of it.
 func (w *wantedSession) uncarried(errs []agent.EdgeError) string {

@@ -21,8 +21,9 @@ func newDescribe() *cobra.Command {
 		Use:   "describe {KIND NAME... | KIND/NAME...}",
 		Short: "Show objects with all that belongs to them",
 		Long: `Show objects as they are stored, and what belongs to them: where a vport is
-bound and how its edge stands, how the members of a pool are, which parts an
-object is made into, which objects refer to it, and what edges can't do of it.`,
+bound and how its edge stands, how the members of a pool and BGP sessions are,
+which parts an object is made into, which objects refer to it, and what edges
+can't do of it.`,
 		Example: `  weft describe vport acme/web
   weft describe router/gw --tenant acme`,
 		Args: someArgs("KIND NAME or KIND/NAME, such as vport acme/web"),
@@ -60,6 +61,9 @@ func describeAll(cmd *cobra.Command, store *state.Store, refs []topology.Ref) er
 		}
 		if err := describeObject(cmd.OutOrStdout(), store.View(), set, o); err != nil {
 			return err
+		}
+		if _, is := o.Spec.(*topology.BGPSessionSpec); is {
+			fmt.Fprintf(cmd.OutOrStdout(), "state     %s\n", sessionState(cmd.Context(), store.View(), r.Tenant+"/"+r.Name))
 		}
 		if s, is := o.Spec.(*topology.PoolSpec); is {
 			h, err := store.Health(cmd.Context(), topology.DeviceID(o.Status.ID))
