@@ -35,12 +35,11 @@ type session struct {
 	stop   context.CancelFunc
 	run    sync.WaitGroup
 
-	mu     sync.Mutex
-	spec   *topology.BGPSession
-	life   life
-	eors   map[msg.Family]bool // since the session is up
-	stale  *time.Timer         // when what is stale goes
-	warned bool                // of more prefixes than it may tell
+	mu    sync.Mutex
+	spec  *topology.BGPSession
+	life  life
+	eors  map[msg.Family]bool // since the session is up
+	stale *time.Timer         // when what is stale goes
 }
 
 // restartTime is how long a neighbour is asked to keep our routes when the session is lost, and how long stored routes of an earlier run wait to be told again (RFC 4724 section 3).
