@@ -241,7 +241,7 @@ func TestEarly(t *testing.T) {
 
 // TestAnsweredMeanwhile (C1, K7): a packet of a connection that comes before the edge's are taken over leaves the other direction, which the edge's agent before this one had, the edge's.
 func TestAnsweredMeanwhile(t *testing.T) {
-	o := newOffline(t)
+	o := newOnline(t)
 	frame := udpOut(false, 1000, 53)
 	o.sends("vm1", frame)
 	k := o.key(frame)

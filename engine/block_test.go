@@ -29,7 +29,7 @@ func (o *offline) begins(v6 bool, from, n uint16) {
 // TestBlocksMeetNeed (N2): once an edge has a block, sources are of blocks, no two alike and none that had to be chosen anew; the more begin, the more is leased, within the
 // edge's share of the address; ports of what is over are given again.
 func TestBlocksMeetNeed(t *testing.T) {
-	o := newOffline(t)
+	o := newOnline(t)
 	o.withBlock(false)
 	o.withBlock(true)
 	missed := o.c.a.Stats().BlockMisses
@@ -184,7 +184,7 @@ func TestSuppliesEnd(t *testing.T) {
 
 // TestBlocksLost: an edge whose blocks the database does not know any more, as when its machine slept, finds out with the first connection that it can not store, and stores that all the same.
 func TestBlocksLost(t *testing.T) {
-	o := newOffline(t)
+	o := newOnline(t)
 	o.withBlock(false)
 	o.begins(false, 1100, 1)
 	var lease state.BlockLease
@@ -198,11 +198,7 @@ func TestBlocksLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.begins(false, 1200, 10)
-	o.at(func() {
-		if o.c.blocks.lease.id == lease {
-			t.Error("the lease is taken for held")
-		}
-	})
+	o.until("the lease is not taken for held", func() bool { return o.c.blocks.lease.id != lease }) // it is asked for once a block is gone
 	if s := o.c.a.Stats(); s.NATFails != 0 || s.NATRetries == 0 || s.BlockLapses == 0 {
 		t.Errorf("%+v", s)
 	}
@@ -210,7 +206,7 @@ func TestBlocksLost(t *testing.T) {
 
 // TestReplacedBlockPort: the port of a connection that is over, and in the place of which another was stored, is given again.
 func TestReplacedBlockPort(t *testing.T) {
-	o := newOffline(t)
+	o := newOnline(t)
 	o.withBlock(false)
 	syn := tcpOut(false, 5000, packet.TCPSyn, 100, 0)
 	k := o.key(syn)

@@ -84,6 +84,14 @@ func newOffline(t *testing.T) *offline {
 	return o
 }
 
+// newOnline is newOffline for tests of a database that is there all the time, however long a busy machine has it take.
+func newOnline(t *testing.T) *offline {
+	t.Helper()
+	o := newOffline(t)
+	o.at(func() { o.c.a.cfg.AwayAfter = time.Minute })
+	return o
+}
+
 // at runs something in the agent's goroutine.
 func (o *offline) at(f func()) {
 	o.Helper()
