@@ -68,8 +68,8 @@ func TestKilledLab(t *testing.T) {
 		return strings.Contains(out.String(), "ctrl-C ends it"), out.String()
 	})
 	children := childrenOf(t, cmd.Process.Pid)
-	if len(children) != 7 { // etcd, and an agent and a softswitch for each of three edges
-		t.Errorf("%d processes, want 7", len(children))
+	if len(children) != 9 { // etcd, and an agent and a softswitch for each of four edges
+		t.Errorf("%d processes, want 9", len(children))
 	}
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
