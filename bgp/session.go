@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"reflect"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/osrg/gobgp/v4/api"
@@ -34,6 +35,7 @@ type session struct {
 	log    *slog.Logger
 	stop   context.CancelFunc
 	run    sync.WaitGroup
+	over   atomic.Bool
 
 	mu    sync.Mutex
 	spec  *topology.BGPSession
@@ -60,7 +62,7 @@ func startSession(ctx context.Context, store *state.Store, edge string, port *to
 		port: port, relay: relay, rib: rib, log: log.With("session", spec.Name), stop: stop, spec: spec, eors: map[msg.Family]bool{},
 		life: life{state: Connecting, since: time.Now()},
 	}
-	s.server = server.NewBgpServer(server.LoggerOption(slog.New(quiet{s.log.Handler()}), nil))
+	s.server = server.NewBgpServer(server.LoggerOption(slog.New(quiet{s.log.Handler(), &s.over}), nil))
 	go s.server.Serve()
 	s.stale = time.AfterFunc(restartTime, s.dropStale)
 	s.run.Go(func() { _ = rib.Run(ctx) })
@@ -156,6 +158,8 @@ func (s *session) end(forget bool) {
 	if err := s.server.StopBgp(context.Background(), &api.StopBgpRequest{AllowGracefulRestart: true}); err != nil { // without a word: a neighbour keeps our routes for one that only went away
 		s.log.Warn("GoBGP was not stopped", "err", err)
 	}
+	s.over.Store(true)
+	s.server.Stop() // also what StopBgp leaves; that there is nothing else to stop it takes for an error
 	s.relay.Close()
 	s.run.Wait()
 }

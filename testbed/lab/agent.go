@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -49,16 +50,47 @@ func (e *edge) makeAgent(l *Lab, endpoints []string) (err error) {
 // awayAfter is how long the database may leave questions unanswered.
 const awayAfter = 10 * time.Second
 
-// localAgent is an agent in this process, with connections of its own to etcd and to its target.
+// localAgent is an agent in this process, with connections of its own to etcd and to its target. It can be stopped and started again.
 type localAgent struct {
 	edge      *edge
 	view      func() *state.View // for names of what flows lead to
 	endpoints []string
-	running   atomic.Pointer[engine.Agent]
+	running   atomic.Pointer[weftagent.Speaking]
 	store     atomic.Pointer[state.Store]
+
+	mu    sync.Mutex
+	stop  context.CancelFunc // ends the run that goes on; nil: none does
+	ended chan struct{}      // closed when that has ended
+	again chan struct{}      // closed when the next is to begin
 }
 
-func (a *localAgent) run(ctx context.Context) (err error) {
+// run runs the agent, anew each time that it was stopped and is started again.
+func (a *localAgent) run(ctx context.Context) error {
+	for {
+		on, stop := context.WithCancel(ctx)
+		ended, again := make(chan struct{}), make(chan struct{})
+		a.mu.Lock()
+		a.stop, a.ended, a.again = stop, ended, again
+		a.mu.Unlock()
+		err := a.once(on)
+		stopped := on.Err() != nil && ctx.Err() == nil
+		stop()
+		a.running.Store(nil)
+		a.store.Store(nil)
+		close(ended)
+		if !stopped || err != nil && !errors.Is(err, context.Canceled) {
+			return err
+		}
+		select {
+		case <-again:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// once runs the agent until ctx ends.
+func (a *localAgent) once(ctx context.Context) (err error) {
 	e := a.edge
 	store, err := openStore(ctx, a.endpoints, e.logger, e.cfg.Linger, e.plan.name)
 	if err != nil {
@@ -73,7 +105,7 @@ func (a *localAgent) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	a.running.Store(speaking.Agent)
+	a.running.Store(speaking)
 	a.store.Store(store)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return store.Run(ctx) })
@@ -81,11 +113,78 @@ func (a *localAgent) run(ctx context.Context) (err error) {
 	return g.Wait()
 }
 
-func (a *localAgent) get() (*engine.Agent, error) {
+func (a *localAgent) get() (*weftagent.Speaking, error) {
 	if agent := a.running.Load(); agent != nil {
 		return agent, nil
 	}
-	return nil, fmt.Errorf("%w: the agent of edge %s does not run yet", scenario.ErrLab, a.edge.plan.name)
+	return nil, fmt.Errorf("%w: the agent of edge %s does not run now", scenario.ErrLab, a.edge.plan.name)
+}
+
+// halt ends the agent, as SIGTERM does, and returns when it has ended.
+func (a *localAgent) halt() {
+	a.mu.Lock()
+	stop, ended := a.stop, a.ended
+	a.mu.Unlock()
+	stop()
+	<-ended
+}
+
+// goOn starts an agent that was halted; it does nothing to one that was not.
+func (a *localAgent) goOn() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	select {
+	case <-a.ended:
+	default:
+		return
+	}
+	if a.again != nil {
+		close(a.again)
+		a.again = nil
+	}
+}
+
+// local returns the agent of an edge if it runs in this process.
+func (l *Lab) local(edge string) (*localAgent, error) {
+	e, err := l.edge(edge)
+	if err != nil {
+		return nil, err
+	}
+	if a, ok := e.agent.(*localAgent); ok {
+		return a, nil
+	}
+	return nil, fmt.Errorf("%w: the agent of edge %s does not run in this process", scenario.ErrLab, edge)
+}
+
+// Speaker is what speaks BGP for an edge, if its agent runs in this process. It is another after each StartAgent.
+func (l *Lab) Speaker(edge string) (*weftagent.Speaking, error) {
+	a, err := l.local(edge)
+	if err != nil {
+		return nil, err
+	}
+	speaking, err := a.get()
+	if err != nil {
+		return nil, err
+	}
+	return speaking, nil
+}
+
+// StopAgent ends an edge's agent of this process, as SIGTERM does, and returns when it has ended. Its target goes on. StartAgent starts another one.
+func (l *Lab) StopAgent(edge string) error {
+	a, err := l.local(edge)
+	if err == nil {
+		a.halt()
+	}
+	return err
+}
+
+// StartAgent starts an agent for an edge whose agent was stopped. It does not wait for it.
+func (l *Lab) StartAgent(edge string) error {
+	a, err := l.local(edge)
+	if err == nil {
+		a.goOn()
+	}
+	return err
 }
 
 func (a *localAgent) stats(context.Context) (engine.Stats, error) {

@@ -267,16 +267,14 @@ func (l *Lab) ways() (ways []string, err error) {
 
 // Store is an edge's own connection to the database, if its agent is in this process: its views hold what the edge needs.
 func (l *Lab) Store(edge string) (*state.Store, error) {
-	e, err := l.edge(edge)
+	a, err := l.local(edge)
 	if err != nil {
 		return nil, err
 	}
-	if a, ok := e.agent.(*localAgent); ok {
-		if s := a.store.Load(); s != nil {
-			return s, nil
-		}
+	if s := a.store.Load(); s != nil {
+		return s, nil
 	}
-	return nil, fmt.Errorf("%w: the agent of edge %s does not run in this process", scenario.ErrLab, edge)
+	return nil, fmt.Errorf("%w: the agent of edge %s does not run now", scenario.ErrLab, edge)
 }
 
 // withTargets runs the underlay and the targets, and the rest upon them.

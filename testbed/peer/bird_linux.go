@@ -66,7 +66,7 @@ func (b *bird) describe(w *bytes.Buffer, c *Config, i int) {
 		if !on {
 			continue
 		}
-		fmt.Fprintf(w, " %s {\n import all; export where source = RTS_STATIC; next hop self;\n", family)
+		fmt.Fprintf(w, " %s {\n import all; next hop self;\n export filter { if source != RTS_STATIC then reject; %saccept; };\n", family, strings.Repeat(fmt.Sprintf("bgp_path.prepend(%d); ", c.AS), n.Prepend))
 		option(n.MaxPrefix > 0, "receive limit %d action disable", n.MaxPrefix)
 		option(n.AddPath, "add paths on")
 		fmt.Fprint(w, " };\n")

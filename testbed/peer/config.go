@@ -45,6 +45,7 @@ type Neighbour struct {
 	BFD         bool   // RFC 5880, of a neighbour on the link: 100 ms, three lost
 	Graceful    bool   // graceful restart (RFC 4724) as the one that restarts
 	AddPath     bool   // RFC 7911, both ways
+	Prepend     int    // how often more the own AS stands in front of the paths that it is told: 0 to 9
 }
 
 // complete checks the configuration and makes what it leaves out explicit.
@@ -82,6 +83,8 @@ func (c *Config) complete() error {
 			return bad("BFD of neighbour "+n.Addr.String(), n.BFD, "none with multihop")
 		case n.BFD && n.TTLSecurity && c.Maker == FRR: // it takes that for multihop, and speaks BFD so, which others do not
 			return bad("BFD of neighbour "+n.Addr.String(), n.BFD, "none with TTL security, which FRR does as multihop BFD")
+		case n.Prepend < 0 || n.Prepend > 9:
+			return bad("prepending to neighbour "+n.Addr.String(), n.Prepend, "0 to 9")
 		case n.Multihop < 0 || n.Multihop > 255:
 			return bad("multihop of neighbour "+n.Addr.String(), n.Multihop, "0 to 255")
 		}

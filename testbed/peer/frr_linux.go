@@ -36,7 +36,13 @@ func (f *frr) programs(c *Config) []program {
 
 func (f *frr) write(c *Config) error {
 	var w bytes.Buffer
-	fmt.Fprintf(&w, "hostname %s\nbgp as-path access-list own permit ^$\nrouter bgp %d\n", c.Name, c.AS)
+	fmt.Fprintf(&w, "hostname %s\nbgp as-path access-list own permit ^$\n", c.Name)
+	for _, n := range c.Neighbours {
+		if n.Prepend > 0 {
+			fmt.Fprintf(&w, "route-map prepend%d permit 10\n set as-path prepend%s\nexit\n", n.Prepend, strings.Repeat(fmt.Sprintf(" %d", c.AS), n.Prepend))
+		}
+	}
+	fmt.Fprintf(&w, "router bgp %d\n", c.AS)
 	fmt.Fprintf(&w, " bgp router-id %s\n no bgp ebgp-requires-policy\n no bgp default ipv4-unicast\n no bgp network import-check\n bgp bestpath as-path multipath-relax\n", c.RouterID)
 	if c.any(func(n Neighbour) bool { return n.Graceful }) {
 		fmt.Fprint(&w, " bgp graceful-restart\n")
@@ -91,6 +97,9 @@ func (f *frr) activate(w *bytes.Buffer, n *Neighbour) {
 	fmt.Fprintf(w, "  neighbor %s activate\n  neighbor %[1]s filter-list own out\n  neighbor %[1]s next-hop-self\n", n.Addr)
 	if n.MaxPrefix > 0 {
 		fmt.Fprintf(w, "  neighbor %s maximum-prefix %d\n", n.Addr, n.MaxPrefix)
+	}
+	if n.Prepend > 0 {
+		fmt.Fprintf(w, "  neighbor %s route-map prepend%d out\n", n.Addr, n.Prepend)
 	}
 	if n.AddPath {
 		fmt.Fprintf(w, "  neighbor %s addpath-tx-all-paths\n", n.Addr)
