@@ -84,7 +84,7 @@ func (s *session) became(p *apiutil.PeerState, at time.Time) {
 	up := p.SessionState == msg.BGP_FSM_ESTABLISHED
 	s.mu.Lock()
 	was := s.life
-	s.life.become(p, at)
+	s.life.become(p, families(s.spec), at)
 	now, peer := s.life, s.spec.PeerAddress
 	if up {
 		clear(s.eors)
@@ -94,7 +94,10 @@ func (s *session) became(p *apiutil.PeerState, at time.Time) {
 	switch {
 	case up && was.state != Established:
 		s.log.Info("session is up", "neighbour", peer, "id", p.RouterID)
-		if now.restart == 0 {
+		switch {
+		case was.keeps() && !now.forwards:
+			s.dropStale() // RFC 4724 section 4.2
+		case now.restart == 0:
 			s.stale.Reset(restartTime) // it tells no End-of-RIB
 		}
 	case !up && was.state == Established:

@@ -34,13 +34,14 @@ type life struct {
 	hold     time.Duration
 	families []msg.Family  // that the neighbour has, of the last time that it was up
 	restart  time.Duration // that the neighbour takes for one at most; 0: it does not restart gracefully
+	forwards bool          // it has gone on forwarding since it was lost, as far as it says
 }
 
 // keeps reports whether the routes of a session that was lost stay for a while.
 func (l *life) keeps() bool { return l.graceful && l.restart > 0 }
 
-// become takes GoBGP's word. Its connection is one with the relay, which may wait for the neighbour: until the neighbour has sent an OPEN there is none.
-func (l *life) become(p *apiutil.PeerState, at time.Time) {
+// become takes GoBGP's word about a session of these families. Its connection is one with the relay, which may wait for the neighbour: until the neighbour has sent an OPEN there is none.
+func (l *life) become(p *apiutil.PeerState, families []msg.Family, at time.Time) {
 	state := Connecting
 	switch p.SessionState {
 	case msg.BGP_FSM_IDLE:
@@ -53,6 +54,7 @@ func (l *life) become(p *apiutil.PeerState, at time.Time) {
 	switch {
 	case state == Established && l.state != Established:
 		l.open(p)
+		l.restart, l.forwards = graceful(p.RemoteCap, families)
 	default:
 		if p.DisconnectMessage != "" && p.DisconnectReason != api.PeerState_DISCONNECT_REASON_IDLE_TIMER_EXPIRED {
 			l.why = p.DisconnectMessage
@@ -70,13 +72,10 @@ func (l *life) become(p *apiutil.PeerState, at time.Time) {
 
 // open takes what the neighbour's OPEN says, of a session that is up now.
 func (l *life) open(p *apiutil.PeerState) {
-	l.id, l.restart, l.why, l.families = p.RouterID, 0, "", nil
+	l.id, l.why, l.families = p.RouterID, "", nil
 	told := false // of families: a neighbour that tells none has IPv4 (RFC 4760 section 8)
 	for _, c := range p.RemoteCap {
-		switch c := c.(type) {
-		case *msg.CapGracefulRestart:
-			l.restart = time.Duration(c.Time) * time.Second
-		case *msg.CapMultiProtocol:
+		if c, ok := c.(*msg.CapMultiProtocol); ok {
 			told = true
 			if c.CapValue == msg.RF_IPv4_UC || c.CapValue == msg.RF_IPv6_UC {
 				l.families = append(l.families, c.CapValue)
@@ -86,4 +85,38 @@ func (l *life) open(p *apiutil.PeerState) {
 	if !told {
 		l.families = []msg.Family{msg.RF_IPv4_UC}
 	}
+}
+
+// forwardingPreserved is a flag of a family in the capability of graceful restart (RFC 4724 section 3).
+const forwardingPreserved = 0x80
+
+// graceful reads what a neighbour's OPEN says of restarts (RFC 4724 section 3): how long one takes at most, if it goes on forwarding meanwhile, else 0, and whether it did in the last one.
+// Routes of a session are kept together: one family that it does not forward in the meantime, and that is exchanged, counts for all.
+func graceful(capabilities []msg.ParameterCapabilityInterface, families []msg.Family) (restart time.Duration, forwards bool) {
+	exchanged, flags := map[msg.Family]bool{}, map[msg.Family]uint8{}
+	for _, c := range capabilities {
+		switch c := c.(type) {
+		case *msg.CapMultiProtocol:
+			exchanged[c.CapValue] = true
+		case *msg.CapGracefulRestart:
+			restart = time.Duration(c.Time) * time.Second
+			for _, t := range c.Tuples {
+				flags[msg.NewFamily(t.AFI, t.SAFI)] = t.Flags
+			}
+		}
+	}
+	if len(exchanged) == 0 {
+		exchanged[msg.RF_IPv4_UC] = true // RFC 4760 section 8
+	}
+	forwards = true
+	for _, f := range families {
+		if exchanged[f] {
+			flag, said := flags[f]
+			if !said {
+				return 0, false
+			}
+			forwards = forwards && flag&forwardingPreserved != 0
+		}
+	}
+	return restart, forwards
 }

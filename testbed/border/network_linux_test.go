@@ -196,7 +196,7 @@ func newBorder(t *testing.T, cfg testConfig) *border {
 }
 
 // patience is how long something may take that is to happen, on a machine that is busy with other things.
-const patience = 2 * time.Minute
+const patience = time.Minute
 
 // limited is a context for something that is to happen.
 func (b *border) limited() context.Context {
@@ -209,12 +209,18 @@ func (b *border) limited() context.Context {
 func (b *border) powerOn(cfg host.Config, link host.Link) (scenario.Machine, error) {
 	r := &router{}
 	if c, speaks := b.cfg.peers[cfg.Name]; speaks {
-		c.Name, c.MAC, c.Addrs, c.MTU, c.RouterID = cfg.Name, cfg.MAC, slices.Concat(cfg.Addrs, beyond), cfg.MTU, cfg.Addrs[0].Addr()
+		c.Name, c.MAC, c.Addrs, c.MTU, c.RouterID = cfg.Name, cfg.MAC, cfg.Addrs, cfg.MTU, cfg.Addrs[0].Addr()
 		p, err := peer.Open(c, link)
 		if err != nil {
 			return nil, err
 		}
 		r.Machine, r.peer = p, p
+		for _, one := range beyond {
+			if _, said, err := p.Exec(b.Context(), "ip", "address", "add", one.String(), "dev", "lo"); err != nil {
+				p.Close()
+				return nil, fmt.Errorf("%s: address %s: %w: %s", cfg.Name, one, err, said)
+			}
+		}
 	} else {
 		m, err := scenario.InMemory(cfg, link)
 		if err != nil {
@@ -293,7 +299,11 @@ func (b *border) await(edge, session, what string, is func(*bgp.Status) bool) bg
 		st, err = b.status(edge, session)
 		return err == nil && is(&st)
 	}) {
-		b.Fatalf("session %s is not: %s, but %+v (%v)", session, what, st, err)
+		var received []bgp.Route
+		if s, err := b.Speaker(edge); err == nil {
+			received, _ = s.Received("isp/" + session)
+		}
+		b.Fatalf("session %s is not: %s, but %+v (%v), and was told %v", session, what, st, err, received)
 	}
 	return st
 }

@@ -8,10 +8,10 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"strconv"
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/weft-sdn/weft/testbed/host"
 )
@@ -19,29 +19,43 @@ import (
 // maxDatagram is the longest UDP payload in bytes.
 const maxDatagram = 65507
 
-// ServeUDPEcho implements scenario.Machine.
+// ServeUDPEcho implements scenario.Machine. Each answer is from the address that was asked, whichever of the machine's that is.
 func (h *Host) ServeUDPEcho(port uint16) error {
-	var conn net.PacketConn
+	var conn *net.UDPConn
 	err := h.ns.do(func() (err error) {
-		conn, err = net.ListenPacket("udp", ":"+strconv.Itoa(int(port)))
+		conn, err = net.ListenUDP("udp", &net.UDPAddr{Port: int(port)})
 		return err
 	})
+	if err == nil {
+		err = tellDestinations(conn)
+	}
 	if err != nil {
 		return fmt.Errorf("host %s: listen on UDP port %d: %w", h.cfg.Name, port, err)
 	}
 	h.serve(func() {
-		buf := make([]byte, maxDatagram)
+		buf, asked := make([]byte, maxDatagram), make([]byte, unix.CmsgSpace(unix.SizeofInet6Pktinfo))
 		for {
-			n, from, err := conn.ReadFrom(buf)
+			n, info, _, from, err := conn.ReadMsgUDPAddrPort(buf, asked)
 			if errors.Is(err, net.ErrClosed) {
 				return
 			}
 			if err == nil {
-				_, _ = conn.WriteTo(buf[:n], from) // no way back to the sender: it will see a timeout
+				_, _, _ = conn.WriteMsgUDPAddrPort(buf[:n], asked[:info], from) // no way back to the sender: it will see a timeout
 			}
 		}
 	}, func() { _ = conn.Close() })
 	return nil
+}
+
+// tellDestinations has a socket of both IP versions tell with each datagram which address it was for (RFC 3542 section 6.2).
+func tellDestinations(conn *net.UDPConn) error {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failure error
+	err = raw.Control(func(fd uintptr) { failure = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1) })
+	return errors.Join(err, failure)
 }
 
 // EchoUDP implements scenario.Machine.
