@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/osrg/gobgp/v4/api"
@@ -46,7 +47,7 @@ func gateways(uplink int) (v4, v6 netip.Addr) {
 
 // startGoBGP starts a GoBGP server that warns only.
 func startGoBGP(ctx context.Context, g *api.Global) (*server.BgpServer, error) {
-	s := server.NewBgpServer(server.LoggerOption(slog.New(quiet{slog.NewTextHandler(os.Stderr, nil)}), nil))
+	s := server.NewBgpServer(server.LoggerOption(slog.New(quiet{slog.NewTextHandler(os.Stderr, nil), new(atomic.Bool)}), nil))
 	go s.Serve()
 	return s, s.StartBgp(ctx, &api.StartBgpRequest{Global: g})
 }

@@ -84,7 +84,7 @@ func (s *session) became(p *apiutil.PeerState, at time.Time) {
 	up := p.SessionState == msg.BGP_FSM_ESTABLISHED
 	s.mu.Lock()
 	was := s.life
-	s.life.become(p, families(s.spec), at)
+	s.life.become(p, families(s.spec), s.relay.LastError(), at)
 	now, peer := s.life, s.spec.PeerAddress
 	if up {
 		clear(s.eors)

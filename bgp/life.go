@@ -40,8 +40,8 @@ type life struct {
 // keeps reports whether the routes of a session that was lost stay for a while.
 func (l *life) keeps() bool { return l.graceful && l.restart > 0 }
 
-// become takes GoBGP's word about a session of these families. Its connection is one with the relay, which may wait for the neighbour: until the neighbour has sent an OPEN there is none.
-func (l *life) become(p *apiutil.PeerState, families []msg.Family, at time.Time) {
+// become takes GoBGP's word about a session of these families; lost is how the neighbour ended the last connection, or nil. GoBGP's connection is one with the relay, which may wait for the neighbour: until the neighbour has sent an OPEN there is none.
+func (l *life) become(p *apiutil.PeerState, families []msg.Family, lost error, at time.Time) {
 	state := Connecting
 	switch p.SessionState {
 	case msg.BGP_FSM_IDLE:
@@ -55,15 +55,12 @@ func (l *life) become(p *apiutil.PeerState, families []msg.Family, at time.Time)
 	case state == Established && l.state != Established:
 		l.open(p)
 		l.restart, l.forwards = graceful(p.RemoteCap, families)
-	default:
-		if p.DisconnectMessage != "" && p.DisconnectReason != api.PeerState_DISCONNECT_REASON_IDLE_TIMER_EXPIRED {
-			l.why = p.DisconnectMessage
-		}
-		l.graceful = p.DisconnectReason == api.PeerState_DISCONNECT_REASON_GRACEFUL_RESTART
-		if l.state == Established {
-			l.flaps++
-			l.lostAt, l.lostWhy = at, l.why
-		}
+	case state != Established && l.state == Established:
+		l.flaps++
+		l.why, l.graceful = lossOf(p, lost)
+		l.lostAt, l.lostWhy = at, l.why
+	case p.DisconnectMessage != "" && p.DisconnectReason != api.PeerState_DISCONNECT_REASON_IDLE_TIMER_EXPIRED:
+		l.why = p.DisconnectMessage
 	}
 	if l.state != state {
 		l.state, l.since = state, at
@@ -72,7 +69,7 @@ func (l *life) become(p *apiutil.PeerState, families []msg.Family, at time.Time)
 
 // open takes what the neighbour's OPEN says, of a session that is up now.
 func (l *life) open(p *apiutil.PeerState) {
-	l.id, l.why, l.families = p.RouterID, "", nil
+	l.id, l.why, l.graceful, l.families = p.RouterID, "", false, nil
 	told := false // of families: a neighbour that tells none has IPv4 (RFC 4760 section 8)
 	for _, c := range p.RemoteCap {
 		if c, ok := c.(*msg.CapMultiProtocol); ok {
@@ -85,6 +82,18 @@ func (l *life) open(p *apiutil.PeerState) {
 	if !told {
 		l.families = []msg.Family{msg.RF_IPv4_UC}
 	}
+}
+
+// lossOf tells why a session was lost, and whether in a way in which a restart begins (RFC 4724 section 4.2): the neighbour ended the connection without a NOTIFICATION.
+func lossOf(p *apiutil.PeerState, lost error) (why string, graceful bool) {
+	switch p.DisconnectReason {
+	case api.PeerState_DISCONNECT_REASON_GRACEFUL_RESTART, api.PeerState_DISCONNECT_REASON_READ_FAILED, api.PeerState_DISCONNECT_REASON_WRITE_FAILED:
+		if lost == nil { // GoBGP ended it, and takes that for a restart, too
+			return "nothing came from the neighbour for the hold time", false
+		}
+		return lost.Error(), p.DisconnectReason == api.PeerState_DISCONNECT_REASON_GRACEFUL_RESTART
+	}
+	return p.DisconnectMessage, false
 }
 
 // forwardingPreserved is a flag of a family in the capability of graceful restart (RFC 4724 section 3).

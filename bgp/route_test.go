@@ -105,9 +105,9 @@ func TestLife(t *testing.T) {
 	l := life{state: Connecting}
 	begin := time.Unix(1000, 0)
 	become := func(after int, state msg.FSMState, why string, caps ...msg.ParameterCapabilityInterface) {
-		l.become(&apiutil.PeerState{SessionState: state, DisconnectMessage: why, RemoteCap: caps, RouterID: netip.MustParseAddr("192.0.2.9")}, begin.Add(time.Duration(after)*time.Second))
+		l.become(&apiutil.PeerState{SessionState: state, DisconnectMessage: why, RemoteCap: caps, RouterID: netip.MustParseAddr("192.0.2.9")}, []msg.Family{msg.RF_IPv6_UC}, nil, begin.Add(time.Duration(after)*time.Second))
 	}
-	become(1, msg.BGP_FSM_ESTABLISHED, "", msg.NewCapMultiProtocol(msg.RF_IPv6_UC), msg.NewCapGracefulRestart(false, false, 30, nil))
+	become(1, msg.BGP_FSM_ESTABLISHED, "", msg.NewCapMultiProtocol(msg.RF_IPv6_UC), msg.NewCapGracefulRestart(false, false, 30, []*msg.CapGracefulRestartTuple{msg.NewCapGracefulRestartTuple(msg.RF_IPv6_UC, true)}))
 	if l.state != Established || l.flaps != 0 || l.restart != 30*time.Second || len(l.families) != 1 || l.families[0] != msg.RF_IPv6_UC || !l.lostAt.IsZero() {
 		t.Errorf("up: %+v", l)
 	}

@@ -22,10 +22,10 @@ func prepended(edit func(*peer.Neighbour)) func(*peer.Neighbour) {
 	}
 }
 
-// echoes has both upstreams answer, and returns a flow to the better one for each IP version.
-func (b *border) echoes() []*stream {
+// echoes has upstreams answer, and returns a flow to what is behind them for each IP version.
+func (b *border) echoes(upstreams ...string) []*stream {
 	b.Helper()
-	for _, name := range []string{"isp1", "isp2"} {
+	for _, name := range upstreams {
 		b.reaches(name)
 		b.must(b.host(name).ServeUDPEcho(7))
 	}
@@ -68,7 +68,7 @@ func TestFailover(t *testing.T) {
 		})
 		b.up("e1", "first", 2)
 		b.up("e2", "second", 2)
-		flows := b.echoes()
+		flows := b.echoes("isp1", "isp2")
 		b.goes("isp1", flows...)
 		for _, failure := range []struct {
 			name          string

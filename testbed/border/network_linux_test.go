@@ -301,7 +301,7 @@ func (b *border) await(edge, session, what string, is func(*bgp.Status) bool) bg
 	}) {
 		var received []bgp.Route
 		if s, err := b.Speaker(edge); err == nil {
-			received, _ = s.Received("isp/" + session)
+			received, _ = s.Routes("isp/"+session, false, bgp.Choice{})
 		}
 		b.Fatalf("session %s is not: %s, but %+v (%v), and was told %v", session, what, st, err, received)
 	}

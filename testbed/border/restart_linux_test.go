@@ -1,0 +1,89 @@
+package border
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/weft-sdn/weft/bgp"
+	"github.com/weft-sdn/weft/testbed/peer"
+)
+
+// graceful has the speaker forward while it restarts, and say so.
+func graceful(n *peer.Neighbour) { n.Graceful = true }
+
+// TestNeighbourRestarts: the only upstream restarts gracefully: its routes stay until it is back, what goes by them goes on, and what it does not tell again goes then. One whose
+// cable is pulled does not restart: its routes go with the hold time.
+func TestNeighbourRestarts(t *testing.T) {
+	makers(t, func(t *testing.T, maker peer.Maker) {
+		config := upstream(maker, 64501, func(n *peer.Neighbour) { short(n); graceful(n) }, up1v4)
+		config.Announce = append(config.Announce, prefixes("198.51.101.0/24")...)
+		b := newBorder(t, testConfig{stack: bgp.Kernel, sessions: session("first", "up1", 64501, isp1v4, "holdTime: 3"), peers: map[string]peer.Config{"isp1": config}})
+		before := b.up("e1", "first", 3)
+		if before.Restart == 0 {
+			t.Errorf("the neighbour restarts gracefully, but %+v", before)
+		}
+		flows := b.echoes("isp1")
+		for i, gap := range b.through(flows, func() {
+			b.peer("isp1").Kill()
+			st := b.await("e1", "first", "lost", func(st *bgp.Status) bool { return st.State != bgp.Established })
+			if st.Routes != 3 || st.Flaps != 1 || !strings.Contains(st.Why, "closed") && !strings.Contains(st.Why, "reset") {
+				t.Errorf("a neighbour that restarts: %+v", st)
+			}
+			for _, s := range flows {
+				s.flows() // by the routes that stay
+			}
+			b.must(b.peer("isp1").Restart())
+			b.await("e1", "first", "up again with all routes", func(st *bgp.Status) bool { return st.State == bgp.Established && st.Routes == 3 && st.Received == 3 })
+		}) {
+			t.Logf("the speaker restarts gracefully: flow %d: %v", i, gap)
+			if gap.silence > 10*time.Second {
+				t.Errorf("the speaker restarts gracefully: flow %d had %v", i, gap)
+			}
+		}
+		b.host("isp1").pull()
+		st := b.await("e1", "first", "without routes", func(st *bgp.Status) bool { return st.Routes == 0 })
+		if !strings.Contains(st.Why, "hold time") && !strings.Contains(st.Why, "connect") {
+			t.Errorf("why a session is lost whose cable is pulled: %+v", st)
+		}
+		b.host("isp1").plug()
+		b.up("e1", "first", 3)
+		for _, s := range flows {
+			s.flows()
+		}
+	})
+}
+
+// TestAgentRestarts: the agent of the edge with the better upstream ends and begins again. The edge leaves, so flows go by the other one meanwhile; upstreams keep what they
+// were told, and flows come back.
+func TestAgentRestarts(t *testing.T) {
+	makers(t, func(t *testing.T, maker peer.Maker) {
+		b := newBorder(t, testConfig{
+			stack:    bgp.Kernel,
+			sessions: session("first", "up1", 64501, isp1v4, "") + session("second", "up2", 64502, isp2v6, ""),
+			peers: map[string]peer.Config{
+				"isp1": upstream(maker, 64501, graceful, up1v4),
+				"isp2": upstream(maker, 64502, prepended(graceful), up2v6),
+			},
+		})
+		b.up("e1", "first", 2)
+		b.up("e2", "second", 2)
+		flows := b.echoes("isp1", "isp2")
+		b.goes("isp1", flows...)
+		for i, gap := range b.through(flows, func() {
+			b.must(b.StopAgent("e1"))
+			b.goes("isp2", flows...)
+		}) {
+			t.Logf("the agent ends: flow %d: %v", i, gap)
+		}
+		b.learns("isp1", inside...) // it was told so by a router that restarts gracefully
+		for i, gap := range b.through(flows, func() {
+			b.must(b.StartAgent("e1"))
+			b.up("e1", "first", 2)
+			b.goes("isp1", flows...)
+		}) {
+			t.Logf("the agent is back: flow %d: %v", i, gap)
+		}
+		b.learns("isp1", inside...)
+	})
+}
