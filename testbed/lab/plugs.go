@@ -30,8 +30,13 @@ func newPlugs(l *Lab) *plugs {
 
 // powerOn makes the machines, plugged in nowhere.
 func (p *plugs) powerOn() error {
+	routers := p.lab.cfg.Scenario.Routers()
 	for _, h := range p.lab.plan.hosts {
-		m, err := p.lab.cfg.PowerOn(h.cfg, nil)
+		on := p.lab.cfg.PowerOn
+		if routers[h.name] {
+			on = scenario.InMemory
+		}
+		m, err := on(h.cfg, nil)
 		if err != nil {
 			return err
 		}

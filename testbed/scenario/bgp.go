@@ -53,6 +53,19 @@ func (p *parser) bgp(w *words) BGP {
 func (b BGP) within() time.Duration                 { return b.Within }
 func (b BGP) run(ctx context.Context, r *run) error { return r.lab.BGP(ctx, b) }
 
+// Routers are the hosts that a step has serve BGP.
+func (s *Scenario) Routers() map[string]bool {
+	routers := map[string]bool{}
+	for i := range s.Legs {
+		for _, step := range s.Legs[i].Steps {
+			if b, ok := step.Op.(BGP); ok {
+				routers[b.Host] = true
+			}
+		}
+	}
+	return routers
+}
+
 // speaker is a machine that can have a BGP session.
 type speaker interface {
 	ServeBGP(host.BGPConfig) (*host.BGP, error)
