@@ -225,9 +225,6 @@ func (r *relay) dial(dialing context.Context, own *held) {
 	}
 }
 
-// errSilent tells that an attempt to connect had no answer until the next was due.
-var errSilent = errors.New("it does not answer")
-
 // dialled takes the outcome of an attempt.
 func (r *relay) dialled(dialing context.Context, conn net.Conn, err error) {
 	r.mu.Lock()
@@ -237,13 +234,20 @@ func (r *relay) dialled(dialing context.Context, conn net.Conn, err error) {
 		r.takeLocked(conn)
 	case err == nil: // GoBGP's connection is over, so nobody would speak
 		conn.Close()
+	case dialing.Err() == nil && errors.Is(err, context.DeadlineExceeded) && r.config.options.password != "":
+		r.failLocked(errUnanswered)
+	case dialing.Err() == nil && errors.Is(err, context.DeadlineExceeded):
+		r.failLocked(errSilent)
 	case dialing.Err() == nil:
-		if errors.Is(err, context.DeadlineExceeded) {
-			err = errSilent
-		}
 		r.failLocked(err)
 	}
 }
+
+// Why a neighbour could not be connected in time. One that signs with another password drops what comes, as does the kernel here.
+var (
+	errSilent     = errors.New("it does not answer")
+	errUnanswered = errors.New("it does not answer what is signed: it may have another password, or none")
+)
 
 // waits tells whether a connection of GoBGP has no counterpart yet.
 func (r *relay) waits(own *held) bool {

@@ -45,7 +45,7 @@ func (f *frr) write(c *Config) error {
 	fmt.Fprintf(&w, "router bgp %d\n", c.AS)
 	fmt.Fprintf(&w, " bgp router-id %s\n no bgp ebgp-requires-policy\n no bgp default ipv4-unicast\n no bgp network import-check\n bgp bestpath as-path multipath-relax\n", c.RouterID)
 	if c.any(func(n Neighbour) bool { return n.Graceful }) {
-		fmt.Fprint(&w, " bgp graceful-restart\n")
+		fmt.Fprint(&w, " bgp graceful-restart\n bgp graceful-restart preserve-fw-state\n")
 	}
 	for i := range c.Neighbours {
 		f.describe(&w, c, &c.Neighbours[i])

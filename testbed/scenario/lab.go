@@ -44,8 +44,8 @@ type Network interface {
 	// Counter reads a counter of an edge, a host (Machines.HostCounter) or the fabric. Edges have at least installed and removed (flow entries so
 	// far), entries (now), upcalls, fast_path and drops.
 	Counter(ctx context.Context, of, name string) (uint64, error)
-	// Account reads the counts of each edge and of its hosts' cables: all the hosts' frames first, so that no edge is ever ahead of them for longer
-	// than frames are under way.
+	// Account reads the counts of each edge and of its hosts' cables: the hosts' frames first, so that no edge is ever ahead of them for longer
+	// than frames are under way, and once more until they sent nothing meanwhile, but for hosts that never rest.
 	Account(ctx context.Context) ([]Accounts, error)
 	// VTEPs are the tunnel addresses of an edge.
 	VTEPs(edge string) ([]netip.Addr, error)
