@@ -29,8 +29,6 @@ func (r *role) store(ctx context.Context) (*state.Store, error) {
 
 // roleBorder is an edge with an uplink: the agent's part that speaks BGP, with the neighbour's TCP connections handed on to where the peer listens.
 func roleBorder(ctx context.Context, r *role, orders <-chan string) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	s, err := r.store(ctx)
 	if err != nil {
 		return err
@@ -43,15 +41,11 @@ func roleBorder(ctx context.Context, r *role, orders <-chan string) error {
 	go func() { _ = reg.Run(ctx) }()
 	<-live
 	speaker := New(Config{Edge: r.Edge, Store: s, Stack: Userspace, Log: slog.New(upTeller{slog.NewTextHandler(os.Stderr, nil)})})
-	var running sync.WaitGroup
-	running.Go(func() { _ = speaker.Run(ctx) })
-	defer running.Wait()
-	defer cancel()
+	go func() { _ = speaker.Run(ctx) }()
 	l, err := link(ctx, r, speaker)
 	if err != nil {
 		return err
 	}
-	defer l.network.Close()
 	tell("ready", 0)
 	for order := range orders {
 		switch order {

@@ -74,7 +74,6 @@ func rolePeer(ctx context.Context, r *role, orders <-chan string) error {
 	if err != nil {
 		return err
 	}
-	defer s.StopBgp(ctx, &api.StopBgpRequest{})
 	prefixes, err := benchPrefixes(r.Stride)
 	if err != nil {
 		return err
@@ -153,7 +152,6 @@ func roleBare(ctx context.Context, r *role, orders <-chan string) error {
 	if err != nil {
 		return err
 	}
-	defer s.StopBgp(ctx, &api.StopBgpRequest{})
 	eors := 0
 	if err := s.WatchEvent(ctx, server.WatchEventMessageCallbacks{
 		OnPathEor: func(*apiutil.Path, time.Time) {

@@ -46,7 +46,7 @@ var roles = map[string]func(ctx context.Context, r *role, orders <-chan string) 
 	"peer": rolePeer, "bare": roleBare, "border": roleBorder, "edge": roleEdge,
 }
 
-// runRole is a process of a benchmark, until its standard input ends.
+// runRole is a process of a benchmark, until its standard input ends. It stops nothing then: that would take as long as what is measured.
 func runRole(spec string) int {
 	var r role
 	if err := json.Unmarshal([]byte(spec), &r); err != nil {
@@ -54,8 +54,6 @@ func runRole(spec string) int {
 		return 1
 	}
 	debug.SetGCPercent(roleGCPercent)
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
 	orders := make(chan string)
 	go func() {
 		defer close(orders)
@@ -74,7 +72,7 @@ func runRole(spec string) int {
 			defer pprof.StopCPUProfile()
 		}
 	}
-	if err := roles[r.Name](ctx, &r, orders); err != nil {
+	if err := roles[r.Name](context.Background(), &r, orders); err != nil {
 		fmt.Fprintf(os.Stderr, "%s %s: %v\n", r.Name, r.Edge, err)
 		return 1
 	}
@@ -139,14 +137,14 @@ func begin(tb testing.TB, r role) *child {
 			}
 		}
 	}()
-	tb.Cleanup(c.end)
+	tb.Cleanup(func() { c.end() })
 	return c
 }
 
-// end closes the process's input and waits until it is gone.
-func (c *child) end() {
+// end closes the process's input and waits until it is gone. It returns the processor time that the process took.
+func (c *child) end() time.Duration {
 	if c.in == nil {
-		return
+		return 0
 	}
 	c.in.Close()
 	c.in = nil
@@ -157,6 +155,7 @@ func (c *child) end() {
 	if err := c.cmd.Wait(); err != nil {
 		c.tb.Errorf("%s: %v", c.name, err)
 	}
+	return c.cmd.ProcessState.UserTime() + c.cmd.ProcessState.SystemTime()
 }
 
 // order tells the process to do something.

@@ -131,7 +131,7 @@ var sizes = []struct {
 }{{"_100k", 10}, {"", 1}}
 
 // BenchmarkInternet reports, of a neighbour that tells a table of the Internet: bgp_vs_gobgp, how long until three other edges' snapshots have all of it, each a process of its own, through a database
-// on disk, as a multiple of how long a GoBGP server by itself takes to accept it from the same neighbour, both from when the session is up; bgp_all_ms and gobgp_all_ms are the two; bgp_etcd_mb, what the
+// on disk, as a multiple of how long a GoBGP server by itself takes to accept it from the same neighbour, both from when the session is up; bgp_all_ms and gobgp_all_ms are the two; bgp_cpu_s and gobgp_cpu_s are the processor time of the four processes and of the one; bgp_etcd_mb, what the
 // database has in use then; bgp_route_bytes, memory a route of the process that speaks, beyond that of the GoBGP server by itself. With _100k: of a tenth of the table.
 func BenchmarkInternet(b *testing.B) {
 	for _, size := range sizes {
@@ -154,7 +154,7 @@ func benchInternet(b *testing.B, stride int, name string) {
 	up := bare.hear("up")
 	bareTook := time.Duration(bare.hear("all") - up)
 	bareBytes := bare.ask("heap") - bareBefore
-	bare.end()
+	bareTime := bare.end()
 
 	border, edges := p.border(0, at), p.edges(3, n)
 	before := border.ask("heap")
@@ -169,6 +169,12 @@ func benchInternet(b *testing.B, stride int, name string) {
 	if err != nil || len(members) != 1 {
 		b.Fatal(members, err)
 	}
+	times := border.end()
+	for _, e := range edges {
+		times += e.end()
+	}
+	b.ReportMetric(times.Seconds(), "bgp_cpu_s"+name+":s")
+	b.ReportMetric(bareTime.Seconds(), "gobgp_cpu_s"+name+":s")
 	b.ReportMetric(float64(took)/float64(bareTook), "bgp_vs_gobgp"+name+":times")
 	b.ReportMetric(float64(took.Milliseconds()), "bgp_all_ms"+name+":ms")
 	b.ReportMetric(float64(bareTook.Milliseconds()), "gobgp_all_ms"+name+":ms")

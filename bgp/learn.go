@@ -15,8 +15,11 @@ import (
 // learn takes what an UPDATE told.
 func (s *session) learn(paths []*apiutil.Path) {
 	s.mu.Lock()
-	spec := s.spec
+	spec, dropped := s.spec, s.dropped
 	s.mu.Unlock()
+	if dropped {
+		return
+	}
 	routes := make([]state.RIBRoute, 0, len(paths))
 	for _, p := range paths {
 		if r, verdict, _ := judge(spec, s.port, p); verdict != RejectedFamily {
@@ -79,11 +82,27 @@ func (s *session) dropStale() {
 	s.rib.DropStale()
 }
 
+// lost: the connection of the session is over; err is how the neighbour ended it, or nil. What it told goes at once, unless it restarts gracefully: GoBGP takes seconds to say so, if it was much.
+func (s *session) lost(err error) {
+	if s.over.Load() {
+		return
+	}
+	s.mu.Lock()
+	s.dropped = s.life.state == Established && (s.life.restart == 0 || err == nil)
+	dropped := s.dropped
+	s.mu.Unlock()
+	if dropped {
+		s.stale.Stop()
+		s.rib.Clear()
+	}
+}
+
 // became: GoBGP's state of the session is another.
 func (s *session) became(p *apiutil.PeerState, at time.Time) {
 	up := p.SessionState == msg.BGP_FSM_ESTABLISHED
 	s.mu.Lock()
 	was := s.life
+	s.dropped = false
 	s.life.become(p, families(s.spec), s.relay.LastError(), at)
 	now, peer := s.life, s.spec.PeerAddress
 	if up {

@@ -23,7 +23,8 @@ type relayConfig struct {
 	patience time.Duration // how long a neighbour's connection waits for GoBGP's; 0: 30 s
 	options  options
 	network  network
-	acceptor *acceptor // of the local address; nil: the neighbour never begins
+	acceptor *acceptor       // of the local address; nil: the neighbour never begins
+	lost     func(err error) // told when the connection of an established session is over, which GoBGP tells only when it has dropped all that the neighbour told: err is how the neighbour ended it, or nil, for GoBGP did
 	log      *slog.Logger
 }
 
@@ -193,11 +194,19 @@ func (r *relay) matchLocked() {
 
 // lost notices that a splice is over.
 func (r *relay) lost(s *splice, err error) {
+	if r.endLive(s, err) && r.config.lost != nil {
+		r.config.lost(err)
+	}
+}
+
+// endLive forgets the splice, and reports whether its session was established.
+func (r *relay) endLive(s *splice, err error) (was bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.live != s || r.ctx.Err() != nil {
-		return
+		return false
 	}
+	was = r.established
 	r.live, r.established = nil, false
 	if err != nil {
 		r.failLocked(err)
@@ -205,6 +214,7 @@ func (r *relay) lost(s *splice, err error) {
 	if r.other != nil {
 		r.other.timer.Reset(r.config.patience)
 	}
+	return was
 }
 
 // dial connects to the neighbour while a connection of GoBGP waits for it. An attempt is not given up for a connection that the neighbour began

@@ -37,11 +37,12 @@ type session struct {
 	run    sync.WaitGroup
 	over   atomic.Bool
 
-	mu    sync.Mutex
-	spec  *topology.BGPSession
-	life  life
-	eors  map[msg.Family]bool // since the session is up
-	stale *time.Timer         // when what is stale goes
+	mu      sync.Mutex
+	spec    *topology.BGPSession
+	life    life
+	eors    map[msg.Family]bool // since the session is up
+	stale   *time.Timer         // when what is stale goes
+	dropped bool                // its connection is over, and GoBGP has not said so yet: what it tells still was told before
 }
 
 // restartTime is how long a neighbour is asked to keep our routes when the session is lost, and how long stored routes of an earlier run wait to be told again (RFC 4724 section 3).
@@ -53,12 +54,14 @@ func startSession(ctx context.Context, store *state.Store, edge string, port *to
 	if err != nil {
 		return nil, err
 	}
+	var s *session
+	r.lost = func(err error) { s.lost(err) }
 	relay, err := newRelay(r)
 	if err != nil {
 		return nil, fmt.Errorf("bgp: session %s: %w", spec.Name, err)
 	}
 	ctx, stop := context.WithCancel(ctx)
-	s := &session{
+	s = &session{
 		port: port, relay: relay, rib: rib, log: log.With("session", spec.Name), stop: stop, spec: spec, eors: map[msg.Family]bool{},
 		life: life{state: Connecting, since: time.Now()},
 	}
@@ -89,10 +92,28 @@ func (s *session) begin(ctx context.Context) error {
 	}, server.WatchPeer(), server.WatchUpdate(false, "", ""), server.WatchEor(false)); err != nil {
 		return err
 	}
+	if err := s.keepOut(ctx); err != nil {
+		return err
+	}
 	if err := s.advertise(nil, s.spec); err != nil {
 		return err
 	}
 	return s.server.AddPeer(ctx, &api.AddPeerRequest{Peer: s.neighbour()})
+}
+
+// keepOut keeps what the neighbour tells out of GoBGP's own table: that would be a second copy, and a decision about each path, for nobody. What the neighbour told is in its Adj-RIB-In.
+func (s *session) keepOut(ctx context.Context) error {
+	const own = "own"
+	if err := s.server.AddPolicy(ctx, &api.AddPolicyRequest{Policy: &api.Policy{Name: own, Statements: []*api.Statement{{
+		Name:       own,
+		Conditions: &api.Conditions{RouteType: api.Conditions_ROUTE_TYPE_LOCAL},
+		Actions:    &api.Actions{RouteAction: api.RouteAction_ROUTE_ACTION_ACCEPT},
+	}}}}); err != nil {
+		return err
+	}
+	return s.server.AddPolicyAssignment(ctx, &api.AddPolicyAssignmentRequest{Assignment: &api.PolicyAssignment{
+		Name: "global", Direction: api.PolicyDirection_POLICY_DIRECTION_IMPORT, Policies: []*api.Policy{{Name: own}}, DefaultAction: api.RouteAction_ROUTE_ACTION_REJECT,
+	}})
 }
 
 // routerID is the BGP identifier of a router, the same in all of its sessions: it has to be unique in its AS and is no address (RFC 6286 section 2.1).

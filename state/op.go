@@ -15,6 +15,7 @@ type Op struct {
 	Key    string
 	Value  []byte // nil iff Delete
 	Delete bool
+	Below  bool             // Key is a prefix, all keys of which are deleted. Nothing below it is to be submitted until that is answered
 	Expect int64            // modification revision that must be stored; 0 = the key must be absent; -1 = any
 	Guard  string           // a key that must exist, "" = none
 	Lease  clientv3.LeaseID // 0 = none

@@ -2,6 +2,7 @@ package state
 
 import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // Requests are built as etcd's protocol has them: clientv3 copies each condition several times on its way there.
@@ -127,9 +128,12 @@ func (op *Op) compares(to []*pb.Compare, checked map[check]struct{}) []*pb.Compa
 
 // writes appends what the operation writes.
 func (op *Op) writes(to []*pb.RequestOp) []*pb.RequestOp {
-	if op.Delete {
+	switch {
+	case op.Below:
+		to = append(to, removeBelowOp(op.Key))
+	case op.Delete:
 		to = append(to, removeOp(op.Key))
-	} else {
+	default:
 		to = append(to, putOp(op.Key, op.Value, int64(op.Lease)))
 	}
 	for i := range op.Also {
@@ -158,6 +162,10 @@ func putOp(key string, value []byte, lease int64) *pb.RequestOp {
 
 func removeOp(key string) *pb.RequestOp {
 	return &pb.RequestOp{Request: &pb.RequestOp_RequestDeleteRange{RequestDeleteRange: &pb.DeleteRangeRequest{Key: []byte(key)}}}
+}
+
+func removeBelowOp(prefix string) *pb.RequestOp {
+	return &pb.RequestOp{Request: &pb.RequestOp_RequestDeleteRange{RequestDeleteRange: &pb.DeleteRangeRequest{Key: []byte(prefix), RangeEnd: []byte(clientv3.GetPrefixRangeEnd(prefix))}}}
 }
 
 func rangeOp(r *pb.RangeRequest) *pb.RequestOp {

@@ -17,11 +17,12 @@ const gapPerEdge = 500 * time.Microsecond
 
 // reader turns batches into views. It belongs to the watcher's goroutine.
 type reader struct {
-	known map[string]map[string]int64 // modification revision of every key read, by prefix
-	acks  map[string]Ack              // of edges, alive or not
-	conf  int64                       // last change of the configuration
-	ribs  ribTables
-	bad   atomic.Uint64 // values that couldn't be decoded
+	known  map[string]map[string]int64 // modification revision of every key read, by prefix
+	acks   map[string]Ack              // of edges, alive or not
+	conf   int64                       // last change of the configuration
+	ribs   ribTables
+	losses []ribLoss     // that are being swept
+	bad    atomic.Uint64 // values that couldn't be decoded
 }
 
 // batch is a Batch by meaning: the last word on each key.
@@ -57,8 +58,11 @@ func (s *Store) deliver(b Batch) error {
 			s.log.Warn("value in the database is not understood", "key", e.Key, "err", err)
 		}
 	}
-	s.reader.ribs.forget(m.topo.Forget)
-	m.topo.Routes = s.reader.ribs.take(m.ribs)
+	s.reader.forgetRIBs(m.topo.Forget)
+	losses := len(s.reader.losses)
+	if m.topo.Withdrawn, m.topo.Routes = s.reader.learnRIBs(m.ribs); len(s.reader.losses) > 0 {
+		s.watcher.again()
+	}
 	v := &View{Revision: b.Revision, Whole: old.Whole, Conf: old.Conf, Topology: old.Topology, Bindings: old.Bindings.with(m.binds), Edges: old.Edges, Known: old.Known, Agents: old.Agents}
 	var deps []topology.Dep
 	if m.hasTopology() {
@@ -78,7 +82,7 @@ func (s *Store) deliver(b Batch) error {
 		s.watcher.setGap(time.Duration(v.Known.Len()) * gapPerEdge)
 	}
 	s.learnt.observe(m.fdb)
-	s.publish(v, deps, m.told, edges, m.moved())
+	s.publish(v, deps, m.told, edges, m.moved(), len(s.reader.losses) < losses)
 	return nil
 }
 
@@ -133,7 +137,7 @@ func (m *batch) moved() map[string]struct{} {
 
 func (m *batch) hasTopology() bool {
 	c := &m.topo
-	return len(c.Forget)+len(c.Delete)+len(c.Put)+len(c.FDB)+len(c.BridgeNeighbours)+len(c.Neighbours)+len(c.Routes)+len(c.Health)+len(c.Watchers) > 0
+	return len(c.Forget)+len(c.Delete)+len(c.Put)+len(c.FDB)+len(c.BridgeNeighbours)+len(c.Neighbours)+len(c.Withdrawn)+len(c.Routes)+len(c.Health)+len(c.Watchers) > 0
 }
 
 // forget takes note that a device is not followed any more.

@@ -246,10 +246,11 @@ func (r *RIB) Sync(ctx context.Context) error {
 }
 
 const (
-	ribLag    = 20 * time.Millisecond // from an update to its write, for others to come along
-	ribMany   = 1000                  // so many at once, and more each time: a table is being told
-	ribMaxLag = time.Second           // of which more is waited for, no longer than that
-	ribRetry  = time.Second           // after a write that failed; also how often a new lease is looked for
+	ribLag     = 20 * time.Millisecond // from an update to its write, for others to come along
+	ribMany    = 1000                  // so many at once: a table is being told, and written when nothing of it came for 5 ribLag, or
+	ribTellLag = time.Second           // when it is told since then and there is as much of it as was written before: what is written of a block again is less in all than what is new
+	ribMostLag = 10 * time.Second      // or when it is told since then
+	ribRetry   = time.Second           // after a write that failed; also how often a new lease is looked for
 )
 
 // Run writes until ctx ends; what is stored then goes with the lease. A fence of ctx is that of the writes (WithFence).
@@ -285,9 +286,10 @@ func (r *RIB) gather(ctx context.Context) bool {
 		case <-pause.C:
 		}
 		r.mu.Lock()
-		n := len(r.pending)
+		n, written := len(r.pending), r.stats.Routes
 		r.mu.Unlock()
-		if n < before+ribMany || time.Since(began) >= ribMaxLag {
+		waited := time.Since(began)
+		if n < ribMany || n == before || waited >= ribTellLag && n >= written || waited >= ribMostLag {
 			return true
 		}
 		before = n

@@ -130,6 +130,20 @@ func decodeRIB(into []RIBRoute, b []byte) ([]RIBRoute, error) {
 	return into, nil
 }
 
+// eachGateway calls f with the gateways of a block that decodes.
+func eachGateway(b []byte, f func(via netip.Addr)) {
+	r := ribReader{b: b[2:], size: 16}
+	if b[1] == 4 {
+		r.size = 4
+	}
+	for range r.uvarint(len(r.b)) {
+		r.byte()
+		via, _ := netip.AddrFromSlice(r.bytes(r.size))
+		r.uint64()
+		f(via)
+	}
+}
+
 // ribReader takes an encoded block apart.
 type ribReader struct {
 	b    []byte

@@ -13,8 +13,11 @@ import (
 // ribUnderWay is how many blocks are given to the writer at a time: others have a place in its queues.
 const ribUnderWay = 256
 
-// write stores what is dirty.
+// write stores what is dirty. A table without routes is one deletion: readers see all of them gone at once.
 func (r *RIB) write(ctx context.Context, lease int64) error {
+	if len(r.table.blocks) == 0 && len(r.table.stored) > 0 {
+		return r.removeAll(ctx)
+	}
 	for _, step := range r.table.plan() {
 		for chunk := range slices.Chunk(step, ribUnderWay) {
 			if err := r.writeAll(ctx, lease, chunk); err != nil {
@@ -22,6 +25,22 @@ func (r *RIB) write(ctx context.Context, lease int64) error {
 			}
 		}
 	}
+	return nil
+}
+
+// removeAll deletes all blocks.
+func (r *RIB) removeAll(ctx context.Context) error {
+	op := Op{Key: r.source.prefix(), Delete: true, Below: true, Expect: anyRevision}
+	if _, err := r.store.writer.Do(ctx, op); err != nil {
+		if errors.Is(err, ErrClosed) {
+			return err
+		}
+		return fmt.Errorf("state: remove routes of session %s: %w", r.source.Session, err)
+	}
+	r.mu.Lock()
+	r.stats.Deletes += len(r.table.stored)
+	r.mu.Unlock()
+	r.table = ribTable{}
 	return nil
 }
 

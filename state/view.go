@@ -104,10 +104,10 @@ func (s *Store) Watch(ctx context.Context, fn func(Change)) error {
 }
 
 // publish makes v the view and tells the subscribers.
-func (s *Store) publish(v *View, deps []topology.Dep, told []Told, edges bool, movedEdges map[string]struct{}) {
+func (s *Store) publish(v *View, deps []topology.Dep, told []Told, edges bool, movedEdges map[string]struct{}, swept bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	moved := v.Conf != s.view.Load().Conf
+	moved := v.Conf != s.view.Load().Conf || swept // nothing that counts, but tables that are quicker
 	s.view.Store(v)
 	close(s.published)
 	s.published = make(chan struct{})

@@ -54,6 +54,7 @@ type Watcher struct {
 	page   int                   // keys per request of a listing
 	hurry  func(key string) need // of a change; nil: each is told at once
 	gap    atomic.Int64          // nanoseconds
+	more   atomic.Bool           // deliver is to be called soon
 
 	revision atomic.Int64 // delivered up to here
 	lists    atomic.Uint64
@@ -110,6 +111,12 @@ func (w *Watcher) poke() {
 
 // setGap is how long after a question etcd is asked another for changes alone that are of no hurry.
 func (w *Watcher) setGap(gap time.Duration) { w.gap.Store(int64(gap)) }
+
+// again has deliver called once more, soon, with what came meanwhile or with nothing: it has something left to do.
+func (w *Watcher) again() {
+	w.more.Store(true)
+	w.poke()
+}
 
 // Revision is the revision up to which everything has been delivered; 0 before the first batch.
 func (w *Watcher) Revision() int64 { return w.revision.Load() }
@@ -282,7 +289,12 @@ func (f *follower) run(ctx context.Context) error {
 			}
 		}
 		f.list(ctx)
-		if b, ok := f.m.take(); ok {
+		b, ok := f.m.take()
+		if !ok && f.w.more.Load() {
+			b, ok = Batch{Revision: f.m.revision}, true
+		}
+		if ok {
+			f.w.more.Store(false)
 			if err := f.deliver(b); err != nil {
 				return readerError{err}
 			}

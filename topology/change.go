@@ -16,6 +16,7 @@ type Changes struct {
 	FDB              []FDBEntry
 	BridgeNeighbours []BridgeNeighbour
 	Neighbours       []Neighbour
+	Withdrawn        []Withdrawal
 	Routes           []LearnedRoute
 	Health           []MemberHealth
 	Watchers         []PoolWatcher
@@ -48,6 +49,15 @@ type LearnedRoute struct {
 	Router DeviceID
 	Route  Route // Origin is OriginLearned
 	Delete bool
+}
+
+// Withdrawal is that no protocol brings a router's routes by some hops any more: all learned routes that lead there are out of force at once, in a table of any size, and leave it with this change and
+// later ones. No route by these hops is brought before that is done.
+type Withdrawal struct {
+	Router DeviceID
+	Hops   []Hop
+	Swept  []Route // of these, those that leave the table now
+	Done   bool    // no other is left in it
 }
 
 // With returns the next snapshot and what changed. An object whose references are not there yet waits for them.
@@ -116,7 +126,27 @@ func (e *edit) learn(c Changes) {
 		}
 		e.changed[NeighbourDep(n.Port, n.Addr)] = struct{}{}
 	}
+	e.withdraw(c.Withdrawn)
 	e.learnRoutes(c.Routes)
+}
+
+// withdraw has routes go with their hops. What is swept later was out of force before, and changes nothing.
+func (e *edit) withdraw(list []Withdrawal) {
+	for i := range list {
+		w := &list[i]
+		old := e.s.Router(w.Router)
+		if old == nil {
+			continue
+		}
+		for _, h := range w.Hops {
+			if _, was := old.Routes.gone[h]; !was {
+				e.note(RouteDep(w.Router, new(flow.Addr), h.Via.Is6(), 0))
+			}
+		}
+		fresh := *old
+		fresh.Routes = old.Routes.withdraw(w.Hops, w.Swept, w.Done)
+		e.routers.set(uint32(w.Router), &fresh)
+	}
 }
 
 // learnRoutes has routes come and go; one that is there already, or is not, changes nothing.

@@ -19,6 +19,7 @@ type LPM struct {
 	root4, root6 lpmNode
 	version      uint64 // edits from the empty table to this one
 	routes       int
+	gone         map[Hop]struct{} // see withdraw; nil: none
 }
 
 // lpmEntry holds the routes to one destination prefix, longest source prefix first.
@@ -102,6 +103,9 @@ func (l *LPM) Lookup(dst, src *flow.Addr, v6 bool) Match {
 	m := Match{DstBits: decided}
 	switch {
 	case best == nil:
+	case l.gone != nil:
+		shi, slo := lpmKey(src, v6)
+		m.Routes, m.SrcBits = root.findStanding(hi, lo, shi, slo, l.gone)
 	case best.meta&metaSole != 0:
 		m.Routes, m.Hop = best.entry.soleRoute(), best.hop()
 		return m
@@ -217,7 +221,7 @@ func (l *LPM) Each(dst, src *flow.Addr, v6 bool, yield func(routes []Route) bool
 	return p.sourced(shi, slo, func(g *routeGroup) bool {
 		for rest := g.all; len(rest) > 0; {
 			n := equallyGood(rest)
-			if !yield(rest[:n:n]) {
+			if some := standing(rest[:n:n], l.gone); len(some) > 0 && !yield(some) {
 				return false
 			}
 			rest = rest[n:]
@@ -228,6 +232,9 @@ func (l *LPM) Each(dst, src *flow.Addr, v6 bool, yield func(routes []Route) bool
 
 // Has reports whether the table has a route, in force or not.
 func (l *LPM) Has(r Route) bool {
+	if r.isGone(l.gone) {
+		return false
+	}
 	hi, lo, _, v6 := prefixKey(r.Dst)
 	root := &l.root4
 	if v6 {
@@ -243,12 +250,20 @@ func (l *LPM) Has(r Route) bool {
 	return false
 }
 
-// Len returns the number of routes.
+// Len returns the number of routes, those included that were withdrawn with their hop and are still to be swept.
 func (l *LPM) Len() int { return l.routes }
 
 // All returns all routes in force, by destination.
 func (l *LPM) All() iter.Seq[Route] {
 	return func(yield func(Route) bool) {
-		_ = l.root4.each(yield) && l.root6.each(yield)
+		each := func(g *routeGroup) bool {
+			for _, r := range g.standing(l.gone) {
+				if !yield(r) {
+					return false
+				}
+			}
+			return true
+		}
+		_ = l.root4.each(each) && l.root6.each(each)
 	}
 }

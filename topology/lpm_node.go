@@ -111,8 +111,8 @@ func (n *lpmNode) fork(x uint, above uint64) uint8 {
 	return uint8(level) + uint8(n.tree>>(next^1)&1)
 }
 
-// each calls yield with all routes in force below n, by destination, until it returns false.
-func (n *lpmNode) each(yield func(Route) bool) bool {
+// each calls yield with all groups of routes below n, by destination, until it returns false.
+func (n *lpmNode) each(yield func(*routeGroup) bool) bool {
 	switch {
 	case n.child != nil:
 		return n.eachBelow(1, yield)
@@ -120,17 +120,15 @@ func (n *lpmNode) each(yield func(Route) bool) bool {
 		return true
 	}
 	for i := range n.entry.groups {
-		for _, r := range n.entry.groups[i].active {
-			if !yield(r) {
-				return false
-			}
+		if !yield(&n.entry.groups[i]) {
+			return false
 		}
 	}
 	return true
 }
 
 // eachBelow does the same for one of a fork's prefixes.
-func (n *lpmNode) eachBelow(i uint, yield func(Route) bool) bool {
+func (n *lpmNode) eachBelow(i uint, yield func(*routeGroup) bool) bool {
 	if i >= 64 {
 		return n.kids>>(i-64)&1 == 0 || n.kid(i-64).each(yield)
 	}
