@@ -86,12 +86,21 @@ func (e *lpmEdit) below(n, leaf lpmNode, f func(*lpmEntry) *lpmEntry) lpmNode {
 	case next.child == nil && next.entry == nil:
 		return e.remove(n, i, &leaf)
 	}
-	if n.meta>>8 != e.lpm.version {
-		n = e.own(n, append([]lpmNode(nil), n.children()...))
+	if !e.owns(&n) {
+		n = e.own(n, append(room(n.len()), n.children()...))
 	}
 	*n.at(i) = next
 	return n
 }
+
+// roomFor is how much larger arrays are than they have to be, in nodes, less one: an edit that adds many routes makes few arrays.
+const roomFor = 4 - 1
+
+// room makes an empty array for n nodes. All arrays of a table are made so.
+func room(n int) []lpmNode { return make([]lpmNode, 0, (n+roomFor)&^roomFor) }
+
+// owns reports whether this edit made a fork's array.
+func (e *lpmEdit) owns(n *lpmNode) bool { return n.meta>>8 == e.lpm.version && n.child != nil }
 
 // place returns where in the array of a fork what has x's prefix is, or belongs.
 func (n *lpmNode) place(x *lpmNode) (i int, found bool) {
@@ -113,12 +122,19 @@ func (e *lpmEdit) own(n lpmNode, children []lpmNode) lpmNode {
 // insert puts x, which is behind fork n, where nothing is.
 func (e *lpmEdit) insert(n, x lpmNode) lpmNode {
 	i, _ := n.place(&x)
-	children := make([]lpmNode, n.len()+1)
-	if n.child != nil {
-		copy(children, n.children()[:i])
-		copy(children[i+1:], n.children()[i:])
+	if size := n.len(); e.owns(&n) && size&roomFor != 0 {
+		children := unsafe.Slice(n.child, size+1)
+		copy(children[i+1:], children[i:])
+		children[i] = x
+		n.flip(&x)
+		return n
 	}
-	children[i] = x
+	children := room(n.len() + 1)
+	if n.child == nil {
+		children = append(children, x)
+	} else {
+		children = append(append(append(children, n.children()[:i]...), x), n.children()[i:]...)
+	}
 	n.flip(&x)
 	return e.own(n, children)
 }
@@ -128,19 +144,39 @@ func (e *lpmEdit) remove(n lpmNode, i int, x *lpmNode) lpmNode {
 	if n.len() == 2 {
 		return *n.at(1 - i) // no longer a fork
 	}
-	children := make([]lpmNode, n.len()-1)
-	copy(children, n.children()[:i])
-	copy(children[i:], n.children()[i+1:])
+	if e.owns(&n) {
+		children := n.children()
+		copy(children[i:], children[i+1:])
+		children[len(children)-1] = lpmNode{}
+		n.flip(x)
+		return n
+	}
+	children := append(append(room(n.len()-1), n.children()[:i]...), n.children()[i+1:]...)
 	n.flip(x)
 	return e.own(n, children)
 }
 
 // flip notes that the place of x is taken, or no longer.
 func (n *lpmNode) flip(x *lpmNode) {
+	var above uint // of which the place is behind, in the tree
 	if depth := n.bits(); x.child == nil && x.bits() < depth+strideBits {
-		n.prefixes ^= 1 << number(x.hi, x.lo, x.bits(), depth)
+		above = number(x.hi, x.lo, x.bits(), depth)
+		n.prefixes ^= 1 << above
+		if n.prefixes>>above&1 == 0 {
+			above = 0
+		}
 	} else {
-		n.kids ^= 1 << stride(x.hi, x.lo, depth)
+		k := stride(x.hi, x.lo, depth)
+		n.kids ^= 1 << k
+		if n.kids>>k&1 != 0 {
+			above = 32 + k/2
+		}
+	}
+	if above != 0 {
+		for ; above > 0; above /= 2 {
+			n.tree |= 1 << above
+		}
+		return
 	}
 	n.tree = n.prefixes
 	for k := n.kids; k != 0; k &= k - 1 {
