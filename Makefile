@@ -42,8 +42,8 @@ ENGINE_BENCHES := Decisions|EvictHitRatio|MillionFlows|RouteFlap|TopologyShare|S
 bench-engine: ## FIGUREs of the engine at scale: rates of new flows, a million of them, edits, restarts, moves, floods
 	@$(GO) test -p 1 -run '^$$' -bench '^Benchmark($(ENGINE_BENCHES))$$' -timeout 30m ./engine ./testbed/lab | tee /dev/stderr | awk -f .ci/figures.awk
 
-bench-bgp: ## FIGUREs of learned routes: a table of the Internet in the database, and from there in another agent's view
-	@$(GO) test -p 1 -run '^$$' -bench '^BenchmarkRIB$$' -benchtime 1x ./state | tee /dev/stderr | awk -f .ci/figures.awk
+bench-bgp: ## FIGUREs of learned routes: a table of the Internet from a neighbour to other edges beside a bare GoBGP server, fail-over, lookups (10 minutes, 8 GB)
+	@$(GO) test -p 1 -run '^$$' -bench '^Benchmark(RIB|RouteLookup|Internet|Failover)$$' -benchtime 1x -timeout 60m ./state ./topology ./bgp | tee /dev/stderr | awk -f .ci/figures.awk
 
 bench-scale: ## FIGUREs of 1,000 edges with an agent each: 100,000 vports, 10,020 routers (9 minutes, 13 GB; not beside other work)
 	@$(GO) test -p 1 -run '^$$' -bench '^BenchmarkScale$$' -benchtime 1x -timeout 60m ./engine | tee /dev/stderr | awk -f .ci/figures.awk

@@ -1,62 +1,37 @@
 package state
 
 import (
-	"bufio"
-	"compress/gzip"
-	"net/netip"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/testbed/internet"
 	"github.com/weft-sdn/weft/topology"
 )
 
-// internetTable returns every stride-th prefix of a table of the Internet, both families: the one that github.com/gaissmai/bart is tested with. Metrics are spread as lengths of AS
-// paths are, about.
+// internetTable returns every stride-th route of a table of the Internet, both families. Metrics are spread as lengths of AS paths are, about.
 func internetTable(tb testing.TB, stride int) []RIBRoute {
 	tb.Helper()
-	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/gaissmai/bart").Output()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	f, err := os.Open(filepath.Join(strings.TrimSpace(string(dir)), "internal", "tests", "testdata", "prefixes.txt.gz"))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
+	prefixes, err := internet.Prefixes(stride)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	via4, via6 := addr("192.0.2.9"), addr("2001:db8:1::9")
-	var routes []RIBRoute
-	n := 0
-	for lines := bufio.NewScanner(z); lines.Scan(); n++ {
-		p, err := netip.ParsePrefix(lines.Text())
-		if err != nil {
-			tb.Fatal(err)
-		}
-		if n%stride != 0 {
-			continue
-		}
-		r := RIBRoute{Dst: p.Masked(), Via: via4, Metric: uint64(n % 97 % 8)}
+	routes := make([]RIBRoute, len(prefixes))
+	for i, p := range prefixes {
+		routes[i] = RIBRoute{Dst: p, Via: via4, Metric: uint64(i * stride % 97 % 8)}
 		if p.Addr().Is6() {
-			r.Via = via6
+			routes[i].Via = via6
 		}
-		routes = append(routes, r)
 	}
 	return routes
 }
 
-// BenchmarkRIB reports, of a session's table of the Internet that is stored and read by another process of an edge: bgp_etcd_mb, what etcd's database has in use then, history included;
+// BenchmarkRIB reports, of a session's table of the Internet that is stored and read by another process of an edge: bgp_stored_mb, what etcd's database has in use then, history included;
 // bgp_etcd_keys; bgp_store_ms, until all is stored; bgp_read_ms, from there until the other's view has all of it; bgp_reader_bytes, memory a route that this takes; and
 // bgp_route_change_ms, from one change until the other's view has it, the median of 20; bgp_lose_ms,
-// from the loss of the session until the view has none of its routes. With _100k: of a tenth of the table.
+// from the loss of the session until none of its routes is in force in the view; bgp_swept_ms, until they have left the table, too. With _100k: of a tenth of the table.
 func BenchmarkRIB(b *testing.B) {
 	for _, size := range []struct {
 		name   string
@@ -129,7 +104,7 @@ func benchRIB(b *testing.B, routes []RIBRoute, name string) {
 	}
 	kept := heap() - before
 	stats := r.Stats()
-	b.ReportMetric(float64(status.DbSizeInUse)/1e6, "bgp_etcd_mb"+name+":MB")
+	b.ReportMetric(float64(status.DbSizeInUse)/1e6, "bgp_stored_mb"+name+":MB")
 	b.ReportMetric(float64(stats.Blocks), "bgp_etcd_keys"+name+":keys")
 	b.ReportMetric(float64(stats.Bytes)/float64(stats.Routes), "bgp_block_bytes"+name+":B/route")
 	b.ReportMetric(float64(stored.Milliseconds()), "bgp_store_ms"+name+":ms")
@@ -138,10 +113,21 @@ func benchRIB(b *testing.B, routes []RIBRoute, name string) {
 	change := changeRIB(b, r, reader, router, routes)
 	began = time.Now()
 	r.Clear()
-	if err := reader.Wait(b.Context(), func(*topology.Snapshot) bool { return has(reader.View()) == own }); err != nil {
+	if err := reader.Wait(b.Context(), func(s *topology.Snapshot) bool {
+		for r := range s.Router(router).Routes.All() {
+			if r.Origin == topology.OriginLearned {
+				return false
+			}
+		}
+		return true
+	}); err != nil {
 		b.Fatal(err)
 	}
 	b.ReportMetric(float64(time.Since(began).Milliseconds()), "bgp_lose_ms"+name+":ms")
+	if err := reader.Wait(b.Context(), func(*topology.Snapshot) bool { return has(reader.View()) == own }); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64(time.Since(began).Milliseconds()), "bgp_swept_ms"+name+":ms")
 	b.ReportMetric(float64(change.Microseconds())/1e3, "bgp_route_change_ms"+name+":ms")
 }
 

@@ -232,12 +232,19 @@ func (r *ribReader) route(addr *[16]byte, ways []ribWay, first bool) (RIBRoute, 
 	next := [16]byte{}
 	copy(next[:], addr[:shared])
 	copy(next[shared:], r.bytes(reach-shared))
-	a, _ := netip.AddrFromSlice(next[:r.size])
-	p := netip.PrefixFrom(a, size)
-	if p != p.Masked() || a.Is4In6() || !first && shared != sharedBytes(addr[:r.size], next[:reach]) {
+	var a netip.Addr
+	if r.size == 4 {
+		a = netip.AddrFrom4([4]byte(next[:4]))
+	} else {
+		a = netip.AddrFrom16(next)
+	}
+	switch most := min(reach, ribEscape); {
+	case size%8 != 0 && next[reach-1]&(0xff>>(size%8)) != 0, a.Is4In6():
+		r.bad = true
+	case !first && shared < most && addr[shared] == next[shared]: // more are
 		r.bad = true
 	}
 	*addr = next
 	w := &ways[way]
-	return RIBRoute{Dst: p, Via: w.via, Metric: w.metric, Stale: w.stale}, way
+	return RIBRoute{Dst: netip.PrefixFrom(a, size), Via: w.via, Metric: w.metric, Stale: w.stale}, way
 }

@@ -86,6 +86,13 @@ func (t *ribTable) change(sweep ribSweep, updates []RIBRoute) {
 	if sweep == sweepNone && len(updates) == 0 {
 		return
 	}
+	if sweep == sweepAll && len(updates) == 0 { // what was in the blocks does not matter
+		for i := range t.blocks {
+			t.touch(t.blocks[i].bound)
+		}
+		t.blocks = nil
+		return
+	}
 	old := t.bounded(updates)
 	t.blocks = make([]ribBlock, 0, len(old))
 	settled := t.clean() // all that was changed before is stored
