@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"testing"
-	"time"
 
 	msg "github.com/osrg/gobgp/v4/pkg/packet/bgp"
 
@@ -20,6 +19,7 @@ type byHand struct {
 	b        *border
 	listener net.Listener
 	conn     net.Conn
+	marks    int        // routes that are there besides
 	ended    chan error // what the router said at last: a NOTIFICATION, or how the connection ended
 }
 
@@ -62,7 +62,7 @@ func (h *byHand) establish() {
 	case <-h.b.limited().Done():
 		h.b.Fatal("the router begins no session")
 	}
-	h.ended = make(chan error, 1)
+	h.ended, h.marks = make(chan error, 1), 0
 	go h.read(h.conn, h.ended)
 }
 
@@ -162,8 +162,10 @@ func TestMalformed(t *testing.T) {
 			began := b.up("e1", "first", 2)
 			h := b.byHand("isp2")
 			h.establish()
-			for name, x := range malformed {
-				h.say(name, x.raw, x.want)
+			for _, x := range malformed {
+				if got := h.say(x.name, x.raw); got != x.want {
+					t.Errorf("%s: %s, want %s", x.name, got, x.want)
+				}
 			}
 			if st := b.up("e1", "first", 2); st.Flaps != 0 || !st.Since.Equal(began.Since) {
 				t.Errorf("the session beside: %+v", st)
@@ -172,89 +174,98 @@ func TestMalformed(t *testing.T) {
 	}
 }
 
-// outcome is what becomes of a session and of prefix.
-type outcome uint8
+// outcome is what becomes of a session, and of a prefix.
+type outcome string
 
 const (
-	taken     outcome = iota // the prefix is a route
-	withdrawn                // it is none; the session goes on
-	reset                    // the session ends, with a NOTIFICATION about the UPDATE, or its header
+	taken     outcome = "taken"         // the prefix is a route
+	withdrawn outcome = "withdrawn"     // it is none
+	ignored   outcome = "ignored"       // it is what it was before
+	reset     outcome = "session reset" // with a NOTIFICATION about the UPDATE, or its header
 )
 
-var malformed = map[string]struct {
+// malformed are messages; the first is right.
+var malformed = []struct {
+	name string
 	raw  []byte
 	want outcome
 }{
-	"right":                         {message(2, update(join(origin, asPath, nextHop), prefix), 0), taken},
-	"unknown optional attribute":    {message(2, update(join(origin, asPath, nextHop, []byte{0xc0, 250, 3, 1, 2, 3}), prefix), 0), taken},
-	"unknown well-known attribute":  {message(2, update(join(origin, asPath, nextHop, []byte{0x40, 251, 1, 1}), prefix), 0), reset},
-	"wrong flags of ORIGIN":         {message(2, update(join([]byte{0xc0, 1, 1, 0}, asPath, nextHop), prefix), 0), withdrawn},
-	"ORIGIN of 7":                   {message(2, update(join([]byte{0x40, 1, 1, 7}, asPath, nextHop), prefix), 0), withdrawn},
-	"no ORIGIN":                     {message(2, update(join(asPath, nextHop), prefix), 0), withdrawn},
-	"no AS_PATH":                    {message(2, update(join(origin, nextHop), prefix), 0), withdrawn},
-	"no NEXT_HOP":                   {message(2, update(join(origin, asPath), prefix), 0), withdrawn},
-	"AS_PATH with a segment cut":    {message(2, update(join(origin, []byte{0x40, 2, 6, 2, 9, 0, 0, 0xfb, 0xf6}, nextHop), prefix), 0), withdrawn},
-	"NEXT_HOP of 5 bytes":           {message(2, update(join(origin, asPath, []byte{0x40, 3, 5, 192, 0, 3, 9, 1}), prefix), 0), withdrawn},
-	"MED of 3 bytes":                {message(2, update(join(origin, asPath, nextHop, []byte{0x80, 4, 3, 0, 0, 1}), prefix), 0), withdrawn},
-	"COMMUNITIES of 5 bytes":        {message(2, update(join(origin, asPath, nextHop, []byte{0xc0, 8, 5, 1, 2, 3, 4, 5}), prefix), 0), withdrawn},
-	"AGGREGATOR of 1 byte":          {message(2, update(join(origin, asPath, nextHop, []byte{0xc0, 7, 1, 1}), prefix), 0), taken}, // attribute discard
-	"an attribute beyond the end":   {message(2, update(join(origin, asPath, nextHop, []byte{0xc0, 8, 200, 1}), prefix), 0), withdrawn},
-	"prefix of 33 bits":             {message(2, update(join(origin, asPath, nextHop), []byte{33, 198, 51, 102, 0, 0}), 0), reset},
-	"prefix cut":                    {message(2, update(join(origin, asPath, nextHop), []byte{24, 198, 51}), 0), reset},
-	"attributes longer than it":     {message(2, append([]byte{0, 0, 0xff, 0}, origin...), 0), reset},
-	"withdrawn longer than it":      {message(2, []byte{0x10, 0, 0, 0}, 0), reset},
-	"nothing in it":                 {message(2, nil, 0), reset},
-	"length below that of a header": {message(2, nil, -3), reset},
-	"length beyond what may be":     {message(2, nil, 5000), reset},
-	"marker of zeros":               {make([]byte, 23), reset},
-	"type 9":                        {message(9, update(join(origin, asPath, nextHop), prefix), 0), reset},
-	"MP_REACH cut":                  {message(2, update(join(origin, asPath, []byte{0x80, 14, 5, 0, 2, 1, 16, 0x20}), nil), 0), reset},
-	"MP_REACH of an unknown family": {message(2, update(join(origin, asPath, nextHop, []byte{0x80, 14, 10, 0, 99, 9, 4, 1, 2, 3, 4, 0, 0}), prefix), 0), taken},
+	{"right", message(2, update(join(origin, asPath, nextHop), prefix), 0), taken},
+	{"unknown optional attribute", message(2, update(join(origin, asPath, nextHop, []byte{0xc0, 250, 3, 1, 2, 3}), prefix), 0), taken},
+	{"unknown well-known attribute", message(2, update(join(origin, asPath, nextHop, []byte{0x40, 251, 1, 1}), prefix), 0), reset},
+	{"wrong flags of ORIGIN", message(2, update(join([]byte{0xc0, 1, 1, 0}, asPath, nextHop), prefix), 0), withdrawn},
+	{"ORIGIN of 7", message(2, update(join([]byte{0x40, 1, 1, 7}, asPath, nextHop), prefix), 0), withdrawn},
+	{"no ORIGIN", message(2, update(join(asPath, nextHop), prefix), 0), withdrawn},
+	{"no AS_PATH", message(2, update(join(origin, nextHop), prefix), 0), withdrawn},
+	{"no NEXT_HOP", message(2, update(join(origin, asPath), prefix), 0), withdrawn},
+	{"AS_PATH with a segment cut", message(2, update(join(origin, []byte{0x40, 2, 6, 2, 9, 0, 0, 0xfb, 0xf6}, nextHop), prefix), 0), withdrawn},
+	{"NEXT_HOP of 5 bytes", message(2, update(join(origin, asPath, []byte{0x40, 3, 5, 192, 0, 3, 9, 1}), prefix), 0), withdrawn},
+	{"MED of 3 bytes", message(2, update(join(origin, asPath, nextHop, []byte{0x80, 4, 3, 0, 0, 1}), prefix), 0), withdrawn},
+	{"COMMUNITIES of 5 bytes", message(2, update(join(origin, asPath, nextHop, []byte{0xc0, 8, 5, 1, 2, 3, 4, 5}), prefix), 0), withdrawn},
+	{"AGGREGATOR of 1 byte", message(2, update(join(origin, asPath, nextHop, []byte{0xc0, 7, 1, 1}), prefix), 0), taken},            // attribute discard
+	{"an attribute beyond the end", message(2, update(join(origin, asPath, nextHop, []byte{0xc0, 8, 200, 1}), prefix), 0), ignored}, // RFC 7606 section 4 would have it withdrawn; GoBGP does not get to the prefixes
+	{"prefix of 33 bits", message(2, update(join(origin, asPath, nextHop), []byte{33, 198, 51, 102, 0, 0}), 0), reset},
+	{"prefix cut", message(2, update(join(origin, asPath, nextHop), []byte{24, 198, 51}), 0), reset},
+	{"attributes longer than it", message(2, append([]byte{0, 0, 0xff, 0}, origin...), 0), reset},
+	{"withdrawn longer than it", message(2, []byte{0x10, 0, 0, 0}, 0), reset},
+	{"nothing in it", message(2, nil, 0), reset},
+	{"length below that of a header", message(2, nil, -3), reset},
+	{"length beyond what may be", message(2, nil, 5000), reset},
+	{"marker of zeros", make([]byte, 23), reset},
+	{"type 9", message(9, update(join(origin, asPath, nextHop), prefix), 0), reset},
+	{"MP_REACH cut", message(2, update(join(origin, asPath, []byte{0x80, 14, 5, 0, 2, 1, 16, 0x20}), nil), 0), reset},
+	{"MP_REACH of an unknown family", message(2, update(join(origin, asPath, nextHop, []byte{0x80, 14, 10, 0, 99, 9, 4, 1, 2, 3, 4, 0, 0}), prefix), 0), reset},
 }
 
-// say says something, and looks what becomes of the session and the prefix; then the prefix is a route again.
-func (h *byHand) say(name string, raw []byte, want outcome) {
+// say says something, once while the prefix is no route and once while it is, and returns what becomes of it.
+func (h *byHand) say(name string, raw []byte) outcome {
 	h.b.Helper()
-	right := malformed["right"].raw
-	is := func(routes int) func(*bgp.Status) bool {
-		return func(st *bgp.Status) bool {
-			return st.State == bgp.Established && st.Routes == routes && st.Pending == 0
+	var after [2]bool
+	for i, before := range [][]byte{message(2, append(binary.BigEndian.AppendUint16(nil, uint16(len(prefix))), append(prefix[:len(prefix):len(prefix)], 0, 0)...), 0), malformed[0].raw} {
+		h.write(before)
+		if was, lost := h.mark(); lost != nil || was != (i == 1) {
+			h.b.Fatalf("%s: before: %v, %v", name, was, lost)
 		}
+		h.write(raw)
+		is, lost := h.mark()
+		if lost != nil {
+			var n *notified
+			if !errors.As(lost, &n) || n.code != msg.BGP_ERROR_MESSAGE_HEADER_ERROR && n.code != msg.BGP_ERROR_UPDATE_MESSAGE_ERROR {
+				h.b.Errorf("%s: the session ended by %v", name, lost)
+			}
+			h.b.await("e2", "second", name+": down", func(st *bgp.Status) bool { return st.State != bgp.Established && st.Routes == 0 })
+			h.establish()
+			return reset
+		}
+		after[i] = is
 	}
-	h.write(right)
-	before := h.b.await("e2", "second", name+": up before", is(1))
-	h.write(raw)
-	switch want {
-	case reset:
-		h.over(name)
-		h.establish()
-		return
-	case taken: // and what is said behind it
-		h.write(message(2, update(join(origin, asPath, nextHop), []byte{24, 198, 51, 103}), 0))
-		h.b.await("e2", "second", name+": passed over", is(2))
-		h.write(message(2, append([]byte{0, 4, 24, 198, 51, 103}, 0, 0), 0))
-	case withdrawn:
-		h.b.await("e2", "second", name+": taken for a withdrawal", is(0))
-		h.write(right)
+	switch after {
+	case [2]bool{true, true}:
+		return taken
+	case [2]bool{false, false}:
+		return withdrawn
 	}
-	if st := h.b.await("e2", "second", name+": up after", is(1)); st.Flaps != before.Flaps {
-		h.b.Errorf("%s: the session was lost: %s", name, st.Why)
-	}
+	return ignored
 }
 
-// over waits for the end of the session, which is to be a NOTIFICATION about a header or an UPDATE.
-func (h *byHand) over(name string) {
+// mark announces two more prefixes and waits until they are routes, or the session is lost: that is what comes then. It tells whether the prefix is a route.
+func (h *byHand) mark() (is bool, lost error) {
 	h.b.Helper()
-	select {
-	case err := <-h.ended:
-		var n *notified
-		if !errors.As(err, &n) || n.code != msg.BGP_ERROR_MESSAGE_HEADER_ERROR && n.code != msg.BGP_ERROR_UPDATE_MESSAGE_ERROR {
-			h.b.Errorf("%s: the session ended by %v", name, err)
+	h.marks += 2
+	_, _ = h.conn.Write(message(2, update(join(origin, asPath, nextHop), []byte{24, 10, 0, byte(h.marks), 24, 10, 1, byte(h.marks)}), 0)) // that it fails is told by what is read
+	var st bgp.Status
+	if !h.b.eventually(func() bool {
+		select {
+		case lost = <-h.ended:
+			return true
+		default:
 		}
-	case <-time.After(patience):
-		st, err := h.b.status("e2", "second")
-		h.b.Fatalf("%s: the session goes on: %+v, %v", name, st, err)
+		st, _ = h.b.status("e2", "second") // while there is none, Routes is 0
+		return st.Routes >= h.marks && st.Pending == 0
+	}) {
+		h.b.Fatalf("what is said is neither taken nor refused: %+v", st)
 	}
+	return st.Routes > h.marks, lost
 }
 
 func (h *byHand) write(raw []byte) {

@@ -196,7 +196,7 @@ func newBorder(t *testing.T, cfg testConfig) *border {
 }
 
 // patience is how long something may take that is to happen, on a machine that is busy with other things.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // limited is a context for something that is to happen.
 func (b *border) limited() context.Context {
