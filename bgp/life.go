@@ -31,7 +31,6 @@ type life struct {
 	lostWhy  string
 	graceful bool // the last loss was one after which routes are kept
 	id       netip.Addr
-	hold     time.Duration
 	families []msg.Family  // that the neighbour has, of the last time that it was up
 	restart  time.Duration // that the neighbour takes for one at most; 0: it does not restart gracefully
 	forwards bool          // it has gone on forwarding since it was lost, as far as it says
