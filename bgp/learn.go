@@ -31,9 +31,20 @@ func (s *session) learn(paths []*apiutil.Path) {
 	}
 }
 
+// judged is how many paths are judged again at once.
+const judged = 1024
+
 // judgeAgain takes all that the neighbour told once more: the import rules are others.
 func (s *session) judgeAgain() {
-	if err := s.eachPath(netip.Addr{}, func(p *apiutil.Path) { s.learn([]*apiutil.Path{p}) }); err != nil {
+	var some []*apiutil.Path
+	err := s.eachPath(netip.Addr{}, func(p *apiutil.Path) {
+		if some = append(some, p); len(some) == judged {
+			s.learn(some)
+			some = some[:0]
+		}
+	})
+	s.learn(some)
+	if err != nil {
 		s.log.Warn("what the neighbour told before is not judged by the new import rules", "err", err)
 	}
 }

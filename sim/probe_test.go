@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/packet"
 	"github.com/weft-sdn/weft/topology"
 )
@@ -40,6 +41,51 @@ func TestProbe(t *testing.T) {
 		if len(l.res.Originated)+len(l.res.Effects) != 0 {
 			t.Errorf("%s: %+v, %+v", dst, l.res.Effects, l.res.Originated)
 		}
+	}
+}
+
+// TestSpeak: a packet of a routing protocol leaves by its own port to a neighbour on the link, though a route leads elsewhere; to one that is further away as the routes say.
+func TestSpeak(t *testing.T) {
+	l := newLab(t, `
+{apiVersion: weft/v1, kind: Router, metadata: {name: core, tenant: isp}, spec: {routes: [
+  {dst: 192.0.2.9/32, via: 192.0.3.9, port: up2}, {dst: "2001:db8:a::9/128", via: "2001:db8:b::9", port: up2},
+  {dst: 203.0.113.0/24, via: 192.0.3.9, port: up2}, {dst: "2001:db8:113::/48", via: "2001:db8:b::9", port: up2}]}}
+---
+{apiVersion: weft/v1, kind: VPort, metadata: {name: up1, tenant: isp}, spec: {device: router/core, mac: "02:00:00:00:cc:01", addresses: [192.0.2.1/24, "2001:db8:a::1/64"]}}
+---
+{apiVersion: weft/v1, kind: VPort, metadata: {name: up2, tenant: isp}, spec: {device: router/core, mac: "02:00:00:00:cc:02", addresses: [192.0.3.1/24, "2001:db8:b::1/64"]}}
+`)
+	up1, up2 := l.port("up1"), l.port("up2")
+	for _, x := range []struct {
+		port flow.VPortID
+		addr string
+		mac  string
+	}{{up1, "192.0.2.9", "ff:01"}, {up1, "2001:db8:a::9", "ff:01"}, {up2, "192.0.3.9", "ff:02"}, {up2, "2001:db8:b::9", "ff:02"}} {
+		l.change(topology.Changes{Neighbours: []topology.Neighbour{{Port: x.port, Addr: ip(x.addr), MAC: mac(x.mac), State: topology.NeighbourOK}}})
+	}
+	for _, x := range []struct {
+		src, dst string
+		out      flow.VPortID
+		mac      string
+	}{
+		{"192.0.2.1", "192.0.2.9", up1, "ff:01"}, {"2001:db8:a::1", "2001:db8:a::9", up1, "ff:01"},
+		{"192.0.2.1", "203.0.113.9", up2, "ff:02"}, {"2001:db8:a::1", "2001:db8:113::9", up2, "ff:02"},
+	} {
+		l.sim.Speak(l.snap, up1, syn(x.src, x.dst), &l.res)
+		if len(l.res.Originated) != 1 || len(l.res.Effects) != 0 {
+			t.Fatalf("%s: %d packets, effects %+v", x.dst, len(l.res.Originated), l.res.Effects)
+		}
+		if o := l.res.Originated[0]; o.Dest != x.out.Dest() || o.Kind != OriginSpeaker || parse(t, o.Frame).Dst() != mac(x.mac) {
+			t.Errorf("%s leaves at %v: %x", x.dst, o.Dest, o.Frame)
+		}
+		l.sim.Probe(l.snap, up1, syn(x.src, x.dst), &l.res)
+		if len(l.res.Originated) != 1 || l.res.Originated[0].Dest != up2.Dest() {
+			t.Errorf("%s: a probe does not go by the routes: %+v", x.dst, l.res.Originated)
+		}
+	}
+	l.sim.Speak(l.snap, up1, syn("192.0.2.1", "192.0.2.77"), &l.res)
+	if len(l.res.Effects) != 1 || l.res.Effects[0].Kind != AskNeighbour || l.res.Effects[0].Port != up1 || len(l.res.Originated) != 1 || !parse(t, l.res.Originated[0].Frame).IsARP() {
+		t.Errorf("an unknown neighbour: %+v, %+v", l.res.Effects, l.res.Originated)
 	}
 }
 
