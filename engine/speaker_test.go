@@ -1,0 +1,62 @@
+package engine
+
+import (
+	"context"
+	"net/netip"
+	"testing"
+
+	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/packet"
+	"github.com/weft-sdn/weft/topology"
+)
+
+// heard is a speaker that counts.
+type heard map[flow.VPortID]int
+
+func (heard) Speak(context.Context, []SpeakingPort) {}
+func (h heard) Receive(id flow.VPortID, ip []byte)  { h[id] += len(ip) }
+
+// TestSpeakerTakes: of what comes in at a port with sessions, the speaker has what is for the port itself; what is for others, of another port or another reason goes on to the engine, errors do in any case.
+func TestSpeakerTakes(t *testing.T) {
+	const local, other, id = 5, 6, 77
+	h := heard{}
+	a := &Agent{cfg: Config{Speaker: h}, here: new(residents)}
+	a.here.set(local, newResident(id, false, 1))
+	a.here.set(other, newResident(id+1, false, 1))
+	s := newSpeaking(&core{a: a})
+	segment := func(dst string) []byte {
+		d := netip.MustParseAddr(dst)
+		src := netip.MustParseAddr("192.0.2.9")
+		if d.Is6() {
+			src = netip.MustParseAddr("2001:db8::9")
+		}
+		return packet.AppendTCP(nil, &packet.TCP{SrcMAC: packet.MAC{2, 1}, DstMAC: packet.MAC{2, 2}, Src: src, Dst: d, SrcPort: 4000, DstPort: 179, Flags: packet.TCPSyn})
+	}
+	if s.take(local, flow.ReasonService, segment("192.0.2.1")) {
+		t.Error("taken before there are sessions")
+	}
+	s.told.Store(&map[flow.VPortID]*topology.VPort{id: {ID: id, Addrs: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/24"), netip.MustParsePrefix("2001:db8::1/64")}}})
+	for _, x := range []struct {
+		name       string
+		local      uint16
+		reason     flow.Reason
+		data       []byte
+		taken, got bool
+	}{
+		{"for the port", local, flow.ReasonService, segment("192.0.2.1"), true, true},
+		{"for the port, IPv6", local, flow.ReasonService, segment("2001:db8::1"), true, true},
+		{"on its way through the port", local, flow.ReasonService, segment("198.51.100.1"), false, false},
+		{"of a port without sessions", other, flow.ReasonService, segment("192.0.2.1"), false, false},
+		{"an error", local, flow.ReasonICMPError, segment("192.0.2.1"), false, true},
+		{"a first packet", local, flow.ReasonMissFlow, segment("192.0.2.1"), false, false},
+		{"cut off", local, flow.ReasonService, segment("192.0.2.1")[:20], false, false},
+	} {
+		clear(h)
+		if taken := s.take(x.local, x.reason, x.data); taken != x.taken || (h[id] > 0) != x.got {
+			t.Errorf("%s: taken %v, %d bytes heard", x.name, taken, h[id])
+		}
+	}
+	if n := a.counts.spoken.Load(); n != 2 {
+		t.Errorf("%d packets spoken, want 2", n)
+	}
+}
