@@ -118,6 +118,3 @@ require (
 )
 
 tool honnef.co/go/tools/cmd/staticcheck
-
-// The version that viper asks for could not be fetched when GoBGP came in; nothing of weft runs it. To be taken out.
-replace github.com/pelletier/go-toml/v2 => github.com/pelletier/go-toml/v2 v2.2.0
