@@ -6,6 +6,7 @@ import (
 	"math/bits"
 	"net/netip"
 	"slices"
+	"unique"
 	"unsafe"
 
 	"github.com/weft-sdn/weft/flow"
@@ -17,7 +18,6 @@ import (
 // route and also the number of address bits that decided (docs/decisions/0006-lpm.md).
 type LPM struct {
 	root4, root6 lpmNode
-	version      uint64 // edits from the empty table to this one
 	routes       int
 	gone         map[Hop]struct{} // see withdraw; nil: none
 }
@@ -106,8 +106,8 @@ func (l *LPM) Lookup(dst, src *flow.Addr, v6 bool) Match {
 	case l.gone != nil:
 		shi, slo := lpmKey(src, v6)
 		m.Routes, m.SrcBits = root.findStanding(hi, lo, shi, slo, l.gone)
-	case best.meta&metaSole != 0:
-		m.Routes, m.Hop = best.entry.soleRoute(), best.hop()
+	case best.hop != unique.Handle[Hop]{}:
+		m.Routes, m.Hop = best.entry.soleRoute(), best.hop.Value()
 		return m
 	case !best.entry.sourced:
 		m.Routes = best.entry.active
@@ -121,29 +121,32 @@ func (l *LPM) Lookup(dst, src *flow.Addr, v6 bool) Match {
 	return m
 }
 
-// find returns the leaf with the longest prefix of (hi, lo), nil if there is none, and how many bits decided: with fewer, an address could match a prefix
+// find returns the longest prefix of (hi, lo), nil if there is none, and how many bits decided: with fewer, an address could match a prefix
 // that this one does not.
-func (n *lpmNode) find(hi, lo uint64) (best *lpmNode, decided uint8) {
+func (n *lpmNode) find(hi, lo uint64) (best *lpmLeaf, decided uint8) {
 	for {
-		depth := n.bits()
+		depth := n.depth()
 		if c := commonBits(hi, lo, n.hi, n.lo); c < depth {
 			return best, c + 1
 		}
-		if n.child == nil {
-			if n.entry == nil {
-				return nil, 0 // the empty table
-			}
-			return n, depth
-		}
 		x := stride(hi, lo, depth)
 		above := ancestors[x]
-		if p := n.prefixes & above; p != 0 {
-			best = n.at(rank(n.prefixes, highest(p)))
+		leaf := n.leaves>>x&1 != 0
+		if leaf {
+			best = n.leaf(x)
+		} else if p := n.prefixes & above; p != 0 {
+			best = n.prefix(highest(p))
 		}
-		if n.kids>>x&1 == 0 {
+		switch {
+		case n.kids>>x&1 != 0:
+			n = n.kid(x)
+		case leaf:
+			return best, depth + strideBits
+		case n.tree == 0:
+			return nil, 0 // the empty table
+		default:
 			return best, depth + n.fork(x, above)
 		}
-		n = n.kid(x)
 	}
 }
 
@@ -160,16 +163,17 @@ func (p *lpmPath) add(en *lpmEntry) {
 
 // path finds the entries on the path to (hi, lo).
 func (n *lpmNode) path(hi, lo uint64, p *lpmPath) {
-	for commonBits(hi, lo, n.hi, n.lo) >= n.bits() {
-		if n.child == nil {
-			if n.entry != nil {
-				p.add(n.entry)
-			}
+	for {
+		depth := n.depth()
+		if commonBits(hi, lo, n.hi, n.lo) < depth {
 			return
 		}
-		x := stride(hi, lo, n.bits())
+		x := stride(hi, lo, depth)
 		for set := n.prefixes & ancestors[x]; set != 0; set &= set - 1 {
-			p.add(n.at(rank(n.prefixes, lowest(set))).entry)
+			p.add(n.prefix(lowest(set)).entry)
+		}
+		if n.leaves>>x&1 != 0 {
+			p.add(n.leaf(x).entry)
 		}
 		if n.kids>>x&1 == 0 {
 			return

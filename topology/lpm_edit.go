@@ -3,188 +3,221 @@ package topology
 import (
 	"math/bits"
 	"slices"
+	"unique"
 	"unsafe"
 )
 
 // lpmEdit builds the next LPM: arrays that it made are changed in place, others copied.
 type lpmEdit struct{ lpm LPM }
 
+// lpmPrefix is a prefix as the trie has it: (hi, lo)/size.
+type lpmPrefix struct {
+	hi, lo uint64
+	size   uint8
+}
+
 // With returns the table without the routes in del and with those in add.
 // Cost: O(prefix length) per route, shared with routes nearby.
 func (l *LPM) With(add, del []Route) *LPM {
 	e := &lpmEdit{*l}
-	e.lpm.version++
 	for _, r := range del {
 		e.change(r, (*lpmEntry).without)
 	}
 	for _, r := range add {
 		e.change(r, (*lpmEntry).with)
 	}
+	e.lpm.root4.release()
+	e.lpm.root6.release()
 	return &e.lpm
 }
 
 func (e *lpmEdit) change(r Route, f func(*lpmEntry, Route) (*lpmEntry, int)) {
-	hi, lo, n, v6 := prefixKey(r.Dst)
+	hi, lo, size, v6 := prefixKey(r.Dst)
 	root := &e.lpm.root4
 	if v6 {
 		root = &e.lpm.root6
 	}
-	*root = e.with(*root, hi, lo, n, func(old *lpmEntry) *lpmEntry {
+	*root = root.with(lpmPrefix{hi, lo, size}, func(old *lpmEntry) *lpmEntry {
 		entry, d := f(old, r)
 		e.lpm.routes += d
 		return entry
 	})
 }
 
-// with replaces the entry of a prefix in n by f of it (nil: there is none) and returns the new n.
-func (e *lpmEdit) with(n lpmNode, hi, lo uint64, size uint8, f func(*lpmEntry) *lpmEntry) lpmNode {
-	leaf := lpmNode{hi: hi, lo: lo, meta: uint64(size)}
-	c := min(commonBits(hi, lo, n.hi, n.lo), size)
-	switch {
-	case n.child == nil && n.entry == nil:
-		leaf.set(f(nil))
-	case n.child == nil && c == size && size == n.bits():
-		leaf.set(f(n.entry))
-	case n.child == nil || c < n.bits(): // beside n, above it, or, if n is a leaf, below it
-		if leaf.set(f(nil)); leaf.entry == nil {
+// with returns n with the entry of a prefix replaced by f of it (nil: there is none).
+func (n lpmNode) with(p lpmPrefix, f func(*lpmEntry) *lpmEntry) lpmNode {
+	at, depth := home(p.size), n.depth()
+	if n.tree == 0 { // the empty table
+		return newFork(p.hi, p.lo, at).edit(p, f)
+	}
+	switch c := commonBits(p.hi, p.lo, n.hi, n.lo); {
+	case at < depth || c < depth: // above n or beside it
+		added := newFork(p.hi, p.lo, at).edit(p, f)
+		if added.tree == 0 {
 			return n
 		}
-		depth := min(c, n.bits()) / strideBits * strideBits
-		fork := lpmNode{meta: uint64(depth)}
-		fork.hi, fork.lo = maskKey(hi, lo, depth)
-		return e.insert(e.insert(fork, n), leaf)
-	default:
-		return e.below(n, leaf, f)
-	}
-	if leaf.entry == nil {
-		return lpmNode{}
-	}
-	return leaf
-}
-
-// set gives a leaf its entry.
-func (n *lpmNode) set(entry *lpmEntry) {
-	if n.entry = entry; entry != nil && entry.isSole() {
-		n.setHop(entry.sole[0].Hop())
-	}
-}
-
-// below does the same for a fork that the prefix of leaf is behind.
-func (e *lpmEdit) below(n, leaf lpmNode, f func(*lpmEntry) *lpmEntry) lpmNode {
-	i, found := n.place(&leaf)
-	if !found {
-		if leaf.set(f(nil)); leaf.entry == nil {
-			return n
+		if at <= c && at < depth {
+			return added.setKid(n)
 		}
-		return e.insert(n, leaf)
+		return newFork(p.hi, p.lo, min(c, depth)/strideBits*strideBits).setKid(n).setKid(added)
+	case at == depth:
+		return n.edit(p, f)
 	}
-	old := *n.at(i)
-	next := e.with(old, leaf.hi, leaf.lo, leaf.bits(), f)
-	switch {
+	x := stride(p.hi, p.lo, depth)
+	if n.kids>>x&1 == 0 {
+		if added := newFork(p.hi, p.lo, at).edit(p, f); added.tree != 0 {
+			return n.setKid(added)
+		}
+		return n
+	}
+	old := *n.kid(x)
+	switch next := old.with(p, f); {
 	case next == old:
 		return n
-	case next.child == nil && next.entry == nil:
-		return e.remove(n, i, &leaf)
+	case next.tree == 0:
+		return n.withoutKid(x)
+	default:
+		return n.setKid(next)
 	}
-	if !e.owns(&n) {
-		n = e.own(n, append(room(n.len()), n.children()...))
+}
+
+// edit does the same for a prefix that is at home in n.
+func (n lpmNode) edit(p lpmPrefix, f func(*lpmEntry) *lpmEntry) lpmNode {
+	depth := n.depth()
+	x := stride(p.hi, p.lo, depth)
+	set, bit, i := &n.leaves, x, bits.OnesCount64(n.prefixes)+rank(n.leaves, x)
+	if size := p.size - depth; size < strideBits {
+		bit = 1<<size | x>>(strideBits-size)
+		set, i = &n.prefixes, rank(n.prefixes, bit)
 	}
-	*n.at(i) = next
+	var old *lpmEntry
+	there := *set>>bit&1 != 0
+	if there {
+		old = at(n.entries, i).entry
+	}
+	entry := f(old)
+	if entry == old {
+		return n
+	}
+	n.own()
+	entries := unsafe.Slice(n.entries, n.leafCount())
+	switch {
+	case entry == nil:
+		n.entries = unsafe.SliceData(slices.Delete(entries, i, i+1))
+		*set &^= 1 << bit
+	case there:
+		entries[i] = newLeaf(entry)
+	default:
+		n.entries = insert(entries, i, newLeaf(entry))
+		*set |= 1 << bit
+	}
+	n.grow()
+	return n.short()
+}
+
+func newLeaf(entry *lpmEntry) lpmLeaf {
+	l := lpmLeaf{entry: entry}
+	if entry.isSole() {
+		l.hop = unique.Make(entry.sole[0].Hop())
+	}
+	return l
+}
+
+// setKid puts a fork where it belongs behind n.
+func (n lpmNode) setKid(kid lpmNode) lpmNode {
+	x := stride(kid.hi, kid.lo, n.depth())
+	n.own()
+	if n.kids>>x&1 != 0 {
+		*n.kid(x) = kid
+		return n
+	}
+	n.forks = insert(unsafe.Slice(n.forks, bits.OnesCount64(n.kids)), rank(n.kids, x), kid)
+	n.kids |= 1 << x
+	n.grow()
 	return n
 }
 
-// roomFor is how much larger arrays are than they have to be, in nodes, less one: an edit that adds many routes makes few arrays.
-const roomFor = 4 - 1
-
-// room makes an empty array for n nodes. All arrays of a table are made so.
-func room(n int) []lpmNode { return make([]lpmNode, 0, (n+roomFor)&^roomFor) }
-
-// owns reports whether this edit made a fork's array.
-func (e *lpmEdit) owns(n *lpmNode) bool { return n.meta>>8 == e.lpm.version && n.child != nil }
-
-// place returns where in the array of a fork what has x's prefix is, or belongs.
-func (n *lpmNode) place(x *lpmNode) (i int, found bool) {
-	if depth := n.bits(); x.child == nil && x.bits() < depth+strideBits {
-		k := number(x.hi, x.lo, x.bits(), depth)
-		return rank(n.prefixes, k), n.prefixes>>k&1 != 0
-	}
-	k := stride(x.hi, x.lo, n.bits())
-	return bits.OnesCount64(n.prefixes) + rank(n.kids, k), n.kids>>k&1 != 0
+// withoutKid takes the fork behind the six bits x out.
+func (n lpmNode) withoutKid(x uint) lpmNode {
+	n.own()
+	i := rank(n.kids, x)
+	n.forks = unsafe.SliceData(slices.Delete(unsafe.Slice(n.forks, bits.OnesCount64(n.kids)), i, i+1))
+	n.kids &^= 1 << x
+	n.grow()
+	return n.short()
 }
 
-// own gives a fork an array that this edit made.
-func (e *lpmEdit) own(n lpmNode, children []lpmNode) lpmNode {
-	n.child = unsafe.SliceData(children)
-	n.meta = n.meta&0xff | e.lpm.version<<8
-	return n
-}
-
-// insert puts x, which is behind fork n, where nothing is.
-func (e *lpmEdit) insert(n, x lpmNode) lpmNode {
-	i, _ := n.place(&x)
-	if size := n.len(); e.owns(&n) && size&roomFor != 0 {
-		children := unsafe.Slice(n.child, size+1)
-		copy(children[i+1:], children[i:])
-		children[i] = x
-		n.flip(&x)
+// short returns what n is once something was taken out of it.
+func (n lpmNode) short() lpmNode {
+	switch {
+	case n.prefixes|n.leaves != 0 || bits.OnesCount64(n.kids) > 1:
 		return n
+	case n.kids != 0:
+		return *n.forks
 	}
-	children := room(n.len() + 1)
-	if n.child == nil {
-		children = append(children, x)
-	} else {
-		children = append(append(append(children, n.children()[:i]...), x), n.children()[i:]...)
-	}
-	n.flip(&x)
-	return e.own(n, children)
+	return lpmNode{}
 }
 
-// remove takes node i, which has x's place, out of fork n.
-func (e *lpmEdit) remove(n lpmNode, i int, x *lpmNode) lpmNode {
-	if n.len() == 2 {
-		return *n.at(1 - i) // no longer a fork
-	}
-	if e.owns(&n) {
-		children := n.children()
-		copy(children[i:], children[i+1:])
-		children[len(children)-1] = lpmNode{}
-		n.flip(x)
-		return n
-	}
-	children := append(append(room(n.len()-1), n.children()[:i]...), n.children()[i+1:]...)
-	n.flip(x)
-	return e.own(n, children)
-}
-
-// flip notes that the place of x is taken, or no longer.
-func (n *lpmNode) flip(x *lpmNode) {
-	var above uint // of which the place is behind, in the tree
-	if depth := n.bits(); x.child == nil && x.bits() < depth+strideBits {
-		above = number(x.hi, x.lo, x.bits(), depth)
-		n.prefixes ^= 1 << above
-		if n.prefixes>>above&1 == 0 {
-			above = 0
-		}
-	} else {
-		k := stride(x.hi, x.lo, depth)
-		n.kids ^= 1 << k
-		if n.kids>>k&1 != 0 {
-			above = 32 + k/2
-		}
-	}
-	if above != 0 {
-		for ; above > 0; above /= 2 {
-			n.tree |= 1 << above
-		}
-		return
-	}
+// grow makes n.tree what it is to be.
+func (n *lpmNode) grow() {
 	n.tree = n.prefixes
-	for k := n.kids; k != 0; k &= k - 1 {
+	for k := n.kids | n.leaves; k != 0; k &= k - 1 {
 		n.tree |= 1 << (32 + lowest(k)/2)
 	}
-	for i := uint(63); i > 1; i-- {
-		n.tree |= n.tree >> i & 1 << (i / 2)
+	for level := uint64(32); level > 1; level /= 2 { // numbers from level to 2·level-1, in pairs
+		for set := n.tree & (1<<(2*level-1)<<1 - 1<<level); set != 0; set &= set - 1 {
+			n.tree |= 1 << (lowest(set) / 2)
+		}
 	}
+}
+
+func (n *lpmNode) leafCount() int { return bits.OnesCount64(n.prefixes) + bits.OnesCount64(n.leaves) }
+
+// own gives a fork arrays that this edit may change.
+func (n *lpmNode) own() {
+	if n.lo&loOwned != 0 {
+		return
+	}
+	n.lo |= loOwned
+	n.forks = copied(n.forks, bits.OnesCount64(n.kids))
+	n.entries = copied(n.entries, n.leafCount())
+}
+
+// release ends an edit: what it made is nobody's from now on.
+func (n *lpmNode) release() {
+	if n.lo&loOwned == 0 {
+		return
+	}
+	n.lo &^= loOwned
+	kids := unsafe.Slice(n.forks, bits.OnesCount64(n.kids))
+	for i := range kids {
+		kids[i].release()
+	}
+}
+
+// roomFor is how much larger arrays are than they have to be, in elements, less one: an edit that adds many routes makes few arrays.
+const roomFor = 4 - 1
+
+// room makes an empty array for n elements. All arrays of a table are made so.
+func room[T any](n int) []T { return make([]T, 0, (n+roomFor)&^roomFor) }
+
+func copied[T any](first *T, n int) *T {
+	if n == 0 {
+		return nil
+	}
+	return unsafe.SliceData(append(room[T](n), unsafe.Slice(first, n)...))
+}
+
+// insert puts x at i of an array that is the edit's own, in place if there is room.
+func insert[T any](all []T, i int, x T) *T {
+	n := len(all)
+	if n&roomFor != 0 {
+		all = unsafe.Slice(unsafe.SliceData(all), n+1)
+		copy(all[i+1:], all[i:])
+		all[i] = x
+		return unsafe.SliceData(all)
+	}
+	return unsafe.SliceData(append(append(append(room[T](n+1), all[:i]...), x), all[i:]...))
 }
 
 // with returns the entry with r; the number of routes added is 0 if it was there.

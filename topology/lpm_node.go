@@ -2,49 +2,62 @@ package topology
 
 import (
 	"math/bits"
+	"unique"
 	"unsafe"
-
-	"github.com/weft-sdn/weft/flow"
 )
 
-// lpmNode is a part of the trie: a leaf, which is one prefix with its entry, or a fork, which tells apart what shares its own prefix by the six bits
-// that follow. The zero value is the empty table. One cache line.
+// lpmNode is a fork of the trie: it tells apart, by the six bits that follow, what shares its own prefix. The zero value is the empty table. One cache line.
 //
-// A fork's depth is a multiple of six. Its prefixes, those of up to five of the six bits, are counted as nodes of a binary tree: 1 is the prefix of none,
-// 2i and 2i+1 are one bit longer than i. Those that are longer are behind one of its 64 kids, a leaf or a fork of greater depth. Valid iff it holds two things at least.
+// A fork's depth is a multiple of six. A prefix of up to six more bits is at home in it: those of up to five are counted as nodes of a binary tree, where 1 is the prefix of none,
+// 2i and 2i+1 are one bit longer than i; those of six are its leaves. (Only at depth 0 there is one of none.) What is longer is behind one of its 64 kids, a fork of greater depth.
+// Valid iff a prefix is at home in it, or it has two kids.
 type lpmNode struct {
-	hi, lo   uint64    // the prefix; bits behind it are zero. IPv4 in the upper half of hi
-	meta     uint64    // length of the prefix in the lowest 8 bits; above, in a leaf, metaSole; in a fork, the version of the table whose edit may change child in place
-	kids     uint64    // fork: which of the 64 are there; leaf: see setHop
-	prefixes uint64    // fork: which of its prefixes are there
-	tree     uint64    // fork: prefixes, and all that a prefix or a kid is behind
-	child    *lpmNode  // fork: the first of an array of leaves for prefixes, then kids
-	entry    *lpmEntry // leaf
+	hi, lo   uint64   // the prefix; bits behind it are zero, but for the lowest 8 of lo, which no fork's prefix needs: see depth and owned. IPv4 in the upper half of hi
+	kids     uint64   // which of the 64 are there
+	leaves   uint64   // which of its prefixes of six bits are there
+	prefixes uint64   // which of the shorter ones are there
+	tree     uint64   // prefixes, and all that a prefix, a leaf or a kid is behind
+	forks    *lpmNode // the first of an array of kids
+	entries  *lpmLeaf // the first of an array of what is at home here: prefixes, then leaves
+}
+
+// lpmLeaf is a prefix of the table.
+type lpmLeaf struct {
+	entry *lpmEntry
+	hop   unique.Handle[Hop] // where the only route of entry leads; zero: more than that are to be looked at. In big tables many entries share one, so that it is in the cache
 }
 
 const (
 	strideBits = 6
-	metaSole   = 1 << 8 // leaf: entry.sole is valid, and its hop is in kids, prefixes and tree
+	loOwned    = 1 << 0 // its arrays were made by the edit that is under way
+	loDeepest  = 1 << 1 // its depth is 126; else that is in the 7 bits from here on, and this one, as it is even, is 0
+	maxDepth   = 126
 )
 
-// setHop notes in a leaf where its only route leads: the gateway in kids and prefixes, as an address in a dependency; port, kind and the gateway's family in tree.
-func (n *lpmNode) setHop(h Hop) {
-	a := flow.AddrOf(h.Via)
-	n.kids, n.prefixes = lpmKey(&a, h.Via.Is6())
-	n.tree = uint64(h.Port)<<32 | uint64(h.Kind)<<8 | uint64(h.Via.BitLen())
-	n.meta |= metaSole
+// newFork returns a fork at depth, on the way to (hi, lo), with nothing in it.
+func newFork(hi, lo uint64, depth uint8) lpmNode {
+	n := lpmNode{}
+	if n.hi, n.lo = maskKey(hi, lo, depth); depth == maxDepth {
+		n.lo |= loDeepest
+	} else {
+		n.lo |= uint64(depth) << 1
+	}
+	return n
 }
 
-// hop returns where the only route of a leaf leads.
-func (n *lpmNode) hop() Hop {
-	h := Hop{Port: flow.VPortID(n.tree >> 32), Kind: RouteKind(n.tree >> 8)}
-	switch uint8(n.tree) {
-	case 32:
-		h.Via = addrOfKey(n.kids, n.prefixes, false)
-	case 128:
-		h.Via = addrOfKey(n.kids, n.prefixes, true)
+func (n *lpmNode) depth() uint8 {
+	if n.lo&loDeepest != 0 {
+		return maxDepth
 	}
-	return h
+	return uint8(n.lo) >> 1
+}
+
+// home returns the depth of the fork that a prefix is at home in.
+func home(size uint8) uint8 {
+	if size == 0 {
+		return 0
+	}
+	return (size - 1) / strideBits * strideBits
 }
 
 // ancestors has the numbers of the prefixes of a stride, by the stride.
@@ -56,8 +69,6 @@ var ancestors = func() (t [64]uint64) {
 	}
 	return t
 }()
-
-func (n *lpmNode) bits() uint8 { return uint8(n.meta) }
 
 func highest(set uint64) uint { return uint(63 - bits.LeadingZeros64(set)) }
 func lowest(set uint64) uint  { return uint(bits.TrailingZeros64(set)) }
@@ -78,34 +89,28 @@ func stride(hi, lo uint64, depth uint8) uint {
 	return uint(lo<<(depth-(128-strideBits))) & 63
 }
 
-// number returns which prefix of a fork at depth (hi, lo)/size is: depth ≤ size < depth + 6.
-func number(hi, lo uint64, size, depth uint8) uint {
-	n := size - depth
-	return 1<<n | stride(hi, lo, depth)>>(strideBits-n)
+// kid returns the fork behind the six bits x. Valid iff it is there.
+func (n *lpmNode) kid(x uint) *lpmNode { return at(n.forks, rank(n.kids, x)) }
+
+// prefix returns the prefix with number i. Valid iff it is there.
+func (n *lpmNode) prefix(i uint) *lpmLeaf { return at(n.entries, rank(n.prefixes, i)) }
+
+// leaf returns the prefix of the six bits x. Valid iff it is there.
+func (n *lpmNode) leaf(x uint) *lpmLeaf {
+	return at(n.entries, bits.OnesCount64(n.prefixes)+rank(n.leaves, x))
 }
 
-// len returns the number of nodes at child.
-func (n *lpmNode) len() int { return bits.OnesCount64(n.prefixes) + bits.OnesCount64(n.kids) }
-
-// at returns node i of the array at child.
-func (n *lpmNode) at(i int) *lpmNode {
-	return (*lpmNode)(unsafe.Add(unsafe.Pointer(n.child), uintptr(i)*unsafe.Sizeof(lpmNode{})))
+// at returns element i of the array that begins with first.
+func at[T any](first *T, i int) *T {
+	return (*T)(unsafe.Add(unsafe.Pointer(first), uintptr(i)*unsafe.Sizeof(*first)))
 }
 
-// children returns the array at child.
-func (n *lpmNode) children() []lpmNode { return unsafe.Slice(n.child, n.len()) }
-
-// kid returns the node behind the six bits x. Valid iff it is there.
-func (n *lpmNode) kid(x uint) *lpmNode {
-	return n.at(bits.OnesCount64(n.prefixes) + rank(n.kids, x))
-}
-
-// fork returns how many of the six bits x tell what is on the way to x from all that is not. above: ancestors[x]. Valid iff there is no kid x.
+// fork returns how many of the six bits x tell what is on the way to x from all that is not. above: ancestors[x]. Valid iff there is neither kid nor leaf x, but something.
 func (n *lpmNode) fork(x uint, above uint64) uint8 {
 	last := highest(n.tree & above)
 	level := uint(bits.Len(last)) - 1
 	if level == strideBits-1 {
-		return uint8(level) + uint8(n.kids>>(x^1)&1)
+		return uint8(level) + uint8((n.kids|n.leaves)>>(x^1)&1)
 	}
 	next := last<<1 | x>>(strideBits-1-level)&1
 	return uint8(level) + uint8(n.tree>>(next^1)&1)
@@ -113,30 +118,28 @@ func (n *lpmNode) fork(x uint, above uint64) uint8 {
 
 // each calls yield with all groups of routes below n, by destination, until it returns false.
 func (n *lpmNode) each(yield func(*routeGroup) bool) bool {
-	switch {
-	case n.child != nil:
-		return n.eachBelow(1, yield)
-	case n.entry == nil:
-		return true
-	}
-	for i := range n.entry.groups {
-		if !yield(&n.entry.groups[i]) {
-			return false
-		}
-	}
-	return true
+	return n.tree == 0 || n.eachBelow(1, yield)
 }
 
-// eachBelow does the same for one of a fork's prefixes.
+// eachBelow does the same for one of the nodes of a fork's binary tree; 64 and more are the six bits.
 func (n *lpmNode) eachBelow(i uint, yield func(*routeGroup) bool) bool {
-	if i >= 64 {
-		return n.kids>>(i-64)&1 == 0 || n.kid(i-64).each(yield)
+	if x := i - 64; i >= 64 {
+		return (n.leaves>>x&1 == 0 || n.leaf(x).entry.each(yield)) && (n.kids>>x&1 == 0 || n.kid(x).each(yield))
 	}
 	if n.tree>>i&1 == 0 {
 		return true
 	}
-	if n.prefixes>>i&1 != 0 && !n.at(rank(n.prefixes, i)).each(yield) {
+	if n.prefixes>>i&1 != 0 && !n.prefix(i).entry.each(yield) {
 		return false
 	}
 	return n.eachBelow(2*i, yield) && n.eachBelow(2*i+1, yield)
+}
+
+func (en *lpmEntry) each(yield func(*routeGroup) bool) bool {
+	for i := range en.groups {
+		if !yield(&en.groups[i]) {
+			return false
+		}
+	}
+	return true
 }
