@@ -50,9 +50,11 @@ const (
 //
 // With HA it is Standby first, and again when another agent acts for the edge.
 type runner struct {
-	cfg  Edge
-	log  *slog.Logger
-	make func(*state.Store) (edgeAgent, error)
+	cfg    Edge
+	log    *slog.Logger
+	make   func(*state.Store) (edgeAgent, error)
+	name   string           // of this run of the agent, one of several
+	record func(state.Note) // the database's event log, set before an agent runs
 
 	mu      sync.Mutex
 	agent   edgeAgent // nil unless one runs
@@ -80,7 +82,8 @@ func newRunner(cfg Edge, status, version string, log *slog.Logger) *runner {
 		c.OnTarget = func(err error) string { return r.onTarget(err, store.View()) }
 		c.OnLive = r.onLive
 		if cfg.HA {
-			c.Agent, c.OnRole = agentName(), r.onRole
+			r.name = agentName()
+			c.Agent, c.OnRole = r.name, r.onRole
 		}
 		return NewSpeaking(c, bgp.Config{Edge: cfg.ID, Store: store, Stack: bgp.Stack(cfg.BGP.Stack), Secret: cfg.BGP.secret, Log: r.log})
 	}
@@ -140,6 +143,7 @@ func (p *Pipeline) Load() (p4src.Pipeline, error) {
 // run runs the edge until ctx ends (nil), another process takes it, or it can't be made.
 func (r *runner) run(ctx context.Context, store *state.Store) error {
 	pause := firstPause
+	r.record = store.Record
 	for {
 		agent, err := r.make(store)
 		if err != nil {
@@ -151,15 +155,18 @@ func (r *runner) run(ctx context.Context, store *state.Store) error {
 		r.set(nil, err)
 		switch {
 		case ctx.Err() != nil:
+			r.note(state.EventNormal, "EdgeStopped", "the agent was told to end; the target goes on forwarding")
 			return nil
 		case errors.Is(err, state.ErrEdgeTaken) && r.cfg.HA:
 			continue
 		case errors.Is(err, state.ErrEdgeTaken):
+			r.note(state.EventWarning, "EdgeTaken", "another process runs the edge now, and this one does not any more")
 			return r.stop(fmt.Errorf("edge %s: another process runs it now; stop that one, or take the edge out of this configuration: %w", r.cfg.ID, err))
 		}
 		if time.Since(began) > maxPause {
 			pause = firstPause
 		}
+		r.note(state.EventWarning, "EdgeFailed", fmt.Sprintf("the edge ended, and is started again in %v: %v", pause, err))
 		r.log.Error("the edge ended, and is started again", "err", err, "in", pause)
 		select {
 		case <-ctx.Done():

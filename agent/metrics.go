@@ -110,6 +110,11 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(desc("database_bad_values_total", "Values of the database that were not understood."), prometheus.CounterValue, float64(store.BadValues()))
 		poolMembers(out, view.Topology)
 	}
+	if store != nil {
+		n := store.EventStats()
+		out <- prometheus.MustNewConstMetric(desc("events_total", "What happened and was recorded for the event log."), prometheus.CounterValue, float64(n.Noted))
+		out <- prometheus.MustNewConstMetric(desc("events_dropped_total", "What happened and is not in the event log: it came too fast."), prometheus.CounterValue, float64(n.Dropped))
+	}
 	for _, r := range c.s.runners {
 		st := r.status(view)
 		gauge(desc("edge_serving", "Whether the target is programmed and the edge is live.", "edge"), truth(st.State == Serving), st.ID)

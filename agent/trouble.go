@@ -27,14 +27,21 @@ func (r *runner) onTarget(err error, v *state.View) string {
 	case why == "" && standby:
 		r.log.Info("the target is reached", "target", r.cfg.Target.Address)
 	case why == "":
+		r.note(state.EventNormal, "TargetProgrammed", "the target at "+r.cfg.Target.Address+" holds what the network asks for")
 		r.log.Info("the target is programmed", "target", r.cfg.Target.Address)
 	case errors.Is(err, context.Canceled): // the agent ends
 	case why == before:
 		r.log.Debug("still no target", "err", why)
 	default:
+		r.note(state.EventWarning, "TargetLost", why)
 		r.log.Warn("no target", "err", why)
 	}
 	return why
+}
+
+// note records that something happened to the edge.
+func (r *runner) note(kind state.EventType, reason, message string) {
+	r.record(state.Note{Type: kind, Reason: reason, Object: state.EdgeObject(r.cfg.ID), Message: message, Source: r.cfg.ID})
 }
 
 // onLive is told that the database has the edge (nil), or why not. Why not, the registration logs.
@@ -44,6 +51,9 @@ func (r *runner) onLive(lost error) {
 	r.mu.Unlock()
 	if lost == nil {
 		r.log.Info("the edge is live")
+		r.note(state.EventNormal, "EdgeLive", "the edge is live: others send to it")
+	} else {
+		r.note(state.EventWarning, "EdgeLost", "the edge is not live: "+lost.Error())
 	}
 }
 
@@ -55,6 +65,11 @@ func (r *runner) onRole(acts bool) {
 		r.terms++
 	}
 	r.mu.Unlock()
+	if acts {
+		r.note(state.EventNormal, "AgentActs", "agent "+r.name+" acts for the edge")
+	} else {
+		r.note(state.EventNormal, "AgentStandsBy", "agent "+r.name+" stands by")
+	}
 }
 
 // trouble says why a target is not programmed, and which field of the configuration would do something about it.

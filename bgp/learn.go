@@ -123,6 +123,7 @@ func (s *session) became(p *apiutil.PeerState, at time.Time) {
 	s.relay.Established(up)
 	switch {
 	case up && was.state != Established:
+		s.note(state.EventNormal, "SessionUp", fmt.Sprintf("up with %s, whose id is %s", peer, p.RouterID))
 		s.log.Info("session is up", "neighbour", peer, "id", p.RouterID)
 		switch {
 		case was.keeps() && !now.forwards:
@@ -131,6 +132,7 @@ func (s *session) became(p *apiutil.PeerState, at time.Time) {
 			s.stale.Reset(restartTime) // it tells no End-of-RIB
 		}
 	case !up && was.state == Established:
+		s.note(state.EventWarning, "SessionLost", fmt.Sprintf("lost with %s: %s", peer, now.why))
 		s.log.Warn("session is lost", "neighbour", peer, "why", now.why, "kept", now.keeps())
 		if now.keeps() {
 			s.rib.MarkStale()

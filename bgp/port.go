@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/topology"
 )
 
@@ -60,6 +61,9 @@ func (p *port) serves(v *topology.VPort) bool {
 func (p *port) settle(ctx context.Context, w *Port) {
 	p.port, p.wanted = w.Port, w.Sessions
 	if p.network == nil {
+		for _, spec := range w.Sessions {
+			p.cfg.notify(spec.Name)(state.EventWarning, "NotCarriedOut", p.problem.Error())
+		}
 		return
 	}
 	keep := map[string]bool{}
@@ -81,6 +85,7 @@ func (p *port) settle(ctx context.Context, w *Port) {
 		}
 		if err := p.begin(ctx, spec); err != nil {
 			p.lacks[spec.Name] = err
+			p.cfg.notify(spec.Name)(state.EventWarning, "NotCarriedOut", err.Error())
 			p.log.Warn("BGP session is not carried out", "session", spec.Name, "err", err)
 		}
 	}
@@ -103,7 +108,7 @@ func (p *port) begin(ctx context.Context, spec *topology.BGPSession) error {
 	}
 	s, err := startSession(ctx, p.cfg.Store, p.cfg.Edge, p.port, spec, relayConfig{
 		local: local, remote: netip.AddrPortFrom(spec.PeerAddress, bgpPort), passive: spec.Passive, retry: spec.ConnectRetry, options: o, network: p.network, acceptor: a, log: p.log.With("session", spec.Name),
-	}, p.log)
+	}, p.cfg.notify(spec.Name), p.log)
 	if err != nil {
 		return err
 	}

@@ -33,6 +33,7 @@ type session struct {
 	relay  *relay
 	rib    *state.RIB
 	log    *slog.Logger
+	note   notify
 	stop   context.CancelFunc
 	run    sync.WaitGroup
 	over   atomic.Bool
@@ -49,7 +50,7 @@ type session struct {
 const restartTime = 120 * time.Second
 
 // startSession begins a session; stack and accept are those of its port. What it stores has ctx's fence.
-func startSession(ctx context.Context, store *state.Store, edge string, port *topology.VPort, spec *topology.BGPSession, r relayConfig, log *slog.Logger) (*session, error) {
+func startSession(ctx context.Context, store *state.Store, edge string, port *topology.VPort, spec *topology.BGPSession, r relayConfig, note notify, log *slog.Logger) (*session, error) {
 	rib, err := store.NewRIB(state.RIBSource{Router: port.Device, Port: port.ID, Edge: edge, Session: spec.Name})
 	if err != nil {
 		return nil, err
@@ -62,7 +63,7 @@ func startSession(ctx context.Context, store *state.Store, edge string, port *to
 	}
 	ctx, stop := context.WithCancel(ctx)
 	s = &session{
-		port: port, relay: relay, rib: rib, log: log.With("session", spec.Name), stop: stop, spec: spec, eors: map[msg.Family]bool{},
+		port: port, relay: relay, rib: rib, log: log.With("session", spec.Name), note: note, stop: stop, spec: spec, eors: map[msg.Family]bool{},
 		life: life{state: Connecting, since: time.Now()},
 	}
 	s.server = server.NewBgpServer(server.LoggerOption(slog.New(quiet{s.log.Handler(), &s.over}), nil))

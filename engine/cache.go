@@ -342,6 +342,9 @@ func (c *core) evict(excess []offload.Excess, victims []victim) {
 			c.overShare(v.f.ingress())
 		case x.Table == nil:
 			count = &c.a.counts.evictedLimit
+			c.noteFull("maxFlows is nearly reached")
+		default:
+			c.noteFull("table " + x.Table.Name + " is nearly full")
 		}
 		for _, f := range c.flows.sharing(v.f.placed.Hash) {
 			if c.takeOut(f) {

@@ -78,8 +78,9 @@ type core struct {
 	outlet      outlet
 	aging       aging
 	errors      *limiter
-	logged      *limiter // by chain
-	warnings    *limiter // of vports that have their share
+	logged      *limiter      // by chain
+	warnings    *limiter      // of vports that have their share
+	fullAt      time.Duration // when it was last said that a table is nearly full; 0: never
 	buf, cut    []byte
 }
 
@@ -149,7 +150,9 @@ func clock() func() time.Duration {
 func (c *core) rebuild(touched map[subject]struct{}) {
 	stages, confirm := c.layout.rebuild(c.view, touched)
 	if !maps.Equal(c.lacks, c.layout.lacks) {
+		before := c.lacks
 		c.lacks, c.told = maps.Clone(c.layout.lacks), false
+		c.noteLacks(before)
 		for _, l := range c.lackList() {
 			c.a.cfg.Logger.Error("the edge can not do it", "object", l.Object, "err", l.Why)
 		}

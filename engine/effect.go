@@ -210,6 +210,7 @@ func (e *effects) done(f sim.Effect, learnt state.Learnt) {
 		e.c.a.counts.learnt.Add(1)
 	case state.LearntNothing:
 	default:
+		e.c.noteRefused(f, learnt)
 		e.remember(f, of)
 	}
 }

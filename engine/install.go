@@ -59,6 +59,7 @@ func (c *core) install(res *sim.Result, key flow.Key, local uint16) {
 			c.a.counts.overShare.Add(1)
 			c.overShare(key.Ingress)
 			if c.warnings.allow(key.Ingress, c.now()) {
+				c.noteVPort(key.Ingress, "OverShare", "the vport has its share of the flow tables: its further flows get an entry at their second packet, in the place of its own")
 				c.a.cfg.Logger.Warn("vport has its share of the flow tables: its further flows get an entry at their second packet, in the place of its own", "vport", c.nameOf(key.Ingress), "err", err)
 			}
 		}

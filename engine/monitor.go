@@ -168,6 +168,7 @@ func (w *watching) Send(frame []byte) {
 // Found implements monitor.Output.
 func (w *watching) Found(m topology.MemberKey, down bool, why string) {
 	w.found[m] = state.Health{Down: down, Why: why, Since: time.Now().UTC().Truncate(time.Second)}
+	w.noteHealth(m, down, why)
 	w.c.a.cfg.Logger.Info("member of a pool", "pool", w.pool, "member", m.String(), "down", down, "why", why)
 }
 

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/weft-sdn/weft/flow"
@@ -33,6 +34,7 @@ func (c *core) overShare(id flow.VPortID) {
 	_, slowed := p.slowed[id]
 	p.slowed[id] = c.now() + slowFor
 	if !slowed {
+		c.noteVPort(id, "FloodsFlows", fmt.Sprintf("new flows beyond the vport's share of the flow tables: its punts are slowed to %d a second", slowPunts))
 		c.a.cfg.Logger.Warn("vport floods new flows beyond its share of the flow tables: its punts are slowed", "vport", c.nameOf(id), "rate", slowPunts)
 		c.setPace(id, slowPunts)
 	}

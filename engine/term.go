@@ -116,6 +116,7 @@ func (c *core) toWriter(u update) {
 		}
 		if failed > 0 && err == nil {
 			c.a.counts.writeFails.Add(uint64(failed))
+			c.a.noteRefusal(failed, p4rt.Failures(updates, results))
 			c.a.cfg.Logger.Error("target refused updates", "failed", failed, "err", p4rt.Failures(updates, results))
 		}
 		c.a.mail.post(func() { c.answered(u, failed > 0, err) })
@@ -220,6 +221,7 @@ func (c *core) reconciled(report p4rt.Report) {
 		"failed", len(report.Failed))
 	if len(report.Failed) > 0 {
 		c.a.counts.writeFails.Add(uint64(len(report.Failed)))
+		c.a.noteRefusal(len(report.Failed), report.Failed[0])
 		log.Error("target refused updates", "failed", len(report.Failed), "err", report.Failed[0])
 		c.unrepaired()
 		return

@@ -71,6 +71,10 @@ import (
 // Usage (O4), written behind; nobody watches it:
 //
 //	/weft/usage/<edge>/<vport>                totals of what came in at an edge, for billing, JSON (usage.go)
+//
+// Events, written behind; <tenant> of an edge is -, names are escaped as in a URL path:
+//
+//	/weft/event/<tenant>/<kind>/<name>/<reason>/<first>/<source>   that something happened, JSON, leased (eventlog.go)
 const (
 	confPrefix   = "/weft/conf/"
 	fabricPrefix = confPrefix + "fabric/"
@@ -88,6 +92,7 @@ const (
 	dhcpPrefix   = "/weft/dhcp/"
 	flowPrefix   = "/weft/flow/"
 	usagePrefix  = "/weft/usage/"
+	eventPrefix  = "/weft/event/"
 
 	generationKey = metaPrefix + "conf"
 	idsKey        = metaPrefix + "ids"

@@ -273,3 +273,10 @@ func (l *stickyLeases) of(ctx context.Context, c *clientv3.Client, timeout time.
 	l.leases[timeout] = stickyLease{grant.ID, now}
 	return grant.ID, nil
 }
+
+// forget has the next who asks get another lease.
+func (l *stickyLeases) forget(timeout time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.leases, timeout)
+}

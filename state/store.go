@@ -29,6 +29,7 @@ type Config struct {
 	Linger time.Duration // how long a device stays loaded that is not wanted any more; 10 s
 
 	Writer         WriterConfig
+	Events         EventConfig
 	MaxMACsPerPort int              // learnt MACs behind one vport; 1024
 	Now            func() time.Time // nil: time.Now. Only differences matter
 	Log            *slog.Logger     // nil: silent
@@ -42,6 +43,7 @@ type Store struct {
 	writer   *Writer
 	watcher  *Watcher
 	loader   *loader
+	events   *eventLog
 	log      *slog.Logger
 
 	applyMu sync.Mutex
@@ -101,6 +103,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		s.client, kv = c, clientv3.RetryKVClient(c)
 	}
 	s.writer = NewWriter(kv, s.cfg.Writer)
+	s.events = newEventLog(s.client, cfg.Events, cfg.Now, cfg.Log)
 	var watch pb.WatchClient
 	if s.embedded != nil {
 		watch = s.embedded.watchClient()
@@ -141,6 +144,7 @@ func (s *Store) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.writer.Run(ctx) })
 	g.Go(func() error { return s.watcher.Run(ctx, s.deliver) })
+	g.Go(func() error { return s.events.run(ctx) })
 	if s.loader.partial {
 		g.Go(func() error { return s.loader.forget(ctx) })
 	}

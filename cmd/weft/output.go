@@ -96,6 +96,13 @@ func printJSON(w io.Writer, v any) error {
 	return e.Encode(v)
 }
 
+// printLine prints a value as JSON in one line.
+func printLine(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
 // asYAML is v as one YAML document, in the order of its JSON form.
 func asYAML(v any) ([]byte, error) {
 	b, err := json.Marshal(v)

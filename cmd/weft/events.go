@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weft-sdn/weft/state"
+)
+
+// eventQuery is which events are asked for.
+type eventQuery struct {
+	in    scope
+	about string
+	kind  string
+	edge  string
+	watch bool
+	out   output
+}
+
+func newEvents() *cobra.Command {
+	var db database
+	var q eventQuery
+	cmd := &cobra.Command{
+		Use:   "events",
+		Short: "Show what happened to edges, sessions, pools and vports",
+		Long: `Show what happened in the last hour, newest last: edges and their targets that
+went and came back, agents that took over, BGP sessions, members of pools, MACs
+that flap, tables that are full. docs/operations.md has all reasons.
+
+Events are of all tenants and edges, unless --tenant, --edge or --for chooses.
+The same of one object and edge within ten minutes is one event; COUNT says how
+often it happened, and AGE how long ago the last time was, by the clock of the
+edge.`,
+		Example: `  # What happened? And what does, from now on?
+  weft events
+  weft events -w
+
+  # Why is this edge behind?
+  weft events --for edge/nic1
+
+  # What should somebody look at?
+  weft events --type Warning -o json`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			filter, err := q.filter()
+			if err != nil {
+				return usage(err)
+			}
+			return db.with(cmd.Context(), func(store *state.Store) error { return q.show(cmd, store, filter) })
+		},
+	}
+	f := cmd.Flags()
+	q.out.flags(cmd, "table", "json", "yaml")
+	f.StringVar(&q.in.tenant, "tenant", "", "about objects of this `tenant` alone")
+	f.StringVar(&q.about, "for", "", "about one `object` alone: KIND/NAME with --tenant, KIND/TENANT/NAME, or edge/NAME")
+	f.StringVar(&q.edge, "edge", "", "that this `edge` tells of")
+	f.StringVar(&q.kind, "type", "", "of this `type` alone: Normal or Warning")
+	f.BoolVarP(&q.watch, "watch", "w", false, "go on with what happens, until interrupted")
+	db.flags(cmd)
+	return cmd
+}
+
+// filter reads the flags.
+func (q *eventQuery) filter() (f state.EventFilter, err error) {
+	f.Tenant, f.Source = q.in.tenant, q.edge
+	for _, t := range []state.EventType{state.EventNormal, state.EventWarning} {
+		if strings.EqualFold(q.kind, string(t)) {
+			f.Type = t
+		}
+	}
+	if q.kind != "" && f.Type == "" {
+		return f, fmt.Errorf("--type %q: is no type of event; use Normal or Warning", q.kind)
+	}
+	switch {
+	case q.about == "":
+		return f, nil
+	case strings.HasPrefix(q.about, "edge/"):
+		if f.Object, err = state.ParseEventObject(q.about); err != nil {
+			return f, fmt.Errorf("--for %w", err)
+		}
+		if q.in.tenant != "" {
+			return f, errors.New("--tenant: edges have none; leave it out")
+		}
+		return f, nil
+	}
+	refs, err := q.in.refs([]string{q.about})
+	if err != nil {
+		return f, fmt.Errorf("--for %w", err)
+	}
+	f.Object, f.Tenant = state.RefObject(refs[0]), ""
+	return f, nil
+}
+
+// show prints what there is, and with -w what comes.
+func (q *eventQuery) show(cmd *cobra.Command, store *state.Store, f state.EventFilter) error {
+	ctx, w := cmd.Context(), cmd.OutOrStdout()
+	all, rev, err := store.Events(ctx, f)
+	if err != nil {
+		return err
+	}
+	if !q.watch {
+		if err := printEvents(w, all, q.out.form); err != nil || len(all) > 0 || q.out.form != "table" {
+			return err
+		}
+		_, err := fmt.Fprintln(cmd.ErrOrStderr(), "no events")
+		return err
+	}
+	line := eventLines(w, q.out.form)
+	for _, e := range all {
+		if err := line(e); err != nil {
+			return err
+		}
+	}
+	err = store.WatchEvents(ctx, f, rev, line)
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return ctx.Err() // interrupted, which is how it ends
+	}
+	return err
+}
+
+var eventHeader = []string{"AGE", "TYPE", "REASON", "OBJECT", "BY", "COUNT", "MESSAGE"}
+
+func eventCells(e state.LoggedEvent, now time.Time) []string {
+	return []string{age(max(0, now.Sub(e.Last))), string(e.Type), e.Reason, e.Object.String(), e.Source, fmt.Sprint(e.Count), e.Message}
+}
+
+func printEvents(w io.Writer, all []state.LoggedEvent, form string) error {
+	switch form {
+	case "json":
+		return printJSON(w, struct {
+			Items []state.LoggedEvent `json:"items"`
+		}{all})
+	case "yaml":
+		return printYAML(w, all)
+	}
+	now := time.Now()
+	var rows [][]string
+	for _, e := range all {
+		rows = append(rows, eventCells(e, now))
+	}
+	return table(w, eventHeader, rows)
+}
+
+// eventLines prints events as they come: lines of fixed columns with the time, or JSON, one a line, or YAML documents.
+func eventLines(w io.Writer, form string) func(state.LoggedEvent) error {
+	first := true
+	return func(e state.LoggedEvent) error {
+		began := first
+		first = false
+		switch form {
+		case "json":
+			return printLine(w, e)
+		case "yaml":
+			if !began {
+				if _, err := io.WriteString(w, "---\n"); err != nil {
+					return err
+				}
+			}
+			return printYAML(w, []state.LoggedEvent{e})
+		}
+		const columns = "%-8s  %-7s  %-16s  %-28s  %-8s  %5s  %s\n"
+		if began {
+			if _, err := fmt.Fprintf(w, columns, "TIME", "TYPE", "REASON", "OBJECT", "BY", "COUNT", "MESSAGE"); err != nil {
+				return err
+			}
+		}
+		_, err := fmt.Fprintf(w, columns, e.Last.Local().Format(time.TimeOnly), e.Type, e.Reason, e.Object, e.Source, fmt.Sprint(e.Count), e.Message)
+		return err
+	}
+}
