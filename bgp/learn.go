@@ -115,6 +115,10 @@ func (s *session) became(p *apiutil.PeerState, at time.Time) {
 	was := s.life
 	s.dropped = false
 	s.life.become(p, families(s.spec), s.relay.LastError(), at)
+	if s.cut != "" && !up && was.state == Established {
+		s.life.ended(s.cut)
+	}
+	s.cut = ""
 	now, peer := s.life, s.spec.PeerAddress
 	if up {
 		clear(s.eors)

@@ -66,6 +66,9 @@ func (l *life) become(p *apiutil.PeerState, families []msg.Family, lost error, a
 	}
 }
 
+// ended: it was this end that ended the session, for a reason that GoBGP does not know.
+func (l *life) ended(why string) { l.why, l.lostWhy, l.graceful = why, why, false }
+
 // open takes what the neighbour's OPEN says, of a session that is up now.
 func (l *life) open(p *apiutil.PeerState) {
 	l.id, l.why, l.graceful, l.families = p.RouterID, "", false, nil

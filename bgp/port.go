@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/weft-sdn/weft/bfd"
 	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/topology"
 )
@@ -17,6 +18,7 @@ type port struct {
 	log       *slog.Logger
 	port      *topology.VPort
 	network   network
+	bfd       *bfd.Port
 	stack     Stack // that network is of
 	problem   error // there is no network
 	acceptors map[netip.Addr]*acceptor
@@ -28,7 +30,7 @@ type port struct {
 // newPort gives a port its stack; where that fails, settle says so of its sessions.
 func newPort(cfg Config, w *Port) *port {
 	p := &port{
-		cfg: cfg, log: cfg.Log.With("vport", w.Port.Name), port: w.Port,
+		cfg: cfg, log: cfg.Log.With("vport", w.Port.Name), port: w.Port, bfd: bfd.NewPort(w.Send),
 		acceptors: map[netip.Addr]*acceptor{}, sessions: map[string]*session{}, lacks: map[string]error{},
 	}
 	addrs := []netip.Addr{w.Port.LinkLocal}
@@ -107,9 +109,13 @@ func (p *port) begin(ctx context.Context, spec *topology.BGPSession) error {
 		return err
 	}
 	s, err := startSession(ctx, p.cfg.Store, p.cfg.Edge, p.port, spec, relayConfig{
-		local: local, remote: netip.AddrPortFrom(spec.PeerAddress, bgpPort), passive: spec.Passive, retry: spec.ConnectRetry, options: o, network: p.network, acceptor: a, log: p.log.With("session", spec.Name),
+		local: local, remote: netip.AddrPortFrom(spec.PeerAddress, bgpPort), passive: spec.Passive, barred: spec.BFD.Strict, retry: spec.ConnectRetry, options: o, network: p.network, acceptor: a, log: p.log.With("session", spec.Name),
 	}, p.cfg.notify(spec.Name), p.log)
 	if err != nil {
+		return err
+	}
+	if err := p.watched(s); err != nil {
+		s.end(false)
 		return err
 	}
 	p.sessions[spec.Name] = s

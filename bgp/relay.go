@@ -19,6 +19,7 @@ type relayConfig struct {
 	local    netip.Addr
 	remote   netip.AddrPort
 	passive  bool          // the neighbour begins, always
+	barred   bool          // until Bar(false)
 	retry    time.Duration // from one attempt to connect to the next, give or take a quarter (RFC 4271 §10); an attempt lasts no longer
 	patience time.Duration // how long a neighbour's connection waits for GoBGP's; 0: 30 s
 	options  options
@@ -50,6 +51,7 @@ type relay struct {
 	established bool               // the session of live is
 	stopDialing context.CancelFunc // of own, or of the one in live
 	last        error
+	barred      chan struct{} // nil: the neighbour may be spoken to; else closed when it may
 }
 
 // newRelay listens for GoBGP at a free port of 127.0.0.1, and for the neighbour at the acceptor.
@@ -61,6 +63,9 @@ func newRelay(c relayConfig) (*relay, error) {
 		return nil, fmt.Errorf("neighbour %s: %w", c.remote, err)
 	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
+	if c.barred {
+		r.barred, r.last = make(chan struct{}), errBarred
+	}
 	if c.acceptor != nil {
 		if err := c.acceptor.Expect(c.remote.Addr(), c.options, r.Offer); err != nil {
 			r.cancel()
@@ -147,7 +152,7 @@ func (r *relay) Offer(conn net.Conn) {
 
 // takeLocked takes a connection with the neighbour. A newer one is better: a neighbour that begins another has given up the one before.
 func (r *relay) takeLocked(conn net.Conn) {
-	if r.ctx.Err() != nil || r.established {
+	if r.ctx.Err() != nil || r.established || r.barred != nil {
 		conn.Close()
 		return
 	}
@@ -220,7 +225,7 @@ func (r *relay) endLive(s *splice, err error) (was bool) {
 // dial connects to the neighbour while a connection of GoBGP waits for it. An attempt is not given up for a connection that the neighbour began
 // meanwhile: the neighbour may have taken it already, and prefer it.
 func (r *relay) dial(dialing context.Context, own *held) {
-	for {
+	for r.allowed(dialing) {
 		interval := r.config.retry*3/4 + mathrand.N(r.config.retry/2+1)
 		round, cancel := context.WithTimeout(dialing, interval)
 		conn, err := r.config.network.Dial(round, r.config.local, r.config.remote, r.config.options)
@@ -233,6 +238,40 @@ func (r *relay) dial(dialing context.Context, own *held) {
 			return
 		}
 	}
+}
+
+// Bar has the neighbour neither dialled nor taken from now on; a connection whose session is not established is dropped. Bar(false) is its end.
+func (r *relay) Bar(yes bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case yes && r.barred == nil:
+		r.barred, r.last = make(chan struct{}), errBarred
+		r.dropLocked(&r.other)
+		if r.live != nil && !r.established {
+			r.live.neighbour.drop()
+		}
+	case !yes && r.barred != nil:
+		close(r.barred)
+		r.barred, r.last = nil, nil
+	}
+}
+
+// errBarred is why there is no connection with a neighbour.
+var errBarred = errors.New("it waits for BFD to be up (strict)")
+
+// allowed waits until the neighbour may be dialled. False: it is not to be any more.
+func (r *relay) allowed(dialing context.Context) bool {
+	r.mu.Lock()
+	barred := r.barred
+	r.mu.Unlock()
+	if barred != nil {
+		select {
+		case <-barred:
+		case <-dialing.Done():
+		}
+	}
+	return dialing.Err() == nil
 }
 
 // dialled takes the outcome of an attempt.

@@ -34,7 +34,9 @@ type session struct {
 	rib    *state.RIB
 	log    *slog.Logger
 	note   notify
+	ctx    context.Context // until it ends
 	stop   context.CancelFunc
+	watch  watch
 	run    sync.WaitGroup
 	over   atomic.Bool
 
@@ -43,6 +45,8 @@ type session struct {
 	life    life
 	eors    map[msg.Family]bool // since the session is up
 	stale   *time.Timer         // when what is stale goes
+	cut     string              // why this end ended the connection, until GoBGP says that it is over; empty: it did not
+	wayUp   bool                // BFD is up
 	dropped bool                // its connection is over, and GoBGP has not said so yet: what it tells still was told before
 }
 
@@ -63,7 +67,7 @@ func startSession(ctx context.Context, store *state.Store, edge string, port *to
 	}
 	ctx, stop := context.WithCancel(ctx)
 	s = &session{
-		port: port, relay: relay, rib: rib, log: log.With("session", spec.Name), note: note, stop: stop, spec: spec, eors: map[msg.Family]bool{},
+		port: port, relay: relay, rib: rib, log: log.With("session", spec.Name), note: note, ctx: ctx, stop: stop, spec: spec, eors: map[msg.Family]bool{},
 		life: life{state: Connecting, since: time.Now()},
 	}
 	s.server = server.NewBgpServer(server.LoggerOption(slog.New(quiet{s.log.Handler(), &s.over}), nil))
@@ -169,12 +173,14 @@ func families(s *topology.BGPSession) (f []msg.Family) {
 // end ends the session; forget: it is no more, and so are its routes. It returns when all is stored, or that took too long.
 func (s *session) end(forget bool) {
 	if forget {
+		s.watch.leave()
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		_ = s.server.DeletePeer(ctx, &api.DeletePeerRequest{Address: s.relay.Addr().Addr().String()}) // says goodbye
 		s.rib.Clear()
 		_ = s.rib.Sync(ctx)
 		cancel()
 	}
+	s.watch.end()
 	s.stop()
 	s.stale.Stop()
 	if err := s.server.StopBgp(context.Background(), &api.StopBgpRequest{AllowGracefulRestart: true}); err != nil { // without a word: a neighbour keeps our routes for one that only went away
@@ -192,6 +198,7 @@ func (s *session) change(spec *topology.BGPSession) bool {
 	old := s.spec
 	a, b := *old, *spec
 	a.Import, a.Export, a.Advertise, b.Import, b.Export, b.Advertise = nil, nil, nil, nil, nil, nil
+	a.BFD, b.BFD = topology.BFD{}, topology.BFD{}
 	if !a.Same(&b) {
 		s.mu.Unlock()
 		return false
@@ -200,6 +207,9 @@ func (s *session) change(spec *topology.BGPSession) bool {
 	s.mu.Unlock()
 	if err := s.advertise(old, spec); err != nil {
 		s.log.Warn("what is advertised was not changed", "err", err)
+	}
+	if old.BFD != spec.BFD {
+		s.rewatch(spec.BFD)
 	}
 	if !reflect.DeepEqual(old.Import, spec.Import) {
 		s.judgeAgain()

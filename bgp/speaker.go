@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/weft-sdn/weft/bfd"
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/topology"
@@ -53,7 +54,13 @@ type Speaker struct {
 
 	running sync.RWMutex // guards ports against Status and Routes
 	ports   map[flow.VPortID]*port
-	inward  atomic.Pointer[map[flow.VPortID]network]
+	inward  atomic.Pointer[map[flow.VPortID]inlet]
+}
+
+// inlet takes what comes for a port.
+type inlet struct {
+	network network
+	bfd     *bfd.Port
 }
 
 // New returns a speaker that does nothing until Run.
@@ -78,8 +85,8 @@ func (s *Speaker) Speak(ctx context.Context, ports []Port) {
 // Receive takes an IP packet for an own address of a port. It never waits, and keeps nothing.
 func (s *Speaker) Receive(id flow.VPortID, packet []byte) {
 	if m := s.inward.Load(); m != nil {
-		if n := (*m)[id]; n != nil {
-			n.Receive(packet)
+		if in, has := (*m)[id]; has && !in.bfd.Receive(packet) {
+			in.network.Receive(packet)
 		}
 	}
 }
@@ -160,10 +167,10 @@ func (s *Speaker) settle(ctx context.Context, wanted []Port, forget bool) {
 			delete(s.ports, id)
 		}
 	}
-	inward := map[flow.VPortID]network{}
+	inward := map[flow.VPortID]inlet{}
 	for id, p := range s.ports {
 		if p.network != nil {
-			inward[id] = p.network
+			inward[id] = inlet{p.network, p.bfd}
 		}
 	}
 	s.inward.Store(&inward)

@@ -48,6 +48,7 @@ type Status struct {
 	MaxPrefixes  uint32            `json:"maxPrefixes"`       // of each family; 0: any number
 	WarnOnMax    bool              `json:"warnOnMaxPrefixes"` // else more of them stop the session
 	Warning      string            `json:"warning,omitempty"` // it is up, and tells more prefixes than it may
+	BFD          *BFD              `json:"bfd,omitempty"`     // nothing watches the way to the neighbour: absent
 	Problem      string            `json:"problem,omitempty"` // it is not carried out, and why
 }
 
@@ -62,6 +63,7 @@ func (s *session) status(ctx context.Context) Status {
 	if err := s.relay.LastError(); err != nil && l.state == Connecting {
 		st.Why = err.Error()
 	}
+	st.BFD = s.watch.status(spec.BFD)
 	r := s.rib.Stats()
 	st.Routes, st.Pending = r.Routes, r.Pending
 	if l.state == Established {

@@ -88,15 +88,15 @@ type view struct {
 	links    []Uplink
 	edges    map[string]Edge // the others: as they were last seen alive
 	places   map[flow.VPortID]place
-	strays   map[flow.VPortID]string      // bound here, to an interface that this edge does not have
-	groups   map[flow.Dest][]flow.VPortID // exterior members
-	dhcp     map[flow.VPortID]struct{}    // exterior vports with a DHCP resource
-	speaks   map[flow.VPortID]struct{}    // router ports through which sessions of this edge's speaker go
-	tags     map[flow.VPortID]struct{}    // exterior vports whose senders' tags are kept
-	tenants  map[flow.VPortID]uint32      // numbers of the tenants of exterior vports that live here
-	floods   map[flow.VPortID]int64       // frames a second that an exterior vport may send to all; none: any number
-	puntRate int64                        // packets a second that a vport may have punted
-	paces    map[flow.VPortID]int64       // the same of those that are slowed
+	strays   map[flow.VPortID]string            // bound here, to an interface that this edge does not have
+	groups   map[flow.Dest][]flow.VPortID       // exterior members
+	dhcp     map[flow.VPortID]struct{}          // exterior vports with a DHCP resource
+	speaks   map[flow.VPortID][]offload.BFDKind // router ports through which sessions of this edge's speaker go, with the kinds of BFD that watch them, each once, in order
+	tags     map[flow.VPortID]struct{}          // exterior vports whose senders' tags are kept
+	tenants  map[flow.VPortID]uint32            // numbers of the tenants of exterior vports that live here
+	floods   map[flow.VPortID]int64             // frames a second that an exterior vport may send to all; none: any number
+	puntRate int64                              // packets a second that a vport may have punted
+	paces    map[flow.VPortID]int64             // the same of those that are slowed
 	// nextHop has the MACs of gateways that answered.
 	nextHop map[netip.Addr]packet.MAC
 }
@@ -104,7 +104,7 @@ type view struct {
 func newView(self Edge, links []Uplink) *view {
 	return &view{
 		self: self, links: links, edges: map[string]Edge{}, places: map[flow.VPortID]place{}, strays: map[flow.VPortID]string{}, groups: map[flow.Dest][]flow.VPortID{},
-		nextHop: map[netip.Addr]packet.MAC{}, dhcp: map[flow.VPortID]struct{}{}, speaks: map[flow.VPortID]struct{}{},
+		nextHop: map[netip.Addr]packet.MAC{}, dhcp: map[flow.VPortID]struct{}{}, speaks: map[flow.VPortID][]offload.BFDKind{},
 		floods: map[flow.VPortID]int64{}, paces: map[flow.VPortID]int64{}, tags: map[flow.VPortID]struct{}{}, tenants: map[flow.VPortID]uint32{},
 	}
 }

@@ -249,8 +249,11 @@ func (l *layout) place(p *part, v *view, id flow.VPortID, at place) error {
 		if _, serves := v.dhcp[id]; serves {
 			p.add(stageUnderlay, l.t.DHCPPunted(local)...)
 		}
-		if _, speaks := v.speaks[id]; speaks {
+		if watched, speaks := v.speaks[id]; speaks {
 			p.add(stageUnderlay, l.t.BGPPunted(local)...)
+			for _, k := range watched {
+				p.add(stageUnderlay, l.t.BFDPunted(local, k))
+			}
 		}
 		p.stages[stageUnderlay] = append(p.stages[stageUnderlay], l.t.PuntRate(local, v.paceOf(id)), l.t.FloodRate(local, v.floods[id]))
 		p.add(stageLocation, l.t.Local(id.Dest(), at.at, local)...)

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/offload"
 	"github.com/weft-sdn/weft/packet"
 	"github.com/weft-sdn/weft/topology"
 )
@@ -39,7 +40,7 @@ func newSpeaking(c *core) *speaking {
 	return &speaking{c: c, ports: map[flow.VPortID]SpeakingPort{}}
 }
 
-// changed: a port, its sessions or where it lives may be others now. It reports whether it begins or ceases to have any here.
+// changed: a port, its sessions or where it lives may be others now. It reports whether other packets of it are the speaker's.
 func (s *speaking) changed(id flow.VPortID) bool {
 	c := s.c
 	if c.a.cfg.Speaker == nil {
@@ -48,15 +49,27 @@ func (s *speaking) changed(id flow.VPortID) bool {
 	before, had := s.ports[id]
 	now := SpeakingPort{c.snap.VPort(id), c.snap.BGPSessions(id)}
 	has := now.Port != nil && len(now.Sessions) > 0 && c.hosts(id)
+	watched := c.view.speaks[id]
 	if !has {
 		delete(s.ports, id)
 		delete(c.view.speaks, id)
 	} else {
 		s.ports[id] = now
-		c.view.speaks[id] = struct{}{}
+		c.view.speaks[id] = now.watched()
 	}
 	s.dirty = s.dirty || has != had || has && (before.Port != now.Port || !slices.Equal(before.Sessions, now.Sessions))
-	return has != had
+	return has != had || !slices.Equal(watched, c.view.speaks[id])
+}
+
+// watched are the kinds of BFD that watch the port's sessions, each once, in order.
+func (p *SpeakingPort) watched() (kinds []offload.BFDKind) {
+	for _, s := range p.Sessions {
+		if k := (offload.BFDKind{V6: s.PeerAddress.Is6(), Multihop: s.BFDMultihop(p.Port)}); s.BFD.On() && !slices.Contains(kinds, k) {
+			kinds = append(kinds, k)
+		}
+	}
+	slices.SortFunc(kinds, offload.BFDKind.Compare)
+	return kinds
 }
 
 // tell has the speaker know.

@@ -49,6 +49,7 @@ func (t *Tables) AlwaysPunted() []*p4rt.Entry {
 const (
 	dhcpPriority    = 100
 	servicePriority = 200
+	bfdPriority     = 210
 )
 
 // DHCPPunted are the entries of punt_class for a vport that has a DHCP resource: what hosts send to DHCP servers (D1), and to clients, goes to the engine,
@@ -67,6 +68,43 @@ func (t *Tables) DHCPPunted(vport uint16) []*p4rt.Entry {
 		es = append(es, e)
 	}
 	return es
+}
+
+// BFDKind is which packets of BFD come to a port: of an IP version, over one hop (RFC 5881) or several (RFC 5883).
+type BFDKind struct{ V6, Multihop bool }
+
+// Compare orders kinds.
+func (k BFDKind) Compare(o BFDKind) int { return int(k.number() - o.number()) }
+
+// number is one of 0 to 3, another for each kind.
+func (k BFDKind) number() (n int32) {
+	if k.V6 {
+		n++
+	}
+	if k.Multihop {
+		n += 2
+	}
+	return n
+}
+
+// BFDPunted is the entry of punt_class for a router port to which packets of BFD come: as those of BGP, BGPPunted.
+func (t *Tables) BFDPunted(vport uint16, k BFDKind) *p4rt.Entry {
+	etherType, port := uint64(packet.EtherTypeIPv4), uint64(3784)
+	if k.V6 {
+		etherType = packet.EtherTypeIPv6
+	}
+	if k.Multihop {
+		port = 4784
+	}
+	e := t.puntClass.NewEntry()
+	e.SetMasked(0, u(uint64(vport)), u(0xffff))
+	e.SetMasked(1, u(etherType), u(0xffff))
+	e.SetMasked(2, u(packet.ProtoUDP), u(0xff))
+	e.SetMasked(4, u(port), u(0xffff))
+	e.SetMasked(6, u(0), u(3))
+	e.Priority = bfdPriority + k.number()
+	e.Do(t.puntClass.actions["ingress.class_punt"], u(uint64(flow.ReasonService)))
+	return e
 }
 
 // BGPPunted are the entries of punt_class for a router port through which BGP sessions go: segments from and to port 179 (RFC 4271 section 8.2.1) come up past the engine (G1), those of others

@@ -38,6 +38,7 @@ type BGPSession struct {
 	Multihop          uint8 // 0: the neighbour is on the link
 	TTLSecurity       bool
 	PasswordSecret    string // "": segments are not signed
+	BFD               BFD
 	MaxPrefixes       uint32 // of each family; 0: any number
 	WarnOnMaxPrefixes bool   // else the session is stopped
 	Import, Export    BGPFilter
@@ -130,7 +131,7 @@ func newBGPSession(o *Object, spec *BGPSessionSpec) *BGPSession {
 		LocalAS: spec.LocalAS, PeerAS: spec.PeerAS, PeerAddress: spec.PeerAddress, LocalAddress: spec.LocalAddress, Passive: spec.Passive,
 		HoldTime: time.Duration(hold) * time.Second, Keepalive: time.Duration(cmp.Or(spec.Keepalive, hold/3)) * time.Second,
 		ConnectRetry: time.Duration(cmp.Or(spec.ConnectRetry, defaultConnectRetry)) * time.Second,
-		Multihop:     spec.Multihop, TTLSecurity: spec.TTLSecurity, PasswordSecret: spec.PasswordSecret, MaxPrefixes: spec.MaxPrefixes, WarnOnMaxPrefixes: spec.MaxPrefixesAction == "warn",
+		Multihop:     spec.Multihop, TTLSecurity: spec.TTLSecurity, PasswordSecret: spec.PasswordSecret, BFD: newBFD(spec.BFD), MaxPrefixes: spec.MaxPrefixes, WarnOnMaxPrefixes: spec.MaxPrefixesAction == "warn",
 		Import: newBGPFilter(spec.Import), Export: newBGPFilter(spec.Export), Advertise: spec.Advertise,
 	}
 	b.V4, b.V6 = spec.families()

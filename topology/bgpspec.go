@@ -17,6 +17,7 @@ type BGPSessionSpec struct {
 	Multihop          uint8         `json:"multihop,omitempty"`          // of an external session with a neighbour that is not on the port's link: how many hops away it is at most, 2 to 255
 	TTLSecurity       bool          `json:"ttlSecurity,omitempty"`       // of an external session: only packets are taken that came no more hops than the neighbour is away (GTSM, RFC 5082); both ends must have it
 	PasswordSecret    string        `json:"passwordSecret,omitempty"`    // name of the secret, kept at the edges and not in the database, that segments are signed with (MD5, RFC 2385); default: they are not
+	BFD               *BFDSpec      `json:"bfd,omitempty"`               // has the way to the neighbour watched by BFD (RFC 5880): when it is lost, so is the session, at once; {} will do
 	MaxPrefixes       uint32        `json:"maxPrefixes,omitempty"`       // prefixes of each family that are taken from the neighbour; 0: any number
 	MaxPrefixesAction string        `json:"maxPrefixesAction,omitempty"` // when there are more: stop (default) the session, or warn
 	Import            []BGPRuleSpec `json:"import,omitempty"`            // which prefixes are taken from the neighbour: by the first rule that fits, none if none fits; default: all

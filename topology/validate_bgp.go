@@ -23,6 +23,7 @@ func (v *validator) bgpSession(o *Object, s *BGPSessionSpec) {
 	v.asNumber(o, "spec.localAS", s.LocalAS)
 	v.asNumber(o, "spec.peerAS", s.PeerAS)
 	v.bgpTimers(o, s)
+	v.bfd(o, s.BFD)
 	if s.TTLSecurity && s.LocalAS == s.PeerAS {
 		v.fail(o, "spec.ttlSecurity", "true", "is for external sessions", "leave it out")
 	}

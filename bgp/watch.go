@@ -1,0 +1,190 @@
+package bgp
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/osrg/gobgp/v4/api"
+
+	"github.com/weft-sdn/weft/bfd"
+	"github.com/weft-sdn/weft/topology"
+)
+
+// watch has BFD watch the way to a session's neighbour, or nothing. The speaker's Run alone changes it.
+type watch struct {
+	port    *bfd.Port // through which the session goes
+	ends    bfd.Ends
+	changed func(bfd.Change)
+
+	session *bfd.Session // nil: nothing watches
+	stop    context.CancelFunc
+	running sync.WaitGroup
+}
+
+// watchedEnds are the ends of the BFD session that watches the way of a session. With ttlSecurity, packets that came more hops than the neighbour is away are not taken; else of several hops any
+// are: not all makers send with a TTL of 255 then, and RFC 5883 does not ask for it.
+func (p *port) watchedEnds(s *topology.BGPSession) bfd.Ends {
+	e := bfd.Ends{Local: s.Local(p.port), Neighbour: s.PeerAddress, Multihop: s.BFDMultihop(p.port)}
+	if s.TTLSecurity && s.Multihop > 0 {
+		e.LeastTTL = 255 - (s.Multihop - 1)
+	}
+	return e
+}
+
+// set has the way watched as c says until ctx ends or set says otherwise.
+func (w *watch) set(ctx context.Context, c topology.BFD) error {
+	if !c.On() {
+		w.leave()
+		return nil
+	}
+	config := bfd.Config{MinTx: c.MinTx, MinRx: c.MinRx, Multiplier: c.Multiplier}
+	if w.session != nil {
+		w.session.Configure(config)
+		return nil
+	}
+	s, err := w.port.Open(w.ends, config, w.changed)
+	if err != nil {
+		return err
+	}
+	w.session = s
+	ctx, w.stop = context.WithCancel(ctx)
+	w.running.Go(func() { _ = s.Run(ctx) })
+	return nil
+}
+
+// leave has nothing watched any more, and the neighbour told that this is no failure.
+func (w *watch) leave() {
+	if w.session != nil {
+		w.session.Leave()
+		w.running.Wait()
+		w.end()
+	}
+}
+
+// end has nothing watched any more, without waiting for the neighbour.
+func (w *watch) end() {
+	if w.session == nil {
+		return
+	}
+	w.stop()
+	w.running.Wait()
+	w.port.Close(w.session)
+	w.session = nil
+}
+
+// wayChanged: BFD has the way to the neighbour up, or not any more (RFC 5882 section 4.2). If it failed, the session ends at once, and its routes go: also those of a neighbour that restarts gracefully, as
+// silence is no sign of a restart. Those that stay already because it restarts go if its BFD does not restart with it (section 4.3). BFD that a side switched off is no failure.
+func (s *session) wayChanged(ctx context.Context, c bfd.Change) {
+	s.mu.Lock()
+	l, peer := &s.life, s.spec.PeerAddress
+	established, restarts := l.state == Established, l.state != Established && l.keeps()
+	if c.Failed && established {
+		s.dropped, s.cut = true, "BFD: "+c.Diagnostic.String()
+	}
+	s.wayUp = c.Up
+	s.barLocked()
+	s.mu.Unlock()
+	switch {
+	case c.Up:
+		s.log.Info("BFD is up", "neighbour", peer)
+		return
+	case !c.Failed:
+		s.log.Info("BFD was switched off", "neighbour", peer)
+		return
+	}
+	s.log.Warn("BFD is down: the way to the neighbour is lost", "neighbour", peer, "why", c.Diagnostic)
+	switch {
+	case established:
+		s.stale.Stop()
+		s.rib.Clear()
+		s.reset(ctx)
+	case restarts && c.Independent:
+		s.dropStale()
+	}
+}
+
+// resetTime bounds how long GoBGP may take to take an order.
+const resetTime = 5 * time.Second
+
+// reset has GoBGP end the session, with a word to the neighbour if that still hears it.
+func (s *session) reset(ctx context.Context) {
+	s.watch.running.Go(func() {
+		ctx, cancel := context.WithTimeout(ctx, resetTime)
+		defer cancel()
+		if err := s.server.ResetPeer(ctx, &api.ResetPeerRequest{Address: s.relay.Addr().Addr().String(), Communication: "BFD is down"}); err != nil {
+			s.log.Warn("GoBGP did not end the session whose way is lost", "err", err)
+		}
+	})
+}
+
+// rewatch has the way watched as the session's object says now.
+func (s *session) rewatch(now topology.BFD) {
+	if err := s.watch.set(s.ctx, now); err != nil {
+		s.log.Warn("the way to the neighbour is not watched", "err", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.barLocked()
+}
+
+// barLocked has the neighbour spoken to, or not: strict sessions wait for BFD. A session that is up and becomes strict stays.
+func (s *session) barLocked() {
+	s.relay.Bar(s.spec.BFD.Strict && !s.wayUp)
+}
+
+// BFD is how the way of a session is watched. JSON for operators; times are in milliseconds.
+type BFD struct {
+	State       string    `json:"state"`       // AdminDown, Down, Init, Up
+	RemoteState string    `json:"remoteState"` // as the neighbour says; Down while nothing is heard
+	Since       time.Time `json:"since,omitzero"`
+	Multihop    bool      `json:"multihop"`
+	Strict      bool      `json:"strict"`
+	Local       uint32    `json:"discriminator"`
+	Remote      uint32    `json:"remoteDiscriminator"`  // 0: nothing is heard
+	MinTx       int64     `json:"minTx"`                // as asked for
+	MinRx       int64     `json:"minRx"`                // as asked for
+	Multiplier  uint8     `json:"multiplier"`           // of this end: the neighbour goes by it
+	Tx          float64   `json:"tx"`                   // from one packet to the next, as agreed on; 0: none are sent
+	Rx          float64   `json:"rx"`                   // the same of those that come
+	Detection   float64   `json:"detection"`            // without a packet, the way is lost; 0: nothing is heard
+	Polls       bool      `json:"polls,omitempty"`      // the neighbour is being told of other parameters
+	Diagnostic  string    `json:"diagnostic,omitempty"` // why it is not up
+	Losses      uint64    `json:"losses"`               // how often it was up, and then not
+	LastLost    time.Time `json:"lastLost,omitzero"`
+	LastWhy     string    `json:"lastWhy,omitempty"`
+	Sent        uint64    `json:"sent"` // packets
+	Received    uint64    `json:"received"`
+	Dropped     uint64    `json:"dropped"` // of what came, for want of room
+}
+
+// status tells how the way is watched; nil: it is not.
+func (w *watch) status(spec topology.BFD) *BFD {
+	if w.session == nil {
+		return nil
+	}
+	ms := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+	s := w.session.Status()
+	b := &BFD{
+		State: s.State.String(), RemoteState: s.Remote.String(), Since: s.Since, Multihop: w.ends.Multihop, Strict: spec.Strict, Local: s.Mine, Remote: s.Yours,
+		MinTx: spec.MinTx.Milliseconds(), MinRx: spec.MinRx.Milliseconds(), Multiplier: spec.Multiplier, Tx: ms(s.Tx), Rx: ms(s.Rx), Detection: ms(s.Detection), Polls: s.Polls,
+		Losses: s.Flaps, LastLost: s.LostAt, Sent: s.Sent, Received: s.Received, Dropped: s.Dropped,
+	}
+	if s.State != bfd.Up && s.Diagnostic != bfd.NoDiagnostic {
+		b.Diagnostic = s.Diagnostic.String()
+	}
+	if s.Flaps > 0 {
+		b.LastWhy = s.LostWhy.String()
+	}
+	return b
+}
+
+// watched begins to watch the way of a session that begins.
+func (p *port) watched(s *session) error {
+	s.watch = watch{port: p.bfd, ends: p.watchedEnds(s.spec), changed: func(c bfd.Change) { s.wayChanged(s.ctx, c) }}
+	if err := s.watch.set(s.ctx, s.spec.BFD); err != nil {
+		return fmt.Errorf("bgp: session %s: %w", s.spec.Name, err)
+	}
+	return nil
+}
