@@ -62,9 +62,9 @@ func newMachine(c Config, discriminator uint32) machine {
 	return m
 }
 
-// minTx is what the neighbour is told of the time between packets.
+// minTx is what the neighbour is told of the time between packets. The last words are said as fast as packets went before: the neighbour is to hear one of them in time.
 func (m *machine) minTx() time.Duration {
-	if m.state == Up {
+	if m.state == Up || m.state == AdminDown {
 		return m.config.MinTx
 	}
 	return max(m.config.MinTx, slow)
@@ -121,7 +121,12 @@ func (m machine) configure(c Config) machine {
 }
 
 // leave ends the session on purpose.
-func (m machine) leave() machine { return m.become(AdminDown, AdministrativeEnd) }
+func (m machine) leave() machine {
+	tx := m.tx
+	m = m.become(AdminDown, AdministrativeEnd)
+	m.tx = tx
+	return m
+}
 
 // become goes into a state. Whoever comes up or goes down offers another time between packets.
 func (m machine) become(s State, d Diagnostic) machine {

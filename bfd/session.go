@@ -73,8 +73,8 @@ func (s *Session) Configure(c Config) {
 // Leave has the session end on purpose, and the neighbour know; Run returns when it does, or a while later.
 func (s *Session) Leave() { s.leave.Do(func() { close(s.leaving) }) }
 
-// farewell is how long Run tells a neighbour that the session ends on purpose, if that does not say that it knows: three times, as packets are slow by then.
-const farewell = 2500 * time.Millisecond
+// farewell is how long at most Run tells a neighbour that the session ends on purpose, if that does not say that it knows; the neighbour's detection time will do (RFC 5880 section 6.8.16).
+const farewell = 2 * time.Second
 
 // run is what Run remembers.
 type run struct {
@@ -98,8 +98,8 @@ func (s *Session) Run(ctx context.Context) error {
 			r.take(r.m.leave(), now)
 			return nil
 		case <-leaving:
-			leaving, over = nil, time.After(farewell)
 			r.take(r.m.leave(), now)
+			leaving, over = nil, time.After(min(farewell, time.Duration(r.m.config.Multiplier)*r.interval))
 		case <-over:
 			return nil
 		case p := <-s.in:

@@ -208,7 +208,7 @@ func TestSwitchedOffUnheard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPair(t, fast(50*ms, 50*ms, 3), fast(50*ms, 50*ms, 3))
 		p.up(5 * time.Second)
-		p.cut[0] = true
+		p.cut = [2]bool{true, true}
 		from := len(p.sent[0])
 		p.ends[0].Leave()
 		p.states(time.Minute)
