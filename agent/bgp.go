@@ -178,6 +178,7 @@ func edgeSessions(out chan<- prometheus.Metric, edge string, agent edgeAgent) {
 	received := desc("bgp_session_received_prefixes", "Prefixes that the neighbour of a BGP session tells.", "edge", "session")
 	routes := desc("bgp_session_routes", "Of these, routes in the router's table.", "edge", "session")
 	advertised := desc("bgp_session_advertised_prefixes", "Prefixes that the neighbour of a BGP session is told while it is up.", "edge", "session")
+	watched := newBFDMetrics(edge, out)
 	flaps := desc("bgp_session_flaps_total", "How often a BGP session was lost.", "edge", "session")
 	for _, s := range agent.Sessions(ctx) {
 		gauge := func(d *prometheus.Desc, v float64) {
@@ -191,6 +192,7 @@ func edgeSessions(out chan<- prometheus.Metric, edge string, agent edgeAgent) {
 		gauge(received, float64(s.Received))
 		gauge(routes, float64(s.Routes))
 		gauge(advertised, float64(s.Advertised))
+		watched.add(&s)
 		out <- prometheus.MustNewConstMetric(flaps, prometheus.CounterValue, float64(s.Flaps), edge, s.Session)
 	}
 }

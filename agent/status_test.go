@@ -63,7 +63,7 @@ func (*fake) Drops(ctx context.Context) ([]engine.Drop, error) {
 }
 
 func (*fake) Sessions(context.Context) []bgp.Status {
-	return []bgp.Status{{Session: "isp/first", State: bgp.Established, Flaps: 2, Received: 7, Routes: 5, Advertised: 3}, {Session: "isp/second", State: bgp.Connecting, Why: "it does not answer"}}
+	return []bgp.Status{{Session: "isp/first", State: bgp.Established, Flaps: 2, Received: 7, Routes: 5, Advertised: 3, BFD: &bgp.BFD{State: "Up", Losses: 4, Detection: 300, Sent: 100, Received: 90, Dropped: 1}}, {Session: "isp/second", State: bgp.Connecting, Why: "it does not answer"}}
 }
 
 func (*fake) Routes(session string, sent bool, c bgp.Choice) ([]bgp.Route, error) {

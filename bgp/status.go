@@ -63,7 +63,7 @@ func (s *session) status(ctx context.Context) Status {
 	if err := s.relay.LastError(); err != nil && l.state == Connecting {
 		st.Why = err.Error()
 	}
-	st.BFD = s.watch.status(spec.BFD)
+	s.watch.status(st.BFD)
 	r := s.rib.Stats()
 	st.Routes, st.Pending = r.Routes, r.Pending
 	if l.state == Established {
@@ -90,7 +90,7 @@ func StatusOf(port *topology.VPort, s *topology.BGPSession) Status {
 		Session: s.Name, Router: port.Device, Port: port.ID, VPort: port.Tenant + "/" + port.Name, LocalAS: s.LocalAS, PeerAS: s.PeerAS, Local: s.Local(port), Peer: s.PeerAddress,
 		LocalID: routerID(port.Device), Multihop: s.Multihop, Passive: s.Passive, Secret: s.PasswordSecret, State: Idle,
 		Hold: int(s.HoldTime / time.Second), Keepalive: int(s.Keepalive / time.Second), ConnectRetry: int(s.ConnectRetry / time.Second),
-		Families: names(families(s)), PeerFamilies: []string{}, MaxPrefixes: s.MaxPrefixes, WarnOnMax: s.WarnOnMaxPrefixes,
+		Families: names(families(s)), PeerFamilies: []string{}, MaxPrefixes: s.MaxPrefixes, WarnOnMax: s.WarnOnMaxPrefixes, BFD: bfdOf(port, s),
 	}
 }
 

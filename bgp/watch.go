@@ -157,27 +157,39 @@ type BFD struct {
 	Sent        uint64    `json:"sent"` // packets
 	Received    uint64    `json:"received"`
 	Dropped     uint64    `json:"dropped"` // of what came, for want of room
+	Refused     uint64    `json:"refused"` // packets for BFD that came by the port and were of no session, wrong, or from too far
 }
 
-// status tells how the way is watched; nil: it is not.
-func (w *watch) status(spec topology.BFD) *BFD {
-	if w.session == nil {
+// Up reports whether the way is there.
+func (b *BFD) Up() bool { return b.State == bfd.Up.String() }
+
+// bfdOf is what follows from a session's object, and its port; nil: nothing is to be watched.
+func bfdOf(port *topology.VPort, s *topology.BGPSession) *BFD {
+	if !s.BFD.On() {
 		return nil
+	}
+	return &BFD{
+		State: bfd.Down.String(), RemoteState: bfd.Down.String(), Multihop: s.BFDMultihop(port), Strict: s.BFD.Strict,
+		MinTx: s.BFD.MinTx.Milliseconds(), MinRx: s.BFD.MinRx.Milliseconds(), Multiplier: s.BFD.Multiplier,
+	}
+}
+
+// status adds how the way is watched.
+func (w *watch) status(b *BFD) {
+	if w.session == nil || b == nil {
+		return
 	}
 	ms := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 	s := w.session.Status()
-	b := &BFD{
-		State: s.State.String(), RemoteState: s.Remote.String(), Since: s.Since, Multihop: w.ends.Multihop, Strict: spec.Strict, Local: s.Mine, Remote: s.Yours,
-		MinTx: spec.MinTx.Milliseconds(), MinRx: spec.MinRx.Milliseconds(), Multiplier: spec.Multiplier, Tx: ms(s.Tx), Rx: ms(s.Rx), Detection: ms(s.Detection), Polls: s.Polls,
-		Losses: s.Flaps, LastLost: s.LostAt, Sent: s.Sent, Received: s.Received, Dropped: s.Dropped,
-	}
+	b.State, b.RemoteState, b.Since, b.Local, b.Remote = s.State.String(), s.Remote.String(), s.Since, s.Mine, s.Yours
+	b.Tx, b.Rx, b.Detection, b.Polls = ms(s.Tx), ms(s.Rx), ms(s.Detection), s.Polls
+	b.Losses, b.LastLost, b.Sent, b.Received, b.Dropped, b.Refused = s.Flaps, s.LostAt, s.Sent, s.Received, s.Dropped, w.port.Refused()
 	if s.State != bfd.Up && s.Diagnostic != bfd.NoDiagnostic {
 		b.Diagnostic = s.Diagnostic.String()
 	}
 	if s.Flaps > 0 {
 		b.LastWhy = s.LostWhy.String()
 	}
-	return b
 }
 
 // watched begins to watch the way of a session that begins.

@@ -9,7 +9,7 @@ import (
 
 // BFDSpec has the way to a BGP session's neighbour watched by BFD.
 type BFDSpec struct {
-	MinTx      uint16 `json:"minTx,omitempty"`      // milliseconds from one packet that is sent to the next, at least: 50 to 10000; default 300. The slower end's wish counts
+	MinTx      uint16 `json:"minTx,omitempty"`      // milliseconds from one packet that is sent to the next, at least: 50 to 10000; default 300. the slower end decides
 	MinRx      uint16 `json:"minRx,omitempty"`      // milliseconds from one packet that comes to the next, at least: 50 to 10000; default 300
 	Multiplier uint8  `json:"multiplier,omitempty"` // how many packets in a row may be missed until the way is lost: 2 to 50; default 3
 	Strict     bool   `json:"strict,omitempty"`     // the session does not begin before BFD is up; default: BFD may come up later, or never, where the neighbour has none

@@ -105,6 +105,11 @@ func neighborLines(s *agent.BGPSession, now time.Time) [][2]string {
 		add("timers", "hold time %d s, keepalive %d s, connect retry %d s", s.Hold, s.Keepalive, s.ConnectRetry)
 	}
 	add("restart", "%s", restartText(s))
+	if s.BFD != nil {
+		for _, text := range bfdLines(s.BFD, now) {
+			add("bfd", "%s", text)
+		}
+	}
 	add("received", "%s", receivedText(s))
 	add("told", "%d prefixes", s.Advertised)
 	return lines
@@ -180,6 +185,50 @@ func restartText(s *agent.BGPSession) string {
 		return "not graceful: its routes go with the session"
 	}
 	return "not known: the session was never up"
+}
+
+// bfdLines say how the way to the neighbour is watched: how it is, what was agreed on, and why it was lost.
+func bfdLines(b *bgp.BFD, now time.Time) []string {
+	text := b.State
+	if !b.Since.IsZero() {
+		text += " for " + age(now.Sub(b.Since))
+	}
+	if b.Diagnostic != "" {
+		text += " (" + b.Diagnostic + ")"
+	}
+	if b.RemoteState != b.State {
+		text += ", the neighbour " + b.RemoteState
+	}
+	if b.Remote == 0 {
+		text += "; nothing comes from the neighbour"
+	} else {
+		text += fmt.Sprintf("; discriminator %d, the neighbour's %d", b.Local, b.Remote)
+	}
+	if b.Multihop {
+		text += "; several hops"
+	}
+	if b.Strict {
+		text += "; strict: the session waits for it"
+	}
+	lines := []string{text, fmt.Sprintf("asks for %d ms to send, %d ms to receive, multiplier %d", b.MinTx, b.MinRx, b.Multiplier)}
+	if b.Remote != 0 {
+		lines = append(lines, fmt.Sprintf("sends every %g ms, receives every %g ms, lost after %g ms without, as agreed on", b.Tx, b.Rx, b.Detection))
+	}
+	if b.Losses > 0 {
+		lines = append(lines, fmt.Sprintf("lost %s, the last time %s ago, at %s: %s", times(b.Losses), age(now.Sub(b.LastLost)), b.LastLost.UTC().Format(time.RFC3339), b.LastWhy))
+	}
+	if b.Refused > 0 {
+		lines = append(lines, fmt.Sprintf("%d packets for BFD that came by the port were refused: of no session, wrong, or from too far", b.Refused))
+	}
+	return lines
+}
+
+// times says how often.
+func times(n uint64) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
 }
 
 func receivedText(s *agent.BGPSession) string {

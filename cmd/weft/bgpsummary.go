@@ -27,7 +27,8 @@ func newBGPSummary() *cobra.Command {
   ROUTES  of these, in the router's table: those that import rules and checks
           pass. Of a neighbour that restarts, those that it told before
   SENT    prefixes that it is told
-  FLAPS   how often the session was lost since the edge's agent carries it out`,
+  FLAPS   how often the session was lost since the edge's agent carries it out
+  BFD     whether BFD has the way to the neighbour up; - where it is not to watch`,
 		Example: `  weft bgp summary
   weft bgp summary --edge border1 -o wide
 
@@ -54,9 +55,9 @@ func printSummary(w io.Writer, list agent.BGPList, form string, now time.Time) e
 	if form == "json" {
 		return printJSON(w, list)
 	}
-	head := []string{"EDGE", "SESSION", "PEER", "AS", "STATE", "SINCE", "RCVD", "ROUTES", "SENT", "FLAPS"}
+	head := []string{"EDGE", "SESSION", "PEER", "AS", "STATE", "SINCE", "RCVD", "ROUTES", "SENT", "FLAPS", "BFD"}
 	if form == "wide" {
-		head = []string{"EDGE", "SESSION", "VPORT", "LOCAL", "LOCAL-AS", "PEER", "AS", "FAMILIES", "STATE", "SINCE", "RCVD", "ROUTES", "PENDING", "SENT", "FLAPS", "HOLD", "STACK"}
+		head = []string{"EDGE", "SESSION", "VPORT", "LOCAL", "LOCAL-AS", "PEER", "AS", "FAMILIES", "STATE", "SINCE", "RCVD", "ROUTES", "PENDING", "SENT", "FLAPS", "BFD", "HOLD", "STACK"}
 	}
 	var rows [][]string
 	var reasons []string
@@ -84,14 +85,14 @@ func summaryRow(s *agent.BGPSession, wide bool, now time.Time) []string {
 		received, routes, sent, flaps = "-", "-", "-", "-"
 	}
 	if !wide {
-		return []string{or(s.Edge), s.Session, peer, as, state, since, received, routes, sent, flaps}
+		return []string{or(s.Edge), s.Session, peer, as, state, since, received, routes, sent, flaps, bfdText(s)}
 	}
 	local := "-"
 	if s.Local.IsValid() {
 		local = s.Local.String()
 	}
 	return []string{
-		or(s.Edge), s.Session, s.VPort, local, fmt.Sprint(s.LocalAS), peer, as, strings.Join(s.Families, ","), state, since, received, routes, fmt.Sprint(s.Pending), sent, flaps,
+		or(s.Edge), s.Session, s.VPort, local, fmt.Sprint(s.LocalAS), peer, as, strings.Join(s.Families, ","), state, since, received, routes, fmt.Sprint(s.Pending), sent, flaps, bfdText(s),
 		fmt.Sprintf("%d s", s.Hold), or(s.Stack),
 	}
 }
@@ -105,6 +106,14 @@ func stateText(s *agent.BGPSession) string {
 		return "up"
 	}
 	return string(s.State)
+}
+
+// bfdText is the state of BFD in a table.
+func bfdText(s *agent.BGPSession) string {
+	if s.BFD == nil || s.Problem != "" {
+		return "-"
+	}
+	return strings.ToLower(s.BFD.State)
 }
 
 // problemText says why a session is not up, or what is wrong with it; empty: nothing, or that is not known.
