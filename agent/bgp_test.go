@@ -107,3 +107,18 @@ func TestBGPMetrics(t *testing.T) {
 		"weft_bfd_session_sent_packets_total e1 isp/first": 100, "weft_bfd_session_received_packets_total e1 isp/first": 90, "weft_bfd_session_dropped_packets_total e1 isp/first": 1,
 	})
 }
+
+// TestRPKI: an agent tells how its caches are, and each has its metrics.
+func TestRPKI(t *testing.T) {
+	c := askFake(t)
+	list, err := c.RPKI(t.Context(), "e1")
+	if err != nil || len(list.Caches) != 2 || list.Caches[0].Edge != "e1" || list.Caches[0].V4 != 9 || list.Caches[1].Why != "connection refused" {
+		t.Errorf("caches %+v, %v", list.Caches, err)
+	}
+	wantMetrics(t, func(out chan<- prometheus.Metric) { edgeCaches(out, "e1", &fake{}) }, map[string]float64{
+		"weft_rpki_cache_up 192.0.2.8:323 e1": 1, "weft_rpki_cache_vrps 192.0.2.8:323 e1 ipv4": 9, "weft_rpki_cache_vrps 192.0.2.8:323 e1 ipv6": 4,
+		"weft_rpki_cache_lost_total 192.0.2.8:323 e1": 1, "weft_rpki_cache_expired_total 192.0.2.8:323 e1": 0,
+		"weft_rpki_cache_up [2001:db8::8]:323 e1": 0, "weft_rpki_cache_vrps [2001:db8::8]:323 e1 ipv4": 0, "weft_rpki_cache_vrps [2001:db8::8]:323 e1 ipv6": 0,
+		"weft_rpki_cache_lost_total [2001:db8::8]:323 e1": 0, "weft_rpki_cache_expired_total [2001:db8::8]:323 e1": 2,
+	})
+}

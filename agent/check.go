@@ -11,6 +11,7 @@ import (
 	"github.com/weft-sdn/weft/bgp"
 	"github.com/weft-sdn/weft/offload"
 	"github.com/weft-sdn/weft/p4rt"
+	"github.com/weft-sdn/weft/rpki"
 	"github.com/weft-sdn/weft/topology"
 )
 
@@ -178,6 +179,27 @@ func (c *checker) edge(at string, e *Edge, seen taken) {
 	case bgp.Auto, bgp.Kernel, bgp.Userspace:
 	default:
 		c.fail(at+".bgp.stack", e.BGP.Stack, "is no TCP/IP stack", "use kernel or userspace; left out: the kernel's if the agent may make a network namespace")
+	}
+	c.caches(at+".bgp.rpki", e.BGP.RPKI)
+}
+
+// caches checks RPKI caches.
+func (c *checker) caches(at string, list []RPKI) {
+	if len(list) > rpki.MaxCaches {
+		c.fail(at, strconv.Itoa(len(list)), "are too many", fmt.Sprintf("use %d at most", rpki.MaxCaches))
+	}
+	first := map[string]int{}
+	for i, r := range list {
+		field := fmt.Sprintf("%s[%d]", at, i)
+		c.all(field+".tls", r.TLS.problems())
+		host, port, err := net.SplitHostPort(r.Address)
+		n, _ := strconv.ParseUint(port, 10, 16)
+		if other, twice := first[r.Address]; twice {
+			c.fail(field+".address", r.Address, fmt.Sprintf("is that of %s[%d] too", at, other), "list each cache once")
+		} else if err != nil || host == "" || n == 0 {
+			c.fail(field+".address", r.Address, "is no address of a cache", `use HOST:PORT, such as rpki.example.net:323 or "[2001:db8::1]:3323"`)
+		}
+		first[r.Address] = i
 	}
 }
 

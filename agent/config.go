@@ -170,6 +170,9 @@ func (c *Config) fill(dir string) {
 		set(&e.Tunnel, offload.VXLAN.String())
 		e.Target.TLS.within(dir)
 		within(dir, &e.Target.Pipeline.P4Info, &e.Target.Pipeline.DeviceConfig, &e.BGP.Secrets)
+		for j := range e.BGP.RPKI {
+			e.BGP.RPKI[j].TLS.within(dir)
+		}
 		if e.Target.DeviceID == 0 {
 			e.Target.DeviceID = defaultDevice
 		}

@@ -20,6 +20,7 @@ import (
 	"github.com/weft-sdn/weft/engine"
 	"github.com/weft-sdn/weft/p4rt"
 	"github.com/weft-sdn/weft/p4src"
+	"github.com/weft-sdn/weft/rpki"
 	"github.com/weft-sdn/weft/state"
 )
 
@@ -35,6 +36,7 @@ type edgeAgent interface {
 	Usage(context.Context) ([]state.Usage, error)
 	Sessions(context.Context) []bgp.Status
 	Routes(session string, sent bool, c bgp.Choice) ([]bgp.Route, error)
+	Caches() []rpki.CacheStatus
 }
 
 const (
@@ -85,7 +87,7 @@ func newRunner(cfg Edge, status, version string, log *slog.Logger) *runner {
 			r.name = agentName()
 			c.Agent, c.OnRole = r.name, r.onRole
 		}
-		return NewSpeaking(c, bgp.Config{Edge: cfg.ID, Store: store, Stack: bgp.Stack(cfg.BGP.Stack), Secret: cfg.BGP.secret, Log: r.log})
+		return NewSpeaking(c, bgp.Config{Edge: cfg.ID, Store: store, Stack: bgp.Stack(cfg.BGP.Stack), Secret: cfg.BGP.secret, Caches: cfg.BGP.caches(), Log: r.log})
 	}
 	return r
 }

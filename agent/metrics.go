@@ -144,6 +144,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		if view != nil && !r.standsBy() {
 			edgePools(out, st.ID, agent, view.Topology)
 			edgeSessions(out, st.ID, agent)
+			edgeCaches(out, st.ID, agent)
 			edgeDrops(out, st.ID, agent, view)
 			edgeUsage(out, st.ID, agent, func(id flow.VPortID) bool {
 				b, ok := view.Bindings.Get(id)

@@ -12,6 +12,7 @@ import (
 	"github.com/weft-sdn/weft/bgp"
 	"github.com/weft-sdn/weft/engine"
 	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/rpki"
 )
 
 // Speaking is the agent of an edge that speaks BGP for the router ports there (G1).
@@ -54,6 +55,9 @@ func (s *Speaking) Routes(session string, sent bool, c bgp.Choice) ([]bgp.Route,
 	return s.speaker.Received(session, c)
 }
 
+// Caches tells how the RPKI caches of the edge are.
+func (s *Speaking) Caches() []rpki.CacheStatus { return s.speaker.Caches() }
+
 // between passes packets, and what is to be done, between agent and speaker, which do not know each other.
 type between struct {
 	agent   *engine.Agent
@@ -77,6 +81,25 @@ func (b *between) Receive(port flow.VPortID, packet []byte) { b.speaker.Receive(
 type BGP struct {
 	Stack   string `json:"stack"`   // kernel, userspace; empty: the kernel's where the process may
 	Secrets string `json:"secrets"` // folder of files, one a secret, whose first line is the password
+	RPKI    []RPKI `json:"rpki"`    // caches that say who may originate a prefix
+}
+
+// RPKI is a cache of RPKI data.
+type RPKI struct {
+	Address string `json:"address"` // HOST:PORT
+	TLS     TLS    `json:"tls"`     // zero: plain TCP
+}
+
+// caches are the caches as the speaker wants them.
+func (b *BGP) caches() (list []rpki.Cache) {
+	for _, r := range b.RPKI {
+		c := rpki.Cache{Address: r.Address}
+		if !r.TLS.IsZero() {
+			c.TLS = r.TLS.Client
+		}
+		list = append(list, c)
+	}
+	return list
 }
 
 // secret reads one that a session names.

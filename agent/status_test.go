@@ -22,6 +22,7 @@ import (
 	"github.com/weft-sdn/weft/bgp"
 	"github.com/weft-sdn/weft/engine"
 	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/rpki"
 	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/testbed/certs"
 	"github.com/weft-sdn/weft/topology"
@@ -64,6 +65,10 @@ func (*fake) Drops(ctx context.Context) ([]engine.Drop, error) {
 
 func (*fake) Sessions(context.Context) []bgp.Status {
 	return []bgp.Status{{Session: "isp/first", State: bgp.Established, Flaps: 2, Received: 7, Routes: 5, Advertised: 3, BFD: &bgp.BFD{State: "Up", Losses: 4, Detection: 300, Sent: 100, Received: 90, Dropped: 1}}, {Session: "isp/second", State: bgp.Connecting, Why: "it does not answer"}}
+}
+
+func (*fake) Caches() []rpki.CacheStatus {
+	return []rpki.CacheStatus{{Address: "192.0.2.8:323", Up: true, V4: 9, V6: 4, Lost: 1}, {Address: "[2001:db8::8]:323", Why: "connection refused", Expired: 2}}
 }
 
 func (*fake) Routes(session string, sent bool, c bgp.Choice) ([]bgp.Route, error) {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/weft-sdn/weft/bgp"
 	"github.com/weft-sdn/weft/engine"
+	"github.com/weft-sdn/weft/rpki"
 	"github.com/weft-sdn/weft/state"
 )
 
@@ -14,6 +15,7 @@ const (
 	pathDrops   = "/v1/drops"      // the same
 	pathBGP     = "/v1/bgp"        // the same
 	pathRoutes  = "/v1/bgp/routes" // ?session=TENANT/NAME, and &edge=ID, &sent=true, &rejected=true, &prefix=PREFIX or ADDRESS
+	pathRPKI    = "/v1/bgp/rpki"   // ?edge=ID
 	pathStats   = "/v1/stats"
 	pathEdges   = "/v1/edges"
 	pathHealth  = "/healthz" // the process serves
@@ -77,6 +79,18 @@ type RouteList struct {
 	Edge    string      `json:"edge"`
 	Session string      `json:"session"`
 	Routes  []bgp.Route `json:"routes"`
+}
+
+// RPKICache is a cache of an edge.
+type RPKICache struct {
+	Edge string `json:"edge"`
+	rpki.CacheStatus
+}
+
+// RPKIList is the answer of /v1/bgp/rpki.
+type RPKIList struct {
+	Caches []RPKICache `json:"caches"`
+	Errors []EdgeError `json:"errors,omitempty"`
 }
 
 // RouteQuery is which routes are asked for.

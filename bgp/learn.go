@@ -10,19 +10,37 @@ import (
 	msg "github.com/osrg/gobgp/v4/pkg/packet/bgp"
 
 	"github.com/weft-sdn/weft/state"
+	"github.com/weft-sdn/weft/topology"
 )
 
 // learn takes what an UPDATE told.
 func (s *session) learn(paths []*apiutil.Path) {
+	s.judging.Lock()
+	defer s.judging.Unlock()
+	if spec := s.taking(); spec != nil {
+		s.heard.take(paths)
+		s.store(spec, paths)
+	}
+}
+
+// taking returns the session's object, or nil while nothing that is told counts.
+func (s *session) taking() *topology.BGPSession {
 	s.mu.Lock()
-	spec, dropped := s.spec, s.dropped
-	s.mu.Unlock()
-	if dropped {
-		return
+	defer s.mu.Unlock()
+	if s.dropped {
+		return nil
+	}
+	return s.spec
+}
+
+// store judges paths, and has what comes of them be stored. The caller has judging.
+func (s *session) store(spec *topology.BGPSession, paths []*apiutil.Path) {
+	if s.taking() == nil {
+		return // since paths were listed
 	}
 	routes := make([]state.RIBRoute, 0, len(paths))
 	for _, p := range paths {
-		if r, verdict, _ := judge(spec, s.port, p); verdict != RejectedFamily {
+		if r, verdict, _ := judge(spec, s.port, p, s.origins); verdict != RejectedFamily {
 			routes = append(routes, r) // one that is rejected takes away what was told of its destination before
 		}
 	}
@@ -34,34 +52,70 @@ func (s *session) learn(paths []*apiutil.Path) {
 // judged is how many paths are judged again at once.
 const judged = 1024
 
-// judgeAgain takes all that the neighbour told once more: the import rules are others.
-func (s *session) judgeAgain() {
+// judgeAgain takes what the neighbour told once more, of the prefixes that concern says; all without: how they are to be judged is another. Nothing is taken meanwhile: GoBGP's list is not older
+// than what was taken before.
+func (s *session) judgeAgain(concern func(netip.Prefix) bool) {
+	s.judging.Lock()
+	defer s.judging.Unlock()
+	spec := s.taking()
+	if spec == nil {
+		return
+	}
 	var some []*apiutil.Path
-	err := s.eachPath(netip.Addr{}, func(p *apiutil.Path) {
+	err := s.eachPath(everything, func(p *apiutil.Path) {
+		if nlri, ok := p.Nlri.(*msg.IPAddrPrefix); concern != nil && ok && !concern(nlri.Prefix) {
+			return
+		}
 		if some = append(some, p); len(some) == judged {
-			s.learn(some)
+			s.store(spec, some)
 			some = some[:0]
 		}
 	})
-	s.learn(some)
-	if err != nil {
-		s.log.Warn("what the neighbour told before is not judged by the new import rules", "err", err)
+	s.store(spec, some)
+	if err != nil && !s.over.Load() {
+		s.log.Warn("what the neighbour told before is not judged again", "err", err)
 	}
 }
 
-// eachPath goes through what the neighbour told and GoBGP keeps: all of it, or the prefixes that cover an address if that is valid.
-func (s *session) eachPath(covers netip.Addr, f func(*apiutil.Path)) error {
+// lookup is which of the paths that GoBGP keeps are looked for.
+type lookup func(family msg.Family) (prefixes []*apiutil.LookupPrefix, any bool)
+
+// everything looks for all.
+func everything(msg.Family) ([]*apiutil.LookupPrefix, bool) { return nil, true }
+
+// covering looks for those that cover an address; for all if it is not valid.
+func covering(a netip.Addr) lookup {
+	if !a.IsValid() {
+		return everything
+	}
+	return func(family msg.Family) ([]*apiutil.LookupPrefix, bool) {
+		return []*apiutil.LookupPrefix{{Prefix: netip.PrefixFrom(a, a.BitLen()).String(), LookupOption: apiutil.LOOKUP_SHORTER}}, a.Is4() == (family == msg.RF_IPv4_UC)
+	}
+}
+
+// exactly looks for those to prefixes.
+func exactly(wanted []netip.Prefix) lookup {
+	return func(family msg.Family) (prefixes []*apiutil.LookupPrefix, _ bool) {
+		for _, p := range wanted {
+			if p.Addr().Is4() == (family == msg.RF_IPv4_UC) {
+				prefixes = append(prefixes, &apiutil.LookupPrefix{Prefix: p.String()})
+			}
+		}
+		return prefixes, len(prefixes) > 0
+	}
+}
+
+// eachPath goes through what the neighbour told and GoBGP keeps.
+func (s *session) eachPath(wanted lookup, f func(*apiutil.Path)) error {
 	s.mu.Lock()
 	spec := s.spec
 	s.mu.Unlock()
 	for _, family := range families(spec) {
-		r := apiutil.ListPathRequest{TableType: api.TableType_TABLE_TYPE_ADJ_IN, Name: s.relay.Addr().Addr().String(), Family: family}
-		if covers.IsValid() {
-			if covers.Is4() != (family == msg.RF_IPv4_UC) {
-				continue
-			}
-			r.Prefixes = []*apiutil.LookupPrefix{{Prefix: netip.PrefixFrom(covers, covers.BitLen()).String(), LookupOption: apiutil.LOOKUP_SHORTER}}
+		prefixes, any := wanted(family)
+		if !any {
+			continue
 		}
+		r := apiutil.ListPathRequest{TableType: api.TableType_TABLE_TYPE_ADJ_IN, Name: s.relay.Addr().Addr().String(), Family: family, Prefixes: prefixes}
 		if err := s.server.ListPath(r, func(_ msg.NLRI, paths []*apiutil.Path) {
 			for _, p := range paths {
 				f(p)
@@ -91,6 +145,18 @@ func (s *session) endOfRIB(f msg.Family) {
 func (s *session) dropStale() {
 	s.stale.Stop()
 	s.rib.DropStale()
+	s.judging.Lock()
+	s.heard.whole()
+	s.judging.Unlock()
+}
+
+// dropAll takes away all that the neighbour told: the session is over.
+func (s *session) dropAll() {
+	s.stale.Stop()
+	s.rib.Clear()
+	s.judging.Lock()
+	s.heard.clear()
+	s.judging.Unlock()
 }
 
 // lost: the connection of the session is over; err is how the neighbour ended it, or nil. What it told goes at once, unless it restarts gracefully: GoBGP takes seconds to say so, if it was much.
@@ -132,6 +198,10 @@ func (s *session) became(p *apiutil.PeerState, at time.Time) {
 		switch {
 		case was.keeps() && !now.forwards:
 			s.dropStale() // RFC 4724 section 4.2
+		case was.keeps():
+			s.judging.Lock()
+			s.heard.restart()
+			s.judging.Unlock()
 		case now.restart == 0:
 			s.stale.Reset(restartTime) // it tells no End-of-RIB
 		}
@@ -143,7 +213,21 @@ func (s *session) became(p *apiutil.PeerState, at time.Time) {
 			s.stale.Reset(now.restart)
 			return
 		}
-		s.stale.Stop()
-		s.rib.Clear()
+		s.dropAll()
 	}
+}
+
+// judgeSome takes once more what the neighbour told of prefixes.
+func (s *session) judgeSome(prefixes []netip.Prefix) {
+	s.judging.Lock()
+	defer s.judging.Unlock()
+	spec := s.taking()
+	if spec == nil || len(prefixes) == 0 {
+		return
+	}
+	var some []*apiutil.Path
+	if err := s.eachPath(exactly(prefixes), func(p *apiutil.Path) { some = append(some, p) }); err != nil && !s.over.Load() {
+		s.log.Warn("what the neighbour told of some prefixes is not judged again", "err", err)
+	}
+	s.store(spec, some)
 }

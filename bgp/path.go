@@ -7,6 +7,7 @@ import (
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
 	msg "github.com/osrg/gobgp/v4/pkg/packet/bgp"
 
+	"github.com/weft-sdn/weft/rpki"
 	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/topology"
 )
@@ -32,6 +33,7 @@ type attributes struct {
 	origin    uint8
 	length    int // of the AS path (RFC 4271 section 9.1.2.2, RFC 5065 section 5.3)
 	loop      bool
+	from      uint32 // AS that the path begins at (RFC 6811 section 2)
 	with      []topology.Community
 }
 
@@ -39,7 +41,7 @@ type attributes struct {
 const defaultLocalPref = 100
 
 func readAttributes(path *apiutil.Path, own uint32) attributes {
-	a := attributes{localPref: defaultLocalPref, origin: msg.BGP_ORIGIN_ATTR_TYPE_INCOMPLETE}
+	a := attributes{from: own, localPref: defaultLocalPref, origin: msg.BGP_ORIGIN_ATTR_TYPE_INCOMPLETE}
 	for _, x := range path.Attrs {
 		switch x := x.(type) {
 		case *msg.PathAttributeNextHop:
@@ -64,6 +66,7 @@ func readAttributes(path *apiutil.Path, own uint32) attributes {
 				a.with = append(a.with, topology.Community{Large: true, Of: c.ASN, Value: [2]uint32{c.LocalData1, c.LocalData2}})
 			}
 		case *msg.PathAttributeAsPath:
+			a.from = originAS(x.Value, own)
 			for _, segment := range x.Value {
 				a.length += segment.ASLen()
 				for _, as := range segment.GetAS() {
@@ -73,6 +76,23 @@ func readAttributes(path *apiutil.Path, own uint32) attributes {
 		}
 	}
 	return a
+}
+
+// originAS is the AS that a path begins at: of one that ends in a set it can't be told, and one without, or within a confederation, is of the own AS (RFC 6811 section 2).
+func originAS(segments []msg.AsPathParamInterface, own uint32) uint32 {
+	if len(segments) == 0 {
+		return own
+	}
+	last := segments[len(segments)-1]
+	switch list := last.GetAS(); last.GetType() {
+	case msg.BGP_ASPATH_ATTR_TYPE_SEQ:
+		if len(list) > 0 {
+			return list[len(list)-1]
+		}
+	case msg.BGP_ASPATH_ATTR_TYPE_SET:
+		return rpki.NoOrigin
+	}
+	return own
 }
 
 // Bits of a metric, from the most significant: the fewer, the better the path (RFC 4271 section 9.1.2.2). What does not fit counts as the most that does. MEDs are compared whichever AS they are from,
@@ -105,7 +125,7 @@ func (a *attributes) metric(internal bool) uint64 {
 const noRule = -1
 
 // judge makes a route of a path that the neighbour of a session told. A path that is withdrawn, or not to be had, is a route without a gateway. rule is the index of the import rule that fits.
-func judge(s *topology.BGPSession, port *topology.VPort, path *apiutil.Path) (r state.RIBRoute, v Verdict, rule int) {
+func judge(s *topology.BGPSession, port *topology.VPort, path *apiutil.Path, o origins) (r state.RIBRoute, v Verdict, rule int) {
 	nlri, ok := path.Nlri.(*msg.IPAddrPrefix)
 	if !ok || !nlri.Prefix.IsValid() {
 		return state.RIBRoute{}, RejectedFamily, noRule
@@ -118,7 +138,8 @@ func judge(s *topology.BGPSession, port *topology.VPort, path *apiutil.Path) (r 
 		return r, Accepted, noRule
 	}
 	a := readAttributes(path, s.LocalAS)
-	yes, rule := s.Import.Permits(r.Dst, a.with)
+	validity, _ := validate(o, r.Dst, a.from)
+	yes, rule := s.Import.Permits(r.Dst, &topology.Told{With: a.with, RPKI: validity})
 	switch {
 	case !unicast(r.Dst):
 		return r, RejectedPrefix, rule

@@ -44,7 +44,7 @@ func FuzzJudge(f *testing.F) {
 			t.Fatal(err)
 		}
 		for _, p := range pathsOf(update) {
-			r, verdict, _ := judge(spec, port, p)
+			r, verdict, _ := judge(spec, port, p, nil)
 			if verdict == RejectedFamily {
 				continue
 			}

@@ -80,7 +80,7 @@ func TestVerdicts(t *testing.T) {
 		if x.change != nil {
 			x.change(s)
 		}
-		r, verdict, _ := judge(s, wayOut(), x.path(t))
+		r, verdict, _ := judge(s, wayOut(), x.path(t), nil)
 		if want := max(x.verdict, ""); x.via != "" && verdict != Accepted || x.via == "" && verdict != want {
 			t.Errorf("%s: %s, want %s", name, verdict, x.verdict)
 		}
@@ -89,7 +89,7 @@ func TestVerdicts(t *testing.T) {
 		}
 		gone := x.path(t)
 		gone.Withdrawal = true
-		if r, verdict, _ := judge(s, wayOut(), gone); r.Via.IsValid() || verdict != Accepted && verdict != RejectedFamily {
+		if r, verdict, _ := judge(s, wayOut(), gone, nil); r.Via.IsValid() || verdict != Accepted && verdict != RejectedFamily {
 			t.Errorf("%s, withdrawn: %+v, %s", name, r, verdict)
 		}
 	}
@@ -138,7 +138,7 @@ func TestMetric(t *testing.T) {
 			x.change(s)
 		}
 		x.prefix, x.via = "198.51.100.0/24", "192.0.2.9"
-		r, verdict, _ := judge(s, wayOut(), x.path(t))
+		r, verdict, _ := judge(s, wayOut(), x.path(t), nil)
 		if verdict != Accepted || i > 0 && r.Metric <= last {
 			t.Errorf("%s: metric %#x (%s), that of the one before is %#x", x.name, r.Metric, verdict, last)
 		}

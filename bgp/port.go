@@ -108,7 +108,7 @@ func (p *port) begin(ctx context.Context, spec *topology.BGPSession) error {
 	if err != nil {
 		return err
 	}
-	s, err := startSession(ctx, p.cfg.Store, p.cfg.Edge, p.port, spec, relayConfig{
+	s, err := startSession(ctx, p.cfg.Store, p.cfg.Edge, p.port, spec, p.cfg.origins, relayConfig{
 		local: local, remote: netip.AddrPortFrom(spec.PeerAddress, bgpPort), passive: spec.Passive, barred: spec.BFD.Strict, retry: spec.ConnectRetry, options: o, network: p.network, acceptor: a, log: p.log.With("session", spec.Name),
 	}, p.cfg.notify(spec.Name), p.log)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
 	msg "github.com/osrg/gobgp/v4/pkg/packet/bgp"
 
+	"github.com/weft-sdn/weft/rpki"
 	"github.com/weft-sdn/weft/topology"
 )
 
@@ -19,6 +20,7 @@ type Route struct {
 	MED       uint32       `json:"med"`
 	LocalPref uint32       `json:"localPref,omitempty"` // of what an external neighbour is told there is none
 	Origin    string       `json:"origin"`              // igp, egp or incomplete
+	RPKI      rpki.State   `json:"rpki,omitempty"`      // what caches say of it; empty: the edge has none
 	Verdict   Verdict      `json:"verdict,omitempty"`   // of what the neighbour tells
 	Why       string       `json:"why,omitempty"`       // it is rejected
 }
@@ -57,13 +59,14 @@ func (s *session) received(c Choice) ([]Route, error) {
 	spec := s.spec
 	s.mu.Unlock()
 	routes := []Route{}
-	err := s.eachPath(c.Covers, func(p *apiutil.Path) {
-		r, verdict, rule := judge(spec, s.port, p)
+	err := s.eachPath(covering(c.Covers), func(p *apiutil.Path) {
+		r, verdict, rule := judge(spec, s.port, p, s.origins)
 		if !c.has(r.Dst) || c.Rejected && verdict == Accepted {
 			return
 		}
 		d := describe(p, r.Dst, verdict)
 		d.Why = why(spec, verdict, rule, d.Via)
+		s.addRPKI(spec, p, &d, rule)
 		routes = append(routes, d)
 	})
 	slices.SortFunc(routes, func(a, b Route) int { return a.Prefix.Compare(b.Prefix) })
@@ -90,6 +93,27 @@ func (s *session) sent(c Choice) ([]Route, error) {
 	}
 	slices.SortFunc(routes, func(a, b Route) int { return a.Prefix.Compare(b.Prefix) })
 	return routes, nil
+}
+
+// addRPKI adds what RPKI caches say of what the neighbour tells, and if the rule that denies it asks for that, why they do.
+func (s *session) addRPKI(spec *topology.BGPSession, p *apiutil.Path, r *Route, rule int) {
+	if s.origins == nil {
+		return
+	}
+	from := readAttributes(p, spec.LocalAS).from
+	state, vrp := s.origins.Validate(r.Prefix, from)
+	if r.RPKI = state; r.Verdict != RejectedFilter || rule == noRule || spec.Import[rule].RPKI == "" {
+		return
+	}
+	switch {
+	case state != rpki.Invalid:
+	case from == rpki.NoOrigin:
+		r.Why += ": the path ends in a set"
+	case vrp.AS == from:
+		r.Why += fmt.Sprintf(": of AS %d to /%d", vrp.AS, vrp.MaxLen)
+	default:
+		r.Why += fmt.Sprintf(": of AS %d, not %d", vrp.AS, from)
+	}
 }
 
 func describe(p *apiutil.Path, dst netip.Prefix, verdict Verdict) Route {
@@ -131,13 +155,18 @@ func why(s *topology.BGPSession, v Verdict, rule int, via netip.Addr) string {
 // ruleText is what prefixes a rule fits.
 func ruleText(r *topology.BGPRule) string {
 	n := uint8(r.Prefix.Bits())
+	text := r.Prefix.String()
 	switch {
 	case r.GE == n && r.LE == n:
-		return r.Prefix.String()
 	case r.GE == n:
-		return fmt.Sprintf("%s le %d", r.Prefix, r.LE)
+		text = fmt.Sprintf("%s le %d", r.Prefix, r.LE)
+	default:
+		text = fmt.Sprintf("%s ge %d le %d", r.Prefix, r.GE, r.LE)
 	}
-	return fmt.Sprintf("%s ge %d le %d", r.Prefix, r.GE, r.LE)
+	if r.RPKI != "" {
+		text += " rpki " + string(r.RPKI)
+	}
+	return text
 }
 
 func originName(o uint8) string {

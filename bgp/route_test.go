@@ -47,7 +47,7 @@ func TestJudge(t *testing.T) {
 	} {
 		via, _ := netip.ParseAddr(x.via)
 		path := pathOf(t, x.prefix, via, x.path)
-		r, verdict, rule := judge(x.session, port, path)
+		r, verdict, rule := judge(x.session, port, path, nil)
 		if got := why(x.session, verdict, rule, via); verdict != x.verdict || rule != x.rule || got != x.why || r.Via.IsValid() != (verdict == Accepted) {
 			t.Errorf("%s via %q by %v: %q by rule %d, %q, gateway %v; want %q by %d, %q", x.prefix, x.via, x.path, verdict, rule, got, r.Via, x.verdict, x.rule, x.why)
 		}

@@ -40,6 +40,11 @@ type session struct {
 	run    sync.WaitGroup
 	over   atomic.Bool
 
+	origins origins
+
+	judging sync.Mutex // held from what the neighbour told, or GoBGP lists, to what comes of it; before mu
+	heard   heardSet
+
 	mu      sync.Mutex
 	spec    *topology.BGPSession
 	life    life
@@ -54,7 +59,7 @@ type session struct {
 const restartTime = 120 * time.Second
 
 // startSession begins a session; stack and accept are those of its port. What it stores has ctx's fence.
-func startSession(ctx context.Context, store *state.Store, edge string, port *topology.VPort, spec *topology.BGPSession, r relayConfig, note notify, log *slog.Logger) (*session, error) {
+func startSession(ctx context.Context, store *state.Store, edge string, port *topology.VPort, spec *topology.BGPSession, origins origins, r relayConfig, note notify, log *slog.Logger) (*session, error) {
 	rib, err := store.NewRIB(state.RIBSource{Router: port.Device, Port: port.ID, Edge: edge, Session: spec.Name})
 	if err != nil {
 		return nil, err
@@ -67,9 +72,10 @@ func startSession(ctx context.Context, store *state.Store, edge string, port *to
 	}
 	ctx, stop := context.WithCancel(ctx)
 	s = &session{
-		port: port, relay: relay, rib: rib, log: log.With("session", spec.Name), note: note, ctx: ctx, stop: stop, spec: spec, eors: map[msg.Family]bool{},
+		port: port, relay: relay, rib: rib, origins: origins, log: log.With("session", spec.Name), note: note, ctx: ctx, stop: stop, spec: spec, eors: map[msg.Family]bool{},
 		life: life{state: Connecting, since: time.Now()},
 	}
+	s.heard.clear()
 	s.server = server.NewBgpServer(server.LoggerOption(slog.New(quiet{s.log.Handler(), &s.over}), nil))
 	go s.server.Serve()
 	s.stale = time.AfterFunc(restartTime, s.dropStale)
@@ -212,7 +218,7 @@ func (s *session) change(spec *topology.BGPSession) bool {
 		s.rewatch(spec.BFD)
 	}
 	if !reflect.DeepEqual(old.Import, spec.Import) {
-		s.judgeAgain()
+		s.judgeAgain(nil)
 	}
 	return true
 }

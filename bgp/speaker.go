@@ -13,6 +13,7 @@ import (
 
 	"github.com/weft-sdn/weft/bfd"
 	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/rpki"
 	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/topology"
 )
@@ -33,7 +34,10 @@ type Config struct {
 	Store  *state.Store // where an edge is registered: its lease is that of the routes
 	Stack  Stack
 	Secret func(name string) (string, error) // the secret of passwordSecret
+	Caches []rpki.Cache                      // of RPKI; rpki.MaxCaches at most
 	Log    *slog.Logger
+
+	origins origins // New's
 }
 
 // Port is a router port with the sessions that go through it.
@@ -55,6 +59,7 @@ type Speaker struct {
 	running sync.RWMutex // guards ports against Status and Routes
 	ports   map[flow.VPortID]*port
 	inward  atomic.Pointer[map[flow.VPortID]inlet]
+	client  *rpki.Client // of RPKI caches; nil: there are none
 }
 
 // inlet takes what comes for a port.
@@ -68,7 +73,13 @@ func New(cfg Config) *Speaker {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Speaker{cfg: cfg, wake: make(chan struct{}, 1), ports: map[flow.VPortID]*port{}}
+	s := &Speaker{cfg: cfg, wake: make(chan struct{}, 1), ports: map[flow.VPortID]*port{}}
+	if len(cfg.Caches) > 0 {
+		s.client = rpki.New(cfg.Caches, cfg.Log)
+		s.client.OnChange(s.judgeAgain)
+		s.cfg.origins = s.client
+	}
+	return s
 }
 
 // Speak has the sessions of these ports carried out, in the order of ids, and no others, until ctx ends: what they learnt then stays. It never waits.
@@ -98,6 +109,11 @@ const again = 5 * time.Second
 func (s *Speaker) Run(ctx context.Context) error {
 	var current context.Context // of what runs
 	defer func() { s.settle(ctx, nil, false) }()
+	var caches sync.WaitGroup
+	defer caches.Wait()
+	if s.client != nil {
+		caches.Go(func() { _ = s.client.Run(ctx) })
+	}
 	retry := time.NewTicker(again)
 	defer retry.Stop()
 	for {
@@ -186,6 +202,14 @@ func (s *Speaker) Status(ctx context.Context) []Status {
 	}
 	slices.SortFunc(list, func(a, b Status) int { return cmp.Compare(a.Session, b.Session) })
 	return list
+}
+
+// Caches tells how the RPKI caches are.
+func (s *Speaker) Caches() []rpki.CacheStatus {
+	if s.client == nil {
+		return []rpki.CacheStatus{}
+	}
+	return s.client.Status()
 }
 
 // Received lists what the neighbour of a session tells, of what is chosen, and what becomes of it; Sent, what the neighbour is told. ErrNotCarried: the edge does not carry the session out.

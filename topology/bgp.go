@@ -76,18 +76,38 @@ type BGPRule struct {
 	Prefix    netip.Prefix
 	GE, LE    uint8
 	Community Community // which a prefix has to come with; zero: none is asked for
+	RPKI      Validity  // what has to be said of a prefix; "": anything
 	LocalPref uint32    // 0: as it is
 }
 
-// Permits reports whether a prefix with communities is chosen, and by which rule; -1: there is none, or none fits.
-func (f BGPFilter) Permits(p netip.Prefix, with []Community) (yes bool, rule int) {
+// Told is what is said of a prefix besides.
+type Told struct {
+	With []Community
+	RPKI Validity
+}
+
+// Permits reports whether a prefix is chosen of which t is told, nil if nothing, and by which rule; -1: there is none, or none fits.
+func (f BGPFilter) Permits(p netip.Prefix, t *Told) (yes bool, rule int) {
 	for i := range f {
 		r := &f[i]
-		if n := uint8(p.Bits()); n >= r.GE && n <= r.LE && r.Prefix.Contains(p.Addr()) && (r.Community == Community{} || slices.Contains(with, r.Community)) {
+		if r.fits(p, t) {
 			return r.Permit, i
 		}
 	}
 	return len(f) == 0, -1
+}
+
+func (r *BGPRule) fits(p netip.Prefix, t *Told) bool {
+	n := uint8(p.Bits())
+	if n < r.GE || n > r.LE || !r.Prefix.Contains(p.Addr()) {
+		return false
+	}
+	return (r.Community == Community{} || t != nil && slices.Contains(t.With, r.Community)) && (r.RPKI == "" || t != nil && r.RPKI == t.RPKI)
+}
+
+// AsksRPKI reports whether what RPKI caches say matters to a filter.
+func (f BGPFilter) AsksRPKI() bool {
+	return slices.ContainsFunc(f, func(r BGPRule) bool { return r.RPKI != "" })
 }
 
 func newBGPFilter(specs []BGPRuleSpec) BGPFilter {
@@ -97,7 +117,7 @@ func newBGPFilter(specs []BGPRuleSpec) BGPFilter {
 	f := make(BGPFilter, len(specs))
 	for i := range specs {
 		s := &specs[i]
-		f[i] = BGPRule{Permit: s.Action == "permit", Prefix: s.Prefix, LocalPref: s.LocalPref}
+		f[i] = BGPRule{Permit: s.Action == "permit", Prefix: s.Prefix, RPKI: s.RPKI, LocalPref: s.LocalPref}
 		f[i].Community, _ = s.Community.Parse() // checked
 		f[i].GE, f[i].LE = s.lengths()
 	}

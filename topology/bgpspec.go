@@ -41,8 +41,12 @@ type BGPRuleSpec struct {
 	GE        uint8        `json:"ge,omitempty"`        // least length of a prefix within it; default: the length of prefix
 	LE        uint8        `json:"le,omitempty"`        // greatest length; default: the length of prefix, or with ge, that of an address
 	Community BGPCommunity `json:"community,omitempty"` // of import: which the prefix has to come with; default: any, or none
+	RPKI      Validity     `json:"rpki,omitempty"`      // of import: what RPKI caches have to say of the prefix and its origin (RFC 6811): valid, invalid or notFound; default: anything
 	LocalPref uint32       `json:"localPref,omitempty"` // of import, with permit: how much a prefix is preferred that comes by this session, over those that come by others; default: 100, or what an internal neighbour says
 }
+
+// Validity is what RPKI caches say of a prefix and its origin (RFC 6811 section 2): valid, invalid or notFound; "" is not known, or does not matter.
+type Validity string
 
 // BGPCommunity is a community as people write it: AS:VALUE, AS:VALUE:VALUE, no-export, no-advertise, no-peer or blackhole.
 type BGPCommunity string

@@ -104,6 +104,7 @@ func (v *validator) bgpRules(o *Object, s *BGPSessionSpec, field string, rules [
 		if field == "spec.export" && r.Community != "" {
 			v.fail(o, at+".community", string(r.Community), "is for import", "leave it out: what is told is what advertise has")
 		}
+		v.bgpValidity(o, at+".rpki", field, r.RPKI)
 		if r.LocalPref != 0 && (field == "spec.export" || r.Action == "deny") {
 			v.fail(o, at+".localPref", strconv.FormatUint(uint64(r.LocalPref), 10), "is for what import permits", "leave it out")
 		}
@@ -116,6 +117,19 @@ func (v *validator) bgpRules(o *Object, s *BGPSessionSpec, field string, rules [
 		if r.LE != 0 && r.GE > r.LE {
 			v.fail(o, at+".ge", strconv.Itoa(int(r.GE)), fmt.Sprintf("is more than le, %d", r.LE), "no prefix would fit")
 		}
+	}
+}
+
+// bgpValidity checks what a rule of a list has RPKI caches say.
+func (v *validator) bgpValidity(o *Object, field, list string, rpki Validity) {
+	switch rpki {
+	case "":
+	case "valid", "invalid", "notFound":
+		if list == "spec.export" {
+			v.fail(o, field, string(rpki), "is for import", "leave it out: what is told is what advertise has")
+		}
+	default:
+		v.fail(o, field, string(rpki), "is nothing that RPKI caches say", "use valid, invalid or notFound")
 	}
 }
 

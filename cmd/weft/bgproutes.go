@@ -34,6 +34,8 @@ meant with what is within it, ADDRESS with what covers it.
   VERDICT  accepted: a route of the router. Else why not: the import rule that
            denies it, the own AS on the path, a next hop that is not on the
            vport's link
+  RPKI     of -o wide: valid, invalid or notFound, as caches say; -: the edge
+           has none
 
 Which of several sessions' routes to a prefix packets take, weft trace says.`,
 		Example: `  weft bgp routes isp/first
@@ -94,6 +96,9 @@ func printRoutes(w io.Writer, list agent.RouteList, sent bool, form string) erro
 	head := []string{"PREFIX", "NEXT-HOP", "AS-PATH", "MED"}
 	if form == "wide" {
 		head = append(head, "PREF", "ORIGIN")
+		if !sent {
+			head = append(head, "RPKI")
+		}
 	}
 	if !sent {
 		head = append(head, "VERDICT")
@@ -113,6 +118,9 @@ func routeRow(r *bgp.Route, sent, wide bool) []string {
 			pref = fmt.Sprint(r.LocalPref)
 		}
 		row = append(row, pref, r.Origin)
+		if !sent {
+			row = append(row, or(string(r.RPKI)))
+		}
 	}
 	switch {
 	case sent:

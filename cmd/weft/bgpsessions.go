@@ -35,7 +35,7 @@ func newBGP() *cobra.Command {
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newBGPSummary(), newBGPNeighbors(), newBGPRoutes())
+	cmd.AddCommand(newBGPSummary(), newBGPNeighbors(), newBGPRoutes(), newBGPRPKI())
 	return cmd
 }
 

@@ -18,6 +18,7 @@ import (
 
 	"github.com/weft-sdn/weft/bgp"
 	"github.com/weft-sdn/weft/conntrack"
+	"github.com/weft-sdn/weft/rpki"
 	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/testbed/fabric"
 	"github.com/weft-sdn/weft/testbed/scenario"
@@ -61,6 +62,8 @@ type Config struct {
 	// BGPStack and BGPSecret are those of speakers in this process: bgp.Config.
 	BGPStack  bgp.Stack
 	BGPSecret func(name string) (string, error)
+	// RPKI are the caches that speakers in this process ask.
+	RPKI []rpki.Cache
 	// IdleTimeout and AgeTime are those of agents in this process; 0: engine.Config's defaults.
 	IdleTimeout, AgeTime time.Duration
 	// AwayAfter is how long the database may leave questions of agents in this process unanswered before it is away; 0: 10 s, for it shares its processors
