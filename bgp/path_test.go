@@ -7,6 +7,7 @@ import (
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
 	msg "github.com/osrg/gobgp/v4/pkg/packet/bgp"
 
+	"github.com/weft-sdn/weft/rpki"
 	"github.com/weft-sdn/weft/topology"
 )
 
@@ -143,5 +144,25 @@ func TestMetric(t *testing.T) {
 			t.Errorf("%s: metric %#x (%s), that of the one before is %#x", x.name, r.Metric, verdict, last)
 		}
 		last = r.Metric
+	}
+}
+
+// TestOriginAS: the AS that a path begins at is the last of its last sequence; of a set it is not known, and without one it is the own (RFC 6811 section 2).
+func TestOriginAS(t *testing.T) {
+	part := func(kind uint8, as ...uint32) msg.AsPathParamInterface { return msg.NewAs4PathParam(kind, as) }
+	for _, x := range []struct {
+		segments []msg.AsPathParamInterface
+		want     uint32
+	}{
+		{nil, 64500},
+		{[]msg.AsPathParamInterface{part(msg.BGP_ASPATH_ATTR_TYPE_SEQ, 64501, 64502)}, 64502},
+		{[]msg.AsPathParamInterface{part(msg.BGP_ASPATH_ATTR_TYPE_SEQ, 64501), part(msg.BGP_ASPATH_ATTR_TYPE_SET, 64502)}, rpki.NoOrigin},
+		{[]msg.AsPathParamInterface{part(msg.BGP_ASPATH_ATTR_TYPE_SET, 64501), part(msg.BGP_ASPATH_ATTR_TYPE_SEQ, 64502)}, 64502},
+		{[]msg.AsPathParamInterface{part(msg.BGP_ASPATH_ATTR_TYPE_CONFED_SEQ, 65001)}, 64500},
+		{[]msg.AsPathParamInterface{part(msg.BGP_ASPATH_ATTR_TYPE_SEQ)}, 64500},
+	} {
+		if got := originAS(x.segments, 64500); got != x.want {
+			t.Errorf("path %v begins at AS %d, want %d", x.segments, got, x.want)
+		}
 	}
 }

@@ -35,6 +35,9 @@ func TestBGPSessionMistakes(t *testing.T) {
 		{more: `families: [ipv4, ipv6], holdTime: 9, keepalive: 3, connectRetry: 5, passwordSecret: up-md5, maxPrefixes: 1000, maxPrefixesAction: warn, localAddress: 192.0.2.1,
 			import: [{action: deny, prefix: 10.0.0.0/8, le: 32}, {action: permit, prefix: 0.0.0.0/0, le: 24}, {action: permit, prefix: "::/0", ge: 16, le: 48}],
 			export: [{action: permit, prefix: 203.0.113.0/24}], advertise: [{prefix: 203.0.113.0/24, med: 10}, {prefix: "2001:db8:f::/48"}]`},
+		{more: `import: [{action: deny, prefix: 0.0.0.0/0, le: 32, rpki: invalid}, {action: permit, prefix: 0.0.0.0/0, le: 24, rpki: valid, localPref: 200}, {action: permit, prefix: 0.0.0.0/0, le: 24, rpki: notFound}]`},
+		{more: `import: [{action: deny, prefix: 0.0.0.0/0, rpki: unknown}]`, want: `spec.import[0].rpki: "unknown" is nothing that RPKI caches say; use valid, invalid or notFound`},
+		{more: `export: [{action: permit, prefix: 0.0.0.0/0, rpki: valid}]`, want: `spec.export[0].rpki: "valid" is for import; leave it out: what is told is what advertise has`},
 		{"192.0.2.9", `"2001:db8::9"`, ``, ``},
 		{"192.0.2.9", `"fe80::9"`, ``, ``},
 		{"192.0.2.9", "203.0.113.9", `multihop: 3`, ``},
@@ -120,6 +123,24 @@ func TestBGPFilter(t *testing.T) {
 	} {
 		if yes, rule := f.Permits(netip.MustParsePrefix(p), nil); yes != want.yes || rule != want.rule {
 			t.Errorf("%s: %v by rule %d, want %v by %d", p, yes, rule, want.yes, want.rule)
+		}
+	}
+	f = newBGPFilter([]BGPRuleSpec{
+		{Action: "deny", Prefix: netip.MustParsePrefix("::/0"), LE: 128, RPKI: "invalid"},
+		{Action: "permit", Prefix: netip.MustParsePrefix("::/0"), LE: 48, RPKI: "valid", Community: "64500:1"},
+		{Action: "permit", Prefix: netip.MustParsePrefix("::/0"), LE: 32},
+	})
+	marked, _ := BGPCommunity("64500:1").Parse()
+	for _, x := range []struct {
+		prefix string
+		told   *Told
+		rule   int
+	}{
+		{"2001:db8::/32", nil, 2}, {"2001:db8::/32", &Told{RPKI: "invalid"}, 0}, {"2001:db8::/32", &Told{RPKI: "valid"}, 2}, {"2001:db8::/48", &Told{RPKI: "valid"}, -1},
+		{"2001:db8::/48", &Told{[]Community{marked}, "valid"}, 1}, {"2001:db8::/48", &Told{[]Community{marked}, "notFound"}, -1}, {"2001:db8::/48", &Told{[]Community{marked}, "invalid"}, 0},
+	} {
+		if _, rule := f.Permits(netip.MustParsePrefix(x.prefix), x.told); rule != x.rule {
+			t.Errorf("%s of which %+v is told: rule %d, want %d", x.prefix, x.told, rule, x.rule)
 		}
 	}
 	if yes, _ := BGPFilter(nil).Permits(netip.MustParsePrefix("::/0"), nil); !yes {

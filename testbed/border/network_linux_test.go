@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/weft-sdn/weft/bgp"
+	"github.com/weft-sdn/weft/rpki"
 	"github.com/weft-sdn/weft/testbed/host"
 	"github.com/weft-sdn/weft/testbed/lab"
 	"github.com/weft-sdn/weft/testbed/peer"
@@ -105,6 +106,7 @@ type testConfig struct {
 	peers    map[string]peer.Config // by host; what the host has is filled in. Hosts without are in memory
 	stack    bgp.Stack
 	secret   func(string) (string, error)
+	caches   []rpki.Cache
 }
 
 // border is a running installation.
@@ -166,7 +168,7 @@ func newBorder(t *testing.T, cfg testConfig) *border {
 	}
 	var err error
 	if b.Lab, err = lab.New(lab.Config{
-		Scenario: b.parse(""), PowerOn: b.powerOn, BGPStack: cfg.stack, BGPSecret: cfg.secret, Logger: slog.New(logger),
+		Scenario: b.parse(""), PowerOn: b.powerOn, BGPStack: cfg.stack, BGPSecret: cfg.secret, RPKI: cfg.caches, Logger: slog.New(logger),
 	}); err != nil {
 		t.Fatal(err)
 	}
