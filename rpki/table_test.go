@@ -179,4 +179,6 @@ func BenchmarkValidate(b *testing.B) {
 	})
 }
 
-func vrp(prefix string, most uint8, as uint32) VRP { return VRP{netip.MustParsePrefix(prefix), most, as} }
+func vrp(prefix string, most uint8, as uint32) VRP {
+	return VRP{netip.MustParsePrefix(prefix), most, as}
+}

@@ -36,7 +36,9 @@ configuration has them under bgp.rpki.
 			if err != nil {
 				return err
 			}
-			answers, failed := askEach(cmd.Context(), &q.flowQuery, asks, func(ctx context.Context, c *agent.Client, edge string) (agent.RPKIList, error) { return c.RPKI(ctx, edge) })
+			answers, failed := askEach(cmd.Context(), &q.flowQuery, asks, func(ctx context.Context, c *agent.Client, edge string) (agent.RPKIList, error) {
+				return c.RPKI(ctx, edge)
+			})
 			for _, a := range answers {
 				list.Caches, list.Errors = append(list.Caches, a.Caches...), append(list.Errors, a.Errors...)
 			}
