@@ -11,50 +11,54 @@ import (
 	"github.com/weft-sdn/weft/topology"
 )
 
-// advertised are the prefixes that a session tells its neighbour: those that its export rules choose, of families that the session has.
-func advertised(s *topology.BGPSession) map[netip.Prefix]topology.BGPPrefix {
-	m := map[netip.Prefix]topology.BGPPrefix{}
-	if s == nil {
-		return m
+// tell has GoBGP tell what is to be told now, of what the router has, and not what was told and is not to be any more. What stays as it was is not told again.
+func (s *session) tell(own *topology.Own) error {
+	s.mu.Lock()
+	spec, before := s.spec, s.told
+	s.mu.Unlock()
+	all := own.Tell(spec)
+	after := make(map[netip.Prefix]topology.Telling, len(all))
+	for _, x := range all {
+		after[x.Prefix] = x
 	}
-	for _, p := range s.Advertise {
-		if yes, _ := s.Export.Permits(p.Prefix, nil); yes && (p.Prefix.Addr().Is4() && s.V4 || p.Prefix.Addr().Is6() && s.V6) {
-			m[p.Prefix] = p
-		}
-	}
-	return m
-}
-
-// advertise has GoBGP tell what is to be told now, and not what was and is not to be any more.
-func (s *session) advertise(old, now *topology.BGPSession) error {
-	before, after := advertised(old), advertised(now)
 	var paths []*apiutil.Path
-	for prefix, p := range after {
-		if was, told := before[prefix]; !told || !reflect.DeepEqual(was, p) {
-			path, err := s.path(p, false)
-			if err != nil {
+	add := func(p topology.BGPPrefix, withdraw bool) error {
+		path, err := s.path(p, withdraw)
+		paths = append(paths, path)
+		return err
+	}
+	for _, x := range all {
+		was, had := before[x.Prefix]
+		switch had = had && was.Why == ""; {
+		case x.Why != "" && had:
+			if err := add(was.BGPPrefix, true); err != nil {
 				return err
 			}
-			paths = append(paths, path)
-		}
-	}
-	for prefix, p := range before {
-		if _, stays := after[prefix]; !stays {
-			path, err := s.path(p, true)
-			if err != nil {
+		case x.Why == "" && !(had && reflect.DeepEqual(was.BGPPrefix, x.BGPPrefix)):
+			if err := add(x.BGPPrefix, false); err != nil {
 				return err
 			}
-			paths = append(paths, path)
 		}
 	}
-	if len(paths) == 0 {
-		return nil
+	for prefix, was := range before {
+		if _, stays := after[prefix]; !stays && was.Why == "" {
+			if err := add(was.BGPPrefix, true); err != nil {
+				return err
+			}
+		}
 	}
-	slices.SortFunc(paths, func(a, b *apiutil.Path) int {
-		return a.Nlri.(*msg.IPAddrPrefix).Prefix.Compare(b.Nlri.(*msg.IPAddrPrefix).Prefix)
-	})
-	_, err := s.server.AddPath(apiutil.AddPathRequest{Paths: paths})
-	return err
+	if len(paths) > 0 {
+		slices.SortFunc(paths, func(a, b *apiutil.Path) int {
+			return a.Nlri.(*msg.IPAddrPrefix).Prefix.Compare(b.Nlri.(*msg.IPAddrPrefix).Prefix)
+		})
+		if _, err := s.server.AddPath(apiutil.AddPathRequest{Paths: paths}); err != nil {
+			return err
+		}
+	}
+	s.mu.Lock()
+	s.told = after
+	s.mu.Unlock()
+	return nil
 }
 
 // path is a prefix as the neighbour is told it: the next hop is the port's address.

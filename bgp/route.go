@@ -22,14 +22,15 @@ type Route struct {
 	Origin    string       `json:"origin"`              // igp, egp or incomplete
 	RPKI      rpki.State   `json:"rpki,omitempty"`      // what caches say of it; empty: the edge has none
 	Verdict   Verdict      `json:"verdict,omitempty"`   // of what the neighbour tells
-	Why       string       `json:"why,omitempty"`       // it is rejected
+	Why       string       `json:"why,omitempty"`       // it is rejected, or not told
+	From      string       `json:"from,omitempty"`      // of what the neighbour is told: what in the session has it told, and because of which object
 }
 
 // Choice chooses routes; the zero value has all.
 type Choice struct {
 	Within   netip.Prefix // if valid: it, and what is within it
 	Covers   netip.Addr   // if valid: what covers it
-	Rejected bool         // only those that are no routes of the router, of what the neighbour tells
+	Rejected bool         // only those that are no routes of the router, of what the neighbour tells; of what it is told, those that it is not
 }
 
 // ParseChoice reads a prefix, which is meant with what is within it, or an address, which is meant with what covers it; nothing: all.
@@ -73,21 +74,21 @@ func (s *session) received(c Choice) ([]Route, error) {
 	return routes, err
 }
 
-// sent lists what the neighbour is told while the session is up, by prefix.
+// sent lists what the neighbour is told while the session is up, by prefix; with Choice.Rejected what it is not, and why.
 func (s *session) sent(c Choice) ([]Route, error) {
 	s.mu.Lock()
-	spec := s.spec
+	spec, told := s.spec, s.told
 	s.mu.Unlock()
 	routes := []Route{}
-	for prefix, p := range advertised(spec) {
-		if !c.has(prefix) || c.Rejected {
+	for prefix, x := range told {
+		if !c.has(prefix) || c.Rejected != (x.Why != "") {
 			continue
 		}
-		r := Route{Prefix: prefix, Via: s.nextHop(prefix), MED: p.MED, Origin: originName(msg.BGP_ORIGIN_ATTR_TYPE_IGP), ASPath: []uint32{}}
+		r := Route{Prefix: prefix, Via: s.nextHop(prefix), MED: x.MED, Origin: originName(msg.BGP_ORIGIN_ATTR_TYPE_IGP), ASPath: []uint32{}, From: x.From, Why: x.Why}
 		if spec.Internal() {
 			r.LocalPref = defaultLocalPref
 		} else {
-			r.ASPath = append(r.ASPath, spec.LocalAS)
+			r.ASPath = slices.Repeat([]uint32{spec.LocalAS}, 1+int(x.Prepend))
 		}
 		routes = append(routes, r)
 	}
@@ -114,6 +115,18 @@ func (s *session) addRPKI(spec *topology.BGPSession, p *apiutil.Path, r *Route, 
 	default:
 		r.Why += fmt.Sprintf(": of AS %d, not %d", vrp.AS, from)
 	}
+}
+
+// telling is how many prefixes the neighbour is told.
+func (s *session) telling() (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, x := range s.told {
+		if x.Why == "" {
+			n++
+		}
+	}
+	return n
 }
 
 func describe(p *apiutil.Path, dst netip.Prefix, verdict Verdict) Route {

@@ -44,6 +44,7 @@ type Config struct {
 type Port struct {
 	Port     *topology.VPort
 	Sessions []*topology.BGPSession
+	Own      *topology.Own       // what the router has to tell of; nil if no session redistributes
 	Send     func(packet []byte) // sends an IP packet out of the port; it keeps none
 }
 

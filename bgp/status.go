@@ -67,7 +67,7 @@ func (s *session) status(ctx context.Context) Status {
 	r := s.rib.Stats()
 	st.Routes, st.Pending = r.Routes, r.Pending
 	if l.state == Established {
-		st.Advertised = len(advertised(spec))
+		st.Advertised = s.telling()
 	}
 	_ = s.server.ListPeer(ctx, &api.ListPeerRequest{}, func(p *api.Peer) {
 		if t := p.GetTimers().GetState(); l.state == Established && t.GetNegotiatedHoldTime() > 0 {

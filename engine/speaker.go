@@ -25,19 +25,27 @@ type Speaker interface {
 type SpeakingPort struct {
 	Port     *topology.VPort
 	Sessions []*topology.BGPSession
+	Own      *topology.Own // what the router has to tell of; nil if no session redistributes
+}
+
+// redistributes reports whether a session tells by itself what the router has.
+func (p *SpeakingPort) redistributes() bool {
+	return slices.ContainsFunc(p.Sessions, func(b *topology.BGPSession) bool { return len(b.Redistribute) > 0 })
 }
 
 // speaking is what the edge's speaker is to do, followed by the agent's goroutine, and read by who takes packet-ins.
 type speaking struct {
 	c     *core
 	ports map[flow.VPortID]SpeakingPort
-	dirty bool // the speaker does not know yet
+	own   map[topology.DeviceID]*topology.Own // of routers with sessions that redistribute, as the speaker knows it
+	pools map[topology.DeviceID]struct{}      // that own asks for, and that are kept loaded
+	dirty bool                                // the speaker does not know yet
 	told  atomic.Pointer[map[flow.VPortID]*topology.VPort]
 	frame packet.Frame // of the goroutine that takes packet-ins
 }
 
 func newSpeaking(c *core) *speaking {
-	return &speaking{c: c, ports: map[flow.VPortID]SpeakingPort{}}
+	return &speaking{c: c, ports: map[flow.VPortID]SpeakingPort{}, pools: map[topology.DeviceID]struct{}{}}
 }
 
 // changed: a port, its sessions or where it lives may be others now. It reports whether other packets of it are the speaker's.
@@ -47,7 +55,7 @@ func (s *speaking) changed(id flow.VPortID) bool {
 		return false
 	}
 	before, had := s.ports[id]
-	now := SpeakingPort{c.snap.VPort(id), c.snap.BGPSessions(id)}
+	now := SpeakingPort{Port: c.snap.VPort(id), Sessions: c.snap.BGPSessions(id)}
 	has := now.Port != nil && len(now.Sessions) > 0 && c.hosts(id)
 	watched := c.view.speaks[id]
 	if !has {
@@ -57,7 +65,7 @@ func (s *speaking) changed(id flow.VPortID) bool {
 		s.ports[id] = now
 		c.view.speaks[id] = now.watched()
 	}
-	s.dirty = s.dirty || has != had || has && (before.Port != now.Port || !slices.Equal(before.Sessions, now.Sessions))
+	s.dirty = s.dirty || has != had || has && (before.Port != now.Port || !slices.Equal(before.Sessions, now.Sessions) || now.redistributes())
 	return has != had || !slices.Equal(watched, c.view.speaks[id])
 }
 
@@ -72,6 +80,13 @@ func (p *SpeakingPort) watched() (kinds []offload.BFDKind) {
 	return kinds
 }
 
+// poolChanged: a pool, or what its monitor says, may be otherwise.
+func (s *speaking) poolChanged(id topology.DeviceID) {
+	if _, asked := s.pools[id]; asked {
+		s.dirty = true
+	}
+}
+
 // tell has the speaker know.
 func (s *speaking) tell() {
 	if !s.dirty {
@@ -79,12 +94,41 @@ func (s *speaking) tell() {
 	}
 	s.dirty = false
 	list, own := make([]SpeakingPort, 0, len(s.ports)), make(map[flow.VPortID]*topology.VPort, len(s.ports))
+	routers, pools := map[topology.DeviceID]*topology.Own{}, map[topology.DeviceID]struct{}{}
 	for _, id := range slices.Sorted(maps.Keys(s.ports)) {
-		list = append(list, s.ports[id])
-		own[id] = s.ports[id].Port
+		p := s.ports[id]
+		if router := p.Port.Device; p.redistributes() {
+			if _, is := routers[router]; !is {
+				routers[router] = s.c.snap.Own(router, s.own[router])
+			}
+			if p.Own = routers[router]; p.Own != nil {
+				for _, pool := range p.Own.Pools {
+					pools[pool] = struct{}{}
+				}
+			}
+		}
+		list = append(list, p)
+		own[id] = p.Port
 	}
+	s.own = routers
+	s.keep(pools)
 	s.told.Store(&own)
 	s.c.a.cfg.Speaker.Speak(s.c.ctx, list)
+}
+
+// keep has the pools loaded that the health of addresses asks for, and no others.
+func (s *speaking) keep(pools map[topology.DeviceID]struct{}) {
+	for id := range pools {
+		if _, had := s.pools[id]; !had {
+			s.c.devices.keep(id)
+		}
+	}
+	for id := range s.pools {
+		if _, has := pools[id]; !has {
+			s.c.devices.drop(id)
+		}
+	}
+	s.pools = pools
 }
 
 // take hands a packet-in to the speaker. It reports whether nobody else is to have it: errors are for the engine, too.

@@ -109,6 +109,7 @@ func (c *core) changed(v *state.View, deps []topology.Dep, touched map[subject]s
 			if d.Kind() == topology.DepDevice {
 				c.balance.changed(topology.DeviceID(d.A()))
 				c.monitors.changed(topology.DeviceID(d.A()), touched)
+				c.speaking.poolChanged(topology.DeviceID(d.A()))
 			}
 		case topology.DepVPort:
 			id := flow.VPortID(d.A())

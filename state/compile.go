@@ -3,6 +3,7 @@ package state
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -25,6 +26,12 @@ func recompile(before, after *topology.Set, changed []topology.Ref, w writes) er
 			return err
 		}
 		if err := compile(after, r, json.Marshal, has); err != nil {
+			return err
+		}
+	}
+	was, is := topology.NewPublicsOf(before), topology.NewPublicsOf(after)
+	for _, r := range topology.PublicUsers(before, after, changed) {
+		if err := errors.Join(compilePublics(was, r, had), compilePublics(is, r, has)); err != nil {
 			return err
 		}
 	}
@@ -102,6 +109,18 @@ func compile(set *topology.Set, ref topology.Ref, encode func(any) ([]byte, erro
 			return fmt.Errorf("state: %v: %w", ref, err)
 		}
 		w[bindKey(b.Device, b.VPort)], w[b.iface()] = value, value
+	}
+	return nil
+}
+
+// compilePublics derives what routers are to know of the public addresses of one object.
+func compilePublics(of *topology.PublicsOf, r topology.Ref, w writes) error {
+	for _, p := range of.Of(r) {
+		value, err := json.Marshal(p)
+		if err != nil {
+			return fmt.Errorf("state: public addresses of %v: %w", r, err)
+		}
+		w[publicKey(p.Router, p.Key())] = value
 	}
 	return nil
 }

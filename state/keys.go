@@ -31,6 +31,7 @@ import (
 //	/weft/dev/<device>/self                   the bridge or router, JSON; also a DHCP resource
 //	/weft/dev/<device>/port/<vport>           its vport, with the peer resolved, JSON
 //	/weft/dev/<router>/bgp/<tenant>/<name>    a BGP session through one of its ports, JSON
+//	/weft/dev/<router>/public/<owner>/<kind>/<tenant>/<name>   public addresses of an object of a router nearby, JSON (topology.Public)
 //	/weft/dev/<device>/bind/<vport>           where the vport lives, JSON
 //	/weft/iface/<edge>/<interface>/<vlan>     the same by place; names are escaped as in a URL path
 //	/weft/vport/<vport>                       the device of a vport, decimal
@@ -112,6 +113,7 @@ const (
 	recordHealth  record = "health"
 	recordMonitor record = "monitor"
 	recordRIB     record = "rib"
+	recordPublic  record = "public"
 )
 
 // maxID is the largest id of a vport or device: 24 bits, the width of a VNI (E9).
@@ -194,6 +196,22 @@ func parseSession(leaf string) (topology.Ref, error) {
 	return topology.Ref{Kind: topology.KindBGPSession, Tenant: tenant, Name: name}, nil
 }
 
+// publicKey names public addresses that a router is to know of.
+func publicKey(router topology.DeviceID, k topology.PublicKey) string {
+	return recordPrefix(router, recordPublic) + strconv.FormatUint(uint64(k.Owner), 10) + "/" + strings.TrimPrefix(confKey(k.Of), confPrefix)
+}
+
+// parsePublic reads the last parts of such a key.
+func parsePublic(leaf string) (k topology.PublicKey, err error) {
+	owner, name, _ := strings.Cut(leaf, "/")
+	id, err := parseID(owner)
+	if err == nil {
+		k.Owner = topology.DeviceID(id)
+		k.Of, err = parseConfKey(confPrefix + name)
+	}
+	return k, err
+}
+
 func vportKey(port flow.VPortID) string { return vportPrefix + port.String() }
 
 // fdbKey names the entry of mac in the table of a bridge.
@@ -235,6 +253,7 @@ type deviceKey struct {
 	object topology.Ref       // recordBGP
 	source RIBSource          // recordRIB
 	bound  netip.Prefix       // recordRIB: all of the block are at or behind it
+	public topology.PublicKey // recordPublic
 }
 
 // parseDeviceKey accepts what the functions above write, in that spelling only.
@@ -274,6 +293,8 @@ func parseDeviceKey(key string) (k deviceKey, err error) {
 		k.member, err = parseMember(leaf)
 	case recordBGP:
 		k.object, err = parseSession(leaf)
+	case recordPublic:
+		k.public, err = parsePublic(leaf)
 	case recordRIB:
 		k.source, k.bound, err = parseRIB(k.device, leaf)
 		k.port = k.source.Port

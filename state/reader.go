@@ -137,7 +137,7 @@ func (m *batch) moved() map[string]struct{} {
 
 func (m *batch) hasTopology() bool {
 	c := &m.topo
-	return len(c.Forget)+len(c.Delete)+len(c.Put)+len(c.FDB)+len(c.BridgeNeighbours)+len(c.Neighbours)+len(c.Withdrawn)+len(c.Routes)+len(c.Health)+len(c.Watchers) > 0
+	return len(c.Forget)+len(c.Delete)+len(c.Put)+len(c.FDB)+len(c.BridgeNeighbours)+len(c.Neighbours)+len(c.Withdrawn)+len(c.Routes)+len(c.Health)+len(c.Watchers)+len(c.Publics) > 0
 }
 
 // forget takes note that a device is not followed any more.
@@ -228,6 +228,8 @@ func (m *batch) addRecord(e Event) error {
 		return m.addRIB(k, e)
 	case recordHealth:
 		return m.addHealth(k, e)
+	case recordPublic:
+		return m.addPublic(k, e)
 	case recordMonitor:
 		m.topo.Watchers = append(m.topo.Watchers, topology.PoolWatcher{Pool: k.device, Edge: string(e.Value)})
 		return nil
@@ -250,6 +252,19 @@ func (m *batch) addRecord(e Event) error {
 		state = topology.NeighbourAsked
 	}
 	m.topo.Neighbours = append(m.topo.Neighbours, topology.Neighbour{Port: k.port, Addr: k.addr, MAC: n.mac, State: state})
+	return nil
+}
+
+// addPublic takes public addresses of an object.
+func (m *batch) addPublic(k deviceKey, e Event) error {
+	c := topology.PublicChange{Router: k.device, Key: k.public}
+	if !e.Deleted {
+		c.Public = &topology.Public{Router: k.device, Owner: k.public.Owner, Of: k.public.Of}
+		if err := json.Unmarshal(e.Value, c.Public); err != nil {
+			return fmt.Errorf("%w: key %s: %w", ErrCodec, e.Key, err)
+		}
+	}
+	m.topo.Publics = append(m.topo.Publics, c)
 	return nil
 }
 

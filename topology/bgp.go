@@ -43,6 +43,7 @@ type BGPSession struct {
 	WarnOnMaxPrefixes bool   // else the session is stopped
 	Import, Export    BGPFilter
 	Advertise         []BGPPrefix
+	Redistribute      []BGPRedistributeSpec
 
 	ref  Ref
 	spec *BGPSessionSpec
@@ -152,7 +153,7 @@ func newBGPSession(o *Object, spec *BGPSessionSpec) *BGPSession {
 		HoldTime: time.Duration(hold) * time.Second, Keepalive: time.Duration(cmp.Or(spec.Keepalive, hold/3)) * time.Second,
 		ConnectRetry: time.Duration(cmp.Or(spec.ConnectRetry, defaultConnectRetry)) * time.Second,
 		Multihop:     spec.Multihop, TTLSecurity: spec.TTLSecurity, PasswordSecret: spec.PasswordSecret, BFD: newBFD(spec.BFD), MaxPrefixes: spec.MaxPrefixes, WarnOnMaxPrefixes: spec.MaxPrefixesAction == "warn",
-		Import: newBGPFilter(spec.Import), Export: newBGPFilter(spec.Export), Advertise: spec.Advertise,
+		Import: newBGPFilter(spec.Import), Export: newBGPFilter(spec.Export), Advertise: spec.Advertise, Redistribute: spec.Redistribute,
 	}
 	b.V4, b.V6 = spec.families()
 	return b

@@ -23,6 +23,8 @@ type BGPSessionSpec struct {
 	Import            []BGPRuleSpec `json:"import,omitempty"`            // which prefixes are taken from the neighbour: by the first rule that fits, none if none fits; default: all
 	Export            []BGPRuleSpec `json:"export,omitempty"`            // which of advertise are told to the neighbour, in the same way; default: all
 	Advertise         []BGPPrefix   `json:"advertise,omitempty"`         // prefixes that the router says it reaches
+	// Redistribute is what is advertised besides, as it comes and goes: what tenants have outside.
+	Redistribute []BGPRedistributeSpec `json:"redistribute,omitempty"`
 }
 
 // BGPPrefix is a prefix that is advertised.

@@ -20,6 +20,7 @@ type Changes struct {
 	Routes           []LearnedRoute
 	Health           []MemberHealth
 	Watchers         []PoolWatcher
+	Publics          []PublicChange
 }
 
 // FDBEntry is a learnt MAC.
@@ -128,6 +129,7 @@ func (e *edit) learn(c Changes) {
 	}
 	e.withdraw(c.Withdrawn)
 	e.learnRoutes(c.Routes)
+	e.learnPublics(c.Publics)
 }
 
 // withdraw has routes go with their hops. What is swept later was out of force before, and changes nothing.

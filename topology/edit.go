@@ -292,6 +292,10 @@ func (e *edit) forget(id DeviceID) {
 		learned := tableEdit[learned]{target: &e.s.learned}
 		learned.set(uint32(id), nil)
 	}
+	if e.s.publics.get(uint32(id)) != nil {
+		publics := tableEdit[publics]{target: &e.s.publics}
+		publics.set(uint32(id), nil)
+	}
 	if ref == (Ref{}) {
 		return
 	}

@@ -131,6 +131,7 @@ func (e *edit) rebuildRouter(old *Router) {
 		e.note(RouteDep(r.ID, new(flow.Addr), true, 0))
 	}
 	e.routers.set(uint32(r.ID), &r)
+	e.announce(r.ID)
 }
 
 func (e *edit) staticRoute(r *Router, s *RouteSpec) (Route, bool) {

@@ -26,6 +26,7 @@ type Snapshot struct {
 	probed  map[flow.VPortID][]DeviceID // pools by the port that their members are probed from
 	learned table[learned]              // by bridge
 	neigh   table[neighbours]           // by router port
+	publics table[publics]              // by router that is to know of them
 	names   shardMap[Ref, uint32]
 	bound   shardMap[Ref, bound] // by binding, to tell whether it changes, and to name the dependency then
 	bgp     map[flow.VPortID][]*BGPSession

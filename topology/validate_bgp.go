@@ -54,6 +54,7 @@ func (v *validator) bgpSession(o *Object, s *BGPSessionSpec) {
 	v.bgpRules(o, s, "spec.import", s.Import)
 	v.bgpRules(o, s, "spec.export", s.Export)
 	v.bgpAdvertise(o, s)
+	v.bgpRedistribute(o, s)
 	v.bgpPort(o, s)
 }
 

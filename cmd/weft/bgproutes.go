@@ -36,6 +36,8 @@ meant with what is within it, ADDRESS with what covers it.
            vport's link
   RPKI     of -o wide: valid, invalid or notFound, as caches say; -: the edge
            has none
+  FROM     of what it is told: the entry of the session that has it told, and
+           the object that has the address
 
 Which of several sessions' routes to a prefix packets take, weft trace says.`,
 		Example: `  weft bgp routes isp/first
@@ -45,7 +47,9 @@ Which of several sessions' routes to a prefix packets take, weft trace says.`,
   # What is refused, and why?
   weft bgp routes isp/first --rejected
 
-  weft bgp routes isp/first --sent`,
+  # What is it told, and what not, as nobody is there?
+  weft bgp routes isp/first --sent
+  weft bgp routes isp/first --sent --rejected`,
 		Args: func(_ *cobra.Command, args []string) error {
 			switch len(args) {
 			case 0:
@@ -58,9 +62,7 @@ Which of several sessions' routes to a prefix packets take, weft trace says.`,
 		ValidArgsFunction: q.complete,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			want.Session = q.named(args[0])
-			if want.Prefix = strings.Join(args[1:], ""); want.Sent && want.Rejected {
-				return usage(errors.New("--rejected: is of what the neighbour tells, not of what it is told; leave out one of them"))
-			}
+			want.Prefix = strings.Join(args[1:], "")
 			if _, err := bgp.ParseChoice(want.Prefix); err != nil {
 				return usage(err)
 			}
@@ -75,12 +77,12 @@ Which of several sessions' routes to a prefix packets take, weft trace says.`,
 			if err != nil {
 				return err
 			}
-			return printRoutes(cmd.OutOrStdout(), list, want.Sent, out.form)
+			return printRoutes(cmd.OutOrStdout(), list, want.Sent, want.Rejected, out.form)
 		},
 	}
 	f := cmd.Flags()
 	f.BoolVar(&want.Sent, "sent", false, "what the neighbour is told")
-	f.BoolVar(&want.Rejected, "rejected", false, "only what is no route of the router, and why")
+	f.BoolVar(&want.Rejected, "rejected", false, "only what is no route of the router, and why; with --sent what the neighbour is not told, and why")
 	out.flags(cmd, "table", "wide", "json")
 	q.in.tenantFlag(cmd)
 	q.flags(cmd)
@@ -89,7 +91,7 @@ Which of several sessions' routes to a prefix packets take, weft trace says.`,
 }
 
 // printRoutes prints what may be a million routes.
-func printRoutes(w io.Writer, list agent.RouteList, sent bool, form string) error {
+func printRoutes(w io.Writer, list agent.RouteList, sent, withheld bool, form string) error {
 	if form == "json" {
 		return printRoutesJSON(w, list)
 	}
@@ -100,8 +102,13 @@ func printRoutes(w io.Writer, list agent.RouteList, sent bool, form string) erro
 			head = append(head, "RPKI")
 		}
 	}
-	if !sent {
+	switch {
+	case !sent:
 		head = append(head, "VERDICT")
+	case withheld:
+		head = append(head, "FROM", "WHY NOT")
+	default:
+		head = append(head, "FROM")
 	}
 	return longTable(w, head, len(list.Routes), func(i int) []string { return routeRow(&list.Routes[i], sent, form == "wide") })
 }
@@ -123,7 +130,10 @@ func routeRow(r *bgp.Route, sent, wide bool) []string {
 		}
 	}
 	switch {
+	case sent && r.Why != "":
+		row = append(row, or(r.From), r.Why)
 	case sent:
+		row = append(row, or(r.From))
 	case r.Why != "":
 		row = append(row, r.Why)
 	default:
