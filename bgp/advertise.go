@@ -12,14 +12,17 @@ import (
 )
 
 // tell has GoBGP tell what is to be told now, of what the router has, and not what was told and is not to be any more. What stays as it was is not told again.
-func (s *session) tell(own *topology.Own) error {
+func (s *session) tell(w *Port) error {
 	s.mu.Lock()
 	spec, before := s.spec, s.told
 	s.mu.Unlock()
-	all := own.Tell(spec)
+	all := w.Own.Tell(spec)
 	after := make(map[netip.Prefix]topology.Telling, len(all))
-	for _, x := range all {
-		after[x.Prefix] = x
+	for i := range all {
+		if x := &all[i]; w.Unable != "" && x.Why == "" {
+			x.Why = w.Unable
+		}
+		after[all[i].Prefix] = all[i]
 	}
 	var paths []*apiutil.Path
 	add := func(p topology.BGPPrefix, withdraw bool) error {

@@ -80,12 +80,12 @@ func (p *port) settle(ctx context.Context, w *Port) {
 	clear(p.lacks)
 	for _, spec := range w.Sessions {
 		if s := p.sessions[spec.Name]; s != nil {
-			if s.change(spec, w.Own) {
+			if s.change(spec, w) {
 				continue
 			}
 			p.drop(s, false)
 		}
-		if err := p.begin(ctx, spec, w.Own); err != nil {
+		if err := p.begin(ctx, spec, w); err != nil {
 			p.lacks[spec.Name] = err
 			p.cfg.notify(spec.Name)(state.EventWarning, "NotCarriedOut", err.Error())
 			p.log.Warn("BGP session is not carried out", "session", spec.Name, "err", err)
@@ -95,7 +95,7 @@ func (p *port) settle(ctx context.Context, w *Port) {
 }
 
 // begin starts a session.
-func (p *port) begin(ctx context.Context, spec *topology.BGPSession, own *topology.Own) error {
+func (p *port) begin(ctx context.Context, spec *topology.BGPSession, w *Port) error {
 	o, err := p.options(spec)
 	if err != nil {
 		return err
@@ -108,7 +108,7 @@ func (p *port) begin(ctx context.Context, spec *topology.BGPSession, own *topolo
 	if err != nil {
 		return err
 	}
-	s, err := startSession(ctx, p.cfg.Store, p.cfg.Edge, p.port, spec, own, p.cfg.origins, relayConfig{
+	s, err := startSession(ctx, p.cfg.Store, p.cfg.Edge, p.port, spec, w, p.cfg.origins, relayConfig{
 		local: local, remote: netip.AddrPortFrom(spec.PeerAddress, bgpPort), passive: spec.Passive, barred: spec.BFD.Strict, retry: spec.ConnectRetry, options: o, network: p.network, acceptor: a, log: p.log.With("session", spec.Name),
 	}, p.cfg.notify(spec.Name), p.log)
 	if err != nil {

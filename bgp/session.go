@@ -60,7 +60,7 @@ type session struct {
 const restartTime = 120 * time.Second
 
 // startSession begins a session; stack and accept are those of its port. What it stores has ctx's fence.
-func startSession(ctx context.Context, store *state.Store, edge string, port *topology.VPort, spec *topology.BGPSession, own *topology.Own, origins origins, r relayConfig, note notify, log *slog.Logger) (*session, error) {
+func startSession(ctx context.Context, store *state.Store, edge string, port *topology.VPort, spec *topology.BGPSession, w *Port, origins origins, r relayConfig, note notify, log *slog.Logger) (*session, error) {
 	rib, err := store.NewRIB(state.RIBSource{Router: port.Device, Port: port.ID, Edge: edge, Session: spec.Name})
 	if err != nil {
 		return nil, err
@@ -81,7 +81,7 @@ func startSession(ctx context.Context, store *state.Store, edge string, port *to
 	go s.server.Serve()
 	s.stale = time.AfterFunc(restartTime, s.dropStale)
 	s.run.Go(func() { _ = rib.Run(ctx) })
-	if err := s.begin(ctx, own); err != nil {
+	if err := s.begin(ctx, w); err != nil {
 		s.end(false)
 		return nil, fmt.Errorf("bgp: session %s: %w", spec.Name, err)
 	}
@@ -89,7 +89,7 @@ func startSession(ctx context.Context, store *state.Store, edge string, port *to
 }
 
 // begin starts GoBGP.
-func (s *session) begin(ctx context.Context, own *topology.Own) error {
+func (s *session) begin(ctx context.Context, w *Port) error {
 	if err := s.server.StartBgp(ctx, &api.StartBgpRequest{Global: &api.Global{Asn: s.spec.LocalAS, RouterId: routerID(s.port.Device).String(), ListenPort: -1}}); err != nil {
 		return err
 	}
@@ -107,7 +107,7 @@ func (s *session) begin(ctx context.Context, own *topology.Own) error {
 	if err := s.keepOut(ctx); err != nil {
 		return err
 	}
-	if err := s.tell(own); err != nil {
+	if err := s.tell(w); err != nil {
 		return err
 	}
 	return s.server.AddPeer(ctx, &api.AddPeerRequest{Peer: s.neighbour()})
@@ -200,7 +200,7 @@ func (s *session) end(forget bool) {
 }
 
 // change has the session go on with what can be changed while it is up, and with what the router has now. False: it has to begin anew.
-func (s *session) change(spec *topology.BGPSession, own *topology.Own) bool {
+func (s *session) change(spec *topology.BGPSession, w *Port) bool {
 	s.mu.Lock()
 	old := s.spec
 	a, b := *old, *spec
@@ -213,7 +213,7 @@ func (s *session) change(spec *topology.BGPSession, own *topology.Own) bool {
 	}
 	s.spec = spec
 	s.mu.Unlock()
-	if err := s.tell(own); err != nil {
+	if err := s.tell(w); err != nil {
 		s.log.Warn("what is advertised was not changed", "err", err)
 	}
 	if old.BFD != spec.BFD {

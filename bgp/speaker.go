@@ -45,6 +45,7 @@ type Port struct {
 	Port     *topology.VPort
 	Sessions []*topology.BGPSession
 	Own      *topology.Own       // what the router has to tell of; nil if no session redistributes
+	Unable   string              // why the edge can not forward what it would attract: neighbours are told nothing; empty: it can
 	Send     func(packet []byte) // sends an IP packet out of the port; it keeps none
 }
 

@@ -35,7 +35,13 @@ func (a *Agent) silent(port uint16, gateway netip.Addr, answers bool) {
 	if !answers {
 		a.mute = append(a.mute, gateway)
 	}
+	silent := len(a.mute)
 	a.mu.Unlock()
+	all := 0
+	for i := range a.cfg.Links {
+		all += len(a.cfg.Links[i].Gateway)
+	}
+	a.core.speaking.cutOff(silent == all)
 	if answers {
 		a.cfg.Logger.Info("gateway answers", "gateway", gateway, "port", port)
 		return

@@ -26,6 +26,7 @@ type SpeakingPort struct {
 	Port     *topology.VPort
 	Sessions []*topology.BGPSession
 	Own      *topology.Own // what the router has to tell of; nil if no session redistributes
+	Unable   string        // why the edge can not forward what it would attract; empty: it can
 }
 
 // redistributes reports whether a session tells by itself what the router has.
@@ -39,6 +40,8 @@ type speaking struct {
 	ports map[flow.VPortID]SpeakingPort
 	own   map[topology.DeviceID]*topology.Own // of routers with sessions that redistribute, as the speaker knows it
 	pools map[topology.DeviceID]struct{}      // that own asks for, and that are kept loaded
+	cut   bool                                // no gateway of the underlay answers
+	said  string                              // of unable, as the speaker knows it
 	dirty bool                                // the speaker does not know yet
 	told  atomic.Pointer[map[flow.VPortID]*topology.VPort]
 	frame packet.Frame // of the goroutine that takes packet-ins
@@ -87,12 +90,28 @@ func (s *speaking) poolChanged(id topology.DeviceID) {
 	}
 }
 
+// cutOff is told whether no gateway of the underlay answers.
+func (s *speaking) cutOff(cut bool) {
+	if s.cut = cut; s.c.ctx != nil {
+		s.tell()
+	}
+}
+
+// unable says why the edge can not forward to others, if there are any: what it is told to attract would be lost.
+func (s *speaking) unable() string {
+	if s.cut && len(s.c.view.edges) > 0 {
+		return "no gateway of the edge's uplinks answers"
+	}
+	return ""
+}
+
 // tell has the speaker know.
 func (s *speaking) tell() {
-	if !s.dirty {
+	unable := s.unable()
+	if !s.dirty && (unable == s.said || len(s.ports) == 0) {
 		return
 	}
-	s.dirty = false
+	s.dirty, s.said = false, unable
 	list, own := make([]SpeakingPort, 0, len(s.ports)), make(map[flow.VPortID]*topology.VPort, len(s.ports))
 	routers, pools := map[topology.DeviceID]*topology.Own{}, map[topology.DeviceID]struct{}{}
 	for _, id := range slices.Sorted(maps.Keys(s.ports)) {
@@ -107,6 +126,7 @@ func (s *speaking) tell() {
 				}
 			}
 		}
+		p.Unable = unable
 		list = append(list, p)
 		own[id] = p.Port
 	}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"log/slog"
 	"net/netip"
 	"testing"
 
@@ -59,4 +60,39 @@ func TestSpeakerTakes(t *testing.T) {
 	if n := a.counts.spoken.Load(); n != 2 {
 		t.Errorf("%d packets spoken, want 2", n)
 	}
+}
+
+// toldPorts is a speaker that notes what it is to do.
+type toldPorts struct{ ports []SpeakingPort }
+
+func (s *toldPorts) Speak(_ context.Context, ports []SpeakingPort) { s.ports = ports }
+func (*toldPorts) Receive(flow.VPortID, []byte)                    {}
+
+// TestSpeakerUnable: an edge whose gateways are all silent says that it can not forward, if there are other edges that it would have to forward to; and that it can once one answers.
+func TestSpeakerUnable(t *testing.T) {
+	told := &toldPorts{}
+	a := &Agent{cfg: Config{Speaker: told, Logger: slog.New(slog.DiscardHandler), Links: []Uplink{{Gateway: []netip.Addr{gateway4, gateway6}}}}}
+	a.core = &core{a: a, ctx: t.Context(), view: baseView(), snap: new(topology.Snapshot)}
+	s := newSpeaking(a.core)
+	a.core.speaking = s
+	a.core.view.edges = nil
+	s.ports[7] = SpeakingPort{Port: &topology.VPort{ID: 7}}
+	s.dirty = true
+	s.tell()
+	unable := func(want bool) {
+		t.Helper()
+		if len(told.ports) != 1 || (told.ports[0].Unable != "") != want {
+			t.Errorf("told %+v, want unable: %v", told.ports, want)
+		}
+	}
+	unable(false)
+	a.silent(256, gateway4, false)
+	unable(false)
+	a.silent(256, gateway6, false)
+	unable(false) // there is nobody else
+	a.core.view.edges = map[string]Edge{"e2": {}}
+	s.tell()
+	unable(true)
+	a.silent(256, gateway6, true)
+	unable(false)
 }
