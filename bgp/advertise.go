@@ -1,6 +1,7 @@
 package bgp
 
 import (
+	"cmp"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -16,39 +17,21 @@ func (s *session) tell(w *Port) error {
 	s.mu.Lock()
 	spec, before := s.spec, s.told
 	s.mu.Unlock()
-	all := w.Own.Tell(spec)
-	after := make(map[netip.Prefix]topology.Telling, len(all))
-	for i := range all {
-		if x := &all[i]; w.Unable != "" && x.Why == "" {
-			x.Why = w.Unable
+	after := w.Own.Tell(spec)
+	if w.Unable != "" {
+		for prefix, x := range after {
+			x.Why = cmp.Or(x.Why, w.Unable)
+			after[prefix] = x
 		}
-		after[all[i].Prefix] = all[i]
 	}
+	news, gone := difference(before, after)
 	var paths []*apiutil.Path
-	add := func(p topology.BGPPrefix, withdraw bool) error {
-		path, err := s.path(p, withdraw)
+	for i, p := range slices.Concat(news, gone) {
+		path, err := s.path(p, i >= len(news))
+		if err != nil {
+			return err
+		}
 		paths = append(paths, path)
-		return err
-	}
-	for _, x := range all {
-		was, had := before[x.Prefix]
-		switch had = had && was.Why == ""; {
-		case x.Why != "" && had:
-			if err := add(was.BGPPrefix, true); err != nil {
-				return err
-			}
-		case x.Why == "" && !(had && reflect.DeepEqual(was.BGPPrefix, x.BGPPrefix)):
-			if err := add(x.BGPPrefix, false); err != nil {
-				return err
-			}
-		}
-	}
-	for prefix, was := range before {
-		if _, stays := after[prefix]; !stays && was.Why == "" {
-			if err := add(was.BGPPrefix, true); err != nil {
-				return err
-			}
-		}
 	}
 	if len(paths) > 0 {
 		slices.SortFunc(paths, func(a, b *apiutil.Path) int {
@@ -62,6 +45,25 @@ func (s *session) tell(w *Port) error {
 	s.told = after
 	s.mu.Unlock()
 	return nil
+}
+
+// difference returns what is to be told, and what to be taken back, for a neighbour that was told one to be told the other.
+func difference(before, after map[netip.Prefix]topology.Telling) (news, gone []topology.BGPPrefix) {
+	for prefix, x := range after {
+		was, had := before[prefix]
+		switch had = had && was.Why == ""; {
+		case x.Why != "" && had:
+			gone = append(gone, was.BGPPrefix)
+		case x.Why == "" && !(had && reflect.DeepEqual(was.BGPPrefix, x.BGPPrefix)):
+			news = append(news, x.BGPPrefix)
+		}
+	}
+	for prefix, was := range before {
+		if _, stays := after[prefix]; !stays && was.Why == "" {
+			gone = append(gone, was.BGPPrefix)
+		}
+	}
+	return news, gone
 }
 
 // path is a prefix as the neighbour is told it: the next hop is the port's address.

@@ -99,7 +99,9 @@ func (l *publicLab) tells(want ...string) {
 			l.border.Load(p)
 		}
 		var list []string
-		for _, x := range own.Tell(v.Topology.BGPSessions(flow.VPortID(session))[0]) {
+		told := own.Tell(v.Topology.BGPSessions(flow.VPortID(session))[0])
+		for _, prefix := range slices.SortedFunc(maps.Keys(told), netip.Prefix.Compare) {
+			x := told[prefix]
 			text := x.Prefix.String()
 			if x.Why != "" {
 				text += ": " + x.Why

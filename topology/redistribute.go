@@ -119,8 +119,8 @@ func (s *Snapshot) blocked(p *VPort) string {
 	return ""
 }
 
-// Tell returns what a session tells, in order of prefix, and what it would but for a reason. o may be nil, if the session redistributes nothing.
-func (o *Own) Tell(b *BGPSession) []Telling {
+// Tell returns what a session tells, and what it would but for a reason, by prefix. o may be nil, if the session redistributes nothing.
+func (o *Own) Tell(b *BGPSession) map[netip.Prefix]Telling {
 	t := telling{b: b, by: map[netip.Prefix]Telling{}}
 	for i := range b.Advertise {
 		t.add(b.Advertise[i], fmt.Sprintf("advertise[%d]", i), "")
@@ -130,12 +130,7 @@ func (o *Own) Tell(b *BGPSession) []Telling {
 			o.redistribute(&t, i)
 		}
 	}
-	all := make([]Telling, 0, len(t.by))
-	for _, x := range t.by {
-		all = append(all, x)
-	}
-	slices.SortFunc(all, func(a, b Telling) int { return a.Prefix.Compare(b.Prefix) })
-	return all
+	return t.by
 }
 
 // telling gathers what a session tells.
