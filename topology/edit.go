@@ -132,6 +132,11 @@ func (e *edit) putRouter(o *Object, spec *RouterSpec) {
 		r = *old
 	}
 	r.Name, r.Tenant, r.ref, r.spec = o.Metadata.Name, o.Tenant(), o.Ref(), spec
+	if spec.AggregateRoutes {
+		r.Routes = r.Routes.Aggregated()
+	} else {
+		r.Routes = r.Routes.Whole()
+	}
 	r.Filters, r.Global = filtersIn(o), globalOf(o)
 	if old != nil && old.Global != r.Global {
 		e.note(DeviceDep(r.ID))

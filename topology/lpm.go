@@ -18,8 +18,9 @@ import (
 // route and also the number of address bits that decided (docs/decisions/0006-lpm.md).
 type LPM struct {
 	root4, root6 lpmNode
-	routes       int
+	routes       int              // of one that leaves some out: prefixes that are left
 	gone         map[Hop]struct{} // see withdraw; nil: none
+	full         *LPM             // of a table that leaves some out (lpm_aggregate.go), all of them; nil: these are all
 }
 
 // lpmEntry holds the routes to one destination prefix, longest source prefix first.
@@ -240,12 +241,8 @@ func (l *LPM) Has(r Route) bool {
 		return false
 	}
 	hi, lo, _, v6 := prefixKey(r.Dst)
-	root := &l.root4
-	if v6 {
-		root = &l.root6
-	}
 	var p lpmPath
-	root.path(hi, lo, &p)
+	l.Whole().root(v6).path(hi, lo, &p)
 	for _, en := range p.entries[:p.n] {
 		if en.active[0].Dst == r.Dst {
 			return slices.ContainsFunc(en.groups, func(g routeGroup) bool { return slices.Contains(g.all, r) })
@@ -255,7 +252,7 @@ func (l *LPM) Has(r Route) bool {
 }
 
 // Len returns the number of routes, those included that were withdrawn with their hop and are still to be swept.
-func (l *LPM) Len() int { return l.routes }
+func (l *LPM) Len() int { return l.Whole().routes }
 
 // All returns all routes in force, by destination.
 func (l *LPM) All() iter.Seq[Route] {
@@ -268,6 +265,7 @@ func (l *LPM) All() iter.Seq[Route] {
 			}
 			return true
 		}
-		_ = l.root4.each(each) && l.root6.each(each)
+		whole := l.Whole()
+		_ = whole.root4.each(each) && whole.root6.each(each)
 	}
 }

@@ -2,6 +2,7 @@ package topology
 
 import (
 	"math/bits"
+	"net/netip"
 	"slices"
 	"unique"
 	"unsafe"
@@ -16,9 +17,17 @@ type lpmPrefix struct {
 	size   uint8
 }
 
+func prefixOf(prefix netip.Prefix) (p lpmPrefix, v6 bool) {
+	p.hi, p.lo, p.size, v6 = prefixKey(prefix)
+	return p, v6
+}
+
 // With returns the table without the routes in del and with those in add.
 // Cost: O(prefix length) per route, shared with routes nearby.
 func (l *LPM) With(add, del []Route) *LPM {
+	if l.full != nil {
+		return l.withAggregated(add, del)
+	}
 	e := &lpmEdit{*l}
 	for _, r := range del {
 		e.change(r, (*lpmEntry).without)
@@ -26,18 +35,20 @@ func (l *LPM) With(add, del []Route) *LPM {
 	for _, r := range add {
 		e.change(r, (*lpmEntry).with)
 	}
+	return e.end()
+}
+
+// end returns the table, which nobody changes from now on.
+func (e *lpmEdit) end() *LPM {
 	e.lpm.root4.release()
 	e.lpm.root6.release()
 	return &e.lpm
 }
 
 func (e *lpmEdit) change(r Route, f func(*lpmEntry, Route) (*lpmEntry, int)) {
-	hi, lo, size, v6 := prefixKey(r.Dst)
-	root := &e.lpm.root4
-	if v6 {
-		root = &e.lpm.root6
-	}
-	*root = root.with(lpmPrefix{hi, lo, size}, func(old *lpmEntry) *lpmEntry {
+	p, v6 := prefixOf(r.Dst)
+	root := e.lpm.root(v6)
+	*root = root.with(p, func(old *lpmEntry) *lpmEntry {
 		entry, d := f(old, r)
 		e.lpm.routes += d
 		return entry
@@ -47,16 +58,15 @@ func (e *lpmEdit) change(r Route, f func(*lpmEntry, Route) (*lpmEntry, int)) {
 // with returns n with the entry of a prefix replaced by f of it (nil: there is none).
 func (n lpmNode) with(p lpmPrefix, f func(*lpmEntry) *lpmEntry) lpmNode {
 	at, depth := home(p.size), n.depth()
-	if n.tree == 0 { // the empty table
-		return newFork(p.hi, p.lo, at).edit(p, f)
-	}
 	switch c := commonBits(p.hi, p.lo, n.hi, n.lo); {
-	case at < depth || c < depth: // above n or beside it
+	case n.tree == 0 || at < depth || c < depth: // n is the empty table, or the prefix belongs above it or beside it
 		added := newFork(p.hi, p.lo, at).edit(p, f)
-		if added.tree == 0 {
+		switch {
+		case added.tree == 0:
 			return n
-		}
-		if at <= c && at < depth {
+		case n.tree == 0:
+			return added
+		case at <= c && at < depth:
 			return added.setKid(n)
 		}
 		return newFork(p.hi, p.lo, min(c, depth)/strideBits*strideBits).setKid(n).setKid(added)
@@ -86,8 +96,8 @@ func (n lpmNode) edit(p lpmPrefix, f func(*lpmEntry) *lpmEntry) lpmNode {
 	depth := n.depth()
 	x := stride(p.hi, p.lo, depth)
 	set, bit, i := &n.leaves, x, bits.OnesCount64(n.prefixes)+rank(n.leaves, x)
-	if size := p.size - depth; size < strideBits {
-		bit = 1<<size | x>>(strideBits-size)
+	if p.size < depth+strideBits {
+		bit = p.number(depth)
 		set, i = &n.prefixes, rank(n.prefixes, bit)
 	}
 	var old *lpmEntry

@@ -89,6 +89,12 @@ func stride(hi, lo uint64, depth uint8) uint {
 	return uint(lo<<(depth-(128-strideBits))) & 63
 }
 
+// number returns which prefix of a fork at depth p is: one of up to five bits more.
+func (p *lpmPrefix) number(depth uint8) uint {
+	n := p.size - depth
+	return 1<<n | stride(p.hi, p.lo, depth)>>(strideBits-n)
+}
+
 // kid returns the fork behind the six bits x. Valid iff it is there.
 func (n *lpmNode) kid(x uint) *lpmNode { return at(n.forks, rank(n.kids, x)) }
 
@@ -118,28 +124,31 @@ func (n *lpmNode) fork(x uint, above uint64) uint8 {
 
 // each calls yield with all groups of routes below n, by destination, until it returns false.
 func (n *lpmNode) each(yield func(*routeGroup) bool) bool {
+	return n.eachEntry(func(en *lpmEntry) bool {
+		for i := range en.groups {
+			if !yield(&en.groups[i]) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// eachEntry calls yield with all entries below n, by destination, until it returns false.
+func (n *lpmNode) eachEntry(yield func(*lpmEntry) bool) bool {
 	return n.tree == 0 || n.eachBelow(1, yield)
 }
 
 // eachBelow does the same for one of the nodes of a fork's binary tree; 64 and more are the six bits.
-func (n *lpmNode) eachBelow(i uint, yield func(*routeGroup) bool) bool {
+func (n *lpmNode) eachBelow(i uint, yield func(*lpmEntry) bool) bool {
 	if x := i - 64; i >= 64 {
-		return (n.leaves>>x&1 == 0 || n.leaf(x).entry.each(yield)) && (n.kids>>x&1 == 0 || n.kid(x).each(yield))
+		return (n.leaves>>x&1 == 0 || yield(n.leaf(x).entry)) && (n.kids>>x&1 == 0 || n.kid(x).eachEntry(yield))
 	}
 	if n.tree>>i&1 == 0 {
 		return true
 	}
-	if n.prefixes>>i&1 != 0 && !n.prefix(i).entry.each(yield) {
+	if n.prefixes>>i&1 != 0 && !yield(n.prefix(i).entry) {
 		return false
 	}
 	return n.eachBelow(2*i, yield) && n.eachBelow(2*i+1, yield)
-}
-
-func (en *lpmEntry) each(yield func(*routeGroup) bool) bool {
-	for i := range en.groups {
-		if !yield(&en.groups[i]) {
-			return false
-		}
-	}
-	return true
 }

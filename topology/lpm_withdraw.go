@@ -5,20 +5,20 @@ import "maps"
 // withdraw returns the table in which no learned route leads by these hops any more, whose routes leave it. That takes as long as there are routes given: those that are not are out of force at once all
 // the same, at the cost of a slower lookup, and are to be given later. done: none of them is left in the table, and routes may lead by the hops again.
 func (l *LPM) withdraw(hops []Hop, routes []Route, done bool) *LPM {
-	next := l.With(nil, routes)
-	next.gone = maps.Clone(l.gone)
-	if next.gone == nil {
-		next.gone = map[Hop]struct{}{}
-	}
+	gone := map[Hop]struct{}{}
+	maps.Copy(gone, l.gone)
 	for _, h := range hops {
-		if next.gone[h] = struct{}{}; done {
-			delete(next.gone, h)
-		}
+		gone[h] = struct{}{}
 	}
-	if len(next.gone) == 0 {
-		next.gone = nil
+	next := l.withdrawn(gone).With(nil, routes)
+	if !done {
+		return next
 	}
-	return next
+	left := maps.Clone(gone)
+	for _, h := range hops {
+		delete(left, h)
+	}
+	return next.withdrawn(left)
 }
 
 // isGone reports whether a route was withdrawn with its hop.

@@ -137,6 +137,7 @@ type NeighbourSpec struct {
 
 // RouterSpec is a virtual router.
 type RouterSpec struct {
+	AggregateRoutes bool         `json:"aggregateRoutes,omitempty"` // edges leave routes out of the table that they look in which lead where the next shorter prefix does: packets go the same ways
 	Routes          []RouteSpec  `json:"routes,omitempty"`
 	Tables          []TableSpec  `json:"tables,omitempty"`   // for policies
 	Policies        []PolicySpec `json:"policies,omitempty"` // go before routes
