@@ -32,14 +32,18 @@ func NewSpeaking(cfg engine.Config, b bgp.Config) (*Speaking, error) {
 	return &Speaking{between.agent, between.speaker}, nil
 }
 
-// Run runs both until ctx, or the agent, ends.
+// Run runs both until ctx, or the agent, ends. The speaker ends first: its last words go by the agent.
 func (s *Speaking) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	ctx, cancel := context.WithCancel(ctx)
-	g.Go(func() error { return s.speaker.Run(ctx) })
+	ctx, endSpeaker := context.WithCancel(ctx)
+	of, endAgent := context.WithCancel(context.WithoutCancel(ctx))
 	g.Go(func() error {
-		defer cancel()
-		return s.Agent.Run(ctx)
+		defer endAgent()
+		return s.speaker.Run(ctx)
+	})
+	g.Go(func() error {
+		defer endSpeaker()
+		return s.Agent.Run(of)
 	})
 	return g.Wait()
 }

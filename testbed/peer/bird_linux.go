@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -35,8 +36,10 @@ func (b *bird) write(c *Config) error {
 		}
 		fmt.Fprint(&w, "}\n")
 	}
-	if c.any(func(n Neighbour) bool { return n.BFD }) {
-		fmt.Fprint(&w, "protocol bfd { interface \"*\" { interval 100 ms; multiplier 3; }; }\n")
+	bfd := func(n Neighbour) bool { return n.BFD }
+	if c.any(bfd) {
+		every := fmt.Sprintf("{ interval %d ms; multiplier 3; }", c.Neighbours[slices.IndexFunc(c.Neighbours, bfd)].BFDTime)
+		fmt.Fprintf(&w, "protocol bfd { interface \"*\" %s; multihop %[1]s; }\n", every)
 	}
 	for i := range c.Neighbours {
 		b.describe(&w, c, i)
@@ -60,7 +63,8 @@ func (b *bird) describe(w *bytes.Buffer, c *Config, i int) {
 	option(n.Passive, "passive on")
 	option(n.TTLSecurity, "ttl security on")
 	option(n.HoldTime > 0, "hold time %d", n.HoldTime)
-	option(n.BFD, "bfd on")
+	option(n.BFD && !n.BFDGraceful, "bfd on")
+	option(n.BFD && n.BFDGraceful, "bfd graceful")
 	option(n.Graceful, "graceful restart on")
 	for family, on := range map[string]bool{"ipv4": n.V4, "ipv6": n.V6} {
 		if !on {

@@ -2,6 +2,7 @@
 package peer
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -42,7 +43,9 @@ type Neighbour struct {
 	Multihop    int    // hops; zero: the neighbour is on the link
 	HoldTime    int    // s, at least 3; zero means the maker's own
 	MaxPrefix   int    // of one family; the session ends when there are more; zero: any number
-	BFD         bool   // RFC 5880, of a neighbour on the link: 100 ms, three lost
+	BFD         bool   // RFC 5880: three lost; with Multihop RFC 5883
+	BFDTime     int    // ms between packets; zero means 100. BIRD takes that of the first neighbour for all
+	BFDGraceful bool   // with BFD and Graceful: a neighbour that is lost by BFD may be one that restarts
 	Graceful    bool   // graceful restart (RFC 4724) as the one that restarts
 	AddPath     bool   // RFC 7911, both ways
 	Prepend     int    // how often more the own AS stands in front of the paths that it is told: 0 to 9
@@ -79,15 +82,16 @@ func (c *Config) complete() error {
 			return bad("hold time of neighbour "+n.Addr.String(), n.HoldTime, "3 to 65535 s")
 		case n.Multihop != 0 && n.TTLSecurity:
 			return bad("TTL security of neighbour "+n.Addr.String(), n.TTLSecurity, "none with multihop")
-		case n.BFD && n.Multihop != 0:
-			return bad("BFD of neighbour "+n.Addr.String(), n.BFD, "none with multihop")
 		case n.BFD && n.TTLSecurity && c.Maker == FRR: // it takes that for multihop, and speaks BFD so, which others do not
 			return bad("BFD of neighbour "+n.Addr.String(), n.BFD, "none with TTL security, which FRR does as multihop BFD")
+		case n.BFDTime != 0 && (n.BFDTime < 50 || n.BFDTime > 10000):
+			return bad("time of BFD of neighbour "+n.Addr.String(), n.BFDTime, "50 to 10000 ms")
 		case n.Prepend < 0 || n.Prepend > 9:
 			return bad("prepending to neighbour "+n.Addr.String(), n.Prepend, "0 to 9")
 		case n.Multihop < 0 || n.Multihop > 255:
 			return bad("multihop of neighbour "+n.Addr.String(), n.Multihop, "0 to 255")
 		}
+		n.BFDTime = cmp.Or(n.BFDTime, 100)
 		if !n.V4 && !n.V6 {
 			n.V4, n.V6 = n.Addr.Is4(), n.Addr.Is6()
 		}

@@ -38,7 +38,6 @@ func TestConfig(t *testing.T) {
 		`password of neighbour 2001:db8::2 (hidden): want`:              func(c *Config) { c.Neighbours[1].Password = `a"b` },
 		`hold time of neighbour 192.0.2.2 2: want`:                      func(c *Config) { c.Neighbours[0].HoldTime = 2 },
 		`TTL security of neighbour 192.0.2.2 true: want none with`:      func(c *Config) { c.Neighbours[0].TTLSecurity, c.Neighbours[0].Multihop = true, 2 },
-		`BFD of neighbour 192.0.2.2 true: want none with multihop`:      func(c *Config) { c.Neighbours[0].BFD, c.Neighbours[0].Multihop = true, 2 },
 		`BFD of neighbour 192.0.2.2 true: want none with TTL security,`: func(c *Config) { c.Maker = FRR; c.Neighbours[0].BFD, c.Neighbours[0].TTLSecurity = true, true },
 		`multihop of neighbour 192.0.2.2 256: want 0 to 255`:            func(c *Config) { c.Neighbours[0].Multihop = 256 },
 		`prepending to neighbour 192.0.2.2 10: want 0 to 9`:             func(c *Config) { c.Neighbours[0].Prepend = 10 },

@@ -89,7 +89,8 @@ func (f *frr) describe(w *bytes.Buffer, c *Config, n *Neighbour) {
 	option(n.Password != "", "password %s", n.Password)
 	option(n.Passive, "passive")
 	option(n.TTLSecurity, "ttl-security hops 1")
-	option(n.BFD, "bfd 3 100 100")
+	option(n.BFD, "bfd 3 %d %[1]d", n.BFDTime)
+	option(n.BFD && n.BFDGraceful, "bfd check-control-plane-failure")
 }
 
 // activate writes what the session exchanges of one family.
