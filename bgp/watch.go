@@ -9,6 +9,7 @@ import (
 	"github.com/osrg/gobgp/v4/api"
 
 	"github.com/weft-sdn/weft/bfd"
+	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/topology"
 )
 
@@ -89,12 +90,15 @@ func (s *session) wayChanged(ctx context.Context, c bfd.Change) {
 	switch {
 	case c.Up:
 		s.log.Info("BFD is up", "neighbour", peer)
+		s.note(state.EventNormal, "BFDUp", fmt.Sprintf("up with %s", peer))
 		return
 	case !c.Failed:
 		s.log.Info("BFD was switched off", "neighbour", peer)
+		s.note(state.EventNormal, "BFDOff", fmt.Sprintf("switched off here or at %s: nothing watches the way", peer))
 		return
 	}
 	s.log.Warn("BFD is down: the way to the neighbour is lost", "neighbour", peer, "why", c.Diagnostic)
+	s.note(state.EventWarning, "BFDDown", fmt.Sprintf("the way to %s is lost: %s", peer, c.Diagnostic))
 	switch {
 	case established:
 		s.stale.Stop()

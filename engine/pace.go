@@ -25,8 +25,11 @@ func newPace() pace {
 	return pace{map[flow.VPortID]int{}, map[flow.VPortID]time.Duration{}}
 }
 
-// overShare notes a decision that could not be installed.
+// overShare notes a decision that could not be installed. A port with sessions of routing protocols is not slowed: their packets are punted, too, and would be lost with the others.
 func (c *core) overShare(id flow.VPortID) {
+	if _, speaks := c.view.speaks[id]; speaks {
+		return
+	}
 	p := &c.pace
 	if p.over[id]++; p.over[id] != overShareMost {
 		return

@@ -51,6 +51,12 @@ func TestPace(t *testing.T) {
 	if got := rates(); len(got) != 1 || got[0] != c.a.cfg.PuntRate {
 		t.Errorf("rates %v were set when it was calm, want %d", got, c.a.cfg.PuntRate)
 	}
+	c.sweepPace(c.now() + 2*slowFor)
+	c.view.speaks[vportOf(t, c.core, "vm1")] = nil
+	send(10 * overShareMost)
+	if got := rates(); len(got) != 0 {
+		t.Errorf("a port with sessions is slowed to %v", got)
+	}
 	if len(c.pace.slowed)+len(c.pace.over)+len(c.view.paces) != 0 {
 		t.Error("something is left of it")
 	}
