@@ -290,6 +290,7 @@ func (a *Agent) live(lost error) {
 // decide is the goroutine that owns the core.
 func (a *Agent) decide(ctx context.Context) error {
 	u := newUnderlay(a.cfg.Self, a.cfg.Links, a.sendRaw, a.core.gateway, a.silent, a.core.memberships.query)
+	u.heard, u.isDown = a.core.links.heard, a.core.isDown
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	asked := time.Now()
@@ -318,6 +319,10 @@ func (a *Agent) decide(ctx context.Context) error {
 		case g := <-a.greet:
 			greeted = g
 			u.solicit(false)
+		case <-a.core.links.wake:
+			if a.core.links.follow() {
+				u.solicit(true)
+			}
 		case <-a.mail.wake:
 			a.mail.deliver()
 		case b := <-a.workers.order:

@@ -69,6 +69,7 @@ type core struct {
 	monitors    *monitors
 	adverts     *adverts
 	speaking    *speaking
+	links       *linkStates
 	memberships *memberships
 	fragments   fragments
 	drops       drops
@@ -113,6 +114,7 @@ func newCore(a *Agent) *core {
 	c.drops, c.cache = newDrops(), newCache(a)
 	c.blocks, c.contact = newBlocks(c), newContact(c)
 	c.balance, c.monitors, c.adverts, c.speaking = newBalance(c), newMonitors(c), newAdverts(c), newSpeaking(c)
+	c.links = newLinkStates(c)
 	a.counts.staleSince.Store(-1)
 	c.sim.Conns, c.sim.Balance, c.sim.Blocks = c.conns, c.balance, c.blocks
 	c.rebuild(map[subject]struct{}{{kind: subjectSelf}: {}})

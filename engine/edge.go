@@ -99,6 +99,7 @@ type view struct {
 	paces    map[flow.VPortID]int64             // the same of those that are slowed
 	// nextHop has the MACs of gateways that answered.
 	nextHop map[netip.Addr]packet.MAC
+	down    map[uint16]struct{} // ports whose links are down; nobody changes it
 }
 
 func newView(self Edge, links []Uplink) *view {
@@ -124,6 +125,14 @@ type route struct {
 	mac      packet.MAC // of the gateway
 }
 
+// router is the MAC of an uplink's gateway of a family, if there is one that answered and the link is not down.
+func (v *view) router(l *Uplink, v4 bool) (packet.MAC, bool) {
+	g, has := l.gateway(v4)
+	mac, answers := v.nextHop[g]
+	_, down := v.down[l.Port]
+	return mac, has && answers && !down
+}
+
 // routes are the ways to an edge over every uplink and pair of addresses of one family whose gateway answered.
 func (v *view) routes(e *Edge) []route {
 	var out []route
@@ -133,8 +142,7 @@ func (v *view) routes(e *Edge) []route {
 				continue
 			}
 			for i := range v.links {
-				g, _ := v.links[i].gateway(dst.Is4())
-				if mac, ok := v.nextHop[g]; ok {
+				if mac, ok := v.router(&v.links[i], dst.Is4()); ok {
 					out = append(out, route{src, dst, &v.links[i], mac})
 				}
 			}

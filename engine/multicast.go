@@ -52,8 +52,7 @@ func (v *view) set(d flow.Dest) (route, bool) {
 	var ways []route
 	for _, src := range v.self.VTEPs {
 		for i := range v.links {
-			g, has := v.links[i].gateway(group.Is4())
-			if _, answers := v.nextHop[g]; has && answers && src.Is4() == group.Is4() {
+			if _, answers := v.router(&v.links[i], group.Is4()); answers && src.Is4() == group.Is4() {
 				ways = append(ways, route{src, group, &v.links[i], packet.MulticastMAC(group)})
 			}
 		}

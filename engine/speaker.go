@@ -59,7 +59,7 @@ func (s *speaking) changed(id flow.VPortID) bool {
 	}
 	before, had := s.ports[id]
 	now := SpeakingPort{Port: c.snap.VPort(id), Sessions: c.snap.BGPSessions(id)}
-	has := now.Port != nil && len(now.Sessions) > 0 && c.hosts(id)
+	has := now.Port != nil && len(now.Sessions) > 0 && c.hosts(id) && c.plugged(id)
 	watched := c.view.speaks[id]
 	if !has {
 		delete(s.ports, id)

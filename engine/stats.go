@@ -76,10 +76,14 @@ type Stats struct {
 	MulticastGroups  uint64 `json:"multicast_groups"`  // of the underlay that the edge listens to, now
 	MulticastReports uint64 `json:"multicast_reports"` // groups that it told its uplinks, by IGMP or MLD
 	MulticastQueries uint64 `json:"multicast_queries"` // questions for members that came by its uplinks
+
+	LinksDown  uint64 `json:"links_down"`  // ports of the target whose links are down as its telemetry tells, now
+	LinksWrong uint64 `json:"links_wrong"` // times that an uplink was told to be down, and its router answered
 }
 
 type counts struct {
 	multicastGroups, multicastReports, multicastQueries atomic.Uint64
+	linksDown, linksWrong                               atomic.Uint64
 	unstored                                            atomic.Uint64
 	localConns                                          atomic.Uint64
 	localStored                                         atomic.Uint64
@@ -150,6 +154,7 @@ func (a *Agent) Stats() Stats {
 	}
 	return Stats{
 		MulticastGroups: c.multicastGroups.Load(), MulticastReports: c.multicastReports.Load(), MulticastQueries: c.multicastQueries.Load(),
+		LinksDown: c.linksDown.Load(), LinksWrong: c.linksWrong.Load(),
 		Copies:   c.copies.Load(),
 		Unstored: c.unstored.Load(), LocalConns: c.localConns.Load(), LocalStored: c.localStored.Load(), LocalEnded: c.localEnded.Load(),
 		AwayDrops: c.awayDrops.Load(), Aways: c.aways.Load(),

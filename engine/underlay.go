@@ -17,7 +17,9 @@ type underlay struct {
 	// found is told of a gateway's MAC, each time that it is new.
 	found func(gateway netip.Addr, mac packet.MAC)
 	// query takes a question for members of multicast groups, and reports whether a frame is one.
-	query func(port uint16, f *packet.Frame) bool
+	query  func(port uint16, f *packet.Frame) bool
+	heard  func(port uint16)      // is told of each word of an uplink's gateway
+	isDown func(port uint16) bool // of links
 
 	known   map[netip.Addr]packet.MAC
 	silence silence
@@ -27,6 +29,7 @@ type underlay struct {
 func newUnderlay(self Edge, links []Uplink, send func(uint16, []byte), found func(netip.Addr, packet.MAC), silent func(uint16, netip.Addr, bool), query func(uint16, *packet.Frame) bool) *underlay {
 	return &underlay{
 		self: self, links: links, send: send, found: found, query: query, known: make(map[netip.Addr]packet.MAC),
+		heard: func(uint16) {}, isDown: func(uint16) bool { return false },
 		silence: silence{asked: make(map[netip.Addr]int), told: silent},
 	}
 }
@@ -45,16 +48,18 @@ func (u *underlay) own(l *Uplink, a netip.Addr) bool {
 	return slices.Contains(l.Addrs, a) || slices.Contains(u.self.VTEPs, a)
 }
 
-// solicit asks each gateway whose MAC is not known, or all of them to see whether they are still there.
+// solicit asks each gateway whose MAC is not known, or all of them to see whether they are still there. Those of links that are said to be down are asked each time: an answer tells
+// that it is not so.
 func (u *underlay) solicit(all bool) {
 	for i := range u.links {
 		l := &u.links[i]
 		for _, g := range l.Gateway {
 			_, ok := u.known[g]
-			if ok && !all {
+			down := u.isDown(l.Port)
+			if ok && !all && !down {
 				continue
 			}
-			if !ok {
+			if !ok && !down {
 				u.silence.ask(l, g)
 			}
 			from, ok := speaker(l, g)
@@ -144,7 +149,10 @@ func (u *underlay) nd(l *Uplink, f *packet.Frame) bool {
 
 // learn notes the MAC of a gateway of the link; other neighbours do not matter.
 func (u *underlay) learn(l *Uplink, a netip.Addr, mac packet.MAC) {
-	if !slices.Contains(l.Gateway, a) || !mac.IsUnicast() || u.known[a] == mac {
+	if !slices.Contains(l.Gateway, a) || !mac.IsUnicast() {
+		return
+	}
+	if u.heard(l.Port); u.known[a] == mac {
 		return
 	}
 	u.known[a] = mac
@@ -156,7 +164,7 @@ func (u *underlay) learn(l *Uplink, a netip.Addr, mac packet.MAC) {
 func (u *underlay) complete() bool {
 	for i := range u.links {
 		for _, g := range u.links[i].Gateway {
-			if _, ok := u.known[g]; !ok && u.silence.asked[g] < silentAfter {
+			if _, ok := u.known[g]; !ok && u.silence.asked[g] < silentAfter && !u.isDown(u.links[i].Port) {
 				return false
 			}
 		}
