@@ -154,6 +154,7 @@ func (c *checker) edge(at string, e *Edge, seen taken) {
 		c.multicast(at+".multicast", e)
 	}
 	c.interfaces(at+".interfaces", e)
+	c.gnmi(at+".gnmi", e)
 	if e.VPortShare < 1 || e.VPortShare > 100 {
 		c.fail(at+".vportShare", strconv.Itoa(int(e.VPortShare)), "is no share", "use 1 to 100 percent")
 	}

@@ -52,6 +52,7 @@ type Edge struct {
 
 	Connections Connections `json:"connections"`
 	BGP         BGP         `json:"bgp"`
+	GNMI        GNMI        `json:"gnmi"`
 }
 
 // Connections are how long connections are remembered after their last packet, in seconds; 0: conntrack.DefaultTimeouts. And what holds of them while the database is away.
@@ -169,6 +170,7 @@ func (c *Config) fill(dir string) {
 		set(&e.Target.ElectionID, "1")
 		set(&e.Tunnel, offload.VXLAN.String())
 		e.Target.TLS.within(dir)
+		e.GNMI.fill(dir)
 		within(dir, &e.Target.Pipeline.P4Info, &e.Target.Pipeline.DeviceConfig, &e.BGP.Secrets)
 		for j := range e.BGP.RPKI {
 			e.BGP.RPKI[j].TLS.within(dir)

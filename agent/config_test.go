@@ -72,6 +72,7 @@ func TestExample(t *testing.T) {
 			Interfaces: map[string]uint16{"vm1": 1, "vm2": 2}, VPortShare: 10, MACAge: 30, Multicast: netip.MustParsePrefix("239.192.0.0/14"),
 			Connections: Connections{TCPOpening: 30, TCPEstablished: 7440, TCPClosed: 30, Single: 30, Both: 180, AwayAfter: 1, BlockTime: 900},
 			BGP:         BGP{Secrets: tls("../secrets")},
+			GNMI:        GNMI{Address: "127.0.0.1:9559", Interval: 5, Ports: map[string]uint16{"p1": 1, "p2": 2, "up1": 256}},
 		}},
 	}
 	if d := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})); d != "" {
@@ -211,6 +212,20 @@ func TestErrors(t *testing.T) {
 		{"gateways: [192.0.2.1]", "gateways: [192.0.2.1, 192.0.2.3]", `a.yaml:10: edges[0].uplinks[0].gateways[1]: "192.0.2.3" is a second gateway of its IP family; use one a family`},
 		{"gateways: [192.0.2.1]", "gateways: [192.0.2.2]", `a.yaml:10: edges[0].uplinks[0].gateways[0]: "192.0.2.2" is the port's own address; use the router's`},
 		{"addresses: [192.0.2.2]", `addresses: ["fd00::1"]`, `a.yaml:10: edges[0].uplinks[0].gateways[0]: "192.0.2.1" is of an IP family that the port has no address of; add one to addresses`},
+		{"{vm1: 1}", "{vm1: 1}\n  gnmi: {interval: 5}", `a.yaml:12: edges[0].gnmi.address: is missing; use the HOST:PORT or unix:/PATH of the switch's gNMI server`},
+		{"{vm1: 1}", "{vm1: 1}\n  gnmi: {address: sw1}", `a.yaml:12: edges[0].gnmi.address: "sw1" is no address; use HOST:PORT or unix:/PATH`},
+		{"{vm1: 1}", `{vm1: 1}
+  gnmi: {address: "sw1:9339", interval: 301}`, `a.yaml:12: edges[0].gnmi.interval: "301" is out of range; use 1 to 300 seconds`},
+		{"{vm1: 1}", `{vm1: 1}
+  gnmi: {address: "sw1:9339", username: u}`, `a.yaml:12: edges[0].gnmi.passwordFile: is missing; name a file that holds the password of u`},
+		{"{vm1: 1}", `{vm1: 1}
+  gnmi: {address: "sw1:9339", passwordFile: p}`, `a.yaml:12: edges[0].gnmi.username: is missing; name the user whose password is in /nowhere/p`},
+		{"{vm1: 1}", `{vm1: 1}
+  gnmi: {address: "sw1:9339", username: u, passwordFile: p}`, `a.yaml:12: edges[0].gnmi.tls: is missing, and a password would go in the clear; name at least tls.ca`},
+		{"{vm1: 1}", `{vm1: 1}
+  gnmi: {address: "sw1:9339", ports: {eth1: 510}}`, `a.yaml:12: edges[0].gnmi.ports.eth1: "510" is no port; use 0 to 509: access ports are below 256, those of uplinks from there`},
+		{"{vm1: 1}", `{vm1: 1}
+  gnmi: {address: "sw1:9339", ports: {eth1: 1, eth2: 1}}`, `a.yaml:12: edges[0].gnmi.ports.eth2: "1" is the port of interface eth1 too; give each its own`},
 		{"{vm1: 1}", "{vm1: 1}\n  connections: {awayAfter: 61}", `a.yaml:12: edges[0].connections.awayAfter: "61" is out of range; use 1 to 60 seconds; 0 is the default`},
 		{"{vm1: 1}", "{vm1: 1}\n  connections: {blockTime: 29}", `a.yaml:12: edges[0].connections.blockTime: "29" is out of range; use 30 seconds to a day, 86400; 0 is the default`},
 		{"{vm1: 1}", "{vm1: 1}\n  connections: {both: 2592001}", `a.yaml:12: edges[0].connections.both: "2592001" is out of range; use up to 30 days, 2592000 seconds; 0 is the default`},

@@ -22,6 +22,7 @@ import (
 	"github.com/weft-sdn/weft/p4src"
 	"github.com/weft-sdn/weft/rpki"
 	"github.com/weft-sdn/weft/state"
+	"github.com/weft-sdn/weft/telemetry"
 )
 
 // edgeAgent drives one edge; *engine.Agent is one.
@@ -37,6 +38,7 @@ type edgeAgent interface {
 	Sessions(context.Context) []bgp.Status
 	Routes(session string, sent bool, c bgp.Choice) ([]bgp.Route, error)
 	Caches() []rpki.CacheStatus
+	Telemetry() *telemetry.Collector // nil: the target is not asked how its links are
 }
 
 const (
@@ -87,7 +89,16 @@ func newRunner(cfg Edge, status, version string, log *slog.Logger) *runner {
 			r.name = agentName()
 			c.Agent, c.OnRole = r.name, r.onRole
 		}
-		return NewSpeaking(c, bgp.Config{Edge: cfg.ID, Store: store, Stack: bgp.Stack(cfg.BGP.Stack), Secret: cfg.BGP.secret, Caches: cfg.BGP.caches(), Log: r.log})
+		s, err := NewSpeaking(c, bgp.Config{Edge: cfg.ID, Store: store, Stack: bgp.Stack(cfg.BGP.Stack), Secret: cfg.BGP.secret, Caches: cfg.BGP.caches(), Log: r.log})
+		if err != nil || cfg.GNMI.isZero() {
+			return s, err
+		}
+		links, err := cfg.GNMI.collector(r.log)
+		if err != nil {
+			return nil, err
+		}
+		s.Watch(links)
+		return s, nil
 	}
 	return r
 }

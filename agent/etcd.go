@@ -82,9 +82,12 @@ func scheme(endpoint string) string {
 	return s
 }
 
-// password reads the file; a line feed at its end does not count.
-func (e *Etcd) password() (string, error) {
-	b, err := os.ReadFile(e.PasswordFile)
+// password reads the file.
+func (e *Etcd) password() (string, error) { return passwordIn(e.PasswordFile) }
+
+// passwordIn reads a file with a password as its one line; a line feed at its end does not count.
+func passwordIn(file string) (string, error) {
+	b, err := os.ReadFile(file)
 	return strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r"), err
 }
 

@@ -67,6 +67,7 @@ func counters() []counter {
 		{"not_installed", "Decisions that stayed on the slow path.", func(s *engine.Stats) uint64 { return s.NotInstalled }},
 		{"over_share", "Of these, because their vport had its share of the flow tables.", func(s *engine.Stats) uint64 { return s.OverShare }},
 		{"not_kept", "Of these, because room was scarce and it was the flow's first packet.", func(s *engine.Stats) uint64 { return s.NotKept }},
+		{"links_wrong", "Times that an uplink was told to be down, and its router answered.", func(s *engine.Stats) uint64 { return s.LinksWrong }},
 		{"write_failures", "Updates that the target did not accept.", func(s *engine.Stats) uint64 { return s.WriteFails }},
 	}
 }
@@ -133,6 +134,10 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 			continue
 		}
 		stats := agent.Stats()
+		if c := agent.Telemetry(); c != nil {
+			edgeInterfaces(out, &r.cfg, c.Status(), c.Interfaces())
+		}
+		gauge(desc("edge_links_down", "Ports of the target whose links are down, as its telemetry tells.", "edge"), float64(stats.LinksDown), st.ID)
 		gauge(desc("edge_flows", "Flows installed now.", "edge"), float64(stats.Flows), st.ID)
 		gauge(desc("edge_stale_seconds", "Age of the oldest change of which a flow is still to be decided again.", "edge"), float64(stats.StaleMillis)/1000, st.ID)
 		gauge(desc("edge_unanswered_submissions", "Submissions that the target has not acknowledged.", "edge"), float64(stats.Unanswered), st.ID)

@@ -13,12 +13,14 @@ import (
 	"github.com/weft-sdn/weft/engine"
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/rpki"
+	"github.com/weft-sdn/weft/telemetry"
 )
 
-// Speaking is the agent of an edge that speaks BGP for the router ports there (G1).
+// Speaking is the agent of an edge that speaks BGP for the router ports there (G1), and follows the links of its target if it is to (O2).
 type Speaking struct {
 	*engine.Agent
-	speaker *bgp.Speaker
+	speaker   *bgp.Speaker
+	collector *telemetry.Collector // nil: the target is not watched
 }
 
 // NewSpeaking is engine.NewAgent with a speaker.
@@ -29,14 +31,17 @@ func NewSpeaking(cfg engine.Config, b bgp.Config) (*Speaking, error) {
 	if between.agent, err = engine.NewAgent(cfg); err != nil {
 		return nil, err
 	}
-	return &Speaking{between.agent, between.speaker}, nil
+	return &Speaking{Agent: between.agent, speaker: between.speaker}, nil
 }
 
-// Run runs both until ctx, or the agent, ends. The speaker ends first: its last words go by the agent.
+// Run runs all of it until ctx, or the agent, ends. The speaker ends first: its last words go by the agent.
 func (s *Speaking) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	ctx, endSpeaker := context.WithCancel(ctx)
 	of, endAgent := context.WithCancel(context.WithoutCancel(ctx))
+	if s.collector != nil {
+		g.Go(func() error { return s.collector.Run(ctx) })
+	}
 	g.Go(func() error {
 		defer endAgent()
 		return s.speaker.Run(ctx)

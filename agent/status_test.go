@@ -24,6 +24,7 @@ import (
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/rpki"
 	"github.com/weft-sdn/weft/state"
+	"github.com/weft-sdn/weft/telemetry"
 	"github.com/weft-sdn/weft/testbed/certs"
 	"github.com/weft-sdn/weft/topology"
 )
@@ -87,6 +88,8 @@ func (*fake) Routes(session string, sent bool, c bgp.Choice) ([]bgp.Route, error
 	}
 	return all, nil
 }
+
+func (*fake) Telemetry() *telemetry.Collector { return nil }
 
 func (*fake) Usage(context.Context) ([]state.Usage, error) {
 	n := func(packets uint64) state.Tally { return state.Tally{Packets: packets, Bytes: 100 * packets} }
@@ -187,7 +190,7 @@ func TestStatusOverTLS(t *testing.T) {
 		t.Errorf("flows of all: %+v, %v", flows, err)
 	}
 	for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodPatch} {
-		for _, path := range []string{pathFlows, pathDrops, pathBGP, pathRoutes, pathStats, pathEdges, pathHealth, pathReady, pathMetrics} {
+		for _, path := range []string{pathFlows, pathDrops, pathBGP, pathRoutes, pathInterfaces, pathStats, pathEdges, pathHealth, pathReady, pathMetrics} {
 			req, err := http.NewRequestWithContext(t.Context(), method, client.base+path, strings.NewReader("{}"))
 			if err != nil {
 				t.Fatal(err)
@@ -236,6 +239,7 @@ func TestCounters(t *testing.T) {
 	delete(names, "unstored")
 	delete(names, "blocks")
 	delete(names, "multicast_groups")
+	delete(names, "links_down")
 	delete(names, "stale_ms")
 	delete(names, "unanswered")
 	delete(names, "learning")

@@ -11,16 +11,17 @@ import (
 
 // Paths of the status API. All are read by GET; there is nothing to write.
 const (
-	pathFlows   = "/v1/flows"      // ?edge=ID: of that edge alone
-	pathDrops   = "/v1/drops"      // the same
-	pathBGP     = "/v1/bgp"        // the same
-	pathRoutes  = "/v1/bgp/routes" // ?session=TENANT/NAME, and &edge=ID, &sent=true, &rejected=true, &prefix=PREFIX or ADDRESS
-	pathRPKI    = "/v1/bgp/rpki"   // ?edge=ID
-	pathStats   = "/v1/stats"
-	pathEdges   = "/v1/edges"
-	pathHealth  = "/healthz" // the process serves
-	pathReady   = "/readyz"  // all edges do
-	pathMetrics = "/metrics" // Prometheus
+	pathFlows      = "/v1/flows"      // ?edge=ID: of that edge alone
+	pathDrops      = "/v1/drops"      // the same
+	pathBGP        = "/v1/bgp"        // the same
+	pathInterfaces = "/v1/interfaces" // the same
+	pathRoutes     = "/v1/bgp/routes" // ?session=TENANT/NAME, and &edge=ID, &sent=true, &rejected=true, &prefix=PREFIX or ADDRESS
+	pathRPKI       = "/v1/bgp/rpki"   // ?edge=ID
+	pathStats      = "/v1/stats"
+	pathEdges      = "/v1/edges"
+	pathHealth     = "/healthz" // the process serves
+	pathReady      = "/readyz"  // all edges do
+	pathMetrics    = "/metrics" // Prometheus
 )
 
 // Named is a vport or a group: its number, and the name that it has in the network.
