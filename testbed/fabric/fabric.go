@@ -65,6 +65,7 @@ type route struct {
 	local bool
 	port  *Port
 	via   netip.Addr // invalid: the destination is on the link
+	other *route     // in its place while the link is down; nil: none
 }
 
 // New makes a fabric without links.
@@ -145,23 +146,37 @@ func (f *Fabric) Plug(n, mtu int) (*Port, error) {
 }
 
 // Route sends what is for a prefix (an edge's VTEP, say) to the edge at link n, in place of
-// where it went before.
-func (f *Fabric) Route(prefix netip.Prefix, n int) error {
+// where it went before: while that link is down, by the first of the others that is up.
+func (f *Fabric) Route(prefix netip.Prefix, n int, others ...int) error {
 	if !prefix.IsValid() {
 		return fmt.Errorf("route to link %d: invalid prefix", n)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	port := f.ports[n]
-	if port == nil {
-		return fmt.Errorf("route %s: %w: %d is not plugged", prefix, ErrPort, n)
+	var to *route
+	for _, n := range slices.Backward(append([]int{n}, others...)) {
+		port := f.ports[n]
+		if port == nil {
+			return fmt.Errorf("route %s: %w: %d is not plugged", prefix, ErrPort, n)
+		}
+		via := port.Edge4.Addr()
+		if prefix.Addr().Is6() {
+			via = port.Edge6.Addr()
+		}
+		to = &route{port: port, via: via, other: to}
 	}
-	via := port.Edge4.Addr()
-	if prefix.Addr().Is6() {
-		via = port.Edge6.Addr()
-	}
-	f.routes.Store(f.routes.Load().InsertPersist(prefix.Masked(), route{port: port, via: via}))
+	f.routes.Store(f.routes.Load().InsertPersist(prefix.Masked(), *to))
 	return nil
+}
+
+// now is the route, or the one in its place while links are down.
+func (r route) now() route {
+	for to := &r; to != nil; to = to.other {
+		if to.local || to.port.Up() {
+			return *to
+		}
+	}
+	return r
 }
 
 // links are all links that are plugged.

@@ -94,6 +94,9 @@ func (p *Port) route(f *packet.Frame) {
 		return
 	}
 	to, ok := p.fabric.routes.Load().Lookup(dst)
+	if ok {
+		to = to.now()
+	}
 	switch {
 	case ok && to.local:
 		p.deliver(f)

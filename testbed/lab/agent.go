@@ -17,6 +17,7 @@ import (
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/offload"
 	"github.com/weft-sdn/weft/state"
+	"github.com/weft-sdn/weft/telemetry"
 	"github.com/weft-sdn/weft/testbed/scenario"
 	"github.com/weft-sdn/weft/topology"
 )
@@ -46,6 +47,9 @@ func (e *edge) makeAgent(l *Lab, endpoints []string) (err error) {
 	e.agent = &localAgent{edge: e, view: l.store.View, endpoints: endpoints}
 	return nil
 }
+
+// sampleInterval is how often counters of targets are sampled.
+const sampleInterval = time.Second
 
 // awayAfter is how long the database may leave questions unanswered.
 const awayAfter = 10 * time.Second
@@ -104,6 +108,9 @@ func (a *localAgent) once(ctx context.Context) (err error) {
 	}, bgp.Config{Edge: e.plan.name, Store: store, Stack: e.cfg.BGPStack, Secret: e.cfg.BGPSecret, Caches: e.cfg.RPKI, Log: e.logger})
 	if err != nil {
 		return err
+	}
+	if address, options := e.target.gnmi(); e.plan.telemetry && address != "" {
+		speaking.Watch(telemetry.Config{Address: address, Options: options, Last: offload.LastUnderlay, Interval: sampleInterval, Log: e.logger})
 	}
 	a.running.Store(speaking)
 	a.store.Store(store)

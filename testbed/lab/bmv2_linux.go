@@ -16,6 +16,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
 
 	"github.com/weft-sdn/weft/offload"
 	"github.com/weft-sdn/weft/p4rt"
@@ -167,9 +168,10 @@ func makeVeth(a, b string, mtu int) (int, error) {
 	return index, nil
 }
 
-func (t *bmv2) serves(ctx context.Context) error { return waitForSocket(ctx, t.socket) }
-func (t *bmv2) address() string                  { return "unix:" + t.socket }
-func (t *bmv2) profile() p4rt.Profile            { return p4rt.BMv2() }
+func (t *bmv2) serves(ctx context.Context) error  { return waitForSocket(ctx, t.socket) }
+func (t *bmv2) address() string                   { return "unix:" + t.socket }
+func (t *bmv2) gnmi() (string, []grpc.DialOption) { return "", nil }
+func (t *bmv2) profile() p4rt.Profile             { return p4rt.BMv2() }
 func (t *bmv2) lost() (frames, packetIns uint64) {
 	return t.access.lost() + t.sockets.dropped(int(t.child.pid.Load())), 0
 }

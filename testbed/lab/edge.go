@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/weft-sdn/weft/engine"
@@ -45,7 +46,8 @@ func newEdge(l *Lab, ep *edgePlan, program *program) (*edge, error) {
 		e.uplinks = append(e.uplinks, uplink)
 	}
 	for i, a := range ep.vteps {
-		if err := l.fabric.Route(netip.PrefixFrom(a, a.BitLen()), ep.links[i%len(ep.links)]); err != nil {
+		first := i % len(ep.links)
+		if err := l.fabric.Route(netip.PrefixFrom(a, a.BitLen()), ep.links[first], slices.Concat(ep.links[first+1:], ep.links[:first])...); err != nil {
 			return nil, err
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/weft-sdn/weft/offload"
@@ -69,14 +68,19 @@ func (t *inMemory) address() string {
 }
 
 func (t *inMemory) dial(ctx context.Context) (p4rt.Conn, error) {
+	address, options := t.gnmi() // one server has both services
+	return p4rt.Dialer(address, options...)(ctx)
+}
+
+func (t *inMemory) gnmi() (string, []grpc.DialOption) {
 	if t.memory == nil {
-		return dialSocket(ctx, t.socket)
+		return "unix:" + t.socket, plain()
 	}
 	dialer := func(ctx context.Context, _ string) (net.Conn, error) { return t.memory.DialContext(ctx) }
-	return p4rt.Dialer("passthrough:///"+t.edge, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithContextDialer(dialer))(ctx)
+	return "passthrough:///" + t.edge, append(plain(), grpc.WithContextDialer(dialer))
 }
 
 // dialSocket connects to the gRPC server at a unix socket.
 func dialSocket(ctx context.Context, path string) (p4rt.Conn, error) {
-	return p4rt.Dialer("unix:"+path, grpc.WithTransportCredentials(insecure.NewCredentials()))(ctx)
+	return p4rt.Dialer("unix:"+path, plain()...)(ctx)
 }

@@ -38,6 +38,7 @@ type edgePlan struct {
 	links      []int // of the fabric, one an uplink
 	vteps      []netip.Addr
 	multicast  netip.Prefix
+	telemetry  bool
 	mtu        int               // of its underlay links; 0: the fabric's
 	interfaces map[string]uint16 // access ports by name
 }
@@ -157,7 +158,7 @@ func (p *planner) edges() error {
 	family := p.encapFamily()
 	links, vteps := 0, 0
 	for i, line := range lines {
-		e := &edgePlan{name: line.Name, n: i + 1, mtu: line.MTU, multicast: line.Multicast, interfaces: map[string]uint16{}}
+		e := &edgePlan{name: line.Name, n: i + 1, mtu: line.MTU, multicast: line.Multicast, telemetry: line.Telemetry, interfaces: map[string]uint16{}}
 		var ok bool
 		if e.tunnel, ok = map[string]offload.Tunnel{"": offload.VXLAN, "vxlan": offload.VXLAN, "geneve": offload.Geneve, "gre": offload.GRE}[line.Encap]; !ok {
 			return fmt.Errorf("line %d: edge %s: encap=%s; use vxlan, geneve or gre", line.Line, line.Name, line.Encap)

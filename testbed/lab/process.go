@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
 
 	"github.com/weft-sdn/weft/offload"
 	"github.com/weft-sdn/weft/p4rt"
@@ -65,6 +66,9 @@ func (t *process) run(ctx context.Context) error {
 
 func (t *process) serves(ctx context.Context) error { return waitForSocket(ctx, t.socket) }
 func (t *process) address() string                  { return "unix:" + t.socket }
+func (t *process) gnmi() (string, []grpc.DialOption) {
+	return "unix:" + t.socket, plain()
+}
 func (t *process) profile() p4rt.Profile            { return t.ways }
 func (t *process) lost() (frames, packetIns uint64) { return t.access.lost(), 0 }
 func (t *process) lossy() bool                      { return false }

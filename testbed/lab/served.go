@@ -42,6 +42,9 @@ func newServedAgent(e *edge, dir string, endpoints []string) (*servedAgent, erro
 			Uplinks: uplinks, Connections: service.Connections{AwayAfter: uint32(awayAfter / time.Second)},
 		}},
 	}
+	if address, _ := e.target.gnmi(); e.plan.telemetry && address != "" {
+		cfg.Edges[0].GNMI = service.GNMI{Address: address, Interval: uint32(sampleInterval / time.Second)}
+	}
 	if e.cfg.Target == Stratum {
 		p := &cfg.Edges[0].Target.Pipeline
 		p.P4Info, p.DeviceConfig = filepath.Join(dir, name+".p4info.txtpb"), filepath.Join(dir, name+".device")

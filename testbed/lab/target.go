@@ -5,6 +5,9 @@ import (
 	"errors"
 	"log/slog"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
 	"github.com/weft-sdn/weft/p4rt"
 	"github.com/weft-sdn/weft/testbed/wire"
 )
@@ -17,6 +20,8 @@ type target interface {
 	serves(ctx context.Context) error
 	// dial connects to the P4Runtime server.
 	dial(ctx context.Context) (p4rt.Conn, error)
+	// gnmi says how to dial the gNMI server, in the form of gRPC; empty: the target has none.
+	gnmi() (address string, options []grpc.DialOption)
 	// address is where agents of other processes find the server, in the form of gRPC; empty: they can't.
 	address() string
 	profile() p4rt.Profile
@@ -62,4 +67,9 @@ func (c *targetConfig) profile() p4rt.Profile {
 		return p4rt.Stratum()
 	}
 	return p4rt.Softswitch()
+}
+
+// plain is how a server without TLS is dialled.
+func plain() []grpc.DialOption {
+	return []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())}
 }

@@ -91,6 +91,8 @@ func (p *parser) edge(line int, _ string, all []string) {
 		Uplinks: w.number("uplinks", 1, 1, maxUplinks),
 		VTEPs:   w.number("vteps", 1, 1, maxUplinks),
 		Line:    line,
+
+		Telemetry: w.flag("telemetry"),
 	}
 	if text, given := w.option("multicast"); given {
 		prefix, err := netip.ParsePrefix(text)

@@ -48,6 +48,7 @@ type Edge struct {
 	Uplinks, VTEPs int
 	// Multicast is the range of the underlay's multicast addresses by which it takes frames for sets of vports; the zero Prefix: none.
 	Multicast netip.Prefix
+	Telemetry bool // its agent follows the target's links by gNMI
 	Line      int
 }
 
