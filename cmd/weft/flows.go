@@ -80,9 +80,14 @@ Flows that differ in the source MAC alone share an entry and its counters.`,
 
 // flags adds the flags that say whom to ask, and for what.
 func (q *flowQuery) flags(cmd *cobra.Command, what string) {
+	q.edgeFlags(cmd, what)
+	cmd.Flags().StringVar(&q.vport, "vport", "", what+" of the vport `TENANT/NAME` alone")
+}
+
+// edgeFlags are those that say whom to ask.
+func (q *flowQuery) edgeFlags(cmd *cobra.Command, what string) {
 	f := cmd.Flags()
 	f.StringArrayVar(&q.edges, "edge", nil, what+" of `EDGE` alone; more may follow")
-	f.StringVar(&q.vport, "vport", "", what+" of the vport `TENANT/NAME` alone")
 	q.agentFlags(f, "ask the agent at `ADDRESS`: HOST:PORT, https://HOST:PORT or unix:/PATH")
 	f.DurationVar(&q.timeout, "timeout", 15*time.Second, "how long to wait for an agent's answer")
 }

@@ -52,7 +52,7 @@ func newRoot() *cobra.Command {
 	root.SetVersionTemplate("weft {{.Version}}\n")
 	group(root, "try", "To try it out:", newDemo(), newDev(), newLab())
 	group(root, "network", "The network:", newApply(), newConnections(), newDelete(), newDescribe(), newDiff(), newExplain(), newGet(), newLeases(), newTrace(), newValidate())
-	group(root, "edges", "Its edges:", newBGP(), newDrops(), newEdge(), newEdges(), newEvents(), newFlows(), newUsageCommand())
+	group(root, "edges", "Its edges:", newBGP(), newDrops(), newEdge(), newEdges(), newEvents(), newFlows(), newInterfaces(), newUsageCommand())
 	group(root, "processes", "Processes:", newAgent(), newEtcd(), cli.NewCommand())
 	root.AddCommand(newVersion())
 	markUsage(root)
