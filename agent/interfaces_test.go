@@ -1,7 +1,9 @@
 package agent
 
 import (
+	"context"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -54,6 +56,43 @@ func TestInterfaceMetrics(t *testing.T) {
 		if (strings.HasPrefix(name, "weft_edge_interface_") || strings.HasPrefix(name, "weft_edge_telemetry_")) && !given[name] {
 			t.Errorf("docs/operations.md has %s, which is not given", name)
 		}
+	}
+}
+
+// TestHangingSwitch: an edge whose switch takes connections for gNMI and never says a word serves all the same, and tells that nothing is known.
+func TestHangingSwitch(t *testing.T) {
+	dir := shortDir(t)
+	endpoint, _ := startDatabase(t, state.EmbeddedConfig{})
+	hanging, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	running(t, func(ctx context.Context) error {
+		stop := context.AfterFunc(ctx, func() { hanging.Close() })
+		defer stop()
+		var all []net.Conn
+		for {
+			conn, err := hanging.Accept()
+			if err != nil {
+				for _, c := range all {
+					c.Close()
+				}
+				return ctx.Err()
+			}
+			all = append(all, conn)
+		}
+	})
+	c := oneEdge(t, dir, fmt.Sprintf(`{endpoints: [%q]}`, endpoint), "{}")
+	c.Edges[0].GNMI = GNMI{Address: hanging.Addr().String(), Interval: 1, Ports: map[string]uint16{"up": 256}}
+	startSwitch(t, dir, "unix:"+dir+"/sw", cli.TLS{})
+	client, _ := startAgent(t, c)
+	untilState(t, client, "nic1", Serving)
+	list, err := client.Interfaces(t.Context(), "nic1")
+	if err != nil || len(list.Interfaces) != 0 || len(list.Telemetry) != 1 || list.Telemetry[0].Connected {
+		t.Errorf("%+v, %v", list, err)
+	}
+	if _, body := read(t, client, pathMetrics); !strings.Contains(body, `weft_edge_telemetry_connected{edge="nic1"} 0`) || !strings.Contains(body, `weft_edge_links_down{edge="nic1"} 0`) {
+		t.Errorf("metrics:\n%s", body)
 	}
 }
 

@@ -286,6 +286,47 @@ func TestRouteMoves(t *testing.T) {
 	}
 }
 
+// TestRouteAround: what is for an edge with several links comes by the first of them that is up, for both families.
+func TestRouteAround(t *testing.T) {
+	f := newFabric(t, fabric.Config{})
+	a, _ := edge(t, f, 1, 0, 0)
+	v4, v6 := netip.MustParsePrefix("192.0.2.77/32"), netip.MustParsePrefix("2001:db8::77/128")
+	var ports []*fabric.Port
+	for n := 2; n <= 3; n++ {
+		p, err := f.Plug(n, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, err := host.New(host.Config{Name: "b", MAC: [6]byte{2, 0, 0, 0, 1, byte(n)}, Addrs: []netip.Prefix{p.Edge4, p.Edge6, v4, v6}, Gateways: []netip.Addr{p.Gateway4, p.Gateway6}}, p.Edge())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(h.Close)
+		ports = append(ports, p)
+	}
+	if err := errors.Join(f.Route(v4, 2, 3), f.Route(v6, 2, 3)); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Route(v4, 2, 9); err == nil {
+		t.Error("a link that is not there is taken")
+	}
+	for _, down := range []int{-1, 0, -1} {
+		for i, p := range ports {
+			p.SetUp(i != down)
+		}
+		by := ports[max(0, down+1)]
+		for _, to := range []netip.Addr{v4.Addr(), v6.Addr()} {
+			before := by.Edge().Counters().Received
+			if _, err := a.Ping(soon(t), to, 1); err != nil {
+				t.Errorf("link %d down: %v", down, err)
+			}
+			if by.Edge().Counters().Received == before {
+				t.Errorf("link %d down: nothing came by link %d", down, by.N)
+			}
+		}
+	}
+}
+
 func TestPlugErrors(t *testing.T) {
 	f := newFabric(t, fabric.Config{})
 	if _, err := f.Plug(1, 0); err != nil {
