@@ -70,8 +70,14 @@ func (en *lpmEntry) covers(o *lpmEntry) bool {
 	return o.dst().Bits() >= en.dst().Bits() && en.dst().Contains(o.dst().Addr())
 }
 
+// aggregateAnew is the part of a table from which making it anew takes less than its changes.
+const aggregateAnew = 8
+
 // withAggregated is With of a table that leaves some out.
 func (l *LPM) withAggregated(add, del []Route) *LPM {
+	if (len(add)+len(del))*aggregateAnew > l.full.routes {
+		return l.full.With(add, del).Aggregated()
+	}
 	e := &lpmEdit{*l}
 	e.lpm.full = l.full.With(add, del)
 	for _, list := range [][]Route{del, add} {

@@ -161,3 +161,62 @@ func compareTables(t *rapid.T, plain, own *LPM, v6 bool) {
 		}
 	}
 }
+
+// TestAggregateRoutes: a router's object turns it on and off; static and learned routes are left out alike, come back when what is above them goes elsewhere, and what depends on a route is told as ever.
+func TestAggregateRoutes(t *testing.T) {
+	s, err := Load("network.yaml", []byte(`
+{apiVersion: weft/v1, kind: Router, metadata: {name: r}, spec: {aggregateRoutes: true, routes: [{dst: 10.0.0.0/8, via: 192.0.2.9, port: a}, {dst: 10.1.0.0/16, via: 192.0.2.9, port: a}, {dst: "2001:db8::/32", via: "fd00::9", port: a}]}}
+---
+{apiVersion: weft/v1, kind: VPort, metadata: {name: a}, spec: {device: router/r, addresses: [192.0.2.1/24, "fd00::1/64"]}}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, _ := s.ID(Ref{KindRouter, DefaultTenant, "r"})
+	port, _ := s.ID(Ref{KindVPort, DefaultTenant, "a"})
+	left := func(s *Snapshot) (n int) {
+		l := s.Router(DeviceID(id)).Routes
+		for _, v6 := range []bool{false, true} {
+			l.root(v6).eachLeaf(func(*lpmNode) bool {
+				n++
+				return true
+			})
+		}
+		return n
+	}
+	learned := func(dst, via string, gone bool) Changes {
+		r := Route{Dst: netip.MustParsePrefix(dst), Via: netip.MustParseAddr(via), Port: flow.VPortID(port), Origin: OriginLearned, Weight: 1}
+		return Changes{Routes: []LearnedRoute{{DeviceID(id), r, gone}}}
+	}
+	object := func(aggregate bool, via string) Changes {
+		return Changes{Put: []*Object{{APIVersion: APIVersion, Kind: KindRouter, Metadata: Metadata{Name: "r"}, Status: Status{ID: id}, Spec: &RouterSpec{AggregateRoutes: aggregate, Routes: []RouteSpec{
+			{Dst: netip.MustParsePrefix("10.0.0.0/8"), Via: netip.MustParseAddr(via), Port: "a"}, {Dst: netip.MustParsePrefix("10.1.0.0/16"), Via: netip.MustParseAddr("192.0.2.9"), Port: "a"},
+			{Dst: netip.MustParsePrefix("2001:db8::/32"), Via: netip.MustParseAddr("fd00::9"), Port: "a"},
+		}}}}}
+	}
+	routes := s.Router(DeviceID(id)).Routes.Len()
+	whole := left(s) + 1 // 10.1.0.0/16 is left out
+	step := func(what string, c Changes, more, out int, dep string) {
+		t.Helper()
+		next, deps := s.With(c)
+		s = next
+		if n := s.Router(DeviceID(id)).Routes.Len(); n != routes+more {
+			t.Errorf("%s: %d routes, want %d more than %d", what, n, more, routes)
+		}
+		if n := left(s); n != whole+more-out {
+			t.Errorf("%s: %d prefixes, want %d, without %d", what, n, whole+more-out, out)
+		}
+		p := netip.MustParsePrefix(dep)
+		a := flow.AddrOf(p.Addr())
+		if !slices.ContainsFunc(deps, func(d Dep) bool { return d.Affects(RouteDep(DeviceID(id), &a, p.Addr().Is6(), uint8(p.Bits()))) }) {
+			t.Errorf("%s: what depends on %s is not told: %v", what, dep, deps)
+		}
+	}
+	step("learned, the same way", learned("10.2.0.0/16", "192.0.2.9", false), 1, 2, "10.2.0.0/16")
+	step("learned, the same way, IPv6", learned("2001:db8:1::/48", "fd00::9", false), 2, 3, "2001:db8:1::/48")
+	step("learned, another way", learned("10.3.0.0/16", "192.0.2.8", false), 3, 3, "10.3.0.0/16")
+	step("what is above goes elsewhere", object(true, "192.0.2.8"), 3, 2, "10.2.0.0/16")
+	step("off", Changes{Put: object(false, "192.0.2.9").Put}, 3, 0, "10.2.0.0/16")
+	step("on", Changes{Put: object(true, "192.0.2.7").Put}, 3, 1, "10.2.0.0/16")
+	step("gone", learned("2001:db8:1::/48", "fd00::9", true), 2, 0, "2001:db8:1::/48")
+}

@@ -1,0 +1,145 @@
+package topology
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/testbed/internet"
+)
+
+// BenchmarkAggregate reports, of a router's table with all routes of the Internet by some number of next hops, how many prefixes are left of it when routes are aggregated, how many bits of an address decide, what a lookup
+// takes, and what a change does. Hops are given in two ways: at random to each prefix, which leaves the least to be aggregated; and by origin, as nearby prefixes are often of one network: prefixes of one /16 (IPv6: /32) have one hop, but for one in ten.
+func BenchmarkAggregate(b *testing.B) {
+	prefixes, err := internet.Prefixes(1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, hops := range []int{1, 2, 20} {
+		for _, by := range []string{"random", "origin"} {
+			if hops == 1 && by == "origin" {
+				continue
+			}
+			b.Run(fmt.Sprintf("%d hops %s", hops, by), func(b *testing.B) {
+				for b.Loop() {
+					aggregate(b, prefixes, hops, by == "origin")
+				}
+			})
+		}
+	}
+}
+
+func aggregate(b *testing.B, prefixes []netip.Prefix, hops int, byOrigin bool) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	origins := map[netip.Prefix]int{}
+	route := func(p netip.Prefix, hop int) Route {
+		r := Route{Dst: p, Port: flow.VPortID(1 + hop), Origin: OriginLearned, Weight: 1, Via: netip.AddrFrom4([4]byte{192, 0, 2, byte(1 + hop)})}
+		if p.Addr().Is6() {
+			r.Via = netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 15: byte(1 + hop)})
+		}
+		return r
+	}
+	choose := func(p netip.Prefix) int {
+		if !byOrigin || rng.IntN(10) == 0 {
+			return rng.IntN(hops)
+		}
+		of, _ := p.Addr().Prefix(map[bool]int{true: 16, false: 32}[p.Addr().Is4()])
+		hop, known := origins[of]
+		if !known {
+			hop = rng.IntN(hops)
+			origins[of] = hop
+		}
+		return hop
+	}
+	routes := make([]Route, 0, len(prefixes))
+	addrs := make([]flow.Addr, 0, len(prefixes))
+	for _, p := range prefixes {
+		routes = append(routes, route(p, choose(p)))
+		a := flow.AddrOf(p.Addr())
+		for bit := 128 - p.Addr().BitLen() + p.Bits(); bit < 128; bit++ {
+			a[bit/8] |= byte(rng.Uint32()) & (1 << (7 - bit%8))
+		}
+		addrs = append(addrs, a)
+	}
+	plain := new(LPM).With(routes, nil)
+	runtime.GC()
+	before := heap()
+	began := time.Now()
+	own := plain.Aggregated()
+	made := time.Since(began)
+	runtime.GC()
+	extra := int64(heap()) - int64(before)
+	order := rng.Perm(len(addrs))
+	lookup := func(l *LPM) float64 {
+		var rounds []time.Duration
+		for range 21 {
+			began := time.Now()
+			for _, i := range order[:1<<14] {
+				l.Lookup(&addrs[i], &addrs[0], routes[i].Dst.Addr().Is6())
+			}
+			rounds = append(rounds, time.Since(began))
+		}
+		slices.Sort(rounds)
+		return float64(rounds[len(rounds)/2].Nanoseconds()) / (1 << 14)
+	}
+	bits := func(l *LPM) float64 {
+		n := 0
+		for i := range addrs {
+			n += int(l.Lookup(&addrs[i], &addrs[0], routes[i].Dst.Addr().Is6()).DstBits)
+		}
+		return float64(n) / float64(len(addrs))
+	}
+	// Changes: a route comes by another hop, in batches of one.
+	update := func(l *LPM) (each, worst time.Duration) {
+		const n = 4096
+		began := time.Now()
+		for _, i := range order[:n] {
+			one := time.Now()
+			l = l.With([]Route{route(routes[i].Dst, (int(routes[i].Port)-1+1)%max(hops, 2))}, routes[i:i+1])
+			worst = max(worst, time.Since(one))
+		}
+		return time.Since(began) / n, worst
+	}
+	same := 0
+	for _, i := range order[:1<<16] {
+		v6 := routes[i].Dst.Addr().Is6()
+		if plain.Lookup(&addrs[i], &addrs[0], v6).Hop == own.Lookup(&addrs[i], &addrs[0], v6).Hop {
+			same++
+		}
+	}
+	if same != 1<<16 {
+		b.Fatalf("%d of %d addresses go the same way", same, 1<<16)
+	}
+	b.ReportMetric(float64(len(routes)), "routes")
+	b.ReportMetric(float64(own.routes), "left")
+	b.ReportMetric(100*float64(own.routes)/float64(len(routes)), "left_%")
+	b.ReportMetric(bits(plain), "bits")
+	b.ReportMetric(bits(own), "bits_left")
+	b.ReportMetric(lookup(plain), "lookup_ns")
+	b.ReportMetric(lookup(own), "lookup_left_ns")
+	each, _ := update(plain)
+	b.ReportMetric(float64(each.Nanoseconds())/1000, "update_µs")
+	each, worst := update(own)
+	b.ReportMetric(float64(each.Nanoseconds())/1000, "update_left_µs")
+	b.ReportMetric(float64(worst.Microseconds())/1000, "worst_ms")
+	b.ReportMetric(float64(made.Milliseconds()), "made_ms")
+	b.ReportMetric(float64(extra)/float64(len(routes)), "B/route")
+	fallback := route(netip.MustParsePrefix("0.0.0.0/0"), 0)
+	began = time.Now()
+	own = own.With([]Route{fallback}, nil)
+	b.ReportMetric(float64(time.Since(began).Milliseconds()), "default_ms")
+	b.ReportMetric(float64(own.routes), "left_with_default")
+	b.ReportMetric(0, "ns/op")
+	runtime.KeepAlive(plain)
+}
+
+func heap() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
