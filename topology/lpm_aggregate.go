@@ -75,7 +75,7 @@ const aggregateAnew = 8
 
 // withAggregated is With of a table that leaves some out.
 func (l *LPM) withAggregated(add, del []Route) *LPM {
-	if (len(add)+len(del))*aggregateAnew > l.full.routes {
+	if n := len(add) + len(del); n > manyRoutes && n*aggregateAnew > l.full.routes {
 		return l.full.With(add, del).Aggregated()
 	}
 	e := &lpmEdit{*l}
@@ -204,7 +204,7 @@ func (en *lpmEntry) within(up *lpmEntry, gone map[Hop]struct{}) bool {
 // forwards reports whether a route leads to a gateway: its own prefix then has no meaning.
 func (r *Route) forwards() bool { return r.Kind == RoutePort && r.Via.IsValid() }
 
-// sameWay reports whether two routes lead to the same gateway, and are withdrawn with it alike.
+// sameWay reports whether two routes lead the same way, and go together with their hop.
 func sameWay(a, b *Route) bool {
 	return a.Hop() == b.Hop() && a.Weight == b.Weight && (a.Origin == OriginLearned) == (b.Origin == OriginLearned)
 }
@@ -231,7 +231,7 @@ func leadBy(mine, its []Route, gone map[Hop]struct{}) (first, all bool) {
 	}
 }
 
-// sameWays reports whether two entries are the same to the prefixes below them, those that were left out before a hop was withdrawn too.
+// sameWays reports whether two entries are the same to the prefixes below them, now and when hops that went are back.
 func sameWays(a, b *lpmEntry) bool {
 	switch {
 	case a == nil || b == nil:
