@@ -1,0 +1,110 @@
+package client
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// WatchOptions choose what is watched.
+type WatchOptions struct {
+	ListOptions
+	Since int64 // revision after which changes are told; 0: from now on
+}
+
+// errHandler marks what fn of Watch returned.
+type handlerError struct{ err error }
+
+func (e handlerError) Error() string { return e.err.Error() }
+func (e handlerError) Unwrap() error { return e.err }
+
+// Watch calls fn with each change of objects, in order, until ctx ends (nil) or fn returns an error, which it returns. A connection that is lost is made again, and goes on where it
+// was. IsGone of its error: changes since the revision are not kept any more; list, and watch from that revision.
+func (c *Client) Watch(ctx context.Context, o WatchOptions, fn func(Event) error) error {
+	pause := firstPause
+	for {
+		began := o.Since
+		err := c.watchOnce(ctx, &o, fn)
+		var handled handlerError
+		var refused *Problem
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.As(err, &handled):
+			return handled.err
+		case errors.As(err, &refused) && refused.Status != http.StatusTooManyRequests && refused.Status/100 != 5:
+			return err
+		}
+		if o.Since != began {
+			pause = firstPause
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		}
+		pause = min(2*pause, longestPause)
+	}
+}
+
+// watchOnce reads events of one connection. What was told whole is in o.Since.
+func (c *Client) watchOnce(ctx context.Context, o *WatchOptions, fn func(Event) error) error {
+	q := o.query()
+	if o.Since > 0 {
+		q.Set("since", strconv.FormatInt(o.Since, 10))
+	}
+	resp, err := c.send(ctx, Request{Method: http.MethodGet, Path: "/v1/watch", Query: q, Header: http.Header{"Accept": {"text/event-stream"}}}, nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		body, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<20)) // as much of it as there is
+		return problemOf(resp, body)
+	}
+	return readEvents(resp.Body, func(data []byte) error {
+		var e Event
+		if err := json.Unmarshal(data, &e); err != nil {
+			return fmt.Errorf("%s: %w: %w", c.base, errAnswer, err)
+		}
+		if err := fn(e); err != nil {
+			return handlerError{err}
+		}
+		if e.Type == EventBookmark {
+			o.Since = e.Revision
+		}
+		return nil
+	})
+}
+
+const maxEvent = 16 << 20 // bytes of one event
+
+// readEvents reads the data of server-sent events until the stream ends.
+func readEvents(r io.Reader, fn func([]byte) error) error {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(make([]byte, 64<<10), maxEvent)
+	var data []byte
+	for lines.Scan() {
+		line := lines.Text()
+		if value, ok := strings.CutPrefix(line, "data:"); ok {
+			data = append(append(data, strings.TrimPrefix(value, " ")...), '\n')
+		}
+		if line != "" || len(data) == 0 {
+			continue
+		}
+		if err := fn(data); err != nil {
+			return err
+		}
+		data = nil
+	}
+	return lines.Err()
+}
