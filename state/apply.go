@@ -1,13 +1,10 @@
 package state
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -17,12 +14,12 @@ import (
 
 const casAttempts = 64 // of a read and a conditional write, before giving up with ErrConflict
 
-// desired is all of /weft/conf at one generation, kept from one Apply to the next.
+// desired is all of /weft/conf at one generation, kept from one edit to the next.
 type desired struct {
-	set        *topology.Set
+	catalogue  *Catalogue
 	generation int64 // modification revision of generationKey; 0 = never written
 	ids        idBlock
-	top        uint32 // largest id in set: the counter is never taken to be below
+	top        uint32 // largest id in the catalogue: the counter is never taken to be below
 }
 
 // Apply puts objects, all or nothing: the outcome is validated as a whole, together with what is stored, and if it isn't valid
@@ -86,131 +83,104 @@ func bindingName(set *topology.Set, vport topology.Ref) (topology.Ref, error) {
 	return topology.Ref{Kind: topology.KindBinding, Tenant: vport.Tenant, Name: vport.Name}, nil
 }
 
-// change makes what plan says of the stored set. Appliers everywhere compare the generation: who was late plans again.
+// change makes what plan says of the stored set.
 func (s *Store) change(ctx context.Context, plan func(*topology.Set) ([]*topology.Object, []topology.Ref, error)) (int64, error) {
-	s.applyMu.Lock()
-	defer s.applyMu.Unlock()
-	for range casAttempts {
-		if err := s.loadDesired(ctx); err != nil {
-			return 0, err
-		}
-		put, del, err := plan(s.desired.set)
+	out, err := s.Edit(ctx, Edit{Plan: func(c *Catalogue) ([]*topology.Object, []topology.Ref, error) {
+		put, del, err := plan(c.Set)
 		if err != nil {
-			return 0, fmt.Errorf("state: %w", err)
+			err = fmt.Errorf("state: %w", err)
 		}
-		rev, err := s.commit(ctx, put, del)
-		if !errors.Is(err, ErrConflict) {
-			return rev, err
-		}
+		return put, del, err
+	}})
+	if err != nil {
+		return 0, err
 	}
-	return 0, fmt.Errorf("state: apply: %w", ErrConflict)
+	return out.Revision, nil
 }
 
-// loadDesired brings s.desired up to date: usually it is already.
-func (s *Store) loadDesired(ctx context.Context) error {
-	resp, err := s.client.Txn(ctx).Then(clientv3.OpGet(generationKey), clientv3.OpGet(idsKey)).Commit()
-	if err != nil {
-		return fmt.Errorf("state: read generation: %w", err)
+// load brings s.desired up to date: usually it is already. It returns what is remembered of edits that were made earlier, by name.
+func (s *Store) load(ctx context.Context, group []*waitingEdit) (map[string]*Outcome, error) {
+	ops := []clientv3.Op{clientv3.OpGet(generationKey), clientv3.OpGet(idsKey)}
+	var names []string
+	for _, w := range group {
+		if w.Once != "" && !slices.Contains(names, w.Once) {
+			names = append(names, w.Once)
+			ops = append(ops, clientv3.OpGet(onceKey(w.Once)))
+		}
 	}
-	d := desired{set: s.desired.set, top: s.desired.top}
+	resp, err := s.client.Txn(ctx).Then(ops...).Commit()
+	if err != nil {
+		return nil, fmt.Errorf("state: read generation: %w", err)
+	}
+	generation, ids := int64(0), idBlock{}
 	if kvs := resp.Responses[0].GetResponseRange().Kvs; len(kvs) > 0 {
-		d.generation = kvs[0].ModRevision
+		generation = kvs[0].ModRevision
 	}
 	if kvs := resp.Responses[1].GetResponseRange().Kvs; len(kvs) > 0 {
-		if d.ids, err = parseIDs(kvs[0].Value, kvs[0].ModRevision); err != nil {
-			return err
+		if ids, err = parseIDs(kvs[0].Value, kvs[0].ModRevision); err != nil {
+			return nil, err
 		}
 	}
-	if d.set == nil || d.generation != s.desired.generation {
-		objects, _, err := s.readConf(ctx, confPrefix, resp.Header.Revision)
-		if err != nil {
-			return err
-		}
-		if d.set, err = new(topology.Set).Apply(objects, nil); err != nil {
-			return fmt.Errorf("state: stored configuration: %w", err)
-		}
-		for _, o := range objects {
-			d.top = max(d.top, o.Status.ID)
+	earlier := map[string]*Outcome{}
+	for i, name := range names {
+		if kvs := resp.Responses[2+i].GetResponseRange().Kvs; len(kvs) > 0 {
+			earlier[name] = &Outcome{Revision: kvs[0].ModRevision, Earlier: kvs[0].Value}
 		}
 	}
-	d.ids.last = max(d.ids.last, d.top)
-	s.desired = d
+	if s.desired.catalogue == nil || s.desired.generation != generation {
+		if err := s.reach(ctx, generation, resp.Header.Revision); err != nil {
+			return nil, err
+		}
+	}
+	s.desired.ids = ids
+	s.desired.ids.last = max(ids.last, s.desired.top)
+	return earlier, nil
+}
+
+// reach brings the catalogue to a generation: by what FollowObjects has heard, or by reading all at a revision.
+func (s *Store) reach(ctx context.Context, generation, revision int64) error {
+	if s.desired.catalogue != nil && s.heard.wait(ctx, generation) {
+		if err := s.replay(); err == nil && s.desired.generation == generation {
+			return nil
+		}
+	}
+	entries, err := s.readEntries(ctx, confPrefix, revision)
+	if err != nil {
+		return err
+	}
+	c, err := catalogueOf(entries, generation)
+	if err != nil {
+		return err
+	}
+	s.restart(c)
 	return nil
 }
 
-// commit validates and writes one change against s.desired.
-func (s *Store) commit(ctx context.Context, put []*topology.Object, del []topology.Ref) (int64, error) {
-	before, ids := s.desired.set, s.desired.ids
-	put, del = before.Expand(put, del)
-	fresh := make([]*topology.Object, 0, len(put))
-	for _, o := range put {
-		c := *o
-		c.Status = topology.Status{Of: o.Status.Of, Expanded: o.Status.Expanded, Filters: o.Status.Filters}
-		if old := before.Get(o.Ref()); old != nil {
-			c.Status.ID = old.Status.ID
-		}
-		if c.Status.ID == 0 && c.Kind.HasID() {
-			id, err := ids.next()
-			if err != nil {
-				return 0, fmt.Errorf("state: %v: %w", c.Ref(), err)
-			}
-			c.Status.ID = id
-		}
-		fresh = append(fresh, &c)
-	}
-	after, err := before.Apply(fresh, del)
-	if err != nil {
-		return 0, err
-	}
-	w, t := writes{}, txn{}
-	changed, err := diffObjects(before, after, fresh, del, w)
-	if err != nil {
-		return 0, err
-	}
-	if len(w) == 0 {
-		return s.desired.generation, nil
-	}
-	if err := recompile(before, after, changed, w); err != nil {
-		return 0, err
-	}
-	t.unchanged(generationKey, s.desired.generation)
-	t.put(generationKey, []byte(strconv.Itoa(after.Len())))
-	ids.commit(&t)
-	t.write(w)
-	s.forgetLearnt(before, after, changed, &t)
-	rev, err := t.commit(ctx, s.client)
-	if err != nil {
-		return 0, err
-	}
-	for _, o := range fresh {
-		o.Source = nil // was for errors
-	}
-	s.desired = desired{set: after, generation: rev, top: ids.last}
-	return rev, nil
+// restart makes a catalogue what is known, whatever was known before.
+func (s *Store) restart(c *Catalogue) {
+	d := desired{catalogue: c, generation: c.Revision, top: s.desired.top}
+	c.order.Ascend(func(e *Entry) bool {
+		d.top = max(d.top, e.Object.Status.ID)
+		return true
+	})
+	s.desired = d
+	s.history.restart(c)
 }
 
-// diffObjects writes the objects that differ, and returns which.
-func diffObjects(before, after *topology.Set, put []*topology.Object, del []topology.Ref, w writes) ([]topology.Ref, error) {
-	refs := slices.Clone(del)
-	for _, o := range put {
-		refs = append(refs, o.Ref())
+// catalogueOf makes a catalogue of all stored objects.
+func catalogueOf(entries []*Entry, generation int64) (*Catalogue, error) {
+	c := newCatalogue()
+	objects := make([]*topology.Object, len(entries))
+	for i, e := range entries {
+		objects[i] = e.Object
+		c.order.ReplaceOrInsert(e)
 	}
-	var changed []topology.Ref
-	for _, r := range refs {
-		value, err := encodeObject(after.Get(r))
-		if err != nil {
-			return nil, err
-		}
-		stored, err := encodeObject(before.Get(r))
-		if err != nil {
-			return nil, err
-		}
-		if _, twice := w[confKey(r)]; !twice && !bytes.Equal(value, stored) {
-			w[confKey(r)] = value
-			changed = append(changed, r)
-		}
+	var err error
+	if c.Set, err = new(topology.Set).Apply(objects, nil); err != nil {
+		return nil, fmt.Errorf("state: stored configuration: %w", err)
 	}
-	return changed, nil
+	c.Revision = generation
+	return c, nil
 }
 
 // forgetLearnt removes what was learnt about the devices and ports that go, and about ports that become another device's.
@@ -324,4 +294,21 @@ func (s *Store) readConf(ctx context.Context, prefix string, rev int64) ([]*topo
 		rev = resp.Header.Revision
 	}
 	return objects, rev, nil
+}
+
+// readEntries is readConf that keeps how objects are stored.
+func (s *Store) readEntries(ctx context.Context, prefix string, rev int64) ([]*Entry, error) {
+	resp, err := s.client.Get(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(rev))
+	if err != nil {
+		return nil, fmt.Errorf("state: read configuration: %w", err)
+	}
+	entries := make([]*Entry, 0, len(resp.Kvs))
+	for _, kv := range resp.Kvs {
+		o, err := decodeObject(string(kv.Key), kv.Value)
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, newEntry(o, kv.ModRevision, kv.Value))
+	}
+	return entries, nil
 }

@@ -25,6 +25,9 @@ import (
 //	/weft/edge/<edge>/term                    which of several agents acts for it, JSON; its revision is the fence of what that one writes (agents.go)
 //	/weft/edge/<edge>/agent/<name>            that one of these agents is alive, JSON, leased
 //
+//	/weft/once/<name>                         that an edit of that name was made, and what came of it, leased
+//	/weft/audit/<n>/<i>                       what a request changed, JSON, leased; <n> falls with each change, so that the newest come first (audit.go)
+//
 // Derived from /weft/conf, in the transaction that changes it (compile.go): all about a device under one prefix, by ids, for those who need no more
 // than some devices (E7).
 //
@@ -94,6 +97,8 @@ const (
 	flowPrefix   = "/weft/flow/"
 	usagePrefix  = "/weft/usage/"
 	eventPrefix  = "/weft/event/"
+	oncePrefix   = "/weft/once/"
+	auditPrefix  = "/weft/audit/"
 
 	generationKey = metaPrefix + "conf"
 	idsKey        = metaPrefix + "ids"
@@ -142,6 +147,8 @@ func edgeIfaces(edge string) string { return ifacePrefix + url.PathEscape(edge) 
 func ifaceKey(edge, iface string, vlan uint16) string {
 	return edgeIfaces(edge) + url.PathEscape(iface) + "/" + strconv.FormatUint(uint64(vlan), 10)
 }
+
+func onceKey(name string) string { return oncePrefix + name }
 
 func infoKey(edge string) string { return edgePrefix + edge + "/info" }
 func ackKey(edge string) string  { return ackPrefix + edge + "/conf" }

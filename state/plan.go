@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/weft-sdn/weft/topology"
 )
@@ -24,41 +23,42 @@ const (
 type Step struct {
 	Ref           topology.Ref
 	Action        Action
-	Before, After *topology.Object // nil: absent
+	Before, After *topology.Object // nil: absent; After as it was given
+	Was, Is       *Entry           // as it is stored
 }
 
 // Plan says what Change would do now, without doing it. What Change would refuse (topology.Errors) is refused.
 func (s *Store) Plan(ctx context.Context, put []*topology.Object, del []topology.Ref) ([]Step, error) {
-	s.applyMu.Lock()
-	defer s.applyMu.Unlock()
-	if err := s.loadDesired(ctx); err != nil {
+	out, err := s.Try(ctx, fixed(put, del))
+	if err != nil {
 		return nil, err
 	}
-	if _, err := s.desired.set.Apply(put, del); err != nil {
-		return nil, err
-	}
-	return steps(s.desired.set, put, del)
+	return out.Steps, nil
 }
 
 // Perform is Change that also says what it did: to the objects deleted, then to those put, each in the order given.
 func (s *Store) Perform(ctx context.Context, put []*topology.Object, del []topology.Ref) (int64, []Step, error) {
-	var before *topology.Set
-	rev, err := s.change(ctx, func(set *topology.Set) ([]*topology.Object, []topology.Ref, error) {
-		before = set // of the attempt that is committed
-		return put, del, nil
-	})
+	out, err := s.Edit(ctx, fixed(put, del))
 	if err != nil {
 		return 0, nil, err
 	}
-	did, err := steps(before, put, del)
-	return rev, did, err
+	return out.Revision, out.Steps, nil
+}
+
+// fixed is an edit whatever is stored.
+func fixed(put []*topology.Object, del []topology.Ref) Edit {
+	return Edit{Plan: func(*Catalogue) ([]*topology.Object, []topology.Ref, error) { return put, del, nil }}
 }
 
 // steps compares objects with those of a set. An object that is deleted and put is replaced.
 func steps(before *topology.Set, put []*topology.Object, del []topology.Ref) ([]Step, error) {
 	out := make([]Step, 0, len(del)+len(put))
+	replaced := make(map[topology.Ref]bool, len(put))
+	for _, o := range put {
+		replaced[o.Ref()] = true
+	}
 	for _, r := range del {
-		if !slices.ContainsFunc(put, func(o *topology.Object) bool { return o.Ref() == r }) {
+		if !replaced[r] {
 			out = append(out, Step{Ref: r, Action: Deleted, Before: before.Get(r)})
 		}
 	}

@@ -256,8 +256,11 @@ type stickyLease struct {
 	granted time.Time
 }
 
+// longestWindow bounds how much is under one lease, and so goes at once.
+const longestWindow = time.Minute
+
 func (l *stickyLeases) of(ctx context.Context, c *clientv3.Client, timeout time.Duration, now time.Time) (clientv3.LeaseID, error) {
-	window := max(timeout/8, time.Second)
+	window := min(max(timeout/8, time.Second), longestWindow)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if have, ok := l.leases[timeout]; ok && now.Sub(have.granted) < window {
@@ -265,7 +268,7 @@ func (l *stickyLeases) of(ctx context.Context, c *clientv3.Client, timeout time.
 	}
 	grant, err := c.Grant(ctx, int64((timeout+window+time.Second)/time.Second))
 	if err != nil {
-		return 0, fmt.Errorf("state: remember a client: %w", advised(err))
+		return 0, fmt.Errorf("state: grant a lease of %v: %w", timeout, advised(err))
 	}
 	if l.leases == nil {
 		l.leases = map[time.Duration]stickyLease{}

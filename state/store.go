@@ -28,6 +28,10 @@ type Config struct {
 	Edges  []string
 	Linger time.Duration // how long a device stays loaded that is not wanted any more; 10 s
 
+	OnceAge  time.Duration // how long names of edits are remembered (Edit.Once); an hour
+	AuditAge time.Duration // how long the audit log keeps a record; 90 days
+	MaxAudit int           // records of it that are kept (TrimAudit); 100,000
+
 	Writer         WriterConfig
 	Events         EventConfig
 	MaxMACsPerPort int              // learnt MACs behind one vport; 1024
@@ -46,8 +50,13 @@ type Store struct {
 	events   *eventLog
 	log      *slog.Logger
 
-	applyMu sync.Mutex
-	desired desired // by applyMu
+	edits      edits
+	applyMu    sync.Mutex
+	desired    desired // by applyMu
+	history    history
+	heard      heard
+	watches    pb.WatchClient
+	noteLeases stickyLeases
 
 	reader reader // owned by the watcher's goroutine
 	view   atomic.Pointer[View]
@@ -73,6 +82,15 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	if cfg.Linger <= 0 {
 		cfg.Linger = 10 * time.Second
+	}
+	if cfg.OnceAge <= 0 {
+		cfg.OnceAge = time.Hour
+	}
+	if cfg.AuditAge <= 0 {
+		cfg.AuditAge = 90 * 24 * time.Hour
+	}
+	if cfg.MaxAudit <= 0 {
+		cfg.MaxAudit = 100_000
 	}
 	if cfg.MaxMACsPerPort <= 0 {
 		cfg.MaxMACsPerPort = 1024
@@ -108,6 +126,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if s.embedded != nil {
 		watch = s.embedded.watchClient()
 	}
+	s.watches = watch
 	prefixes := []string{metaPrefix, fabricPrefix, edgePrefix}
 	for _, edge := range cfg.Edges {
 		prefixes = append(prefixes, edgeIfaces(edge), ackPrefix+edge+"/")
@@ -129,6 +148,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 
 // Close ends the connection and the embedded server. Call it after Run has returned.
 func (s *Store) Close() error {
+	s.edits.ended.Wait()
 	err := s.client.Close()
 	if s.embedded != nil {
 		s.embedded.Close()

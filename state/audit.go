@@ -1,0 +1,102 @@
+package state
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/weft-sdn/weft/topology"
+)
+
+// AuditRecord is what one request changed, and who asked for it.
+type AuditRecord struct {
+	Time    time.Time     `json:"time"` // by the clock of the process that wrote it
+	Subject string        `json:"subject"`
+	Request string        `json:"request"` // id of the request
+	Verb    string        `json:"verb"`
+	Changes []AuditChange `json:"changes"`
+
+	Revision int64  `json:"-"` // of the change
+	Key      string `json:"-"` // where it is: ListAudit goes on behind it
+}
+
+// AuditChange is what became of one object.
+type AuditChange struct {
+	Kind   topology.Kind   `json:"kind"`
+	Tenant string          `json:"tenant"`
+	Name   string          `json:"name"`
+	Before json.RawMessage `json:"before,omitempty"` // none: it was not there
+	After  json.RawMessage `json:"after,omitempty"`  // none: it is not there
+}
+
+const auditChunk = 100 // changes of one record, beyond which there is another
+
+// records are an audit record in the form in which it is stored.
+func (n *Notes) records() ([][]byte, error) {
+	if n.Audit == nil {
+		return nil, nil
+	}
+	var out [][]byte
+	for part := range slices.Chunk(n.Audit.Changes, auditChunk) {
+		r := *n.Audit
+		r.Changes = part
+		b, err := json.Marshal(&r)
+		if err != nil {
+			return nil, fmt.Errorf("state: audit record: %w", err)
+		}
+		out = append(out, b)
+	}
+	return out, nil
+}
+
+// auditKey is that of the i-th record of the change of a generation: no other change is of it, and later ones are of greater ones.
+func auditKey(generation int64, i int) string {
+	return fmt.Sprintf("%s%016x/%04x", auditPrefix, math.MaxInt64-generation, math.MaxUint16-i)
+}
+
+// ListAudit returns up to so many records of the audit log, the newest first: those behind a key, unless that is empty. More says whether there are more.
+func (s *Store) ListAudit(ctx context.Context, after string, limit int) (records []AuditRecord, more bool, err error) {
+	from := auditPrefix
+	if after != "" {
+		if !strings.HasPrefix(after, auditPrefix) {
+			return nil, false, fmt.Errorf("%w: key %q", ErrCodec, after)
+		}
+		from = after + "\x00"
+	}
+	resp, err := s.client.Get(ctx, from, clientv3.WithRange(clientv3.GetPrefixRangeEnd(auditPrefix)), clientv3.WithLimit(int64(limit)))
+	if err != nil {
+		return nil, false, fmt.Errorf("state: audit log: %w", err)
+	}
+	for _, kv := range resp.Kvs {
+		r := AuditRecord{Revision: kv.ModRevision, Key: string(kv.Key)}
+		if err := json.Unmarshal(kv.Value, &r); err != nil {
+			return nil, false, fmt.Errorf("%w: key %s: %w", ErrCodec, kv.Key, err)
+		}
+		records = append(records, r)
+	}
+	return records, resp.More, nil
+}
+
+// TrimAudit removes the oldest records of the audit log beyond those that are kept.
+func (s *Store) TrimAudit(ctx context.Context) error {
+	count, err := s.client.Get(ctx, auditPrefix, clientv3.WithPrefix(), clientv3.WithCountOnly())
+	if err != nil {
+		return fmt.Errorf("state: audit log: %w", err)
+	}
+	if count.Count <= int64(s.cfg.MaxAudit) {
+		return nil
+	}
+	kept, err := s.client.Get(ctx, auditPrefix, clientv3.WithPrefix(), clientv3.WithKeysOnly(), clientv3.WithLimit(int64(s.cfg.MaxAudit)))
+	if err != nil || len(kept.Kvs) == 0 {
+		return err
+	}
+	last := string(kept.Kvs[len(kept.Kvs)-1].Key)
+	_, err = s.client.Delete(ctx, last+"\x00", clientv3.WithRange(clientv3.GetPrefixRangeEnd(auditPrefix)))
+	return err
+}
