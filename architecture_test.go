@@ -40,6 +40,7 @@ var mayImport = map[string][]string{
 	"bfd":         {"packet"},
 	"rpki":        {},
 	"telemetry":   {},
+	"access":      {"state", "topology"},
 	"examples":    {},
 	"survey":      {"flow", "offload", "p4rt", "p4src"},
 	"softswitch":  {"softswitch/gnmi", "softswitch/impair", "softswitch/pipeline", "softswitch/port"},
