@@ -36,17 +36,19 @@ const (
 	KindSNATGateway   Kind = "SNATGateway"
 
 	KindBGPSession Kind = "BGPSession"
+
+	KindTenant Kind = "Tenant"
 )
 
 // Kinds returns all kinds, those that others refer to first.
 func Kinds() []Kind {
-	return []Kind{KindFabric, KindAddressGroup, KindPortGroup, KindPool, KindChain, KindDHCP, KindSecurityGroup, KindBridge, KindRouter, KindVPort, KindBinding, KindFloatingIP, KindSNATGateway, KindBGPSession}
+	return []Kind{KindFabric, KindAddressGroup, KindPortGroup, KindPool, KindChain, KindDHCP, KindSecurityGroup, KindBridge, KindRouter, KindVPort, KindBinding, KindFloatingIP, KindSNATGateway, KindBGPSession, KindTenant}
 }
 
 // HasID reports whether objects of the kind have an id: what a packet's walk meets.
 func (k Kind) HasID() bool {
 	switch k {
-	case KindFabric, KindBinding, KindSecurityGroup, KindFloatingIP, KindSNATGateway, KindBGPSession:
+	case KindFabric, KindBinding, KindSecurityGroup, KindFloatingIP, KindSNATGateway, KindBGPSession, KindTenant:
 		return false
 	}
 	return true
@@ -230,6 +232,8 @@ func newSpec(k Kind) Spec {
 		return new(SNATGatewaySpec)
 	case KindBGPSession:
 		return new(BGPSessionSpec)
+	case KindTenant:
+		return new(TenantSpec)
 	}
 	return nil
 }
@@ -250,6 +254,9 @@ func (o *Object) VPortRef(s string) Ref { return o.refTo(KindVPort, s) }
 
 // DHCPRef is the same for a DHCP resource.
 func (o *Object) DHCPRef(s string) Ref { return o.refTo(KindDHCP, s) }
+
+// Uses returns what the object refers to, each as often as it does.
+func (o *Object) Uses() []Ref { return usesOf(o) }
 
 // refTo is VPortRef for any kind.
 func (o *Object) refTo(k Kind, s string) Ref {

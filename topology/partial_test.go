@@ -34,6 +34,21 @@ apiVersion: weft/v1
 kind: BGPSession
 metadata: {name: upstream, tenant: acme}
 spec: {vport: up, localAS: 64500, peerAS: 64501, peerAddress: "2001:db8:2::9", families: [ipv4, ipv6], advertise: [{prefix: 203.0.113.0/24}]}
+---
+apiVersion: weft/v1
+kind: Router
+metadata: {name: core, tenant: isp}
+spec: {}
+---
+apiVersion: weft/v1
+kind: VPort
+metadata: {name: customer, tenant: isp}
+spec: {device: router/core, addresses: [100.64.0.1/30]}
+---
+apiVersion: weft/v1
+kind: Tenant
+metadata: {name: acme, tenant: acme}
+spec: {ports: [isp/customer], prefixes: [203.0.113.0/24, "2001:db8:113::/48"], quota: {VPort: 10, total: 50}}
 `
 
 // networks are the networks that users are shown and that the scenarios run, by file.

@@ -15,6 +15,8 @@ type Set struct {
 	claims  shardMap[claim, Ref]            // who has what only one may have
 	users   shardMap[Ref, map[Ref]struct{}] // who refers to an object
 	trunks  map[Ref]struct{}                // links of two bridges, by the lesser end
+	tallies shardMap[tally, int]
+	tenants map[Ref]struct{} // objects that say what tenants have
 }
 
 // Get returns an object, nil if there is none.
@@ -65,7 +67,7 @@ func (s *Set) Apply(put []*Object, del []Ref) (*Set, error) {
 			v.errs = append(v.errs, &FieldError{Object: r.String(), Problem: "does not exist"})
 			continue
 		}
-		e.objects.remove(r)
+		e.drop(r)
 	}
 	given := map[Ref]*Object{}
 	for _, o := range put {
@@ -83,7 +85,7 @@ func (s *Set) Apply(put []*Object, del []Ref) (*Set, error) {
 		}
 		given[r] = o
 		touched = append(touched, r)
-		e.objects.set(r, o)
+		e.put(o)
 	}
 	for _, r := range del {
 		v.unused(r, given)
@@ -356,6 +358,8 @@ func (v *validator) spec(o *Object) {
 		v.snatGateway(o, s)
 	case *BGPSessionSpec:
 		v.bgpSession(o, s)
+	case *TenantSpec:
+		v.tenant(o, s)
 	}
 }
 

@@ -113,6 +113,10 @@ func usesOf(o *Object) []Ref {
 		for _, p := range s.Outside {
 			r = append(r, o.VPortRef(p))
 		}
+	case *TenantSpec:
+		for _, p := range s.Ports {
+			r = append(r, o.VPortRef(p))
+		}
 	}
 	if f := o.Status.Filters; f != nil {
 		for _, c := range f.names() {
@@ -175,7 +179,9 @@ type setEdit struct {
 	claims      shardEdit[claim, Ref]
 	users       shardEdit[Ref, map[Ref]struct{}]
 	own         map[Ref]struct{} // objects whose users this edit may change
+	tallies     shardEdit[tally, int]
 	ownTrunks   bool
+	ownTenants  bool
 	linked      bool // a link of two bridges was put back
 }
 
@@ -184,7 +190,7 @@ func newSetEdit(s *Set) *setEdit {
 	return &setEdit{
 		before: s, set: &next, own: map[Ref]struct{}{},
 		objects: shardEdit[Ref, *Object]{target: &next.objects}, claims: shardEdit[claim, Ref]{target: &next.claims},
-		users: shardEdit[Ref, map[Ref]struct{}]{target: &next.users},
+		users: shardEdit[Ref, map[Ref]struct{}]{target: &next.users}, tallies: shardEdit[tally, int]{target: &next.tallies},
 	}
 }
 

@@ -342,6 +342,8 @@ func columns(kind topology.Kind, wide bool) []string {
 		head, more = bgpColumns()
 	case topology.KindBinding:
 		head = []string{"VPORT", "EDGE", "INTERFACE", "VLAN"}
+	case topology.KindTenant:
+		head = []string{"PORTS", "PREFIXES", "QUOTA"}
 	}
 	if wide {
 		return append(append(head, more...), "LABELS")
@@ -406,6 +408,8 @@ func cells(o *topology.Object, places map[topology.Ref]string, wide bool) []stri
 		row, more = bgpCells(s)
 	case *topology.BindingSpec:
 		row = []string{s.VPort, s.Edge, s.Interface, number(s.VLAN)}
+	case *topology.TenantSpec:
+		row = []string{or(strings.Join(s.Ports, ",")), or(list(s.Prefixes)), or(quotaText(s))}
 	}
 	if wide {
 		return append(append(row, more...), or(labels(o.Metadata.Labels)))

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -120,8 +122,19 @@ func describe(o *topology.Object) string {
 			at += fmt.Sprintf(", VLAN %d", s.VLAN)
 		}
 		return at
+	case *topology.TenantSpec:
+		return fmt.Sprintf("%d ports to link to, %d prefixes, quota %s", len(s.Ports), len(s.Prefixes), or(quotaText(s)))
 	}
 	return ""
+}
+
+// quotaText is what a tenant may have at most, by kind: VPort 100,total 500.
+func quotaText(s *topology.TenantSpec) string {
+	var words []string
+	for _, kind := range slices.Sorted(maps.Keys(s.Quota)) {
+		words = append(words, fmt.Sprintf("%s %d", kind, s.Quota[kind]))
+	}
+	return strings.Join(words, ",")
 }
 
 func describeFabric(s *topology.FabricSpec) string {
