@@ -12,6 +12,8 @@ var (
 	ErrNotVisible = errors.New("not found")
 	// ErrTooMany: too many attempts failed lately, for this user or from this address. HTTP 429.
 	ErrTooMany = errors.New("too many failed attempts; wait a minute")
+	// ErrUnavailable: who has access is not known yet, or whom to ask does not answer. HTTP 503.
+	ErrUnavailable = errors.New("who has access can't be told now")
 	// ErrExists: there is one of that name. HTTP 409.
 	ErrExists = errors.New("exists already")
 	// ErrNotFound: there is no such user or token. HTTP 404.

@@ -45,6 +45,7 @@ const (
 // Identity is who asks. The zero value is nobody, who may do nothing.
 type Identity struct {
 	Subject string // user:alice, token:NAME of a token that is no user's, oidc:SUBJECT, agent:NAME: what the audit log has
+	Name    string // for people to read, if there is a better one; it decides nothing
 	Role    Role
 	Tenant  string // of roles of tenants; else empty
 	Method  Method

@@ -34,6 +34,7 @@ var groupOf = map[topology.Kind]string{
 	topology.KindFloatingIP:    groupNetwork,
 	topology.KindSNATGateway:   groupNetwork,
 
+	topology.KindTenant:     groupPlacement,
 	topology.KindBinding:    groupPlacement,
 	topology.KindBGPSession: groupPlacement, // through exterior ports, which the provider binds, by agents that are his
 
@@ -45,6 +46,11 @@ var groupOf = map[topology.Kind]string{
 	KindFlow: groupView, KindCounter: groupView, KindEvent: groupView, KindTrace: groupView,
 
 	KindUser: groupAccess, KindToken: groupAccess,
+}
+
+// knownKind reports whether a token may be for a kind.
+func knownKind(k topology.Kind) bool {
+	return groupOf[k] != "" || k == KindAudit
 }
 
 var verbs = map[Verb]string{Get: "read", List: "read", Watch: "read", Trace: "read", Create: "write", Update: "write", Delete: "write"}

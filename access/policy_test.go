@@ -7,7 +7,7 @@ import (
 )
 
 func BenchmarkAllow(b *testing.B) {
-	g, err := New()
+	g, err := New(Config{})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -201,6 +201,14 @@ func (s *Store) Writer() *Writer { return s.writer }
 // Client returns the etcd client.
 func (s *Store) Client() *clientv3.Client { return s.client }
 
+// Follow returns a watcher of other prefixes than this package's.
+func (s *Store) Follow(prefixes ...string) *Watcher {
+	if s.embedded != nil {
+		return NewWatcher(s.client, s.embedded.watchClient(), prefixes...)
+	}
+	return NewWatcher(s.client, nil, prefixes...)
+}
+
 // RegisterEdge returns the registration of an edge; it is in the database while the registration's Run does.
 func (s *Store) RegisterEdge(info EdgeInfo, cfg EdgeConfig) (*Registration, error) {
 	if cfg.Log == nil {

@@ -1,0 +1,169 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// Login gives a user a session for his password; the text is shown once. Attempts that fail are bounded, by the address that they come from and by user.
+func (g *Guard) Login(ctx context.Context, from netip.Addr, user, password string) (Token, string, error) {
+	bad := fmt.Errorf("%w: there is no such user, or the password is another", ErrUnauthenticated)
+	name, err := ParseUserName(user)
+	if err != nil || len(password) > maxPassword {
+		return Token{}, "", bad
+	}
+	if !g.tries.take(from, name) {
+		return Token{}, "", ErrTooMany
+	}
+	if !g.known.isReady() {
+		return Token{}, "", ErrUnavailable
+	}
+	u, _ := g.known.user(name)
+	right, err := g.passwords.check(ctx, u.Password, password)
+	switch {
+	case err != nil:
+		return Token{}, "", err
+	case !right || u.Disabled:
+		return Token{}, "", bad
+	}
+	g.tries.succeeded(from, name)
+	now := g.cfg.Now().UTC()
+	t, text := newToken(Token{Owner: name.Subject(), Role: u.Role, Tenant: u.Tenant, Session: true, Created: now, Expires: now.Add(g.cfg.Session)})
+	t.Tie = u.Key
+	return t.Token, text, g.storeToken(ctx, name.Subject(), t)
+}
+
+// Logout ends the session that was shown.
+func (g *Guard) Logout(ctx context.Context, who Identity) error {
+	t, ok := g.known.token(who.Token)
+	if who.Method != BySession || !ok {
+		return fmt.Errorf("%w: there is no session to end", ErrInvalid)
+	}
+	return g.removeToken(ctx, who, t)
+}
+
+// CreateToken makes a token for who asks; the text is shown once.
+func (g *Guard) CreateToken(ctx context.Context, who Identity, n NewToken) (Token, string, error) {
+	if err := g.Allow(ctx, who, Action{Verb: Create, Kind: KindToken, Tenant: who.Tenant, Owner: who.Subject}); err != nil {
+		return Token{}, "", err
+	}
+	t, err := n.within(who, g.cfg.Now().UTC())
+	if err != nil {
+		return Token{}, "", err
+	}
+	s, text := newToken(t)
+	if name, is := strings.CutPrefix(who.Subject, userSubject); is {
+		u, err := ParseUserName(name)
+		if err != nil {
+			return Token{}, "", err
+		}
+		owner, _ := g.known.user(u)
+		s.Tie = owner.Born
+	}
+	return s.Token, text, g.storeToken(ctx, who.Subject, s)
+}
+
+// storeToken writes a token, under a lease that ends with it.
+func (g *Guard) storeToken(ctx context.Context, who string, t storedToken) error {
+	if g.client == nil {
+		return fmt.Errorf("%w: there is no database of users and tokens", ErrUnavailable)
+	}
+	var opts []clientv3.OpOption
+	if !t.Expires.IsZero() {
+		lease, err := g.client.Grant(ctx, int64(t.Expires.Sub(t.Created)/time.Second)+1)
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+		t.Lease = int64(lease.ID)
+		opts = append(opts, clientv3.WithLease(lease.ID))
+	}
+	write, err := put(tokenKey(t.ID), t, opts...)
+	if err != nil {
+		return err
+	}
+	c := Change{Who: who, Verb: Create, Kind: KindToken, Tenant: t.Tenant, Name: t.ID, After: &t.Token}
+	return g.commit(ctx, c, []clientv3.Cmp{at(tokenKey(t.ID), 0)}, write)
+}
+
+// Tokens returns the tokens and sessions that somebody may see: his own, and of a tenant's admin those of the tenant.
+func (g *Guard) Tokens(ctx context.Context, who Identity) ([]Token, error) {
+	list := []Token{}
+	for _, t := range g.known.allTokens() {
+		if g.known.stands(&t) && !t.expired(g.cfg.Now()) && g.Allow(ctx, who, tokenAction(Get, &t)) == nil {
+			list = append(list, t.Token)
+		}
+	}
+	if g.client == nil || len(list) == 0 {
+		return list, nil
+	}
+	resp, err := g.client.Get(ctx, usedPrefix, clientv3.WithPrefix())
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	used := map[string]time.Time{}
+	for _, kv := range resp.Kvs {
+		if at, err := strconv.ParseInt(string(kv.Value), 10, 64); err == nil {
+			used[strings.TrimPrefix(string(kv.Key), usedPrefix)] = time.Unix(at, 0).UTC()
+		}
+	}
+	for i := range list {
+		list[i].LastUsed = used[list[i].ID]
+	}
+	return list, nil
+}
+
+func tokenAction(v Verb, t *storedToken) Action {
+	return Action{Verb: v, Kind: KindToken, Tenant: t.Tenant, Name: t.ID, Owner: t.Owner}
+}
+
+// RevokeToken ends a token or session. One that he may not know of is not there.
+func (g *Guard) RevokeToken(ctx context.Context, who Identity, id string) error {
+	t, ok := g.known.token(id)
+	if !ok || g.Allow(ctx, who, tokenAction(Get, &t)) != nil {
+		return ErrNotFound
+	}
+	if err := g.Allow(ctx, who, tokenAction(Delete, &t)); err != nil {
+		return err
+	}
+	return g.removeToken(ctx, who, t)
+}
+
+func (g *Guard) removeToken(ctx context.Context, who Identity, t storedToken) error {
+	c := Change{Who: who.Subject, Verb: Delete, Kind: KindToken, Tenant: t.Tenant, Name: t.ID, Before: &t.Token}
+	err := g.commit(ctx, c, []clientv3.Cmp{at(tokenKey(t.ID), t.rev)}, clientv3.OpDelete(tokenKey(t.ID)), clientv3.OpDelete(usedKey(t.ID)))
+	if errors.Is(err, errConflict) {
+		return ErrNotFound
+	}
+	return err
+}
+
+// First makes the token of the first run, of whichever server is first; the text is empty at all others, and ever after. It does not expire: whoever has it is to make users, and then to revoke it.
+func (g *Guard) First(ctx context.Context) (text string, err error) {
+	now := g.cfg.Now().UTC()
+	t, text := newToken(Token{Name: "first run", Owner: "token:first", Role: ProviderAdmin, Created: now})
+	first, err := put(firstKey, map[string]any{"token": t.ID, "created": now})
+	if err != nil {
+		return "", err
+	}
+	write, err := put(tokenKey(t.ID), t)
+	if err != nil {
+		return "", err
+	}
+	if resp, err := g.client.Get(ctx, firstKey, clientv3.WithCountOnly()); err != nil || resp.Count > 0 {
+		return "", err
+	}
+	c := Change{Who: t.Owner, Verb: Create, Kind: KindToken, Name: t.ID, After: &t.Token}
+	if err := g.commit(ctx, c, []clientv3.Cmp{at(firstKey, 0)}, first, write); errors.Is(err, errConflict) {
+		return "", nil
+	} else if err != nil {
+		return "", err
+	}
+	return text, nil
+}

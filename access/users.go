@@ -1,0 +1,159 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// UserChange is what is to become of a user; nil leaves it as it is.
+type UserChange struct {
+	Role     *Role
+	Disabled *bool
+	Password *string // new
+	Old      string  // the present password, needed of who changes his own
+}
+
+// Users returns the users that somebody may see, in order of tenant and name.
+func (g *Guard) Users(ctx context.Context, who Identity) ([]User, error) {
+	if err := g.Allow(ctx, who, Action{Verb: List, Kind: KindUser}); err != nil {
+		return nil, err
+	}
+	tenant, all := who.Sees()
+	return g.known.allUsers(tenant, all), nil
+}
+
+// User returns one user.
+func (g *Guard) User(ctx context.Context, who Identity, name UserName) (User, error) {
+	if err := g.Allow(ctx, who, Action{Verb: Get, Kind: KindUser, Tenant: name.Tenant, Name: name.Name}); err != nil {
+		return User{}, err
+	}
+	u, ok := g.known.user(name)
+	if !ok {
+		return User{}, ErrNotFound
+	}
+	return u.User, nil
+}
+
+// CreateUser makes a user.
+func (g *Guard) CreateUser(ctx context.Context, who Identity, u User, password string) (User, error) {
+	if err := g.Allow(ctx, who, Action{Verb: Create, Kind: KindUser, Tenant: u.Tenant, Name: u.Name}); err != nil {
+		return User{}, err
+	}
+	if err := u.check(); err != nil {
+		return User{}, err
+	}
+	hash, err := g.passwords.hash(ctx, password, u.UserName())
+	if err != nil {
+		return User{}, err
+	}
+	u.Created = g.cfg.Now().UTC()
+	write, err := put(userKey(u.UserName()), storedUser{User: u, Password: hash, Born: newMark(), Key: newMark()})
+	if err != nil {
+		return User{}, err
+	}
+	err = g.commit(ctx, Change{Who: who.Subject, Verb: Create, Kind: KindUser, Tenant: u.Tenant, Name: u.Name, After: &u}, []clientv3.Cmp{at(userKey(u.UserName()), 0)}, write)
+	if errors.Is(err, errConflict) {
+		err = fmt.Errorf("user %s: %w", u.UserName(), ErrExists)
+	}
+	return u, err
+}
+
+// ChangeUser changes a user. One may change one's own password, and nothing else of oneself without the role for it. With another password, his sessions end.
+func (g *Guard) ChangeUser(ctx context.Context, who Identity, name UserName, c UserChange) (User, error) {
+	own := who.Subject == name.Subject() && who.Method == BySession && c.Role == nil && c.Disabled == nil
+	if err := g.Allow(ctx, who, Action{Verb: Update, Kind: KindUser, Tenant: name.Tenant, Name: name.Name}); err != nil && !own {
+		return User{}, err
+	}
+	hash := ""
+	if c.Password != nil {
+		if own {
+			if err := g.knows(ctx, name, c.Old); err != nil {
+				return User{}, err
+			}
+		}
+		var err error
+		if hash, err = g.passwords.hash(ctx, *c.Password, name); err != nil {
+			return User{}, err
+		}
+	}
+	return g.editUser(ctx, who, name, func(u *storedUser) error {
+		if c.Role != nil {
+			u.Role = *c.Role
+		}
+		if c.Disabled != nil {
+			u.Disabled = *c.Disabled
+		}
+		if hash != "" {
+			u.Password, u.Key = hash, newMark()
+		}
+		return u.check()
+	})
+}
+
+// knows checks the present password of who changes it.
+func (g *Guard) knows(ctx context.Context, name UserName, password string) error {
+	u, ok := g.known.user(name)
+	right, err := g.passwords.check(ctx, u.Password, password)
+	switch {
+	case err != nil:
+		return err
+	case !ok || !right:
+		return fmt.Errorf("%w: the present password is another", ErrForbidden)
+	}
+	return nil
+}
+
+func (g *Guard) editUser(ctx context.Context, who Identity, name UserName, edit func(*storedUser) error) (User, error) {
+	for range attempts {
+		was, ok := g.known.user(name)
+		if !ok {
+			return User{}, ErrNotFound
+		}
+		is := was
+		if err := edit(&is); err != nil {
+			return User{}, err
+		}
+		write, err := put(userKey(name), is)
+		if err != nil {
+			return User{}, err
+		}
+		c := Change{Who: who.Subject, Verb: Update, Kind: KindUser, Tenant: name.Tenant, Name: name.Name, Before: &was.User, After: &is.User}
+		err = g.commit(ctx, c, []clientv3.Cmp{at(userKey(name), was.rev)}, write)
+		if !errors.Is(err, errConflict) {
+			return is.User, err
+		}
+		if err := g.catchUp(ctx); err != nil {
+			return User{}, err
+		}
+	}
+	return User{}, fmt.Errorf("user %s: %w", name, errConflict)
+}
+
+// catchUp waits until all that is stored now is known here.
+func (g *Guard) catchUp(ctx context.Context) error {
+	resp, err := g.client.Get(ctx, firstKey, clientv3.WithCountOnly())
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return g.watcher.Wait(ctx, resp.Header.Revision)
+}
+
+// DeleteUser removes a user. His tokens and sessions do not count any more, and go when they expire.
+func (g *Guard) DeleteUser(ctx context.Context, who Identity, name UserName) error {
+	if err := g.Allow(ctx, who, Action{Verb: Delete, Kind: KindUser, Tenant: name.Tenant, Name: name.Name}); err != nil {
+		return err
+	}
+	was, ok := g.known.user(name)
+	if !ok {
+		return ErrNotFound
+	}
+	c := Change{Who: who.Subject, Verb: Delete, Kind: KindUser, Tenant: name.Tenant, Name: name.Name, Before: &was.User}
+	err := g.commit(ctx, c, []clientv3.Cmp{at(userKey(name), was.rev)}, clientv3.OpDelete(userKey(name)))
+	if errors.Is(err, errConflict) {
+		err = fmt.Errorf("user %s: %w", name, err)
+	}
+	return err
+}
