@@ -41,6 +41,8 @@ var mayImport = map[string][]string{
 	"rpki":        {},
 	"telemetry":   {},
 	"access":      {"state", "topology"},
+	"api":         {"access", "client", "state", "topology"},
+	"client":      {"topology"},
 	"examples":    {},
 	"survey":      {"flow", "offload", "p4rt", "p4src"},
 	"softswitch":  {"softswitch/gnmi", "softswitch/impair", "softswitch/pipeline", "softswitch/port"},

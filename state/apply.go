@@ -3,9 +3,11 @@ package state
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/weft-sdn/weft/flow"
@@ -311,4 +313,20 @@ func (s *Store) readEntries(ctx context.Context, prefix string, rev int64) ([]*E
 		entries = append(entries, newEntry(o, kv.ModRevision, kv.Value))
 	}
 	return entries, nil
+}
+
+// CatalogueAt reads what was stored at a revision, as long as the database keeps that (ErrCompacted: it does not). It has no Set.
+func (s *Store) CatalogueAt(ctx context.Context, revision int64) (*Catalogue, error) {
+	entries, err := s.readEntries(ctx, confPrefix, revision)
+	switch {
+	case errors.Is(err, rpctypes.ErrCompacted), errors.Is(err, rpctypes.ErrFutureRev):
+		return nil, fmt.Errorf("%w: revision %d", ErrCompacted, revision)
+	case err != nil:
+		return nil, err
+	}
+	c := &Catalogue{Revision: revision, order: newCatalogue().order}
+	for _, e := range entries {
+		c.order.ReplaceOrInsert(e)
+	}
+	return c, nil
 }

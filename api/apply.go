@@ -1,0 +1,132 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/weft-sdn/weft/client"
+	"github.com/weft-sdn/weft/state"
+	"github.com/weft-sdn/weft/topology"
+)
+
+type applyInput struct {
+	ChangeInput
+	ContentType string `header:"Content-Type"`
+	RawBody     []byte `contentType:"application/json"`
+}
+
+// applyRoutes registers changes of many objects.
+func (s *Server) applyRoutes() {
+	huma.Register(s.api, huma.Operation{
+		OperationID: "apply", Method: http.MethodPost, Path: "/v1/apply", Tags: []string{"Objects"}, Summary: "Delete and put objects: all at one revision, or none",
+		Description: "The body is JSON, or with Content-Type application/yaml the documents of manifests, which are put.", SkipValidateBody: true, MaxBodyBytes: s.cfg.MaxBody, BodyReadTimeout: s.cfg.Timeout,
+	}, func(ctx context.Context, in *applyInput) (*rawOutput, error) { return s.apply(ctx, in) })
+}
+
+// applying is a change of many objects, as it was asked for.
+type applying struct {
+	put       []*topology.Object
+	revisions map[topology.Ref]int64 // that they must be of
+	del       []topology.Ref
+	puts      map[string]int
+}
+
+func (s *Server) apply(ctx context.Context, in *applyInput) (*rawOutput, error) {
+	a := &applying{revisions: map[topology.Ref]int64{}, puts: map[string]int{}}
+	var err error
+	if strings.Contains(in.ContentType, "yaml") {
+		err = a.yaml(in.RawBody)
+	} else {
+		err = a.json(in.RawBody)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.change(ctx, changing{ChangeInput: in.ChangeInput, verb: "apply", body: in.RawBody}, func(cat *state.Catalogue) ([]*topology.Object, []topology.Ref, error) {
+		for _, o := range a.put {
+			r := o.Ref()
+			e := cat.Get(r)
+			if err := s.mayPut(ctx, o, e); err != nil {
+				return nil, nil, err
+			}
+			if err := (&changing{verb: "apply", revision: a.revisions[r]}).meets(r, e); err != nil {
+				return nil, nil, err
+			}
+		}
+		for _, r := range a.del {
+			if err := s.mayDelete(ctx, r, cat.Get(r)); err != nil {
+				return nil, nil, err
+			}
+		}
+		return a.put, a.del, nil
+	}, answer{form: formResult, puts: a.puts})
+}
+
+// json reads a client.Change. All that is wrong with its objects is told together.
+func (a *applying) json(body []byte) error {
+	var form struct {
+		Put    []json.RawMessage `json:"put"`
+		Delete []client.Ref      `json:"delete"`
+	}
+	d := json.NewDecoder(strings.NewReader(string(body)))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&form); err != nil {
+		return notJSON(err, "")
+	}
+	if d.More() {
+		return notJSON(errors.New("something follows the value"), "")
+	}
+	var wrong *problem
+	for i, text := range form.Put {
+		o, revision, err := decodeOne(text, "/put/"+itoa(i), topology.Ref{})
+		var p *problem
+		switch {
+		case errors.As(err, &p) && len(p.Errors) > 0:
+			if wrong != nil {
+				p.Errors = append(wrong.Errors, p.Errors...)
+			}
+			wrong = p
+			continue
+		case err != nil:
+			return err
+		}
+		a.put = append(a.put, o)
+		a.puts[o.Ref().String()] = i
+		if revision != 0 {
+			a.revisions[o.Ref()] = revision
+		}
+	}
+	if wrong != nil {
+		return wrong
+	}
+	for i, r := range form.Delete {
+		if _, err := kindOf(string(r.Kind)); err != nil || r.Name == "" {
+			p := refuse(http.StatusUnprocessableEntity, "delete[%d]: names no object", i)
+			p.Errors = []client.FieldError{{Pointer: "/delete/" + itoa(i), Problem: "names no object", Hint: `write {"kind": "VPort", "tenant": "acme", "name": "web"}`}}
+			return p
+		}
+		k, _ := kindOf(string(r.Kind))
+		r.Kind = k
+		a.del = append(a.del, r.Topology())
+	}
+	return nil
+}
+
+// yaml reads manifests.
+func (a *applying) yaml(body []byte) error {
+	objects, err := topology.Decode("", body)
+	var list topology.Errors
+	switch {
+	case errors.As(err, &list):
+		return fields(list, nil)
+	case err != nil:
+		return refuse(http.StatusBadRequest, "the body is no YAML: %v", err)
+	}
+	a.put = objects
+	return nil
+}

@@ -1,0 +1,116 @@
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+type requestKey struct{}
+
+// requestOf is the id of a request.
+func requestOf(ctx context.Context) string {
+	id, _ := ctx.Value(requestKey{}).(string)
+	return id
+}
+
+// maxRequestID bounds the ids that callers choose.
+const maxRequestID = 64
+
+// gate lets a request to a handler in: it has an id, is of somebody, is not one of too many, and is not too long.
+func (s *Server) gate(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := r.Header.Get("X-Request-Id")
+		if !validID(id) {
+			id = rand.Text()
+		}
+		h := w.Header()
+		h.Set("X-Request-Id", id)
+		h.Set("Cache-Control", "no-store")
+		h.Set("X-Content-Type-Options", "nosniff")
+		ctx := context.WithValue(r.Context(), requestKey{}, id)
+		r = r.WithContext(ctx)
+		who, err := s.guard.Authenticate(r)
+		if err == nil {
+			if wait := s.limits.take(who.Subject); wait > 0 {
+				err = tooMany(int(wait/time.Second)+1, "too many requests; wait")
+			}
+		}
+		if err != nil {
+			var p *problem
+			if errors.As(s.problemOf(ctx, err), &p) {
+				p.write(w, r)
+			}
+			return
+		}
+		if r.Body != nil {
+			r.Body = http.MaxBytesReader(w, r.Body, s.cfg.MaxBody)
+		}
+		next.ServeHTTP(w, r.WithContext(context.WithValue(ctx, identityKey{}, who)))
+	})
+}
+
+// validID reports whether an id that a caller chose can be in logs as it is.
+func validID(id string) bool {
+	if id == "" || len(id) > maxRequestID {
+		return false
+	}
+	for i := range len(id) {
+		if c := id[i]; !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.') {
+			return false
+		}
+	}
+	return true
+}
+
+// limits bounds how often somebody may ask.
+type limits struct {
+	rate  rate.Limit // requests a second; 0: any number
+	burst int
+
+	mu  sync.Mutex
+	who map[string]*rate.Limiter
+}
+
+// mostLimits is of how many callers it is remembered how often they asked.
+const mostLimits = 10_000
+
+// take returns how long somebody has to wait; 0: he need not.
+func (l *limits) take(subject string) time.Duration {
+	if l.rate == 0 {
+		return 0
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	lim := l.who[subject]
+	if lim == nil {
+		if len(l.who) >= mostLimits {
+			l.forget()
+		}
+		lim = rate.NewLimiter(l.rate, l.burst)
+		l.who[subject] = lim
+	}
+	r := lim.Reserve()
+	wait := r.Delay()
+	if wait > 0 {
+		r.Cancel()
+	}
+	return wait
+}
+
+// forget forgets those who have not asked lately, and all if all have.
+func (l *limits) forget() {
+	for subject, lim := range l.who {
+		if lim.Tokens() >= float64(l.burst) {
+			delete(l.who, subject)
+		}
+	}
+	if len(l.who) >= mostLimits {
+		clear(l.who)
+	}
+}

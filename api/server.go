@@ -1,0 +1,137 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
+
+	"github.com/weft-sdn/weft/state"
+)
+
+// Options are what a server needs.
+type Options struct {
+	Store   *state.Store
+	Guard   Guard
+	Version string
+	Log     *slog.Logger // nil: silent
+
+	Rate     float64       // requests a second of one caller; 0: any number
+	Burst    int           // and at once
+	MaxBody  int64         // bytes of a request's body; 16 MiB
+	Timeout  time.Duration // of one request, watches aside; 60 s
+	Watches  int           // at once; 1000
+	Bookmark time.Duration // between words to a watch of which nothing else is told; 15 s
+}
+
+// Server answers requests. It holds nothing that another one of the same database does not.
+type Server struct {
+	cfg    Options
+	store  *state.Store
+	guard  Guard
+	log    *slog.Logger
+	limits limits
+	pins   pins
+	watch  chan struct{} // a place for each watch
+	mux    *http.ServeMux
+	api    huma.API
+}
+
+// New returns a server. It answers as soon as Run has read the objects.
+func New(o Options) (*Server, error) {
+	if o.Store == nil || o.Guard == nil {
+		return nil, errors.New("api: a store and a guard are needed")
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	def(&o.MaxBody, 16<<20)
+	def(&o.Timeout, 60*time.Second)
+	def(&o.Watches, 1000)
+	def(&o.Bookmark, 15*time.Second)
+	def(&o.Burst, max(1, int(2*o.Rate)))
+	s := &Server{
+		cfg: o, store: o.Store, guard: o.Guard, log: o.Log, watch: make(chan struct{}, o.Watches), mux: http.NewServeMux(),
+		limits: limits{rate: rate.Limit(o.Rate), burst: o.Burst, who: map[string]*rate.Limiter{}},
+	}
+	s.routes()
+	return s, nil
+}
+
+// def sets a number that was left out.
+func def[N int | int64 | time.Duration](v *N, to N) {
+	if *v <= 0 {
+		*v = to
+	}
+}
+
+// routes registers all there is.
+func (s *Server) routes() {
+	cfg := huma.DefaultConfig("weft", s.cfg.Version)
+	cfg.Info.Description = "Networks of tenants on SmartNICs and P4 switches: objects, changes of them, and what becomes of packets."
+	cfg.DocsPath, cfg.SchemasPath, cfg.CreateHooks = "", "", nil
+	cfg.OpenAPIPath = "/openapi"
+	cfg.RejectUnknownQueryParameters = true
+	cfg.Transformers = []huma.Transformer{ours}
+	s.api = humago.New(s.mux, cfg)
+	s.objectRoutes()
+	s.applyRoutes()
+	s.watchRoutes()
+}
+
+// Handler answers requests: those below /v1 of those who are let in; descriptions and health of all.
+func (s *Server) Handler() http.Handler {
+	root := http.NewServeMux()
+	root.Handle("/v1/", s.gate(s.mux))
+	root.Handle("GET /openapi.json", s.mux)
+	root.Handle("GET /openapi.yaml", s.mux)
+	root.HandleFunc("GET /healthz", s.health)
+	return root
+}
+
+// health says whether requests can be answered.
+func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
+	if s.store.Catalogue() == nil {
+		http.Error(w, "the database has not been read yet", http.StatusServiceUnavailable)
+		return
+	}
+	_, _ = w.Write([]byte("ok\n"))
+}
+
+const trimEvery = time.Minute // that the audit log is trimmed
+
+// Run follows the database until ctx ends (nil). The store's own Run is the caller's.
+func (s *Server) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.store.FollowObjects(ctx) })
+	g.Go(func() error {
+		tick := time.NewTicker(trimEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-tick.C:
+			}
+			if err := s.store.TrimAudit(ctx); err != nil && ctx.Err() == nil {
+				s.log.Warn("the audit log is not trimmed", "err", err)
+			}
+		}
+	})
+	return g.Wait()
+}
+
+// catalogue is what is stored, as far as it is known.
+func (s *Server) catalogue() (*state.Catalogue, error) {
+	c := s.store.Catalogue()
+	if c == nil {
+		return nil, busy("the database has not been read yet")
+	}
+	return c, nil
+}
