@@ -41,7 +41,7 @@ var mayImport = map[string][]string{
 	"rpki":        {},
 	"telemetry":   {},
 	"access":      {"state", "topology"},
-	"api":         {"access", "client", "state", "topology"},
+	"api":         {"access", "agent", "client", "state", "topology"},
 	"client":      {"topology"},
 	"examples":    {},
 	"survey":      {"flow", "offload", "p4rt", "p4src"},

@@ -167,7 +167,7 @@ func (s *Server) change(ctx context.Context, c changing, plan func(*state.Catalo
 			if err != nil {
 				return nil, nil, err
 			}
-			return s.guard.Admit(id, cat.Set, put, del)
+			return s.guard.Admit(ctx, id, cat.Set, put, del)
 		},
 	}
 	refused := func(err error) error {

@@ -51,7 +51,10 @@ func (s *Server) gate(next http.Handler) http.Handler {
 		if r.Body != nil {
 			r.Body = http.MaxBytesReader(w, r.Body, s.cfg.MaxBody)
 		}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(ctx, identityKey{}, who)))
+		began, rec := time.Now(), &recorder{ResponseWriter: w}
+		r = r.WithContext(context.WithValue(ctx, identityKey{}, who))
+		next.ServeHTTP(rec, r)
+		s.metrics.count(r, rec.status, began)
 	})
 }
 

@@ -16,7 +16,7 @@ type Guard interface {
 	Allow(context.Context, access.Identity, access.Action) error
 	// Admit says whether the objects of a change may be as they would be: grants, leased addresses, quotas. It is asked in the attempt that writes, with what is stored. It returns the
 	// change with what goes along.
-	Admit(id access.Identity, set *topology.Set, put []*topology.Object, del []topology.Ref) ([]*topology.Object, []topology.Ref, error)
+	Admit(ctx context.Context, id access.Identity, set *topology.Set, put []*topology.Object, del []topology.Ref) ([]*topology.Object, []topology.Ref, error)
 	// Conceal takes out of an error what somebody may not know of.
 	Conceal(id access.Identity, set *topology.Set, err error) error
 }
@@ -33,7 +33,7 @@ func (Open) Authenticate(*http.Request) (access.Identity, error) {
 func (Open) Allow(context.Context, access.Identity, access.Action) error { return nil }
 
 // Admit implements Guard.
-func (Open) Admit(_ access.Identity, _ *topology.Set, put []*topology.Object, del []topology.Ref) ([]*topology.Object, []topology.Ref, error) {
+func (Open) Admit(_ context.Context, _ access.Identity, _ *topology.Set, put []*topology.Object, del []topology.Ref) ([]*topology.Object, []topology.Ref, error) {
 	return put, del, nil
 }
 

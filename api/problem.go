@@ -100,14 +100,21 @@ func (s *Server) problemOf(ctx context.Context, err error) error {
 	case errors.As(err, &list):
 		return fields(list, nil)
 	case errors.Is(err, access.ErrUnauthenticated):
-		p := refuse(http.StatusUnauthorized, "%v; show a token: Authorization: Bearer …", err)
+		p := refuse(http.StatusUnauthorized, "%v", err)
 		p.headers = http.Header{"Www-Authenticate": {`Bearer realm="weft"`}}
 		return p
 	case errors.Is(err, access.ErrTooMany):
 		return tooMany(60, err.Error())
+	case errors.Is(err, access.ErrUnavailable):
+		s.log.Warn("who has access can't be told", "request", requestOf(ctx), "err", err)
+		return busy(access.ErrUnavailable.Error())
+	case errors.Is(err, access.ErrExists):
+		return refuse(http.StatusConflict, "%v", err)
+	case errors.Is(err, access.ErrInvalid):
+		return refuse(http.StatusUnprocessableEntity, "%v", err)
 	case errors.Is(err, access.ErrForbidden):
 		return refuse(http.StatusForbidden, "%v", err)
-	case errors.Is(err, access.ErrNotVisible), errors.Is(err, state.ErrNotFound):
+	case errors.Is(err, access.ErrNotVisible), errors.Is(err, access.ErrNotFound), errors.Is(err, state.ErrNotFound):
 		return refuse(http.StatusNotFound, "it is not there")
 	case errors.Is(err, state.ErrCompacted):
 		return refuse(http.StatusGone, "%s; list again, and go on from the revision of that", strings.TrimPrefix(err.Error(), "state: "))

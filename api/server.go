@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
+	"github.com/weft-sdn/weft/agent"
 	"github.com/weft-sdn/weft/state"
 )
 
@@ -20,6 +21,7 @@ type Options struct {
 	Store   *state.Store
 	Guard   Guard
 	Version string
+	Agents  agent.TLS    // how the status servers of agents are asked
 	Log     *slog.Logger // nil: silent
 
 	Rate     float64       // requests a second of one caller; 0: any number
@@ -32,15 +34,16 @@ type Options struct {
 
 // Server answers requests. It holds nothing that another one of the same database does not.
 type Server struct {
-	cfg    Options
-	store  *state.Store
-	guard  Guard
-	log    *slog.Logger
-	limits limits
-	pins   pins
-	watch  chan struct{} // a place for each watch
-	mux    *http.ServeMux
-	api    huma.API
+	cfg     Options
+	store   *state.Store
+	guard   Guard
+	log     *slog.Logger
+	limits  limits
+	pins    pins
+	watch   chan struct{} // a place for each watch
+	metrics *metrics
+	mux     *http.ServeMux
+	api     huma.API
 }
 
 // New returns a server. It answers as soon as Run has read the objects.
@@ -60,6 +63,7 @@ func New(o Options) (*Server, error) {
 		cfg: o, store: o.Store, guard: o.Guard, log: o.Log, watch: make(chan struct{}, o.Watches), mux: http.NewServeMux(),
 		limits: limits{rate: rate.Limit(o.Rate), burst: o.Burst, who: map[string]*rate.Limiter{}},
 	}
+	s.metrics = newMetrics(s)
 	s.routes()
 	return s, nil
 }
@@ -83,6 +87,7 @@ func (s *Server) routes() {
 	s.objectRoutes()
 	s.applyRoutes()
 	s.watchRoutes()
+	s.mux.HandleFunc("/", nothingHere)
 }
 
 // Handler answers requests: those below /v1 of those who are let in; descriptions and health of all.
@@ -92,7 +97,14 @@ func (s *Server) Handler() http.Handler {
 	root.Handle("GET /openapi.json", s.mux)
 	root.Handle("GET /openapi.yaml", s.mux)
 	root.HandleFunc("GET /healthz", s.health)
+	root.HandleFunc("/", nothingHere)
+
 	return root
+}
+
+// nothingHere answers what has no route.
+func nothingHere(w http.ResponseWriter, r *http.Request) {
+	refuse(http.StatusNotFound, "%s %s: there is nothing; /openapi.json lists what there is", r.Method, r.URL.Path).write(w, r)
 }
 
 // health says whether requests can be answered.

@@ -53,7 +53,7 @@ func newRoot() *cobra.Command {
 	group(root, "try", "To try it out:", newDemo(), newDev(), newLab())
 	group(root, "network", "The network:", newApply(), newConnections(), newDelete(), newDescribe(), newDiff(), newExplain(), newGet(), newLeases(), newTrace(), newValidate())
 	group(root, "edges", "Its edges:", newBGP(), newDrops(), newEdge(), newEdges(), newEvents(), newFlows(), newInterfaces(), newUsageCommand())
-	group(root, "processes", "Processes:", newAgent(), newEtcd(), cli.NewCommand())
+	group(root, "processes", "Processes:", newAgent(), newAPI(), newEtcd(), cli.NewCommand())
 	root.AddCommand(newVersion())
 	markUsage(root)
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "Flags.FlagUsages ", fmt.Sprintf("Flags.FlagUsagesWrapped %d ", helpWidth)))
