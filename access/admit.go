@@ -1,6 +1,7 @@
 package access
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -14,7 +15,7 @@ import (
 // another's or is not there.
 //
 // Nothing of that holds for the provider, but that what a tenant uses is not taken away from it.
-func (g *Guard) Admit(id Identity, set *topology.Set, put []*topology.Object, del []topology.Ref) ([]*topology.Object, []topology.Ref, error) {
+func (g *Guard) Admit(_ context.Context, id Identity, set *topology.Set, put []*topology.Object, del []topology.Ref) ([]*topology.Object, []topology.Ref, error) {
 	a := admission{set: set, tenant: id.Tenant, has: set.Tenant(id.Tenant), put: slices.Clone(put), del: del, given: map[topology.Ref]*topology.Object{}, gone: map[topology.Ref]bool{}}
 	for _, r := range del {
 		a.gone[r] = true

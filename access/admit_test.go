@@ -75,7 +75,7 @@ func newNet(t *testing.T) *net {
 // change does what an API server does within the attempt that writes.
 func (n *net) change(id Identity, text string, del ...topology.Ref) error {
 	n.t.Helper()
-	put, gone, err := n.g.Admit(id, n.set, objects(n.t, text), del)
+	put, gone, err := n.g.Admit(n.t.Context(), id, n.set, objects(n.t, text), del)
 	if err != nil {
 		return n.g.Conceal(id, n.set, err)
 	}

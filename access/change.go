@@ -5,19 +5,49 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/topology"
 )
 
-// Change is a change of users or tokens, as the log of changes has it.
-type Change struct {
-	Who           string // subject
-	Verb          Verb
-	Kind          topology.Kind
-	Tenant, Name  string
-	Before, After any // *User or *Token, without secrets; nil: absent
+// change is a change of users or tokens, as the audit log has it.
+type change struct {
+	who           Identity
+	verb          Verb
+	kind          topology.Kind
+	tenant, name  string
+	before, after any // *User or *Token, without secrets; nil: absent
+}
+
+// record is the change in the audit log.
+func (c *change) record(ctx context.Context, now time.Time) (*state.AuditRecord, error) {
+	a := state.AuditChange{Kind: c.kind, Tenant: c.tenant, Name: c.name}
+	var err error
+	if c.before != nil {
+		a.Before, err = json.Marshal(c.before)
+	}
+	if c.after != nil && err == nil {
+		a.After, err = json.Marshal(c.after)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("access: record: %w", err)
+	}
+	return &state.AuditRecord{Time: now, Subject: c.who.Subject, Request: requestOf(ctx), Verb: string(c.verb), Changes: []state.AuditChange{a}}, nil
+}
+
+type requestKey struct{}
+
+// WithRequest has changes recorded as of a request.
+func WithRequest(ctx context.Context, id string) context.Context {
+	return context.WithValue(ctx, requestKey{}, id)
+}
+
+func requestOf(ctx context.Context) string {
+	id, _ := ctx.Value(requestKey{}).(string)
+	return id
 }
 
 // errConflict: somebody else changed the same at the same time.
@@ -27,18 +57,19 @@ var errConflict = errors.New("changed by someone else")
 const attempts = 16
 
 // commit makes one transaction: the writes, and the record of the change, if the conditions hold. Reads of this server have it when it returns.
-func (g *Guard) commit(ctx context.Context, c Change, conditions []clientv3.Cmp, writes ...clientv3.Op) error {
+func (g *Guard) commit(ctx context.Context, c change, conditions []clientv3.Cmp, writes ...clientv3.Op) error {
 	if g.client == nil {
 		return fmt.Errorf("%w: there is no database of users and tokens", ErrUnavailable)
 	}
-	if g.cfg.Record != nil {
-		key, value, err := g.cfg.Record(c)
-		if err != nil {
-			return fmt.Errorf("access: record: %w", err)
-		}
-		writes = append(writes, clientv3.OpPut(key, string(value)))
+	r, err := c.record(ctx, g.cfg.Now().UTC())
+	if err != nil {
+		return err
 	}
-	resp, err := g.client.Txn(ctx).If(conditions...).Then(writes...).Commit()
+	log, err := g.cfg.Store.AuditOp(ctx, r)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	resp, err := g.client.Txn(ctx).If(conditions...).Then(append(writes, log)...).Commit()
 	switch {
 	case err != nil:
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)

@@ -14,13 +14,11 @@ import (
 
 // Config says how a guard is to work.
 type Config struct {
-	Store   *state.Store  // where users and tokens are; nil: there are none
-	OIDC    *OIDC         // who else says who somebody is; nil: nobody
-	Session time.Duration // that one stays logged in; 12 hours
-	// Record is asked for what goes to the log of changes with a change of users or tokens, in the same transaction; nil: none is kept.
-	Record func(Change) (key string, value []byte, err error)
-	Now    func() time.Time // nil: time.Now
-	Log    *slog.Logger     // nil: silent
+	Store   *state.Store     // where users and tokens are; nil: there are none
+	OIDC    *OIDC            // who else says who somebody is; nil: nobody
+	Session time.Duration    // that one stays logged in; 12 hours
+	Now     func() time.Time // nil: time.Now
+	Log     *slog.Logger     // nil: silent
 }
 
 // Guard knows who has access, and decides.

@@ -63,13 +63,10 @@ type Scope struct {
 // Covers reports whether the scope lets a kind be touched.
 func (s Scope) Covers(k topology.Kind) bool { return len(s.Kinds) == 0 || slices.Contains(s.Kinds, k) }
 
-// IsProvider reports whether it is somebody of the provider, whom nothing is hidden from and no limit of a tenant holds for.
-func (i Identity) IsProvider() bool { return i.Role == ProviderAdmin || i.Role == ProviderViewer }
-
 // Sees is the tenant whose objects a list of any kind shows to him, and whether it is those of all tenants. Neither: none.
 func (i Identity) Sees() (tenant string, all bool) {
 	if i.Role.OfTenant() {
 		return i.Tenant, false
 	}
-	return "", i.IsProvider()
+	return "", i.Role.Valid()
 }

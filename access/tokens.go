@@ -37,7 +37,7 @@ func (g *Guard) Login(ctx context.Context, from netip.Addr, user, password strin
 	now := g.cfg.Now().UTC()
 	t, text := newToken(Token{Owner: name.Subject(), Role: u.Role, Tenant: u.Tenant, Session: true, Created: now, Expires: now.Add(g.cfg.Session)})
 	t.Tie = u.Key
-	return t.Token, text, g.storeToken(ctx, name.Subject(), t)
+	return t.Token, text, g.storeToken(ctx, t.identity(), t)
 }
 
 // Logout ends the session that was shown.
@@ -67,11 +67,11 @@ func (g *Guard) CreateToken(ctx context.Context, who Identity, n NewToken) (Toke
 		owner, _ := g.known.user(u)
 		s.Tie = owner.Born
 	}
-	return s.Token, text, g.storeToken(ctx, who.Subject, s)
+	return s.Token, text, g.storeToken(ctx, who, s)
 }
 
 // storeToken writes a token, under a lease that ends with it.
-func (g *Guard) storeToken(ctx context.Context, who string, t storedToken) error {
+func (g *Guard) storeToken(ctx context.Context, who Identity, t storedToken) error {
 	if g.client == nil {
 		return fmt.Errorf("%w: there is no database of users and tokens", ErrUnavailable)
 	}
@@ -88,7 +88,7 @@ func (g *Guard) storeToken(ctx context.Context, who string, t storedToken) error
 	if err != nil {
 		return err
 	}
-	c := Change{Who: who, Verb: Create, Kind: KindToken, Tenant: t.Tenant, Name: t.ID, After: &t.Token}
+	c := change{who: who, verb: Create, kind: KindToken, tenant: t.Tenant, name: t.ID, after: &t.Token}
 	return g.commit(ctx, c, []clientv3.Cmp{at(tokenKey(t.ID), 0)}, write)
 }
 
@@ -136,7 +136,7 @@ func (g *Guard) RevokeToken(ctx context.Context, who Identity, id string) error 
 }
 
 func (g *Guard) removeToken(ctx context.Context, who Identity, t storedToken) error {
-	c := Change{Who: who.Subject, Verb: Delete, Kind: KindToken, Tenant: t.Tenant, Name: t.ID, Before: &t.Token}
+	c := change{who: who, verb: Delete, kind: KindToken, tenant: t.Tenant, name: t.ID, before: &t.Token}
 	err := g.commit(ctx, c, []clientv3.Cmp{at(tokenKey(t.ID), t.rev)}, clientv3.OpDelete(tokenKey(t.ID)), clientv3.OpDelete(usedKey(t.ID)))
 	if errors.Is(err, errConflict) {
 		return ErrNotFound
@@ -159,7 +159,7 @@ func (g *Guard) First(ctx context.Context) (text string, err error) {
 	if resp, err := g.client.Get(ctx, firstKey, clientv3.WithCountOnly()); err != nil || resp.Count > 0 {
 		return "", err
 	}
-	c := Change{Who: t.Owner, Verb: Create, Kind: KindToken, Name: t.ID, After: &t.Token}
+	c := change{who: t.identity(), verb: Create, kind: KindToken, name: t.ID, after: &t.Token}
 	if err := g.commit(ctx, c, []clientv3.Cmp{at(firstKey, 0)}, first, write); errors.Is(err, errConflict) {
 		return "", nil
 	} else if err != nil {

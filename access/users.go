@@ -54,7 +54,7 @@ func (g *Guard) CreateUser(ctx context.Context, who Identity, u User, password s
 	if err != nil {
 		return User{}, err
 	}
-	err = g.commit(ctx, Change{Who: who.Subject, Verb: Create, Kind: KindUser, Tenant: u.Tenant, Name: u.Name, After: &u}, []clientv3.Cmp{at(userKey(u.UserName()), 0)}, write)
+	err = g.commit(ctx, change{who: who, verb: Create, kind: KindUser, tenant: u.Tenant, name: u.Name, after: &u}, []clientv3.Cmp{at(userKey(u.UserName()), 0)}, write)
 	if errors.Is(err, errConflict) {
 		err = fmt.Errorf("user %s: %w", u.UserName(), ErrExists)
 	}
@@ -120,7 +120,7 @@ func (g *Guard) editUser(ctx context.Context, who Identity, name UserName, edit 
 		if err != nil {
 			return User{}, err
 		}
-		c := Change{Who: who.Subject, Verb: Update, Kind: KindUser, Tenant: name.Tenant, Name: name.Name, Before: &was.User, After: &is.User}
+		c := change{who: who, verb: Update, kind: KindUser, tenant: name.Tenant, name: name.Name, before: &was.User, after: &is.User}
 		err = g.commit(ctx, c, []clientv3.Cmp{at(userKey(name), was.rev)}, write)
 		if !errors.Is(err, errConflict) {
 			return is.User, err
@@ -150,7 +150,7 @@ func (g *Guard) DeleteUser(ctx context.Context, who Identity, name UserName) err
 	if !ok {
 		return ErrNotFound
 	}
-	c := Change{Who: who.Subject, Verb: Delete, Kind: KindUser, Tenant: name.Tenant, Name: name.Name, Before: &was.User}
+	c := change{who: who, verb: Delete, kind: KindUser, tenant: name.Tenant, name: name.Name, before: &was.User}
 	err := g.commit(ctx, c, []clientv3.Cmp{at(userKey(name), was.rev)}, clientv3.OpDelete(userKey(name)))
 	if errors.Is(err, errConflict) {
 		err = fmt.Errorf("user %s: %w", name, err)

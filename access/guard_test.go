@@ -1,0 +1,556 @@
+package access
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"golang.org/x/crypto/bcrypt"
+
+	"github.com/weft-sdn/weft/state"
+	"github.com/weft-sdn/weft/topology"
+)
+
+// clock is a time that tests move.
+type clock struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
+}
+
+func (c *clock) move(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = c.at.Add(d)
+}
+
+// lab is a database with guards, as servers have.
+type lab struct {
+	t     *testing.T
+	store *state.Store
+	clock *clock
+	log   *buffer
+}
+
+// buffer is what was logged.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// running has something run until the test ends.
+func running(t *testing.T, run func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func newLab(t *testing.T) *lab {
+	t.Helper()
+	store, err := state.Open(t.Context(), state.Config{Embedded: &state.EmbeddedConfig{Dir: t.TempDir(), FastTimers: true, UnsafeNoFsync: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	running(t, store.Run)
+	return &lab{t, store, &clock{at: time.Now()}, new(buffer)}
+}
+
+// guard is that of one more server.
+func (l *lab) guard() *Guard {
+	l.t.Helper()
+	g, err := New(Config{Store: l.store, Now: l.clock.now, Log: slog.New(slog.NewTextHandler(l.log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	g.passwords.cost = bcrypt.MinCost
+	running(l.t, g.Run)
+	l.until("users and tokens are known", g.known.isReady)
+	return g
+}
+
+// until waits for something.
+func (l *lab) until(what string, is func() bool) {
+	l.t.Helper()
+	for end := time.Now().Add(20 * time.Second); !is(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			l.t.Fatalf("not in time: %s", what)
+		}
+	}
+}
+
+// shown is a request that shows a token.
+func shown(text string) *http.Request {
+	r := httptest.NewRequest(http.MethodGet, "/v1/whoami", nil)
+	r.Header.Set("Authorization", "Bearer "+text)
+	return r
+}
+
+// is wants a token to be of somebody; "" of nobody.
+func (l *lab) is(g *Guard, text, want string) {
+	l.t.Helper()
+	id, err := g.Authenticate(shown(text))
+	got := fmt.Sprintf("%s %s %s", id.Subject, id.Role, id.Tenant)
+	switch {
+	case want == "" && !errors.Is(err, ErrUnauthenticated):
+		l.t.Errorf("got %s, %v; want nobody", got, err)
+	case want != "" && (err != nil || strings.TrimSpace(got) != want):
+		l.t.Errorf("got %s, %v; want %s", got, err, want)
+	}
+}
+
+var here = netip.MustParseAddr("192.0.2.1")
+
+func (l *lab) user(g *Guard, name string, role Role, password string) UserName {
+	l.t.Helper()
+	u, err := ParseUserName(name)
+	if err == nil {
+		_, err = g.CreateUser(l.t.Context(), root, User{Name: u.Name, Tenant: u.Tenant, Role: role}, password)
+	}
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return u
+}
+
+func (l *lab) login(g *Guard, name, password string) string {
+	l.t.Helper()
+	_, text, err := g.Login(l.t.Context(), here, name, password)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return text
+}
+
+// who is who a token is of.
+func (l *lab) who(g *Guard, text string) Identity {
+	l.t.Helper()
+	id, err := g.Authenticate(shown(text))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return id
+}
+
+// TestFirst: of many servers that start at once, one makes the first token, and it counts at all.
+func TestFirst(t *testing.T) {
+	l := newLab(t)
+	guards := []*Guard{l.guard(), l.guard(), l.guard(), l.guard(), l.guard()}
+	texts := make(chan string, len(guards))
+	var wg sync.WaitGroup
+	for _, g := range guards {
+		wg.Go(func() {
+			text, err := g.First(t.Context())
+			if err != nil {
+				t.Error(err)
+			}
+			texts <- text
+		})
+	}
+	wg.Wait()
+	close(texts)
+	var first []string
+	for text := range texts {
+		if text != "" {
+			first = append(first, text)
+		}
+	}
+	if len(first) != 1 {
+		t.Fatalf("%d servers made the first token", len(first))
+	}
+	for _, g := range guards {
+		l.is(g, first[0], "token:first provider-admin")
+	}
+	if text, err := l.guard().First(t.Context()); text != "" || err != nil {
+		t.Errorf("another first token, %v", err)
+	}
+	who := l.who(guards[0], first[0])
+	if err := guards[0].RevokeToken(t.Context(), who, who.Token); err != nil {
+		t.Fatal(err)
+	}
+	l.is(guards[0], first[0], "")
+	if text, err := guards[1].First(t.Context()); text != "" || err != nil {
+		t.Errorf("another first token once it is revoked, %v", err)
+	}
+}
+
+// TestSessions: who knows the password gets in, at all servers, until he logs out, it expires, the password is another, or he is disabled or gone; whoever has the name after him has nothing of him.
+func TestSessions(t *testing.T) {
+	l := newLab(t)
+	g, other := l.guard(), l.guard()
+	ann := l.user(g, "acme/ann", TenantAdmin, "correct horse")
+	if _, err := g.CreateUser(t.Context(), root, User{Name: "ann", Tenant: "acme", Role: TenantViewer}, "battery staple"); !errors.Is(err, ErrExists) {
+		t.Errorf("twice: %v", err)
+	}
+	for _, password := range []string{"correct horsf", "", "correct horse ", strings.Repeat("x", 100)} {
+		if _, text, err := g.Login(t.Context(), here, "acme/ann", password); !errors.Is(err, ErrUnauthenticated) || text != "" {
+			t.Errorf("%q: %v", password, err)
+		}
+	}
+	for _, name := range []string{"ann", "globex/ann", "acme/bob", "", "/ann", "acme/", "acme/ann/x", "ACME/ann"} {
+		if _, _, err := g.Login(t.Context(), here, name, "correct horse"); !errors.Is(err, ErrUnauthenticated) {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	first, second := l.login(g, "acme/ann", "correct horse"), l.login(other, "acme/ann", "correct horse")
+	for _, at := range []*Guard{g, other} {
+		l.is(at, first, "user:acme/ann tenant-admin acme")
+		l.is(at, second, "user:acme/ann tenant-admin acme")
+	}
+	if err := g.Logout(t.Context(), l.who(g, first)); err != nil {
+		t.Fatal(err)
+	}
+	l.is(g, first, "")
+	l.is(g, second, "user:acme/ann tenant-admin acme")
+
+	self, new := l.who(g, second), "correct horses"
+	if _, err := g.ChangeUser(t.Context(), self, ann, UserChange{Password: &new, Old: "wrong"}); !errors.Is(err, ErrForbidden) {
+		t.Errorf("the old password was wrong: %v", err)
+	}
+	if _, err := g.ChangeUser(t.Context(), self, ann, UserChange{Password: &new, Old: "correct horse"}); err != nil {
+		t.Fatal(err)
+	}
+	l.is(g, second, "")
+	third := l.login(g, "acme/ann", new)
+	l.is(g, third, "user:acme/ann tenant-admin acme")
+	l.clock.move(13 * time.Hour)
+	l.is(g, third, "")
+
+	session := l.login(g, "acme/ann", new)
+	_, token, err := g.CreateToken(t.Context(), l.who(g, session), NewToken{Name: "ci"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	viewer, yes, no := TenantViewer, true, false
+	if _, err := g.ChangeUser(t.Context(), root, ann, UserChange{Disabled: &yes}); err != nil {
+		t.Fatal(err)
+	}
+	l.is(g, session, "")
+	l.is(g, token, "")
+	if _, _, err := g.Login(t.Context(), here, "acme/ann", new); !errors.Is(err, ErrUnauthenticated) {
+		t.Errorf("disabled: %v", err)
+	}
+	if _, err := g.ChangeUser(t.Context(), root, ann, UserChange{Disabled: &no}); err != nil {
+		t.Fatal(err)
+	}
+	l.is(g, token, "user:acme/ann tenant-admin acme")
+	if _, err := g.ChangeUser(t.Context(), root, ann, UserChange{Role: &viewer}); err != nil {
+		t.Fatal(err)
+	}
+	l.is(g, token, "") // it would do more than he may
+	if err := g.DeleteUser(t.Context(), root, ann); err != nil {
+		t.Fatal(err)
+	}
+	l.user(g, "acme/ann", TenantAdmin, new)
+	l.is(g, token, "")
+	l.is(g, session, "")
+	l.until("the other server knows", func() bool { _, err := other.Authenticate(shown(token)); return errors.Is(err, ErrUnauthenticated) })
+}
+
+// TestTokens: a token does no more than its owner may, nor than it is for; it ends; it is listed without what shows it; it is revoked everywhere.
+func TestTokens(t *testing.T) {
+	l := newLab(t)
+	g, other := l.guard(), l.guard()
+	l.user(g, "acme/ann", TenantEditor, "correct horse")
+	l.user(g, "acme/boss", TenantAdmin, "correct horse")
+	l.user(g, "globex/eve", TenantAdmin, "correct horse")
+	ann, boss, eve := l.who(g, l.login(g, "acme/ann", "correct horse")), l.who(g, l.login(g, "acme/boss", "correct horse")), l.who(g, l.login(g, "globex/eve", "correct horse"))
+	for _, n := range []NewToken{{Role: TenantAdmin}, {Role: ProviderAdmin}, {Role: TenantViewer, Tenant: "globex"}, {Role: ProviderViewer}} {
+		if _, _, err := g.CreateToken(t.Context(), ann, n); !errors.Is(err, ErrForbidden) {
+			t.Errorf("%+v: %v", n, err)
+		}
+	}
+	for _, n := range []NewToken{{Role: "king"}, {Role: Agent}, {Life: time.Second}, {Life: 400 * 24 * time.Hour}, {Scope: Scope{Kinds: []topology.Kind{"Nothing"}}}, {Name: strings.Repeat("n", 101)}, {Role: ProviderViewer, Tenant: "acme"}} {
+		if _, _, err := g.CreateToken(t.Context(), ann, n); !errors.Is(err, ErrInvalid) {
+			t.Errorf("%+v: %v", n, err)
+		}
+	}
+	tok, text, err := g.CreateToken(t.Context(), ann, NewToken{Name: "ci", Life: time.Hour, Scope: Scope{Kinds: []topology.Kind{topology.KindVPort, KindToken}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.is(g, text, "user:acme/ann tenant-editor acme")
+	l.is(other, text, "user:acme/ann tenant-editor acme") // before the other server has heard of it, too
+	id := l.who(g, text)
+	for kind, want := range map[topology.Kind]error{topology.KindVPort: nil, topology.KindBridge: ErrForbidden} {
+		if err := g.Allow(t.Context(), id, Action{Verb: Update, Kind: kind, Tenant: "acme", Name: "x"}); !errors.Is(err, want) {
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
+	for _, n := range []NewToken{{}, {Scope: Scope{Kinds: []topology.Kind{topology.KindBridge}}}, {Life: 2 * time.Hour, Scope: id.Scope}} {
+		if _, _, err := g.CreateToken(t.Context(), id, n); !errors.Is(err, ErrForbidden) {
+			t.Errorf("a token's token %+v: %v", n, err)
+		}
+	}
+	_, child, err := g.CreateToken(t.Context(), id, NewToken{Scope: Scope{Kinds: []topology.Kind{topology.KindVPort}, ReadOnly: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Allow(t.Context(), l.who(g, child), Action{Verb: Update, Kind: topology.KindVPort, Tenant: "acme", Name: "x"}); !errors.Is(err, ErrForbidden) {
+		t.Errorf("read only: %v", err)
+	}
+
+	g.used.write(t.Context(), g.client)
+	list, err := g.Tokens(t.Context(), ann)
+	if err != nil || len(list) != 3 {
+		t.Fatalf("%d tokens, %v: want the session and two", len(list), err)
+	}
+	used := false
+	for _, x := range list {
+		used = used || x.ID == tok.ID && !x.LastUsed.IsZero()
+	}
+	if !used {
+		t.Error("when it was used is not told")
+	}
+	b, _ := json.Marshal(list)
+	if _, s, _ := parseToken(text); strings.Contains(string(b), s.text) || strings.Contains(string(b), "hash") {
+		t.Errorf("a list tells what shows a token: %s", b)
+	}
+	if list, _ := g.Tokens(t.Context(), boss); len(list) != 4 {
+		t.Errorf("the tenant's admin sees %d tokens, want 4", len(list))
+	}
+	if list, _ := g.Tokens(t.Context(), eve); len(list) != 1 {
+		t.Errorf("another tenant's admin sees %d tokens, want 1", len(list))
+	}
+	if err := g.RevokeToken(t.Context(), eve, tok.ID); err == nil || err.Error() != g.RevokeToken(t.Context(), eve, "nothing").Error() {
+		t.Errorf("revoked by another tenant's admin: %v", err)
+	}
+	if err := g.RevokeToken(t.Context(), boss, tok.ID); err != nil {
+		t.Fatal(err)
+	}
+	l.is(g, text, "")
+	l.until("the other server knows", func() bool { _, err := other.Authenticate(shown(text)); return errors.Is(err, ErrUnauthenticated) })
+	l.is(g, child, "user:acme/ann tenant-editor acme")
+	l.clock.move(2 * time.Hour)
+	l.is(g, child, "")
+}
+
+// TestGuesses: guessing is bounded by address and by user, for a while; who knows the password is let in once the while is over.
+func TestGuesses(t *testing.T) {
+	l := newLab(t)
+	g := l.guard()
+	l.user(g, "ann", ProviderViewer, "correct horse")
+	guess := func(from string, n int) (let int) {
+		for range n {
+			if _, _, err := g.Login(t.Context(), netip.MustParseAddr(from), "ann", "wrong password"); errors.Is(err, ErrUnauthenticated) {
+				let++
+			} else if !errors.Is(err, ErrTooMany) {
+				t.Fatal(err)
+			}
+		}
+		return let
+	}
+	if n := guess("192.0.2.7", 2*burstPerAddress); n != burstPerAddress {
+		t.Errorf("%d guesses from one address", n)
+	}
+	if _, _, err := g.Login(t.Context(), netip.MustParseAddr("192.0.2.7"), "ann", "correct horse"); !errors.Is(err, ErrTooMany) {
+		t.Errorf("from an address that guesses: %v", err)
+	}
+	if _, _, err := g.Login(t.Context(), here, "ann", "correct horse"); err != nil {
+		t.Errorf("from another address: %v", err)
+	}
+	n := 0
+	for i := range 20 {
+		n += guess(fmt.Sprintf("2001:db8:0:%d::%d", i, i), 5)
+	}
+	if n != burstPerUser {
+		t.Errorf("%d guesses of one user", n)
+	}
+	if n := guess("2001:db8:0:77::1", 1) + guess("2001:db8:0:77::2", 1); n != 0 {
+		t.Errorf("%d more", n)
+	}
+	l.clock.move(pausePerUser)
+	if _, _, err := g.Login(t.Context(), here, "ann", "correct horse"); err != nil {
+		t.Errorf("a while later: %v", err)
+	}
+}
+
+// TestSecrets: what was shown or set is in no error, log, record or value of the database.
+func TestSecrets(t *testing.T) {
+	l := newLab(t)
+	g := l.guard()
+	secrets := []string{"correct horse", "battery staple", "wrong password"}
+	var told []string
+	tell := func(err error) {
+		if err == nil {
+			t.Error("no error where one was expected")
+			return
+		}
+		told = append(told, err.Error(), fmt.Sprintf("%#v", err), fmt.Sprintf("%+v", err))
+	}
+	ann := l.user(g, "ann", ProviderAdmin, secrets[0])
+	text := l.login(g, "ann", secrets[0])
+	_, s, _ := parseToken(text)
+	secrets = append(secrets, s.text)
+	told = append(told, fmt.Sprintf("%v %#v %s", s, s, s))
+	_, _, err := g.Login(t.Context(), here, "ann", secrets[2])
+	tell(err)
+	who := l.who(g, text)
+	who.Method = BySession
+	_, err = g.ChangeUser(t.Context(), who, ann, UserChange{Password: &secrets[1], Old: secrets[2]})
+	tell(err)
+	if _, err = g.ChangeUser(t.Context(), who, ann, UserChange{Password: &secrets[1], Old: secrets[0]}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = g.CreateUser(t.Context(), root, User{Name: "ann", Role: ProviderAdmin}, secrets[1])
+	tell(err)
+	for _, header := range []string{"Bearer " + text, "Bearer " + text + "x", "Basic " + s.text, "Bearer " + s.text + " x", s.text, "Bearer a." + s.text + ".c"} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Header.Set("Authorization", header)
+		_, err = g.Authenticate(r)
+		tell(err)
+	}
+	resp, err := l.store.Client().Get(t.Context(), "/weft/", clientv3.WithPrefix())
+	if err != nil {
+		t.Fatal(err)
+	}
+	users := 0
+	for _, kv := range resp.Kvs {
+		told = append(told, string(kv.Key)+" "+string(kv.Value))
+		if strings.HasPrefix(string(kv.Key), userPrefix) {
+			users++
+		}
+	}
+	if users != 1 {
+		t.Errorf("%d users are stored", users)
+	}
+	told = append(told, l.log.String())
+	for _, x := range told {
+		for _, secret := range secrets {
+			if strings.Contains(x, secret) {
+				t.Errorf("a secret is in %s", strings.ReplaceAll(x, secret, "***"))
+			}
+		}
+	}
+}
+
+// TestRecords: each change of users and tokens is in the audit log, with who made it, and what was before and after, but hashes.
+func TestRecords(t *testing.T) {
+	l := newLab(t)
+	g := l.guard()
+	ctx := WithRequest(t.Context(), "req-1")
+	if _, err := g.CreateUser(ctx, root, User{Name: "ann", Tenant: "acme", Role: TenantAdmin}, "correct horse"); err != nil {
+		t.Fatal(err)
+	}
+	l.clock.move(time.Second)
+	viewer := TenantViewer
+	if _, err := g.ChangeUser(ctx, root, UserName{"acme", "ann"}, UserChange{Role: &viewer}); err != nil {
+		t.Fatal(err)
+	}
+	l.clock.move(time.Second)
+	l.login(g, "acme/ann", "correct horse")
+	l.clock.move(time.Second)
+	if err := g.DeleteUser(ctx, root, UserName{"acme", "ann"}); err != nil {
+		t.Fatal(err)
+	}
+	records, more, err := l.store.ListAudit(t.Context(), "", 10)
+	if err != nil || more || len(records) != 4 {
+		t.Fatalf("%d records, %v", len(records), err)
+	}
+	var lines []string
+	for _, r := range records {
+		c := r.Changes[0]
+		lines = append(lines, fmt.Sprintf("%s %s %s %s %s %v %v", r.Subject, r.Verb, c.Kind, c.Tenant, r.Request, c.Before != nil, c.After != nil))
+		if text := string(c.Before) + string(c.After); strings.Contains(text, "$2a$") || strings.Contains(text, "hash") {
+			t.Errorf("a record has a hash: %s", text)
+		}
+	}
+	want := []string{
+		"user:root delete User acme req-1 true false",
+		"user:acme/ann create Token acme  false true",
+		"user:root update User acme req-1 true true",
+		"user:root create User acme req-1 false true",
+	}
+	if got := strings.Join(lines, "\n"); got != strings.Join(want, "\n") {
+		t.Errorf("\n got %s\nwant %s", got, strings.Join(want, "\n"))
+	}
+	if c := records[2].Changes[0]; !strings.Contains(string(c.Before), `"tenant-admin"`) || !strings.Contains(string(c.After), `"tenant-viewer"`) {
+		t.Errorf("before %s after %s", c.Before, c.After)
+	}
+}
+
+// TestOthersUsers: of users of other tenants nobody learns anything.
+func TestOthersUsers(t *testing.T) {
+	l := newLab(t)
+	g := l.guard()
+	l.user(g, "acme/ann", TenantAdmin, "correct horse")
+	l.user(g, "acme/vic", TenantViewer, "correct horse")
+	l.user(g, "globex/bob", TenantAdmin, "correct horse")
+	l.user(g, "root", ProviderAdmin, "correct horse")
+	ann, vic := l.who(g, l.login(g, "acme/ann", "correct horse")), l.who(g, l.login(g, "acme/vic", "correct horse"))
+	if list, err := g.Users(t.Context(), ann); err != nil || len(list) != 2 {
+		t.Errorf("%v %v", list, err)
+	}
+	if _, err := g.Users(t.Context(), vic); !errors.Is(err, ErrForbidden) {
+		t.Errorf("a viewer lists users: %v", err)
+	}
+	viewer := TenantViewer
+	for _, name := range []UserName{{"globex", "bob"}, {"globex", "nobody"}, {"", "root"}, {"", "nobody"}} {
+		want := ErrNotVisible
+		if name.Tenant == "" {
+			want = ErrForbidden // whoever it is
+		}
+		if _, err := g.User(t.Context(), ann, name); !errors.Is(err, want) {
+			t.Errorf("get %v: %v", name, err)
+		}
+		if _, err := g.ChangeUser(t.Context(), ann, name, UserChange{Role: &viewer}); !errors.Is(err, want) {
+			t.Errorf("change %v: %v", name, err)
+		}
+		if err := g.DeleteUser(t.Context(), ann, name); !errors.Is(err, want) {
+			t.Errorf("delete %v: %v", name, err)
+		}
+		if _, err := g.CreateUser(t.Context(), ann, User{Name: name.Name, Tenant: name.Tenant, Role: TenantViewer}, "correct horse"); !errors.Is(err, want) {
+			t.Errorf("create %v: %v", name, err)
+		}
+	}
+	admin := ProviderAdmin
+	if _, err := g.ChangeUser(t.Context(), ann, UserName{"acme", "ann"}, UserChange{Role: &admin}); !errors.Is(err, ErrInvalid) {
+		t.Errorf("raised himself: %v", err)
+	}
+	if _, err := g.CreateUser(t.Context(), ann, User{Name: "x", Tenant: "acme", Role: ProviderAdmin}, "correct horse"); !errors.Is(err, ErrInvalid) {
+		t.Errorf("made a provider: %v", err)
+	}
+	boss := TenantAdmin
+	if _, err := g.ChangeUser(t.Context(), vic, UserName{"acme", "vic"}, UserChange{Role: &boss}); !errors.Is(err, ErrForbidden) {
+		t.Errorf("a viewer raised himself: %v", err)
+	}
+	another := "another password"
+	if _, err := g.ChangeUser(t.Context(), vic, UserName{"acme", "ann"}, UserChange{Password: &another, Old: "correct horse"}); !errors.Is(err, ErrForbidden) {
+		t.Errorf("a viewer changed another's password: %v", err)
+	}
+}

@@ -1,0 +1,34 @@
+package state
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// AuditOp is the write of an audit record, for the transaction of a change of other data than objects. Among the records it is beside that of the last change of objects; those of one moment of this kind
+// are told apart by the time, in nanoseconds.
+func (s *Store) AuditOp(ctx context.Context, r *AuditRecord) (clientv3.Op, error) {
+	value, err := json.Marshal(r)
+	if err != nil {
+		return clientv3.Op{}, fmt.Errorf("state: audit record: %w", err)
+	}
+	resp, err := s.client.Get(ctx, generationKey, clientv3.WithKeysOnly())
+	if err != nil {
+		return clientv3.Op{}, fmt.Errorf("state: read generation: %w", err)
+	}
+	generation := int64(0)
+	if len(resp.Kvs) > 0 {
+		generation = resp.Kvs[0].ModRevision
+	}
+	lease, err := s.noteLeases.of(ctx, s.client, s.cfg.AuditAge, time.Now())
+	if err != nil {
+		return clientv3.Op{}, err
+	}
+	key := fmt.Sprintf("%s%016x/%016x", auditPrefix, math.MaxInt64-generation, math.MaxInt64-r.Time.UnixNano())
+	return clientv3.OpPut(key, string(value), clientv3.WithLease(lease)), nil
+}
