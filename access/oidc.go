@@ -165,3 +165,11 @@ func texts(claim any) []string {
 	}
 	return nil
 }
+
+// Ways says how one can log in: by a password, and by an OpenID provider, whose configuration it returns; nil: there is none.
+func (g *Guard) Ways() (password bool, o *OIDC) {
+	if g.oidc != nil {
+		o = &g.oidc.cfg
+	}
+	return g.client != nil, o
+}

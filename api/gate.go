@@ -5,10 +5,13 @@ import (
 	"crypto/rand"
 	"errors"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/weft-sdn/weft/access"
 )
 
 type requestKey struct{}
@@ -33,11 +36,11 @@ func (s *Server) gate(next http.Handler) http.Handler {
 		h.Set("X-Request-Id", id)
 		h.Set("Cache-Control", "no-store")
 		h.Set("X-Content-Type-Options", "nosniff")
-		ctx := context.WithValue(r.Context(), requestKey{}, id)
+		ctx := withAddress(context.WithValue(r.Context(), requestKey{}, id), r)
 		r = r.WithContext(ctx)
-		who, err := s.guard.Authenticate(r)
+		who, caller, err := s.enter(r)
 		if err == nil {
-			if wait := s.limits.take(who.Subject); wait > 0 {
+			if wait := s.limits.take(caller); wait > 0 {
 				err = tooMany(int(wait/time.Second)+1, "too many requests; wait")
 			}
 		}
@@ -56,6 +59,29 @@ func (s *Server) gate(next http.Handler) http.Handler {
 		next.ServeHTTP(rec, r)
 		s.metrics.count(r, rec.status, began)
 	})
+}
+
+// enter is who a request is from, and as whom his requests are counted: he who is about to log in is nobody yet, and counts by his address.
+func (s *Server) enter(r *http.Request) (access.Identity, string, error) {
+	if r.URL.Path == loginPath {
+		return access.Identity{}, addressOf(r.Context()).String(), nil
+	}
+	who, err := s.guard.Authenticate(r)
+	return who, who.Subject, err
+}
+
+type addressKey struct{}
+
+// withAddress notes where a request is from.
+func withAddress(ctx context.Context, r *http.Request) context.Context {
+	at, _ := netip.ParseAddrPort(r.RemoteAddr)
+	return context.WithValue(ctx, addressKey{}, at.Addr().Unmap())
+}
+
+// addressOf is where a request is from: the other end of its connection, be it a proxy. The zero Addr if that has none.
+func addressOf(ctx context.Context) netip.Addr {
+	a, _ := ctx.Value(addressKey{}).(netip.Addr)
+	return a
 }
 
 // validID reports whether an id that a caller chose can be in logs as it is.

@@ -162,7 +162,7 @@ func ours(ctx huma.Context, _ string, v any) (any, error) {
 			if where == "body" {
 				f.Pointer = pointerOf(name)
 			}
-			if d.Value != nil {
+			if d.Value != nil && tagOf(ctx) != tagAccess {
 				f.Value = fmt.Sprint(d.Value)
 			}
 			p.Errors = append(p.Errors, f)
@@ -170,6 +170,14 @@ func ours(ctx huma.Context, _ string, v any) (any, error) {
 		return p, nil
 	}
 	return v, nil
+}
+
+// tagOf is the group of an operation. What was sent to those of tagAccess is not repeated in problems: there may be passwords in it.
+func tagOf(ctx huma.Context) string {
+	if op := ctx.Operation(); op != nil && len(op.Tags) > 0 {
+		return op.Tags[0]
+	}
+	return ""
 }
 
 // write answers with a problem outside of huma.

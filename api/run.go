@@ -56,6 +56,7 @@ func Run(ctx context.Context, cfg *Config, log *slog.Logger, out io.Writer) erro
 func (c *Config) serve(ctx context.Context, store *state.Store, l, metrics net.Listener, log *slog.Logger, out io.Writer) error {
 	g, ctx := errgroup.WithContext(ctx)
 	var guard Guard = Open{}
+	var accounts Accounts
 	if !c.Open {
 		known, err := access.New(access.Config{Store: store, OIDC: c.OIDC, Log: log})
 		if err != nil {
@@ -65,10 +66,10 @@ func (c *Config) serve(ctx context.Context, store *state.Store, l, metrics net.L
 		if err := tellFirst(ctx, known, out); err != nil {
 			return err
 		}
-		guard = known
+		guard, accounts = known, known
 	}
 	s, err := New(Options{
-		Store: store, Guard: guard, Version: agent.Version(), Log: log, Agents: c.Agents,
+		Store: store, Guard: guard, Accounts: accounts, Version: agent.Version(), Log: log, Agents: c.Agents,
 		Rate: float64(c.Limits.Rate), Burst: int(c.Limits.Burst), MaxBody: int64(c.Limits.Body) << 20, Watches: int(c.Limits.Watches),
 	})
 	if err != nil {

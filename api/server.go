@@ -18,11 +18,13 @@ import (
 
 // Options are what a server needs.
 type Options struct {
-	Store   *state.Store
-	Guard   Guard
-	Version string
-	Agents  agent.TLS    // how the status servers of agents are asked
-	Log     *slog.Logger // nil: silent
+	Store *state.Store
+	Guard Guard
+	// Accounts keeps users and tokens; nil: there are none.
+	Accounts Accounts
+	Version  string
+	Agents   agent.TLS    // how the status servers of agents are asked
+	Log      *slog.Logger // nil: silent
 
 	Rate     float64       // requests a second of one caller; 0: any number
 	Burst    int           // and at once
@@ -87,6 +89,7 @@ func (s *Server) routes() {
 	s.objectRoutes()
 	s.applyRoutes()
 	s.watchRoutes()
+	s.accountRoutes()
 	s.mux.HandleFunc("/", nothingHere)
 }
 
