@@ -14,11 +14,13 @@ import (
 
 // Config says how a guard is to work.
 type Config struct {
-	Store   *state.Store     // where users and tokens are; nil: there are none
-	OIDC    *OIDC            // who else says who somebody is; nil: nobody
-	Session time.Duration    // that one stays logged in; 12 hours
-	Now     func() time.Time // nil: time.Now
-	Log     *slog.Logger     // nil: silent
+	Store   *state.Store  // where users and tokens are; nil: there are none
+	OIDC    *OIDC         // who else says who somebody is; nil: nobody
+	Session time.Duration // that one stays logged in; 12 hours
+	// PasswordCost is that of hashing passwords, as bcrypt has it; 0: 12, a quarter of a second.
+	PasswordCost int
+	Now          func() time.Time // nil: time.Now
+	Log          *slog.Logger     // nil: silent
 }
 
 // Guard knows who has access, and decides.
@@ -51,7 +53,7 @@ func New(cfg Config) (*Guard, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Guard{cfg: cfg, policy: p, known: newDirectory(cfg.Log), misses: rate.NewLimiter(20, 20), tries: newThrottle(cfg.Now), used: newUsage(), passwords: newPasswords()}
+	g := &Guard{cfg: cfg, policy: p, known: newDirectory(cfg.Log), misses: rate.NewLimiter(20, 20), tries: newThrottle(cfg.Now), used: newUsage(), passwords: newPasswords(cfg.PasswordCost)}
 	if cfg.OIDC != nil {
 		if g.oidc, err = newVerifier(*cfg.OIDC, cfg.Now); err != nil {
 			return nil, err

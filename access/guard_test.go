@@ -94,11 +94,10 @@ func newLab(t *testing.T) *lab {
 // guard is that of one more server.
 func (l *lab) guard() *Guard {
 	l.t.Helper()
-	g, err := New(Config{Store: l.store, Now: l.clock.now, Log: slog.New(slog.NewTextHandler(l.log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	g, err := New(Config{Store: l.store, PasswordCost: bcrypt.MinCost, Now: l.clock.now, Log: slog.New(slog.NewTextHandler(l.log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	g.passwords.cost = bcrypt.MinCost
 	running(l.t, g.Run)
 	l.until("users and tokens are known", g.known.isReady)
 	return g

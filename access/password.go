@@ -23,8 +23,11 @@ type passwords struct {
 	cost  int
 }
 
-func newPasswords() passwords {
-	return passwords{make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)), passwordCost}
+func newPasswords(cost int) passwords {
+	if cost == 0 {
+		cost = passwordCost
+	}
+	return passwords{make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)), cost}
 }
 
 // begin waits for a turn, which end gives back.

@@ -12,12 +12,13 @@ import (
 
 type userInput struct{ Body client.NewUser }
 
-type userNameInput struct {
+// UserNameInput names a user.
+type UserNameInput struct {
 	Tenant string `path:"tenant" maxLength:"63" doc:"Of whom the user is; - for the provider" example:"acme"`
 	Name   string `path:"name" maxLength:"63" doc:"Name of the user" example:"ann"`
 }
 
-func (in *userNameInput) userName() access.UserName {
+func (in *UserNameInput) userName() access.UserName {
 	if in.Tenant == client.ProviderTenant {
 		return access.UserName{Name: in.Name}
 	}
@@ -25,7 +26,7 @@ func (in *userNameInput) userName() access.UserName {
 }
 
 type userChangeInput struct {
-	userNameInput
+	UserNameInput
 	Body client.UserChange
 }
 
@@ -52,7 +53,7 @@ func (s *Server) userRoutes(op func(id, method, path, summary string, status int
 			return &userOutput{userForm(u)}, err
 		})
 	})
-	huma.Register(s.api, op("getUser", http.MethodGet, "/v1/users/{tenant}/{name}", "Get a user", http.StatusOK), func(ctx context.Context, in *userNameInput) (*userOutput, error) {
+	huma.Register(s.api, op("getUser", http.MethodGet, "/v1/users/{tenant}/{name}", "Get a user", http.StatusOK), func(ctx context.Context, in *UserNameInput) (*userOutput, error) {
 		return accounted(ctx, s, func(ctx context.Context, a Accounts, who access.Identity) (*userOutput, error) {
 			u, err := a.User(ctx, who, in.userName())
 			return &userOutput{userForm(u)}, err
@@ -65,7 +66,7 @@ func (s *Server) userRoutes(op func(id, method, path, summary string, status int
 			return &userOutput{userForm(u)}, err
 		})
 	})
-	huma.Register(s.api, op("deleteUser", http.MethodDelete, "/v1/users/{tenant}/{name}", "Remove a user", http.StatusNoContent), func(ctx context.Context, in *userNameInput) (*struct{}, error) {
+	huma.Register(s.api, op("deleteUser", http.MethodDelete, "/v1/users/{tenant}/{name}", "Remove a user", http.StatusNoContent), func(ctx context.Context, in *UserNameInput) (*struct{}, error) {
 		return accounted(ctx, s, func(ctx context.Context, a Accounts, who access.Identity) (*struct{}, error) {
 			return nil, a.DeleteUser(ctx, who, in.userName())
 		})
