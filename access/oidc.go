@@ -5,40 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
+
+	"github.com/weft-sdn/weft/topology"
 )
-
-// OIDC is an OpenID provider whose ID tokens are taken, and what its users are here.
-type OIDC struct {
-	Issuer   string       `json:"issuer"`             // its URL, as in the tokens
-	ClientID string       `json:"clientID"`           // for which tokens must be made out
-	Name     string       `json:"name,omitempty"`     // claim that users are called by for people to read: preferred_username (default), email …; it decides nothing
-	RoleFrom string       `json:"roleFrom,omitempty"` // claim of what roles follow from: a text or a list of them; default groups
-	Tenant   string       `json:"tenant,omitempty"`   // claim that names the tenant, for rules that name none; default tenant
-	Rules    []OIDCRule   `json:"rules"`              // the first one that fits
-	Scopes   []string     `json:"scopes,omitempty"`   // that those who log in are to ask for; default openid, profile, email
-	Client   *http.Client `json:"-"`                  // to ask the provider with; nil: the default one, with a limit of time
-}
-
-// OIDCRule gives a role.
-type OIDCRule struct {
-	Value  string `json:"value"` // of the claim
-	Role   Role   `json:"role"`
-	Tenant string `json:"tenant,omitempty"` // of roles of tenants: which; empty: what the tenant claim says
-}
-
-// oidcTimeout bounds a question to the provider.
-const oidcTimeout = 5 * time.Second
 
 // verifier verifies ID tokens. The provider is asked for its keys when the first one is shown, and again when a token is signed with another.
 type verifier struct {
-	cfg OIDC
-	now func() time.Time
+	cfg    OIDC
+	client *http.Client
+	now    func() time.Time
 
 	mu    sync.Mutex
 	ready *oidc.IDTokenVerifier
@@ -46,43 +26,14 @@ type verifier struct {
 }
 
 func newVerifier(cfg OIDC, now func() time.Time) (*verifier, error) {
-	u, err := url.Parse(cfg.Issuer)
-	local := err == nil && u.Scheme == "http" && (u.Hostname() == "localhost" || u.Hostname() == "127.0.0.1" || u.Hostname() == "::1")
-	switch {
-	case err != nil || u.Host == "" || u.Scheme != "https" && !local:
-		return nil, fmt.Errorf("%w: oidc: issuer: use the https URL of the OpenID provider", ErrInvalid)
-	case cfg.ClientID == "":
-		return nil, fmt.Errorf("%w: oidc: clientID is missing: give that of weft at the provider", ErrInvalid)
-	case len(cfg.Rules) == 0:
-		return nil, fmt.Errorf("%w: oidc: rules are missing: nobody would have a role", ErrInvalid)
+	if errs := cfg.Check(new(topology.Source), "oidc", "."); len(errs) > 0 {
+		return nil, errs
 	}
-	for i, r := range cfg.Rules {
-		tenant := r.Tenant
-		if r.Role.OfTenant() && tenant == "" {
-			tenant = "any"
-		}
-		if err := checkRole(r.Role, tenant); err != nil {
-			return nil, fmt.Errorf("oidc: rules[%d]: %w", i, err)
-		}
-		if r.Value == "" {
-			return nil, fmt.Errorf("%w: oidc: rules[%d]: value is missing", ErrInvalid, i)
-		}
+	client, err := cfg.client()
+	if err != nil {
+		return nil, err
 	}
-	or := func(s *string, def string) {
-		if *s == "" {
-			*s = def
-		}
-	}
-	or(&cfg.Name, "preferred_username")
-	or(&cfg.RoleFrom, "groups")
-	or(&cfg.Tenant, "tenant")
-	if len(cfg.Scopes) == 0 {
-		cfg.Scopes = []string{oidc.ScopeOpenID, "profile", "email"}
-	}
-	if cfg.Client == nil {
-		cfg.Client = &http.Client{Timeout: oidcTimeout}
-	}
-	return &verifier{cfg: cfg, now: now}, nil
+	return &verifier{cfg: cfg, client: client, now: now}, nil
 }
 
 // provider returns what verifies tokens, once the provider has answered.
@@ -96,7 +47,7 @@ func (v *verifier) provider() (*oidc.IDTokenVerifier, error) {
 		return nil, errors.New("it did not answer a moment ago")
 	}
 	// The keys are fetched later, too, when the request that asks first is over.
-	p, err := oidc.NewProvider(oidc.ClientContext(context.Background(), v.cfg.Client), v.cfg.Issuer)
+	p, err := oidc.NewProvider(oidc.ClientContext(context.Background(), v.client), v.cfg.Issuer)
 	if err != nil {
 		v.tried = v.now()
 		return nil, err

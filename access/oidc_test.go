@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -166,23 +168,29 @@ func TestOIDCAway(t *testing.T) {
 	}
 }
 
-// TestOIDCConfig: what would let in nobody, or anybody, is refused.
+// TestOIDCConfig: what would let in nobody, or anybody, is refused, with the field that is wrong.
 func TestOIDCConfig(t *testing.T) {
 	rules := []OIDCRule{{Value: "x", Role: ProviderAdmin}}
+	file := filepath.Join(t.TempDir(), "ca.crt")
+	if err := os.WriteFile(file, []byte("no certificate"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, tc := range []struct {
 		cfg  OIDC
 		want string
 	}{
-		{OIDC{Issuer: "http://idp.example", ClientID: "weft", Rules: rules}, "oidc: issuer: use the https URL of the OpenID provider"},
-		{OIDC{Issuer: "idp", ClientID: "weft", Rules: rules}, "oidc: issuer: use the https URL of the OpenID provider"},
-		{OIDC{Issuer: "https://idp.example", Rules: rules}, "oidc: clientID is missing: give that of weft at the provider"},
-		{OIDC{Issuer: "https://idp.example", ClientID: "weft"}, "oidc: rules are missing: nobody would have a role"},
-		{OIDC{Issuer: "https://idp.example", ClientID: "weft", Rules: []OIDCRule{{Role: ProviderAdmin}}}, "oidc: rules[0]: value is missing"},
-		{OIDC{Issuer: "https://idp.example", ClientID: "weft", Rules: []OIDCRule{{Value: "x", Role: Agent}}}, "oidc: rules[0]: not valid: role: use provider-admin, provider-viewer, tenant-admin, tenant-editor or tenant-viewer"},
-		{OIDC{Issuer: "https://idp.example", ClientID: "weft", Rules: []OIDCRule{{Value: "x", Role: ProviderAdmin, Tenant: "acme"}}}, "oidc: rules[0]: not valid: role provider-admin is of the provider: leave the tenant out, or use tenant-admin, tenant-editor or tenant-viewer"},
+		{OIDC{Issuer: "http://idp.example", ClientID: "weft", Rules: rules}, `oidc.issuer: "http://idp.example" is no https URL; use that of the OpenID provider, as it stands in its tokens`},
+		{OIDC{Issuer: "idp", ClientID: "weft", Rules: rules}, `oidc.issuer: "idp" is no https URL; use that of the OpenID provider, as it stands in its tokens`},
+		{OIDC{Issuer: "https://idp.example", Rules: rules}, "oidc.clientID: is missing; give that of weft at the provider"},
+		{OIDC{Issuer: "https://idp.example", ClientID: "weft"}, "oidc.rules: are missing: nobody would have a role; give one such as {value: netops, role: provider-admin}"},
+		{OIDC{Issuer: "https://idp.example", ClientID: "weft", Rules: []OIDCRule{{Role: ProviderAdmin}}}, "oidc.rules[0].value: is missing; give what claim groups has of those for whom the rule is"},
+		{OIDC{Issuer: "https://idp.example", ClientID: "weft", Rules: []OIDCRule{{Value: "x", Role: Agent}}}, `oidc.rules[0].role: "agent" is no role; use provider-admin, provider-viewer, tenant-admin, tenant-editor or tenant-viewer`},
+		{OIDC{Issuer: "https://idp.example", ClientID: "weft", Rules: []OIDCRule{{Value: "x", Role: ProviderAdmin, Tenant: "acme"}}}, `oidc.rules[0].tenant: "acme" does not go with role provider-admin, which is of the provider; leave it out`},
+		{OIDC{Issuer: "https://idp.example", ClientID: "weft", Rules: []OIDCRule{{Value: "x", Role: TenantAdmin, Tenant: "A/B"}}}, `oidc.rules[0].tenant: "A/B" is not a name; use 1 to 63 of a-z, 0-9, '-' and '.', a letter or digit first`},
+		{OIDC{Issuer: "https://idp.example", ClientID: "weft", CA: file, Rules: rules}, fmt.Sprintf("oidc.ca: %q can't be used: it holds no certificate; name a PEM file of certificates", file)},
 	} {
-		if _, err := New(Config{OIDC: &tc.cfg}); err == nil || strings.TrimPrefix(err.Error(), "not valid: ") != tc.want {
-			t.Errorf("got %v, want %s", err, tc.want)
+		if _, err := New(Config{OIDC: &tc.cfg}); err == nil || err.Error() != tc.want {
+			t.Errorf("\n got %v\nwant %s", err, tc.want)
 		}
 	}
 }

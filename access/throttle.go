@@ -15,7 +15,6 @@ type throttle struct {
 	mu        sync.Mutex
 	addresses buckets[netip.Prefix]
 	users     buckets[UserName]
-	full      uint64 // attempts refused because there was no room to count them
 }
 
 // Failed attempts that are let through at once, and how long until one more is; and how many addresses or users are remembered.
@@ -77,11 +76,7 @@ func (t *throttle) take(from netip.Addr, user UserName) bool {
 	if !t.addresses.left(net, now) || !t.users.left(user, now) {
 		return false
 	}
-	if !t.addresses.fail(net, now) || !t.users.fail(user, now) {
-		t.full++
-		return false
-	}
-	return true
+	return t.addresses.fail(net, now) && t.users.fail(user, now) // no room to count it: it is not let through
 }
 
 // succeeded forgets what failed: he knows the password.

@@ -113,6 +113,9 @@ func (c *Config) check(s *topology.Source, dir string) (errs topology.Errors) {
 	errs = append(errs, c.TLS.Check(s, "tls", dir)...)
 	errs = append(errs, c.Agents.Check(s, "agents", dir)...)
 	errs = append(errs, c.Log.Check(s, "log")...)
+	if c.OIDC != nil {
+		errs = append(errs, c.OIDC.Check(s, "oidc", dir)...)
+	}
 	for _, a := range []struct{ field, value string }{{"listen", c.Listen}, {"metrics", c.Metrics}} {
 		if _, _, err := net.SplitHostPort(a.value); err != nil {
 			fail(a.field, a.value, "is not HOST:PORT", "use one such as "+DefaultListen+" or [::]:9580")

@@ -55,7 +55,12 @@ func (s *Server) gate(next http.Handler) http.Handler {
 			r.Body = http.MaxBytesReader(w, r.Body, s.cfg.MaxBody)
 		}
 		began, rec := time.Now(), &recorder{ResponseWriter: w}
-		r = r.WithContext(context.WithValue(ctx, identityKey{}, who))
+		shown := r
+		ctx = context.WithValue(context.WithValue(ctx, identityKey{}, who), stillKey{}, func() bool {
+			now, _, err := s.enter(shown)
+			return err == nil && now.Subject == who.Subject && now.Role == who.Role && now.Tenant == who.Tenant
+		})
+		r = r.WithContext(ctx)
 		next.ServeHTTP(rec, r)
 		s.metrics.count(r, rec.status, began)
 	})
@@ -68,6 +73,14 @@ func (s *Server) enter(r *http.Request) (access.Identity, string, error) {
 	}
 	who, err := s.guard.Authenticate(r)
 	return who, who.Subject, err
+}
+
+type stillKey struct{}
+
+// stillIn reports whether who made a request would be let in now as the same: for answers that go on.
+func stillIn(ctx context.Context) bool {
+	still, ok := ctx.Value(stillKey{}).(func() bool)
+	return ok && still()
 }
 
 type addressKey struct{}

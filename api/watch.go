@@ -109,7 +109,7 @@ func (f *follower) run(ctx context.Context) {
 	}
 	for {
 		moments, next, err := f.s.store.Since(f.since)
-		if err != nil {
+		if err != nil || !stillIn(ctx) {
 			return
 		}
 		for _, m := range moments {
