@@ -135,6 +135,12 @@ func ask(t *testing.T, url string, role access.Role, method, path, contentType, 
 		r.Header.Set("Authorization", "Bearer "+string(role))
 	}
 	r.Header.Set("X-Request-Id", "r")
+	return do(t, r)
+}
+
+// do makes a request.
+func do(t *testing.T, r *http.Request) asked {
+	t.Helper()
 	resp, err := http.DefaultClient.Do(r)
 	if err != nil {
 		t.Fatal(err)

@@ -10,8 +10,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// AuditOp is the write of an audit record, for the transaction of a change of other data than objects. Among the records it is beside that of the last change of objects; those of one moment of this kind
-// are told apart by the time, in nanoseconds.
+// AuditOp is the write of an audit record, for the transaction of a change of other data than objects. In the order of the log it is newer than the last change of objects and older than the next one: g
+// comes behind the hexadecimal digits that those have there. Several are in order of time.
 func (s *Store) AuditOp(ctx context.Context, r *AuditRecord) (clientv3.Op, error) {
 	value, err := json.Marshal(r)
 	if err != nil {
@@ -29,6 +29,6 @@ func (s *Store) AuditOp(ctx context.Context, r *AuditRecord) (clientv3.Op, error
 	if err != nil {
 		return clientv3.Op{}, err
 	}
-	key := fmt.Sprintf("%s%016x/%016x", auditPrefix, math.MaxInt64-generation, math.MaxInt64-r.Time.UnixNano())
+	key := fmt.Sprintf("%s%016x/g%016x", auditPrefix, math.MaxInt64-generation, math.MaxInt64-r.Time.UnixNano())
 	return clientv3.OpPut(key, string(value), clientv3.WithLease(lease)), nil
 }
