@@ -55,7 +55,7 @@ func (c *core) noteLacks(before map[subject]string) {
 	}
 	for _, s := range ordered(before) {
 		if o, ok := about(s); ok && c.lacks[s] == "" { // else it is gone
-			c.a.note(state.EventNormal, o, "Applied", "the edge can do it again: "+before[s]+" is over")
+			c.a.note(state.EventNormal, o, "Applied", "this is over: "+before[s])
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -52,9 +53,25 @@ func (b *buffer) String() string {
 func foreground(t *testing.T, args ...string) string {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	nothing := regexp.MustCompile(`^no \w+ in (any tenant|tenant .*)\n$`)
+	nothing := regexp.MustCompile(`^no \w+( in (any tenant|tenant .*))?\n$`)
 	if code := run(t.Context(), args, &stdout, &stderr); code != 0 || stderr.Len() > 0 && !nothing.Match(stderr.Bytes()) {
 		t.Errorf("%s: status %d: %s", strings.Join(args, " "), code, stderr.Bytes())
+	}
+	return stdout.String()
+}
+
+// foretaste runs a command line that ends when it is interrupted, once it has printed something.
+func foretaste(t *testing.T, args ...string) string {
+	t.Helper()
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	var stdout, stderr buffer
+	ended := make(chan int, 1)
+	go func() { ended <- run(ctx, args, &stdout, &stderr) }()
+	until(t, func() (bool, string) { return stdout.String() != "" || len(ended) > 0, stderr.String() })
+	interrupt()
+	if code := <-ended; code != exitInterrupted {
+		t.Errorf("%s: status %d: %s", strings.Join(args, " "), code, stderr.String())
 	}
 	return stdout.String()
 }
@@ -151,7 +168,11 @@ func TestExamples(t *testing.T) {
 			if len(args) == 0 || args[0] != "weft" || elsewhere.MatchString(line) {
 				continue
 			}
-			out := foreground(t, args[1:]...)
+			show := foreground
+			if slices.Contains(args, "-w") {
+				show = foretaste
+			}
+			out := show(t, args[1:]...)
 			if out == "" && cmd.Name() != "diff" {
 				t.Errorf("%s prints nothing", strings.TrimSpace(line))
 			}
