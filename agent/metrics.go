@@ -114,7 +114,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	if store != nil {
 		n := store.EventStats()
 		out <- prometheus.MustNewConstMetric(desc("events_total", "What happened and was recorded for the event log."), prometheus.CounterValue, float64(n.Noted))
-		out <- prometheus.MustNewConstMetric(desc("events_dropped_total", "What happened and is not in the event log: it came too fast."), prometheus.CounterValue, float64(n.Dropped))
+		out <- prometheus.MustNewConstMetric(desc("events_lost_total", "What happened and is not in the event log: it came too fast."), prometheus.CounterValue, float64(n.Dropped))
 	}
 	for _, r := range c.s.runners {
 		st := r.status(view)

@@ -8,7 +8,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
@@ -42,20 +41,14 @@ func (o *output) Set(form string) error {
 	return nil
 }
 
-// table prints rows in columns; what is longer than its column's header makes the column wider.
+// table prints rows in columns; what is longer than its column's header makes the column wider, unless it is shown on a screen that is too narrow.
 func table(w io.Writer, header []string, rows [][]string) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, row := range append([][]string{header}, rows...) {
-		line := strings.Join(row, "\t")
-		if _, err := fmt.Fprintln(t, strings.TrimRight(line, "\t")); err != nil {
-			return err
-		}
-	}
-	return t.Flush()
+	return longTable(w, header, len(rows), func(i int) []string { return rows[i] })
 }
 
 // longTable is table for any number of rows, which are made twice instead of kept: to find out how wide columns are, and to print them.
 func longTable(w io.Writer, header []string, n int, row func(i int) []string) error {
+	at := screenOf(w)
 	width := make([]int, len(header))
 	grow := func(cells []string) {
 		for i, c := range cells {
@@ -66,17 +59,22 @@ func longTable(w io.Writer, header []string, n int, row func(i int) []string) er
 	for i := range n {
 		grow(row(i))
 	}
+	at.fit(width)
 	b := bufio.NewWriter(w)
-	print := func(cells []string) error {
-		for i, c := range cells[:len(cells)-1] {
-			fmt.Fprintf(b, "%-*s  ", width[i], c)
+	print := func(cells []string, c colour) error {
+		var line strings.Builder
+		for i, text := range cells {
+			if at.width > 0 {
+				text = shorten(text, max(width[i], leastCell))
+			}
+			fmt.Fprintf(&line, "%-*s  ", width[i], text)
 		}
-		_, err := fmt.Fprintln(b, cells[len(cells)-1])
+		_, err := fmt.Fprintln(b, at.paint(c, strings.TrimRight(line.String(), " ")))
 		return err
 	}
-	err := print(header)
+	err := print(header, bold)
 	for i := 0; i < n && err == nil; i++ {
-		err = print(row(i))
+		err = print(row(i), plain)
 	}
 	return errors.Join(err, b.Flush())
 }
