@@ -2,97 +2,132 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/topology"
 )
+
+// pruning are the flags of an apply that removes what is in the files no more.
+type pruning struct {
+	on     bool
+	labels selector
+}
+
+func (p *pruning) flags(cmd *cobra.Command) {
+	cmd.Flags().VarP(&p.labels, "selector", "l", "only objects of the files with these `labels`")
+	cmd.Flags().BoolVar(&p.on, "prune", false, "delete stored objects with the labels of -l that are not in the files, of the tenants that the files have objects of")
+}
+
+// goes are the stored objects that are in the files no more, in the order in which they can go.
+func (p *pruning) goes(ctx context.Context, n network, put []*topology.Object) ([]topology.Ref, error) {
+	if !p.on {
+		return nil, nil
+	}
+	stay, tenants := map[topology.Ref]bool{}, tenantsOf(put, nil)
+	for _, o := range put {
+		stay[o.Ref()] = true
+	}
+	stored, err := n.List(ctx, topology.Kinds(), "")
+	if err != nil {
+		return nil, err
+	}
+	var del []topology.Ref
+	for _, o := range p.labels.choose(stored) {
+		if r := o.Ref(); tenants[r.Tenant] && !stay[r] && o.Status.Of == "" {
+			del = append(del, r)
+		}
+	}
+	slices.Reverse(del) // what refers to others comes first
+	return del, nil
+}
 
 func newApply() *cobra.Command {
 	var files []string
 	var dryRun bool
-	var db database
+	var at reach
 	var w waiting
+	var prune pruning
 	cmd := &cobra.Command{
 		Use:   "apply -f FILE|DIR|- [FILE]...",
-		Short: "Put a network's objects into the database",
-		Long: `Put objects into the database: all of them or, if one is refused, none.
+		Short: "Put a network's objects in place",
+		Long: `Store objects: all of them or, if one is refused, none.
 
 They are checked together with what is stored: names that they refer to may be
 those of stored objects. Per object one line says what was done: created,
-configured (it was there, and differed) or unchanged. Objects that are stored
-and not in the files stay; weft delete removes them.
+configured (it was there, and differed: the fields that did follow), unchanged
+or deleted. Objects that are stored and not in the files stay, unless --prune
+removes them; so does weft delete.
 
 An error says file, line, object, field, the value that was found and what would
 do. Then nothing was changed, and the running network is untouched.`,
 		Example: `  # Put a network in place, and wait until all edges have it
   weft apply -f examples/reference.yaml --wait
 
-  # What would change? Nothing is written.
+  # What would change, field by field? Nothing is written.
   weft apply -f examples/reference.yaml --dry-run
 
   # All files of a directory; objects that another program writes
   weft apply -f network/
   generate-tenants | weft apply -f -
 
+  # The files are all there is of an application: what they have no more goes
+  weft apply -f examples/reference.yaml --prune -l app=shop --dry-run
+
   # A database elsewhere; the environment can name all of it
   weft apply -f network/ --etcd https://192.0.2.11:2379 --etcd-ca ca.crt
   export WEFT_ETCD=https://192.0.2.11:2379,https://192.0.2.12:2379
   export WEFT_ETCD_CA=ca.crt WEFT_ETCD_USER=net WEFT_ETCD_PASSWORD_FILE=secret`,
 		RunE: func(cmd *cobra.Command, more []string) error {
+			if prune.on && len(prune.labels) == 0 {
+				return usage(errors.New("--prune: takes -l with it, the labels of what the files have all of"))
+			}
 			objects, err := readObjects(cmd.InOrStdin(), append(files, more...))
 			if err := report(cmd, err); err != nil {
 				return err
 			}
-			return db.change(cmd, dryRun, &w, objects, nil)
+			tenants := objects
+			objects = prune.labels.choose(slices.Clone(objects))
+			return at.with(cmd.Context(), func(n network) error {
+				del, err := prune.goes(cmd.Context(), n, tenants)
+				if err != nil {
+					return err
+				}
+				return makeChange(cmd, n, &w, change{put: objects, del: del, dryRun: dryRun})
+			})
 		},
 	}
 	networkFlags(cmd, &files)
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "check and say what would be done, without doing it")
+	prune.flags(cmd)
 	w.flags(cmd)
-	db.flags(cmd)
+	at.flags(cmd)
 	return cmd
 }
 
-// change puts and deletes, says what it did to each object and waits if it is asked to.
-func (d *database) change(cmd *cobra.Command, dryRun bool, w *waiting, put []*topology.Object, del []topology.Ref) error {
-	ctx := cmd.Context()
-	return d.with(ctx, func(store *state.Store) error {
-		var steps []state.Step
-		var err error
-		rev := int64(0)
-		if dryRun {
-			steps, err = store.Plan(ctx, put, del)
-		} else {
-			rev, steps, err = store.Perform(ctx, put, del)
-		}
-		if err := report(cmd, err); err != nil {
-			return err
-		}
-		if err := printSteps(cmd.OutOrStdout(), steps, dryRun); err != nil || dryRun || !w.on {
-			return err
-		}
-		return watch(ctx, store, func(store *state.Store) error { return w.wait(ctx, cmd, store, rev, tenantsOf(put, del)) })
-	})
+// change makes a change, says what it did to each object and waits if it is asked to.
+func (r *reach) change(cmd *cobra.Command, w *waiting, c change) error {
+	return r.with(cmd.Context(), func(n network) error { return makeChange(cmd, n, w, c) })
 }
 
-func printSteps(w io.Writer, steps []state.Step, dryRun bool) error {
-	suffix := ""
-	if dryRun {
-		suffix = " (dry run)"
+func makeChange(cmd *cobra.Command, n network, w *waiting, c change) error {
+	ctx := cmd.Context()
+	busy := newProgress(cmd.ErrOrStderr())
+	busy.say(fmt.Sprintf("%d objects …", len(c.put)+len(c.del)))
+	did, err := n.Change(ctx, c)
+	busy.end()
+	if err := report(cmd, err); err != nil {
+		return err
 	}
-	for _, s := range steps {
-		if _, err := fmt.Fprintf(w, "%s %s%s\n", refName(s.Ref), s.Action, suffix); err != nil {
-			return err
-		}
+	if err := printSteps(cmd.OutOrStdout(), did.steps, c.dryRun); err != nil || c.dryRun || !w.on {
+		return err
 	}
-	return nil
+	return w.wait(cmd, n, did.revision, tenantsOf(c.put, c.del))
 }
 
 // refName is an object's name as get prints and delete takes it: vport/acme/web.
@@ -123,64 +158,50 @@ func tenantsOf(put []*topology.Object, del []topology.Ref) map[string]bool {
 	return tenants
 }
 
+// askApplied is how long one question for what edges have takes: what is said of them on a screen is as old at most.
+const askApplied = time.Second
+
 // wait waits until the live edges have applied a revision; its error says which have not, and where they are, or what of the tenants' they can not do.
-func (w *waiting) wait(ctx context.Context, cmd *cobra.Command, store *state.Store, rev int64, tenants map[string]bool) error {
-	limit, cancel := context.WithTimeout(ctx, w.timeout)
-	defer cancel()
-	if err := store.WaitApplied(limit, rev); err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
+func (w *waiting) wait(cmd *cobra.Command, n network, rev int64, tenants map[string]bool) error {
+	ctx := cmd.Context()
+	busy := newProgress(cmd.ErrOrStderr())
+	defer busy.end()
+	var a *applied
+	for end := time.Now().Add(w.timeout); ; {
+		left := time.Until(end)
+		var err error
+		if a, err = n.Applied(ctx, rev, max(0, min(left, askApplied)), tenants); err != nil {
+			return err
 		}
-		var behind []string
-		for id, e := range store.View().Edges.All() {
-			if e.Applied < rev {
-				behind = append(behind, fmt.Sprintf("%s (at %d)", id, e.Applied))
-			}
+		if a.done || left <= 0 {
+			break
 		}
-		slices.Sort(behind)
-		return fmt.Errorf("revision %d is stored, but after %v not applied by %s; weft edges shows where they are", rev, w.timeout, strings.Join(behind, ", "))
+		busy.say(fmt.Sprintf("revision %d: waiting for %s …", rev, strings.Join(a.behind, ", ")))
 	}
-	v := store.View()
-	if _, err := fmt.Fprintf(cmd.OutOrStdout(), "revision %d: %s\n", rev, appliedText(v)); err != nil {
+	busy.end()
+	if !a.done {
+		return fmt.Errorf("revision %d is stored, but after %v not applied by %s; weft edges shows where they are", rev, w.timeout, strings.Join(a.behind, ", "))
+	}
+	if _, err := fmt.Fprintf(cmd.OutOrStdout(), "revision %d: %s\n", rev, a.text()); err != nil {
 		return err
 	}
-	if lacks := lacksOf(v, tenants); len(lacks) > 0 {
-		return fmt.Errorf("not all of it can be done:\n  %s", strings.Join(lacks, "\n  "))
+	if len(a.lacks) > 0 {
+		return fmt.Errorf("not all of it can be done:\n  %s", strings.Join(a.lacks, "\n  "))
 	}
 	return nil
 }
 
-// lacksOf says what of these tenants' edges can not do, in order.
-func lacksOf(v *state.View, tenants map[string]bool) []string {
-	var out []string
-	for id, e := range v.Edges.All() {
-		for _, l := range e.Lacks {
-			if l.Tenant == "" || tenants[l.Tenant] {
-				out = append(out, "edge "+id+": "+l.String())
-			}
-		}
-	}
-	slices.Sort(out)
-	return out
-}
-
-// appliedText says how many edges have what was waited for, and which will only when they are live.
-func appliedText(v *state.View) string {
-	text := fmt.Sprintf("applied by %d edges", v.Edges.Len())
-	switch v.Edges.Len() {
+// text says how many edges have what was waited for, and which will only when they are live.
+func (a *applied) text() string {
+	text := fmt.Sprintf("applied by %d edges", a.edges)
+	switch a.edges {
 	case 0:
 		text = "no edge is live"
 	case 1:
 		text = "applied by 1 edge"
 	}
-	var away []string
-	for _, e := range edgeRows(v) {
-		if e.State == edgeAway && e.VPorts > 0 {
-			away = append(away, e.ID)
-		}
-	}
-	if len(away) > 0 {
-		text += "; bindings name edges that are not live: " + strings.Join(away, ", ")
+	if len(a.away) > 0 {
+		text += "; bindings name edges that are not live: " + strings.Join(a.away, ", ")
 	}
 	return text
 }

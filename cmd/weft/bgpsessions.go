@@ -80,9 +80,6 @@ func (q *bgpQuery) complete(cmd *cobra.Command, args []string, _ string) ([]stri
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
-// completeTime bounds what a shell waits for names.
-const completeTime = 2 * time.Second
-
 // wantedSession is a session as the database has it.
 type wantedSession struct {
 	agent.BGPSession

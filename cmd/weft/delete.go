@@ -13,7 +13,7 @@ import (
 func newDelete() *cobra.Command {
 	var files []string
 	var dryRun, missingOK bool
-	var db database
+	var at reach
 	var in scope
 	var w waiting
 	cmd := &cobra.Command{
@@ -54,11 +54,11 @@ too: name them in the same command.`,
 				}
 			}
 			if missingOK {
-				if refs, err = db.present(cmd, refs); err != nil || len(refs) == 0 {
+				if refs, err = at.present(cmd, refs); err != nil || len(refs) == 0 {
 					return err
 				}
 			}
-			return db.change(cmd, dryRun, &w, nil, refs)
+			return at.change(cmd, &w, change{del: refs, dryRun: dryRun})
 		},
 	}
 	cmd.Flags().StringArrayVarP(&files, "file", "f", nil, "delete the objects that are in `FILE` (YAML or JSON, a directory, or - for standard input)")
@@ -66,16 +66,17 @@ too: name them in the same command.`,
 	cmd.Flags().BoolVar(&missingOK, "ignore-not-found", false, "leave out objects that are not there, rather than fail")
 	in.tenantFlag(cmd)
 	w.flags(cmd)
-	db.flags(cmd)
+	at.flags(cmd)
+	cmd.ValidArgsFunction = completeObjects(&at, &in, false)
 	return cmd
 }
 
 // present returns the objects that are stored.
-func (d *database) present(cmd *cobra.Command, refs []topology.Ref) ([]topology.Ref, error) {
+func (r *reach) present(cmd *cobra.Command, refs []topology.Ref) ([]topology.Ref, error) {
 	var there []topology.Ref
-	err := d.with(cmd.Context(), func(store *state.Store) error {
+	err := r.with(cmd.Context(), func(n network) error {
 		for _, r := range refs {
-			switch _, _, err := store.Get(cmd.Context(), r); {
+			switch _, _, err := n.Get(cmd.Context(), r); {
 			case err == nil:
 				there = append(there, r)
 			case !errors.Is(err, state.ErrNotFound):

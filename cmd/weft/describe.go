@@ -10,12 +10,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/topology"
 )
 
 func newDescribe() *cobra.Command {
-	var db database
+	var at reach
 	var in scope
 	cmd := &cobra.Command{
 		Use:   "describe {KIND NAME... | KIND/NAME...}",
@@ -32,16 +31,17 @@ can't do of it.`,
 			if err != nil {
 				return err
 			}
-			return db.watching(cmd.Context(), func(store *state.Store) error { return describeAll(cmd, store, refs) })
+			return at.with(cmd.Context(), func(n network) error { return describeAll(cmd, n, refs) })
 		},
 	}
 	in.tenantFlag(cmd)
-	db.flags(cmd)
+	at.flags(cmd)
+	cmd.ValidArgsFunction = completeObjects(&at, &in, false)
 	return cmd
 }
 
-func describeAll(cmd *cobra.Command, store *state.Store, refs []topology.Ref) error {
-	all, _, err := store.List(cmd.Context(), "", "")
+func describeAll(cmd *cobra.Command, n network, refs []topology.Ref) error {
+	all, err := n.List(cmd.Context(), topology.Kinds(), "")
 	if err != nil {
 		return err
 	}
@@ -49,7 +49,14 @@ func describeAll(cmd *cobra.Command, store *state.Store, refs []topology.Ref) er
 	if err != nil {
 		return err
 	}
+	rows, err := n.Edges(cmd.Context())
+	if err != nil {
+		return err
+	}
 	var missing []error
+	if refs, err = byID(cmd.Context(), n, refs); err != nil {
+		return err
+	}
 	for i, r := range refs {
 		o := set.Get(r)
 		if o == nil {
@@ -59,14 +66,18 @@ func describeAll(cmd *cobra.Command, store *state.Store, refs []topology.Ref) er
 		if i > 0 {
 			fmt.Fprintln(cmd.OutOrStdout())
 		}
-		if err := describeObject(cmd.OutOrStdout(), store.View(), set, o); err != nil {
+		if err := describeObject(cmd.OutOrStdout(), rows, set, o); err != nil {
 			return err
 		}
 		if _, is := o.Spec.(*topology.BGPSessionSpec); is {
-			fmt.Fprintf(cmd.OutOrStdout(), "state     %s\n", sessionState(cmd.Context(), store.View(), r.Tenant+"/"+r.Name))
+			how, err := n.Session(cmd.Context(), r.Tenant+"/"+r.Name)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "state     %s\n", how)
 		}
 		if s, is := o.Spec.(*topology.PoolSpec); is {
-			h, err := store.Health(cmd.Context(), topology.DeviceID(o.Status.ID))
+			h, err := n.Health(cmd.Context(), o)
 			if err != nil {
 				return err
 			}
@@ -81,7 +92,7 @@ func describeAll(cmd *cobra.Command, store *state.Store, refs []topology.Ref) er
 }
 
 // describeObject prints an object and what belongs to it.
-func describeObject(w io.Writer, v *state.View, set *topology.Set, o *topology.Object) error {
+func describeObject(w io.Writer, rows []edgeRow, set *topology.Set, o *topology.Object) error {
 	b, err := asYAML(o)
 	if err != nil {
 		return err
@@ -92,7 +103,6 @@ func describeObject(w io.Writer, v *state.View, set *topology.Set, o *topology.O
 	if s, is := o.Spec.(*topology.BGPSessionSpec); is {
 		at = set.Users(o.VPortRef(s.VPort))
 	}
-	rows := edgeRows(v)
 	for _, u := range append(at, r) {
 		if binding, ok := set.Get(u).Spec.(*topology.BindingSpec); ok {
 			fmt.Fprintf(w, "bound     %s, edge %s\n", placeText(binding.Edge, binding.Interface, binding.VLAN), standing(rows, binding.Edge))

@@ -60,7 +60,7 @@ type agentRow struct {
 }
 
 func newEdges() *cobra.Command {
-	var db database
+	var at reach
 	var out output
 	cmd := &cobra.Command{
 		Use:   "edges [EDGE]...",
@@ -84,8 +84,12 @@ follow below: the active one, and those that stand by.`,
   # Which edges keep an apply --wait waiting?
   weft edges -o json`,
 		RunE: func(cmd *cobra.Command, ids []string) error {
-			return db.watching(cmd.Context(), func(store *state.Store) error {
-				rows, missing := chosenEdges(edgeRows(store.View()), ids)
+			return at.with(cmd.Context(), func(n network) error {
+				all, err := n.Edges(cmd.Context())
+				if err != nil {
+					return err
+				}
+				rows, missing := chosenEdges(all, ids)
 				if len(rows) == 0 && missing != nil {
 					return missing
 				}
@@ -94,7 +98,8 @@ follow below: the active one, and those that stand by.`,
 		},
 	}
 	out.flags(cmd, "table", "wide", "json", "yaml", "name")
-	db.flags(cmd)
+	at.flags(cmd)
+	cmd.ValidArgsFunction = completeEdges(&at)
 	return cmd
 }
 

@@ -24,7 +24,7 @@ type eventQuery struct {
 }
 
 func newEvents() *cobra.Command {
-	var db database
+	var at reach
 	var q eventQuery
 	cmd := &cobra.Command{
 		Use:   "events",
@@ -52,7 +52,7 @@ edge.`,
 			if err != nil {
 				return usage(err)
 			}
-			return db.with(cmd.Context(), func(store *state.Store) error { return q.show(cmd, store, filter) })
+			return at.with(cmd.Context(), func(n network) error { return q.show(cmd, n, filter) })
 		},
 	}
 	f := cmd.Flags()
@@ -62,7 +62,7 @@ edge.`,
 	f.StringVar(&q.edge, "edge", "", "that this `edge` tells of")
 	f.StringVar(&q.kind, "type", "", "of this `type` alone: Normal or Warning")
 	f.BoolVarP(&q.watch, "watch", "w", false, "go on with what happens, until interrupted")
-	db.flags(cmd)
+	at.flags(cmd)
 	return cmd
 }
 
@@ -98,9 +98,9 @@ func (q *eventQuery) filter() (f state.EventFilter, err error) {
 }
 
 // show prints what there is, and with -w what comes.
-func (q *eventQuery) show(cmd *cobra.Command, store *state.Store, f state.EventFilter) error {
+func (q *eventQuery) show(cmd *cobra.Command, n network, f state.EventFilter) error {
 	ctx, w := cmd.Context(), cmd.OutOrStdout()
-	all, rev, err := store.Events(ctx, f)
+	all, rev, err := n.Events(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -117,7 +117,7 @@ func (q *eventQuery) show(cmd *cobra.Command, store *state.Store, f state.EventF
 			return err
 		}
 	}
-	err = store.WatchEvents(ctx, f, rev, line)
+	err = n.WatchEvents(ctx, f, rev, line)
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return ctx.Err() // interrupted, which is how it ends
 	}

@@ -149,6 +149,7 @@ func TestExamples(t *testing.T) {
 	t.Cleanup(stop)
 	t.Setenv("WEFT_ETCD", endpoint)
 	t.Setenv("PWD", dir)
+	t.Setenv("EDITOR", `sed -i 's/^metadata:/&\n  labels: {edited: now}/'`)
 	if err := os.WriteFile("agent.yaml", []byte(os.ExpandEnv(exampleAgent)), 0o600); err != nil {
 		t.Fatal(err)
 	}

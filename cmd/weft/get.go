@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -15,20 +14,21 @@ import (
 )
 
 func newGet() *cobra.Command {
-	var db database
+	var at reach
 	var in scope
-	var out output
+	var show listing
 	var labels selector
 	var follow, expand bool
 	cmd := &cobra.Command{
 		Use:   "get {KIND[,KIND]... | all | KIND/NAME... | KIND NAME...}",
-		Short: "Show objects of the database",
+		Short: "Show the objects of networks",
 		Long: `Show objects as they are stored.
 
 Kinds are those that weft explain lists, in the singular or plural; all is every
 kind. Objects are those of one tenant unless -A is given; a single one may be
-named with its tenant, as KIND/TENANT/NAME. -l keeps those whose labels are as
-given: KEY=VALUE, KEY!=VALUE, KEY or !KEY, with commas between.
+named with its tenant, as KIND/TENANT/NAME, or by its id: vport 17. -l keeps
+those whose labels are as given: KEY=VALUE, KEY!=VALUE, KEY or !KEY, with commas
+between.
 
 Some objects are made into simpler ones: a VLAN-aware bridge, a trunk and its
 binding into one object a VLAN, called NAME.VLAN; a FloatingIP, a SNATGateway
@@ -43,7 +43,7 @@ LINK of a vport is its peer, or the edge, interface and VLAN that it is bound
 to, as EDGE:INTERFACE.VLAN. -o wide has all addresses.
 
 What -o yaml prints has the ids that the system gave (status.id); it can be
-applied again as it is.`,
+applied again as it is. weft export leaves them out.`,
 		Example: `  # The vports of a tenant; and everything, with ids and where vports are
   weft get vports --tenant acme
   weft get all -A -o wide
@@ -52,8 +52,9 @@ applied again as it is.`,
   weft get router/provider/core -o yaml
   weft get router provider/core -o yaml
 
-  # By label
-  weft get vports -A -l tier!=front
+  # By label, with labels as columns, and in the order of a field
+  weft get vports -A -l tier!=front -L tier,app
+  weft get vports -A --sort-by spec.device
 
   # A copy of the network, which weft apply -f takes
   weft get all -A -o yaml`,
@@ -64,20 +65,24 @@ applied again as it is.`,
 			switch {
 			case err != nil:
 				return err
-			case !follow:
-				return db.with(cmd.Context(), func(store *state.Store) error { return get(cmd, store, q, &out) })
-			case out.form == "json" || out.form == "yaml":
-				return usage(fmt.Errorf("-w: goes with -o table, wide or name, not %s", out.form))
+			case follow && (show.out.form == "json" || show.out.form == "yaml"):
+				return usage(fmt.Errorf("-w: goes with -o table, wide or name, not %s", show.out.form))
 			}
-			return db.watching(cmd.Context(), func(store *state.Store) error { return q.follow(cmd, store, &out) })
+			return at.with(cmd.Context(), func(n network) error {
+				if follow {
+					return q.follow(cmd, n, &show)
+				}
+				return get(cmd, n, q, &show)
+			})
 		},
 	}
 	cmd.Flags().VarP(&labels, "selector", "l", "only objects with these `labels`: KEY=VALUE, KEY!=VALUE, KEY or !KEY, with commas between")
 	cmd.Flags().BoolVar(&expand, "expand", false, "also show the parts that objects are made into")
 	cmd.Flags().BoolVarP(&follow, "watch", "w", false, "go on, and tell what changes")
-	out.flags(cmd, "table", "wide", "json", "yaml", "name")
+	show.flags(cmd)
 	in.flags(cmd)
-	db.flags(cmd)
+	at.flags(cmd)
+	cmd.ValidArgsFunction = completeObjects(&at, &in, true)
 	return cmd
 }
 
@@ -101,82 +106,64 @@ func newQuery(in *scope, labels selector, args []string) (q query, err error) {
 }
 
 // find returns the objects that are there, and an error for each that is named and is not.
-func (q *query) find(ctx context.Context, store *state.Store) (found []*topology.Object, missing, err error) {
-	var all []*topology.Object
-	for _, r := range q.refs {
-		o, _, err := store.Get(ctx, r)
-		switch {
-		case err == nil:
-			found = append(found, o)
-			continue
-		case !errors.Is(err, state.ErrNotFound):
-			return nil, nil, err
-		}
-		if all, _, err = store.List(ctx, r.Kind, ""); err != nil {
-			return nil, nil, err
-		}
-		missing = errors.Join(missing, notThere(all, r))
+func (q *query) find(ctx context.Context, n network) (found []*topology.Object, missing, err error) {
+	if len(q.refs) > 0 {
+		found, missing, err = findAll(ctx, n, q.refs)
+		return q.labels.choose(found), missing, err
 	}
-	if len(q.refs) == 0 {
-		if all, _, err = store.List(ctx, "", q.tenant); err != nil {
-			return nil, nil, err
-		}
-		found = slices.DeleteFunc(all, func(o *topology.Object) bool {
-			return !slices.Contains(q.kinds, o.Kind) || o.Status.Of != "" && !q.expand
-		})
+	all, err := n.List(ctx, q.kinds, q.tenant)
+	if err != nil {
+		return nil, nil, err
 	}
-	return q.labels.choose(found), missing, nil
+	found = slices.DeleteFunc(all, func(o *topology.Object) bool { return o.Status.Of != "" && !q.expand })
+	return q.labels.choose(found), nil, nil
 }
 
 // get prints the objects that are named, or those of kinds.
-func get(cmd *cobra.Command, store *state.Store, q query, out *output) error {
-	found, missing, err := q.find(cmd.Context(), store)
+func get(cmd *cobra.Command, n network, q query, show *listing) error {
+	found, missing, err := q.find(cmd.Context(), n)
 	if err != nil {
 		return err
 	}
 	if len(q.refs) > 0 {
 		if len(found) > 0 {
-			if err := printFound(cmd.OutOrStdout(), found, store, cmd, out, true, len(q.refs) == 1); err != nil {
+			if err := show.print(cmd, n, found, true, len(q.refs) == 1); err != nil {
 				return err
 			}
 		}
 		return missing
 	}
-	if len(found) == 0 && (out.form == "table" || out.form == "wide") {
+	if len(found) == 0 && show.isTable() {
 		return sayNone(cmd, "no such objects", q.tenant)
 	}
-	return printFound(cmd.OutOrStdout(), found, store, cmd, out, q.tenant == "", false)
+	return show.print(cmd, n, found, q.tenant == "", false)
 }
 
 // follow prints what is there, and then what changes, until ctx ends.
-func (q *query) follow(cmd *cobra.Command, store *state.Store, out *output) error {
-	ctx, stop := context.WithCancel(cmd.Context())
-	defer stop()
+func (q *query) follow(cmd *cobra.Command, n network, show *listing) error {
+	ctx := cmd.Context()
 	var before map[topology.Ref]string
-	var failed error
-	err := store.Watch(ctx, func(state.Change) {
-		after, err := q.specs(ctx, store)
+	err := n.Follow(ctx, func() error {
+		after, err := q.specs(ctx, n)
 		switch {
-		case err == nil && before == nil:
-			err = get(cmd, store, *q, out)
-		case err == nil:
+		case err != nil:
+		case before == nil:
+			err = get(cmd, n, *q, show)
+		default:
 			err = printChanges(cmd.OutOrStdout(), before, after)
 		}
-		if err != nil {
-			failed = err
-			stop()
-		}
 		before = after
+		return err
 	})
-	if cmd.Context().Err() != nil {
+	if ctx.Err() != nil {
 		return nil // ctrl-C is how it ends
 	}
-	return errors.Join(failed, err)
+	return err
 }
 
 // specs are the objects that are meant, as their users write them.
-func (q *query) specs(ctx context.Context, store *state.Store) (map[topology.Ref]string, error) {
-	found, _, err := q.find(ctx, store)
+func (q *query) specs(ctx context.Context, n network) (map[topology.Ref]string, error) {
+	found, _, err := q.find(ctx, n)
 	specs := map[topology.Ref]string{}
 	for _, o := range found {
 		b, err := specYAML(o)
@@ -189,19 +176,23 @@ func (q *query) specs(ctx context.Context, store *state.Store) (map[topology.Ref
 }
 
 func printChanges(w io.Writer, before, after map[topology.Ref]string) error {
+	at := screenOf(w)
 	var lines []string
+	add := func(r topology.Ref, a state.Action) {
+		lines = append(lines, at.paint(shade(a), fmt.Sprintf("%s %s", refName(r), a))+"\n")
+	}
 	for r, spec := range after {
 		was, there := before[r]
 		switch {
 		case !there:
-			lines = append(lines, refName(r)+" created\n")
+			add(r, state.Created)
 		case was != spec:
-			lines = append(lines, refName(r)+" configured\n")
+			add(r, state.Configured)
 		}
 	}
 	for r := range before {
 		if _, there := after[r]; !there {
-			lines = append(lines, refName(r)+" deleted\n")
+			add(r, state.Deleted)
 		}
 	}
 	slices.Sort(lines)
@@ -228,36 +219,6 @@ func parseKinds(args []string) ([]topology.Kind, error) {
 	return kinds, nil
 }
 
-func printFound(w io.Writer, found []*topology.Object, store *state.Store, cmd *cobra.Command, out *output, tenants, one bool) error {
-	switch out.form {
-	case "json":
-		if one {
-			return printJSON(w, found[0])
-		}
-		return printJSON(w, struct {
-			Items []*topology.Object `json:"items"`
-		}{append([]*topology.Object{}, found...)})
-	case "yaml":
-		return printYAML(w, found)
-	case "name":
-		for _, o := range found {
-			if _, err := fmt.Fprintln(w, refName(o.Ref())); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	bound, _, err := store.List(cmd.Context(), topology.KindBinding, "")
-	if err != nil {
-		return err
-	}
-	known := placesOf(bound)
-	if err := addHealth(cmd.Context(), store, found, out.form == "wide", known); err != nil {
-		return err
-	}
-	return printTables(w, found, known, out.form == "wide", tenants)
-}
-
 // placesOf returns where vports are bound, in words.
 func placesOf(bindings []*topology.Object) map[topology.Ref]string {
 	places := map[topology.Ref]string{}
@@ -275,40 +236,6 @@ func placeText(edge, iface string, vlan uint16) string {
 		text += fmt.Sprintf(".%d", vlan)
 	}
 	return text
-}
-
-// printTables prints one table per kind.
-func printTables(w io.Writer, found []*topology.Object, places map[topology.Ref]string, wide, tenants bool) error {
-	first := true
-	for _, kind := range topology.Kinds() {
-		var rows [][]string
-		for _, o := range found {
-			if o.Kind != kind {
-				continue
-			}
-			row := []string{o.Metadata.Name}
-			if tenants {
-				row = []string{o.Tenant(), o.Metadata.Name}
-			}
-			rows = append(rows, append(row, cells(o, places, wide)...))
-		}
-		if len(rows) == 0 {
-			continue
-		}
-		head := []string{string(kind)}
-		if tenants {
-			head = []string{"TENANT", string(kind)}
-		}
-		head[len(head)-1] = strings.ToUpper(head[len(head)-1])
-		if !first {
-			fmt.Fprintln(w)
-		}
-		first = false
-		if err := table(w, append(head, columns(kind, wide)...), rows); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func columns(kind topology.Kind, wide bool) []string {

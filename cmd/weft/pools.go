@@ -12,13 +12,13 @@ import (
 )
 
 // addHealth adds to what is known of objects, in words, how the members of pools are.
-func addHealth(ctx context.Context, store *state.Store, found []*topology.Object, wide bool, known map[topology.Ref]string) error {
+func addHealth(ctx context.Context, n network, found []*topology.Object, wide bool, known map[topology.Ref]string) error {
 	for _, o := range found {
 		s, ok := o.Spec.(*topology.PoolSpec)
 		if !ok {
 			continue
 		}
-		h, err := store.Health(ctx, topology.DeviceID(o.Status.ID))
+		h, err := n.Health(ctx, o)
 		if err != nil {
 			return err
 		}

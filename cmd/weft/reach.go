@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weft-sdn/weft/state"
+	"github.com/weft-sdn/weft/topology"
+)
+
+// network is the stored network as commands see it: in etcd (direct.go).
+type network interface {
+	// Get returns an object and the revision at which it was last changed; state.ErrNotFound: it is not there.
+	Get(ctx context.Context, r topology.Ref) (*topology.Object, int64, error)
+	// List returns the objects of kinds, and of a tenant unless that is empty, by kind, tenant and name: the parts too that objects are made into.
+	List(ctx context.Context, kinds []topology.Kind, tenant string) ([]*topology.Object, error)
+	// Change puts and deletes objects, all or none. What is wrong with them are topology.Errors.
+	Change(ctx context.Context, c change) (*changed, error)
+	// Applied waits, for a time at most, until all live edges have a revision, and tells how far they are: what they can not do is of the tenants that are named.
+	Applied(ctx context.Context, revision int64, wait time.Duration, tenants map[string]bool) (*applied, error)
+	// Follow calls fn now and after each change of objects, until ctx ends (nil) or fn fails.
+	Follow(ctx context.Context, fn func() error) error
+	// Health is what is known of a pool's members.
+	Health(ctx context.Context, pool *topology.Object) (state.PoolHealth, error)
+	// Edges are those that are known or that bindings name.
+	Edges(ctx context.Context) ([]edgeRow, error)
+	// Session says how a BGP session is, in one line.
+	Session(ctx context.Context, name string) (string, error)
+	Events(ctx context.Context, f state.EventFilter) ([]state.LoggedEvent, int64, error)
+	WatchEvents(ctx context.Context, f state.EventFilter, after int64, fn func(state.LoggedEvent) error) error
+}
+
+// change is what a command changes.
+type change struct {
+	put    []*topology.Object
+	del    []topology.Ref
+	at     map[topology.Ref]int64 // objects that must be as they were at these revisions; else state.ErrConflict, and nothing is changed
+	dryRun bool
+}
+
+// changed is what a change did, or would do.
+type changed struct {
+	revision int64 // 0 of a dry run
+	steps    []step
+}
+
+// applied is how far edges are.
+type applied struct {
+	done   bool
+	edges  int      // that are live
+	behind []string // those that do not have the revision
+	away   []string // not live, and named by bindings
+	lacks  []string // what they can not do
+}
+
+// reach says where the network is: the flags of commands that read or change it.
+type reach struct {
+	db database
+}
+
+// flags adds the flags to a command.
+func (r *reach) flags(cmd *cobra.Command) {
+	r.db.flags(cmd)
+	for flag, complete := range map[string]completion{"tenant": completeTenants(r), "edge": completeEdges(r)} {
+		if cmd.Flags().Lookup(flag) != nil {
+			_ = cmd.RegisterFlagCompletionFunc(flag, complete) // there is such a flag, and it is completed once
+		}
+	}
+}
+
+// with calls fn with the network.
+func (r *reach) with(ctx context.Context, fn func(network) error) error {
+	store, err := r.db.open(ctx)
+	if err != nil {
+		return err
+	}
+	d := &direct{store: store}
+	return errors.Join(fn(d), d.close())
+}
