@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/weft-sdn/weft/client"
 	"github.com/weft-sdn/weft/topology"
 )
 
@@ -50,6 +52,9 @@ func describeAll(cmd *cobra.Command, n network, refs []topology.Ref) error {
 		return err
 	}
 	rows, err := n.Edges(cmd.Context())
+	if status := client.StatusOf(err); status == http.StatusForbidden || status == http.StatusNotFound { // edges are the provider's
+		rows, err = nil, nil
+	}
 	if err != nil {
 		return err
 	}
@@ -105,7 +110,11 @@ func describeObject(w io.Writer, rows []edgeRow, set *topology.Set, o *topology.
 	}
 	for _, u := range append(at, r) {
 		if binding, ok := set.Get(u).Spec.(*topology.BindingSpec); ok {
-			fmt.Fprintf(w, "bound     %s, edge %s\n", placeText(binding.Edge, binding.Interface, binding.VLAN), standing(rows, binding.Edge))
+			how := ""
+			if rows != nil {
+				how = ", edge " + standing(rows, binding.Edge)
+			}
+			fmt.Fprintf(w, "bound     %s%s\n", placeText(binding.Edge, binding.Interface, binding.VLAN), how)
 		}
 	}
 	for _, e := range rows {

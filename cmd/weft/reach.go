@@ -3,15 +3,17 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/weft-sdn/weft/client"
 	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/topology"
 )
 
-// network is the stored network as commands see it: in etcd (direct.go).
+// network is the stored network as commands see it: in etcd (direct.go), or behind the API (remote.go).
 type network interface {
 	// Get returns an object and the revision at which it was last changed; state.ErrNotFound: it is not there.
 	Get(ctx context.Context, r topology.Ref) (*topology.Object, int64, error)
@@ -57,12 +59,16 @@ type applied struct {
 }
 
 // reach says where the network is: the flags of commands that read or change it.
+//
+// A flag counts more than the environment, and that more than a login; a server more than a database. With none of them it is the etcd of this machine.
 type reach struct {
-	db database
+	db  database
+	api server
 }
 
 // flags adds the flags to a command.
 func (r *reach) flags(cmd *cobra.Command) {
+	r.api.flags(cmd)
 	r.db.flags(cmd)
 	for flag, complete := range map[string]completion{"tenant": completeTenants(r), "edge": completeEdges(r)} {
 		if cmd.Flags().Lookup(flag) != nil {
@@ -71,8 +77,32 @@ func (r *reach) flags(cmd *cobra.Command) {
 	}
 }
 
+// remote returns a client of the API; nil: it is etcd that is meant.
+func (r *reach) remote() (*client.Client, error) {
+	etcd, flag := r.db.set.Changed("etcd"), r.api.url != "" || r.api.context != ""
+	switch {
+	case etcd && flag:
+		return nil, usage(errors.New("--etcd is the database itself, and --server or --context the API; give one of them"))
+	case etcd, !flag && os.Getenv("WEFT_SERVER") == "" && os.Getenv("WEFT_CONTEXT") == "" && os.Getenv("WEFT_ETCD") != "":
+		return nil, nil
+	}
+	name, a, err := r.api.account()
+	if err != nil || a.Server == "" {
+		return nil, err
+	}
+	return a.client(a.renewer(name))
+}
+
 // with calls fn with the network.
 func (r *reach) with(ctx context.Context, fn func(network) error) error {
+	c, err := r.remote()
+	if err != nil {
+		return err
+	}
+	if c != nil {
+		defer c.Close()
+		return withAdvice(fn(&remote{c}))
+	}
 	store, err := r.db.open(ctx)
 	if err != nil {
 		return err

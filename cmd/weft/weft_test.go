@@ -36,7 +36,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"database": scriptDatabase, "status": scriptStatus, "expand": scriptExpand, "until": scriptUntil, "traffic": scriptTraffic,
+			"database": scriptDatabase, "status": scriptStatus, "expand": scriptExpand, "until": scriptUntil, "traffic": scriptTraffic, "api": scriptAPI,
 		},
 	})
 }

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os/exec"
+	"runtime"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/oauth2"
+
+	"github.com/weft-sdn/weft/client"
+)
+
+const (
+	providerTimeout = 10 * time.Second // of a question to an OpenID provider
+	browserTimeout  = 5 * time.Minute  // to log in there
+)
+
+// providerContext has the provider asked with a limit of time.
+func providerContext(ctx context.Context) context.Context {
+	return oidc.ClientContext(ctx, &http.Client{Timeout: providerTimeout})
+}
+
+// oauthOf is what the provider serves.
+func oauthOf(ctx context.Context, issuer, clientID string, scopes []string) (*oauth2.Config, error) {
+	p, err := oidc.NewProvider(ctx, issuer)
+	if err != nil {
+		return nil, fmt.Errorf("OpenID provider %s: %w", issuer, err)
+	}
+	return &oauth2.Config{ClientID: clientID, Endpoint: p.Endpoint(), Scopes: scopes}, nil
+}
+
+// atProvider logs in at an OpenID provider; the ID token is what is shown to the server.
+func (l *login) atProvider(ctx context.Context, a *account, w *client.OIDCWays) error {
+	ctx, cancel := context.WithTimeout(providerContext(ctx), browserTimeout)
+	defer cancel()
+	cfg, err := oauthOf(ctx, w.Issuer, w.ClientID, w.Scopes)
+	if err != nil {
+		return err
+	}
+	get := l.byBrowser
+	if l.device {
+		get = l.byDevice
+	}
+	t, err := get(ctx, cfg)
+	if err != nil {
+		return fmt.Errorf("OpenID provider %s: %w", w.Issuer, err)
+	}
+	a.OIDC = &oidcAccount{Issuer: w.Issuer, ClientID: w.ClientID}
+	return a.take(t)
+}
+
+// take keeps the ID token of an answer.
+func (a *account) take(t *oauth2.Token) error {
+	id, _ := t.Extra("id_token").(string)
+	if id == "" {
+		return fmt.Errorf("OpenID provider %s: its answer has no id_token; the scope openid would do", a.OIDC.Issuer)
+	}
+	a.Token, a.Expires = id, t.Expiry
+	if t.RefreshToken != "" {
+		a.OIDC.Refresh = t.RefreshToken
+	}
+	return nil
+}
+
+// byDevice is the device authorization grant (RFC 8628): a code is typed in elsewhere.
+func (l *login) byDevice(ctx context.Context, cfg *oauth2.Config) (*oauth2.Token, error) {
+	if cfg.Endpoint.DeviceAuthURL == "" {
+		return nil, errors.New("it has no device flow; --oidc uses a browser on this machine")
+	}
+	d, err := cfg.DeviceAuth(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if d.VerificationURIComplete != "" {
+		fmt.Fprintf(l.cmd.ErrOrStderr(), "open %s\n", d.VerificationURIComplete)
+	} else {
+		fmt.Fprintf(l.cmd.ErrOrStderr(), "open %s and type in %s\n", d.VerificationURI, d.UserCode)
+	}
+	return cfg.DeviceAccessToken(ctx, d)
+}
+
+// byBrowser is the authorization code grant with PKCE, which comes back to a port of this machine (RFC 8252 section 7.3).
+func (l *login) byBrowser(ctx context.Context, cfg *oauth2.Config) (*oauth2.Token, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	cfg.RedirectURL = "http://" + listener.Addr().String() + "/callback"
+	state, verifier := rand.Text(), oauth2.GenerateVerifier()
+	type answer struct {
+		code string
+		err  error
+	}
+	answers := make(chan answer, 1)
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /callback", func(w http.ResponseWriter, r *http.Request) {
+		q, a := r.URL.Query(), answer{}
+		switch {
+		case q.Get("state") != state:
+			http.Error(w, "This is not the answer to the login that was begun.", http.StatusBadRequest)
+			return
+		case q.Get("code") == "":
+			a.err = fmt.Errorf("it refused: %s %s", q.Get("error"), q.Get("error_description"))
+			fmt.Fprintln(w, "The login was refused. You can close this page.")
+		default:
+			a.code = q.Get("code")
+			fmt.Fprintln(w, "You are logged in. You can close this page.")
+		}
+		select {
+		case answers <- a:
+		default:
+		}
+	})
+	srv := &http.Server{Handler: mux, ReadHeaderTimeout: providerTimeout}
+	ended := make(chan error, 1)
+	go func() { ended <- srv.Serve(listener) }()
+	defer func() {
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_ = srv.Shutdown(end) // the answer is on its way
+		srv.Close()
+		<-ended
+	}()
+	at := cfg.AuthCodeURL(state, oauth2.S256ChallengeOption(verifier))
+	fmt.Fprintf(l.cmd.ErrOrStderr(), "open %s\n", at)
+	openBrowser(at)
+	select {
+	case a := <-answers:
+		if a.err != nil {
+			return nil, a.err
+		}
+		return cfg.Exchange(ctx, a.code, oauth2.VerifierOption(verifier))
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// openBrowser opens a page, if there is a way to: its address is shown all the same.
+func openBrowser(at string) {
+	opener := "xdg-open"
+	if runtime.GOOS == "darwin" {
+		opener = "open"
+	}
+	c := exec.Command(opener, at)
+	if c.Start() == nil {
+		go func() { _ = c.Wait() }()
+	}
+}
+
+// renewBefore is how long before its end an ID token is renewed.
+const renewBefore = 30 * time.Second
+
+// renewer returns what gives a client the account's token; an ID token that ends is renewed, and kept.
+func (a *account) renewer(name string) func(context.Context) (string, error) {
+	if a.OIDC == nil || a.OIDC.Refresh == "" {
+		return client.Token(a.Token)
+	}
+	return func(ctx context.Context) (string, error) {
+		if a.Expires.IsZero() || time.Until(a.Expires) > renewBefore {
+			return a.Token, nil
+		}
+		ctx = providerContext(ctx)
+		cfg, err := oauthOf(ctx, a.OIDC.Issuer, a.OIDC.ClientID, nil)
+		if err != nil {
+			return "", err
+		}
+		t, err := cfg.TokenSource(ctx, &oauth2.Token{RefreshToken: a.OIDC.Refresh}).Token()
+		if err != nil {
+			return "", fmt.Errorf("the login of %s ended, and the provider does not renew it: %w; weft login logs in anew", a.Subject, err)
+		}
+		if err := a.take(t); err != nil {
+			return "", err
+		}
+		all, err := loadContexts()
+		if err == nil && name != "" {
+			all.Items[name] = *a
+			err = all.save()
+		}
+		return a.Token, err
+	}
+}
