@@ -288,12 +288,12 @@ func TestPublicsFollowFromTheSet(t *testing.T) {
 		if err == nil {
 			done++
 		}
-		if err := s.loadDesired(t.Context()); err != nil {
+		if _, err := s.load(t.Context(), nil); err != nil {
 			t.Fatal(err)
 		}
 		want := map[string]string{}
-		of := topology.NewPublicsOf(s.desired.set)
-		for _, o := range s.desired.set.All() {
+		of := topology.NewPublicsOf(s.desired.catalogue.Set)
+		for _, o := range s.desired.catalogue.Set.All() {
 			for _, p := range of.Of(o.Ref()) {
 				value, err := json.Marshal(p)
 				if err != nil {
