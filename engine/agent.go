@@ -350,6 +350,11 @@ func (a *Agent) sendRaw(port uint16, frame []byte) {
 	a.packetOut(frame, p4rt.U64(outPort), p4rt.Value{}, p4rt.U64(uint64(port)), p4rt.Value{}, p4rt.Value{}, p4rt.Value{})
 }
 
+// sendDest emits a frame to where a vport or group is.
+func (a *Agent) sendDest(frame []byte, dest flow.Dest, prune, hash uint16) {
+	a.packetOut(frame, p4rt.U64(outDest), p4rt.Value{}, p4rt.Value{}, p4rt.U64(uint64(prune)), p4rt.U64(uint64(hash)), p4rt.U64(uint64(dest)))
+}
+
 func (a *Agent) packetOut(frame []byte, meta ...p4rt.Value) {
 	if err := a.session.TryPacketOut(frame, meta...); err != nil {
 		a.counts.outDrops.Add(1)

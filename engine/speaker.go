@@ -9,6 +9,7 @@ import (
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/offload"
 	"github.com/weft-sdn/weft/packet"
+	"github.com/weft-sdn/weft/sim"
 	"github.com/weft-sdn/weft/topology"
 )
 
@@ -45,6 +46,7 @@ type speaking struct {
 	dirty bool                                // the speaker does not know yet
 	told  atomic.Pointer[map[flow.VPortID]*topology.VPort]
 	frame packet.Frame // of the goroutine that takes packet-ins
+	ways  spokenWays
 }
 
 func newSpeaking(c *core) *speaking {
@@ -64,6 +66,7 @@ func (s *speaking) changed(id flow.VPortID) bool {
 	if !has {
 		delete(s.ports, id)
 		delete(c.view.speaks, id)
+		s.ways.forget(id)
 	} else {
 		s.ports[id] = now
 		c.view.speaks[id] = now.watched()
@@ -173,27 +176,36 @@ func (s *speaking) take(local uint16, reason flow.Reason, data []byte) bool {
 // Speak sends an IP packet from an own address of a router port that lives here, out of that port if its destination is on the link, else as the router's routes say. It neither keeps the packet nor
 // waits; while the neighbour's MAC is not known, it is asked for, and the packet is lost.
 func (a *Agent) Speak(port flow.VPortID, ip []byte) {
-	frame := make([]byte, packet.EthernetLen, packet.EthernetLen+len(ip))
-	frame = append(frame, ip...)
-	a.mail.post(func() { a.core.speaking.send(port, frame) })
+	frame := spokenFrame(ip)
+	dest, hash, went := a.core.speaking.ways.find(port, frame)
+	if went {
+		a.sendDest(frame, dest, 0, hash)
+	}
+	a.mail.post(func() { a.core.speaking.send(port, frame, went) })
 }
 
-// send is Speak in the agent's goroutine; the frame's Ethernet header is empty.
-func (s *speaking) send(port flow.VPortID, frame []byte) {
+// send is Speak in the agent's goroutine. A packet that went already is only accounted for, and its way looked at again.
+func (s *speaking) send(port flow.VPortID, frame []byte, went bool) {
 	c := s.c
 	if _, speaks := s.ports[port]; !speaks || len(frame) == packet.EthernetLen {
 		return
 	}
-	etherType := uint16(packet.EtherTypeIPv4)
-	if frame[packet.EthernetLen]>>4 == 6 {
-		etherType = packet.EtherTypeIPv6
-	}
-	frame[12], frame[13] = byte(etherType>>8), byte(etherType)
 	c.sim.Speak(c.snap, port, frame, &c.asks)
 	if d := missing(c.asks.Effects); d != 0 {
 		c.touch(d) // the stack sends it again
 		return
 	}
+	s.ways.learn(port, frame, &c.asks)
 	c.carryOut(c.asks.Effects, 0)
-	c.originate(&c.asks, 0)
+	if !went {
+		c.originate(&c.asks, 0)
+		return
+	}
+	for i := range c.asks.Originated {
+		if o := &c.asks.Originated[i]; o.Kind == sim.OriginSpeaker {
+			c.usage.delivered(o.Dest, 0, amount{Packets: 1, Bytes: uint64(len(o.Frame))})
+		} else {
+			c.sendOriginated(c.asks.Originated[i:i+1], 0)
+		}
+	}
 }

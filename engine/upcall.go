@@ -2,7 +2,6 @@ package engine
 
 import (
 	"github.com/weft-sdn/weft/flow"
-	"github.com/weft-sdn/weft/p4rt"
 	"github.com/weft-sdn/weft/packet"
 	"github.com/weft-sdn/weft/sim"
 )
@@ -113,7 +112,7 @@ func (c *core) sendOriginated(originated []sim.Originated, ingress flow.VPortID)
 }
 
 func (c *core) toDest(frame []byte, dest flow.Dest, prune, hash uint16) {
-	c.a.packetOut(frame, p4rt.U64(outDest), p4rt.Value{}, p4rt.Value{}, p4rt.U64(uint64(prune)), p4rt.U64(uint64(hash)), p4rt.U64(uint64(dest)))
+	c.a.sendDest(frame, dest, prune, hash)
 }
 
 // emit sends one outcome of a packet's result, rewritten as the pipeline would. last: f may be changed in place.
