@@ -4,9 +4,11 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/offload"
 	"github.com/weft-sdn/weft/packet"
 	"github.com/weft-sdn/weft/topology"
 )
@@ -95,4 +97,27 @@ func TestSpeakerUnable(t *testing.T) {
 	unable(true)
 	a.silent(256, gateway6, true)
 	unable(false)
+}
+
+// TestSpeakerWatched: the kinds of BFD whose packets come to a port follow from its sessions.
+func TestSpeakerWatched(t *testing.T) {
+	on := topology.BFD{MinTx: 1, MinRx: 1, Multiplier: 3}
+	p := SpeakingPort{Port: &topology.VPort{ID: 7, Addrs: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/24"), netip.MustParsePrefix("2001:db8::1/64")}}}
+	add := func(peer string, as uint32, hops uint8, b topology.BFD) {
+		p.Sessions = append(p.Sessions, &topology.BGPSession{LocalAS: 64500, PeerAS: as, PeerAddress: netip.MustParseAddr(peer), Multihop: hops, BFD: b})
+	}
+	add("192.0.2.7", 64501, 0, topology.BFD{})
+	add("203.0.113.7", 64501, 3, topology.BFD{})
+	if got := p.watched(); len(got) != 0 {
+		t.Errorf("%v, and nothing is watched", got)
+	}
+	add("2001:db8:1::7", 64501, 3, on)
+	add("2001:db8::7", 64501, 0, on)
+	add("2001:db8::8", 64500, 0, on)   // internal, on the link
+	add("203.0.113.8", 64500, 0, on)   // internal, beyond it
+	add("203.0.113.9", 64501, 255, on) // of a kind that is there
+	want := []offload.BFDKind{{V6: true}, {Multihop: true}, {V6: true, Multihop: true}}
+	if got := p.watched(); !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
 }
