@@ -103,8 +103,8 @@ func Parse(b []byte) (Packet, error) {
 	return p, nil
 }
 
-// marshal is the payload of a datagram. It says neither Independent nor Demand: the agent is the control plane.
-func (p *Packet) marshal() []byte {
+// Marshal is the payload of a datagram. It says neither Independent nor Demand: the agent is the control plane.
+func (p *Packet) Marshal() []byte {
 	h := wire.BFDHeader{
 		Version: 1, State: wire.StateType(p.State), Diagnostic: wire.DiagnosticType(p.Diagnostic), Poll: p.Poll, Final: p.Final, DetectTimeMultiplier: p.Multiplier,
 		MyDiscriminator: p.Mine, YourDiscriminator: p.Yours, DesiredMinTxInterval: micros(p.MinTx), RequiredMinRxInterval: micros(p.MinRx),

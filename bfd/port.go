@@ -94,7 +94,7 @@ func (p *Port) Open(e Ends, c Config, changed func(Change)) (*Session, error) {
 		d = rand.Uint32() // not to be guessed
 	}
 	x := &end{Ends: e, source: p.freeSource(), mine: d}
-	x.session = newSession(c, d, func(out Packet) { p.emit(x, &out) }, changed)
+	x.session = NewSession(c, d, func(out Packet) { p.emit(x, &out) }, changed)
 	p.first[k], p.mine[d] = x, x
 	return x.session, nil
 }
@@ -130,7 +130,7 @@ func (p *Port) Refused() uint64 { return p.refused.Load() }
 
 // emit sends a packet.
 func (p *Port) emit(x *end, out *Packet) {
-	frame := packet.AppendUDP(nil, &packet.UDP{Src: x.Local, Dst: x.Neighbour, SrcPort: x.source, DstPort: x.port(), TTL: ttl, TOS: cs6, Payload: out.marshal()})
+	frame := packet.AppendUDP(nil, &packet.UDP{Src: x.Local, Dst: x.Neighbour, SrcPort: x.source, DstPort: x.port(), TTL: ttl, TOS: cs6, Payload: out.Marshal()})
 	p.send(frame[packet.EthernetLen:])
 }
 
@@ -146,7 +146,7 @@ func (p *Port) Receive(ip []byte) bool {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	if x, in := p.find(&d); x != nil {
-		x.session.receive(in)
+		x.session.Receive(in)
 	} else {
 		p.refused.Add(1)
 	}

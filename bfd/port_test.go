@@ -19,7 +19,7 @@ var endsOf = map[string]Ends{
 
 // datagramTo is a packet for a session, as its neighbour sends it.
 func datagramTo(e Ends, p Packet, edit func(*packet.UDP)) []byte {
-	u := &packet.UDP{Src: e.Neighbour, Dst: e.Local, SrcPort: firstSource, DstPort: e.port(), TTL: 255, Payload: p.marshal()}
+	u := &packet.UDP{Src: e.Neighbour, Dst: e.Local, SrcPort: firstSource, DstPort: e.port(), TTL: 255, Payload: p.Marshal()}
 	if edit != nil {
 		edit(u)
 	}
@@ -101,7 +101,7 @@ func TestReceives(t *testing.T) {
 			far = max(e.LeastTTL, 1) - 1
 		}
 		broken := func(edit func(b []byte)) []byte {
-			b := known.marshal()
+			b := known.Marshal()
 			edit(b)
 			return datagramTo(e, known, func(u *packet.UDP) { u.Payload = b })
 		}
@@ -216,15 +216,15 @@ func FuzzReceive(f *testing.F) {
 
 // FuzzParse: a packet that is read is written so again, as far as this end writes.
 func FuzzParse(f *testing.F) {
-	f.Add(first.marshal())
-	f.Add((&Packet{State: Up, Diagnostic: Expired, Poll: true, Multiplier: 255, Mine: 1, Yours: 1<<32 - 1, MinTx: 50 * ms, MinRx: 0}).marshal())
-	f.Add(append(first.marshal(), 1, 2, 3))
+	f.Add(first.Marshal())
+	f.Add((&Packet{State: Up, Diagnostic: Expired, Poll: true, Multiplier: 255, Mine: 1, Yours: 1<<32 - 1, MinTx: 50 * ms, MinRx: 0}).Marshal())
+	f.Add(append(first.Marshal(), 1, 2, 3))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p, err := Parse(b)
 		if err != nil {
 			return
 		}
-		again, err := Parse(p.marshal())
+		again, err := Parse(p.Marshal())
 		p.Independent, p.Demand = false, false
 		if err != nil || again != p {
 			t.Fatalf("%x: %+v, written and read again: %+v, %v", b, p, again, err)

@@ -44,16 +44,17 @@ type life struct {
 // inbox is how many packets wait for a session's goroutine; more are dropped.
 const inbox = 16
 
-// newSession returns a session that does nothing until Run. send takes packets, and changed is told, by Run's goroutine; neither waits.
-func newSession(c Config, discriminator uint32, send func(Packet), changed func(Change)) *Session {
+// NewSession returns a session that does nothing until Run; Port.Open makes them for ports. send takes packets, and changed is told, by Run's goroutine; neither waits. The discriminator is one that no other session of the system
+// has, and is not 0.
+func NewSession(c Config, discriminator uint32, send func(Packet), changed func(Change)) *Session {
 	return &Session{
 		send: send, changed: changed, in: make(chan Packet, inbox), config: make(chan Config, 1), leaving: make(chan struct{}),
 		m: newMachine(c, discriminator), life: life{since: time.Now()},
 	}
 }
 
-// receive takes a packet of the session. It never waits.
-func (s *Session) receive(p Packet) {
+// Receive takes a packet of the session. It never waits.
+func (s *Session) Receive(p Packet) {
 	select {
 	case s.in <- p:
 	default:

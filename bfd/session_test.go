@@ -42,7 +42,7 @@ func (p *pair) begin(i int, c Config, discriminator uint32) {
 		p.stop[i]()
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	p.ends[i], p.stop[i] = newSession(c, discriminator, func(out Packet) { p.carry(i, out) }, func(c Change) { p.changes[i] = append(p.changes[i], c) }), stop
+	p.ends[i], p.stop[i] = NewSession(c, discriminator, func(out Packet) { p.carry(i, out) }, func(c Change) { p.changes[i] = append(p.changes[i], c) }), stop
 	one := p.ends[i]
 	go func() { _ = one.Run(ctx) }()
 }
@@ -53,7 +53,7 @@ func (p *pair) carry(from int, out Packet) {
 	if p.cut[from] {
 		return
 	}
-	in, err := Parse(out.marshal())
+	in, err := Parse(out.Marshal())
 	if err != nil {
 		p.t.Errorf("sent a packet that is passed over: %v: %+v", err, out)
 	}
@@ -61,7 +61,7 @@ func (p *pair) carry(from int, out Packet) {
 	if in.Yours != 0 && in.Yours != to.m.mine { // as a port does
 		return
 	}
-	time.AfterFunc(delay, func() { to.receive(in) })
+	time.AfterFunc(delay, func() { to.Receive(in) })
 }
 
 // states waits and returns how both ends are.

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/osrg/gobgp/v4/api"
@@ -20,14 +21,17 @@ import (
 // BGPConfig describes a router that waits for one BGP session, with whoever begins it.
 type BGPConfig struct {
 	AS, PeerAS uint32
-	ID         netip.Addr // BGP identifier, and IPv4 next hop; default: the host's first IPv4 address
-	HoldTime   int        // seconds; default GoBGP's
+	ID         netip.Addr    // BGP identifier, and IPv4 next hop; default: the host's first IPv4 address
+	HoldTime   int           // seconds; default GoBGP's
+	BFD        time.Duration // between packets that watch the way to who has the session, three lost; 0: nothing watches it
 }
 
 // BGP is a router's end of a session. It is closed with the host.
 type BGP struct {
-	host   *Host
-	server *server.BgpServer
+	host    *Host
+	server  *server.BgpServer
+	watched sync.Once
+	pulled  Link // where the host's cable was plugged in
 }
 
 // ServeBGP waits for a session at port 179: GoBGP, on the host's own TCP/IP stack.
@@ -67,7 +71,7 @@ func (h *Host) ServeBGP(c BGPConfig) (*BGP, error) {
 		b.server.Stop()
 		return fail(err)
 	}
-	h.services.Go(func() { b.serve(listener, port) })
+	h.services.Go(func() { b.serve(listener, port, c.BFD) })
 	return b, nil
 }
 
@@ -82,12 +86,15 @@ func (b *BGP) Start(ctx context.Context) error {
 }
 
 // serve hands connections to GoBGP until the host is closed.
-func (b *BGP) serve(listener net.Listener, port int) {
+func (b *BGP) serve(listener net.Listener, port int, every time.Duration) {
 	defer b.server.Stop()
 	for {
 		conn, err := listener.Accept()
 		if err != nil {
 			return
+		}
+		if every > 0 {
+			b.watched.Do(func() { b.watch(conn, every) })
 		}
 		b.host.services.Go(func() {
 			defer conn.Close()

@@ -83,6 +83,14 @@ func (n *NIC) Connect(link Link) {
 	}
 }
 
+// Link is what is plugged in, or nil.
+func (n *NIC) Link() Link {
+	if l := n.link.Load(); l != nil {
+		return *l
+	}
+	return nil
+}
+
 // Observe sets a function that sees every received frame of the interface's VLAN, also
 // those for other MACs, without tag, before the stack does; at an untagged interface, those
 // with any tag too, as they are. It must not keep the frame.

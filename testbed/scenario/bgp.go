@@ -12,7 +12,7 @@ import (
 	"github.com/weft-sdn/weft/testbed/host"
 )
 
-// BGP is "bgp HOST serve|stop|start|up|down|announce|withdraw|learns|forgets …": of a host that is a router with a BGP session of its own, which the other end begins.
+// BGP is "bgp HOST serve|stop|start|unplug|plug|up|down|announce|withdraw|learns|forgets …": of a host that is a router with a BGP session of its own, which the other end begins.
 type BGP struct {
 	Host     string
 	Do       string // one of bgpDoes
@@ -23,13 +23,13 @@ type BGP struct {
 }
 
 // bgpDoes are what a step has a router do, or waits for.
-var bgpDoes = []string{"serve", "stop", "start", "up", "down", "announce", "withdraw", "learns", "forgets"}
+var bgpDoes = []string{"serve", "stop", "start", "unplug", "plug", "up", "down", "announce", "withdraw", "learns", "forgets"}
 
 func (p *parser) bgp(w *words) BGP {
 	b := BGP{Host: p.hostName(w, "host that is a router"), Do: w.next("what: " + strings.Join(bgpDoes, ", "))}
 	switch b.Do {
 	case "serve":
-		b.Serve = host.BGPConfig{AS: uint32(w.number("as", 0, 1, 1<<32-2)), PeerAS: uint32(w.number("peer", 0, 1, 1<<32-2)), HoldTime: w.number("hold", 0, 3, 65535)}
+		b.Serve = host.BGPConfig{AS: uint32(w.number("as", 0, 1, 1<<32-2)), PeerAS: uint32(w.number("peer", 0, 1, 1<<32-2)), HoldTime: w.number("hold", 0, 3, 65535), BFD: w.duration("bfd", 0)}
 		if b.Serve.AS == 0 || b.Serve.PeerAS == 0 {
 			w.failHint("such as as=64501 peer=64500", "bgp serve wants as= and peer=")
 		}
@@ -42,7 +42,7 @@ func (p *parser) bgp(w *words) BGP {
 			b.Prefixes = append(b.Prefixes, prefix)
 		}
 		b.Path = list(w, "path", "64510,64511", func(text string) (uint32, error) { as, err := strconv.ParseUint(text, 10, 32); return uint32(as), err })
-	case "stop", "start", "up", "down":
+	case "stop", "start", "unplug", "plug", "up", "down":
 	default:
 		w.failHint("use one of "+strings.Join(bgpDoes, ", "), "bgp %s %q", b.Host, b.Do)
 	}
@@ -99,6 +99,12 @@ func (m *Machines) BGP(ctx context.Context, b BGP) error {
 		return router.Stop(ctx)
 	case "start":
 		return router.Start(ctx)
+	case "unplug":
+		router.Unplug()
+		return nil
+	case "plug":
+		router.Plug()
+		return nil
 	case "up", "down":
 		return router.Await(ctx, b.Do == "up")
 	case "announce", "withdraw":
