@@ -246,5 +246,13 @@ func TestBFDRestarts(t *testing.T) {
 		b.up("e2", "second", 2)
 		b.bfdUp("e2", "second", 100, 100)
 		b.learns("isp2", inside...)
+		if maker != peer.FRR { // BIRD never says that its BFD is independent
+			return
+		}
+		b.peer("isp2").Kill()
+		st = b.await("e2", "second", "without routes, though the neighbour would restart: its BFD would not", func(st *bgp.Status) bool { return st.Routes == 0 })
+		if st.Restart == 0 || strings.HasPrefix(st.LastWhy, "BFD") {
+			t.Errorf("a neighbour that restarts and does not forward: %+v, %+v", st, st.BFD)
+		}
 	})
 }
