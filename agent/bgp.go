@@ -180,6 +180,8 @@ func edgeSessions(out chan<- prometheus.Metric, edge string, agent edgeAgent) {
 	advertised := desc("bgp_session_advertised_prefixes", "Prefixes that the neighbour of a BGP session is told while it is up.", "edge", "session")
 	watched := newBFDMetrics(edge, out)
 	flaps := desc("bgp_session_flaps_total", "How often a BGP session was lost.", "edge", "session")
+	damped := desc("bgp_session_damped_prefixes", "Prefixes that the neighbour of a BGP session tells and that are held back, for they change too often.", "edge", "session")
+	exceeded := desc("bgp_session_max_prefixes_total", "How often the neighbour of a BGP session began to tell more prefixes than maxPrefixes.", "edge", "session")
 	for _, s := range agent.Sessions(ctx) {
 		gauge := func(d *prometheus.Desc, v float64) {
 			out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, edge, s.Session)
@@ -192,7 +194,9 @@ func edgeSessions(out chan<- prometheus.Metric, edge string, agent edgeAgent) {
 		gauge(received, float64(s.Received))
 		gauge(routes, float64(s.Routes))
 		gauge(advertised, float64(s.Advertised))
+		gauge(damped, float64(s.Damped))
 		watched.add(&s)
+		out <- prometheus.MustNewConstMetric(exceeded, prometheus.CounterValue, float64(s.Exceeded), edge, s.Session)
 		out <- prometheus.MustNewConstMetric(flaps, prometheus.CounterValue, float64(s.Flaps), edge, s.Session)
 	}
 }

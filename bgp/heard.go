@@ -2,6 +2,7 @@ package bgp
 
 import (
 	"net/netip"
+	"sync/atomic"
 
 	"github.com/gaissmai/bart"
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
@@ -11,7 +12,8 @@ import (
 // heardSet is the prefixes that a neighbour tells: how many, and which are within another, neither of which GoBGP knows without a walk through all. Begin with clear.
 type heardSet struct {
 	prefixes *bart.Lite
-	again    *bart.Lite // those that it told since its restart, until it has told all; nil: it does not restart
+	v4, v6   atomic.Int64 // how many there are, for those who do not change them
+	again    *bart.Lite   // those that it told since its restart, until it has told all; nil: it does not restart
 }
 
 // take takes note of an UPDATE's paths, of one family each.
@@ -23,6 +25,12 @@ func (h *heardSet) take(paths []*apiutil.Path) {
 		}
 		h.set(nlri.Prefix.Masked(), !p.Withdrawal)
 	}
+	h.count()
+}
+
+func (h *heardSet) count() {
+	h.v4.Store(int64(h.prefixes.Size4()))
+	h.v6.Store(int64(h.prefixes.Size6()))
 }
 
 func (h *heardSet) set(p netip.Prefix, is bool) {
@@ -38,7 +46,10 @@ func (h *heardSet) set(p netip.Prefix, is bool) {
 }
 
 // clear: the session is over.
-func (h *heardSet) clear() { h.prefixes, h.again = new(bart.Lite), nil }
+func (h *heardSet) clear() {
+	h.prefixes, h.again = new(bart.Lite), nil
+	h.count()
+}
 
 // restart: the neighbour tells all again, and what it told before holds until it has.
 func (h *heardSet) restart() { h.again = new(bart.Lite) }
@@ -47,8 +58,9 @@ func (h *heardSet) restart() { h.again = new(bart.Lite) }
 func (h *heardSet) whole() {
 	if h.again != nil {
 		h.prefixes, h.again = h.again, nil
+		h.count()
 	}
 }
 
 // counts are how many prefixes it tells of IPv4 and of IPv6.
-func (h *heardSet) counts() (v4, v6 int) { return h.prefixes.Size4(), h.prefixes.Size6() }
+func (h *heardSet) counts() (v4, v6 int) { return int(h.v4.Load()), int(h.v6.Load()) }

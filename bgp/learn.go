@@ -19,7 +19,12 @@ func (s *session) learn(paths []*apiutil.Path) {
 	defer s.judging.Unlock()
 	if spec := s.taking(); spec != nil {
 		s.heard.take(paths)
-		s.store(spec, paths)
+		if s.damper.take(paths, time.Now()) {
+			s.damped.Reset(releaseTime)
+		}
+		if s.checkLimit(spec) {
+			s.store(spec, paths)
+		}
 	}
 }
 
@@ -38,11 +43,17 @@ func (s *session) store(spec *topology.BGPSession, paths []*apiutil.Path) {
 	if s.taking() == nil {
 		return // since paths were listed
 	}
+	now := time.Now()
 	routes := make([]state.RIBRoute, 0, len(paths))
 	for _, p := range paths {
-		if r, verdict, _ := judge(spec, s.port, p, s.origins); verdict != RejectedFamily {
-			routes = append(routes, r) // one that is rejected takes away what was told of its destination before
+		r, verdict, _ := judge(spec, s.port, p, s.origins)
+		if verdict == RejectedFamily {
+			continue
 		}
+		if _, held := s.damper.holds(r.Dst, now); held {
+			r = state.RIBRoute{Dst: r.Dst}
+		}
+		routes = append(routes, r) // one that is rejected takes away what was told of its destination before
 	}
 	if err := s.rib.Update(routes); err != nil {
 		s.log.Warn("what the neighbour told is not stored", "err", err)
@@ -157,6 +168,9 @@ func (s *session) dropAll() {
 	s.judging.Lock()
 	s.heard.clear()
 	s.judging.Unlock()
+	s.mu.Lock()
+	s.exceeds = false
+	s.mu.Unlock()
 }
 
 // lost: the connection of the session is over; err is how the neighbour ended it, or nil. What it told goes at once, unless it restarts gracefully: GoBGP takes seconds to say so, if it was much.
@@ -189,19 +203,27 @@ func (s *session) became(p *apiutil.PeerState, at time.Time) {
 	if up {
 		clear(s.eors)
 	}
+	idle := time.Duration(0)
+	if !up && s.stopped {
+		idle = s.spec.RestartAfter
+	}
 	s.mu.Unlock()
 	s.relay.Established(up)
+	if idle > 0 {
+		s.idle.Reset(idle)
+	}
 	switch {
 	case up && was.state != Established:
+		if was.keeps() {
+			s.judging.Lock()
+			s.heard.restart()
+			s.judging.Unlock()
+		}
 		s.note(state.EventNormal, "SessionUp", fmt.Sprintf("up with %s, whose id is %s", peer, p.RouterID))
 		s.log.Info("session is up", "neighbour", peer, "id", p.RouterID)
 		switch {
 		case was.keeps() && !now.forwards:
 			s.dropStale() // RFC 4724 section 4.2
-		case was.keeps():
-			s.judging.Lock()
-			s.heard.restart()
-			s.judging.Unlock()
 		case now.restart == 0:
 			s.stale.Reset(restartTime) // it tells no End-of-RIB
 		}

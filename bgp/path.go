@@ -22,6 +22,7 @@ const (
 	RejectedLoop   Verdict = "as loop"      // the router's own AS is on the path (RFC 4271 section 9.1.2)
 	RejectedVia    Verdict = "next hop"     // it is not on the port's link, nor is the neighbour; or the router itself
 	RejectedPrefix Verdict = "no unicast"   // what is no unicast destination outside of the router: groups, loopback, link-local
+	RejectedDamped Verdict = "damped"       // it changes too often (RFC 2439)
 	RejectedFamily Verdict = "other family" // of a family that is not the session's
 )
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
 	msg "github.com/osrg/gobgp/v4/pkg/packet/bgp"
@@ -62,11 +63,18 @@ func (s *session) received(c Choice) ([]Route, error) {
 	routes := []Route{}
 	err := s.eachPath(covering(c.Covers), func(p *apiutil.Path) {
 		r, verdict, rule := judge(spec, s.port, p, s.origins)
+		held, is := s.damper.holds(r.Dst, time.Now())
+		if is = is && verdict == Accepted; is {
+			verdict = RejectedDamped
+		}
 		if !c.has(r.Dst) || c.Rejected && verdict == Accepted {
 			return
 		}
 		d := describe(p, r.Dst, verdict)
 		d.Why = why(spec, verdict, rule, d.Via)
+		if is {
+			d.Why = held
+		}
 		s.addRPKI(spec, p, &d, rule)
 		routes = append(routes, d)
 	})

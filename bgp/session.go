@@ -44,16 +44,22 @@ type session struct {
 
 	judging sync.Mutex // held from what the neighbour told, or GoBGP lists, to what comes of it; before mu
 	heard   heardSet
+	damper  damper
+	damped  *time.Timer // when prefixes that are held back are looked at
 
-	mu      sync.Mutex
-	spec    *topology.BGPSession
-	told    map[netip.Prefix]topology.Telling // what the neighbour is told, and what it is not but for a reason
-	life    life
-	eors    map[msg.Family]bool // since the session is up
-	stale   *time.Timer         // when what is stale goes
-	cut     string              // why this end ended the connection, until GoBGP says that it is over; empty: it did not
-	wayUp   bool                // BFD is up
-	dropped bool                // its connection is over, and GoBGP has not said so yet: what it tells still was told before
+	mu       sync.Mutex
+	spec     *topology.BGPSession
+	told     map[netip.Prefix]topology.Telling // what the neighbour is told, and what it is not but for a reason
+	life     life
+	eors     map[msg.Family]bool // since the session is up
+	stale    *time.Timer         // when what is stale goes
+	cut      string              // why this end ended the connection, until GoBGP says that it is over; empty: it did not
+	wayUp    bool                // BFD is up
+	stopped  bool                // it told too many prefixes
+	exceeds  bool                // it does
+	exceeded uint64              // how often it began to
+	idle     *time.Timer         // when it begins again after that
+	dropped  bool                // its connection is over, and GoBGP has not said so yet: what it tells still was told before
 }
 
 // restartTime is how long a neighbour is asked to keep our routes when the session is lost, and how long stored routes of an earlier run wait to be told again (RFC 4724 section 3).
@@ -80,6 +86,10 @@ func startSession(ctx context.Context, store *state.Store, edge string, port *to
 	s.server = server.NewBgpServer(server.LoggerOption(slog.New(quiet{s.log.Handler(), &s.over}), nil))
 	go s.server.Serve()
 	s.stale = time.AfterFunc(restartTime, s.dropStale)
+	s.idle = time.AfterFunc(time.Hour, s.resume)
+	s.idle.Stop()
+	s.damped = time.AfterFunc(time.Hour, s.release)
+	s.damped.Stop()
 	s.run.Go(func() { _ = rib.Run(ctx) })
 	if err := s.begin(ctx, w); err != nil {
 		s.end(false)
@@ -153,18 +163,10 @@ func (s *session) neighbour() *api.Peer {
 		family := &api.Family{Afi: api.Family_Afi(f.Afi()), Safi: api.Family_Safi(f.Safi())}
 		p.AfiSafis = append(p.AfiSafis, &api.AfiSafi{
 			Config: &api.AfiSafiConfig{Family: family, Enabled: true}, MpGracefulRestart: &api.MpGracefulRestart{Config: &api.MpGracefulRestartConfig{Enabled: true}},
-			PrefixLimits: &api.PrefixLimit{Family: family, MaxPrefixes: limit(s.spec)},
+			PrefixLimits: &api.PrefixLimit{Family: family}, // none: checkLimit
 		})
 	}
 	return p
-}
-
-// limit is how many prefixes of a family GoBGP stops the session at.
-func limit(s *topology.BGPSession) uint32 {
-	if s.WarnOnMaxPrefixes {
-		return 0
-	}
-	return s.MaxPrefixes
 }
 
 func families(s *topology.BGPSession) (f []msg.Family) {
@@ -190,6 +192,8 @@ func (s *session) end(forget bool) {
 	s.watch.end()
 	s.stop()
 	s.stale.Stop()
+	s.idle.Stop()
+	s.damped.Stop()
 	if err := s.server.StopBgp(context.Background(), &api.StopBgpRequest{AllowGracefulRestart: true}); err != nil { // without a word: a neighbour keeps our routes for one that only went away
 		s.log.Warn("GoBGP was not stopped", "err", err)
 	}
@@ -206,6 +210,7 @@ func (s *session) change(spec *topology.BGPSession, w *Port) bool {
 	a, b := *old, *spec
 	for _, x := range []*topology.BGPSession{&a, &b} {
 		x.Import, x.Export, x.Advertise, x.Redistribute, x.BFD = nil, nil, nil, nil, topology.BFD{}
+		x.MaxPrefixes, x.WarnOnMaxPrefixes, x.RestartAfter = 0, false, 0
 	}
 	if !a.Same(&b) {
 		s.mu.Unlock()
@@ -216,6 +221,7 @@ func (s *session) change(spec *topology.BGPSession, w *Port) bool {
 	if err := s.tell(w); err != nil {
 		s.log.Warn("what is advertised was not changed", "err", err)
 	}
+	s.limitChanged(old, spec)
 	if old.BFD != spec.BFD {
 		s.rewatch(spec.BFD)
 	}

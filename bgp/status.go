@@ -30,34 +30,41 @@ type Status struct {
 	Secret       string            `json:"passwordSecret,omitempty"` // that segments are signed with
 	State        State             `json:"state"`
 	Since        time.Time         `json:"since,omitzero"`
-	Why          string            `json:"why,omitempty"`     // it is not up
-	Flaps        uint64            `json:"flaps"`             // how often it was lost since this process carries it out
-	LastLost     time.Time         `json:"lastLost,omitzero"` // of these, the last time
-	LastWhy      string            `json:"lastWhy,omitempty"` // and why
-	Hold         int               `json:"holdTime"`          // seconds, as agreed on; while it is not up, as asked for
-	Keepalive    int               `json:"keepalive"`         // the same
-	ConnectRetry int               `json:"connectRetry"`      // seconds
-	Restart      int               `json:"restartTime"`       // seconds that the neighbour takes at most to restart gracefully; 0: it does not
-	Stack        string            `json:"stack,omitempty"`   // kernel or userspace
-	Families     []string          `json:"families"`          // ipv4, ipv6
-	PeerFamilies []string          `json:"peerFamilies"`      // that the neighbour has, of the last time that the session was up
-	Received     uint64            `json:"received"`          // prefixes that the neighbour tells
-	Routes       int               `json:"routes"`            // of these, in the router's table
-	Pending      int               `json:"pending"`           // not in the database yet
-	Advertised   int               `json:"advertised"`        // prefixes that the neighbour is told
-	MaxPrefixes  uint32            `json:"maxPrefixes"`       // of each family; 0: any number
-	WarnOnMax    bool              `json:"warnOnMaxPrefixes"` // else more of them stop the session
-	Warning      string            `json:"warning,omitempty"` // it is up, and tells more prefixes than it may
-	BFD          *BFD              `json:"bfd,omitempty"`     // nothing watches the way to the neighbour: absent
-	Problem      string            `json:"problem,omitempty"` // it is not carried out, and why
+	Why          string            `json:"why,omitempty"`          // it is not up
+	Flaps        uint64            `json:"flaps"`                  // how often it was lost since this process carries it out
+	LastLost     time.Time         `json:"lastLost,omitzero"`      // of these, the last time
+	LastWhy      string            `json:"lastWhy,omitempty"`      // and why
+	Hold         int               `json:"holdTime"`               // seconds, as agreed on; while it is not up, as asked for
+	Keepalive    int               `json:"keepalive"`              // the same
+	ConnectRetry int               `json:"connectRetry"`           // seconds
+	Restart      int               `json:"restartTime"`            // seconds that the neighbour takes at most to restart gracefully; 0: it does not
+	Stack        string            `json:"stack,omitempty"`        // kernel or userspace
+	Families     []string          `json:"families"`               // ipv4, ipv6
+	PeerFamilies []string          `json:"peerFamilies"`           // that the neighbour has, of the last time that the session was up
+	Received     uint64            `json:"received"`               // prefixes that the neighbour tells
+	Routes       int               `json:"routes"`                 // of these, in the router's table
+	Pending      int               `json:"pending"`                // not in the database yet
+	Advertised   int               `json:"advertised"`             // prefixes that the neighbour is told
+	MaxPrefixes  uint32            `json:"maxPrefixes"`            // of each family; 0: any number
+	WarnOnMax    bool              `json:"warnOnMaxPrefixes"`      // else more of them stop the session
+	RestartAfter int               `json:"restartAfter,omitempty"` // seconds after which it begins again when that stopped it; 0: not by itself
+	Written      int               `json:"written"`                // blocks of routes written to the database, or removed, since the session began
+	Damped       int               `json:"damped"`                 // prefixes that are held back, for they change too often
+	DampedTotal  uint64            `json:"dampedTotal"`            // how often one began to be
+	Exceeded     uint64            `json:"exceeded"`               // how often the neighbour began to tell more
+	Warning      string            `json:"warning,omitempty"`      // it is up, and tells more prefixes than it may
+	BFD          *BFD              `json:"bfd,omitempty"`          // nothing watches the way to the neighbour: absent
+	Problem      string            `json:"problem,omitempty"`      // it is not carried out, and why
 }
 
 // status tells how the session is.
 func (s *session) status(ctx context.Context) Status {
 	s.mu.Lock()
-	spec, l := s.spec, s.life
+	spec, l, exceeded := s.spec, s.life, s.exceeded
 	s.mu.Unlock()
 	st := StatusOf(s.port, spec)
+	st.Exceeded = exceeded
+	st.Damped, st.DampedTotal = s.damper.counts()
 	st.State, st.Since, st.Why, st.Flaps, st.LastLost, st.LastWhy, st.PeerID = l.state, l.since, l.why, l.flaps, l.lostAt, l.lostWhy, l.id
 	st.Restart, st.PeerFamilies = int(l.restart/time.Second), names(l.families)
 	if err := s.relay.LastError(); err != nil && l.state == Connecting {
@@ -65,20 +72,18 @@ func (s *session) status(ctx context.Context) Status {
 	}
 	s.watch.status(st.BFD)
 	r := s.rib.Stats()
-	st.Routes, st.Pending = r.Routes, r.Pending
+	st.Routes, st.Pending, st.Written = r.Routes, r.Pending, r.Puts+r.Deletes
 	if l.state == Established {
 		st.Advertised = s.telling()
+	}
+	v4, v6 := s.heard.counts()
+	st.Received = uint64(v4 + v6)
+	if n, over := s.heard.overLimit(spec); over {
+		st.Warning = fmt.Sprintf("%d prefixes of one family are more than maxPrefixes, %d", n, spec.MaxPrefixes)
 	}
 	_ = s.server.ListPeer(ctx, &api.ListPeerRequest{}, func(p *api.Peer) {
 		if t := p.GetTimers().GetState(); l.state == Established && t.GetNegotiatedHoldTime() > 0 {
 			st.Hold, st.Keepalive = int(t.GetNegotiatedHoldTime()), int(t.GetKeepaliveInterval())
-		}
-		for _, a := range p.AfiSafis {
-			n := a.GetState().GetReceived()
-			st.Received += n
-			if spec.WarnOnMaxPrefixes && n > uint64(spec.MaxPrefixes) {
-				st.Warning = fmt.Sprintf("%d prefixes of one family are more than maxPrefixes, %d", n, spec.MaxPrefixes)
-			}
 		}
 	})
 	return st
@@ -90,7 +95,7 @@ func StatusOf(port *topology.VPort, s *topology.BGPSession) Status {
 		Session: s.Name, Router: port.Device, Port: port.ID, VPort: port.Tenant + "/" + port.Name, LocalAS: s.LocalAS, PeerAS: s.PeerAS, Local: s.Local(port), Peer: s.PeerAddress,
 		LocalID: routerID(port.Device), Multihop: s.Multihop, Passive: s.Passive, Secret: s.PasswordSecret, State: Idle,
 		Hold: int(s.HoldTime / time.Second), Keepalive: int(s.Keepalive / time.Second), ConnectRetry: int(s.ConnectRetry / time.Second),
-		Families: names(families(s)), PeerFamilies: []string{}, MaxPrefixes: s.MaxPrefixes, WarnOnMax: s.WarnOnMaxPrefixes, BFD: bfdOf(port, s),
+		Families: names(families(s)), PeerFamilies: []string{}, MaxPrefixes: s.MaxPrefixes, WarnOnMax: s.WarnOnMaxPrefixes, RestartAfter: int(s.RestartAfter / time.Second), BFD: bfdOf(port, s),
 	}
 }
 

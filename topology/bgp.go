@@ -21,6 +21,8 @@ const (
 const (
 	defaultHoldTime     = 90
 	defaultConnectRetry = 10
+
+	defaultMaxPrefixesIdle = 300
 )
 
 // BGPSession is a session of a router with a neighbour. Read-only.
@@ -39,8 +41,9 @@ type BGPSession struct {
 	TTLSecurity       bool
 	PasswordSecret    string // "": segments are not signed
 	BFD               BFD
-	MaxPrefixes       uint32 // of each family; 0: any number
-	WarnOnMaxPrefixes bool   // else the session is stopped
+	MaxPrefixes       uint32        // of each family; 0: any number
+	WarnOnMaxPrefixes bool          // else the session is stopped
+	RestartAfter      time.Duration // it begins again then; 0: when MaxPrefixes is another
 	Import, Export    BGPFilter
 	Advertise         []BGPPrefix
 	Redistribute      []BGPRedistributeSpec
@@ -154,6 +157,9 @@ func newBGPSession(o *Object, spec *BGPSessionSpec) *BGPSession {
 		ConnectRetry: time.Duration(cmp.Or(spec.ConnectRetry, defaultConnectRetry)) * time.Second,
 		Multihop:     spec.Multihop, TTLSecurity: spec.TTLSecurity, PasswordSecret: spec.PasswordSecret, BFD: newBFD(spec.BFD), MaxPrefixes: spec.MaxPrefixes, WarnOnMaxPrefixes: spec.MaxPrefixesAction == "warn",
 		Import: newBGPFilter(spec.Import), Export: newBGPFilter(spec.Export), Advertise: spec.Advertise, Redistribute: spec.Redistribute,
+	}
+	if spec.MaxPrefixesAction == "restart" {
+		b.RestartAfter = time.Duration(cmp.Or(spec.MaxPrefixesIdle, defaultMaxPrefixesIdle)) * time.Second
 	}
 	b.V4, b.V6 = spec.families()
 	return b

@@ -30,10 +30,13 @@ func (v *validator) bgpSession(o *Object, s *BGPSessionSpec) {
 	if s.PasswordSecret != "" && !validName(s.PasswordSecret) {
 		v.fail(o, "spec.passwordSecret", "", "is not the name of a secret", "use 1 to 63 of a-z, 0-9, '-' and '.', a letter or digit first; the password itself is kept at the edges")
 	}
-	if a := s.MaxPrefixesAction; a != "" && a != "stop" && a != "warn" {
-		v.fail(o, "spec.maxPrefixesAction", a, "is no action", "use stop or warn")
+	if a := s.MaxPrefixesAction; a != "" && a != "stop" && a != "warn" && a != "restart" {
+		v.fail(o, "spec.maxPrefixesAction", a, "is no action", "use stop, restart or warn")
 	} else if a != "" && s.MaxPrefixes == 0 {
 		v.fail(o, "spec.maxPrefixesAction", a, "goes with maxPrefixes", "give that, or leave this out")
+	}
+	if s.MaxPrefixesIdle != 0 && s.MaxPrefixesAction != "restart" {
+		v.fail(o, "spec.maxPrefixesIdle", strconv.Itoa(int(s.MaxPrefixesIdle)), "goes with maxPrefixesAction: restart", "give that, or leave this out")
 	}
 	for i, f := range s.Families {
 		field := fmt.Sprintf("spec.families[%d]", i)

@@ -242,5 +242,9 @@ func receivedText(s *agent.BGPSession) string {
 	case s.WarnOnMax:
 		return text + fmt.Sprintf("; more than %d a family are warned of", s.MaxPrefixes)
 	}
-	return text + fmt.Sprintf("; more than %d a family stop it", s.MaxPrefixes)
+	text += fmt.Sprintf("; more than %d a family stop it", s.MaxPrefixes)
+	if s.RestartAfter > 0 {
+		text += fmt.Sprintf(", for %d s", s.RestartAfter)
+	}
+	return text
 }

@@ -94,8 +94,14 @@ func TestMaxPrefixes(t *testing.T) {
 		}
 		b.must(b.peer("isp1").Withdraw(b.limited(), more...))
 		b.apply(session("stops", "up1", 64501, isp1v4, "maxPrefixes: 3"))
-		if st := b.up("e1", "stops", 2); time.Since(st.Since) > patience {
+		if st := b.up("e1", "stops", 2); time.Since(st.Since) > patience || st.Exceeded != 1 {
 			t.Errorf("a session that may tell more: %+v", st)
 		}
+		b.apply(session("stops", "up1", 64501, isp1v4, "maxPrefixes: 1, maxPrefixesAction: restart, maxPrefixesIdle: 2"))
+		b.await("e1", "stops", "stopped by a limit that is less, again and again", func(st *bgp.Status) bool { return st.Exceeded >= 3 && st.Flaps >= 3 })
+		b.apply(session("stops", "up1", 64501, isp1v4, "maxPrefixes: 1, maxPrefixesAction: warn"))
+		b.await("e1", "stops", "up with a warning", func(st *bgp.Status) bool {
+			return st.State == bgp.Established && st.Routes == 2 && strings.Contains(st.Warning, "more than maxPrefixes, 1")
+		})
 	})
 }
