@@ -45,13 +45,13 @@ func (f *flap) now(at time.Time) float64 {
 	return f.penalty * math.Exp2(-float64(at.Sub(f.at))/float64(halfLife))
 }
 
-// take takes note of an UPDATE's paths.
-func (d *damper) take(paths []*apiutil.Path, at time.Time) (held bool) {
+// take takes note of an UPDATE's paths. Of a neighbour that tells several to a prefix only those count that it withdraws: all of them come one after the other.
+func (d *damper) take(paths []*apiutil.Path, several bool, at time.Time) (held bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, p := range paths {
 		nlri, ok := p.Nlri.(*msg.IPAddrPrefix)
-		if !ok || !nlri.Prefix.IsValid() {
+		if !ok || !nlri.Prefix.IsValid() || several && !p.Withdrawal {
 			continue
 		}
 		if f := d.flapLocked(nlri.Prefix.Masked(), at); f != nil {

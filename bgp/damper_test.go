@@ -22,13 +22,13 @@ func TestDamper(t *testing.T) {
 	var d damper
 	for range 1000 {
 		now = now.Add(time.Second)
-		if d.take(paths(four.String()), now) {
+		if d.take(paths(four.String()), false, now) {
 			t.Fatal("a change a second is held back")
 		}
 	}
 	for i := range 100 {
 		now = now.Add(10 * time.Millisecond)
-		d.take(paths(six.String()), now)
+		d.take(paths(six.String()), false, now)
 		if _, held := d.holds(six, now); held != (i >= suppressFrom) { // the penalty has sunk a bit meanwhile
 			t.Fatalf("change %d: held back: %v", i+1, held)
 		}
@@ -49,13 +49,13 @@ func TestDamper(t *testing.T) {
 		t.Errorf("not free: %v, %v", free, more)
 	}
 	for i := range 3 * mostDamped {
-		d.take(paths(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 32).String()), now)
+		d.take(paths(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 32).String()), false, now)
 	}
 	if len(d.flaps) > mostDamped {
 		t.Errorf("%d prefixes are known", len(d.flaps))
 	}
 	now = now.Add(time.Minute)
-	d.take(paths("172.16.0.0/12"), now)
+	d.take(paths("172.16.0.0/12"), false, now)
 	if len(d.flaps) > 2 {
 		t.Errorf("%d prefixes are known that are quiet", len(d.flaps))
 	}

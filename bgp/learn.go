@@ -18,10 +18,13 @@ func (s *session) learn(paths []*apiutil.Path) {
 	s.judging.Lock()
 	defer s.judging.Unlock()
 	if spec := s.taking(); spec != nil {
-		s.heard.take(paths)
-		if s.damper.take(paths, time.Now()) {
+		if s.damper.take(paths, spec.AddPaths, time.Now()) {
 			s.damped.Reset(releaseTime)
 		}
+		if spec.AddPaths {
+			paths = s.besides(paths)
+		}
+		s.heard.take(paths)
 		if s.checkLimit(spec) {
 			s.store(spec, paths)
 		}
@@ -38,7 +41,7 @@ func (s *session) taking() *topology.BGPSession {
 	return s.spec
 }
 
-// store judges paths, and has what comes of them be stored. The caller has judging.
+// store judges paths, those to one prefix next to each other, and has what comes of them be stored. The caller has judging.
 func (s *session) store(spec *topology.BGPSession, paths []*apiutil.Path) {
 	if s.taking() == nil {
 		return // since paths were listed
@@ -55,12 +58,16 @@ func (s *session) store(spec *topology.BGPSession, paths []*apiutil.Path) {
 		}
 		routes = append(routes, r) // one that is rejected takes away what was told of its destination before
 	}
-	if err := s.rib.Update(routes); err != nil {
+	update := s.rib.Update
+	if spec.AddPaths {
+		routes, update = bestOfEach(routes), s.rib.UpdateSets
+	}
+	if err := update(routes); err != nil {
 		s.log.Warn("what the neighbour told is not stored", "err", err)
 	}
 }
 
-// judged is how many paths are judged again at once.
+// judged is how many paths are judged again at once, and then those to one prefix that are left.
 const judged = 1024
 
 // judgeAgain takes what the neighbour told once more, of the prefixes that concern says; all without: how they are to be judged is another. Nothing is taken meanwhile: GoBGP's list is not older
@@ -73,11 +80,11 @@ func (s *session) judgeAgain(concern func(netip.Prefix) bool) {
 		return
 	}
 	var some []*apiutil.Path
-	err := s.eachPath(everything, func(p *apiutil.Path) {
-		if nlri, ok := p.Nlri.(*msg.IPAddrPrefix); concern != nil && ok && !concern(nlri.Prefix) {
+	err := s.eachPath(everything, func(paths []*apiutil.Path) {
+		if nlri, ok := paths[0].Nlri.(*msg.IPAddrPrefix); concern != nil && ok && !concern(nlri.Prefix) {
 			return
 		}
-		if some = append(some, p); len(some) == judged {
+		if some = append(some, paths...); len(some) >= judged {
 			s.store(spec, some)
 			some = some[:0]
 		}
@@ -116,8 +123,8 @@ func exactly(wanted []netip.Prefix) lookup {
 	}
 }
 
-// eachPath goes through what the neighbour told and GoBGP keeps.
-func (s *session) eachPath(wanted lookup, f func(*apiutil.Path)) error {
+// eachPath goes through what the neighbour told and GoBGP keeps: the paths to one prefix at a time, several if it has addPaths.
+func (s *session) eachPath(wanted lookup, f func([]*apiutil.Path)) error {
 	s.mu.Lock()
 	spec := s.spec
 	s.mu.Unlock()
@@ -128,8 +135,8 @@ func (s *session) eachPath(wanted lookup, f func(*apiutil.Path)) error {
 		}
 		r := apiutil.ListPathRequest{TableType: api.TableType_TABLE_TYPE_ADJ_IN, Name: s.relay.Addr().Addr().String(), Family: family, Prefixes: prefixes}
 		if err := s.server.ListPath(r, func(_ msg.NLRI, paths []*apiutil.Path) {
-			for _, p := range paths {
-				f(p)
+			if len(paths) > 0 {
+				f(paths)
 			}
 		}); err != nil {
 			return fmt.Errorf("bgp: session %s: what the neighbour told can not be listed: %w", spec.Name, err)
@@ -248,7 +255,7 @@ func (s *session) judgeSome(prefixes []netip.Prefix) {
 		return
 	}
 	var some []*apiutil.Path
-	if err := s.eachPath(exactly(prefixes), func(p *apiutil.Path) { some = append(some, p) }); err != nil && !s.over.Load() {
+	if err := s.eachPath(exactly(prefixes), func(paths []*apiutil.Path) { some = append(some, paths...) }); err != nil && !s.over.Load() {
 		s.log.Warn("what the neighbour told of some prefixes is not judged again", "err", err)
 	}
 	s.store(spec, some)

@@ -23,6 +23,7 @@ const (
 	RejectedVia    Verdict = "next hop"     // it is not on the port's link, nor is the neighbour; or the router itself
 	RejectedPrefix Verdict = "no unicast"   // what is no unicast destination outside of the router: groups, loopback, link-local
 	RejectedDamped Verdict = "damped"       // it changes too often (RFC 2439)
+	RejectedWorse  Verdict = "worse"        // another path of the neighbour to the prefix is better (RFC 7911)
 	RejectedFamily Verdict = "other family" // of a family that is not the session's
 )
 

@@ -1,7 +1,9 @@
 package bgp
 
 import (
+	"cmp"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 	"time"
@@ -19,6 +21,7 @@ type Route struct {
 	Via       netip.Addr   `json:"via,omitzero"` // next hop, as it is told
 	ASPath    []uint32     `json:"asPath"`
 	MED       uint32       `json:"med"`
+	PathID    uint32       `json:"pathID,omitempty"`    // of a neighbour that tells several paths to a prefix
 	LocalPref uint32       `json:"localPref,omitempty"` // of what an external neighbour is told there is none
 	Origin    string       `json:"origin"`              // igp, egp or incomplete
 	RPKI      rpki.State   `json:"rpki,omitempty"`      // what caches say of it; empty: the edge has none
@@ -61,25 +64,47 @@ func (s *session) received(c Choice) ([]Route, error) {
 	spec := s.spec
 	s.mu.Unlock()
 	routes := []Route{}
-	err := s.eachPath(covering(c.Covers), func(p *apiutil.Path) {
+	err := s.eachPath(covering(c.Covers), func(paths []*apiutil.Path) {
+		for _, d := range s.describeAll(spec, paths) {
+			if c.has(d.Prefix) && (!c.Rejected || d.Verdict != Accepted) {
+				routes = append(routes, d)
+			}
+		}
+	})
+	slices.SortFunc(routes, func(a, b Route) int { return cmp.Or(a.Prefix.Compare(b.Prefix), cmp.Compare(a.PathID, b.PathID)) })
+	return routes, err
+}
+
+// describeAll describes the paths to one prefix, with what becomes of each.
+func (s *session) describeAll(spec *topology.BGPSession, paths []*apiutil.Path) []Route {
+	list := make([]Route, 0, len(paths))
+	metrics := make([]uint64, len(paths))
+	best := uint64(math.MaxUint64)
+	for i, p := range paths {
 		r, verdict, rule := judge(spec, s.port, p, s.origins)
 		held, is := s.damper.holds(r.Dst, time.Now())
 		if is = is && verdict == Accepted; is {
 			verdict = RejectedDamped
 		}
-		if !c.has(r.Dst) || c.Rejected && verdict == Accepted {
-			return
-		}
 		d := describe(p, r.Dst, verdict)
-		d.Why = why(spec, verdict, rule, d.Via)
-		if is {
+		if d.Why = why(spec, verdict, rule, d.Via); is {
 			d.Why = held
 		}
 		s.addRPKI(spec, p, &d, rule)
-		routes = append(routes, d)
-	})
-	slices.SortFunc(routes, func(a, b Route) int { return a.Prefix.Compare(b.Prefix) })
-	return routes, err
+		if spec.AddPaths {
+			d.PathID = p.RemoteID
+		}
+		if metrics[i] = r.Metric; verdict == Accepted {
+			best = min(best, r.Metric)
+		}
+		list = append(list, d)
+	}
+	for i := range list {
+		if d := &list[i]; d.Verdict == Accepted && metrics[i] > best {
+			d.Verdict, d.Why = RejectedWorse, "another path of the neighbour is better"
+		}
+	}
+	return list
 }
 
 // sent lists what the neighbour is told while the session is up, by prefix; with Choice.Rejected what it is not, and why.

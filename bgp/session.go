@@ -164,6 +164,7 @@ func (s *session) neighbour() *api.Peer {
 		p.AfiSafis = append(p.AfiSafis, &api.AfiSafi{
 			Config: &api.AfiSafiConfig{Family: family, Enabled: true}, MpGracefulRestart: &api.MpGracefulRestart{Config: &api.MpGracefulRestartConfig{Enabled: true}},
 			PrefixLimits: &api.PrefixLimit{Family: family}, // none: checkLimit
+			AddPaths:     &api.AddPaths{Config: &api.AddPathsConfig{Receive: s.spec.AddPaths}},
 		})
 	}
 	return p

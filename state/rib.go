@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -94,11 +95,12 @@ type RIB struct {
 	source RIBSource
 
 	mu       sync.Mutex
-	pending  map[netip.Prefix]RIBRoute // what is not in the table yet
-	sweep    ribSweep                  // what is to be done with the table before
-	accepted uint64                    // updates
-	saved    uint64                    // of these, are in the database
-	failed   error                     // why the last attempt to save did not succeed
+	pending  map[netip.Prefix]RIBRoute   // what is not in the table yet, one of each destination
+	more     map[netip.Prefix][]RIBRoute // others of these, of destinations that are reached several ways
+	sweep    ribSweep                    // what is to be done with the table before
+	accepted uint64                      // updates
+	saved    uint64                      // of these, are in the database
+	failed   error                       // why the last attempt to save did not succeed
 	stats    RIBStats
 	moved    chan struct{} // saved or failed changed: closed and replaced
 	wake     chan struct{}
@@ -133,11 +135,20 @@ func (s *Store) NewRIB(source RIBSource) (*RIB, error) {
 	if err := source.check(); err != nil {
 		return nil, err
 	}
-	return &RIB{store: s, source: source, pending: map[netip.Prefix]RIBRoute{}, moved: make(chan struct{}), wake: make(chan struct{}, 1)}, nil
+	return &RIB{store: s, source: source, pending: map[netip.Prefix]RIBRoute{}, more: map[netip.Prefix][]RIBRoute{}, moved: make(chan struct{}), wake: make(chan struct{}, 1)}, nil
 }
 
 // Update takes routes: each replaces what was known of its destination, and one without gateway takes that away. It never waits. None is taken if one of them can not be.
 func (r *RIB) Update(routes []RIBRoute) error {
+	return r.update(routes, false)
+}
+
+// UpdateSets is Update of routes of which those to one destination, which follow each other, are all there together. Those that have a gateway in common are one: the last.
+func (r *RIB) UpdateSets(routes []RIBRoute) error {
+	return r.update(routes, true)
+}
+
+func (r *RIB) update(routes []RIBRoute, sets bool) error {
 	for i := range routes {
 		if err := routes[i].check(); err != nil {
 			return err
@@ -145,12 +156,35 @@ func (r *RIB) Update(routes []RIBRoute) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, route := range routes {
+	for i, route := range routes {
 		route.Stale = false
+		if sets && i > 0 && routes[i-1].Dst == route.Dst {
+			r.addLocked(route)
+			continue
+		}
 		r.pending[route.Dst] = route
+		delete(r.more, route.Dst)
 	}
 	r.acceptLocked()
 	return nil
+}
+
+// addLocked adds a route to those of its destination that are pending.
+func (r *RIB) addLocked(route RIBRoute) {
+	first := r.pending[route.Dst]
+	if !route.Via.IsValid() {
+		return
+	}
+	if !first.Via.IsValid() || first.Via == route.Via {
+		r.pending[route.Dst] = route
+		return
+	}
+	more := r.more[route.Dst]
+	if i := slices.IndexFunc(more, func(o RIBRoute) bool { return o.Via == route.Via }); i >= 0 {
+		more[i] = route
+		return
+	}
+	r.more[route.Dst] = append(more, route)
 }
 
 func (r *RIBRoute) check() error {
@@ -180,6 +214,7 @@ func (r *RIB) Clear() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	clear(r.pending)
+	clear(r.more)
 	r.sweep = sweepAll
 	r.acceptLocked()
 }
@@ -191,6 +226,11 @@ func (r *RIB) MarkStale() {
 	for dst, route := range r.pending {
 		route.Stale = route.Via.IsValid()
 		r.pending[dst] = route
+	}
+	for _, more := range r.more {
+		for i := range more {
+			more[i].Stale = true
+		}
 	}
 	if r.sweep == sweepNone || r.sweep == sweepDropStale {
 		r.sweep = sweepMark
@@ -205,6 +245,7 @@ func (r *RIB) DropStale() {
 	for dst, route := range r.pending {
 		if route.Stale {
 			r.pending[dst] = RIBRoute{Dst: dst}
+			delete(r.more, dst)
 		}
 	}
 	switch r.sweep {
@@ -327,10 +368,14 @@ func (r *RIB) save(ctx context.Context) (told uint64, err error) {
 		r.lease = lease
 	}
 	r.mu.Lock()
-	pending, sweep := r.pending, r.sweep
-	r.pending, r.sweep, told = make(map[netip.Prefix]RIBRoute), sweepNone, r.accepted
+	pending, more, sweep := r.pending, r.more, r.sweep
+	r.pending, r.more, r.sweep, told = make(map[netip.Prefix]RIBRoute), make(map[netip.Prefix][]RIBRoute), sweepNone, r.accepted
 	r.mu.Unlock()
-	r.table.change(sweep, sortedRoutes(maps.Values(pending)))
+	routes := slices.Collect(maps.Values(pending))
+	for _, others := range more {
+		routes = append(routes, others...)
+	}
+	r.table.change(sweep, sortedRoutes(slices.Values(routes)))
 	return told, r.write(ctx, lease)
 }
 

@@ -309,3 +309,48 @@ func TestRIBRefuses(t *testing.T) {
 		}
 	}
 }
+
+// TestRIBSets: several routes to a destination are told together, and replace each other so; of two by one gateway the last counts.
+func TestRIBSets(t *testing.T) {
+	r, err := new(Store).NewRIB(RIBSource{1, 2, "e", "s"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	four, six := netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("2001:db8:51::/48")
+	route := func(dst netip.Prefix, via string, metric uint64) RIBRoute {
+		if via == "" {
+			return RIBRoute{Dst: dst}
+		}
+		return RIBRoute{Dst: dst, Via: netip.MustParseAddr(via), Metric: metric}
+	}
+	pending := func() (all []RIBRoute) {
+		for dst, first := range r.pending {
+			all = append(append(all, first), r.more[dst]...)
+		}
+		slices.SortFunc(all, compareRIB)
+		return all
+	}
+	for _, x := range []struct {
+		do   func() error
+		want []RIBRoute
+	}{
+		{func() error {
+			return r.UpdateSets([]RIBRoute{route(four, "192.0.2.1", 1), route(four, "192.0.2.2", 1), route(six, "2001:db8::1", 1), route(six, "2001:db8::2", 1), route(six, "2001:db8::2", 2)})
+		},
+			[]RIBRoute{route(four, "192.0.2.1", 1), route(four, "192.0.2.2", 1), route(six, "2001:db8::1", 1), route(six, "2001:db8::2", 2)}},
+		{func() error { return r.UpdateSets([]RIBRoute{route(four, "192.0.2.3", 1)}) }, []RIBRoute{route(four, "192.0.2.3", 1), route(six, "2001:db8::1", 1), route(six, "2001:db8::2", 2)}},
+		{func() error { return r.Update([]RIBRoute{route(six, "2001:db8::3", 1), route(six, "2001:db8::4", 1)}) }, []RIBRoute{route(four, "192.0.2.3", 1), route(six, "2001:db8::4", 1)}},
+		{func() error {
+			return r.UpdateSets([]RIBRoute{route(four, "", 0), route(four, "192.0.2.4", 1), route(four, "192.0.2.5", 1)})
+		}, []RIBRoute{route(four, "192.0.2.4", 1), route(four, "192.0.2.5", 1), route(six, "2001:db8::4", 1)}},
+		{func() error { r.MarkStale(); r.DropStale(); return nil }, []RIBRoute{route(four, "", 0), route(six, "", 0)}},
+		{func() error { r.Clear(); return nil }, nil},
+	} {
+		if err := x.do(); err != nil {
+			t.Fatal(err)
+		}
+		if got := pending(); !slices.Equal(got, x.want) {
+			t.Errorf("pending %v, want %v", got, x.want)
+		}
+	}
+}

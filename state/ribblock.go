@@ -15,7 +15,7 @@ type RIBRoute struct {
 	Stale  bool         // from before the session's restart, and not heard again since (RFC 4724)
 }
 
-// A block of routes to prefixes of one family, in order of address and length. Every list has exactly one encoding.
+// A block of routes to prefixes of one family, in order of address, length and gateway. Every list has exactly one encoding.
 //
 //	version 1: u8 version | u8 family (4, 6) | uvarint number of ways | ways | uvarint number of routes | routes
 //	way:       u8 flags (1 stale) | address | uvarint metric               distinct, in the order in which routes first have them
@@ -44,7 +44,12 @@ func comparePrefixes(a, b netip.Prefix) int {
 	return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
 }
 
-// appendRIB encodes routes of one family, sorted by distinct prefixes.
+// compareRIB orders routes: by destination, those to one by gateway.
+func compareRIB(a, b RIBRoute) int {
+	return cmp.Or(comparePrefixes(a.Dst, b.Dst), a.Via.Compare(b.Via))
+}
+
+// appendRIB encodes routes of one family, in order, no two to one destination by the same gateway.
 func appendRIB(b []byte, routes []RIBRoute) []byte {
 	family := byte(6)
 	if len(routes) == 0 || routes[0].Dst.Addr().Is4() {
@@ -119,7 +124,7 @@ func decodeRIB(into []RIBRoute, b []byte) ([]RIBRoute, error) {
 			break
 		}
 		seen = max(seen, way+1)
-		if k := len(into); k > first && comparePrefixes(into[k-1].Dst, route.Dst) >= 0 {
+		if k := len(into); k > first && compareRIB(into[k-1], route) >= 0 {
 			r.bad = true
 		}
 		into = append(into, route)

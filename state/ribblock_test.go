@@ -9,8 +9,14 @@ import (
 )
 
 // randomRIB returns routes to distinct prefixes of a family by a number of ways, sorted.
-func randomRIB(rng *rand.Rand, v6 bool, n, ways int) []RIBRoute {
+func randomRIB(rng *rand.Rand, v6 bool, n, ways int) []RIBRoute { return drawRIB(rng, v6, n, ways, false) }
+
+// randomSets returns routes of a family by a number of ways, sorted, some of them to one destination.
+func randomSets(rng *rand.Rand, v6 bool, n, ways int) []RIBRoute { return drawRIB(rng, v6, n, ways, true) }
+
+func drawRIB(rng *rand.Rand, v6 bool, n, ways int, several bool) []RIBRoute {
 	all := map[netip.Prefix]RIBRoute{}
+	var others []RIBRoute
 	for range n {
 		var raw [16]byte
 		for i := range raw {
@@ -23,20 +29,27 @@ func randomRIB(rng *rand.Rand, v6 bool, n, ways int) []RIBRoute {
 			a, via = netip.AddrFrom16(raw), netip.AddrFrom16([16]byte{0xfe, 0x80, 15: byte(1 + rng.IntN(ways))})
 		}
 		p, _ := a.Prefix(rng.IntN(most + 1))
+		if rng.IntN(8) == 0 { // another way, or another metric of the one
+			others = append(others, RIBRoute{Dst: p, Via: via.Next().Next(), Metric: uint64(rng.IntN(3))})
+		}
 		all[p] = RIBRoute{Dst: p, Via: via, Metric: rng.Uint64() >> (8 * rng.IntN(9) % 64), Stale: rng.IntN(8) == 0}
 	}
 	routes := make([]RIBRoute, 0, len(all))
 	for _, r := range all {
 		routes = append(routes, r)
 	}
-	slices.SortFunc(routes, func(a, b RIBRoute) int { return comparePrefixes(a.Dst, b.Dst) })
-	return routes
+	if !several {
+		others = nil
+	}
+	routes = append(routes, others...)
+	slices.SortStableFunc(routes, compareRIB)
+	return slices.CompactFunc(routes, func(a, b RIBRoute) bool { return a.Dst == b.Dst && a.Via == b.Via })
 }
 
 func TestRIBBlock(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for i := range 400 {
-		want := randomRIB(rng, i%2 == 1, 1+i, 1+i%40)
+		want := randomSets(rng, i%2 == 1, 1+i, 1+i%40)
 		got, err := decodeRIB(nil, appendRIB(nil, want))
 		if err != nil || !slices.Equal(got, want) {
 			t.Fatalf("round %d: %v\n%v\n%v", i, err, got, want)
@@ -56,7 +69,7 @@ func TestRIBBlock(t *testing.T) {
 func FuzzRIBBlock(f *testing.F) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	for i := range 8 {
-		f.Add(appendRIB(nil, randomRIB(rng, i%2 == 1, 1<<i, 1+i*7)))
+		f.Add(appendRIB(nil, randomSets(rng, i%2 == 1, 1<<i, 1+i*7)))
 	}
 	f.Add(appendRIB(nil, nil))
 	f.Add([]byte{ribVersion, 6, 0, 0})

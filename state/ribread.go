@@ -132,7 +132,7 @@ func (t ribTables) has(source *RIBSource, r *RIBRoute, cache map[RIBSource]*ribF
 			f.routes, _ = decodeRIB(nil, parts[i].value)
 			cache[s] = f
 		}
-		k := sort.Search(len(f.routes), func(k int) bool { return comparePrefixes(f.routes[k].Dst, r.Dst) >= 0 })
+		k := sort.Search(len(f.routes), func(k int) bool { return compareRIB(f.routes[k], *r) >= 0 })
 		if k < len(f.routes) && f.routes[k].same(r) {
 			return true
 		}
@@ -153,7 +153,7 @@ func diffRIB(before, after []RIBRoute, differs func(r RIBRoute, is bool)) {
 		case len(before) == 0:
 			c = 1
 		case len(after) > 0:
-			c = comparePrefixes(before[0].Dst, after[0].Dst)
+			c = compareRIB(before[0], after[0])
 		}
 		if c == 0 && before[0].same(&after[0]) {
 			before, after = before[1:], after[1:]

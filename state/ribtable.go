@@ -67,17 +67,17 @@ func (t *ribTable) load(found map[netip.Prefix][]byte, first bool) {
 	for i := range old {
 		old[i].Stale = true
 	}
-	slices.SortStableFunc(old, func(a, b RIBRoute) int { return comparePrefixes(a.Dst, b.Dst) })
-	t.change(sweepNone, slices.CompactFunc(old, func(a, b RIBRoute) bool { return a.Dst == b.Dst })) // twice, if a split was not finished
+	slices.SortStableFunc(old, compareRIB)
+	t.change(sweepNone, slices.CompactFunc(old, func(a, b RIBRoute) bool { return a.Dst == b.Dst && a.Via == b.Via })) // twice, if a split was not finished
 	for i := range t.blocks {
 		t.touch(t.blocks[i].bound)
 	}
 }
 
-// sortedRoutes collects routes to distinct prefixes.
+// sortedRoutes collects routes, no two to one destination by the same gateway.
 func sortedRoutes(seq iter.Seq[RIBRoute]) []RIBRoute {
 	routes := slices.Collect(seq)
-	slices.SortFunc(routes, func(a, b RIBRoute) int { return comparePrefixes(a.Dst, b.Dst) })
+	slices.SortFunc(routes, compareRIB)
 	return routes
 }
 
@@ -153,7 +153,7 @@ func swept(sweep ribSweep, routes []RIBRoute) []RIBRoute {
 	return routes
 }
 
-// mergeRIB has updates replace routes and take them away; both are sorted.
+// mergeRIB has updates replace routes to their destinations and take them away; both are sorted.
 func mergeRIB(routes, updates []RIBRoute) []RIBRoute {
 	out := make([]RIBRoute, 0, len(routes)+len(updates))
 	for len(routes) > 0 || len(updates) > 0 {
@@ -168,13 +168,15 @@ func mergeRIB(routes, updates []RIBRoute) []RIBRoute {
 			out, routes = append(out, routes[0]), routes[1:]
 			continue
 		}
-		if c == 0 {
+		dst := updates[0].Dst
+		for len(routes) > 0 && routes[0].Dst == dst {
 			routes = routes[1:]
 		}
-		if updates[0].Via.IsValid() {
-			out = append(out, updates[0])
+		for ; len(updates) > 0 && updates[0].Dst == dst; updates = updates[1:] {
+			if updates[0].Via.IsValid() {
+				out = append(out, updates[0])
+			}
 		}
-		updates = updates[1:]
 	}
 	return out
 }
@@ -199,7 +201,10 @@ func (t *ribTable) pack(bound netip.Prefix, routes []RIBRoute, apart bool) bool 
 		parts = (len(routes) + ribFill - 1) / ribFill
 	}
 	for i := range parts {
-		part := routes[i*len(routes)/parts : (i+1)*len(routes)/parts]
+		part := routes[cut(routes, i, parts):cut(routes, i+1, parts)]
+		if len(part) == 0 {
+			continue
+		}
 		if i > 0 {
 			bound = part[0].Dst
 		}
@@ -207,6 +212,15 @@ func (t *ribTable) pack(bound netip.Prefix, routes []RIBRoute, apart bool) bool 
 		t.touch(bound)
 	}
 	return parts > 1
+}
+
+// cut is where the part of number i begins, of parts of about the same length: routes to one destination are in one.
+func cut(routes []RIBRoute, i, parts int) int {
+	at := i * len(routes) / parts
+	for at > 0 && at < len(routes) && routes[at-1].Dst == routes[at].Dst {
+		at++
+	}
+	return at
 }
 
 func newRIBBlock(bound netip.Prefix, routes []RIBRoute) ribBlock {

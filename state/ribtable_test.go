@@ -35,7 +35,15 @@ func (r *ribReplica) see(source RIBSource, writes ...ribWrite) (gone []topology.
 	return gone
 }
 
-func routesOf(source RIBSource, model map[netip.Prefix]RIBRoute) map[topology.Route]bool {
+// ribKey is what a table has one route of.
+type ribKey struct {
+	dst netip.Prefix
+	via netip.Addr
+}
+
+func (r *RIBRoute) key() ribKey { return ribKey{r.Dst, r.Via} }
+
+func routesOf(source RIBSource, model map[ribKey]RIBRoute) map[topology.Route]bool {
 	routes := map[topology.Route]bool{}
 	for _, r := range model {
 		routes[source.learned(&r, false).Route] = true
@@ -50,7 +58,7 @@ func TestRIBTable(t *testing.T) {
 	for seed := range uint64(3) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		var table ribTable
-		model, reader := map[netip.Prefix]RIBRoute{}, newRIBReplica()
+		model, reader := map[ribKey]RIBRoute{}, newRIBReplica()
 		most := 0
 		for round := range 40 {
 			before := routesOf(source, model)
@@ -60,9 +68,14 @@ func TestRIBTable(t *testing.T) {
 				sweep = ribSweep(1 + rng.IntN(3))
 			}
 			sweepModel(sweep, model)
+			replaced := map[netip.Prefix]bool{}
 			for _, u := range updates {
-				if model[u.Dst] = u; !u.Via.IsValid() {
-					delete(model, u.Dst)
+				replaced[u.Dst] = true
+			}
+			maps.DeleteFunc(model, func(k ribKey, _ RIBRoute) bool { return replaced[k.dst] })
+			for _, u := range updates {
+				if u.Via.IsValid() {
+					model[u.key()] = u
 				}
 			}
 			table.change(sweep, updates)
@@ -94,37 +107,36 @@ func TestRIBTable(t *testing.T) {
 	}
 }
 
-func sweepModel(sweep ribSweep, model map[netip.Prefix]RIBRoute) {
-	for dst, r := range model {
+func sweepModel(sweep ribSweep, model map[ribKey]RIBRoute) {
+	for key, r := range model {
 		switch {
 		case sweep == sweepMark:
 			r.Stale = true
-			model[dst] = r
+			model[key] = r
 		case sweep == sweepAll, sweep == sweepDropStale && r.Stale:
-			delete(model, dst)
+			delete(model, key)
 		}
 	}
 }
 
 // drawUpdates returns sorted updates: in some rounds thousands of new routes, in some many that go, else a few of either.
-func drawUpdates(rng *rand.Rand, model map[netip.Prefix]RIBRoute, round int) []RIBRoute {
-	lot := map[netip.Prefix]RIBRoute{}
-	for _, r := range randomRIB(rng, round%2 == 1, []int{3, 40, 3000}[rng.IntN(3)], 3) {
-		lot[r.Dst] = r
-	}
+func drawUpdates(rng *rand.Rand, model map[ribKey]RIBRoute, round int) []RIBRoute {
+	lot := randomSets(rng, round%2 == 1, []int{3, 40, 3000}[rng.IntN(3)], 3)
 	share := []int{0, 2, 60, 100}[rng.IntN(4)] // percent of a family that goes
-	for dst := range model {
-		if dst.Addr().Is6() == (round%2 == 1) && rng.IntN(100) < share {
-			lot[dst] = RIBRoute{Dst: dst}
+	gone := map[netip.Prefix]RIBRoute{}
+	for key := range model {
+		if key.dst.Addr().Is6() == (round%2 == 1) && rng.IntN(100) < share {
+			gone[key.dst] = RIBRoute{Dst: key.dst}
 		}
 	}
-	return sortedRoutes(maps.Values(lot))
+	lot = slices.DeleteFunc(lot, func(r RIBRoute) bool { _, goes := gone[r.Dst]; return goes })
+	return sortedRoutes(slices.Values(slices.AppendSeq(lot, maps.Values(gone))))
 }
 
 // tableRoutes returns all routes of a table, and checks how they are packed.
-func tableRoutes(t *testing.T, table *ribTable) map[netip.Prefix]RIBRoute {
+func tableRoutes(t *testing.T, table *ribTable) map[ribKey]RIBRoute {
 	t.Helper()
-	all := map[netip.Prefix]RIBRoute{}
+	all := map[ribKey]RIBRoute{}
 	for i := range table.blocks {
 		b := &table.blocks[i]
 		routes := b.routes(nil)
@@ -138,7 +150,7 @@ func tableRoutes(t *testing.T, table *ribTable) map[netip.Prefix]RIBRoute {
 			t.Fatalf("block %v has %v to %v", b.bound, routes[0].Dst, routes[len(routes)-1].Dst)
 		}
 		for _, r := range routes {
-			all[r.Dst] = r
+			all[r.key()] = r
 		}
 	}
 	return all

@@ -19,6 +19,7 @@ type BGPSessionSpec struct {
 	PasswordSecret    string        `json:"passwordSecret,omitempty"`    // name of the secret, kept at the edges and not in the database, that segments are signed with (MD5, RFC 2385); default: they are not
 	BFD               *BFDSpec      `json:"bfd,omitempty"`               // has the way to the neighbour watched by BFD (RFC 5880): when it is lost, so is the session, at once; {} will do
 	MaxPrefixes       uint32        `json:"maxPrefixes,omitempty"`       // prefixes of each family that are taken from the neighbour; 0: any number
+	AddPaths          bool          `json:"addPaths,omitempty"`          // the neighbour may tell several paths to a prefix (RFC 7911): the equally good ones are used together
 	MaxPrefixesAction string        `json:"maxPrefixesAction,omitempty"` // when there are more: stop (default) the session until maxPrefixes is another, restart it after a while, or warn
 	MaxPrefixesIdle   uint16        `json:"maxPrefixesIdle,omitempty"`   // seconds after which restart begins the session again; default 300
 	Import            []BGPRuleSpec `json:"import,omitempty"`            // which prefixes are taken from the neighbour: by the first rule that fits, none if none fits; default: all

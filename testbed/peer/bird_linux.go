@@ -36,6 +36,9 @@ func (b *bird) write(c *Config) error {
 		}
 		fmt.Fprint(&w, "}\n")
 	}
+	for i, way := range c.Ways {
+		fmt.Fprintf(&w, "protocol static way%d { %s; route %s via %s; }\n", i, family(way.Prefix.Addr().Is4()), way.Prefix, way.Via)
+	}
 	bfd := func(n Neighbour) bool { return n.BFD }
 	if c.any(bfd) {
 		every := fmt.Sprintf("{ interval %d ms; multiplier 3; }", c.Neighbours[slices.IndexFunc(c.Neighbours, bfd)].BFDTime)
@@ -70,7 +73,8 @@ func (b *bird) describe(w *bytes.Buffer, c *Config, i int) {
 		if !on {
 			continue
 		}
-		fmt.Fprintf(w, " %s {\n import all; next hop self;\n export filter { if source != RTS_STATIC then reject; %saccept; };\n", family, strings.Repeat(fmt.Sprintf("bgp_path.prepend(%d); ", c.AS), n.Prepend))
+		fmt.Fprintf(w, " %s {\n import all;\n export filter { if source != RTS_STATIC then reject; %saccept; };\n", family, strings.Repeat(fmt.Sprintf("bgp_path.prepend(%d); ", c.AS), n.Prepend))
+		option(len(c.Ways) == 0, "next hop self") // else it is that of the way, and its own where there is none
 		option(n.MaxPrefix > 0, "receive limit %d action disable", n.MaxPrefix)
 		option(n.AddPath, "add paths on")
 		fmt.Fprint(w, " };\n")

@@ -30,6 +30,13 @@ type Config struct {
 	AS         uint32
 	Neighbours []Neighbour
 	Announce   []netip.Prefix // IPv4 and IPv6, to each neighbour that takes the family
+	Ways       []Way          // BIRD: the same, each a path of its own, which a neighbour with AddPath is told all of
+}
+
+// Way is a path with a next hop other than the speaker, on the link with the neighbours.
+type Way struct {
+	Prefix netip.Prefix
+	Via    netip.Addr
 }
 
 // Neighbour is one session.
@@ -65,6 +72,13 @@ func (c *Config) complete() error {
 		return bad("router id", c.RouterID, "an IPv4 address")
 	case c.AS == 0:
 		return bad("AS", c.AS, "a number from 1")
+	case c.Maker != BIRD && len(c.Ways) > 0:
+		return bad("ways", c.Ways, "none of a maker other than BIRD")
+	}
+	for _, w := range c.Ways {
+		if !w.Prefix.IsValid() || w.Prefix != w.Prefix.Masked() || w.Via.Is4() != w.Prefix.Addr().Is4() || !w.Via.IsValid() {
+			return bad("way", w, "a prefix and a next hop of its IP version")
+		}
 	}
 	c.Neighbours, c.Announce = slices.Clone(c.Neighbours), slices.Clone(c.Announce)
 	for i := range c.Neighbours {

@@ -41,6 +41,12 @@ func TestConfig(t *testing.T) {
 		`BFD of neighbour 192.0.2.2 true: want none with TTL security,`: func(c *Config) { c.Maker = FRR; c.Neighbours[0].BFD, c.Neighbours[0].TTLSecurity = true, true },
 		`multihop of neighbour 192.0.2.2 256: want 0 to 255`:            func(c *Config) { c.Neighbours[0].Multihop = 256 },
 		`prepending to neighbour 192.0.2.2 10: want 0 to 9`:             func(c *Config) { c.Neighbours[0].Prepend = 10 },
+		`ways [{192.0.2.0/24 192.0.2.9}]: want none of a maker other`: func(c *Config) {
+			c.Maker, c.Ways = FRR, []Way{{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParseAddr("192.0.2.9")}}
+		},
+		`way {192.0.2.0/24 2001:db8::9}: want a prefix and a next hop`: func(c *Config) {
+			c.Ways = []Way{{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParseAddr("2001:db8::9")}}
+		},
 		`prefix 10.0.0.1/8: want the lowest address`:                    func(c *Config) { c.Announce = []netip.Prefix{netip.MustParsePrefix("10.0.0.1/8")} },
 	} {
 		c := valid()
