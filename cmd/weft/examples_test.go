@@ -116,6 +116,7 @@ func atRoot(t *testing.T) (root string) {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	t.Chdir(dir)
+	t.Setenv("WEFT_CONFIG", filepath.Join(dir, "config.yaml")) // nobody has logged in
 	for _, link := range []string{"examples", "network"} {
 		if err := os.Symlink(filepath.Join(root, "examples"), link); err != nil {
 			t.Fatal(err)
@@ -158,7 +159,7 @@ func TestExamples(t *testing.T) {
 	background(t, "agent", "--config", "agent.yaml")
 	untilEdge(t, "nic1")
 
-	elsewhere := regexp.MustCompile(`\||\*|https://|/etc/|^  weft (etcd|softswitch|demo|dev|lab)`)
+	elsewhere := regexp.MustCompile(`\||\*|https://|/etc/|^  weft (etcd|softswitch|demo|dev|lab|context|log|token|user|whoami)`)
 	local := strings.NewReplacer(defaultEtcd, endpoint, "127.0.0.1:9570", "unix:"+dir+"/status", "127.0.0.1:9559", "unix:"+dir+"/sw")
 	ran := map[string]int{}
 	for _, cmd := range newRoot().Commands() {

@@ -26,12 +26,13 @@ func newGrant() *cobra.Command {
 that a tenant may link its own to, addresses that are leased to it, and how many
 objects it may have. It is kept in the tenant's object Tenant, which weft get,
 apply and edit know, too; the provider alone may change it.`,
-		Example: `  weft grant
-
-  # A port to link to, addresses, and 100 vports at most
-  weft grant acme --port provider/core-acme --prefix 203.0.113.0/28 --dry-run
+		Example: `  # A port to link to, addresses, and 100 vports at most
+  weft grant acme --port provider/outside-core --prefix 203.0.113.0/28 --dry-run
   weft grant acme --quota VPort=100 --quota total=500
-  weft grant acme --revoke --quota total`,
+  weft grant acme --revoke --quota total
+
+  # Who has what?
+  weft grant`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {

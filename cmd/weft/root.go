@@ -16,8 +16,8 @@ installed as entries of a P4 pipeline.
 
 Networks are written as YAML objects: weft explain and docs/objects.md have all
 kinds and fields, examples/reference.yaml is one to start from. They are stored
-in etcd: commands find it by --etcd or WEFT_ETCD. docs/operations.md makes an
-edge from nothing.
+in etcd: commands find it by --etcd or WEFT_ETCD, or, behind the API, by weft
+login or --server. docs/operations.md makes an edge from nothing.
 
 Exit status: 0 done, 1 failed, 2 called wrongly, 130 interrupted.`
 
