@@ -111,7 +111,7 @@ func (q *eventQuery) show(cmd *cobra.Command, n network, f state.EventFilter) er
 		_, err := fmt.Fprintln(cmd.ErrOrStderr(), "no events")
 		return err
 	}
-	line := eventLines(w, q.out.form)
+	line := eventLines(w, q.out.form, all)
 	for _, e := range all {
 		if err := line(e); err != nil {
 			return err
@@ -147,8 +147,30 @@ func printEvents(w io.Writer, all []state.LoggedEvent, form string) error {
 	return table(w, eventHeader, rows)
 }
 
-// eventLines prints events as they come: lines of fixed columns with the time, or JSON, one a line, or YAML documents.
-func eventLines(w io.Writer, form string) func(state.LoggedEvent) error {
+// eventLines prints events as they come: in columns that are as wide as those that there are need, or JSON, one a line, or YAML documents.
+func eventLines(w io.Writer, form string, there []state.LoggedEvent) func(state.LoggedEvent) error {
+	at := screenOf(w)
+	cells := func(e *state.LoggedEvent) []string {
+		return []string{e.Last.Local().Format(time.TimeOnly), string(e.Type), e.Reason, e.Object.String(), e.Source, fmt.Sprint(e.Count), e.Message}
+	}
+	width := []int{8, 7, 12, 12, 4, 5, 0}
+	for i := range there {
+		for c, text := range cells(&there[i]) {
+			width[c] = max(width[c], len(text))
+		}
+	}
+	line := func(cells []string, c colour) error {
+		var b strings.Builder
+		for i, text := range cells[:len(cells)-1] {
+			fmt.Fprintf(&b, "%-*s  ", width[i], text)
+		}
+		text := b.String() + cells[len(cells)-1]
+		if at.width > 0 {
+			text = shorten(text, at.width)
+		}
+		_, err := fmt.Fprintln(w, at.paint(c, text))
+		return err
+	}
 	first := true
 	return func(e state.LoggedEvent) error {
 		began := first
@@ -164,13 +186,15 @@ func eventLines(w io.Writer, form string) func(state.LoggedEvent) error {
 			}
 			return printYAML(w, []state.LoggedEvent{e})
 		}
-		const columns = "%-8s  %-7s  %-16s  %-28s  %-8s  %5s  %s\n"
 		if began {
-			if _, err := fmt.Fprintf(w, columns, "TIME", "TYPE", "REASON", "OBJECT", "BY", "COUNT", "MESSAGE"); err != nil {
+			if err := line([]string{"TIME", "TYPE", "REASON", "OBJECT", "BY", "COUNT", "MESSAGE"}, bold); err != nil {
 				return err
 			}
 		}
-		_, err := fmt.Fprintf(w, columns, e.Last.Local().Format(time.TimeOnly), e.Type, e.Reason, e.Object, e.Source, fmt.Sprint(e.Count), e.Message)
-		return err
+		c := plain
+		if e.Type == state.EventWarning {
+			c = yellow
+		}
+		return line(cells(&e), c)
 	}
 }

@@ -59,15 +59,15 @@ func longTable(w io.Writer, header []string, n int, row func(i int) []string) er
 	for i := range n {
 		grow(row(i))
 	}
-	at.fit(width)
+	gap := strings.Repeat(" ", at.fit(width))
 	b := bufio.NewWriter(w)
 	print := func(cells []string, c colour) error {
 		var line strings.Builder
 		for i, text := range cells {
 			if at.width > 0 {
-				text = shorten(text, max(width[i], leastCell))
+				text = shorten(text, width[i])
 			}
-			fmt.Fprintf(&line, "%-*s  ", width[i], text)
+			fmt.Fprintf(&line, "%-*s%s", width[i], text, gap)
 		}
 		_, err := fmt.Fprintln(b, at.paint(c, strings.TrimRight(line.String(), " ")))
 		return err

@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -50,37 +51,57 @@ func (s screen) paint(c colour, text string) string {
 }
 
 const (
-	gap       = 2 // between columns
-	leastCell = 8 // columns to which a cell is shortened at most
+	wideGap   = 2  // columns between cells
+	leastCell = 18 // columns to which cells are shortened at most: a MAC is shown whole
+	leastLast = 12 // and those of the last column, which is often text
 )
 
-// fit narrows columns of these widths, the widest first, until a row fits. What can't fit is left as it is: it wraps.
-func (s screen) fit(widths []int) {
+// fit makes a row of columns of these widths fit, and returns the gap between them: with a smaller gap, or narrower columns, the widest first. If it can't be made to, all are left as they
+// are: lines wrap, and nothing is lost.
+func (s screen) fit(widths []int) (gap int) {
 	if s.width == 0 || len(widths) == 0 {
-		return
+		return wideGap
 	}
-	total := -gap
+	sum := 0
 	for _, w := range widths {
-		total += w + gap
+		sum += w
 	}
-	for total > s.width {
-		widest, second := 0, leastCell
+	gaps := len(widths) - 1
+	for _, gap := range []int{wideGap, 1} {
+		if sum+gap*gaps <= s.width {
+			return gap
+		}
+	}
+	for _, gap := range []int{wideGap, 1} {
+		if narrow := slices.Clone(widths); narrowed(narrow, s.width-gap*gaps) {
+			copy(widths, narrow)
+			return gap
+		}
+	}
+	return wideGap
+}
+
+// narrowed narrows columns, the widest first, until their widths sum up to no more than room.
+func narrowed(widths []int, room int) bool {
+	for {
+		sum, widest := 0, -1
 		for i, w := range widths {
-			if w >= widths[widest] { // of equal ones the last: names come first
+			sum += w
+			least := leastCell
+			if i == len(widths)-1 {
+				least = leastLast
+			}
+			if w > least && (widest < 0 || w >= widths[widest]) { // of equal ones the last: names come first
 				widest = i
 			}
 		}
-		for i, w := range widths {
-			if i != widest && w < widths[widest] {
-				second = max(second, w)
-			}
+		switch {
+		case sum <= room:
+			return true
+		case widest < 0:
+			return false
 		}
-		cut := min(total-s.width, max(1, widths[widest]-second))
-		if widths[widest]-cut < leastCell {
-			return
-		}
-		widths[widest] -= cut
-		total -= cut
+		widths[widest]--
 	}
 }
 

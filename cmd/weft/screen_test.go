@@ -6,29 +6,25 @@ import (
 	"testing"
 )
 
-// TestFit: the widest columns give, down to what can be read; without a screen, or where all fits, none does.
+// TestFit: gaps give first, then the widest columns, down to what can be read; without a screen, or where all fits, none does.
 func TestFit(t *testing.T) {
 	for _, tc := range []struct {
 		width         int
 		columns, want []int
+		gap           int
 	}{
-		{0, []int{50, 50}, []int{50, 50}},
-		{102, []int{50, 50}, []int{50, 50}},
-		{80, []int{10, 60, 20}, []int{10, 46, 20}},
-		{80, []int{10, 60, 50}, []int{10, 33, 33}},
-		{40, []int{8, 60, 60}, []int{8, 14, 14}},
-		{10, []int{8, 20, 20}, []int{8, 8, 8}}, // it wraps
+		{0, []int{50, 50}, []int{50, 50}, 2},
+		{102, []int{50, 50}, []int{50, 50}, 2},
+		{101, []int{50, 50}, []int{50, 50}, 1},
+		{80, []int{10, 60, 20}, []int{10, 46, 20}, 2},
+		{80, []int{10, 60, 50}, []int{10, 33, 33}, 2},
+		{44, []int{8, 60, 60}, []int{8, 18, 14}, 2},
+		{40, []int{8, 60, 60}, []int{8, 18, 12}, 1},
+		{30, []int{8, 60, 60}, []int{8, 60, 60}, 2}, // it wraps
 	} {
 		got := slices.Clone(tc.columns)
-		screen{width: tc.width}.fit(got)
-		sum := func(c []int) (n int) {
-			for _, w := range c {
-				n += w + gap
-			}
-			return n - gap
-		}
-		if !slices.Equal(got, tc.want) && (sum(got) != tc.width || slices.Min(got) < leastCell) {
-			t.Errorf("%d columns, %v: %v, want %v", tc.width, tc.columns, got, tc.want)
+		if gap := (screen{width: tc.width}).fit(got); gap != tc.gap || !slices.Equal(got, tc.want) {
+			t.Errorf("%d columns, %v: %v with gaps of %d, want %v and %d", tc.width, tc.columns, got, gap, tc.want, tc.gap)
 		}
 	}
 	if got := shorten("äöü und so weiter", 8); got != "äöü und…" {
