@@ -28,6 +28,8 @@ import (
 //	/weft/once/<name>                         that an edit of that name was made, and what came of it, leased
 //	/weft/audit/<n>/<i>                       what a request changed, JSON, leased; <n> falls with each change, so that the newest come first (audit.go)
 //
+// Users and tokens are below /weft/access/, which package access keeps (access/keys.go).
+//
 // Derived from /weft/conf, in the transaction that changes it (compile.go): all about a device under one prefix, by ids, for those who need no more
 // than some devices (E7).
 //
