@@ -90,6 +90,7 @@ func (s *Server) routes() {
 	s.applyRoutes()
 	s.watchRoutes()
 	s.accountRoutes()
+	s.viewRoutes()
 	s.mux.HandleFunc("/", nothingHere)
 }
 

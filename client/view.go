@@ -44,7 +44,8 @@ type Applied struct {
 	Revision int64    `json:"revision"`
 	Applied  bool     `json:"applied"`          // by all that are live
 	Edges    int      `json:"edges"`            // that are live
-	Behind   []string `json:"behind,omitempty"` // those that have not
+	Waiting  int      `json:"waiting"`          // of these, those that have not
+	Behind   []string `json:"behind,omitempty"` // which those are; told to the provider alone
 	Away     []string `json:"away,omitempty"`   // not live, and a vport of the caller is bound there
 	Lacks    []string `json:"lacks,omitempty"`  // what of the caller's network edges can not do
 }
@@ -80,18 +81,25 @@ type Packet struct {
 
 // Trace is what becomes of a packet, and why.
 type Trace struct {
-	Assumed     []string    `json:"assumed,omitempty" doc:"What was left out, and was chosen"`
-	Packet      string      `json:"packet" doc:"The packet, in words"`
-	Steps       []TraceStep `json:"steps" doc:"What happened, in order"`
-	Outcomes    []TraceEnd  `json:"outcomes" doc:"What becomes of it; several of a packet whose copies differ"`
-	Match       string      `json:"match" doc:"The packets that share the decision"`
-	Guards      string      `json:"guards" doc:"What each of them must meet besides"`
-	Installable bool        `json:"installable" doc:"The decision can be an entry of the pipeline"`
-	Kept        string      `json:"not_installable,omitempty" doc:"Why not"`
-	Effects     []string    `json:"effects,omitempty" doc:"What devices would learn or ask for"`
-	Originated  []string    `json:"originated,omitempty" doc:"Packets that devices send of themselves, and where they leave"`
-	Read        string      `json:"read" doc:"Fields that devices looked at"`
-	Depends     []string    `json:"depends" doc:"What of the network the decision relies on"`
+	Assumed     []Assumption `json:"assumed,omitempty" doc:"What was left out, and was chosen"`
+	Packet      string       `json:"packet" doc:"The packet, in words"`
+	Steps       []TraceStep  `json:"steps" doc:"What happened, in order"`
+	Outcomes    []TraceEnd   `json:"outcomes" doc:"What becomes of it; several of a packet whose copies differ"`
+	Match       string       `json:"match" doc:"The packets that share the decision"`
+	Guards      string       `json:"guards" doc:"What each of them must meet besides"`
+	Installable bool         `json:"installable" doc:"The decision can be an entry of the pipeline"`
+	Kept        string       `json:"not_installable,omitempty" doc:"Why not"`
+	Effects     []string     `json:"effects,omitempty" doc:"What devices would learn or ask for"`
+	Originated  []string     `json:"originated,omitempty" doc:"Packets that devices send of themselves, and where they leave"`
+	Read        string       `json:"read" doc:"Fields that devices looked at"`
+	Depends     []string     `json:"depends" doc:"What of the network the decision relies on"`
+}
+
+// Assumption is what was chosen for a field of a packet that was left out.
+type Assumption struct {
+	Field string `json:"field" doc:"Field of the packet"`
+	Value string `json:"value" doc:"What was chosen"`
+	Why   string `json:"why" doc:"Why that"`
 }
 
 // TraceStep is one thing that happened.

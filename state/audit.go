@@ -60,14 +60,24 @@ func auditKey(generation int64, i int) string {
 	return fmt.Sprintf("%s%016x/%04x", auditPrefix, math.MaxInt64-generation, math.MaxUint16-i)
 }
 
+// IsAuditKey reports whether a text may be AuditRecord.Key.
+func IsAuditKey(key string) bool { return strings.HasPrefix(key, auditPrefix) }
+
 // ListAudit returns up to so many records of the audit log, the newest first: those behind a key, unless that is empty. More says whether there are more.
 func (s *Store) ListAudit(ctx context.Context, after string, limit int) (records []AuditRecord, more bool, err error) {
-	from := auditPrefix
 	if after != "" {
-		if !strings.HasPrefix(after, auditPrefix) {
-			return nil, false, fmt.Errorf("%w: key %q", ErrCodec, after)
-		}
-		from = after + "\x00"
+		after += "\x00"
+	}
+	return s.ListAuditFrom(ctx, after, limit)
+}
+
+// ListAuditFrom is ListAudit of the record of a key, and those behind it.
+func (s *Store) ListAuditFrom(ctx context.Context, from string, limit int) (records []AuditRecord, more bool, err error) {
+	if from == "" {
+		from = auditPrefix
+	}
+	if !IsAuditKey(from) {
+		return nil, false, fmt.Errorf("%w: key %q", ErrCodec, from)
 	}
 	resp, err := s.client.Get(ctx, from, clientv3.WithRange(clientv3.GetPrefixRangeEnd(auditPrefix)), clientv3.WithLimit(int64(limit)))
 	if err != nil {

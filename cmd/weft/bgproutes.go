@@ -14,6 +14,7 @@ import (
 
 	"github.com/weft-sdn/weft/agent"
 	"github.com/weft-sdn/weft/bgp"
+	"github.com/weft-sdn/weft/view"
 )
 
 // routesTime is how long an agent has to list a table of the Internet.
@@ -71,7 +72,7 @@ Which of several sessions' routes to a prefix packets take, weft trace says.`,
 				return err
 			}
 			want.Edge = edge
-			list, err := askOne(cmd.Context(), &q.flowQuery, edge, at, func(ctx context.Context, c *agent.Client, _ string) (agent.RouteList, error) {
+			list, err := view.AskOne(cmd.Context(), q.asker(), edge, at, func(ctx context.Context, c *agent.Client, _ string) (agent.RouteList, error) {
 				return c.Routes(ctx, want)
 			})
 			if err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weft-sdn/weft/agent"
+	"github.com/weft-sdn/weft/view"
 )
 
 func newBGPRPKI() *cobra.Command {
@@ -36,7 +37,7 @@ configuration has them under bgp.rpki.
 			if err != nil {
 				return err
 			}
-			answers, failed := askEach(cmd.Context(), &q.flowQuery, asks, func(ctx context.Context, c *agent.Client, edge string) (agent.RPKIList, error) {
+			answers, failed := view.Ask(cmd.Context(), q.asker(), asks, func(ctx context.Context, c *agent.Client, edge string) (agent.RPKIList, error) {
 				return c.RPKI(ctx, edge)
 			})
 			for _, a := range answers {

@@ -16,6 +16,7 @@ import (
 	"github.com/weft-sdn/weft/bgp"
 	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/topology"
+	"github.com/weft-sdn/weft/view"
 )
 
 const bgpLong = `Show the BGP sessions of routers: how they are, and what neighbours tell. The
@@ -80,55 +81,20 @@ func (q *bgpQuery) complete(cmd *cobra.Command, args []string, _ string) ([]stri
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
-// wantedSession is a session as the database has it.
-type wantedSession struct {
-	agent.BGPSession
-	at   string // where the agent of its edge is
-	lack string // why the edge does not have its port
-}
-
-// wantedSessions are the sessions of a view, by name. Those that no agent can carry out have a problem.
-func wantedSessions(v *state.View) []wantedSession {
-	var all []wantedSession
-	for p := range v.Topology.VPorts() {
-		for _, spec := range v.Topology.BGPSessions(p.ID) {
-			w := wantedSession{BGPSession: agent.BGPSession{Status: bgp.StatusOf(p, spec)}}
-			b, bound := v.Bindings.Get(p.ID)
-			w.Edge = b.Edge
-			switch {
-			case !bound:
-				w.Problem = fmt.Sprintf("its vport %s is bound nowhere", w.VPort)
-			case !v.Edges.Has(b.Edge):
-				w.Problem = fmt.Sprintf("edge %s is away: no agent holds its lease", b.Edge)
-			}
-			e := v.Edges.Of(b.Edge)
-			w.at = e.Status
-			for _, l := range e.Lacks {
-				if of := "vport/" + w.VPort + ": "; strings.HasPrefix(l.String(), of) {
-					w.lack = strings.TrimPrefix(l.String(), of)
-				}
-			}
-			all = append(all, w)
-		}
-	}
-	slices.SortFunc(all, func(a, b wantedSession) int { return cmp.Compare(a.Session, b.Session) })
-	return all
-}
-
 // wanted reads which sessions there are to be; of names alone, if there are any.
-func (q *bgpQuery) wanted(cmd *cobra.Command, names []string) (all []wantedSession, err error) {
+func (q *bgpQuery) wanted(cmd *cobra.Command, names []string) (all []view.WantedSession, err error) {
 	err = q.db.watching(cmd.Context(), func(store *state.Store) error {
 		if _, err := q.agents(store.View()); err != nil { // of edges that are named
 			return err
 		}
-		all = wantedSessions(store.View())
+		all = view.WantedSessions(store.View())
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	for _, name := range names {
-		if !slices.ContainsFunc(all, func(w wantedSession) bool { return w.Session == name }) {
+		if !slices.ContainsFunc(all, func(w view.WantedSession) bool { return w.Session == name }) {
 			var others []string
 			for _, w := range all {
 				others = append(others, w.Session)
@@ -136,7 +102,7 @@ func (q *bgpQuery) wanted(cmd *cobra.Command, names []string) (all []wantedSessi
 			return nil, fmt.Errorf("bgpsession %s: is not there; there is %s", name, cmp.Or(shortList(others), "none"))
 		}
 	}
-	return slices.DeleteFunc(all, func(w wantedSession) bool {
+	return slices.DeleteFunc(all, func(w view.WantedSession) bool {
 		return len(names) > 0 && !slices.Contains(names, w.Session) || len(q.edges) > 0 && !slices.Contains(q.edges, w.Edge)
 	}), nil
 }
@@ -149,7 +115,7 @@ func (q *bgpQuery) collect(cmd *cobra.Command, names []string) (agent.BGPList, e
 		if err != nil {
 			return list, err
 		}
-		answers, failed := askEach(cmd.Context(), &q.flowQuery, asks, askBGP)
+		answers, failed := view.Ask(cmd.Context(), q.asker(), asks, view.AskBGP)
 		for _, a := range answers {
 			list.Sessions, list.Errors = append(list.Sessions, a.Sessions...), append(list.Errors, a.Errors...)
 		}
@@ -164,41 +130,8 @@ func (q *bgpQuery) collect(cmd *cobra.Command, names []string) (agent.BGPList, e
 	if err != nil {
 		return list, err
 	}
-	list.Sessions, list.Errors = q.told(cmd.Context(), wanted)
+	list.Sessions, list.Errors = view.Told(cmd.Context(), q.asker(), wanted)
 	return list, nil
-}
-
-func askBGP(ctx context.Context, c *agent.Client, edge string) (agent.BGPList, error) {
-	return c.BGP(ctx, edge)
-}
-
-// told asks the agents of the sessions' edges how they are.
-func (q *flowQuery) told(ctx context.Context, wanted []wantedSession) ([]agent.BGPSession, []agent.EdgeError) {
-	asks := map[string]string{}
-	for _, w := range wanted {
-		if w.Problem == "" {
-			asks[w.Edge] = w.at
-		}
-	}
-	answers, errs := askEach(ctx, q, asks, askBGP)
-	told := map[string]agent.BGPSession{}
-	for _, a := range answers {
-		errs = append(errs, a.Errors...)
-		for _, s := range a.Sessions {
-			told[s.Edge+" "+s.Session] = s
-		}
-	}
-	sessions := make([]agent.BGPSession, 0, len(wanted))
-	for i := range wanted {
-		w := &wanted[i]
-		if s, ok := told[w.Edge+" "+w.Session]; ok {
-			w.BGPSession = s
-		} else if w.Problem == "" {
-			w.Problem = w.uncarried(errs)
-		}
-		sessions = append(sessions, w.BGPSession)
-	}
-	return sessions, errs
 }
 
 // sessionState says how a session is, in one line.
@@ -206,8 +139,8 @@ func sessionState(ctx context.Context, v *state.View, name string) string {
 	var q flowQuery
 	q.agentFlags(pflag.NewFlagSet("", pflag.ContinueOnError), "") // certificates as the environment has them
 	q.timeout = askState
-	wanted := slices.DeleteFunc(wantedSessions(v), func(w wantedSession) bool { return w.Session != name })
-	sessions, _ := q.told(ctx, wanted)
+	wanted := slices.DeleteFunc(view.WantedSessions(v), func(w view.WantedSession) bool { return w.Session != name })
+	sessions, _ := view.Told(ctx, q.asker(), wanted)
 	if len(sessions) == 0 {
 		return "not known: the database does not have the router's port"
 	}
@@ -228,19 +161,6 @@ func sessionState(ctx context.Context, v *state.View, name string) string {
 // askState is how long an agent has to say how a session is that is described.
 const askState = 3 * time.Second
 
-// uncarried says why the agent of a session's edge did not tell of it.
-func (w *wantedSession) uncarried(errs []agent.EdgeError) string {
-	for _, e := range errs {
-		if e.Edge == w.Edge {
-			return fmt.Sprintf("edge %s does not answer: %s", w.Edge, e.Error)
-		}
-	}
-	if w.lack != "" {
-		return fmt.Sprintf("edge %s can't: %s", w.Edge, w.lack)
-	}
-	return fmt.Sprintf("edge %s does not carry it out yet", w.Edge)
-}
-
 // find finds the agent that carries a session out.
 func (q *bgpQuery) find(cmd *cobra.Command, name string) (edge, at string, err error) {
 	if q.agent != "" {
@@ -258,5 +178,5 @@ func (q *bgpQuery) find(cmd *cobra.Command, name string) (edge, at string, err e
 	case wanted[0].Problem != "":
 		return "", "", fmt.Errorf("bgpsession %s: is not carried out: %s", name, wanted[0].Problem)
 	}
-	return wanted[0].Edge, wanted[0].at, nil
+	return wanted[0].Edge, wanted[0].At, nil
 }

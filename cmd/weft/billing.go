@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
@@ -14,25 +13,14 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/state"
+	"github.com/weft-sdn/weft/view"
 )
-
-// usageRow is the usage of a vport, a tenant, or one direction of a link, over all edges.
-type usageRow struct {
-	Tenant string      `json:"tenant"`
-	VPort  string      `json:"vport,omitempty"` // TENANT/NAME
-	Link   string      `json:"link,omitempty"`  // TENANT/NAME of the port at the link's other end
-	In     state.Tally `json:"in"`              // vport: sent; link: came in by the vport, from the other end; tenant: sent by all its exterior vports
-	Out    state.Tally `json:"out"`             // vport, tenant: delivered; link: nothing
-	From   time.Time   `json:"from"`
-	To     time.Time   `json:"to"`
-}
 
 // usageList is the output as JSON, and the input of --since.
 type usageList struct {
-	By    string     `json:"by"` // vport, tenant, link
-	Items []usageRow `json:"items"`
+	By    string          `json:"by"` // vport, tenant, link
+	Items []view.UsageRow `json:"items"`
 }
 
 // usageQuery is what `weft usage` is asked for.
@@ -79,7 +67,7 @@ Bytes are those of frames as they came in from the vport that sent them.`,
 				if err != nil {
 					return err
 				}
-				list.Items = usageRows(all, &q)
+				list.Items = view.Usage(all, view.UsageQuery{Tenant: q.tenant, VPort: q.vport, Link: q.link, Tenants: q.tenants})
 				if q.vport != "" && len(list.Items) == 0 {
 					return fmt.Errorf("--vport %q: nothing is accounted of it", q.vport)
 				}
@@ -111,54 +99,6 @@ func (q *usageQuery) by() string {
 	return "vport"
 }
 
-// usageRows sums up what edges have stored, as it is asked for, in order of name.
-func usageRows(all []state.Usage, q *usageQuery) []usageRow {
-	rows, named := map[string]*usageRow{}, map[flow.VPortID]state.Usage{}
-	for _, u := range all { // an edge that has not loaded a vport does not know its name
-		if u.Name != "" {
-			named[u.ID] = u
-		}
-	}
-	for _, u := range all {
-		if known, ok := named[u.ID]; ok && u.Name == "" {
-			u.Tenant, u.Name, u.Link = known.Tenant, known.Name, known.Link
-		}
-		name := u.Tenant + "/" + u.Name
-		if u.Name == "" {
-			name = "vport " + u.ID.String() // what it was called is not known any more
-		}
-		if q.vport != "" && q.vport != name || q.tenant != "" && q.tenant != u.Tenant || (u.Link != "") != q.link {
-			continue
-		}
-		key := name
-		row := usageRow{Tenant: u.Tenant, VPort: name, Link: u.Link, In: u.In, Out: u.Out, From: u.From, To: u.To}
-		switch {
-		case q.link:
-			row.In, row.Out = u.Crossed, state.Tally{}
-		case q.tenants:
-			key, row.VPort = u.Tenant, ""
-		}
-		if sum := rows[key]; sum != nil {
-			sum.In.Add(row.In)
-			sum.Out.Add(row.Out)
-			if row.From.Before(sum.From) {
-				sum.From = row.From
-			}
-			if row.To.After(sum.To) {
-				sum.To = row.To
-			}
-			continue
-		}
-		rows[key] = &row
-	}
-	list := make([]usageRow, 0, len(rows))
-	for _, row := range rows {
-		list = append(list, *row)
-	}
-	slices.SortFunc(list, func(x, y usageRow) int { return cmp.Or(cmp.Compare(x.Tenant, y.Tenant), cmp.Compare(x.VPort, y.VPort)) })
-	return list
-}
-
 // readUsage reads an earlier output.
 func readUsage(file, by string) (list usageList, err error) {
 	b, err := os.ReadFile(file)
@@ -175,8 +115,8 @@ func readUsage(file, by string) (list usageList, err error) {
 }
 
 // subtractUsage takes an earlier reading away.
-func subtractUsage(rows, before []usageRow) {
-	at := map[string]*usageRow{}
+func subtractUsage(rows, before []view.UsageRow) {
+	at := map[string]*view.UsageRow{}
 	for i := range before {
 		at[before[i].Tenant+" "+before[i].VPort] = &before[i]
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/weft-sdn/weft/state"
+	"github.com/weft-sdn/weft/view"
 )
 
 // TestUsageRows (O4): a vport's usage is the sum over edges, by id where one of them does not know its name; a tenant's is that of its exterior vports; links are apart; and an earlier
@@ -22,10 +23,10 @@ func TestUsageRows(t *testing.T) {
 		{Edge: "e2", ID: 3, Tenant: "red", Name: "gw-lan", Link: "red/lan-gw", UsageTotals: state.UsageTotals{Crossed: n(8)}, From: at(30), To: at(95)},
 		{Edge: "e2", ID: 4, Tenant: "blue", Name: "vm", UsageTotals: state.UsageTotals{In: n(7)}, From: at(30), To: at(95)},
 	}
-	show := func(q usageQuery, form string, before []usageRow) string {
+	show := func(q usageQuery, form string, before []view.UsageRow) string {
 		t.Helper()
 		var b strings.Builder
-		list := usageList{q.by(), usageRows(all, &q)}
+		list := usageList{q.by(), view.Usage(all, view.UsageQuery{Tenant: q.tenant, VPort: q.vport, Link: q.link, Tenants: q.tenants})}
 		subtractUsage(list.Items, before)
 		if err := printUsage(&b, list, form); err != nil {
 			t.Fatal(err)
@@ -41,7 +42,7 @@ red     red/vm2  3     300    5         500    1970-01-01T00:00:30Z  1970-01-01T
 		`tenant,sent,sent_bytes,received,received_bytes,from,to
 blue,7,700,0,0,1970-01-01T00:00:30Z,1970-01-01T00:01:35Z
 red,6,600,9,900,1970-01-01T00:00:50Z,1970-01-01T00:01:35Z
-`: show(usageQuery{tenants: true}, "csv", []usageRow{{Tenant: "red", In: n(2), To: at(50)}}),
+`: show(usageQuery{tenants: true}, "csv", []view.UsageRow{{Tenant: "red", In: n(2), To: at(50)}}),
 		`TENANT  VPORT       FROM PORT   PACKETS  BYTES  FROM                  TO
 red     red/gw-lan  red/lan-gw  8        800    1970-01-01T00:00:30Z  1970-01-01T00:01:35Z
 `: show(usageQuery{link: true, tenant: "red"}, "table", nil),

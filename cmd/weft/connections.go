@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -13,24 +12,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weft-sdn/weft/agent"
-	"github.com/weft-sdn/weft/conntrack"
-	"github.com/weft-sdn/weft/packet"
+	"github.com/weft-sdn/weft/client"
 	"github.com/weft-sdn/weft/state"
-	"github.com/weft-sdn/weft/topology"
+	"github.com/weft-sdn/weft/view"
 )
-
-// connectionRow is what `weft connections` tells of a connection.
-type connectionRow struct {
-	Protocol    string   `json:"protocol"`
-	Source      string   `json:"source"` // of its first packet, as that enters the network; with port
-	Destination string   `json:"destination"`
-	Enters      string   `json:"enters"` // the device that it enters, TENANT/NAME
-	Leaves      string   `json:"leaves"` // and that it leaves
-	State       string   `json:"state"`
-	Becomes     []string `json:"becomes,omitempty"` // source and destination behind each translation
-	Forward     []string `json:"forward,omitempty"` // edges of the process that has the flow of the first packet's direction
-	Return      []string `json:"return,omitempty"`
-}
 
 func newConnections() *cobra.Command {
 	var db database
@@ -69,7 +54,7 @@ asks one, and not the database.`,
 				return unanswered(cmd, failed)
 			}
 			return db.watching(cmd.Context(), func(store *state.Store) error {
-				rows, err := connectionRows(cmd, store, &in, like)
+				rows, err := view.Connections(cmd.Context(), store, in.name(), like)
 				if err != nil {
 					return err
 				}
@@ -99,7 +84,7 @@ const askUnstored = 3 * time.Second
 
 // unstored asks agents how many connections of their edges the database does not have yet, and returns those that have any.
 func (q *flowQuery) unstored(ctx context.Context, asks map[string]string) (map[string]uint64, []agent.EdgeError) {
-	answers, failed := askEach(ctx, q, asks, func(ctx context.Context, c *agent.Client, _ string) (agent.StatsList, error) { return c.Stats(ctx) })
+	answers, failed := view.Ask(ctx, q.asker(), asks, func(ctx context.Context, c *agent.Client, _ string) (agent.StatsList, error) { return c.Stats(ctx) })
 	unstored := map[string]uint64{}
 	for _, a := range answers {
 		for _, e := range a.Edges {
@@ -111,66 +96,15 @@ func (q *flowQuery) unstored(ctx context.Context, asks map[string]string) (map[s
 	return unstored, failed
 }
 
-func connectionRows(cmd *cobra.Command, store *state.Store, in *scope, like string) ([]connectionRow, error) {
-	view := store.View()
-	edges := map[int64][]string{}
-	for id, e := range view.Edges.All() {
-		edges[e.Run] = append(edges[e.Run], id)
-		slices.Sort(edges[e.Run])
-	}
-	rows := []connectionRow{}
-	err := store.Connections(cmd.Context(), func(c state.StoredConn) error {
-		enters, _ := view.Topology.Ref(topology.DeviceID(c.Forward.Zone))
-		leaves, _ := view.Topology.Ref(topology.DeviceID(c.RetZone))
-		if tenant := in.name(); tenant != "" && enters.Tenant != tenant {
-			return nil
-		}
-		r := connectionRow{
-			Protocol: topology.Protocol(c.Forward.Proto).String(), Enters: deviceText(enters), Leaves: deviceText(leaves), State: c.State.String(),
-			Forward: edges[c.ForwardOwner], Return: edges[c.ReturnOwner],
-		}
-		r.Source, r.Destination = bothEnds(c.Forward.Tuple)
-		for n := range c.Steps() {
-			src, dst := bothEnds(c.At(n + 1))
-			r.Becomes = append(r.Becomes, src+" > "+dst)
-		}
-		if like == "" || strings.Contains(fmt.Sprint(r), like) {
-			rows = append(rows, r)
-		}
-		return nil
-	})
-	return rows, err
-}
-
-func deviceText(r topology.Ref) string {
-	if r.Name == "" {
-		return "?"
-	}
-	return r.Tenant + "/" + r.Name
-}
-
-// bothEnds are the two ends of a tuple; protocols without ports have none.
-func bothEnds(t conntrack.Tuple) (src, dst string) {
-	et := uint16(packet.EtherTypeIPv4)
-	if t.V6 {
-		et = packet.EtherTypeIPv6
-	}
-	s, d := t.Src.Netip(et), t.Dst.Netip(et)
-	if t.SrcPort|t.DstPort == 0 {
-		return s.String(), d.String()
-	}
-	return netip.AddrPortFrom(s, t.SrcPort).String(), netip.AddrPortFrom(d, t.DstPort).String()
-}
-
-func printConnections(w io.Writer, rows []connectionRow, unstored map[string]uint64, form string) error {
+func printConnections(w io.Writer, rows []client.Connection, unstored map[string]uint64, form string) error {
 	switch form {
 	case "json":
 		if rows == nil {
-			rows = []connectionRow{}
+			rows = []client.Connection{}
 		}
 		return printJSON(w, struct {
-			Items    []connectionRow   `json:"items"`
-			Unstored map[string]uint64 `json:"unstored,omitempty"` // by edge: connections that the database does not have yet
+			Items    []client.Connection `json:"items"`
+			Unstored map[string]uint64   `json:"unstored,omitempty"` // by edge: connections that the database does not have yet
 		}{rows, unstored})
 	case "yaml":
 		return printYAML(w, rows)

@@ -97,7 +97,7 @@ func describeAll(cmd *cobra.Command, n network, refs []topology.Ref) error {
 }
 
 // describeObject prints an object and what belongs to it.
-func describeObject(w io.Writer, rows []edgeRow, set *topology.Set, o *topology.Object) error {
+func describeObject(w io.Writer, rows []client.Edge, set *topology.Set, o *topology.Object) error {
 	b, err := asYAML(o)
 	if err != nil {
 		return err
@@ -150,10 +150,10 @@ func describeParts(w io.Writer, all []*topology.Object, r topology.Ref) {
 }
 
 // standing is an edge's state in words.
-func standing(rows []edgeRow, id string) string {
-	i := slices.IndexFunc(rows, func(r edgeRow) bool { return r.ID == id })
+func standing(rows []client.Edge, id string) string {
+	i := slices.IndexFunc(rows, func(r client.Edge) bool { return r.ID == id })
 	if i < 0 {
-		return edgeAway
+		return client.EdgeAway
 	}
 	return rows[i].State
 }

@@ -6,8 +6,10 @@ import (
 	"slices"
 	"time"
 
+	"github.com/weft-sdn/weft/client"
 	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/topology"
+	"github.com/weft-sdn/weft/view"
 )
 
 // direct is the network in etcd, for those who may do all: there are no roles.
@@ -108,8 +110,8 @@ func (d *direct) Applied(ctx context.Context, revision int64, wait time.Duration
 		}
 	}
 	slices.Sort(a.behind)
-	for _, e := range edgeRows(v) {
-		if e.State == edgeAway && e.VPorts > 0 {
+	for _, e := range view.Edges(v) {
+		if e.State == client.EdgeAway && e.VPorts > 0 {
 			a.away = append(a.away, e.ID)
 		}
 	}
@@ -144,12 +146,12 @@ func (d *direct) Health(ctx context.Context, pool *topology.Object) (state.PoolH
 }
 
 // Edges implements network.
-func (d *direct) Edges(ctx context.Context) ([]edgeRow, error) {
+func (d *direct) Edges(ctx context.Context) ([]client.Edge, error) {
 	v, err := d.view(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return edgeRows(v), nil
+	return view.Edges(v), nil
 }
 
 // Session implements network.

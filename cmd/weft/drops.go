@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weft-sdn/weft/agent"
+	"github.com/weft-sdn/weft/view"
 )
 
 func newDrops() *cobra.Command {
@@ -40,7 +41,7 @@ weft trace says which device drops a packet.`,
 				return err
 			}
 			list := agent.DropList{Drops: []agent.Drop{}}
-			answers, failed := askEach(cmd.Context(), &q, asks, func(ctx context.Context, c *agent.Client, edge string) (agent.DropList, error) {
+			answers, failed := view.Ask(cmd.Context(), q.asker(), asks, func(ctx context.Context, c *agent.Client, edge string) (agent.DropList, error) {
 				return c.Drops(ctx, edge)
 			})
 			for _, a := range answers {

@@ -1,63 +1,17 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/weft-sdn/weft/state"
+	"github.com/weft-sdn/weft/client"
 )
-
-// States of an edge.
-const (
-	edgeCurrent  = "current"
-	edgeBehind   = "behind"
-	edgeLacking  = "lacking"
-	edgeAway     = "away"
-	edgeNoTarget = "no target"
-)
-
-// edgeRow is what `weft edges` tells of an edge.
-type edgeRow struct {
-	ID      string   `json:"id"`
-	State   string   `json:"state"`           // current, lacking, behind, no target, or away (known or named by bindings, and not live)
-	Applied int64    `json:"applied"`         // revision that it has acknowledged
-	Wanted  int64    `json:"wanted"`          // revision of the last change of the network
-	VPorts  int      `json:"vports"`          // bound there
-	VTEPs   []string `json:"vteps,omitempty"` // tunnel addresses
-	Encaps  []string `json:"encaps,omitempty"`
-	// Multicast is the range of the underlay's addresses by which it takes what is for all ports of a bridge.
-	Multicast string   `json:"multicast,omitempty"`
-	MTU       int      `json:"mtu,omitempty"` // of its underlay, bytes of IP
-	Version   string   `json:"version,omitempty"`
-	Status    string   `json:"status,omitempty"` // where its agent's status server is
-	Lacks     []string `json:"lacks,omitempty"`  // what it can not do, and why
-	Target    string   `json:"target,omitempty"` // why its target can not be programmed
-	// Agents are those that may act for it, if that are several: the one that does first.
-	Agents []agentRow `json:"agents,omitempty"`
-}
-
-// Roles of an agent.
-const (
-	roleActive  = "active"
-	roleStandby = "standby"
-)
-
-// agentRow is one of the agents of an edge.
-type agentRow struct {
-	Name    string    `json:"name"`
-	Role    string    `json:"role"`  // active or standby
-	Since   time.Time `json:"since"` // by its own clock
-	Version string    `json:"version,omitempty"`
-	Status  string    `json:"status,omitempty"` // where its status server is
-}
 
 func newEdges() *cobra.Command {
 	var at reach
@@ -104,12 +58,12 @@ follow below: the active one, and those that stand by.`,
 }
 
 // chosenEdges are those that are named, all if none is, and an error for each that is not there.
-func chosenEdges(rows []edgeRow, ids []string) (chosen []edgeRow, missing error) {
+func chosenEdges(rows []client.Edge, ids []string) (chosen []client.Edge, missing error) {
 	if len(ids) == 0 {
 		return rows, nil
 	}
 	for _, id := range ids {
-		i := slices.IndexFunc(rows, func(r edgeRow) bool { return r.ID == id })
+		i := slices.IndexFunc(rows, func(r client.Edge) bool { return r.ID == id })
 		if i < 0 {
 			missing = errors.Join(missing, fmt.Errorf("edge %q: is neither known nor named by a binding", id))
 			continue
@@ -119,70 +73,8 @@ func chosenEdges(rows []edgeRow, ids []string) (chosen []edgeRow, missing error)
 	return chosen, missing
 }
 
-// edgeRows are the edges of a view, and those that its bindings name, in order of id.
-func edgeRows(v *state.View) []edgeRow {
-	rows := map[string]*edgeRow{}
-	for id, info := range v.Known.All() {
-		r := &edgeRow{ID: id, State: edgeAway, Encaps: info.Encaps, MTU: info.MTU, Version: info.Version}
-		if info.Multicast.IsValid() {
-			r.Multicast = info.Multicast.String()
-		}
-		for _, a := range info.VTEPs {
-			r.VTEPs = append(r.VTEPs, a.String())
-		}
-		rows[id] = r
-	}
-	for id, e := range v.Edges.All() {
-		r := rows[id]
-		r.State, r.Applied, r.Status = edgeCurrent, e.Applied, e.Status
-		switch r.Target = e.Target; {
-		case e.Target != "":
-			r.State = edgeNoTarget
-		case e.Applied < v.Conf:
-			r.State = edgeBehind
-		case len(e.Lacks) > 0:
-			r.State = edgeLacking
-		}
-		for _, l := range e.Lacks {
-			r.Lacks = append(r.Lacks, l.String())
-		}
-	}
-	for b := range v.Bindings.All() {
-		if rows[b.Edge] == nil {
-			rows[b.Edge] = &edgeRow{ID: b.Edge, State: edgeAway}
-		}
-		rows[b.Edge].VPorts++
-	}
-	for id, agents := range v.Agents {
-		if rows[id] == nil {
-			rows[id] = &edgeRow{ID: id, State: edgeAway}
-		}
-		rows[id].Agents = agentRows(&agents)
-	}
-	sorted := make([]edgeRow, 0, len(rows))
-	for r := range maps.Values(rows) {
-		r.Wanted = v.Conf
-		sorted = append(sorted, *r)
-	}
-	slices.SortFunc(sorted, func(a, b edgeRow) int { return cmp.Compare(a.ID, b.ID) })
-	return sorted
-}
-
-// agentRows are the agents of an edge that are alive, the active one first.
-func agentRows(a *state.Agents) (rows []agentRow) {
-	for name, info := range a.Alive {
-		r := agentRow{Name: name, Role: roleStandby, Since: info.Since, Version: info.Version, Status: info.Status}
-		if name == a.Active {
-			r.Role, r.Since = roleActive, a.Since
-		}
-		rows = append(rows, r)
-	}
-	slices.SortFunc(rows, func(x, y agentRow) int { return cmp.Or(cmp.Compare(x.Role, y.Role), cmp.Compare(x.Name, y.Name)) })
-	return rows
-}
-
 // printAgents tells, below the table, which agents act for edges that have several.
-func printAgents(w io.Writer, rows []edgeRow) error {
+func printAgents(w io.Writer, rows []client.Edge) error {
 	var cells [][]string
 	for _, r := range rows {
 		for _, a := range r.Agents {
@@ -198,11 +90,11 @@ func printAgents(w io.Writer, rows []edgeRow) error {
 	return table(w, []string{"EDGE", "AGENT", "ROLE", "SINCE", "STATUS"}, cells)
 }
 
-func printEdges(w io.Writer, rows []edgeRow, form string) error {
+func printEdges(w io.Writer, rows []client.Edge, form string) error {
 	switch form {
 	case "json":
 		return printJSON(w, struct {
-			Items []edgeRow `json:"items"`
+			Items []client.Edge `json:"items"`
 		}{rows})
 	case "yaml":
 		return printYAML(w, rows)
@@ -221,7 +113,7 @@ func printEdges(w io.Writer, rows []edgeRow, form string) error {
 	var cells [][]string
 	for _, r := range rows {
 		applied, tunnel := "-", "-"
-		if r.State != edgeAway {
+		if r.State != client.EdgeAway {
 			applied = fmt.Sprintf("%d/%d", r.Applied, r.Wanted)
 		}
 		if len(r.Encaps) > 0 {
@@ -246,7 +138,7 @@ func printEdges(w io.Writer, rows []edgeRow, form string) error {
 const mostLacks = 5
 
 // printTroubles tells, below the table, why edges are not current.
-func printTroubles(w io.Writer, rows []edgeRow) error {
+func printTroubles(w io.Writer, rows []client.Edge) error {
 	var lines []string
 	for _, r := range rows {
 		if r.Target != "" {

@@ -1,12 +1,9 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -14,10 +11,10 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/weft-sdn/weft/agent"
 	"github.com/weft-sdn/weft/state"
+	"github.com/weft-sdn/weft/view"
 )
 
 // flowQuery is what `weft flows` and `weft drops` ask for, and whom.
@@ -135,7 +132,7 @@ func (q *flowQuery) collect(cmd *cobra.Command, db *database) (agent.FlowList, e
 	if err != nil {
 		return all, err
 	}
-	answers, failed := askEach(cmd.Context(), q, asks, func(ctx context.Context, c *agent.Client, edge string) (agent.FlowList, error) {
+	answers, failed := view.Ask(cmd.Context(), q.asker(), asks, func(ctx context.Context, c *agent.Client, edge string) (agent.FlowList, error) {
 		return c.Flows(ctx, edge)
 	})
 	for _, a := range answers {
@@ -201,45 +198,8 @@ func (q *flowQuery) agents(v *state.View) (map[string]string, error) {
 	return asks, nil
 }
 
-const askAtOnce = 16
-
-// askEach asks all agents, and returns what they answer in order of edge.
-func askEach[L any](ctx context.Context, q *flowQuery, asks map[string]string, get func(context.Context, *agent.Client, string) (L, error)) ([]L, []agent.EdgeError) {
-	edges := slices.Sorted(maps.Keys(asks))
-	answers, errs := make([]L, len(edges)), make([]error, len(edges))
-	var g errgroup.Group
-	g.SetLimit(askAtOnce)
-	for i, edge := range edges {
-		g.Go(func() error {
-			answers[i], errs[i] = askOne(ctx, q, edge, asks[edge], get)
-			return nil
-		})
-	}
-	_ = g.Wait() // none fails
-	var failed []agent.EdgeError
-	for i, err := range errs {
-		if err != nil {
-			failed = append(failed, agent.EdgeError{Edge: cmp.Or(edges[i], "of agent "+asks[edges[i]]), Error: err.Error()})
-		}
-	}
-	return answers, failed
-}
-
-func askOne[L any](ctx context.Context, q *flowQuery, edge, at string, get func(context.Context, *agent.Client, string) (L, error)) (list L, err error) {
-	if at == "" {
-		return list, errors.New("its agent has no status server")
-	}
-	client, err := agent.NewClient(at, q.tls)
-	if err != nil {
-		return list, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, q.timeout)
-	defer cancel()
-	if list, err = get(ctx, client, edge); err != nil {
-		return list, fmt.Errorf("agent at %s: %w", at, err)
-	}
-	return list, nil
-}
+// asker says how agents are asked.
+func (q *flowQuery) asker() view.Asker { return view.Asker{TLS: q.tls, Timeout: q.timeout} }
 
 func printFlows(w io.Writer, list agent.FlowList, form string) error {
 	if form == "json" {

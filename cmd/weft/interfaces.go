@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weft-sdn/weft/agent"
+	"github.com/weft-sdn/weft/view"
 )
 
 func newInterfaces() *cobra.Command {
@@ -44,7 +45,7 @@ An uplink that is down is no way to other edges. One that is unknown is.`,
 				return err
 			}
 			list := agent.InterfaceList{Interfaces: []agent.Interface{}, Telemetry: []agent.Telemetry{}}
-			answers, failed := askEach(cmd.Context(), &q, asks, func(ctx context.Context, c *agent.Client, edge string) (agent.InterfaceList, error) {
+			answers, failed := view.Ask(cmd.Context(), q.asker(), asks, func(ctx context.Context, c *agent.Client, edge string) (agent.InterfaceList, error) {
 				return c.Interfaces(ctx, edge)
 			})
 			for _, a := range answers {

@@ -19,6 +19,7 @@ import (
 	legs "github.com/weft-sdn/weft/testbed/report"
 	"github.com/weft-sdn/weft/testbed/scenario"
 	"github.com/weft-sdn/weft/topology"
+	"github.com/weft-sdn/weft/trace"
 )
 
 // processStart is when this process began, as near as it can tell by itself.
@@ -235,17 +236,19 @@ func styleOf(w io.Writer) legs.Style {
 
 // traceLines is what `weft trace` prints for flags, of a network as it is now.
 func traceLines(snap *topology.Snapshot, flags []string) ([]string, error) {
-	var vport string
-	var p probe
+	var p packetOptions
 	f := pflag.NewFlagSet("trace", pflag.ContinueOnError)
-	f.StringVar(&vport, "vport", "", "")
 	p.flags(f)
 	if err := f.Parse(flags); err != nil {
 		return nil, err
 	}
-	t, err := trace(snap, vport, &p)
+	given, err := p.packet()
 	if err != nil {
 		return nil, err
 	}
-	return strings.Split(strings.TrimSuffix(t.text(false), "\n"), "\n"), nil
+	t, err := trace.Follow(snap, given)
+	if err != nil {
+		return nil, asPacketFlags(err)
+	}
+	return strings.Split(strings.TrimSuffix(traceText(t, false), "\n"), "\n"), nil
 }

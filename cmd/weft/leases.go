@@ -8,20 +8,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/weft-sdn/weft/client"
 	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/topology"
+	"github.com/weft-sdn/weft/view"
 )
-
-// leaseRow is what `weft leases` tells of an address.
-type leaseRow struct {
-	Resource string `json:"resource"` // DHCP resource, TENANT/NAME
-	Address  string `json:"address"`
-	Use      string `json:"use"` // offered, bound or declined
-	MAC      string `json:"mac"`
-	VPort    string `json:"vport"`    // where the host is, TENANT/NAME
-	Left     int64  `json:"left"`     // seconds until the address is free, unless the host renews it
-	Reserved bool   `json:"reserved"` // the address is kept for the host
-}
 
 func newLeases() *cobra.Command {
 	var db database
@@ -65,8 +56,7 @@ more than the host itself counts on.`,
 }
 
 // leaseRows are the addresses in use of the resources that are named, or of all of the scope.
-func leaseRows(cmd *cobra.Command, store *state.Store, in *scope, names []string) ([]leaseRow, error) {
-	snap := store.View().Topology
+func leaseRows(cmd *cobra.Command, store *state.Store, in *scope, names []string) ([]client.Lease, error) {
 	var refs []topology.Ref
 	for _, name := range names {
 		tenant, rest, found := strings.Cut(name, "/")
@@ -84,32 +74,14 @@ func leaseRows(cmd *cobra.Command, store *state.Store, in *scope, names []string
 			refs = append(refs, o.Ref())
 		}
 	}
-	rows := []leaseRow{}
-	for _, r := range refs {
-		id, ok := snap.ID(r)
-		d := snap.DHCP(topology.DeviceID(id))
-		if !ok || d == nil {
-			return nil, fmt.Errorf("%s: is not there", refName(r))
-		}
-		leases, err := store.Leases(cmd.Context(), d.ID)
-		if err != nil {
-			return nil, err
-		}
-		for _, l := range leases {
-			rows = append(rows, leaseRow{
-				Resource: d.Tenant + "/" + d.Name, Address: l.Addr.String(), Use: l.Use.String(), MAC: l.Client.MAC.String(),
-				VPort: portName(snap, l.Client.VPort), Left: int64(l.Left / time.Second), Reserved: d.Reserved(l.Addr),
-			})
-		}
-	}
-	return rows, nil
+	return view.Leases(cmd.Context(), store, refs)
 }
 
-func printLeases(w io.Writer, rows []leaseRow, form string) error {
+func printLeases(w io.Writer, rows []client.Lease, form string) error {
 	switch form {
 	case "json":
 		return printJSON(w, struct {
-			Items []leaseRow `json:"items"`
+			Items []client.Lease `json:"items"`
 		}{rows})
 	case "yaml":
 		return printYAML(w, rows)

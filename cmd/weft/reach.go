@@ -28,7 +28,7 @@ type network interface {
 	// Health is what is known of a pool's members.
 	Health(ctx context.Context, pool *topology.Object) (state.PoolHealth, error)
 	// Edges are those that are known or that bindings name.
-	Edges(ctx context.Context) ([]edgeRow, error)
+	Edges(ctx context.Context) ([]client.Edge, error)
 	// Session says how a BGP session is, in one line.
 	Session(ctx context.Context, name string) (string, error)
 	Events(ctx context.Context, f state.EventFilter) ([]state.LoggedEvent, int64, error)

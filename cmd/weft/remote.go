@@ -209,8 +209,8 @@ func (r *remote) Health(ctx context.Context, pool *topology.Object) (state.PoolH
 }
 
 // Edges implements network.
-func (r *remote) Edges(ctx context.Context) ([]edgeRow, error) {
-	rows, err := client.View[edgeRow](ctx, r.api, "edges", nil)
+func (r *remote) Edges(ctx context.Context) ([]client.Edge, error) {
+	rows, err := client.View[client.Edge](ctx, r.api, "edges", nil)
 	if err != nil {
 		return nil, err
 	}

@@ -7,12 +7,13 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
-	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/client"
 	"github.com/weft-sdn/weft/packet"
-	"github.com/weft-sdn/weft/sim"
 	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/topology"
+	"github.com/weft-sdn/weft/trace"
 )
 
 const traceLong = `Follow one packet through the virtual devices: from the exterior vport where it
@@ -60,20 +61,23 @@ const traceExample = `  # Two hosts on one bridge; the default is a ping
 
 func newTrace() *cobra.Command {
 	var files []string
-	var vport string
-	var p probe
+	var p packetOptions
 	var db database
 	var out output
 	var verbose bool
 	show := func(cmd *cobra.Command, snap *topology.Snapshot) error {
-		t, err := trace(snap, vport, &p)
+		given, err := p.packet()
+		if err != nil {
+			return usage(err)
+		}
+		t, err := trace.Follow(snap, given)
 		switch {
 		case err != nil:
-			return err
+			return asPacketFlags(err)
 		case out.form == "json":
 			return printJSON(cmd.OutOrStdout(), t)
 		}
-		_, err = io.WriteString(cmd.OutOrStdout(), t.text(verbose))
+		_, err = io.WriteString(cmd.OutOrStdout(), traceText(t, verbose))
 		return err
 	}
 	cmd := &cobra.Command{
@@ -99,7 +103,6 @@ func newTrace() *cobra.Command {
 		},
 	}
 	networkFlags(cmd, &files)
-	cmd.Flags().StringVar(&vport, "vport", "", "exterior vport where the packet comes in, `TENANT/NAME` (required)")
 	p.flags(cmd.Flags())
 	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "show also which fields were read, and what the decision relies on")
 	out.flags(cmd, "text", "json")
@@ -107,137 +110,137 @@ func newTrace() *cobra.Command {
 	return cmd
 }
 
-func verdict(snap *topology.Snapshot, o sim.Outcome) string {
-	text := o.Verdict.String()
-	switch o.Verdict {
-	case sim.Forward:
-		text += " to " + destName(snap, o.Dest)
-		if o.Fragment != 0 {
-			text += fmt.Sprintf(" in fragments of at most %d bytes", o.Fragment)
-		}
-	case sim.Drop:
-		text += ": " + o.Drop.String()
-		if o.Reject {
-			text += ", and the sender is told"
-		}
-	case sim.Incomplete:
-		text += ": the packet waits for what is asked or looked up first"
-	}
-	return text
+// packetOptions are the flags that describe a packet.
+type packetOptions struct {
+	client.Packet
+	icmpType int
+	set      *pflag.FlagSet
 }
 
-func guards(g flow.Guards) string {
-	var words []string
-	if g.MinTTL != 0 {
-		words = append(words, fmt.Sprintf("ttl > %d", g.MinTTL))
-	}
-	if g.MaxLen != 0 {
-		words = append(words, fmt.Sprintf("length ≤ %d", g.MaxLen))
-	}
-	if g.KnownSource {
-		words = append(words, "source MAC known at the vport")
-	}
-	if len(words) == 0 {
-		return "none"
-	}
-	return strings.Join(words, ", ")
+func (p *packetOptions) flags(f *pflag.FlagSet) {
+	p.set = f
+	f.StringVar(&p.VPort, "vport", "", "exterior vport where the packet comes in, `TENANT/NAME` (required)")
+	f.StringVar(&p.SrcMAC, "src-mac", "", "source `MAC`; default: that of the vport's host")
+	f.StringVar(&p.DstMAC, "dst-mac", "", "destination `MAC`; default: what the host would learn by ARP or ND, of the destination or its gateway")
+	f.StringVar(&p.Src, "src", "", "source IP `address`; default: the vport's first address of the destination's family")
+	f.StringVar(&p.Dst, "dst", "", "destination IP `address`, IPv4 or IPv6 (required)")
+	f.StringVar(&p.Proto, "proto", "icmp", "`protocol`: icmp, tcp, udp, sctp, a number, or arp: ask for the MAC of --dst (ND in IPv6)")
+	f.Uint16Var(&p.SPort, "sport", 40000, "source `port` of tcp, udp, sctp")
+	f.Uint16Var(&p.DPort, "dport", 80, "destination `port` of tcp, udp, sctp")
+	f.Uint8Var(&p.TTL, "ttl", packet.DefaultTTL, "TTL or hop `limit`, 1 to 255")
+	f.Uint16Var(&p.Len, "len", 0, "length of the IP packet in `bytes`; default: its headers")
+	f.IntVar(&p.icmpType, "icmp-type", -1, "ICMP or ICMPv6 `type`, 0–255; default: echo request")
+	f.BoolVar(&p.DF, "df", false, "IPv4: don't fragment")
 }
 
-func effect(snap *topology.Snapshot, e sim.Effect) string {
-	switch e.Kind {
-	case sim.Learn:
-		return fmt.Sprintf("%s learns that %v is behind %s", deviceName(snap, e.Device), e.MAC, portName(snap, e.Port))
-	case sim.LearnBridgeNeighbour:
-		return fmt.Sprintf("%s learns that %v is at %v", deviceName(snap, e.Device), e.Addr, e.MAC)
-	case sim.LearnNeighbour:
-		if e.Unasked {
-			return fmt.Sprintf("router port %s learns that %v is at %v, if any edge asked", portName(snap, e.Port), e.Addr, e.MAC)
-		}
-		return fmt.Sprintf("router port %s learns that %v is at %v", portName(snap, e.Port), e.Addr, e.MAC)
-	case sim.ConfirmNeighbour:
-		return fmt.Sprintf("router port %s hears again that %v is at %v", portName(snap, e.Port), e.Addr, e.MAC)
-	case sim.ReadLease:
-		return fmt.Sprintf("%s looks up what it has leased to %v at %s", deviceName(snap, e.Device), e.MAC, portName(snap, e.Port))
-	case sim.AskNeighbour:
-		return fmt.Sprintf("router port %s asks who has %v", portName(snap, e.Port), e.Addr)
-	case sim.LogRule:
-		return "logs: " + ruleText(snap, e.Device, int(e.Rule))
-	case sim.Load:
-		return fmt.Sprintf("%s is to be loaded first", deviceName(snap, e.Device))
-	case sim.OfferLease, sim.BindLease, sim.ReleaseLease, sim.DeclineLease:
-		what := map[sim.EffectKind]string{sim.OfferLease: "offers", sim.BindLease: "leases", sim.ReleaseLease: "takes back", sim.DeclineLease: "keeps from all"}[e.Kind]
-		return fmt.Sprintf("%s %s %v, which is of %v at %s", deviceName(snap, e.Device), what, e.Addr, e.MAC, portName(snap, e.Port))
-	case sim.AwaitMAC:
-		return fmt.Sprintf("waits a second for %s to learn %v first", deviceName(snap, e.Device), e.MAC)
-	case sim.ProbeAnswer:
-		if p := snap.Pool(e.Device); p != nil {
-			return fmt.Sprintf("pool %s/%s hears the answer to its probe", p.Tenant, p.Name)
-		}
+// packet is what the flags describe. What was not given is left out.
+func (p *packetOptions) packet() (client.Packet, error) {
+	out := p.Packet
+	given := func(name string) bool { return p.set != nil && p.set.Changed(name) }
+	if !given("proto") {
+		out.Proto = ""
 	}
-	return fmt.Sprintf("effect %d", e.Kind)
+	if !given("sport") {
+		out.SPort = 0
+	}
+	if !given("dport") {
+		out.DPort = 0
+	}
+	if out.TTL == 0 {
+		return out, errors.New("--ttl 0: is not sent by any host; use 1 to 255")
+	}
+	if given("icmp-type") {
+		if p.icmpType < 0 || p.icmpType > 255 {
+			return out, fmt.Errorf("--icmp-type %d: is no ICMP type; use 0 to 255", p.icmpType)
+		}
+		t := uint8(p.icmpType)
+		out.ICMPType = &t
+	}
+	return out, nil
 }
 
-// ruleText names a rule of a chain by its place.
-func ruleText(snap *topology.Snapshot, chain topology.DeviceID, n int) string {
-	c := snap.Chain(chain)
-	if c == nil || n >= len(c.Rules) {
-		return fmt.Sprintf("rule %d of chain %d", n, chain)
+// packetFlags are the flags of the fields of a packet.
+func packetFlags() map[string]string {
+	return map[string]string{
+		"vport": "--vport", "dst": "--dst", "src": "--src", "srcMAC": "--src-mac", "dstMAC": "--dst-mac", "proto": "--proto", "sport": "--sport", "dport": "--dport", "len": "--len", "icmpType": "--icmp-type",
 	}
-	return fmt.Sprintf("rule %s of chain %s/%s", c.Rules[n].Name, c.Tenant, c.Name)
 }
 
-func originated(snap *topology.Snapshot, o sim.Originated) string {
-	var f packet.Frame
-	if err := packet.Parse(o.Frame, &f); err != nil {
-		return fmt.Sprintf("%d bytes: %v", len(o.Frame), err)
+// asPacketFlags has an error of a field name its flag.
+func asPacketFlags(err error) error {
+	var f *topology.FieldError
+	if !errors.As(err, &f) {
+		return err
 	}
-	from := o.From
-	what := "packet"
-	switch o.Kind {
-	case sim.OriginARP:
-		what = "ARP"
-		if f.Is6() {
-			what = "ND"
+	text := packetFlags()[f.Field]
+	if f.Value != "" {
+		text += fmt.Sprintf(" %q", f.Value)
+	}
+	text += ": " + f.Problem
+	if f.Hint != "" {
+		text += "; " + f.Hint
+	}
+	if f.Field == "vport" && f.Value != "" {
+		return errors.New(text)
+	}
+	return usage(errors.New(text))
+}
+
+// traceText is a trace for people.
+func traceText(t *client.Trace, verbose bool) string {
+	var b strings.Builder
+	for _, n := range t.Assumed {
+		fmt.Fprintf(&b, "assumed %s %s: %s\n", packetFlags()[n.Field], n.Value, n.Why)
+	}
+	b.WriteString(t.Packet + "\n")
+	at := client.TraceStep{}
+	for _, st := range t.Steps {
+		switch {
+		case st.Device == "":
+			b.WriteString(st.What + "\n")
+		case st.Device != at.Device || st.Port != at.Port:
+			fmt.Fprintf(&b, "  %s, in by %s\n    %s\n", st.Device, st.Port, st.What)
+		default:
+			fmt.Fprintf(&b, "    %s\n", st.What)
 		}
-	case sim.OriginEcho:
-		what = "echo reply"
-	case sim.OriginDHCP:
-		what = "DHCP"
-	case sim.OriginError:
-		what = "ICMP error"
-		if f.Proto == packet.ProtoTCP && f.L4 != 0 {
-			what = "TCP reset"
-		} else if f.IsICMP() {
-			t, c := f.ICMPType()
-			what += fmt.Sprintf(" type %d code %d", t, c)
+		at = st
+	}
+	b.WriteByte('\n')
+	line := func(name, value string) { fmt.Fprintf(&b, "%-11s %s\n", name, value) }
+	for _, o := range t.Outcomes {
+		line("verdict", o.Text)
+		if o.Rewrite != "" {
+			line("rewrite", o.Rewrite)
 		}
 	}
-	return fmt.Sprintf("%s by %s, leaves at %s: %s", what, portName(snap, from), destName(snap, o.Dest), ends(&f))
+	line("match", t.Match)
+	line("guards", t.Guards)
+	if t.Kept != "" {
+		line("kept", "not as an entry: "+t.Kept)
+	}
+	for _, e := range t.Effects {
+		line("effects", e)
+	}
+	for _, o := range t.Originated {
+		line("originated", o)
+	}
+	if verbose {
+		line("read", t.Read)
+		for _, d := range t.Depends {
+			line("depends", d)
+		}
+	}
+	return b.String()
 }
 
-func destName(snap *topology.Snapshot, d flow.Dest) string {
-	if snap.IsGroup(d) {
-		return "all of " + deviceName(snap, topology.DeviceID(d))
+// snapshotOf returns a valid set as a snapshot, ids assigned in order of kind and name.
+func snapshotOf(set *topology.Set) *topology.Snapshot {
+	objects := set.All()
+	last := uint32(0)
+	for _, o := range objects {
+		last = max(last, o.Status.ID)
 	}
-	return portName(snap, d.VPort())
-}
-
-func deviceName(snap *topology.Snapshot, id topology.DeviceID) string {
-	if b := snap.Bridge(id); b != nil {
-		return "bridge " + b.Tenant + "/" + b.Name
-	}
-	if r := snap.Router(id); r != nil {
-		return "router " + r.Tenant + "/" + r.Name
-	}
-	if d := snap.DHCP(id); d != nil {
-		return d.String()
-	}
-	return fmt.Sprintf("device %d", id)
-}
-
-func portName(snap *topology.Snapshot, id flow.VPortID) string {
-	if v := snap.VPort(id); v != nil {
-		return v.Tenant + "/" + v.Name
-	}
-	return "vport " + id.String()
+	topology.AssignIDs(objects, last)
+	snap, _ := new(topology.Snapshot).With(topology.Changes{Put: set.ResolvedAll(objects)})
+	return snap
 }

@@ -1,76 +1,45 @@
-package main
+// Package trace follows one packet through the virtual devices of a snapshot, and tells in words what becomes of it.
+package trace
 
 import (
 	"fmt"
 	"strings"
 
+	"github.com/weft-sdn/weft/client"
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/packet"
 	"github.com/weft-sdn/weft/sim"
 	"github.com/weft-sdn/weft/topology"
 )
 
-// traced is what weft trace tells; its JSON form is that of -o json.
-type traced struct {
-	Assumed     []string    `json:"assumed,omitempty"` // what the flags left out
-	Packet      string      `json:"packet"`
-	Steps       []traceStep `json:"steps"`
-	Outcomes    []outcome   `json:"outcomes"` // several of a packet whose copies differ
-	Match       string      `json:"match"`    // the packets that share the decision
-	Guards      string      `json:"guards"`   // what each of them must meet besides
-	Installable bool        `json:"installable"`
-	Kept        string      `json:"not_installable,omitempty"` // why not
-	Effects     []string    `json:"effects,omitempty"`
-	Originated  []string    `json:"originated,omitempty"`
-	Read        string      `json:"read"`    // fields that devices looked at
-	Depends     []string    `json:"depends"` // what of the network it relies on
-}
-
-// traceStep is one thing that happened.
-type traceStep struct {
-	Device string `json:"device,omitempty"` // empty: to the packet as a whole
-	Port   string `json:"port,omitempty"`   // by which the device got the copy
-	What   string `json:"what"`
-}
-
-// outcome is what becomes of a copy.
-type outcome struct {
-	Verdict  string `json:"verdict"`           // forward, drop, consumed, incomplete
-	To       string `json:"to,omitempty"`      // of forward: vport, or "all of" a bridge
-	Reason   string `json:"reason,omitempty"`  // of drop
-	Rewrite  string `json:"rewrite,omitempty"` // of forward
-	Fragment uint16 `json:"fragment,omitempty"`
-	text     string
-}
-
-// trace simulates the probe.
-func trace(snap *topology.Snapshot, vport string, p *probe) (*traced, error) {
-	v, err := findVPort(snap, vport)
+// Follow simulates one packet that comes in at an exterior vport. What is wrong with the packet is a *topology.FieldError, of a field of client.Packet.
+func Follow(snap *topology.Snapshot, p client.Packet) (*client.Trace, error) {
+	v, err := findVPort(snap, p.VPort)
 	if err != nil {
 		return nil, err
 	}
-	a, notes, err := p.resolve(snap, v)
+	a, assumed, err := resolve(snap, v, p)
 	if err != nil {
-		return nil, usage(err)
+		return nil, err
 	}
 	data, err := a.frame()
 	if err != nil {
-		return nil, usage(err)
+		return nil, err
 	}
 	var f packet.Frame
 	if err := packet.Parse(data, &f); err != nil {
-		return nil, fmt.Errorf("the packet: %w", err)
+		return nil, fail("", "", "makes no packet: "+err.Error(), "")
 	}
 	var s sim.Simulator
 	res := sim.Result{Trace: new(sim.Trace)}
 	s.Simulate(snap, &f, v.ID, 0, &res)
-	return tell(snap, &f, v, notes, &res), nil
+	return tell(snap, &f, v, assumed, &res), nil
 }
 
 // tell puts what a simulation gave into words.
-func tell(snap *topology.Snapshot, f *packet.Frame, v *topology.VPort, assumed []string, r *sim.Result) *traced {
+func tell(snap *topology.Snapshot, f *packet.Frame, v *topology.VPort, assumed []client.Assumption, r *sim.Result) *client.Trace {
 	name := v.Tenant + "/" + v.Name
-	t := &traced{
+	t := &client.Trace{
 		Assumed: assumed, Packet: packetText(f), Guards: guards(r.Guards), Installable: r.Installable, Kept: r.NotInstallable,
 		Match: strings.Replace(flow.MatchOf(flow.KeyOf(f, v.ID), r.Mask).String(), "vport="+v.ID.String(), "vport="+name, 1),
 	}
@@ -84,10 +53,10 @@ func tell(snap *topology.Snapshot, f *packet.Frame, v *topology.VPort, assumed [
 		if strings.HasPrefix(st.What, "originated by ") {
 			st.What, _, _ = strings.Cut(st.What, ": ") // what it is, Originated says
 		}
-		t.Steps = append(t.Steps, traceStep{st.Device, st.Port, st.What})
+		t.Steps = append(t.Steps, client.TraceStep{Device: st.Device, Port: st.Port, What: st.What})
 	}
 	for _, o := range r.Outcomes {
-		one := outcome{Verdict: o.Verdict.String(), text: verdict(snap, o)}
+		one := client.TraceEnd{Verdict: o.Verdict.String(), Text: verdict(snap, o)}
 		switch o.Verdict {
 		case sim.Forward:
 			one.To, one.Rewrite, one.Fragment = destName(snap, o.Dest), o.Rewrite.String(), o.Fragment
@@ -106,53 +75,6 @@ func tell(snap *topology.Snapshot, f *packet.Frame, v *topology.VPort, assumed [
 		t.Depends = append(t.Depends, dependText(snap, d))
 	}
 	return t
-}
-
-// text is the trace for people.
-func (t *traced) text(verbose bool) string {
-	var b strings.Builder
-	for _, n := range t.Assumed {
-		b.WriteString(n + "\n")
-	}
-	b.WriteString(t.Packet + "\n")
-	at := traceStep{}
-	for _, st := range t.Steps {
-		switch {
-		case st.Device == "":
-			b.WriteString(st.What + "\n")
-		case st.Device != at.Device || st.Port != at.Port:
-			fmt.Fprintf(&b, "  %s, in by %s\n    %s\n", st.Device, st.Port, st.What)
-		default:
-			fmt.Fprintf(&b, "    %s\n", st.What)
-		}
-		at = st
-	}
-	b.WriteByte('\n')
-	line := func(name, value string) { fmt.Fprintf(&b, "%-11s %s\n", name, value) }
-	for _, o := range t.Outcomes {
-		line("verdict", o.text)
-		if o.Rewrite != "" {
-			line("rewrite", o.Rewrite)
-		}
-	}
-	line("match", t.Match)
-	line("guards", t.Guards)
-	if t.Kept != "" {
-		line("kept", "not as an entry: "+t.Kept)
-	}
-	for _, e := range t.Effects {
-		line("effects", e)
-	}
-	for _, o := range t.Originated {
-		line("originated", o)
-	}
-	if verbose {
-		line("read", t.Read)
-		for _, d := range t.Depends {
-			line("depends", d)
-		}
-	}
-	return b.String()
 }
 
 // packetText is a packet in short: TCP 10.0.0.1:40000 → 10.0.0.2:80, TTL 64, 40 bytes.

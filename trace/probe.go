@@ -1,59 +1,45 @@
-package main
+package trace
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"strconv"
 
-	"github.com/spf13/pflag"
-
+	"github.com/weft-sdn/weft/client"
 	"github.com/weft-sdn/weft/packet"
+	"github.com/weft-sdn/weft/topology"
 )
 
-// probe describes a packet on the command line. Texts are as given; empty means: choose.
-type probe struct {
-	srcMAC, dstMAC string
-	src, dst       string
-	proto          string
-	sport, dport   uint16
-	ttl            uint8
-	length         uint16 // of the IP packet; 0: as short as its headers allow
-	icmpType       int    // -1: echo request
-	dontFragment   bool
-	set            *pflag.FlagSet // nil: none was given
+// fail is what is wrong with a field of a packet.
+func fail(field, value, problem, hint string) error {
+	return &topology.FieldError{Field: field, Value: value, Problem: problem, Hint: hint}
 }
 
-// given reports whether a flag was.
-func (p *probe) given(name string) bool { return p.set != nil && p.set.Changed(name) }
+// probe is a packet in which what has a fixed default is filled in.
+type probe struct{ client.Packet }
 
-// check finds flags that don't go with the protocol.
-func (p *probe) check(proto int) error {
+func newProbe(p client.Packet) probe {
+	p.Proto, p.SPort, p.DPort, p.TTL = cmp.Or(p.Proto, "icmp"), cmp.Or(p.SPort, 40000), cmp.Or(p.DPort, 80), cmp.Or(p.TTL, packet.DefaultTTL)
+	return probe{p}
+}
+
+// check finds fields that don't go with the protocol.
+func check(p *client.Packet, proto int) error {
 	hasPorts := proto == packet.ProtoTCP || proto == packet.ProtoUDP || proto == packet.ProtoSCTP
-	for _, name := range []string{"sport", "dport"} {
-		if p.given(name) && !hasPorts {
-			return fmt.Errorf("--%s: goes with --proto tcp, udp or sctp, and the protocol is %s", name, p.proto)
+	for _, f := range []struct {
+		field string
+		value uint16
+	}{{"sport", p.SPort}, {"dport", p.DPort}} {
+		if f.value != 0 && !hasPorts {
+			return fail(f.field, fmt.Sprint(f.value), "goes with protocols tcp, udp and sctp, and the protocol is "+cmp.Or(p.Proto, "icmp"), "leave it out")
 		}
 	}
-	if p.given("icmp-type") && proto != packet.ProtoICMP && proto != packet.ProtoICMPv6 {
-		return fmt.Errorf("--icmp-type: goes with --proto icmp, and the protocol is %s", p.proto)
+	if p.ICMPType != nil && proto != packet.ProtoICMP && proto != packet.ProtoICMPv6 {
+		return fail("icmpType", fmt.Sprint(*p.ICMPType), "goes with protocol icmp, and the protocol is "+p.Proto, "leave it out")
 	}
 	return nil
-}
-
-func (p *probe) flags(f *pflag.FlagSet) {
-	f.StringVar(&p.srcMAC, "src-mac", "", "source `MAC`; default: that of the vport's host")
-	f.StringVar(&p.dstMAC, "dst-mac", "", "destination `MAC`; default: what the host would learn by ARP or ND, of the destination or its gateway")
-	f.StringVar(&p.src, "src", "", "source IP `address`; default: the vport's first address of the destination's family")
-	f.StringVar(&p.dst, "dst", "", "destination IP `address`, IPv4 or IPv6 (required)")
-	p.set = f
-	f.StringVar(&p.proto, "proto", "icmp", "`protocol`: icmp, tcp, udp, sctp, a number, or arp: ask for the MAC of --dst (ND in IPv6)")
-	f.Uint16Var(&p.sport, "sport", 40000, "source `port` of tcp, udp, sctp")
-	f.Uint16Var(&p.dport, "dport", 80, "destination `port` of tcp, udp, sctp")
-	f.Uint8Var(&p.ttl, "ttl", packet.DefaultTTL, "TTL or hop `limit`, 1 to 255")
-	f.Uint16Var(&p.length, "len", 0, "length of the IP packet in `bytes`; default: its headers")
-	f.IntVar(&p.icmpType, "icmp-type", -1, "ICMP or ICMPv6 `type`, 0–255; default: echo request")
-	f.BoolVar(&p.dontFragment, "df", false, "IPv4: don't fragment")
 }
 
 // protocolARP stands for ARP or ND in place of an IP protocol number.
@@ -61,7 +47,7 @@ const protocolARP = 256
 
 // protocol returns the IP protocol number, or protocolARP.
 func (p *probe) protocol(v6 bool) (int, error) {
-	switch p.proto {
+	switch p.Proto {
 	case "icmp", "icmpv6", "icmp6":
 		if v6 {
 			return packet.ProtoICMPv6, nil
@@ -76,16 +62,16 @@ func (p *probe) protocol(v6 bool) (int, error) {
 	case "arp", "nd":
 		return protocolARP, nil
 	}
-	n, err := strconv.ParseUint(p.proto, 10, 8)
+	n, err := strconv.ParseUint(p.Proto, 10, 8)
 	if err != nil {
-		return 0, fmt.Errorf("--proto %q: is no protocol; use icmp, tcp, udp, sctp, arp or a number from 0 to 255", p.proto)
+		return 0, fail("proto", p.Proto, "is no protocol", "use icmp, tcp, udp, sctp, arp or a number from 0 to 255")
 	}
 	return int(n), nil
 }
 
 // addressed is a probe whose addresses are known.
 type addressed struct {
-	*probe
+	probe
 	from, to netip.Addr // of one family
 	fromMAC  packet.MAC
 	toMAC    packet.MAC
@@ -111,11 +97,11 @@ func (a *addressed) frame() ([]byte, error) {
 	if a.to.Is6() {
 		header = packet.IPv6Len
 	}
-	if a.length != 0 {
-		if int(a.length) < header+len(l4) {
-			return nil, fmt.Errorf("--len %d: is too short for the packet's headers; use %d or more", a.length, header+len(l4))
+	if a.Len != 0 {
+		if int(a.Len) < header+len(l4) {
+			return nil, fail("len", fmt.Sprint(a.Len), "is too short for the packet's headers", fmt.Sprintf("use %d or more", header+len(l4)))
 		}
-		l4 = append(l4, make([]byte, int(a.length)-header-len(l4))...)
+		l4 = append(l4, make([]byte, int(a.Len)-header-len(l4))...)
 	}
 	a.checksum(proto, l4)
 	if a.to.Is6() {
@@ -138,22 +124,20 @@ func (a *addressed) transport(proto int) ([]byte, error) {
 		b = make([]byte, 12)
 	case packet.ProtoICMP, packet.ProtoICMPv6:
 		b = make([]byte, packet.ICMPLen)
-		t := a.icmpType
+		t := uint8(packet.ICMPEchoRequest)
 		switch {
-		case t > 255 || t < -1:
-			return nil, fmt.Errorf("--icmp-type %d: is no ICMP type; use 0 to 255", t)
-		case t == -1 && a.to.Is6():
+		case a.ICMPType != nil:
+			t = *a.ICMPType
+		case a.to.Is6():
 			t = packet.ICMPv6EchoRequest
-		case t == -1:
-			t = packet.ICMPEchoRequest
 		}
-		b[0], b[5], b[7] = byte(t), 1, 1 // identifier and sequence 1
+		b[0], b[5], b[7] = t, 1, 1 // identifier and sequence 1
 		return b, nil
 	default:
 		return nil, nil
 	}
-	binary.BigEndian.PutUint16(b, a.sport)
-	binary.BigEndian.PutUint16(b[2:], a.dport)
+	binary.BigEndian.PutUint16(b, a.SPort)
+	binary.BigEndian.PutUint16(b[2:], a.DPort)
 	return b, nil
 }
 
@@ -189,10 +173,10 @@ func (a *addressed) frame4(proto int, l4 []byte) []byte {
 	h := make([]byte, packet.IPv4Len)
 	h[0] = 0x45
 	binary.BigEndian.PutUint16(h[2:], uint16(packet.IPv4Len+len(l4)))
-	if a.dontFragment {
+	if a.DF {
 		h[6] = 0x40
 	}
-	h[8], h[9] = a.ttl, byte(proto)
+	h[8], h[9] = a.TTL, byte(proto)
 	src, dst := a.from.As4(), a.to.As4()
 	copy(h[12:], src[:])
 	copy(h[16:], dst[:])
@@ -204,7 +188,7 @@ func (a *addressed) frame6(proto int, l4 []byte) []byte {
 	h := make([]byte, packet.IPv6Len)
 	h[0] = 0x60
 	binary.BigEndian.PutUint16(h[4:], uint16(len(l4)))
-	h[6], h[7] = byte(proto), a.ttl
+	h[6], h[7] = byte(proto), a.TTL
 	src, dst := a.from.As16(), a.to.As16()
 	copy(h[8:], src[:])
 	copy(h[24:], dst[:])

@@ -1,4 +1,4 @@
-package main
+package trace
 
 import (
 	"net/netip"
@@ -9,12 +9,13 @@ import (
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
 
+	"github.com/weft-sdn/weft/client"
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/packet"
 )
 
-func given(p probe, v6 bool) *addressed {
-	a := &addressed{probe: &p, from: netip.MustParseAddr("10.0.0.11"), to: netip.MustParseAddr("10.0.0.12"),
+func given(p client.Packet, v6 bool) *addressed {
+	a := &addressed{probe: newProbe(p), from: netip.MustParseAddr("10.0.0.11"), to: netip.MustParseAddr("10.0.0.12"),
 		fromMAC: packet.MustParseMAC("02:00:00:00:00:01"), toMAC: packet.MustParseMAC("02:00:00:00:00:02")}
 	if v6 {
 		a.from, a.to = netip.MustParseAddr("fd00:10::11"), netip.MustParseAddr("fd00:10::12")
@@ -30,18 +31,19 @@ func TestFrame(t *testing.T) {
 		TTL            uint8
 		Len            int
 	}
-	base := probe{sport: 40000, dport: 80, ttl: 7, icmpType: -1}
+	base := client.Packet{TTL: 7}
+	unreachable := uint8(3)
 	for _, tc := range []struct {
 		name   string
-		edit   func(*probe)
+		edit   func(*client.Packet)
 		v4, v6 want
 	}{
-		{"icmp", func(p *probe) { p.proto = "icmp" }, want{1, 8 << 8, 1, 7, 28}, want{58, 128 << 8, 1, 7, 48}},
-		{"icmp-type", func(p *probe) { p.proto, p.icmpType = "icmp", 3 }, want{1, 3 << 8, 0, 7, 28}, want{58, 3 << 8, 0, 7, 48}},
-		{"tcp", func(p *probe) { p.proto = "tcp" }, want{6, 40000, 80, 7, 40}, want{6, 40000, 80, 7, 60}},
-		{"udp", func(p *probe) { p.proto, p.length = "udp", 1001 }, want{17, 40000, 80, 7, 1001}, want{17, 40000, 80, 7, 1001}},
-		{"sctp", func(p *probe) { p.proto = "sctp" }, want{132, 40000, 80, 7, 32}, want{132, 40000, 80, 7, 52}},
-		{"number", func(p *probe) { p.proto, p.length = "47", 100 }, want{47, 0, 0, 7, 100}, want{47, 0, 0, 7, 100}},
+		{"icmp", func(p *client.Packet) { p.Proto = "icmp" }, want{1, 8 << 8, 1, 7, 28}, want{58, 128 << 8, 1, 7, 48}},
+		{"icmp-type", func(p *client.Packet) { p.Proto, p.ICMPType = "icmp", &unreachable }, want{1, 3 << 8, 0, 7, 28}, want{58, 3 << 8, 0, 7, 48}},
+		{"tcp", func(p *client.Packet) { p.Proto = "tcp" }, want{6, 40000, 80, 7, 40}, want{6, 40000, 80, 7, 60}},
+		{"udp", func(p *client.Packet) { p.Proto, p.Len = "udp", 1001 }, want{17, 40000, 80, 7, 1001}, want{17, 40000, 80, 7, 1001}},
+		{"sctp", func(p *client.Packet) { p.Proto = "sctp" }, want{132, 40000, 80, 7, 32}, want{132, 40000, 80, 7, 52}},
+		{"number", func(p *client.Packet) { p.Proto, p.Len = "47", 100 }, want{47, 0, 0, 7, 100}, want{47, 0, 0, 7, 100}},
 	} {
 		for _, v6 := range []bool{false, true} {
 			p, expected := base, tc.v4
@@ -85,15 +87,14 @@ func TestFrame(t *testing.T) {
 
 func TestFrameErrors(t *testing.T) {
 	for _, tc := range []struct {
-		p    probe
+		p    client.Packet
 		v6   bool
 		want string
 	}{
-		{probe{proto: "ip"}, false, `--proto "ip": is no protocol; use icmp`},
-		{probe{proto: "256"}, true, `--proto "256": is no protocol`},
-		{probe{proto: "tcp", length: 39}, false, "--len 39: is too short for the packet's headers; use 40 or more"},
-		{probe{proto: "tcp", length: 59}, true, "use 60 or more"},
-		{probe{proto: "icmp", icmpType: 256}, false, "--icmp-type 256: is no ICMP type"},
+		{client.Packet{Proto: "ip"}, false, `proto: "ip" is no protocol; use icmp`},
+		{client.Packet{Proto: "256"}, true, `proto: "256" is no protocol`},
+		{client.Packet{Proto: "tcp", Len: 39}, false, `len: "39" is too short for the packet's headers; use 40 or more`},
+		{client.Packet{Proto: "tcp", Len: 59}, true, "use 60 or more"},
 	} {
 		if _, err := given(tc.p, tc.v6).frame(); err == nil || !strings.HasPrefix(err.Error(), tc.want) && !strings.HasSuffix(err.Error(), tc.want) {
 			t.Errorf("%+v: error %v, want %q", tc.p, err, tc.want)

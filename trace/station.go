@@ -1,32 +1,20 @@
-package main
+package trace
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
 
+	"github.com/weft-sdn/weft/client"
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/packet"
 	"github.com/weft-sdn/weft/topology"
 )
 
-// snapshotOf returns a valid set as a snapshot, ids assigned in order of kind and name.
-func snapshotOf(set *topology.Set) *topology.Snapshot {
-	objects := set.All()
-	last := uint32(0)
-	for _, o := range objects {
-		last = max(last, o.Status.ID)
-	}
-	topology.AssignIDs(objects, last)
-	snap, _ := new(topology.Snapshot).With(topology.Changes{Put: set.ResolvedAll(objects)})
-	return snap
-}
-
-// findVPort returns the exterior vport that --vport names: TENANT/NAME, or NAME of the default tenant.
+// findVPort returns the exterior vport that a packet comes in at: TENANT/NAME, or NAME of the default tenant.
 func findVPort(snap *topology.Snapshot, name string) (*topology.VPort, error) {
 	if name == "" {
-		return nil, usage(errors.New("--vport: is missing; name the exterior vport where the packet comes in, such as acme/app1"))
+		return nil, fail("vport", "", "is missing", "name the exterior vport where the packet comes in, such as acme/app1")
 	}
 	tenant, short, found := strings.Cut(name, "/")
 	if !found {
@@ -37,7 +25,7 @@ func findVPort(snap *topology.Snapshot, name string) (*topology.VPort, error) {
 		full := v.Tenant + "/" + v.Name
 		switch {
 		case v.Tenant == tenant && v.Name == short && !v.Exterior:
-			return nil, fmt.Errorf("--vport %q: is an interior port; packets come in at exterior ones", name)
+			return nil, fail("vport", name, "is an interior port", "packets come in at exterior ones")
 		case v.Tenant == tenant && v.Name == short:
 			return v, nil
 		case v.Exterior && v.Tenant == tenant && strings.HasPrefix(v.Name, short+"."):
@@ -50,24 +38,22 @@ func findVPort(snap *topology.Snapshot, name string) (*topology.VPort, error) {
 		}
 	}
 	if len(trunk) > 0 {
-		return nil, fmt.Errorf("--vport %q: is a trunk; name it in one of its VLANs: %s", name, shortList(trunk))
+		return nil, fail("vport", name, "is a trunk", "name it in one of its VLANs: "+shortList(trunk))
 	}
 	if len(same) == 0 {
 		same = exterior
 	}
 	if len(same) == 0 {
-		return nil, fmt.Errorf("--vport %q: is no vport, and the network has no exterior one", name)
+		return nil, fail("vport", name, "is no vport, and the network has no exterior one", "")
 	}
-	return nil, fmt.Errorf("--vport %q: is no vport; use %s", name, shortList(same))
+	return nil, fail("vport", name, "is no vport", "use "+shortList(same))
 }
 
-// resolve fills in what the probe leaves out, as the host at the vport would. Assumptions are told in notes.
-func (p *probe) resolve(snap *topology.Snapshot, v *topology.VPort) (a *addressed, notes []string, err error) {
-	if p.ttl == 0 {
-		return nil, nil, errors.New("--ttl 0: is not sent by any host; use 1 to 255")
-	}
+// resolve fills in what a packet leaves out, as the host at the vport would. What is assumed is told.
+func resolve(snap *topology.Snapshot, v *topology.VPort, given client.Packet) (a *addressed, assumed []client.Assumption, err error) {
+	p := newProbe(given)
 	a = &addressed{probe: p}
-	if a.to, err = parseAddr("--dst", p.dst); err != nil {
+	if a.to, err = parseAddr("dst", p.Dst); err != nil {
 		return nil, nil, err
 	}
 	if a.from, err = p.source(v, a.to); err != nil {
@@ -75,51 +61,53 @@ func (p *probe) resolve(snap *topology.Snapshot, v *topology.VPort) (a *addresse
 	}
 	proto, err := p.protocol(a.to.Is6())
 	if err == nil {
-		err = p.check(proto)
+		err = check(&given, proto)
 	}
 	if err != nil {
 		return nil, nil, err
 	}
-	assumed := func(flag string, value fmt.Stringer, why string) {
-		notes = append(notes, fmt.Sprintf("assumed %s %v: %s", flag, value, why))
+	assume := func(field string, value fmt.Stringer, why string) {
+		assumed = append(assumed, client.Assumption{Field: field, Value: value.String(), Why: why})
 	}
-	if p.src == "" {
-		assumed("--src", a.from, "the first such address of "+v.Tenant+"/"+v.Name)
+	if p.Src == "" {
+		assume("src", a.from, "the first such address of "+v.Tenant+"/"+v.Name)
 	}
 	switch {
-	case p.srcMAC != "":
-		if a.fromMAC, err = parseMAC("--src-mac", p.srcMAC); err != nil {
+	case p.SrcMAC != "":
+		if a.fromMAC, err = parseMAC("srcMAC", p.SrcMAC); err != nil {
 			return nil, nil, err
 		}
 	case v.Kind == topology.DeviceBridge && !v.MAC.IsZero():
 		a.fromMAC = v.MAC
-		assumed("--src-mac", a.fromMAC, "the host at "+v.Tenant+"/"+v.Name)
+		assume("srcMAC", a.fromMAC, "the host at "+v.Tenant+"/"+v.Name)
 	default:
-		return nil, nil, fmt.Errorf("--src-mac: is missing, and vport %s/%s does not say which host is there; use one such as 02:00:00:00:00:01", v.Tenant, v.Name)
+		return nil, nil, fail("srcMAC", "", fmt.Sprintf("is missing, and vport %s/%s does not say which host is there", v.Tenant, v.Name), "use one such as 02:00:00:00:00:01")
 	}
-	if !p.given("proto") {
-		defer func() { notes = append(notes, "assumed --proto "+p.proto+": a ping") }()
+	if given.Proto == "" {
+		defer func() {
+			assumed = append(assumed, client.Assumption{Field: "proto", Value: p.Proto, Why: "a ping"})
+		}()
 	}
-	if p.dstMAC != "" {
-		a.toMAC, err = parseMAC("--dst-mac", p.dstMAC)
-		return a, notes, err
+	if p.DstMAC != "" {
+		a.toMAC, err = parseMAC("dstMAC", p.DstMAC)
+		return a, assumed, err
 	}
 	if proto == protocolARP {
-		return a, notes, nil // to all, or to the solicited-node group
+		return a, assumed, nil // to all, or to the solicited-node group
 	}
 	var why string
 	if a.toMAC, why, err = nextHopMAC(snap, v, a.to); err != nil {
 		return nil, nil, err
 	}
-	assumed("--dst-mac", a.toMAC, why)
-	return a, notes, nil
+	assume("dstMAC", a.toMAC, why)
+	return a, assumed, nil
 }
 
 func (p *probe) source(v *topology.VPort, to netip.Addr) (netip.Addr, error) {
-	if p.src != "" {
-		from, err := parseAddr("--src", p.src)
+	if p.Src != "" {
+		from, err := parseAddr("src", p.Src)
 		if err == nil && from.Is4() != to.Is4() {
-			err = fmt.Errorf("--src %q: is of another IP family than --dst %v; use the same", p.src, to)
+			err = fail("src", p.Src, "is of another IP family than dst, "+to.String(), "use the same")
 		}
 		return from, err
 	}
@@ -128,26 +116,35 @@ func (p *probe) source(v *topology.VPort, to netip.Addr) (netip.Addr, error) {
 			return x.Addr(), nil
 		}
 	}
-	return netip.Addr{}, fmt.Errorf("--src: is missing, and the host at vport %s/%s has no address of the family of --dst %v; give one", v.Tenant, v.Name, to)
+	return netip.Addr{}, fail("src", "", fmt.Sprintf("is missing, and the host at vport %s/%s has no address of the family of dst, %v", v.Tenant, v.Name, to), "give one")
 }
 
-func parseAddr(flag, text string) (netip.Addr, error) {
+func parseAddr(field, text string) (netip.Addr, error) {
 	a, err := netip.ParseAddr(text)
 	switch {
 	case text == "":
-		return a, fmt.Errorf("%s: is missing; use an address such as 10.0.0.12 or fd00:10::12", flag)
+		return a, fail(field, "", "is missing", "use an address such as 10.0.0.12 or fd00:10::12")
 	case err != nil || a.Zone() != "" || a.Is4In6():
-		return a, fmt.Errorf("%s %q: is no IP address; use one such as 10.0.0.12 or fd00:10::12", flag, text)
+		return a, fail(field, text, "is no IP address", "use one such as 10.0.0.12 or fd00:10::12")
 	}
 	return a, nil
 }
 
-func parseMAC(flag, text string) (packet.MAC, error) {
+func parseMAC(field, text string) (packet.MAC, error) {
 	m, err := packet.ParseMAC(text)
 	if err != nil {
-		return m, fmt.Errorf("%s %q: is no MAC; use one such as 02:00:00:00:00:01", flag, text)
+		return m, fail(field, text, "is no MAC", "use one such as 02:00:00:00:00:01")
 	}
 	return m, nil
+}
+
+// shortList names some of many.
+func shortList(names []string) string {
+	const most = 8
+	if len(names) > most {
+		return strings.Join(names[:most], ", ") + fmt.Sprintf(" or one of %d more", len(names)-most)
+	}
+	return strings.Join(names, ", ")
 }
 
 // nextHopMAC returns the MAC that the host at v sends to for an address: the router's whose port v is; on a bridge that of the destination if
@@ -170,12 +167,12 @@ func nextHopMAC(snap *topology.Snapshot, v *topology.VPort, to netip.Addr) (pack
 				return m, "neighbour of " + v.Tenant + "/" + v.Name + " on the link", nil
 			}
 		}
-		return packet.MAC{}, "", fmt.Errorf("--dst-mac: is missing, and the network does not say which host on the link has %v; give its MAC, or one that nobody has", to)
+		return packet.MAC{}, "", fail("dstMAC", "", fmt.Sprintf("is missing, and the network does not say which host on the link has %v", to), "give its MAC, or one that nobody has")
 	}
 	if gw := gateway(snap, domain, v, to.Is4()); gw != nil {
 		return gw.MAC, "the gateway, router port " + gw.Tenant + "/" + gw.Name, nil
 	}
-	return packet.MAC{}, "", fmt.Errorf("--dst-mac: is missing, and there is no router port on the link of %s/%s with an address on its subnet; give a MAC", v.Tenant, v.Name)
+	return packet.MAC{}, "", fail("dstMAC", "", fmt.Sprintf("is missing, and there is no router port on the link of %s/%s with an address on its subnet", v.Tenant, v.Name), "give a MAC")
 }
 
 // gateway returns the first router port on the link that has an address in a subnet of v's host.

@@ -1,0 +1,261 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/weft-sdn/weft/access"
+	"github.com/weft-sdn/weft/client"
+	"github.com/weft-sdn/weft/state"
+	"github.com/weft-sdn/weft/topology"
+	"github.com/weft-sdn/weft/trace"
+	"github.com/weft-sdn/weft/view"
+)
+
+type eventInput struct {
+	ViewInput
+	Type   string `query:"type" enum:"Normal,Warning" doc:"Events of this type"`
+	Edge   string `query:"edge" maxLength:"63" doc:"Events that this edge tells of"`
+	Object string `query:"object" maxLength:"255" doc:"Events about this: KIND/TENANT/NAME, or edge/NAME" example:"vport/acme/web"`
+}
+
+// eventRoute registers the log of events.
+func (s *Server) eventRoute() {
+	op := huma.Operation{OperationID: "viewEvents", Method: http.MethodGet, Path: "/v1/events", Summary: "What happened lately, in the order in which it happened last", Tags: []string{"Views"}}
+	huma.Register(s.api, op, func(ctx context.Context, in *eventInput) (*rowsOutput[state.LoggedEvent], error) {
+		a, err := s.mayView(ctx, access.KindEvent, &in.ViewInput)
+		if err != nil {
+			return nil, err
+		}
+		all, revision, err := s.store.Events(ctx, state.EventFilter{Tenant: a.of.Tenant, Type: state.EventType(in.Type), Source: in.Edge})
+		if err != nil {
+			return nil, s.problemOf(ctx, err)
+		}
+		all = slices.DeleteFunc(all, func(e state.LoggedEvent) bool {
+			return in.Of != "" && e.Object.Tenant+"/"+e.Object.Name != in.Of || in.Object != "" && e.Object.String() != in.Object
+		})
+		out, err := pageOf(a, all, nil)
+		if err != nil {
+			return nil, err
+		}
+		out.Body.Revision = revision
+		return out, nil
+	})
+}
+
+type auditInput struct {
+	Tenant   string `query:"tenant" maxLength:"63" doc:"Changes of objects of this tenant; none: of all that the caller may see"`
+	Kind     string `query:"kind" maxLength:"63" doc:"Changes of objects of this kind"`
+	Name     string `query:"name" maxLength:"127" doc:"Changes of objects of this name"`
+	Subject  string `query:"subject" maxLength:"255" doc:"Changes that this one made"`
+	Limit    int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"How many at most"`
+	Continue string `query:"continue" maxLength:"512" doc:"Where to go on: continue of the page before"`
+}
+
+// auditScan bounds how many records are looked at for one page.
+const auditScan = 20_000
+
+// auditRoute registers the audit log.
+func (s *Server) auditRoute() {
+	op := huma.Operation{OperationID: "viewAudit", Method: http.MethodGet, Path: "/v1/audit", Summary: "Who changed what: the newest first", Tags: []string{"Views"},
+		Description: "A page may have fewer records than limit, or none, and yet a continue."}
+	huma.Register(s.api, op, func(ctx context.Context, in *auditInput) (*rowsOutput[client.AuditRecord], error) {
+		id := identityOf(ctx)
+		if err := s.guard.Allow(ctx, id, access.Action{Verb: access.List, Kind: access.KindAudit, Tenant: in.Tenant}); err != nil {
+			return nil, s.problemOf(ctx, err)
+		}
+		own, all := id.Sees()
+		keep := func(r *client.AuditRecord) bool {
+			return (all || r.Object.Tenant == own) && (in.Tenant == "" || in.Tenant == r.Object.Tenant) && (in.Kind == "" || strings.EqualFold(in.Kind, string(r.Object.Kind))) &&
+				(in.Name == "" || in.Name == r.Object.Name) && (in.Subject == "" || in.Subject == r.Subject)
+		}
+		out, err := s.auditPage(ctx, in, keep)
+		if err != nil {
+			return nil, s.problemOf(ctx, err)
+		}
+		return out, nil
+	})
+}
+
+// auditPage reads records until a page is full. Where it goes on is the key of a record, and how many of its changes have been told.
+func (s *Server) auditPage(ctx context.Context, in *auditInput, keep func(*client.AuditRecord) bool) (*rowsOutput[client.AuditRecord], error) {
+	key, told, err := parseAuditPlace(in.Continue)
+	if err != nil {
+		return nil, err
+	}
+	out := &rowsOutput[client.AuditRecord]{}
+	out.Body.Items = []client.AuditRecord{}
+	list := s.store.ListAudit
+	if told > 0 {
+		list = s.store.ListAuditFrom
+	}
+	for scanned := 0; ; list = s.store.ListAudit {
+		records, more, err := list(ctx, key, min(in.Limit, 200))
+		if err != nil {
+			return nil, err
+		}
+		for i := range records {
+			r := &records[i]
+			for n := min(told, len(r.Changes)); n < len(r.Changes); n++ {
+				c := &r.Changes[n]
+				row := client.AuditRecord{
+					Revision: r.Revision, Time: r.Time, Subject: r.Subject, Request: r.Request, Verb: r.Verb, Object: client.Ref{Kind: c.Kind, Tenant: c.Tenant, Name: c.Name}, Before: c.Before, After: c.After,
+				}
+				if !keep(&row) {
+					continue
+				}
+				if out.Body.Items = append(out.Body.Items, row); len(out.Body.Items) == in.Limit {
+					out.Body.Continue = r.Key + "#" + strconv.Itoa(n+1)
+					return out, nil
+				}
+			}
+			key, told = r.Key, 0
+		}
+		if scanned += len(records); !more {
+			return out, nil
+		}
+		if scanned >= auditScan {
+			out.Body.Continue = key
+			return out, nil
+		}
+	}
+}
+
+func parseAuditPlace(text string) (key string, told int, err error) {
+	key, count, partly := strings.Cut(text, "#")
+	if partly {
+		told, err = strconv.Atoi(count)
+	}
+	if err != nil || told < 0 || key != "" && !state.IsAuditKey(key) {
+		return "", 0, parameter("continue", text, "is not what the audit log gave", "use it as it was, or leave it out")
+	}
+	return key, told, nil
+}
+
+type appliedInput struct {
+	Revision int64  `query:"revision" required:"true" minimum:"1" doc:"Revision that is waited for, such as that of a change"`
+	Wait     string `query:"wait" maxLength:"16" doc:"How long at most, such as 10s; 30s is the most, none the default" example:"10s"`
+}
+
+const longestWait = 30 * time.Second
+
+// appliedRoute registers what edges have a revision.
+func (s *Server) appliedRoute() {
+	op := huma.Operation{OperationID: "applied", Method: http.MethodGet, Path: "/v1/applied", Summary: "Whether all live edges have a revision", Tags: []string{"Views"}}
+	type output struct{ Body client.Applied }
+	huma.Register(s.api, op, func(ctx context.Context, in *appliedInput) (*output, error) {
+		wait, err := time.ParseDuration(in.Wait)
+		if in.Wait == "" {
+			wait, err = 0, nil
+		}
+		if err != nil || wait < 0 || wait > longestWait {
+			return nil, parameter("wait", in.Wait, "is no time to wait", "use 0s to 30s")
+		}
+		id := identityOf(ctx)
+		if err := s.guard.Allow(ctx, id, access.Action{Verb: access.List, Kind: access.KindLocation}); err != nil {
+			return nil, s.problemOf(ctx, err)
+		}
+		limit, cancel := context.WithTimeout(ctx, wait)
+		defer cancel()
+		if err := s.store.WaitApplied(limit, in.Revision); err != nil && limit.Err() == nil {
+			return nil, s.problemOf(ctx, err)
+		}
+		own, all := id.Sees()
+		tenants := map[string]bool{}
+		if !all {
+			tenants[own] = true
+		}
+		a := view.Applied(s.store.View(), in.Revision, tenants)
+		if a.Waiting = len(a.Behind); !all {
+			a.Behind = nil
+		}
+		return &output{a}, nil
+	})
+}
+
+// traceRoute registers the simulation of a packet.
+func (s *Server) traceRoute() {
+	op := huma.Operation{OperationID: "trace", Method: http.MethodPost, Path: "/v1/trace", Summary: "Follow one packet through the network as it is now", Tags: []string{"Views"},
+		Description: "Nothing is changed or sent. What is left out of the packet is chosen as the host at the vport would.", MaxBodyBytes: 64 << 10}
+	type input struct {
+		Key  string `header:"Idempotency-Key" maxLength:"255" doc:"Of no meaning here: nothing is changed"`
+		Body client.Packet
+	}
+	type output struct{ Body client.Trace }
+	huma.Register(s.api, op, func(ctx context.Context, in *input) (*output, error) {
+		id := identityOf(ctx)
+		tenant, name, ok := strings.Cut(in.Body.VPort, "/")
+		if !ok {
+			tenant, name = topology.DefaultTenant, in.Body.VPort
+		}
+		r := topology.Ref{Kind: topology.KindVPort, Tenant: tenant, Name: name}
+		if err := s.guard.Allow(ctx, id, access.Action{Verb: access.Trace, Kind: access.KindTrace, Tenant: tenant, Name: name}); err != nil {
+			return nil, s.hidden(ctx, err, r)
+		}
+		c, err := s.catalogue()
+		if err != nil {
+			return nil, err
+		}
+		t, err := trace.Follow(s.store.View().Topology, in.Body)
+		var wrong *topology.FieldError
+		if errors.As(err, &wrong) {
+			list := topology.Errors{wrong}
+			if told := s.guard.Conceal(id, c.Set, list); errors.As(told, &list) {
+				return nil, fields(list, func(string) string { return "" })
+			}
+		}
+		if err != nil {
+			return nil, s.problemOf(ctx, err)
+		}
+		if own, all := id.Sees(); !all {
+			concealTrace(t, own, c.Set)
+		}
+		return &output{*t}, nil
+	})
+}
+
+// named is what may be TENANT/NAME in a text.
+var named = regexp.MustCompile(`[a-z0-9][a-z0-9.-]*/[a-z0-9][a-z0-9.-]*`)
+
+// concealTrace takes out of a trace what a tenant may not know: which devices of others a packet meets, and what these do.
+func concealTrace(t *client.Trace, own string, set *topology.Set) {
+	foreign := func(name string) bool {
+		tenant, rest, _ := strings.Cut(name, "/")
+		return tenant != own && slices.ContainsFunc(topology.Kinds(), func(k topology.Kind) bool { return set.Get(topology.Ref{Kind: k, Tenant: tenant, Name: rest}) != nil })
+	}
+	conceal := func(text string) string {
+		return named.ReplaceAllStringFunc(text, func(name string) string {
+			if foreign(name) {
+				return anothers
+			}
+			return name
+		})
+	}
+	var steps []client.TraceStep
+	for _, st := range t.Steps {
+		if concealed := conceal(st.Device); concealed != st.Device {
+			if n := len(steps); n == 0 || steps[n-1].Device != anothers {
+				steps = append(steps, client.TraceStep{Device: anothers, What: "goes on there"})
+			}
+			continue
+		}
+		steps = append(steps, client.TraceStep{Device: st.Device, Port: conceal(st.Port), What: conceal(st.What)})
+	}
+	t.Steps = steps
+	for i := range t.Outcomes {
+		o := &t.Outcomes[i]
+		o.To, o.Reason, o.Text = conceal(o.To), conceal(o.Reason), conceal(o.Text)
+	}
+	whole := func(list []string) []string {
+		return slices.DeleteFunc(list, func(text string) bool { return conceal(text) != text })
+	}
+	t.Effects, t.Originated, t.Depends, t.Match = whole(t.Effects), whole(t.Originated), whole(t.Depends), conceal(t.Match)
+}
