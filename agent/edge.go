@@ -38,6 +38,7 @@ type edgeAgent interface {
 	Sessions(context.Context) []bgp.Status
 	Routes(session string, sent bool, c bgp.Choice) ([]bgp.Route, error)
 	Caches() []rpki.CacheStatus
+	RuleHits(context.Context) ([]engine.RuleHits, error)
 	Telemetry() *telemetry.Collector // nil: the target is not asked how its links are
 }
 

@@ -148,6 +148,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		gauge(desc("edge_blocks", "Blocks of ports that the edge has leased for translations.", "edge"), float64(stats.Blocks), st.ID)
 		if view != nil && !r.standsBy() {
 			edgePools(out, st.ID, agent, view.Topology)
+			edgeRules(out, st.ID, agent)
 			edgeSessions(out, st.ID, agent)
 			edgeCaches(out, st.ID, agent)
 			edgeDrops(out, st.ID, agent, view)

@@ -89,6 +89,10 @@ func (*fake) Routes(session string, sent bool, c bgp.Choice) ([]bgp.Route, error
 	return all, nil
 }
 
+func (*fake) RuleHits(context.Context) ([]engine.RuleHits, error) {
+	return []engine.RuleHits{{Tenant: "acme", Name: "web", Rule: "open", Packets: 3, Bytes: 300}, {Tenant: "acme", Name: "web", Packets: 1, Bytes: 64}}, nil
+}
+
 func (*fake) Telemetry() *telemetry.Collector { return nil }
 
 func (*fake) Usage(context.Context) ([]state.Usage, error) {
@@ -302,6 +306,14 @@ func TestPoolMetrics(t *testing.T) {
 		"weft_pool_members acme/idle up": 0, "weft_pool_members acme/idle draining": 0, "weft_pool_members acme/idle down": 0,
 		"weft_pool_members acme/web up": 2, "weft_pool_members acme/web draining": 1, "weft_pool_members acme/web down": 1,
 		"weft_edge_pool_picks_total e1 acme/web": 5, "weft_edge_pool_connections e1 [fd00::1]:80 acme/web": 2,
+	})
+}
+
+// TestRuleMetrics (O2): packets by rule, those of a chain's default by a name that no rule has.
+func TestRuleMetrics(t *testing.T) {
+	wantMetrics(t, func(out chan<- prometheus.Metric) { edgeRules(out, "e1", &fake{}) }, map[string]float64{
+		"weft_edge_rule_packets_total acme/web e1 open": 3, "weft_edge_rule_bytes_total acme/web e1 open": 300,
+		"weft_edge_rule_packets_total acme/web e1 (default)": 1, "weft_edge_rule_bytes_total acme/web e1 (default)": 64,
 	})
 }
 

@@ -76,6 +76,7 @@ type core struct {
 	tally       tally
 	cache       cache
 	usage       usage
+	ruleHits    ruleHits
 	outlet      outlet
 	aging       aging
 	errors      *limiter
@@ -101,6 +102,7 @@ func newCore(a *Agent) *core {
 		target: targetState{open: map[uint64]struct{}{}},
 	}
 	c.usage, c.outlet = newUsage(c), newOutlet(c)
+	c.ruleHits = ruleHits{}
 	c.send = c.outlet.put
 	c.flows.grounds.made, c.flows.grounds.left = c.depend, c.undepend
 	c.view.puntRate, c.tenants, c.astray = a.cfg.PuntRate, map[string]uint32{}, map[string]struct{}{}

@@ -25,7 +25,7 @@ func TestDropCounts(t *testing.T) {
 			t.Fatal(err)
 		}
 		entries[act] = placed.Hash
-		c.flows.add(placed, nil, 0).drop = sim.DropFiltered
+		c.flows.add(placed, nil, 0, passage{}).drop = sim.DropFiltered
 	}
 	want := func(n uint64) {
 		t.Helper()

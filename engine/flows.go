@@ -125,20 +125,20 @@ func (t *flowTable) find(key flow.Key, read flow.Mask) *installedFlow {
 // hash is that of a pattern.
 func (t *flowTable) hash(p pattern) uint64 { return maphash.Comparable(t.seed, p) }
 
-// add notes a flow. deps and crossed are copied.
-func (t *flowTable) add(placed *offload.Placed, deps []topology.Dep, now time.Duration, crossed ...flow.VPortID) *installedFlow {
+// add notes a flow. deps and what it passes are copied.
+func (t *flowTable) add(placed *offload.Placed, deps []topology.Dep, now time.Duration, p passage) *installedFlow {
 	f := &installedFlow{placed: placed, since: now, hit: momentOf(now)}
-	p := f.pattern()
-	if h := maphash.Comparable(t.seed, p); t.byPattern[h] == nil {
+	own := f.pattern()
+	if h := maphash.Comparable(t.seed, own); t.byPattern[h] == nil {
 		t.byPattern[h] = f
 	} else {
-		t.clash[p] = f
+		t.clash[own] = f
 	}
 	link(t.byEntry, placed.Hash, f, (*installedFlow).entryLinks)
 	if second := f.ofEntry.next; second != nil {
 		f.counted, f.hit, f.read, f.recount = second.counted, second.hit, second.read, second.recount
 	}
-	t.rely(f, deps, crossed...)
+	t.rely(f, deps, p)
 	return f
 }
 
@@ -165,15 +165,15 @@ func (t *flowTable) remove(f *installedFlow) {
 	t.unrely(f)
 }
 
-// rely notes what a flow relies on and passes, instead of what it did. deps and crossed are copied.
-func (t *flowTable) rely(f *installedFlow, deps []topology.Dep, crossed ...flow.VPortID) {
+// rely notes what a flow relies on and passes, instead of what it did. Both are copied.
+func (t *flowTable) rely(f *installedFlow, deps []topology.Dep, p passage) {
 	t.unrely(f)
 	i := slices.IndexFunc(deps, func(d topology.Dep) bool { return d.Kind() == topology.DepConn })
 	if i >= 0 { // which no other flow has: it would make the ground one of its own
 		f.connDep = deps[i]
 		link(t.byConn, f.connDep, f, (*installedFlow).connLinks)
 	}
-	t.grounds.add(f, deps, i, crossed)
+	t.grounds.add(f, deps, i, p)
 }
 
 // moved notes that a flow was decided otherwise: packets of other ports may meet its entry.
@@ -183,9 +183,9 @@ func (t *flowTable) moved(f *installedFlow) {
 	g.add(f)
 }
 
-// reliesOn reports whether a flow relies on some dependencies and no others, and passes some links and no others.
-func (f *installedFlow) reliesOn(deps []topology.Dep, crossed ...flow.VPortID) bool {
-	if !slices.Equal(f.relies.crossed, crossed) {
+// reliesOn reports whether a flow relies on some dependencies and no others, and passes that and no more.
+func (f *installedFlow) reliesOn(deps []topology.Dep, p passage) bool {
+	if !f.relies.passage().equal(p) {
 		return false
 	}
 	rest := f.relies.deps

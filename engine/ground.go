@@ -11,6 +11,7 @@ import (
 
 	"github.com/weft-sdn/weft/filter"
 	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/sim"
 	"github.com/weft-sdn/weft/topology"
 )
 
@@ -19,6 +20,7 @@ import (
 type ground struct {
 	deps    []topology.Dep
 	crossed []flow.VPortID              // the links that their packets pass, by the ports by which they leave them: sim.Result.Crossed
+	rules   []sim.RuleMet               // that their packets meet: sim.Result.Rules
 	devices []topology.DeviceID         // that deps are about, which stay loaded (E7)
 	flows   map[uint32][]*installedFlow // by portOf
 	n       int                         // flows
@@ -44,13 +46,28 @@ func newGrounds() grounds {
 	}
 }
 
-// add puts a flow on the ground of some dependencies but one; -1: all. deps and crossed are copied.
-func (t *grounds) add(f *installedFlow, deps []topology.Dep, but int, crossed []flow.VPortID) {
+// passage is what packets of a flow pass.
+type passage struct {
+	crossed []flow.VPortID // links
+	rules   []sim.RuleMet
+}
+
+func passageOf(res *sim.Result) passage { return passage{res.Crossed, res.Rules} }
+
+func (p passage) equal(o passage) bool {
+	return slices.Equal(p.crossed, o.crossed) && slices.Equal(p.rules, o.rules)
+}
+
+// passage is what the packets of the ground's flows pass.
+func (g *ground) passage() passage { return passage{g.crossed, g.rules} }
+
+// add puts a flow on the ground of some dependencies but one; -1: all. deps and what is passed are copied.
+func (t *grounds) add(f *installedFlow, deps []topology.Dep, but int, p passage) {
 	t.buf = append(t.buf[:0], deps...)
 	if but >= 0 {
 		t.buf = slices.Delete(t.buf, but, but+1)
 	}
-	t.of(t.buf, crossed).add(f)
+	t.of(t.buf, p).add(f)
 }
 
 // add puts a flow on the ground.
@@ -131,23 +148,26 @@ func (g *ground) meeting(rules []filter.Rule) iter.Seq[*installedFlow] {
 	}
 }
 
-// of returns the ground of some dependencies and links. Both are copied.
-func (t *grounds) of(deps []topology.Dep, crossed []flow.VPortID) *ground {
+// of returns the ground of some dependencies and of what is passed. Both are copied.
+func (t *grounds) of(deps []topology.Dep, p passage) *ground {
 	var h maphash.Hash
 	h.SetSeed(t.seed)
 	for _, d := range deps {
 		maphash.WriteComparable(&h, d)
 	}
-	for _, v := range crossed {
+	for _, v := range p.crossed {
 		maphash.WriteComparable(&h, v)
+	}
+	for _, r := range p.rules {
+		maphash.WriteComparable(&h, r)
 	}
 	hash := h.Sum64()
 	for g := t.byHash[hash]; g != nil; g = g.next {
-		if slices.Equal(g.deps, deps) && slices.Equal(g.crossed, crossed) {
+		if slices.Equal(g.deps, deps) && g.passage().equal(p) {
 			return g
 		}
 	}
-	g := &ground{deps: slices.Clone(deps), crossed: slices.Clone(crossed), flows: map[uint32][]*installedFlow{}, hash: hash, next: t.byHash[hash]}
+	g := &ground{deps: slices.Clone(deps), crossed: slices.Clone(p.crossed), rules: slices.Clone(p.rules), flows: map[uint32][]*installedFlow{}, hash: hash, next: t.byHash[hash]}
 	t.byHash[hash] = g
 	for _, d := range g.deps {
 		if d.Kind() == topology.DepRoute {

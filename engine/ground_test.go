@@ -60,7 +60,7 @@ func TestAffected(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			all = append(all, relying{table.add(placed, deps, 0), deps})
+			all = append(all, relying{table.add(placed, deps, 0, passage{}), deps})
 		default:
 			n := r.IntN(len(all))
 			table.remove(all[n].f)
@@ -78,7 +78,7 @@ func TestAffected(t *testing.T) {
 		}
 		for _, x := range all {
 			want := slices.ContainsFunc(changed, func(c topology.Dep) bool { return slices.ContainsFunc(x.deps, c.Affects) })
-			if got[x.f] != want || !x.f.reliesOn(x.deps) || x.f.reliesOn(append(x.deps, dep())) {
+			if got[x.f] != want || !x.f.reliesOn(x.deps, passage{}) || x.f.reliesOn(append(x.deps, dep()), passage{}) {
 				t.Fatalf("%v changed: a flow that relies on %v: %v, want %v", changed, x.deps, got[x.f], want)
 			}
 			delete(got, x.f)

@@ -81,7 +81,7 @@ func (c *core) enterIn(m offload.Megaflow, res *sim.Result, local uint16, before
 	if err != nil {
 		return nil, err
 	}
-	f := c.flows.add(placed, res.Deps, c.now(), res.Crossed...)
+	f := c.flows.add(placed, res.Deps, c.now(), passageOf(res))
 	f.drop = res.Outcomes[0].Drop
 	c.conns.flowAdded(f, &res.Track)
 	c.aging.back(f, 1, c.now())

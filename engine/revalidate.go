@@ -238,13 +238,14 @@ func (c *core) reinstall(f *installedFlow, m offload.Megaflow) {
 
 // rely notes what a flow relies on now.
 func (c *core) rely(f *installedFlow, res *sim.Result) {
-	if f.reliesOn(res.Deps, res.Crossed...) {
+	p := passageOf(res)
+	if f.reliesOn(res.Deps, p) {
 		return
 	}
-	if !slices.Equal(f.relies.crossed, res.Crossed) {
+	if !f.relies.passage().equal(p) {
 		c.readLast(f, true)
 	}
 	c.aging.back(f, -1, c.now())
-	c.flows.rely(f, res.Deps, res.Crossed...)
+	c.flows.rely(f, res.Deps, p)
 	c.aging.back(f, 1, c.now())
 }

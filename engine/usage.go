@@ -63,7 +63,7 @@ type account struct {
 type way struct {
 	ingress flow.VPortID
 	dest    flow.Dest      // 0: they are dropped, or answered
-	crossed []flow.VPortID // a ground's: not to be changed
+	passage                // a ground's: not to be changed
 	drops   sim.DropReason // valid iff it drops
 }
 
@@ -82,7 +82,7 @@ func newUsage(c *core) usage {
 
 // wayOf returns where a flow's packets are accounted.
 func wayOf(f *installedFlow) way {
-	w := way{ingress: f.ingress(), crossed: f.relies.crossed}
+	w := way{ingress: f.ingress(), passage: f.relies.passage()}
 	switch f.placed.Act {
 	case offload.Forward:
 		w.dest = f.placed.Dest
@@ -116,6 +116,7 @@ func (u *usage) carried(w *way, n amount) {
 		a.total.Crossed.Add(n)
 		a.dirty = true
 	}
+	u.c.ruleHits.add(w.rules, n)
 }
 
 // delivered accounts packets for those to which they go: all of a group but who sent them.
@@ -267,7 +268,7 @@ func (c *core) slow(res *sim.Result, ingress flow.VPortID, length int, reason fl
 		length += 4 // the tag is off
 	}
 	n := amount{Packets: 1, Bytes: uint64(length)}
-	w := way{ingress: ingress, crossed: res.Crossed}
+	w := way{ingress: ingress, passage: passageOf(res)}
 	c.usage.carried(&w, n)
 	for i := range res.Outcomes {
 		if o := &res.Outcomes[i]; o.Verdict == sim.Forward {

@@ -138,6 +138,9 @@ func (s *Simulator) chain(id topology.DeviceID, in, out *topology.VPort, h *hop,
 			if link {
 				return topology.ActionReturn, 0 // a chain that ends with a drop is not to cut hosts off from their neighbours
 			}
+			if c.End != topology.ActionReturn {
+				s.meetsRule(c, "")
+			}
 			if s.res.Trace != nil && c.End != topology.ActionReturn {
 				s.res.Trace.add(s, h, "chain "+c.Tenant+"/"+c.Name+" default: "+c.End.String())
 			}
@@ -150,6 +153,7 @@ func (s *Simulator) chain(id topology.DeviceID, in, out *topology.VPort, h *hop,
 		if s.res.Trace != nil {
 			s.res.Trace.add(s, h, "chain "+c.Tenant+"/"+c.Name+" rule "+rule.Name+": "+rule.Action.String())
 		}
+		s.meetsRule(c, rule.Name)
 		if rule.Asks && s.origin == nil {
 			s.conns.met(rule)
 		}
@@ -174,6 +178,13 @@ func (s *Simulator) chain(id topology.DeviceID, in, out *topology.VPort, h *hop,
 		default:
 			return rule.Action, 0
 		}
+	}
+}
+
+// meetsRule notes that the packet met a rule of a chain. What the network sends of itself is not counted.
+func (s *Simulator) meetsRule(c *topology.Chain, rule string) {
+	if s.origin == nil {
+		s.res.Rules = append(s.res.Rules, RuleMet{c.ID, rule})
 	}
 }
 

@@ -51,6 +51,41 @@ spec:
   - {name: refuse, match: {marks: [5], dst: [203.0.113.128/25, "2001:db8:113:8000::/49"]}, action: reject}
 `
 
+// TestRulesMet: the rules that a packet met, by name, with the defaults of chains that decided (O2); chains that let it pass without one are not among them.
+func TestRulesMet(t *testing.T) {
+	l := newLab(t, guarded)
+	withUplink(l)
+	a1, a2, a3, gw := mac("0a:01"), mac("0a:02"), mac("0a:03"), mac("ee:01")
+	for _, tt := range []struct {
+		name, from string
+		frame      []byte
+		want       []string
+	}{
+		{"open", "a1", udp{from: a1, to: a2, src: "10.1.0.11", dst: "10.1.0.12"}.frame(), []string{"in/port"}},
+		{"spoofed", "a1", udp{from: a3, to: gw, src: "10.1.0.11", dst: "203.0.113.1"}.frame(), []string{"own/spoofed"}},
+		{"two of one chain", "a3", udp{from: a3, to: gw, src: "10.1.0.11", dst: "203.0.113.200"}.frame(), []string{"out/mark", "out/refuse"}},
+		{"default", "a1", frameOf(a1, a2), []string{"in/"}},
+	} {
+		r := l.run(tt.from, tt.frame)
+		var got []string
+		for _, m := range r.Rules {
+			got = append(got, l.snap.Chain(m.Chain).Name+"/"+m.Rule)
+		}
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%s: met %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+// frameOf is a frame of no known protocol.
+func frameOf(from, to packet.MAC) []byte {
+	f := make([]byte, 60)
+	copy(f, to[:])
+	copy(f[6:], from[:])
+	f[12], f[13] = 0x88, 0xb5
+	return f
+}
+
 // TestChains: what chains on ports, bridges and routers do, and which fields a megaflow has of them (E4).
 func TestChains(t *testing.T) {
 	l := newLab(t, guarded)

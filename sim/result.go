@@ -16,6 +16,7 @@ type Result struct {
 	Guards         flow.Guards
 	Deps           []topology.Dep // what the walk of the packet relied on, absences too
 	Crossed        []flow.VPortID // interior ports by which the packet, or copies of it, came into devices: the links that it passed, in order
+	Rules          []RuleMet      // of chains, that the packet, or copies of it, met, in order
 	Effects        []Effect
 	Originated     []Originated
 	Track          Track
@@ -29,7 +30,7 @@ type Result struct {
 // reset empties the result and keeps its memory.
 func (r *Result) reset() {
 	r.Outcomes, r.Deps, r.Effects, r.Originated, r.arena = r.Outcomes[:0], r.Deps[:0], r.Effects[:0], r.Originated[:0], r.arena[:0]
-	r.Crossed = r.Crossed[:0]
+	r.Crossed, r.Rules = r.Crossed[:0], r.Rules[:0]
 	r.Mask, r.Guards, r.Installable, r.NotInstallable = flow.Mask{}, flow.Guards{}, false, ""
 	if r.Track.Used || r.Track.Ports || r.Track.Key.Zone != 0 {
 		r.Track.reset()
@@ -37,6 +38,12 @@ func (r *Result) reset() {
 	if r.Trace != nil {
 		r.Trace.Steps = r.Trace.Steps[:0]
 	}
+}
+
+// RuleMet is a rule that a packet met, whatever its action. Comparable.
+type RuleMet struct {
+	Chain topology.DeviceID
+	Rule  string // its name; empty: none was met, and the chain's default decided
 }
 
 // Verdict is what becomes of a packet (E2).
