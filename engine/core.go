@@ -70,6 +70,7 @@ type core struct {
 	adverts     *adverts
 	speaking    *speaking
 	links       *linkStates
+	portLinks   *portLinks
 	memberships *memberships
 	fragments   fragments
 	drops       drops
@@ -116,7 +117,7 @@ func newCore(a *Agent) *core {
 	c.drops, c.cache = newDrops(), newCache(a)
 	c.blocks, c.contact = newBlocks(c), newContact(c)
 	c.balance, c.monitors, c.adverts, c.speaking = newBalance(c), newMonitors(c), newAdverts(c), newSpeaking(c)
-	c.links = newLinkStates(c)
+	c.links, c.portLinks = newLinkStates(c), newPortLinks(c)
 	a.counts.staleSince.Store(-1)
 	c.sim.Conns, c.sim.Balance, c.sim.Blocks = c.conns, c.balance, c.blocks
 	c.rebuild(map[subject]struct{}{{kind: subjectSelf}: {}})
@@ -286,6 +287,7 @@ func (c *core) tick() {
 	if c.begun { // what is stored may be about to be read
 		c.rules.flush()
 	}
+	c.portLinks.flush()
 	c.sweepPace(now)
 	c.balance.sweep(now)
 	c.monitors.sweep()

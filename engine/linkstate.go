@@ -105,10 +105,15 @@ func (c *core) linksChanged(ports []uint16) {
 	}
 	touched := map[subject]struct{}{}
 	for id, p := range c.view.places {
-		if p.edge == c.view.self.ID && slices.Contains(ports, p.at.Port) && c.speaking.changed(id) {
+		if p.edge != c.view.self.ID || !slices.Contains(ports, p.at.Port) {
+			continue
+		}
+		c.portLinks.check(id)
+		if c.speaking.changed(id) {
 			touched[vportSubject(id)] = struct{}{}
 		}
 	}
+	c.portLinks.flush()
 	c.speaking.tell()
 	if len(touched) > 0 {
 		c.rebuild(touched)

@@ -35,6 +35,7 @@ func (c *core) world(change state.Change) {
 	c.conns.told(change.Told)
 	moved := c.meet(v.Known, edges, touched)
 	c.speaking.tell()
+	c.portLinks.flush()
 	c.rebuild(touched)
 	if len(moved) > 0 {
 		c.routing(moved)
@@ -78,6 +79,7 @@ func (c *core) everything(v *state.View, touched map[subject]struct{}) {
 		c.admit(p.ID)
 		c.adverts.changed(p.ID)
 		c.speaking.changed(p.ID)
+		c.portLinks.check(p.ID)
 	}
 	clear(c.view.groups)
 	for b := range c.snap.Bridges() {
@@ -114,6 +116,7 @@ func (c *core) changed(v *state.View, deps []topology.Dep, touched map[subject]s
 		case topology.DepVPort:
 			id := flow.VPortID(d.A())
 			c.adverts.changed(id)
+			c.portLinks.check(id)
 			if serves, admits, speaks := c.serveDHCP(id), c.admit(id), c.speaking.changed(id); serves || admits || speaks {
 				touched[vportSubject(id)] = struct{}{}
 			}
@@ -133,6 +136,7 @@ func (c *core) bound(v *state.View, id flow.VPortID, touched map[subject]struct{
 	}
 	c.admit(id)
 	c.speaking.changed(id)
+	c.portLinks.check(id)
 	after, has := c.view.places[id]
 	touched[vportSubject(id)] = struct{}{}
 	if p := c.snap.VPort(id); p != nil && p.Kind == topology.DeviceBridge {

@@ -52,7 +52,7 @@ func rendezvous(routes []topology.Route, hash uint64, up func(*topology.Route) b
 	return best
 }
 
-// carries reports whether a port's link is up: it is there, and neither end of it is administratively down. The ends are noted in w.
+// carries reports whether a port's link is up: it is there, neither end of it is administratively down, nor is its interface known to be. The ends are noted in w.
 func (s *Simulator) carries(id flow.VPortID, w *way) bool {
 	p := s.vport(id)
 	w.out, w.peer = p, nil
@@ -60,7 +60,7 @@ func (s *Simulator) carries(id flow.VPortID, w *way) bool {
 	case p == nil || p.AdminDown:
 		return false
 	case p.Exterior:
-		return true
+		return !s.snap.LinkDown(id)
 	case p.Peer == 0:
 		return false
 	}

@@ -47,6 +47,7 @@ import (
 //	/weft/dev/<device>/arp/<addr>             neighbour seen by a bridge (B5), binary
 //	/weft/dev/<device>/neigh/<vport>/<addr>   neighbour of a router port, binary
 //	/weft/dev/<router>/rib/<vport>/<edge>/<session>/<block>   some of the routes that a session learnt through a vport, binary, leased (rib.go)
+//	/weft/dev/<router>/down/<vport>           the edge where the link of the port's interface is down, leased (link.go)
 //
 // Pools:
 //
@@ -121,6 +122,7 @@ const (
 	recordMonitor record = "monitor"
 	recordRIB     record = "rib"
 	recordPublic  record = "public"
+	recordDown    record = "down"
 )
 
 // maxID is the largest id of a vport or device: 24 bits, the width of a VNI (E9).
@@ -255,7 +257,7 @@ func parseID(s string) (uint32, error) {
 type deviceKey struct {
 	device topology.DeviceID
 	record record
-	port   flow.VPortID       // recordPort, recordBind, recordNeigh, recordRIB
+	port   flow.VPortID       // recordPort, recordBind, recordNeigh, recordRIB, recordDown
 	mac    packet.MAC         // recordFDB
 	addr   netip.Addr         // recordARP, recordNeigh
 	member topology.MemberKey // recordHealth
@@ -283,7 +285,7 @@ func parseDeviceKey(key string) (k deviceKey, err error) {
 			return k, bad
 		}
 		return k, nil
-	case recordPort, recordBind:
+	case recordPort, recordBind, recordDown:
 		k.port, err = parsePort(leaf)
 	case recordFDB:
 		var raw []byte

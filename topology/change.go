@@ -21,6 +21,7 @@ type Changes struct {
 	Health           []MemberHealth
 	Watchers         []PoolWatcher
 	Publics          []PublicChange
+	Links            []PortLink
 }
 
 // FDBEntry is a learnt MAC.
@@ -103,6 +104,7 @@ func (s *Snapshot) With(c Changes) (*Snapshot, []Dep) {
 func (e *edit) learn(c Changes) {
 	e.learnBridges(c)
 	e.learnHealth(c)
+	e.learnLinks(c.Links)
 	edits := map[flow.VPortID]*shardEdit[netip.Addr, neighbourEntry]{}
 	table := tableEdit[neighbours]{target: &e.s.neigh}
 	for _, n := range c.Neighbours {

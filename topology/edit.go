@@ -308,8 +308,10 @@ func (e *edit) forget(id DeviceID) {
 	e.note(DeviceDep(id))
 	delete(e.dirty, id)
 	neigh := tableEdit[neighbours]{target: &e.s.neigh}
+	down := shardEdit[flow.VPortID, struct{}]{target: &e.s.down}
 	for _, p := range ports {
 		v := e.s.VPort(p)
+		down.remove(p)
 		e.vports.set(uint32(p), nil)
 		e.forgetBGP(p)
 		e.names.remove(v.ref)

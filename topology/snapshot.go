@@ -22,11 +22,12 @@ type Snapshot struct {
 	sets    table[group]
 	dhcps   table[DHCP]
 	pools   table[Pool]
-	health  table[health]               // by pool
-	probed  map[flow.VPortID][]DeviceID // pools by the port that their members are probed from
-	learned table[learned]              // by bridge
-	neigh   table[neighbours]           // by router port
-	publics table[publics]              // by router that is to know of them
+	health  table[health]                    // by pool
+	probed  map[flow.VPortID][]DeviceID      // pools by the port that their members are probed from
+	learned table[learned]                   // by bridge
+	neigh   table[neighbours]                // by router port
+	publics table[publics]                   // by router that is to know of them
+	down    shardMap[flow.VPortID, struct{}] // exterior ports whose link is
 	names   shardMap[Ref, uint32]
 	bound   shardMap[Ref, bound] // by binding, to tell whether it changes, and to name the dependency then
 	bgp     map[flow.VPortID][]*BGPSession
