@@ -232,3 +232,36 @@ func TestLogarithm(t *testing.T) {
 		}
 	}
 }
+
+// TestInterfaceDown (O2): a route through an exterior port whose interface is down is passed over as one whose port is, at once and with the same dependency; up again, it has its flows back.
+func TestInterfaceDown(t *testing.T) {
+	l, routes := uplinks(t, 1, 1)
+	rng := rand.New(rand.NewPCG(1, 2))
+	keys := make([]flow.Key, 200)
+	before := make([]flow.VPortID, len(keys))
+	for i := range keys {
+		keys[i] = randomKey(rng)
+		before[i] = l.pick(routes, keys[i])
+	}
+	for _, down := range []bool{true, false} {
+		deps := l.change(topology.Changes{Links: []topology.PortLink{{Port: routes[0].Port, Down: down}}})
+		l.sim.snap = l.snap
+		if !slices.Equal(deps, []topology.Dep{topology.VPortDep(routes[0].Port)}) {
+			t.Errorf("changed %v", deps)
+		}
+		for i, k := range keys {
+			want := before[i]
+			if down {
+				want = routes[1].Port
+			}
+			if got := l.pick(routes, k); got != want {
+				t.Fatalf("down %t: a flow goes by %d, want %d", down, got, want)
+			}
+		}
+	}
+	l.change(topology.Changes{Links: []topology.PortLink{{Port: routes[0].Port, Down: true}, {Port: routes[1].Port, Down: true}}})
+	l.sim.snap = l.snap
+	if got := l.pick(routes, keys[0]); got != 0 {
+		t.Errorf("with both down a flow goes by %d", got)
+	}
+}

@@ -83,6 +83,16 @@ func (l *Lab) Link(_ context.Context, s scenario.Link) error {
 	if err != nil {
 		return err
 	}
+	if s.Interface != "" {
+		n, ok := e.plan.port(s.Interface)
+		if !ok {
+			return fmt.Errorf("%w: edge %s has no interface %s", scenario.ErrLab, s.Edge, s.Interface)
+		}
+		c := e.access[n].cable
+		c.SetUp(s.Up)
+		c.SetLoss(s.Loss)
+		return nil
+	}
 	uplinks := e.uplinks
 	if s.Uplink > 0 {
 		uplinks = uplinks[s.Uplink-1 : s.Uplink]

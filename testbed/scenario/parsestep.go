@@ -140,7 +140,12 @@ func (p *parser) link(w *words) Link {
 	l := Link{Up: true, Within: defaultWithin}
 	var uplink string
 	var one bool
-	l.Edge, uplink, one = strings.Cut(w.next("EDGE[:N]"), ":")
+	l.Edge, uplink, one = strings.Cut(w.next("EDGE[:N] or EDGE/INTERFACE"), ":")
+	if edge, iface, access := strings.Cut(l.Edge, "/"); access && !one {
+		if l.Edge, l.Interface = edge, iface; iface == "" {
+			w.fail("%s/ names no interface", edge)
+		}
+	}
 	p.checkEdge(w, l.Edge)
 	if one {
 		l.Uplink = p.uplink(w, l.Edge, uplink)

@@ -248,13 +248,14 @@ type Bind struct {
 	Within    time.Duration
 }
 
-// Link is "link EDGE[:N] up|down|loss=SHARE": the edge's underlay links, or one of them.
+// Link is "link EDGE[:N] up|down|loss=SHARE": the edge's underlay links, or one of them; or "link EDGE/INTERFACE …": the cable of an access port.
 type Link struct {
-	Edge   string
-	Uplink int // from 1; 0: all
-	Up     bool
-	Loss   float64 // 0 to 1
-	Within time.Duration
+	Edge      string
+	Uplink    int    // from 1; 0: all
+	Interface string // in place of uplinks; empty: none
+	Up        bool
+	Loss      float64 // 0 to 1
+	Within    time.Duration
 }
 
 // Apply is "apply FILE": a change of the network.
