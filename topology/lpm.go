@@ -21,6 +21,7 @@ type LPM struct {
 	routes       int              // of one that leaves some out: prefixes that are left
 	gone         map[Hop]struct{} // see withdraw; nil: none
 	full         *LPM             // of a table that leaves some out (lpm_aggregate.go), all of them; nil: these are all
+	joined       *LPM             // of such a table: prefixes that have no routes and whose halves lead the same ways
 }
 
 // lpmEntry holds the routes to one destination prefix, longest source prefix first.

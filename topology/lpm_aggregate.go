@@ -6,23 +6,43 @@ import (
 	"slices"
 )
 
-// An aggregated table answers lookups like the one of all its routes, with fewer entries: a prefix is left out if what is above it leads the same ways. So less is to be looked through, and what
-// decides a packet is told by fewer bits of its address.
+// An aggregated table answers lookups like the one of all its routes, with fewer entries. So less is to be looked through, and what decides a packet is told by fewer bits of its address.
 //
-// A prefix is left out iff all its routes have gateways, and the groups of equal routes that a packet would try there, one after the other as links are down, are the first ones that it would try at
-// the next shorter prefix of the table. It may be left out itself: then the same holds from there upwards. Source prefixes, and routes without gateway, whose own prefix has a meaning (its broadcast
-// address), stay. That depends on two neighbouring prefixes alone, so a route that comes or goes concerns its own prefix and those right below.
+// Where the two halves of a prefix lead the same ways, and the prefix itself has no routes, it gets theirs (lpm_join.go). Then, of these and those that have routes, a prefix is left out if what is
+// above it leads the same ways: iff all its routes have gateways, and the groups of equal routes that a packet would try there, one after the other as links are down, are the first ones that it would
+// try at the next shorter prefix. That may be left out itself: then the same holds from there upwards. Source prefixes, and routes without gateway, whose own prefix has a meaning (its broadcast
+// address), stay. Nothing is covered that was not. All depends on a prefix, its halves and the next shorter one, so a route that comes or goes concerns few.
+
+// aggregateEdit makes the next aggregated table, of one family at a time.
+type aggregateEdit struct {
+	own, joined lpmEdit
+	full        *LPM
+	v6          bool
+}
+
+// end returns the table.
+func (e *aggregateEdit) end() *LPM {
+	next := e.own.end()
+	next.full, next.joined = e.full, e.joined.end()
+	return next
+}
+
+// has returns the entry of a prefix that has routes, and that of the next shorter one that has; join the same of what is joined.
+func (e *aggregateEdit) has(p lpmPrefix) (entry, up *lpmEntry) { return e.full.root(e.v6).exact(p) }
+func (e *aggregateEdit) join(p lpmPrefix) (entry, up *lpmEntry) {
+	return e.joined.lpm.root(e.v6).exact(p)
+}
 
 // Aggregated returns the table that answers like this one and leaves out what it can.
 func (l *LPM) Aggregated() *LPM {
 	if l.full != nil {
 		return l
 	}
-	e := &lpmEdit{LPM{gone: l.gone, full: l}}
-	for _, v6 := range []bool{false, true} {
-		root, full := e.roots(v6)
+	e := &aggregateEdit{own: lpmEdit{LPM{gone: l.gone}}, full: l}
+	for _, e.v6 = range []bool{false, true} {
+		e.joinAll()
 		var above []*lpmEntry // of prefixes that the present one is within, the shortest first
-		full.eachEntry(func(en *lpmEntry) bool {
+		eachOfBoth(l.root(e.v6), e.joined.lpm.root(e.v6), func(en *lpmEntry) {
 			for len(above) > 0 && !above[len(above)-1].covers(en) {
 				above = above[:len(above)-1]
 			}
@@ -30,12 +50,30 @@ func (l *LPM) Aggregated() *LPM {
 			if len(above) > 0 {
 				up = above[len(above)-1]
 			}
-			e.keep(root, en.prefix(), en, up)
+			e.keep(en.prefix(), en, up)
 			above = append(above, en)
-			return true
 		})
 	}
 	return e.end()
+}
+
+// eachOfBoth calls yield with the entries of two tries that have no prefix in common, by destination, shorter ones first.
+func eachOfBoth(a, b *lpmNode, yield func(*lpmEntry)) {
+	var lists [2][]*lpmEntry
+	for i, n := range []*lpmNode{a, b} {
+		n.eachEntry(func(en *lpmEntry) bool {
+			lists[i] = append(lists[i], en)
+			return true
+		})
+	}
+	for len(lists[0])+len(lists[1]) > 0 {
+		i := 0
+		if len(lists[0]) == 0 || len(lists[1]) > 0 && lists[1][0].dst().Compare(lists[0][0].dst()) < 0 {
+			i = 1
+		}
+		yield(lists[i][0])
+		lists[i] = lists[i][1:]
+	}
 }
 
 // Whole returns the table of all routes of one that leaves some out.
@@ -53,9 +91,6 @@ func (l *LPM) root(v6 bool) *lpmNode {
 	}
 	return &l.root4
 }
-
-// roots are the tries of a family: of the table that is made, and of all its routes.
-func (e *lpmEdit) roots(v6 bool) (own, full *lpmNode) { return e.lpm.root(v6), e.lpm.full.root(v6) }
 
 // dst is the destination of all routes of an entry.
 func (en *lpmEntry) dst() netip.Prefix { return en.groups[0].all[0].Dst }
@@ -78,44 +113,91 @@ func (l *LPM) withAggregated(add, del []Route) *LPM {
 	if n := len(add) + len(del); n > manyRoutes && n*aggregateAnew > l.full.routes {
 		return l.full.With(add, del).Aggregated()
 	}
-	e := &lpmEdit{*l}
-	e.lpm.full = l.full.With(add, del)
+	e := &aggregateEdit{own: lpmEdit{*l}, joined: lpmEdit{*l.joined}, full: l.full.With(add, del)}
 	for _, list := range [][]Route{del, add} {
 		for i := range list {
 			if i == 0 || list[i].Dst != list[i-1].Dst {
-				e.settle(l.full, &list[i])
+				var p lpmPrefix
+				p, e.v6 = prefixOf(list[i].Dst)
+				e.settle(l.full, p)
 			}
 		}
 	}
 	return e.end()
 }
 
-// settle finds whether a prefix is left out, of which routes changed, and those right below it. before has all routes before the change.
-func (e *lpmEdit) settle(before *LPM, r *Route) {
-	p, v6 := prefixOf(r.Dst)
-	own, full := e.roots(v6)
-	entry, up := full.exact(p)
-	e.keep(own, p, entry, up)
-	was, above := before.root(v6).exact(p)
-	if entry == was || sameWays(orElse(was, above), orElse(entry, up)) {
-		return // to those below it is as it was
+// settle finds what is left around a prefix whose routes changed. before has all routes before the change.
+func (e *aggregateEdit) settle(before *LPM, p lpmPrefix) {
+	entry, up := e.has(p)
+	was, _ := before.root(e.v6).exact(p)
+	if entry == was {
+		return
 	}
-	up = orElse(entry, up)
-	full.eachNext(p, func(en *lpmEntry) { e.keep(own, en.prefix(), en, up) })
+	if was == nil {
+		was, _ = e.join(p)
+	}
+	changed := e.rejoin(p, entry, up)
+	e.decide(p)
+	for _, x := range changed {
+		e.decide(x)
+		if x.size < e.addrBits() {
+			for _, half := range x.halves() {
+				e.decide(half)
+			}
+		}
+	}
+	if entry == nil {
+		entry, _ = e.join(p)
+	}
+	if was == nil || entry == nil || !sameWays(was, entry) {
+		e.below(p)
+	}
 }
 
-func orElse(a, b *lpmEntry) *lpmEntry {
-	if a != nil {
-		return a
+// below decides about the prefixes right below one.
+func (e *aggregateEdit) below(p lpmPrefix) {
+	var last lpmPrefix
+	e.full.root(e.v6).eachNext(p, func(en *lpmEntry) {
+		x := en.prefix()
+		var path lpmPath
+		e.joined.lpm.root(e.v6).path(x.hi, x.lo, &path)
+		for _, en := range path.entries[:path.n] {
+			if bits := uint8(en.dst().Bits()); bits > p.size && bits < x.size {
+				x = en.prefix()
+				break
+			}
+		}
+		if x != last {
+			e.decide(x)
+		}
+		last = x
+	})
+}
+
+// decide finds whether a prefix is left out.
+func (e *aggregateEdit) decide(p lpmPrefix) {
+	entry, up := e.has(p)
+	joined, above := e.join(p)
+	if entry == nil {
+		entry = joined
 	}
-	return b
+	if up == nil || above != nil && above.dst().Bits() > up.dst().Bits() {
+		up = above
+	}
+	e.keep(p, entry, up)
 }
 
 // keep has the table have an entry (nil: there is none), unless the one right above leads the same ways.
-func (e *lpmEdit) keep(root *lpmNode, p lpmPrefix, entry, up *lpmEntry) {
-	if entry != nil && entry.within(up, e.lpm.gone) {
+func (e *aggregateEdit) keep(p lpmPrefix, entry, up *lpmEntry) {
+	if entry != nil && entry.within(up, e.own.lpm.gone) {
 		entry = nil
 	}
+	e.own.put(p, e.v6, entry)
+}
+
+// put replaces the entry of a prefix (nil: there is none), and counts prefixes.
+func (e *lpmEdit) put(p lpmPrefix, v6 bool, entry *lpmEntry) {
+	root := e.lpm.root(v6)
 	*root = root.with(p, func(old *lpmEntry) *lpmEntry {
 		switch {
 		case old == nil && entry != nil:
@@ -189,8 +271,16 @@ func (en *lpmEntry) within(up *lpmEntry, gone map[Hop]struct{}) bool {
 		return false
 	}
 	mine, its := en.groups[0].all, up.groups[0].all
-	if gone == nil && len(mine) == 1 { // most
-		return mine[0].forwards() && equallyGood(its) == 1 && sameWay(&mine[0], &its[0])
+	if len(mine) == 1 { // most
+		r := &mine[0]
+		first, _ := nextGroup(its, gone)
+		switch {
+		case !r.forwards():
+			return false
+		case r.isGone(gone): // a packet gets to what is above
+			return true
+		}
+		return len(first) == 1 && (sameWay(r, &first[0]) || r.Origin == OriginLearned && r.Hop() == first[0].Hop() && r.Weight == first[0].Weight)
 	}
 	for i := range mine {
 		if !mine[i].forwards() {
@@ -209,19 +299,21 @@ func sameWay(a, b *Route) bool {
 	return a.Hop() == b.Hop() && a.Weight == b.Weight && (a.Origin == OriginLearned) == (b.Origin == OriginLearned)
 }
 
+// nextGroup returns the first routes of a list that are equally good, and what follows, but for what went with its hop.
+func nextGroup(list []Route, gone map[Hop]struct{}) (group, rest []Route) {
+	for rest = list; len(rest) > 0 && len(group) == 0; {
+		n := equallyGood(rest)
+		group, rest = standing(rest[:n:n], gone), rest[n:]
+	}
+	return group, rest
+}
+
 // leadBy reports whether the groups of equal routes of one list are the first ones of another, but for what went with its hop; and whether they are all of them.
 func leadBy(mine, its []Route, gone map[Hop]struct{}) (first, all bool) {
-	next := func(list []Route) (group, rest []Route) {
-		for rest = list; len(rest) > 0 && len(group) == 0; {
-			n := equallyGood(rest)
-			group, rest = standing(rest[:n:n], gone), rest[n:]
-		}
-		return group, rest
-	}
 	for {
 		var a, b []Route
-		a, mine = next(mine)
-		b, its = next(its)
+		a, mine = nextGroup(mine, gone)
+		b, its = nextGroup(its, gone)
 		switch {
 		case len(a) == 0:
 			return true, len(b) == 0

@@ -212,11 +212,11 @@ func TestAggregateRoutes(t *testing.T) {
 			t.Errorf("%s: what depends on %s is not told: %v", what, dep, deps)
 		}
 	}
-	step("learned, the same way, but withdrawn with its session", learned("10.2.0.0/16", "192.0.2.9", false), 1, 1, "10.2.0.0/16")
-	step("learned, the same way, IPv6", learned("2001:db8:1::/48", "fd00::9", false), 2, 1, "2001:db8:1::/48")
-	step("learned, another way", learned("10.3.0.0/16", "192.0.2.8", false), 3, 1, "10.3.0.0/16")
-	step("what is above goes elsewhere", object(true, "192.0.2.8"), 3, 0, "10.2.0.0/16")
+	step("learned, the same way", learned("10.2.0.0/16", "192.0.2.9", false), 1, 2, "10.2.0.0/16")
+	step("learned, the same way, IPv6", learned("2001:db8:1::/48", "fd00::9", false), 2, 3, "2001:db8:1::/48")
+	step("learned, another way", learned("10.3.0.0/16", "192.0.2.8", false), 3, 3, "10.3.0.0/16")
+	step("what is above goes elsewhere", object(true, "192.0.2.8"), 3, 2, "10.2.0.0/16")
 	step("off", Changes{Put: object(false, "192.0.2.9").Put}, 3, 0, "10.2.0.0/16")
-	step("on", Changes{Put: object(true, "192.0.2.7").Put}, 3, 0, "10.2.0.0/16")
+	step("on", Changes{Put: object(true, "192.0.2.7").Put}, 3, 1, "10.2.0.0/16")
 	step("gone", learned("2001:db8:1::/48", "fd00::9", true), 2, 0, "2001:db8:1::/48")
 }
