@@ -44,6 +44,9 @@ func (s *session) tell(w *Port) error {
 	s.mu.Lock()
 	s.told = after
 	s.mu.Unlock()
+	if len(before) > 0 && len(paths) > 0 {
+		s.log.Info("what the neighbour is told changed", "told", len(news), "withdrawn", len(gone))
+	}
 	return nil
 }
 

@@ -150,16 +150,18 @@ func (s *session) addRPKI(spec *topology.BGPSession, p *apiutil.Path, r *Route, 
 	}
 }
 
-// telling is how many prefixes the neighbour is told.
-func (s *session) telling() (n int) {
+// telling is how many prefixes the neighbour is told, and how many it would be but for a reason.
+func (s *session) telling() (told, withheld int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, x := range s.told {
 		if x.Why == "" {
-			n++
+			told++
+		} else {
+			withheld++
 		}
 	}
-	return n
+	return told, withheld
 }
 
 func describe(p *apiutil.Path, dst netip.Prefix, verdict Verdict) Route {

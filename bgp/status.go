@@ -45,6 +45,7 @@ type Status struct {
 	Routes       int               `json:"routes"`                 // of these, in the router's table
 	Pending      int               `json:"pending"`                // not in the database yet
 	Advertised   int               `json:"advertised"`             // prefixes that the neighbour is told
+	Withheld     int               `json:"withheld"`               // prefixes that it would be told but for a reason, such as that nobody is there
 	MaxPrefixes  uint32            `json:"maxPrefixes"`            // of each family; 0: any number
 	WarnOnMax    bool              `json:"warnOnMaxPrefixes"`      // else more of them stop the session
 	RestartAfter int               `json:"restartAfter,omitempty"` // seconds after which it begins again when that stopped it; 0: not by itself
@@ -74,7 +75,7 @@ func (s *session) status(ctx context.Context) Status {
 	r := s.rib.Stats()
 	st.Routes, st.Pending, st.Written = r.Routes, r.Pending, r.Puts+r.Deletes
 	if l.state == Established {
-		st.Advertised = s.telling()
+		st.Advertised, st.Withheld = s.telling()
 	}
 	v4, v6 := s.heard.counts()
 	st.Received = uint64(v4 + v6)

@@ -111,7 +111,11 @@ func neighborLines(s *agent.BGPSession, now time.Time) [][2]string {
 		}
 	}
 	add("received", "%s", receivedText(s))
-	add("told", "%d prefixes", s.Advertised)
+	if s.Withheld > 0 {
+		add("told", "%d prefixes; %d withheld (weft bgp routes %s --sent --rejected)", s.Advertised, s.Withheld, s.Session)
+	} else {
+		add("told", "%d prefixes", s.Advertised)
+	}
 	return lines
 }
 
