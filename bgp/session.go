@@ -211,7 +211,7 @@ func (s *session) change(spec *topology.BGPSession, w *Port) bool {
 	a, b := *old, *spec
 	for _, x := range []*topology.BGPSession{&a, &b} {
 		x.Import, x.Export, x.Advertise, x.Redistribute, x.BFD = nil, nil, nil, nil, topology.BFD{}
-		x.MaxPrefixes, x.WarnOnMaxPrefixes, x.RestartAfter = 0, false, 0
+		x.MaxPrefixes, x.WarnOnMaxPrefixes, x.RestartAfter, x.DefaultOriginate = 0, false, 0, false
 	}
 	if !a.Same(&b) {
 		s.mu.Unlock()

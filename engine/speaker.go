@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"maps"
+	"net/netip"
 	"slices"
 	"sync/atomic"
 
@@ -26,13 +27,21 @@ type Speaker interface {
 type SpeakingPort struct {
 	Port     *topology.VPort
 	Sessions []*topology.BGPSession
-	Own      *topology.Own // what the router has to tell of; nil if no session redistributes
+	Own      *topology.Own // what the router has to tell of; nil if no session redistributes, and nothing that is told depends on a route
 	Unable   string        // why the edge can not forward what it would attract; empty: it can
 }
 
 // redistributes reports whether a session tells by itself what the router has.
 func (p *SpeakingPort) redistributes() bool {
 	return slices.ContainsFunc(p.Sessions, func(b *topology.BGPSession) bool { return len(b.Redistribute) > 0 })
+}
+
+// conditional reports whether what a session tells depends on a route of the router.
+func (p *SpeakingPort) conditional() (is bool) {
+	for _, b := range p.Sessions {
+		b.Conditional(func(netip.Prefix) { is = true })
+	}
+	return is
 }
 
 // speaking is what the edge's speaker is to do, followed by the agent's goroutine, and read by who takes packet-ins.
@@ -44,6 +53,7 @@ type speaking struct {
 	cut   bool                                // no gateway of the underlay answers
 	said  string                              // of unable, as the speaker knows it
 	dirty bool                                // the speaker does not know yet
+	has   map[condition]bool                  // routes that something that is told depends on, as the speaker knows it
 	told  atomic.Pointer[map[flow.VPortID]*topology.VPort]
 	frame packet.Frame // of the goroutine that takes packet-ins
 	ways  spokenWays
@@ -110,7 +120,10 @@ func (s *speaking) unable() string {
 
 // tell has the speaker know.
 func (s *speaking) tell() {
-	unable := s.unable()
+	unable, has := s.unable(), s.conditions()
+	if !maps.Equal(has, s.has) {
+		s.dirty, s.has = true, has
+	}
 	if !s.dirty && (unable == s.said || len(s.ports) == 0) {
 		return
 	}
@@ -119,7 +132,7 @@ func (s *speaking) tell() {
 	routers, pools := map[topology.DeviceID]*topology.Own{}, map[topology.DeviceID]struct{}{}
 	for _, id := range slices.Sorted(maps.Keys(s.ports)) {
 		p := s.ports[id]
-		if router := p.Port.Device; p.redistributes() {
+		if router := p.Port.Device; p.redistributes() || p.conditional() {
 			if _, is := routers[router]; !is {
 				routers[router] = s.c.snap.Own(router, s.own[router])
 			}
@@ -137,6 +150,28 @@ func (s *speaking) tell() {
 	s.keep(pools)
 	s.told.Store(&own)
 	s.c.a.cfg.Speaker.Speak(s.c.ctx, list)
+}
+
+// condition is a prefix that a router is to have a route to. Comparable.
+type condition struct {
+	router topology.DeviceID
+	prefix netip.Prefix
+}
+
+// conditions are the routes that something that sessions tell depends on: whether they are there. Nil if there are none.
+func (s *speaking) conditions() (has map[condition]bool) {
+	for _, p := range s.ports {
+		r := s.c.snap.Router(p.Port.Device)
+		for _, b := range p.Sessions {
+			b.Conditional(func(prefix netip.Prefix) {
+				if has == nil {
+					has = map[condition]bool{}
+				}
+				has[condition{p.Port.Device, prefix}] = r != nil && r.Routes.Whole().Reaches(prefix)
+			})
+		}
+	}
+	return has
 }
 
 // keep has the pools loaded that the health of addresses asks for, and no others.

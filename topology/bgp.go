@@ -41,7 +41,8 @@ type BGPSession struct {
 	TTLSecurity       bool
 	PasswordSecret    string // "": segments are not signed
 	BFD               BFD
-	MaxPrefixes       uint32        // of each family; 0: any number
+	MaxPrefixes       uint32 // of each family; 0: any number
+	DefaultOriginate  bool
 	AddPaths          bool          // several paths to a prefix are taken
 	WarnOnMaxPrefixes bool          // else the session is stopped
 	RestartAfter      time.Duration // it begins again then; 0: when MaxPrefixes is another
@@ -153,7 +154,7 @@ func newBGPSession(o *Object, spec *BGPSessionSpec) *BGPSession {
 	hold := cmp.Or(spec.HoldTime, defaultHoldTime)
 	b := &BGPSession{
 		Name: o.Tenant() + "/" + o.Metadata.Name, Port: flow.VPortID(o.Status.Uses[o.VPortRef(spec.VPort).String()]), ref: o.Ref(), spec: spec,
-		LocalAS: spec.LocalAS, PeerAS: spec.PeerAS, PeerAddress: spec.PeerAddress, LocalAddress: spec.LocalAddress, Passive: spec.Passive, AddPaths: spec.AddPaths,
+		LocalAS: spec.LocalAS, PeerAS: spec.PeerAS, PeerAddress: spec.PeerAddress, LocalAddress: spec.LocalAddress, Passive: spec.Passive, AddPaths: spec.AddPaths, DefaultOriginate: spec.DefaultOriginate,
 		HoldTime: time.Duration(hold) * time.Second, Keepalive: time.Duration(cmp.Or(spec.Keepalive, hold/3)) * time.Second,
 		ConnectRetry: time.Duration(cmp.Or(spec.ConnectRetry, defaultConnectRetry)) * time.Second,
 		Multihop:     spec.Multihop, TTLSecurity: spec.TTLSecurity, PasswordSecret: spec.PasswordSecret, BFD: newBFD(spec.BFD), MaxPrefixes: spec.MaxPrefixes, WarnOnMaxPrefixes: spec.MaxPrefixesAction == "warn",

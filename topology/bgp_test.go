@@ -38,6 +38,8 @@ func TestBGPSessionMistakes(t *testing.T) {
 		{more: `import: [{action: deny, prefix: 0.0.0.0/0, le: 32, rpki: invalid}, {action: permit, prefix: 0.0.0.0/0, le: 24, rpki: valid, localPref: 200}, {action: permit, prefix: 0.0.0.0/0, le: 24, rpki: notFound}]`},
 		{more: `import: [{action: deny, prefix: 0.0.0.0/0, rpki: unknown}]`, want: `spec.import[0].rpki: "unknown" is nothing that RPKI caches say; use valid, invalid or notFound`},
 		{more: `export: [{action: permit, prefix: 0.0.0.0/0, rpki: valid}]`, want: `spec.export[0].rpki: "valid" is for import; leave it out: what is told is what advertise has`},
+		{more: `addPaths: true, defaultOriginate: true, advertise: [{prefix: 0.0.0.0/0, ifRoute: "2001:db8::/32"}]`},
+		{more: `advertise: [{prefix: 0.0.0.0/0, ifRoute: 192.0.2.1/24}]`, want: `spec.advertise[0].ifRoute: "192.0.2.1/24" has bits set behind its length; use 192.0.2.0/24`},
 		{more: `maxPrefixes: 10, maxPrefixesAction: restart, maxPrefixesIdle: 60`},
 		{more: `maxPrefixes: 10, maxPrefixesIdle: 60`, want: `spec.maxPrefixesIdle: "60" goes with maxPrefixesAction: restart; give that, or leave this out`},
 		{"192.0.2.9", `"2001:db8::9"`, ``, ``},

@@ -19,6 +19,7 @@ type BGPSessionSpec struct {
 	PasswordSecret    string        `json:"passwordSecret,omitempty"`    // name of the secret, kept at the edges and not in the database, that segments are signed with (MD5, RFC 2385); default: they are not
 	BFD               *BFDSpec      `json:"bfd,omitempty"`               // has the way to the neighbour watched by BFD (RFC 5880): when it is lost, so is the session, at once; {} will do
 	MaxPrefixes       uint32        `json:"maxPrefixes,omitempty"`       // prefixes of each family that are taken from the neighbour; 0: any number
+	DefaultOriginate  bool          `json:"defaultOriginate,omitempty"`  // the neighbour is told a default route, of each family, whatever export says; one that depends on something is an entry of advertise with ifRoute
 	AddPaths          bool          `json:"addPaths,omitempty"`          // the neighbour may tell several paths to a prefix (RFC 7911): the equally good ones are used together
 	MaxPrefixesAction string        `json:"maxPrefixesAction,omitempty"` // when there are more: stop (default) the session until maxPrefixes is another, restart it after a while, or warn
 	MaxPrefixesIdle   uint16        `json:"maxPrefixesIdle,omitempty"`   // seconds after which restart begins the session again; default 300
@@ -35,6 +36,7 @@ type BGPPrefix struct {
 	MED    uint32       `json:"med,omitempty"` // how little the neighbour is to prefer this session for it; default 0
 	// Communities go with the prefix: AS:VALUE (RFC 1997), AS:VALUE:VALUE (RFC 8092), no-export, no-advertise or no-peer.
 	Communities []BGPCommunity `json:"communities,omitempty"`
+	IfRoute     netip.Prefix   `json:"ifRoute,omitzero"`  // it is told while the router has a route to exactly this prefix, static, learned or of a link; default: always
 	Prepend     uint8          `json:"prepend,omitempty"` // how often localAS stands on the path besides the once, to make it longer; 10 at most
 }
 

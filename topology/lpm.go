@@ -236,6 +236,16 @@ func (l *LPM) Each(dst, src *flow.Addr, v6 bool, yield func(routes []Route) bool
 	})
 }
 
+// Reaches reports whether there is a route to exactly a prefix, of packets of all sources.
+func (l *LPM) Reaches(p netip.Prefix) (is bool) {
+	dst, none := flow.AddrOf(p.Addr()), flow.Addr{}
+	l.Each(&dst, &none, p.Addr().Is6(), func(routes []Route) bool {
+		is = routes[0].Dst == p
+		return !is && routes[0].Dst.Bits() > p.Bits()
+	})
+	return is
+}
+
 // Has reports whether the table has a route, in force or not.
 func (l *LPM) Has(r Route) bool {
 	if r.isGone(l.gone) {

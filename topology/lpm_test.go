@@ -398,3 +398,27 @@ func BenchmarkLPM(b *testing.B) {
 		}
 	}
 }
+
+// TestReaches: whether there is a route to exactly a prefix, whatever others there are to what covers it, or is within it.
+func TestReaches(t *testing.T) {
+	var all []Route
+	for _, p := range []string{"0.0.0.0/0", "10.0.0.0/8", "10.0.0.0/24", "10.0.0.0/32", "10.0.0.128/25", "2001:db8::/32", "2001:db8::/128"} {
+		all = append(all, Route{Dst: netip.MustParsePrefix(p), Port: 1, Origin: OriginStatic, Weight: 1})
+	}
+	all[2].Src = netip.MustParsePrefix("192.0.2.0/24")
+	for _, l := range []*LPM{new(LPM).With(all, nil), new(LPM).Aggregated().With(all, nil).Whole()} {
+		for _, r := range all {
+			if l.Reaches(r.Dst) == r.Src.IsValid() {
+				t.Errorf("a route to %s: %v", r.Dst, l.Reaches(r.Dst))
+			}
+		}
+		for _, p := range []string{"10.0.0.0/16", "10.0.0.0/25", "11.0.0.0/8", "::/0", "2001:db8::/48", "2001:db8::1/128", "0.0.0.0/1"} {
+			if l.Reaches(netip.MustParsePrefix(p)) {
+				t.Errorf("a route to %s", p)
+			}
+		}
+	}
+	if new(LPM).Reaches(netip.MustParsePrefix("0.0.0.0/0")) {
+		t.Error("an empty table has a route")
+	}
+}

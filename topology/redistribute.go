@@ -45,7 +45,8 @@ type Own struct {
 	publics shardMap[PublicKey, *Public]
 	blocked map[flow.VPortID]string // ports of the router that take no packet, and why
 	empty   map[poolFamily]bool     // pools that have no member of an IP version that gets new connections
-	Pools   []DeviceID              // that must be loaded for this to be right, in order
+	routes  *LPM
+	Pools   []DeviceID // that must be loaded for this to be right, in order
 }
 
 // poolFamily is a pool for one IP version. Comparable.
@@ -75,7 +76,7 @@ func (s *Snapshot) Own(id DeviceID, before *Own) *Own {
 	if r == nil {
 		return nil
 	}
-	o := &Own{fixed: &fixedRoutes{all: r.static}, blocked: map[flow.VPortID]string{}, empty: map[poolFamily]bool{}}
+	o := &Own{fixed: &fixedRoutes{all: r.static}, routes: r.Routes.Whole(), blocked: map[flow.VPortID]string{}, empty: map[poolFamily]bool{}}
 	if before != nil && len(before.fixed.all) == len(r.static) && &before.fixed.all[0] == &r.static[0] { // there are always some built in
 		o.fixed = before.fixed
 	}
@@ -119,18 +120,34 @@ func (s *Snapshot) blocked(p *VPort) string {
 	return ""
 }
 
-// Tell returns what a session tells, and what it would but for a reason, by prefix. o may be nil, if the session redistributes nothing.
+// Tell returns what a session tells, and what it would but for a reason, by prefix. o may be nil, if the session redistributes nothing and nothing that it advertises depends on a route.
 func (o *Own) Tell(b *BGPSession) map[netip.Prefix]Telling {
 	t := telling{b: b, by: map[netip.Prefix]Telling{}}
 	for i := range b.Advertise {
-		t.add(b.Advertise[i], fmt.Sprintf("advertise[%d]", i), "")
+		p, why := b.Advertise[i], ""
+		if p.IfRoute.IsValid() && (o == nil || !o.routes.Reaches(p.IfRoute)) {
+			why = fmt.Sprintf("the router has no route to %s", p.IfRoute)
+		}
+		t.add(p, fmt.Sprintf("advertise[%d]", i), why)
 	}
 	for i := range b.Redistribute {
 		if o != nil {
 			o.redistribute(&t, i)
 		}
 	}
+	if b.DefaultOriginate {
+		t.defaults()
+	}
 	return t.by
+}
+
+// Conditional calls f with the prefixes that the router must have a route to for a session to tell others.
+func (b *BGPSession) Conditional(f func(netip.Prefix)) {
+	for i := range b.Advertise {
+		if p := b.Advertise[i].IfRoute; p.IsValid() {
+			f(p)
+		}
+	}
 }
 
 // telling gathers what a session tells.
@@ -153,6 +170,16 @@ func (t *telling) add(p BGPPrefix, from, why string) {
 	}
 	if was, is := t.by[p.Prefix]; !is || was.Why != "" && (why == "" || from < was.From) {
 		t.by[p.Prefix] = Telling{p, from, why}
+	}
+}
+
+// defaults has default routes told of the session's families, unless they are already.
+func (t *telling) defaults() {
+	for _, a := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
+		p := netip.PrefixFrom(a, 0)
+		if was, is := t.by[p]; (!is || was.Why != "") && (a.Is4() && t.b.V4 || a.Is6() && t.b.V6) {
+			t.by[p] = Telling{BGPPrefix{Prefix: p}, "defaultOriginate", ""}
+		}
 	}
 }
 

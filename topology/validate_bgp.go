@@ -168,6 +168,9 @@ func (v *validator) bgpAdvertise(o *Object, s *BGPSessionSpec) {
 			v.fail(o, field, a.Prefix.String(), fmt.Sprintf("is that of spec.advertise[%d] too", at), "list each prefix once")
 		}
 		first[a.Prefix] = i
+		if a.IfRoute.IsValid() {
+			v.prefix(o, fmt.Sprintf("spec.advertise[%d].ifRoute", i), a.IfRoute)
+		}
 	}
 }
 
