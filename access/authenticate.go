@@ -52,10 +52,9 @@ func (g *Guard) byBearer(ctx context.Context, text string) (Identity, error) {
 		}
 		return g.oidc.identity(ctx, text)
 	}
-	bad := fmt.Errorf("%w: the token is not known, has ended or was revoked; log in again, or have a new one made", ErrUnauthenticated)
 	id, s, ok := parseToken(text)
 	if !ok {
-		return Identity{}, bad
+		return Identity{}, badToken()
 	}
 	if !g.known.isReady() {
 		return Identity{}, ErrUnavailable
@@ -69,10 +68,14 @@ func (g *Guard) byBearer(ctx context.Context, text string) (Identity, error) {
 	}
 	now := g.cfg.Now()
 	if !ok || !t.shows(s) || t.expired(now) || !g.known.stands(&t) {
-		return Identity{}, bad
+		return Identity{}, badToken()
 	}
 	g.used.note(&t, now)
 	return t.identity(), nil
+}
+
+func badToken() error {
+	return fmt.Errorf("%w: the token is not known, has ended or was revoked; log in again, or have a new one made", ErrUnauthenticated)
 }
 
 // lookUp finds a token that another server made a moment ago.

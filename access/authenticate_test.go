@@ -219,3 +219,20 @@ func FuzzUserName(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkAuthenticate(b *testing.B) {
+	g, err := New(Config{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	made, text := newToken(Token{Owner: "token:first", Role: ProviderAdmin})
+	g.known.tokens[made.ID] = made
+	g.known.listed = map[string]bool{userPrefix: true, tokenPrefix: true}
+	r := shown(text)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := g.Authenticate(r); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
