@@ -269,8 +269,8 @@ func (x *outside) text() string {
 	return x.from.String() + "-" + x.to.String()
 }
 
-// outsideOf returns the addresses that others see of an object: of a FloatingIP, of a gateway, of a rule that gives packets a source which is not a private one, and of a port that is linked to another's,
-// unless it is on the link that the other port makes.
+// outsideOf returns the addresses that others see of an object: of a FloatingIP, of a gateway, of a rule that gives packets a source which is not a private one, of a router's exterior port if it is not a
+// private one, and of a port that is linked to another's, unless it is on the link that the other port makes.
 func (a *admission) outsideOf(o *topology.Object) []outside {
 	var all []outside
 	add := func(field string, from, to netip.Addr) { all = append(all, outside{field, from, to}) }
@@ -299,22 +299,27 @@ func (a *admission) outsideOf(o *topology.Object) []outside {
 			}
 		}
 	case *topology.VPortSpec:
-		if s.IsExterior() {
-			break
-		}
-		port := o.VPortRef(s.Peer)
-		far := a.end(port)
-		if port.Tenant == a.tenant || far == nil {
-			break
-		}
-		link := far.Spec.(*topology.VPortSpec).Addresses
 		for i, x := range s.Addresses {
-			if !slices.ContainsFunc(link, func(p netip.Prefix) bool { return p.Contains(x.Addr()) && p.Addr() != x.Addr() && p.Bits() <= x.Bits() }) {
+			if a.isOutside(o, s, x) {
 				add(fmt.Sprintf("spec.addresses[%d]", i), x.Addr(), x.Addr())
 			}
 		}
 	}
 	return all
+}
+
+// isOutside reports whether others see an address of a port.
+func (a *admission) isOutside(o *topology.Object, s *topology.VPortSpec, x netip.Prefix) bool {
+	if s.IsExterior() {
+		device, _ := o.DeviceRef()
+		return device.Kind == topology.KindRouter && public(x.Addr())
+	}
+	port := o.VPortRef(s.Peer)
+	far := a.end(port)
+	if port.Tenant == a.tenant || far == nil {
+		return false
+	}
+	return !slices.ContainsFunc(far.Spec.(*topology.VPortSpec).Addresses, func(p netip.Prefix) bool { return p.Contains(x.Addr()) && p.Addr() != x.Addr() && p.Bits() <= x.Bits() })
 }
 
 // public reports whether an address means something outside of one network.

@@ -206,6 +206,7 @@ func TestLeases(t *testing.T) {
 	const floating = `{apiVersion: weft/v1, kind: FloatingIP, metadata: {name: f, tenant: acme}, spec: {addresses: [ADDR], vport: vm, router: gw, outside: [wan]}}`
 	const gateway = `{apiVersion: weft/v1, kind: SNATGateway, metadata: {name: s, tenant: acme}, spec: {sources: [10.0.0.0/24], addresses: [ADDR], router: gw, outside: [wan]}}`
 	const chain = `{apiVersion: weft/v1, kind: Chain, metadata: {name: c, tenant: acme}, spec: {rules: [{match: {outPorts: [wan]}, action: snat, nat: {addresses: [ADDR]}}]}}`
+	const uplink = `{apiVersion: weft/v1, kind: VPort, metadata: {name: uplink, tenant: acme}, spec: {device: router/gw, addresses: [ADDR/24]}}`
 	wan := link("wan", "isp/up", "100.64.0.2/30, ADDR/32")
 	for _, tc := range []struct{ text, addr, want string }{
 		{floating, "203.0.113.3", ""},
@@ -220,6 +221,9 @@ func TestLeases(t *testing.T) {
 		{strings.Replace(chain, "addresses: [ADDR]", "from: 10.0.0.0/28, to: ADDR", 1), "203.0.113.0/28", ""},
 		{strings.Replace(chain, "addresses: [ADDR]", "from: 10.0.0.0/27, to: ADDR", 1), "203.0.113.0/27", `spec.rules[0].nat.to: "203.0.113.0-203.0.113.31" is not leased to tenant acme; use one of 203.0.113.0/28, 2001:db8:1::/48`},
 		{wan, "203.0.113.9", ""},
+		{uplink, "203.0.113.9", ""},
+		{uplink, "10.8.0.1", ""},
+		{uplink, "198.51.100.1", `spec.addresses[0]: "198.51.100.1" is not leased to tenant acme; use one of 203.0.113.0/28, 2001:db8:1::/48`},
 		{wan, "203.0.113.20", `spec.addresses[1]: "203.0.113.20" is not leased to tenant acme; use one of 203.0.113.0/28, 2001:db8:1::/48`},
 	} {
 		text := strings.Replace(tc.text, "ADDR", tc.addr, 1)

@@ -359,6 +359,31 @@ func TestTokens(t *testing.T) {
 	l.is(g, child, "")
 }
 
+// TestManyTokens: one has as many tokens as may be, and of sessions the latest.
+func TestManyTokens(t *testing.T) {
+	l := newLab(t)
+	g := l.guard()
+	l.user(g, "ann", ProviderViewer, "correct horse")
+	first := l.login(g, "ann", "correct horse")
+	for range maxSessions - 1 {
+		l.clock.move(time.Second)
+		l.login(g, "ann", "correct horse")
+	}
+	l.is(g, first, "user:ann provider-viewer")
+	l.clock.move(time.Second)
+	last := l.login(g, "ann", "correct horse")
+	l.is(g, first, "")
+	who := l.who(g, last)
+	for range maxTokens {
+		if _, _, err := g.CreateToken(t.Context(), who, NewToken{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, _, err := g.CreateToken(t.Context(), who, NewToken{}); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "revoke some") {
+		t.Error(err)
+	}
+}
+
 // TestGuesses: guessing is bounded by address and by user, for a while; who knows the password is let in once the while is over.
 func TestGuesses(t *testing.T) {
 	l := newLab(t)
@@ -418,6 +443,9 @@ func TestSecrets(t *testing.T) {
 	secrets = append(secrets, s.text)
 	told = append(told, fmt.Sprintf("%v %#v %s", s, s, s))
 	_, _, err := g.Login(t.Context(), here, "ann", secrets[2])
+	tell(err)
+	secrets = append(secrets, "mypassword1234")
+	_, _, err = g.Login(t.Context(), here, secrets[len(secrets)-1], secrets[0]) // in the wrong place
 	tell(err)
 	who := l.who(g, text)
 	who.Method = BySession

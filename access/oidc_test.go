@@ -26,6 +26,7 @@ type provider struct {
 	key    *ecdsa.PrivateKey
 	keyID  string
 	away   atomic.Bool
+	asked  atomic.Int64 // for its keys
 }
 
 func newProvider(t *testing.T) *provider {
@@ -44,6 +45,7 @@ func newProvider(t *testing.T) *provider {
 		})
 	})
 	mux.HandleFunc("/keys", func(w http.ResponseWriter, _ *http.Request) {
+		p.asked.Add(1)
 		_ = json.NewEncoder(w).Encode(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: &p.key.PublicKey, KeyID: p.keyID, Algorithm: "ES256", Use: "sig"}}})
 	})
 	p.server = httptest.NewServer(mux)
@@ -140,8 +142,11 @@ func TestOIDC(t *testing.T) {
 		}
 	}
 	p.rotate("two")
-	if got := ask(p.token(groups("netops"))); got != "oidc:248289761001 ann provider-admin" {
-		t.Errorf("signed with a new key: %q", got)
+	rotated := p.token(groups("netops"))
+	for end := time.Now().Add(20 * time.Second); ask(rotated) != "oidc:248289761001 ann provider-admin"; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("a new key is not taken note of")
+		}
 	}
 }
 
@@ -165,6 +170,31 @@ func TestOIDCAway(t *testing.T) {
 	c.move(oidcTimeout)
 	if _, err := g.Authenticate(shown(text)); err != nil {
 		t.Errorf("back: %v", err)
+	}
+}
+
+// TestOIDCPace: tokens with keys that nobody has do not have the provider asked each time, and keep nobody else out.
+func TestOIDCPace(t *testing.T) {
+	p, stranger := newProvider(t), newProvider(t)
+	g, err := New(Config{OIDC: p.config()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := p.token(map[string]any{"groups": "netops"})
+	if _, err := g.Authenticate(shown(good)); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 50 {
+		stranger.rotate(fmt.Sprint("key", i))
+		if _, err := g.Authenticate(shown(stranger.token(map[string]any{"groups": "netops", "iss": p.server.URL}))); !errors.Is(err, ErrUnauthenticated) {
+			t.Fatal(err)
+		}
+	}
+	if n := p.asked.Load(); n < 2 || n > 40 {
+		t.Errorf("the provider was asked %d times for its keys", n)
+	}
+	if _, err := g.Authenticate(shown(good)); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/weft-sdn/weft/topology"
 )
 
@@ -106,5 +108,26 @@ func (o *OIDC) client() (*http.Client, error) {
 			return nil, errors.New("it holds no certificate")
 		}
 	}
-	return &http.Client{Timeout: oidcTimeout, Transport: t}, nil
+	return &http.Client{Timeout: oidcTimeout, Transport: &paced{t, rate.NewLimiter(1, 5)}}, nil
+}
+
+// paced bounds how often the provider is asked: each token that is signed with a key which is not known would have it asked for its keys.
+type paced struct {
+	next  http.RoundTripper
+	limit *rate.Limiter
+}
+
+// RoundTrip implements http.RoundTripper.
+func (p *paced) RoundTrip(r *http.Request) (*http.Response, error) {
+	if !p.limit.Allow() {
+		return nil, errors.New("the OpenID provider was asked a moment ago")
+	}
+	return p.next.RoundTrip(r)
+}
+
+// CloseIdleConnections is for http.Client.
+func (p *paced) CloseIdleConnections() {
+	if c, ok := p.next.(*http.Transport); ok {
+		c.CloseIdleConnections()
+	}
 }

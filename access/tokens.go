@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -31,13 +32,45 @@ func (g *Guard) Login(ctx context.Context, from netip.Addr, user, password strin
 	case err != nil:
 		return Token{}, "", err
 	case !right || u.Disabled:
+		if u.Name == "" {
+			name = UserName{} // it may be a password, in the wrong place
+		}
+		g.cfg.Log.Info("login refused", "user", name.String(), "from", from.String(), "known", u.Name != "", "disabled", u.Disabled)
 		return Token{}, "", bad
 	}
 	g.tries.succeeded(from, name)
 	now := g.cfg.Now().UTC()
+	if err := g.makeRoom(ctx, name.Subject()); err != nil {
+		return Token{}, "", err
+	}
 	t, text := newToken(Token{Owner: name.Subject(), Role: u.Role, Tenant: u.Tenant, Session: true, Created: now, Expires: now.Add(g.cfg.Session)})
 	t.Tie = u.Key
 	return t.Token, text, g.storeToken(ctx, t.identity(), t)
+}
+
+// Tokens and sessions that one owner has at most.
+const (
+	maxTokens   = 100
+	maxSessions = 50
+)
+
+// tokensOf are the tokens, or sessions, of an owner, the oldest first.
+func (g *Guard) tokensOf(owner string, sessions bool) []storedToken {
+	list := slices.DeleteFunc(g.known.allTokens(), func(t storedToken) bool { return t.Owner != owner || t.Session != sessions || t.expired(g.cfg.Now()) })
+	slices.SortFunc(list, func(a, b storedToken) int { return a.Created.Compare(b.Created) })
+	return list
+}
+
+// makeRoom ends the oldest session of an owner who has as many as he may.
+func (g *Guard) makeRoom(ctx context.Context, owner string) error {
+	list := g.tokensOf(owner, true)
+	if len(list) < maxSessions {
+		return nil
+	}
+	if err := g.removeToken(ctx, list[0].identity(), list[0]); err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	return nil
 }
 
 // Logout ends the session that was shown.
@@ -57,6 +90,9 @@ func (g *Guard) CreateToken(ctx context.Context, who Identity, n NewToken) (Toke
 	t, err := n.within(who, g.cfg.Now().UTC())
 	if err != nil {
 		return Token{}, "", err
+	}
+	if len(g.tokensOf(who.Subject, false)) >= maxTokens {
+		return Token{}, "", fmt.Errorf("%w: there are %d tokens of %s already, as many as may be; revoke some", ErrInvalid, maxTokens, who.Subject)
 	}
 	s, text := newToken(t)
 	if name, is := strings.CutPrefix(who.Subject, userSubject); is {
