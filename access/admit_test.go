@@ -206,6 +206,10 @@ func TestLeases(t *testing.T) {
 	const floating = `{apiVersion: weft/v1, kind: FloatingIP, metadata: {name: f, tenant: acme}, spec: {addresses: [ADDR], vport: vm, router: gw, outside: [wan]}}`
 	const gateway = `{apiVersion: weft/v1, kind: SNATGateway, metadata: {name: s, tenant: acme}, spec: {sources: [10.0.0.0/24], addresses: [ADDR], router: gw, outside: [wan]}}`
 	const chain = `{apiVersion: weft/v1, kind: Chain, metadata: {name: c, tenant: acme}, spec: {rules: [{match: {outPorts: [wan]}, action: snat, nat: {addresses: [ADDR]}}]}}`
+	const balance = `{apiVersion: weft/v1, kind: Chain, metadata: {name: c, tenant: acme}, spec: {rules: [{match: {dst: [ADDR]}, action: dnat, nat: {addresses: [10.0.0.2]}}]}}`
+	const groups = `{apiVersion: weft/v1, kind: AddressGroup, metadata: {name: vips, tenant: acme}, spec: {addresses: [ADDR]}}
+---
+{apiVersion: weft/v1, kind: Chain, metadata: {name: c, tenant: acme}, spec: {rules: [{match: {dstGroups: [vips]}, action: dnat, nat: {addresses: [10.0.0.2]}}]}}`
 	const uplink = `{apiVersion: weft/v1, kind: VPort, metadata: {name: uplink, tenant: acme}, spec: {device: router/gw, addresses: [ADDR/24]}}`
 	wan := link("wan", "isp/up", "100.64.0.2/30, ADDR/32")
 	for _, tc := range []struct{ text, addr, want string }{
@@ -218,6 +222,13 @@ func TestLeases(t *testing.T) {
 		{chain, "10.7.7.7", ""},
 		{chain, "8.8.8.8", `spec.rules[0].nat.addresses[0]: "8.8.8.8" is not leased to tenant acme; use one of 203.0.113.0/28, 2001:db8:1::/48`},
 		{chain, `"2001:db8:2::1"`, `spec.rules[0].nat.addresses[0]: "2001:db8:2::1" is not leased to tenant acme; use one of 203.0.113.0/28, 2001:db8:1::/48`},
+		{balance, "203.0.113.5", ""},
+		{balance, "203.0.113.0/27", `spec.rules[0].match.dst[0]: "203.0.113.0-203.0.113.31" is not leased to tenant acme; use one of 203.0.113.0/28, 2001:db8:1::/48`},
+		{balance, "10.5.5.5", ""},
+		{strings.Replace(chain, "match: {outPorts: [wan]}, action: snat, nat: {addresses: [ADDR]}", "action: dnat, nat: {from: ADDR, to: 10.0.0.2}", 1), "198.51.100.9",
+			`spec.rules[0].nat.from: "198.51.100.9" is not leased to tenant acme; use one of 203.0.113.0/28, 2001:db8:1::/48`},
+		{groups, "203.0.113.6", ""},
+		{groups, "198.51.100.9", `spec.rules[0].match.dstGroups[0]: "198.51.100.9" is not leased to tenant acme; use one of 203.0.113.0/28, 2001:db8:1::/48`},
 		{strings.Replace(chain, "addresses: [ADDR]", "from: 10.0.0.0/28, to: ADDR", 1), "203.0.113.0/28", ""},
 		{strings.Replace(chain, "addresses: [ADDR]", "from: 10.0.0.0/27, to: ADDR", 1), "203.0.113.0/27", `spec.rules[0].nat.to: "203.0.113.0-203.0.113.31" is not leased to tenant acme; use one of 203.0.113.0/28, 2001:db8:1::/48`},
 		{wan, "203.0.113.9", ""},
@@ -236,6 +247,8 @@ func TestLeases(t *testing.T) {
 			t.Errorf("%s: %v", tc.addr, err)
 		}
 	}
+	n.must(acme, strings.Replace(groups, "ADDR", "203.0.113.6", 1))
+	n.refused(acme, `addressgroup acme/vips: spec.addresses[0]: "8.8.4.4" is not leased to tenant acme; use one of 203.0.113.0/28, 2001:db8:1::/48`, `{apiVersion: weft/v1, kind: AddressGroup, metadata: {name: vips, tenant: acme}, spec: {addresses: [8.8.4.4]}}`)
 	n.refused(acme, `spec.addresses[0]: "100.64.0.1" is not leased to tenant acme; use one of 203.0.113.0/28, 2001:db8:1::/48`, link("wan", "isp/up", "100.64.0.1/32"))
 }
 
