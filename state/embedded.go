@@ -25,8 +25,8 @@ import (
 )
 
 const (
-	maxTxnOps       = 20_000   // operations per transaction; bounds one Apply
-	maxRequestBytes = 16 << 20 // bytes per request
+	maxTxnOps       = 200_000  // operations per transaction; bounds one Apply
+	maxRequestBytes = 64 << 20 // bytes per request
 	backendQuota    = 8 << 30  // bytes of the database file
 	defragAtStart   = 100      // MB of the database file that must be free for it to be made smaller when the server starts
 	maxSocketPath   = 100      // sun_path has 108 bytes, with the terminating zero
