@@ -14,11 +14,23 @@ import (
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
+// sortedKeys are the keys of a map, in order.
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
 // keysOf are the keys of two maps, in order.
 func keysOf(a, b map[string]json.RawMessage) []string {
 	all := maps.Clone(a)
 	maps.Copy(all, b)
-	return slices.Sorted(maps.Keys(all))
+	return sortedKeys(all)
+}
+
+// mustJSON is a value that can be JSON.
+func mustJSON(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return b
 }
 
 // decodeObject reads an object from a request's body, and the revision that it says. What the path says of it may be left out, and must not be otherwise.

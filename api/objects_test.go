@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -217,6 +218,14 @@ func TestOpenAPI(t *testing.T) {
 	var doc struct {
 		OpenAPI string                    `json:"openapi"`
 		Paths   map[string]map[string]any `json:"paths"`
+
+		Components struct {
+			Schemas map[string]struct {
+				Description string
+				Required    []string
+				Properties  map[string]struct{ Description string }
+			}
+		}
 	}
 	var text json.RawMessage
 	if _, err := c.Do(t.Context(), client.Request{Method: http.MethodGet, Path: "/openapi.json"}, &text); err != nil {
@@ -227,5 +236,43 @@ func TestOpenAPI(t *testing.T) {
 	}
 	if !strings.HasPrefix(doc.OpenAPI, "3.1") || doc.Paths["/v1/vports/{tenant}/{name}"]["patch"] == nil {
 		t.Errorf("openapi %s with %d paths", doc.OpenAPI, len(doc.Paths))
+	}
+	for _, k := range topology.Kinds() {
+		spec := doc.Components.Schemas[string(k)+"Spec"]
+		if len(spec.Properties) == 0 || doc.Components.Schemas[string(k)].Description == "" {
+			t.Errorf("%s is not described", k)
+		}
+		for name, p := range spec.Properties {
+			if p.Description == "" {
+				t.Errorf("%sSpec.%s is not described", k, name)
+			}
+		}
+	}
+	if r := doc.Components.Schemas["VPortSpec"].Required; len(r) != 1 || r[0] != "device" {
+		t.Errorf("of a vport are required: %q", r)
+	}
+}
+
+// TestDocs: the page has all operations, and nothing from elsewhere.
+func TestDocs(t *testing.T) {
+	url := serve(t, embedded(t), nil)
+	resp, err := http.Get(url + "/docs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"/v1/vports/{tenant}/{name}", "/v1/watch", `href="#schema-VPortSpec"`, "bridge/NAME or router/NAME"} {
+		if !strings.Contains(string(b), want) {
+			t.Errorf("the page has no %s", want)
+		}
+	}
+	for _, not := range []string{"<script", "http://", "https://", "src="} {
+		if strings.Contains(string(b), not) {
+			t.Errorf("the page has %s", not)
+		}
 	}
 }

@@ -46,6 +46,7 @@ type Server struct {
 	metrics *metrics
 	mux     *http.ServeMux
 	api     huma.API
+	docs    []byte // the page of /docs
 }
 
 // New returns a server. It answers as soon as Run has read the objects.
@@ -67,6 +68,12 @@ func New(o Options) (*Server, error) {
 	}
 	s.metrics = newMetrics(s)
 	s.routes()
+	if err := s.sayAll(); err != nil {
+		return nil, err
+	}
+	if err := s.docsRoute(); err != nil {
+		return nil, err
+	}
 	return s, nil
 }
 
@@ -100,15 +107,15 @@ func (s *Server) Handler() http.Handler {
 	root.Handle("/v1/", s.gate(s.mux))
 	root.Handle("GET /openapi.json", s.mux)
 	root.Handle("GET /openapi.yaml", s.mux)
+	root.HandleFunc("GET /docs", s.serveDocs)
 	root.HandleFunc("GET /healthz", s.health)
 	root.HandleFunc("/", nothingHere)
-
 	return root
 }
 
 // nothingHere answers what has no route.
 func nothingHere(w http.ResponseWriter, r *http.Request) {
-	refuse(http.StatusNotFound, "%s %s: there is nothing; /openapi.json lists what there is", r.Method, r.URL.Path).write(w, r)
+	refuse(http.StatusNotFound, "%s %s: there is nothing; /docs says what there is", r.Method, r.URL.Path).write(w, r)
 }
 
 // health says whether requests can be answered.

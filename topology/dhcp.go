@@ -20,8 +20,8 @@ type DHCPSpec struct {
 	LeaseTime     uint32            `json:"leaseTime,omitempty"`    // seconds; default 3600
 	DNS           []netip.Addr      `json:"dns,omitempty"`          // resolvers, of both IP versions
 	NTP           []netip.Addr      `json:"ntp,omitempty"`          // time servers, of both IP versions
-	Domain        string            `json:"domain,omitempty"`
-	MTU           uint16            `json:"mtu,omitempty"` // bytes of IP packet; lowered to the vport's, which is also the default
+	Domain        string            `json:"domain,omitempty"`       // that hosts are told for names without one, such as lan.example.org
+	MTU           uint16            `json:"mtu,omitempty"`          // bytes of IP packet; lowered to the vport's, which is also the default
 	Options       []DHCPOption      `json:"options,omitempty"`
 	LeasesPerPort uint16            `json:"leasesPerPort,omitempty"` // addresses that are leased, offered or declined at one vport at a time, of each IP version; default 64
 }

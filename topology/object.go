@@ -201,7 +201,10 @@ func (*VPortSpec) kind() Kind   { return KindVPort }
 func (*BindingSpec) kind() Kind { return KindBinding }
 func (*FabricSpec) kind() Kind  { return KindFabric }
 
-// newSpec returns an empty spec of the kind, nil if there is no such kind.
+// NewSpec returns an empty spec of a kind, nil if there is no such kind.
+func NewSpec(k Kind) Spec { return newSpec(k) }
+
+// newSpec is NewSpec.
 func newSpec(k Kind) Spec {
 	switch k {
 	case KindBridge:

@@ -1,7 +1,6 @@
 package main
 
 import (
-	_ "embed"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -10,13 +9,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/weft-sdn/weft/manual"
 	"github.com/weft-sdn/weft/topology"
 )
-
-// objectsJSON is what explain tells, taken from the comments of package topology; a test keeps it so (UPDATE=1 writes it).
-//
-//go:embed objects.json
-var objectsJSON []byte
 
 // explained is a field, or a kind: what it is for, and the fields that it has.
 type explained struct {
@@ -42,7 +37,7 @@ docs/objects.md is the same for all kinds.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var kinds []explained
-			if err := json.Unmarshal(objectsJSON, &kinds); err != nil {
+			if err := json.Unmarshal(manual.Objects, &kinds); err != nil {
 				return err
 			}
 			if len(args) == 0 {

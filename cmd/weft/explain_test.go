@@ -178,7 +178,7 @@ func TestObjects(t *testing.T) {
 	if err := e.Encode(kinds); err != nil {
 		t.Fatal(err)
 	}
-	for file, want := range map[string]string{"objects.json": b.String(), "../../docs/objects.md": objectsDoc(kinds)} {
+	for file, want := range map[string]string{"../../manual/objects.json": b.String(), "../../docs/objects.md": objectsDoc(kinds)} {
 		if os.Getenv("UPDATE") != "" {
 			if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
 				t.Fatal(err)
