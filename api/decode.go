@@ -54,6 +54,9 @@ func decodeOne(data []byte, at string, or topology.Ref) (*topology.Object, int64
 	if err := strict(data, &form); err != nil {
 		return nil, 0, notJSON(err, at)
 	}
+	if form == nil {
+		return nil, 0, notJSON(errors.New("null is no object"), at)
+	}
 	revision := int64(0)
 	if text, ok := form["revision"]; ok {
 		if json.Unmarshal(text, &revision) != nil || revision < 0 {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"path"
+	"runtime/debug"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -110,7 +112,24 @@ func (s *Server) Handler() http.Handler {
 	root.HandleFunc("GET /docs", s.serveDocs)
 	root.HandleFunc("GET /healthz", s.health)
 	root.HandleFunc("/", nothingHere)
-	return root
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer s.caught(w, r)
+		if at := path.Clean(r.URL.Path); at != r.URL.Path { // ServeMux would redirect
+			nothingHere(w, r)
+			return
+		}
+		root.ServeHTTP(w, r)
+	})
+}
+
+// caught answers a request that had the server panic. The others go on.
+func (s *Server) caught(w http.ResponseWriter, r *http.Request) {
+	why := recover()
+	if why == nil || why == http.ErrAbortHandler { //nolint:errorlint // as net/http compares it
+		return
+	}
+	s.log.Error("panic", "method", r.Method, "path", r.URL.Path, "why", why, "stack", string(debug.Stack()))
+	refuse(http.StatusInternalServerError, "the server failed; its log says why").write(w, r)
 }
 
 // nothingHere answers what has no route.
