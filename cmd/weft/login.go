@@ -56,6 +56,9 @@ shows all of them, and chooses another.`,
 			if len(args) > 0 {
 				l.url = args[0]
 			}
+			if err := oneFlag(cmd, "password-stdin", "token-stdin", "oidc", "device"); err != nil {
+				return err
+			}
 			l.cmd, l.in = cmd, bufio.NewReader(cmd.InOrStdin())
 			return l.run()
 		},
@@ -69,7 +72,6 @@ shows all of them, and chooses another.`,
 	f.BoolVar(&l.tokenStdin, "token-stdin", false, "read a token from standard input, instead of a password")
 	f.BoolVar(&l.oidc, "oidc", false, "log in at the server's OpenID provider, with a browser on this machine")
 	f.BoolVar(&l.device, "device", false, "log in at the server's OpenID provider, with a browser elsewhere")
-	cmd.MarkFlagsMutuallyExclusive("password-stdin", "token-stdin", "oidc", "device")
 	return cmd
 }
 

@@ -145,3 +145,17 @@ func newHelp() *cobra.Command {
 		},
 	}
 }
+
+// oneFlag refuses a command line that has several of these flags.
+func oneFlag(cmd *cobra.Command, names ...string) error {
+	var given []string
+	for _, n := range names {
+		if cmd.Flags().Changed(n) {
+			given = append(given, "--"+n)
+		}
+	}
+	if len(given) < 2 {
+		return nil
+	}
+	return usage(fmt.Errorf("%s: exclude each other; give one of them", strings.Join(given, " and ")))
+}

@@ -173,6 +173,9 @@ the user's sessions. --disable keeps the user out, and ends what the tokens may.
 			if err != nil {
 				return err
 			}
+			if err := errors.Join(oneFlag(cmd, "disable", "enable"), oneFlag(cmd, "password", "password-stdin")); err != nil {
+				return err
+			}
 			var change client.UserChange
 			if role != "" {
 				change.Role = &role
@@ -209,8 +212,6 @@ the user's sessions. --disable keeps the user out, and ends what the tokens may.
 	f.BoolVar(&oldStdin, "old-password-stdin", false, "read the present password from standard input, in the line ahead of the new one")
 	f.BoolVar(&disable, "disable", false, "keep the user out")
 	f.BoolVar(&enable, "enable", false, "let the user in again")
-	cmd.MarkFlagsMutuallyExclusive("disable", "enable")
-	cmd.MarkFlagsMutuallyExclusive("password", "password-stdin")
 	_ = cmd.RegisterFlagCompletionFunc("role", completeRoles) // there is such a flag
 	s.flags(cmd)
 	return cmd
