@@ -33,7 +33,10 @@ configuration has them under bgp.rpki.
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			list := agent.RPKIList{Caches: []agent.RPKICache{}}
-			asks, err := q.whom(cmd, &q.db)
+			if err := q.at.direct("weft bgp rpki"); err != nil {
+				return err
+			}
+			asks, err := q.whom(cmd, &q.at.db)
 			if err != nil {
 				return err
 			}

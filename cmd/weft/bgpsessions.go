@@ -44,7 +44,7 @@ func newBGP() *cobra.Command {
 type bgpQuery struct {
 	flowQuery
 	in scope
-	db database
+	at reach
 }
 
 func (q *bgpQuery) flags(cmd *cobra.Command) {
@@ -52,7 +52,7 @@ func (q *bgpQuery) flags(cmd *cobra.Command) {
 	f.StringArrayVar(&q.edges, "edge", nil, "sessions at `EDGE` alone; more may follow")
 	q.agentFlags(f, "ask the agent at `ADDRESS`: HOST:PORT, https://HOST:PORT or unix:/PATH")
 	f.DurationVar(&q.timeout, "timeout", 15*time.Second, "how long to wait for an agent's answer")
-	q.db.flags(cmd)
+	q.at.flags(cmd)
 }
 
 // named is a session's name with its tenant.
@@ -65,25 +65,19 @@ func (q *bgpQuery) named(name string) string {
 
 // complete lists the names of sessions for shells.
 func (q *bgpQuery) complete(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	var names []string
-	ctx, cancel := context.WithTimeout(cmd.Context(), completeTime)
-	defer cancel()
-	err := q.db.with(ctx, func(store *state.Store) error {
-		objects, _, err := store.List(ctx, topology.KindBGPSession, "")
-		for _, o := range objects {
-			names = append(names, o.Metadata.Tenant+"/"+o.Metadata.Name)
-		}
-		return err
-	})
-	if err != nil || len(args) > 0 {
+	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var names []string
+	for _, o := range listFor(cmd, &q.at, []topology.Kind{topology.KindBGPSession}, "") {
+		names = append(names, o.Metadata.Tenant+"/"+o.Metadata.Name)
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
 // wanted reads which sessions there are to be; of names alone, if there are any.
 func (q *bgpQuery) wanted(cmd *cobra.Command, names []string) (all []view.WantedSession, err error) {
-	err = q.db.watching(cmd.Context(), func(store *state.Store) error {
+	err = q.at.db.watching(cmd.Context(), func(store *state.Store) error {
 		if _, err := q.agents(store.View()); err != nil { // of edges that are named
 			return err
 		}
@@ -111,7 +105,7 @@ func (q *bgpQuery) wanted(cmd *cobra.Command, names []string) (all []view.Wanted
 func (q *bgpQuery) collect(cmd *cobra.Command, names []string) (agent.BGPList, error) {
 	list := agent.BGPList{Sessions: []agent.BGPSession{}}
 	if q.agent != "" {
-		asks, err := q.whom(cmd, &q.db)
+		asks, err := q.whom(cmd, &q.at.db)
 		if err != nil {
 			return list, err
 		}
@@ -126,12 +120,31 @@ func (q *bgpQuery) collect(cmd *cobra.Command, names []string) (agent.BGPList, e
 		}
 		return list, nil
 	}
+	rows, over, err := viewed[agent.BGPSession](cmd.Context(), &q.at, "sessions", nil)
+	if over {
+		if err != nil {
+			return list, err
+		}
+		list.Sessions, list.Errors = atEdges(rows.Items, q.edges, func(s *agent.BGPSession) string { return s.Edge }), edgeErrors(rows.Errors)
+		list.Sessions, err = namedSessions(list.Sessions, names)
+		return list, err
+	}
 	wanted, err := q.wanted(cmd, names)
 	if err != nil {
 		return list, err
 	}
 	list.Sessions, list.Errors = view.Told(cmd.Context(), q.asker(), wanted)
 	return list, nil
+}
+
+// namedSessions are those that are named; all, if none is.
+func namedSessions(all []agent.BGPSession, names []string) ([]agent.BGPSession, error) {
+	for _, name := range names {
+		if !slices.ContainsFunc(all, func(s agent.BGPSession) bool { return s.Session == name }) {
+			return nil, fmt.Errorf("bgpsession %s: is not there", name)
+		}
+	}
+	return slices.DeleteFunc(all, func(s agent.BGPSession) bool { return len(names) > 0 && !slices.Contains(names, s.Session) }), nil
 }
 
 // sessionState says how a session is, in one line.
@@ -144,7 +157,11 @@ func sessionState(ctx context.Context, v *state.View, name string) string {
 	if len(sessions) == 0 {
 		return "not known: the database does not have the router's port"
 	}
-	s := &sessions[0]
+	return sessionText(&sessions[0])
+}
+
+// sessionText is how a session is, in one line.
+func sessionText(s *agent.BGPSession) string {
 	text := stateText(s)
 	if s.Problem == "" && !s.Since.IsZero() {
 		text += " for " + age(time.Since(s.Since))
@@ -168,6 +185,9 @@ func (q *bgpQuery) find(cmd *cobra.Command, name string) (edge, at string, err e
 			return "", "", usage(errors.New("--edge: is given more than once; a session is at one edge"))
 		}
 		return strings.Join(q.edges, ""), q.agent, nil
+	}
+	if err := q.at.direct("weft bgp routes"); err != nil {
+		return "", "", err
 	}
 	wanted, err := q.wanted(cmd, []string{name})
 	switch {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -31,7 +32,7 @@ type usageQuery struct {
 }
 
 func newUsageCommand() *cobra.Command {
-	var db database
+	var at reach
 	var out output
 	var q usageQuery
 	cmd := &cobra.Command{
@@ -62,18 +63,15 @@ Bytes are those of frames as they came in from the vport that sent them.`,
 					return err
 				}
 			}
-			return db.with(cmd.Context(), func(store *state.Store) error {
-				all, err := store.Usage(cmd.Context(), "")
-				if err != nil {
-					return err
-				}
-				list.Items = view.Usage(all, view.UsageQuery{Tenant: q.tenant, VPort: q.vport, Link: q.link, Tenants: q.tenants})
-				if q.vport != "" && len(list.Items) == 0 {
-					return fmt.Errorf("--vport %q: nothing is accounted of it", q.vport)
-				}
-				subtractUsage(list.Items, before.Items)
-				return printUsage(cmd.OutOrStdout(), list, out.form)
-			})
+			var err error
+			if list.Items, err = q.rows(cmd, &at); err != nil {
+				return err
+			}
+			if q.vport != "" && len(list.Items) == 0 {
+				return fmt.Errorf("--vport %q: nothing is accounted of it", q.vport)
+			}
+			subtractUsage(list.Items, before.Items)
+			return printUsage(cmd.OutOrStdout(), list, out.form)
 		},
 	}
 	f := cmd.Flags()
@@ -85,8 +83,51 @@ Bytes are those of frames as they came in from the vport that sent them.`,
 	cmd.MarkFlagsMutuallyExclusive("tenants", "link")
 	cmd.MarkFlagsMutuallyExclusive("tenants", "vport")
 	out.flags(cmd, "table", "json", "csv")
-	db.flags(cmd)
+	at.flags(cmd)
 	return cmd
+}
+
+// rows reads what was accounted.
+func (q *usageQuery) rows(cmd *cobra.Command, at *reach) (rows []view.UsageRow, err error) {
+	told, over, err := viewed[view.UsageRow](cmd.Context(), at, "usage", url.Values{"tenant": {q.tenant}, "of": {q.vport}})
+	switch {
+	case err != nil:
+		return nil, err
+	case over && q.link:
+		return nil, usage(errors.New("--link: the API does not tell it; --etcd asks the database"))
+	case over && q.tenants:
+		return usageOfTenants(told.Items), nil
+	case over:
+		return told.Items, nil
+	}
+	err = at.db.with(cmd.Context(), func(store *state.Store) error {
+		all, err := store.Usage(cmd.Context(), "")
+		rows = view.Usage(all, view.UsageQuery{Tenant: q.tenant, VPort: q.vport, Link: q.link, Tenants: q.tenants})
+		return err
+	})
+	return rows, err
+}
+
+// usageOfTenants sums up vports.
+func usageOfTenants(vports []view.UsageRow) (rows []view.UsageRow) {
+	for _, v := range vports {
+		i := slices.IndexFunc(rows, func(r view.UsageRow) bool { return r.Tenant == v.Tenant })
+		if i < 0 {
+			v.VPort = ""
+			rows = append(rows, v)
+			continue
+		}
+		r := &rows[i]
+		r.In.Add(v.In)
+		r.Out.Add(v.Out)
+		if v.From.Before(r.From) {
+			r.From = v.From
+		}
+		if v.To.After(r.To) {
+			r.To = v.To
+		}
+	}
+	return rows
 }
 
 func (q *usageQuery) by() string {

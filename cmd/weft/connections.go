@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -18,7 +19,7 @@ import (
 )
 
 func newConnections() *cobra.Command {
-	var db database
+	var at reach
 	var in scope
 	var out output
 	var q flowQuery
@@ -53,7 +54,18 @@ asks one, and not the database.`,
 				}
 				return unanswered(cmd, failed)
 			}
-			return db.watching(cmd.Context(), func(store *state.Store) error {
+			rows, over, err := viewed[client.Connection](cmd.Context(), &at, "connections", url.Values{"tenant": {in.name()}})
+			if over {
+				if err != nil {
+					return err
+				}
+				rows.Items = slices.DeleteFunc(rows.Items, func(c client.Connection) bool { return !strings.Contains(fmt.Sprint(c), like) })
+				if err := printConnections(cmd.OutOrStdout(), rows.Items, nil, out.form); err != nil || len(rows.Items) > 0 || out.form != "table" {
+					return err
+				}
+				return sayNone(cmd, "no connections", in.name())
+			}
+			return at.db.watching(cmd.Context(), func(store *state.Store) error {
 				rows, err := view.Connections(cmd.Context(), store, in.name(), like)
 				if err != nil {
 					return err
@@ -75,7 +87,7 @@ asks one, and not the database.`,
 	cmd.Flags().StringVar(&like, "like", "", "only connections with this text in an address, port, device or state")
 	out.flags(cmd, "table", "json", "yaml")
 	in.flags(cmd)
-	db.flags(cmd)
+	at.flags(cmd)
 	return cmd
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/url"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -13,7 +14,7 @@ import (
 )
 
 func newDrops() *cobra.Command {
-	var db database
+	var at reach
 	var out output
 	var q flowQuery
 	cmd := &cobra.Command{
@@ -36,20 +37,9 @@ weft trace says which device drops a packet.`,
   weft drops --vport acme/web -o json`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			asks, err := q.whom(cmd, &db)
+			list, err := q.drops(cmd, &at)
 			if err != nil {
 				return err
-			}
-			list := agent.DropList{Drops: []agent.Drop{}}
-			answers, failed := view.Ask(cmd.Context(), q.asker(), asks, func(ctx context.Context, c *agent.Client, edge string) (agent.DropList, error) {
-				return c.Drops(ctx, edge)
-			})
-			for _, a := range answers {
-				list.Drops, list.Errors = append(list.Drops, a.Drops...), append(list.Errors, a.Errors...)
-			}
-			list.Errors = append(list.Errors, failed...)
-			if q.vport != "" {
-				list.Drops = slices.DeleteFunc(list.Drops, func(d agent.Drop) bool { return d.VPort == nil || d.VPort.Name != q.vport })
 			}
 			if err := printDrops(cmd.OutOrStdout(), list, out.form); err != nil {
 				return err
@@ -59,8 +49,37 @@ weft trace says which device drops a packet.`,
 	}
 	q.flags(cmd, "drops")
 	out.flags(cmd, "table", "json")
-	db.flags(cmd)
+	at.flags(cmd)
 	return cmd
+}
+
+// drops asks for drops.
+func (q *flowQuery) drops(cmd *cobra.Command, at *reach) (agent.DropList, error) {
+	list := agent.DropList{Drops: []agent.Drop{}}
+	if q.agent == "" {
+		rows, over, err := viewed[agent.Drop](cmd.Context(), at, "drops", url.Values{"of": {q.vport}})
+		if over {
+			if err == nil {
+				list.Drops, list.Errors = atEdges(rows.Items, q.edges, func(d *agent.Drop) string { return d.Edge }), edgeErrors(rows.Errors)
+			}
+			return list, err
+		}
+	}
+	asks, err := q.whom(cmd, &at.db)
+	if err != nil {
+		return list, err
+	}
+	answers, failed := view.Ask(cmd.Context(), q.asker(), asks, func(ctx context.Context, c *agent.Client, edge string) (agent.DropList, error) {
+		return c.Drops(ctx, edge)
+	})
+	for _, a := range answers {
+		list.Drops, list.Errors = append(list.Drops, a.Drops...), append(list.Errors, a.Errors...)
+	}
+	list.Errors = append(list.Errors, failed...)
+	if q.vport != "" {
+		list.Drops = slices.DeleteFunc(list.Drops, func(d agent.Drop) bool { return d.VPort == nil || d.VPort.Name != q.vport })
+	}
+	return list, nil
 }
 
 func printDrops(w io.Writer, list agent.DropList, form string) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -27,7 +28,7 @@ type flowQuery struct {
 }
 
 func newFlows() *cobra.Command {
-	var db database
+	var at reach
 	var out output
 	var q flowQuery
 	cmd := &cobra.Command{
@@ -59,7 +60,7 @@ Flows that differ in the source MAC alone share an entry and its counters.`,
   weft flows --agent 127.0.0.1:9570`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			list, err := q.collect(cmd, &db)
+			list, err := q.collect(cmd, &at)
 			if err != nil {
 				return err
 			}
@@ -71,7 +72,7 @@ Flows that differ in the source MAC alone share an entry and its counters.`,
 	}
 	q.flags(cmd, "flows")
 	out.flags(cmd, "table", "wide", "json")
-	db.flags(cmd)
+	at.flags(cmd)
 	return cmd
 }
 
@@ -126,9 +127,18 @@ func (q *flowQuery) whom(cmd *cobra.Command, db *database) (map[string]string, e
 }
 
 // collect asks for flows.
-func (q *flowQuery) collect(cmd *cobra.Command, db *database) (agent.FlowList, error) {
+func (q *flowQuery) collect(cmd *cobra.Command, at *reach) (agent.FlowList, error) {
 	all := agent.FlowList{Flows: []agent.Flow{}}
-	asks, err := q.whom(cmd, db)
+	if q.agent == "" {
+		rows, over, err := viewed[agent.Flow](cmd.Context(), at, "flows", url.Values{"of": {q.vport}})
+		if over {
+			if err == nil {
+				all.Flows, all.Errors = atEdges(rows.Items, q.edges, func(f *agent.Flow) string { return f.Edge }), edgeErrors(rows.Errors)
+			}
+			return all, err
+		}
+	}
+	asks, err := q.whom(cmd, &at.db)
 	if err != nil {
 		return all, err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"net/url"
 	"strings"
 	"time"
 
@@ -15,7 +16,7 @@ import (
 )
 
 func newLeases() *cobra.Command {
-	var db database
+	var at reach
 	var in scope
 	var out output
 	cmd := &cobra.Command{
@@ -37,22 +38,48 @@ more than the host itself counts on.`,
   # Who has this address?
   weft leases -A | grep 10.1.0.104`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return db.watching(cmd.Context(), func(store *state.Store) error {
-				rows, err := leaseRows(cmd, store, &in, args)
-				if err != nil {
+			rows, over, err := remoteLeases(cmd, &at, &in, args)
+			if !over {
+				err = at.db.watching(cmd.Context(), func(store *state.Store) (err error) {
+					rows, err = leaseRows(cmd, store, &in, args)
 					return err
-				}
-				if err := printLeases(cmd.OutOrStdout(), rows, out.form); err != nil || len(rows) > 0 || out.form != "table" {
-					return err
-				}
-				return sayNone(cmd, "no leases", in.name())
-			})
+				})
+			}
+			if err != nil {
+				return err
+			}
+			if err := printLeases(cmd.OutOrStdout(), rows, out.form); err != nil || len(rows) > 0 || out.form != "table" {
+				return err
+			}
+			return sayNone(cmd, "no leases", in.name())
 		},
 	}
 	out.flags(cmd, "table", "json", "yaml", "name")
 	in.flags(cmd)
-	db.flags(cmd)
+	at.flags(cmd)
 	return cmd
+}
+
+// remoteLeases are leaseRows of the API, if that is where the network is.
+func remoteLeases(cmd *cobra.Command, at *reach, in *scope, names []string) (rows []client.Lease, over bool, err error) {
+	queries := []url.Values{{"tenant": {in.name()}}}
+	if len(names) > 0 {
+		queries = nil
+	}
+	for _, name := range names {
+		if !strings.Contains(name, "/") {
+			name = in.name() + "/" + name
+		}
+		queries = append(queries, url.Values{"of": {name}})
+	}
+	for _, q := range queries {
+		page, over, err := viewed[client.Lease](cmd.Context(), at, "leases", q)
+		if err != nil || !over {
+			return nil, over, err
+		}
+		rows = append(rows, page.Items...)
+	}
+	return rows, true, nil
 }
 
 // leaseRows are the addresses in use of the resources that are named, or of all of the scope.

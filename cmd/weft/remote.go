@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/weft-sdn/weft/agent"
 	"github.com/weft-sdn/weft/client"
 	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/topology"
@@ -205,12 +206,22 @@ func (r *remote) Follow(ctx context.Context, fn func() error) error {
 
 // Health implements network.
 func (r *remote) Health(ctx context.Context, pool *topology.Object) (state.PoolHealth, error) {
-	return state.PoolHealth{Members: map[topology.MemberKey]state.Health{}}, nil
+	h := state.PoolHealth{Members: map[topology.MemberKey]state.Health{}}
+	rows, err := allOf[client.Member](ctx, r.api, "members", url.Values{"of": {pool.Tenant() + "/" + pool.Metadata.Name}})
+	if err != nil {
+		return h, err
+	}
+	for _, m := range rows.Items {
+		if strings.HasPrefix(m.State, "up") || strings.HasPrefix(m.State, "down") {
+			h.Members[topology.MemberAt(m.Address, m.Port)] = state.Health{Down: strings.HasPrefix(m.State, "down"), Why: m.Why}
+		}
+	}
+	return h, nil
 }
 
 // Edges implements network.
 func (r *remote) Edges(ctx context.Context) ([]client.Edge, error) {
-	rows, err := client.View[client.Edge](ctx, r.api, "edges", nil)
+	rows, err := allOf[client.Edge](ctx, r.api, "edges", nil)
 	if err != nil {
 		return nil, err
 	}
@@ -219,7 +230,14 @@ func (r *remote) Edges(ctx context.Context) ([]client.Edge, error) {
 
 // Session implements network.
 func (r *remote) Session(ctx context.Context, name string) (string, error) {
-	return "not told by the API", nil
+	rows, err := allOf[agent.BGPSession](ctx, r.api, "sessions", url.Values{"of": {name}})
+	switch {
+	case err != nil:
+		return "", err
+	case len(rows.Items) == 0:
+		return "not known: no edge tells of it", nil
+	}
+	return sessionText(&rows.Items[0]), nil
 }
 
 // Events implements network.
@@ -236,7 +254,7 @@ func (r *remote) Events(ctx context.Context, f state.EventFilter) ([]state.Logge
 	if f.Object != (state.EventObject{}) {
 		set("object", f.Object.String())
 	}
-	rows, err := client.View[state.LoggedEvent](ctx, r.api, "events", q)
+	rows, err := allOf[state.LoggedEvent](ctx, r.api, "events", q)
 	if err != nil {
 		return nil, 0, err
 	}

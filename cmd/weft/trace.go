@@ -62,15 +62,15 @@ const traceExample = `  # Two hosts on one bridge; the default is a ping
 func newTrace() *cobra.Command {
 	var files []string
 	var p packetOptions
-	var db database
+	var at reach
 	var out output
 	var verbose bool
-	show := func(cmd *cobra.Command, snap *topology.Snapshot) error {
+	show := func(cmd *cobra.Command, follow func(client.Packet) (*client.Trace, error)) error {
 		given, err := p.packet()
 		if err != nil {
 			return usage(err)
 		}
-		t, err := trace.Follow(snap, given)
+		t, err := follow(given)
 		switch {
 		case err != nil:
 			return asPacketFlags(err)
@@ -91,22 +91,30 @@ func newTrace() *cobra.Command {
 			case len(files) > 0 && cmd.Flags().Changed("etcd"):
 				return usage(errors.New("-f is the network of files and --etcd the live one; give one of them"))
 			case len(files) == 0:
-				return db.watching(cmd.Context(), func(store *state.Store) error {
-					return show(cmd, store.View().Topology)
+				c, err := at.remote()
+				if err != nil {
+					return err
+				}
+				if c != nil {
+					defer c.Close()
+					return withAdvice(show(cmd, func(p client.Packet) (*client.Trace, error) { return c.Trace(cmd.Context(), p) }))
+				}
+				return at.db.watching(cmd.Context(), func(store *state.Store) error {
+					return show(cmd, func(p client.Packet) (*client.Trace, error) { return trace.Follow(store.View().Topology, p) })
 				})
 			}
 			set, err := loadNetwork(cmd.InOrStdin(), files)
 			if err := report(cmd, err); err != nil {
 				return err
 			}
-			return show(cmd, snapshotOf(set))
+			return show(cmd, func(p client.Packet) (*client.Trace, error) { return trace.Follow(snapshotOf(set), p) })
 		},
 	}
 	networkFlags(cmd, &files)
 	p.flags(cmd.Flags())
 	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "show also which fields were read, and what the decision relies on")
 	out.flags(cmd, "text", "json")
-	db.flags(cmd)
+	at.flags(cmd)
 	return cmd
 }
 
