@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -101,7 +102,18 @@ func leaseRows(cmd *cobra.Command, store *state.Store, in *scope, names []string
 			refs = append(refs, o.Ref())
 		}
 	}
-	return view.Leases(cmd.Context(), store, refs)
+	rows := []client.Lease{}
+	for _, r := range refs {
+		of, err := view.Leases(cmd.Context(), store, []topology.Ref{r})
+		if errors.Is(err, state.ErrNotFound) {
+			err = fmt.Errorf("%s: is not there", refName(r))
+		}
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, of...)
+	}
+	return rows, nil
 }
 
 func printLeases(w io.Writer, rows []client.Lease, form string) error {
