@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,12 +13,38 @@ import (
 // pair are two ends of a session and the way between them, in a synctest bubble.
 type pair struct {
 	t    *testing.T
-	ends [2]*Session
-	cut  [2]bool // what this end sends is lost
+	stop [2]context.CancelFunc
 
+	mu      sync.Mutex // of what the ends' goroutines do
+	ends    [2]*Session
+	mine    [2]uint32 // discriminators
+	lost    [2]bool   // what this end sends
 	sent    [2][]sentPacket
 	changes [2][]Change
-	stop    [2]context.CancelFunc
+}
+
+// cut has what each end sends lost, or not.
+func (p *pair) cut(first, second bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lost = [2]bool{first, second}
+}
+
+// sentBy is how many packets an end has sent.
+func (p *pair) sentBy(i int) int { return len(p.said(i)) }
+
+// said are the packets that an end has sent.
+func (p *pair) said(i int) []sentPacket {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.sent[i])
+}
+
+// told are the changes that an end told.
+func (p *pair) told(i int) []Change {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.changes[i])
 }
 
 type sentPacket struct {
@@ -42,15 +69,23 @@ func (p *pair) begin(i int, c Config, discriminator uint32) {
 		p.stop[i]()
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	p.ends[i], p.stop[i] = NewSession(c, discriminator, func(out Packet) { p.carry(i, out) }, func(c Change) { p.changes[i] = append(p.changes[i], c) }), stop
-	one := p.ends[i]
+	one := NewSession(c, discriminator, func(out Packet) { p.carry(i, out) }, func(c Change) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.changes[i] = append(p.changes[i], c)
+	})
+	p.mu.Lock()
+	p.ends[i], p.mine[i], p.stop[i] = one, discriminator, stop
+	p.mu.Unlock()
 	go func() { _ = one.Run(ctx) }()
 }
 
 // carry has a packet, as it stands in a datagram, come to the other end.
 func (p *pair) carry(from int, out Packet) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.sent[from] = append(p.sent[from], sentPacket{out, time.Now()})
-	if p.cut[from] {
+	if p.lost[from] {
 		return
 	}
 	in, err := Parse(out.Marshal())
@@ -58,7 +93,7 @@ func (p *pair) carry(from int, out Packet) {
 		p.t.Errorf("sent a packet that is passed over: %v: %+v", err, out)
 	}
 	to := p.ends[1-from]
-	if in.Yours != 0 && in.Yours != to.m.mine { // as a port does
+	if in.Yours != 0 && in.Yours != p.mine[1-from] { // as a port does
 		return
 	}
 	time.AfterFunc(delay, func() { to.Receive(in) })
@@ -95,9 +130,9 @@ func TestComesUp(t *testing.T) {
 			t.Errorf("ends are %+v and %+v", a, b)
 		}
 		for i, want := range []time.Duration{200 * ms, 300 * ms} {
-			from := len(p.sent[i])
+			from := p.sentBy(i)
 			p.up(60 * time.Second)
-			steady := p.sent[i][from:]
+			steady := p.said(i)[from:]
 			for j := range steady[1:] {
 				if d := steady[j+1].at.Sub(steady[j].at); d < want*3/4 || d > want {
 					t.Fatalf("end %d: %v between packets, want %v to %v", i, d, want*3/4, want)
@@ -107,8 +142,8 @@ func TestComesUp(t *testing.T) {
 				t.Errorf("end %d sent %d packets in a minute", i, n)
 			}
 		}
-		if len(p.changes[0]) != 1 || !p.changes[0][0].Up || p.ends[0].Status().Flaps != 0 {
-			t.Errorf("changes %+v", p.changes[0])
+		if len(p.told(0)) != 1 || !p.told(0)[0].Up || p.ends[0].Status().Flaps != 0 {
+			t.Errorf("changes %+v", p.told(0))
 		}
 	})
 }
@@ -118,9 +153,9 @@ func TestMultiplierOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPair(t, fast(100*ms, 100*ms, 1), fast(100*ms, 100*ms, 3))
 		p.up(5 * time.Second)
-		from := len(p.sent[0])
+		from := p.sentBy(0)
 		p.up(30 * time.Second)
-		steady := p.sent[0][from:]
+		steady := p.said(0)[from:]
 		for i := range steady[1:] {
 			if d := steady[i+1].at.Sub(steady[i].at); d < 75*ms || d > 90*ms {
 				t.Fatalf("%v between packets", d)
@@ -135,7 +170,7 @@ func TestLost(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			p := newPair(t, fast(50*ms, 50*ms, 3), fast(50*ms, 50*ms, 3))
 			p.up(5 * time.Second)
-			p.cut = cut
+			p.cut(cut[0], cut[1])
 			a, b := p.states(150*ms + 2*delay)
 			if a != Down && b != Down {
 				t.Fatalf("%v: the ends are %v and %v after the detection time", cut, a, b)
@@ -146,12 +181,12 @@ func TestLost(t *testing.T) {
 				if cut[1-i] {
 					want = Expired
 				}
-				last := p.changes[i][len(p.changes[i])-1]
+				last := p.told(i)[len(p.told(i))-1]
 				if s.State == Up || s.LostWhy != want || s.Flaps != 1 || last.Up || !last.Failed || last.Diagnostic != want {
 					t.Errorf("%v: end %d: %+v, %+v", cut, i, s, last)
 				}
 			}
-			p.cut = [2]bool{}
+			p.cut(false, false)
 			p.up(5 * time.Second)
 		})
 	}
@@ -163,13 +198,13 @@ func TestFew(t *testing.T) {
 		p := newPair(t, fast(50*ms, 50*ms, 3), fast(50*ms, 50*ms, 3))
 		p.up(5 * time.Second)
 		for range 200 {
-			before := len(p.sent[0])
-			p.cut[0] = true
-			for len(p.sent[0]) < before+2 {
+			before := p.sentBy(0)
+			p.cut(true, false)
+			for p.sentBy(0) < before+2 {
 				time.Sleep(ms)
 			}
-			p.cut[0] = false
-			for len(p.sent[0]) < before+4 {
+			p.cut(false, false)
+			for p.sentBy(0) < before+4 {
 				time.Sleep(ms)
 			}
 		}
@@ -186,18 +221,18 @@ func TestSwitchedOff(t *testing.T) {
 		p.up(5 * time.Second)
 		p.ends[0].Leave()
 		a, b := p.states(300 * ms)
-		last := p.changes[1][len(p.changes[1])-1]
+		last := p.told(1)[len(p.told(1))-1]
 		if a != AdminDown || b != Down || last.Up || last.Failed || last.Diagnostic != NeighbourDown {
 			t.Errorf("ends are %v and %v: %+v", a, b, last)
 		}
-		if own := p.changes[0][len(p.changes[0])-1]; own.Up || own.Failed {
+		if own := p.told(0)[len(p.told(0))-1]; own.Up || own.Failed {
 			t.Errorf("who left: %+v", own)
 		}
-		sent := len(p.sent[0])
-		if p.states(time.Minute); len(p.sent[0]) != sent {
-			t.Errorf("%d packets from who left", len(p.sent[0])-sent)
+		sent := p.sentBy(0)
+		if p.states(time.Minute); p.sentBy(0) != sent {
+			t.Errorf("%d packets from who left", p.sentBy(0)-sent)
 		}
-		if left := p.sent[0][sent-1]; left.State != AdminDown || left.Diagnostic != AdministrativeEnd {
+		if left := p.said(0)[sent-1]; left.State != AdminDown || left.Diagnostic != AdministrativeEnd {
 			t.Errorf("the last word: %+v", left)
 		}
 	})
@@ -208,11 +243,11 @@ func TestSwitchedOffUnheard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPair(t, fast(50*ms, 50*ms, 3), fast(50*ms, 50*ms, 3))
 		p.up(5 * time.Second)
-		p.cut = [2]bool{true, true}
-		from := len(p.sent[0])
+		p.cut(true, true)
+		from := p.sentBy(0)
 		p.ends[0].Leave()
 		p.states(time.Minute)
-		said := p.sent[0][from:]
+		said := p.said(0)[from:]
 		if len(said) < 3 || said[len(said)-1].at.Sub(said[0].at) > farewell {
 			t.Errorf("%d packets", len(said))
 		}
@@ -240,7 +275,7 @@ func TestChanged(t *testing.T) {
 			}
 			// While the other end does not hear of it.
 			before := p.ends[0].Status()
-			p.cut[0] = true
+			p.cut(true, false)
 			p.ends[0].Configure(fast(2*time.Second, 50*ms, 3))
 			time.Sleep(20 * ms)
 			synctest.Wait()
@@ -256,10 +291,10 @@ func TestRestarted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPair(t, fast(300*ms, 300*ms, 3), fast(300*ms, 300*ms, 3))
 		p.up(5 * time.Second)
-		p.cut[0] = true // the last word
+		p.cut(true, false) // the last word
 		p.stop[0]()
 		synctest.Wait()
-		p.cut[0] = false
+		p.cut(false, false)
 		p.begin(0, fast(300*ms, 300*ms, 3), 500)
 		p.up(6 * time.Second)
 		if s := p.ends[1].Status(); s.Yours != 500 || s.Flaps != 1 {
@@ -274,13 +309,13 @@ func TestRandomWay(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 2))
 		p := newPair(t, fast(50*ms, 50*ms, 3), fast(60*ms, 70*ms, 2))
 		for range 300 {
-			p.cut = [2]bool{r.IntN(3) == 0, r.IntN(3) == 0}
+			p.cut(r.IntN(3) == 0, r.IntN(3) == 0)
 			if r.IntN(5) == 0 {
 				p.ends[r.IntN(2)].Configure(fast(time.Duration(50+r.IntN(500))*ms, time.Duration(50+r.IntN(500))*ms, uint8(1+r.IntN(4))))
 			}
 			p.states(time.Duration(r.IntN(1500)) * ms)
 		}
-		p.cut = [2]bool{}
+		p.cut(false, false)
 		p.up(time.Minute)
 		a, b := p.ends[0].Status(), p.ends[1].Status()
 		if a.Tx != b.Rx || b.Tx != a.Rx || a.Polls || b.Polls || a.Flaps == 0 {
