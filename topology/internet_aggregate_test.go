@@ -129,6 +129,16 @@ func aggregate(b *testing.B, prefixes []netip.Prefix, hops int, byOrigin bool) {
 	b.ReportMetric(float64(worst.Microseconds())/1000, "worst_ms")
 	b.ReportMetric(float64(made.Milliseconds()), "made_ms")
 	b.ReportMetric(float64(extra)/float64(len(routes)), "B/route")
+	// A table that is announced: some hundred routes at a time.
+	announced := func(l *LPM) float64 {
+		began := time.Now()
+		for some := range slices.Chunk(routes, 512) {
+			l = l.With(some, nil)
+		}
+		return float64(time.Since(began).Nanoseconds()) / 1000 / float64(len(routes))
+	}
+	b.ReportMetric(announced(new(LPM)), "announced_µs")
+	b.ReportMetric(announced(new(LPM).Aggregated()), "announced_left_µs")
 	fallback := route(netip.MustParsePrefix("0.0.0.0/0"), 0)
 	began = time.Now()
 	own = own.With([]Route{fallback}, nil)
