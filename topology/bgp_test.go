@@ -87,6 +87,16 @@ func TestBGPSessionMistakes(t *testing.T) {
 		{more: `advertise: [{prefix: 10.0.0.0/8, communities: ["1:2:3:4"]}]`, want: `spec.advertise[0].communities[0]: "1:2:3:4" is no community; use AS:VALUE such as 64500:100, AS:VALUE:VALUE, no-export, no-advertise, no-peer or blackhole`},
 		{more: `advertise: [{prefix: 10.0.0.0/8, prepend: 11}]`, want: `spec.advertise[0].prepend: "11" is out of range; use 10 at most`},
 		{more: `advertise: [{prefix: 10.0.0.0/8}, {prefix: 10.0.0.0/8}]`, want: `spec.advertise[1].prefix: "10.0.0.0/8" is that of spec.advertise[0] too; list each prefix once`},
+		{more: `families: [ipv4, ipv6], redistribute: [{sources: [connected, static, floatingIPs, snatGateways, virtualAddresses], within: [203.0.113.0/24, "2001:db8:f::/48"], aggregate: true, whenDown: keep, med: 5, communities: ["64500:1"], prepend: 2}]`},
+		{more: `redistribute: [{within: [203.0.113.0/24]}]`, want: `spec.redistribute[0].sources: is missing; use some of connected, static, floatingIPs, snatGateways and virtualAddresses`},
+		{more: `redistribute: [{sources: [floatingIPs]}]`, want: `spec.redistribute[0].within: is missing; give the prefixes that are yours to advertise: nothing else is told, whatever tenants have`},
+		{more: `redistribute: [{sources: [nat], within: [203.0.113.0/24]}]`, want: `spec.redistribute[0].sources[0]: "nat" is no source; use connected, static, floatingIPs, snatGateways or virtualAddresses`},
+		{more: `redistribute: [{sources: [static, static], within: [203.0.113.0/24]}]`, want: `spec.redistribute[0].sources[1]: "static" is listed twice; list each source once`},
+		{more: `redistribute: [{sources: [static], within: [203.0.113.1/24]}]`, want: `spec.redistribute[0].within[0]: "203.0.113.1/24" has bits set behind its length; use 203.0.113.0/24`},
+		{more: `redistribute: [{sources: [static], within: ["2001:db8::/32"]}]`, want: `spec.redistribute[0].within[0]: "2001:db8::/32" is of a family that the session does not exchange; add the family to families`},
+		{more: `redistribute: [{sources: [static], within: [203.0.113.0/24], whenDown: stay}]`, want: `spec.redistribute[0].whenDown: "stay" is unknown; use withdraw or keep`},
+		{more: `redistribute: [{sources: [static], within: [203.0.113.0/24], prepend: 11}]`, want: `spec.redistribute[0].prepend: "11" is out of range; use 10 at most`},
+		{more: `redistribute: [{sources: [static], within: [203.0.113.0/24], communities: [x]}]`, want: `spec.redistribute[0].communities[0]: "x" is no community; use AS:VALUE such as 64500:100, AS:VALUE:VALUE, no-export, no-advertise, no-peer or blackhole`},
 		{more: `advertise: [{prefix: "2001:db8::/32"}]`, want: `spec.advertise[0].prefix: "2001:db8::/32" is of a family that the session does not exchange; add the family to families`},
 		{more: `}}
 ---
