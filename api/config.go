@@ -25,6 +25,7 @@ type Config struct {
 	Plain   bool         `json:"plain"`  // serve without TLS, to this machine alone
 	Open    bool         `json:"open"`   // everybody is the provider, on this machine alone
 	Metrics string       `json:"metrics"`
+	GNMI    string       `json:"gnmi"` // HOST:PORT; empty: it is not served
 	OIDC    *access.OIDC `json:"oidc"`
 	Agents  agent.TLS    `json:"agents"` // how the status servers of agents are asked
 	Limits  Limits       `json:"limits"`
@@ -120,6 +121,12 @@ func (c *Config) check(s *topology.Source, dir string) (errs topology.Errors) {
 		if _, _, err := net.SplitHostPort(a.value); err != nil {
 			fail(a.field, a.value, "is not HOST:PORT", "use one such as "+DefaultListen+" or [::]:9580")
 		}
+	}
+	if _, _, err := net.SplitHostPort(c.GNMI); c.GNMI != "" && err != nil {
+		fail("gnmi", c.GNMI, "is not HOST:PORT", "use one such as [::]:9339, or leave it out")
+	}
+	if (c.Plain || c.Open) && c.GNMI != "" && !isLocal(c.GNMI) {
+		fail("gnmi", c.GNMI, "is reached from elsewhere, and plain and open are for this machine alone", "use a loopback address, or leave it out")
 	}
 	local := isLocal(c.Listen)
 	switch {

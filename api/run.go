@@ -38,6 +38,13 @@ func Run(ctx context.Context, cfg *Config, log *slog.Logger, out io.Writer) erro
 		return err
 	}
 	defer m.Close()
+	var n net.Listener // of gNMI; nil: it is not served
+	if cfg.GNMI != "" {
+		if n, err = listen(cfg.GNMI, "gnmi"); err != nil {
+			return err
+		}
+		defer n.Close()
+	}
 	store, err := openStore(ctx, cfg, log)
 	if store == nil {
 		return err
@@ -46,14 +53,14 @@ func Run(ctx context.Context, cfg *Config, log *slog.Logger, out io.Writer) erro
 	storeCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan error, 1)
 	go func() { ended <- store.Run(storeCtx) }()
-	g.Go(func() error { return cfg.serve(ctx, store, l, m, log, out) })
+	g.Go(func() error { return cfg.serve(ctx, store, l, m, n, log, out) })
 	err = g.Wait()
 	stop()
 	return errors.Join(err, <-ended, store.Close())
 }
 
 // serve serves a database.
-func (c *Config) serve(ctx context.Context, store *state.Store, l, metrics net.Listener, log *slog.Logger, out io.Writer) error {
+func (c *Config) serve(ctx context.Context, store *state.Store, l, metrics, network net.Listener, log *slog.Logger, out io.Writer) error {
 	g, ctx := errgroup.WithContext(ctx)
 	var guard Guard = Open{}
 	var accounts Accounts
@@ -83,6 +90,9 @@ func (c *Config) serve(ctx context.Context, store *state.Store, l, metrics net.L
 	g.Go(func() error { return s.Run(ctx) })
 	g.Go(func() error { return Serve(ctx, l, s.Handler(), secure, log) })
 	g.Go(func() error { return Serve(ctx, metrics, s.Metrics(), nil, log) })
+	if network != nil {
+		g.Go(func() error { return ServeGNMI(ctx, network, store, guard, secure, log) })
+	}
 	err = g.Wait()
 	log.Info("api ended")
 	return err

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	serve "github.com/weft-sdn/weft/gnmi"
 	"github.com/weft-sdn/weft/softswitch/impair"
 )
 
@@ -22,6 +23,7 @@ type wish struct {
 
 // transaction is a Set in the making: wishes by port, applied together or not at all.
 type transaction struct {
+	join   func(prefix, path *gpb.Path) ([]*gpb.PathElem, error)
 	ports  map[string]Port
 	wishes map[string]*wish
 }
@@ -34,12 +36,12 @@ func (s *Server) Set(_ context.Context, req *gpb.SetRequest) (*gpb.SetResponse, 
 	}
 	s.setting.Lock()
 	defer s.setting.Unlock()
-	tx := &transaction{ports: map[string]Port{}, wishes: map[string]*wish{}}
+	tx := &transaction{join: s.Join, ports: map[string]Port{}, wishes: map[string]*wish{}}
 	for _, p := range s.config.Switch.Ports() {
 		tx.ports[p.Name] = p
 		tx.wishes[p.Name] = &wish{enabled: p.Enabled, impairment: p.Impairment}
 	}
-	out := &gpb.SetResponse{Prefix: echo(req.GetPrefix()), Timestamp: s.config.Now().UnixNano()}
+	out := &gpb.SetResponse{Prefix: serve.Echo(req.GetPrefix()), Timestamp: s.Now().UnixNano()}
 	note := func(p *gpb.Path, op gpb.UpdateResult_Operation) {
 		out.Response = append(out.Response, &gpb.UpdateResult{Path: p, Op: op})
 	}
@@ -69,7 +71,7 @@ func (s *Server) Set(_ context.Context, req *gpb.SetRequest) (*gpb.SetResponse, 
 
 // clear gives what is at or below a path its default.
 func (tx *transaction) clear(prefix, p *gpb.Path) error {
-	path, err := join(prefix, p)
+	path, err := tx.join(prefix, p)
 	if err != nil {
 		return err
 	}
@@ -81,7 +83,7 @@ func (tx *transaction) clear(prefix, p *gpb.Path) error {
 			for e := range strings.SplitSeq(field, "/") {
 				full = append(full, &gpb.PathElem{Name: e})
 			}
-			if covers(path, full) {
+			if serve.Covers(path, full) {
 				found = true
 				if err := tx.wishes[name].set(field, nil); err != nil {
 					return err
@@ -90,20 +92,20 @@ func (tx *transaction) clear(prefix, p *gpb.Path) error {
 		}
 	}
 	if !found {
-		return invalidf("%s: nothing there can be set", show(path))
+		return serve.Invalidf("%s: nothing there can be set", serve.Show(path))
 	}
 	return nil
 }
 
 // update sets what is at or below a path to a value: a scalar, or JSON.
 func (tx *transaction) update(prefix *gpb.Path, u *gpb.Update) error {
-	path, err := join(prefix, u.GetPath())
+	path, err := tx.join(prefix, u.GetPath())
 	if err != nil {
 		return err
 	}
 	v, err := decode(u.GetVal())
 	if err != nil {
-		return invalidf("%s: %v", show(path), status.Convert(err).Message())
+		return serve.Invalidf("%s: %v", serve.Show(path), status.Convert(err).Message())
 	}
 	return tx.put(path, v)
 }
@@ -127,7 +129,7 @@ func (tx *transaction) put(path []*gpb.PathElem, v any) error {
 		return nil
 	case []any:
 		if len(path) == 0 {
-			return invalidf("/: a list has no place here")
+			return serve.Invalidf("/: a list has no place here")
 		}
 		for _, x := range v {
 			m, _ := x.(map[string]any)
@@ -144,12 +146,12 @@ func (tx *transaction) put(path []*gpb.PathElem, v any) error {
 
 func (tx *transaction) putLeaf(path []*gpb.PathElem, v any) error {
 	if len(path) < 4 || path[0].GetName() != "interfaces" || path[1].GetName() != "interface" {
-		return invalidf("%s: cannot be set", show(path))
+		return serve.Invalidf("%s: cannot be set", serve.Show(path))
 	}
 	name := path[1].GetKey()["name"]
 	w := tx.wishes[name]
 	if w == nil {
-		return status.Errorf(codes.NotFound, "%s: there is no interface %q", show(path), name)
+		return status.Errorf(codes.NotFound, "%s: there is no interface %q", serve.Show(path), name)
 	}
 	var parts []string
 	for _, e := range path[2:] {
@@ -160,7 +162,7 @@ func (tx *transaction) putLeaf(path []*gpb.PathElem, v any) error {
 		return nil // as it is
 	}
 	if err := w.set(field, v); err != nil {
-		return invalidf("%s: %s", show(path), status.Convert(err).Message())
+		return serve.Invalidf("%s: %s", serve.Show(path), status.Convert(err).Message())
 	}
 	return nil
 }
@@ -200,7 +202,7 @@ func (w *wish) set(field string, v any) (err error) {
 			return int(min(n, 1<<30)), err
 		})
 	default:
-		return invalidf("cannot be set; config/enabled and impairment/config can")
+		return serve.Invalidf("cannot be set; config/enabled and impairment/config can")
 	}
 	return err
 }
@@ -229,7 +231,7 @@ func (tx *transaction) commit(sw Switch) error {
 	names := slices.Sorted(maps.Keys(tx.wishes))
 	for _, name := range names {
 		if err := tx.wishes[name].impairment.Check(); err != nil {
-			return invalidf("impairment of interface %q: %v", name, err)
+			return serve.Invalidf("impairment of interface %q: %v", name, err)
 		}
 	}
 	for _, name := range names {

@@ -10,7 +10,7 @@ import (
 
 // Get implements gNMI: one notification per path. A path with wildcards, and every path in PROTO
 // encoding, is answered leaf by leaf; others by one value, JSON if it is not a leaf.
-func (s *Server) Get(_ context.Context, req *gpb.GetRequest) (*gpb.GetResponse, error) {
+func (s *Server) Get(ctx context.Context, req *gpb.GetRequest) (*gpb.GetResponse, error) {
 	if err := checkEncoding(req.GetEncoding()); err != nil {
 		return nil, err
 	}
@@ -20,26 +20,30 @@ func (s *Server) Get(_ context.Context, req *gpb.GetRequest) (*gpb.GetResponse, 
 	if len(paths) == 0 {
 		paths = []*gpb.Path{{}}
 	}
+	all, err := s.config.Tree.Leaves(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for _, p := range paths {
-		path, err := join(req.GetPrefix(), p)
+		path, err := s.Join(req.GetPrefix(), p)
 		if err != nil {
 			return nil, err
 		}
-		leaves, err := s.selected(path)
-		if err != nil {
-			return nil, status.Error(codes.NotFound, err.Error())
+		leaves := below(path, all)
+		if len(leaves) == 0 && !wild(path) {
+			return nil, status.Errorf(codes.NotFound, "%s does not exist", Show(path))
 		}
 		updates, err := answer(path, ofType(leaves, req.GetType()), req.GetEncoding())
 		if err != nil {
 			return nil, status.Error(codes.Internal, err.Error())
 		}
-		out.Notification = append(out.Notification, &gpb.Notification{Timestamp: now, Prefix: echo(req.GetPrefix()), Update: updates})
+		out.Notification = append(out.Notification, &gpb.Notification{Timestamp: now, Prefix: Echo(req.GetPrefix()), Update: updates})
 	}
 	return out, nil
 }
 
-// echo is the prefix of answers: full paths, the client's target.
-func echo(prefix *gpb.Path) *gpb.Path {
+// Echo is the prefix of answers: full paths, the client's target.
+func Echo(prefix *gpb.Path) *gpb.Path {
 	if prefix.GetTarget() == "" && prefix.GetOrigin() == "" {
 		return nil
 	}
@@ -47,10 +51,10 @@ func echo(prefix *gpb.Path) *gpb.Path {
 }
 
 // ofType keeps leaves of a data type.
-func ofType(leaves []leaf, t gpb.GetRequest_DataType) []leaf {
-	var out []leaf
+func ofType(leaves []Leaf, t gpb.GetRequest_DataType) []Leaf {
+	var out []Leaf
 	for _, l := range leaves {
-		config := l.kind == configLeaf
+		config := l.Kind == ConfigLeaf
 		if t == gpb.GetRequest_ALL || t == gpb.GetRequest_CONFIG && config ||
 			(t == gpb.GetRequest_STATE || t == gpb.GetRequest_OPERATIONAL) && !config {
 			out = append(out, l)
@@ -59,8 +63,8 @@ func ofType(leaves []leaf, t gpb.GetRequest_DataType) []leaf {
 	return out
 }
 
-func answer(path []*gpb.PathElem, leaves []leaf, e gpb.Encoding) ([]*gpb.Update, error) {
-	alone := len(leaves) == 1 && len(leaves[0].path) == len(path)
+func answer(path []*gpb.PathElem, leaves []Leaf, e gpb.Encoding) ([]*gpb.Update, error) {
+	alone := len(leaves) == 1 && len(leaves[0].Path) == len(path)
 	if e == gpb.Encoding_PROTO || wild(path) || alone {
 		return updates(leaves, e)
 	}
@@ -72,14 +76,14 @@ func answer(path []*gpb.PathElem, leaves []leaf, e gpb.Encoding) ([]*gpb.Update,
 }
 
 // updates are leaves one by one.
-func updates(leaves []leaf, e gpb.Encoding) ([]*gpb.Update, error) {
+func updates(leaves []Leaf, e gpb.Encoding) ([]*gpb.Update, error) {
 	out := make([]*gpb.Update, 0, len(leaves))
 	for _, l := range leaves {
-		v, err := encode(l.value, e)
+		v, err := encode(l.Value, e)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, &gpb.Update{Path: &gpb.Path{Elem: l.path}, Val: v})
+		out = append(out, &gpb.Update{Path: &gpb.Path{Elem: l.Path}, Val: v})
 	}
 	return out, nil
 }

@@ -14,36 +14,34 @@ const (
 	anyDepth = "..."
 )
 
-// join is a path below a prefix, without target and origin. It refuses what this server has not.
-func join(prefix, p *gpb.Path) ([]*gpb.PathElem, error) {
+// Join is a path below a prefix, without target and origin. It refuses what this server has not.
+func (s *Server) Join(prefix, p *gpb.Path) ([]*gpb.PathElem, error) {
 	for _, x := range []*gpb.Path{prefix, p} {
-		switch x.GetOrigin() {
-		case "", "openconfig", "weft-softswitch":
-		default:
-			return nil, invalidf("origin %q is not known; known are openconfig and weft-softswitch", x.GetOrigin())
+		if o := x.GetOrigin(); o != "" && !slices.Contains(s.config.Origins, o) {
+			return nil, Invalidf("origin %q is not known; known are %s", o, strings.Join(s.config.Origins, " and "))
 		}
 		//lint:ignore SA1019 a client of gNMI before 0.4 is told so
 		if len(x.GetElement()) > 0 {
-			return nil, invalidf("path uses the field element, which gNMI 0.4 replaced by elem")
+			return nil, Invalidf("path uses the field element, which gNMI 0.4 replaced by elem")
 		}
 	}
 	return slices.Concat(prefix.GetElem(), p.GetElem()), nil
 }
 
-// covers tells whether a leaf is at or below the path.
-func covers(path, leaf []*gpb.PathElem) bool {
+// Covers tells whether a leaf is at or below the path.
+func Covers(path, leaf []*gpb.PathElem) bool {
 	if len(path) == 0 {
 		return true
 	}
 	if path[0].GetName() == anyDepth {
 		for i := range len(leaf) + 1 {
-			if covers(path[1:], leaf[i:]) {
+			if Covers(path[1:], leaf[i:]) {
 				return true
 			}
 		}
 		return false
 	}
-	return len(leaf) > 0 && sameElem(path[0], leaf[0]) && covers(path[1:], leaf[1:])
+	return len(leaf) > 0 && sameElem(path[0], leaf[0]) && Covers(path[1:], leaf[1:])
 }
 
 // sameElem compares an element of a query with one of a leaf. Keys that the query leaves out match
@@ -64,8 +62,8 @@ func sameElem(query, leaf *gpb.PathElem) bool {
 	return true
 }
 
-// show writes a path in its usual form.
-func show(path []*gpb.PathElem) string {
+// Show writes a path in its usual form.
+func Show(path []*gpb.PathElem) string {
 	var b strings.Builder
 	for _, e := range path {
 		b.WriteByte('/')
@@ -83,9 +81,12 @@ func show(path []*gpb.PathElem) string {
 // wild tells whether a path can name more than one thing.
 func wild(path []*gpb.PathElem) bool {
 	return slices.ContainsFunc(path, func(e *gpb.PathElem) bool {
-		if e.GetName() == anyName || e.GetName() == anyDepth || e.GetName() == "interface" && e.GetKey()["name"] == "" {
+		if e.GetName() == anyName || e.GetName() == anyDepth || isList(e.GetName()) && len(e.GetKey()) == 0 {
 			return true
 		}
 		return slices.Contains(slices.Collect(maps.Values(e.GetKey())), anyName)
 	})
 }
+
+// isList reports whether elements of a name are told apart by a key.
+func isList(name string) bool { return name == "interface" || name == "network-instance" }

@@ -19,7 +19,7 @@ func (f *feed) run() error {
 		_, err := f.stream.Recv()
 		switch {
 		case err == nil:
-			err = invalidf("a STREAM subscription takes no further messages")
+			err = Invalidf("a STREAM subscription takes no further messages")
 		case errors.Is(err, io.EOF):
 			err = nil
 		}
@@ -31,6 +31,8 @@ func (f *feed) run() error {
 	}
 	clock := newClock(f.subs)
 	defer clock.stop()
+	var next <-chan struct{} // the change to wait for after a rest
+	var rest <-chan time.Time
 	for {
 		select {
 		case err := <-ended:
@@ -39,11 +41,14 @@ func (f *feed) run() error {
 			return f.stream.Context().Err()
 		case <-change:
 			change = f.s.change()
-			for i := range f.subs {
-				if err := f.changes(&f.subs[i]); err != nil {
-					return err
-				}
+			if err := f.changes(); err != nil {
+				return err
 			}
+			if pace := f.s.config.Pace; pace > 0 {
+				next, change, rest = change, nil, time.After(pace)
+			}
+		case <-rest:
+			change, next, rest = next, nil, nil
 		case now := <-clock.timer.C:
 			if err := f.due(clock, now); err != nil {
 				return err
@@ -54,33 +59,74 @@ func (f *feed) run() error {
 
 // start sends the first values and remembers them.
 func (f *feed) start() error {
+	all, err := f.look()
+	if err != nil {
+		return err
+	}
 	for i := range f.subs {
-		leaves, _ := f.s.selected(f.subs[i].path)
-		for _, l := range leaves {
-			f.sent[l.text] = l.value
+		for _, l := range below(f.subs[i].path, all) {
+			f.sent[l.text] = l
 		}
 	}
-	return f.everything()
+	return f.everything(all)
 }
 
-// changes sends what differs from what was sent.
-func (f *feed) changes(sub *subscription) error {
-	if sub.mode == gpb.SubscriptionMode_SAMPLE {
-		return nil
+// changes sends what differs from what was sent, and what is gone.
+func (f *feed) changes() error {
+	all, err := f.look()
+	if err != nil {
+		return err
 	}
-	var out []leaf
-	leaves, _ := f.s.selected(sub.path)
-	for _, l := range leaves {
-		if was, there := f.sent[l.text]; l.kind != counterLeaf && (!there || was != l.value) {
-			out = append(out, l)
-			f.sent[l.text] = l.value
+	if err := f.gone(all); err != nil {
+		return err
+	}
+	for i := range f.subs {
+		sub := &f.subs[i]
+		if sub.mode == gpb.SubscriptionMode_SAMPLE {
+			continue
+		}
+		var out []Leaf
+		for _, l := range below(sub.path, all) {
+			if was, there := f.sent[l.text]; !there || l.Kind != CounterLeaf && was.Value != l.Value {
+				out = append(out, l)
+				f.sent[l.text] = l
+			}
+		}
+		if err := f.send(out); err != nil {
+			return err
 		}
 	}
-	return f.send(out)
+	return nil
+}
+
+// gone deletes what was sent and is not there any more.
+func (f *feed) gone(all []Leaf) error {
+	there := make(map[string]struct{}, len(all))
+	for i := range all {
+		there[all[i].text] = struct{}{}
+	}
+	n := &gpb.Notification{Timestamp: f.s.config.Now().UnixNano(), Prefix: Echo(f.list.GetPrefix())}
+	for text, l := range f.sent {
+		if _, is := there[text]; !is {
+			n.Delete = append(n.Delete, &gpb.Path{Elem: l.Path})
+			delete(f.sent, text)
+		}
+	}
+	if len(n.Delete) == 0 {
+		return nil
+	}
+	return f.stream.Send(&gpb.SubscribeResponse{Response: &gpb.SubscribeResponse_Update{Update: n}})
 }
 
 // due sends the samples and heartbeats whose time has come.
 func (f *feed) due(c *clock, now time.Time) error {
+	all, err := f.look()
+	if err != nil {
+		return err
+	}
+	if err := f.gone(all); err != nil {
+		return err
+	}
 	for i := range f.subs {
 		sub, t := &f.subs[i], &c.next[i]
 		beat := !t.beat.IsZero() && !t.beat.After(now)
@@ -88,7 +134,7 @@ func (f *feed) due(c *clock, now time.Time) error {
 		if !beat && !sample {
 			continue
 		}
-		if err := f.resend(sub, sample, beat); err != nil {
+		if err := f.resend(sub, all, sample, beat); err != nil {
 			return err
 		}
 		if beat {
@@ -104,14 +150,13 @@ func (f *feed) due(c *clock, now time.Time) error {
 
 // resend sends a subscription's leaves: all on a heartbeat; else the sampled ones, without those that
 // are as before if the client wants it so.
-func (f *feed) resend(sub *subscription, sample, beat bool) error {
-	var out []leaf
-	leaves, _ := f.s.selected(sub.path)
-	for _, l := range leaves {
-		sampled := sub.mode == gpb.SubscriptionMode_SAMPLE || l.kind == counterLeaf
-		if sampled && sample && !(sub.redundant && f.sent[l.text] == l.value) || beat {
+func (f *feed) resend(sub *subscription, all []Leaf, sample, beat bool) error {
+	var out []Leaf
+	for _, l := range below(sub.path, all) {
+		sampled := sub.mode == gpb.SubscriptionMode_SAMPLE || l.Kind == CounterLeaf
+		if sampled && sample && !(sub.redundant && f.sent[l.text].Value == l.Value) || beat {
 			out = append(out, l)
-			f.sent[l.text] = l.value
+			f.sent[l.text] = l
 		}
 	}
 	return f.send(out)

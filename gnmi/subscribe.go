@@ -42,16 +42,20 @@ func (s *Server) Subscribe(stream gpb.GNMI_SubscribeServer) error {
 	}
 	list := req.GetSubscribe()
 	if list == nil {
-		return invalidf("the first message must be a SubscriptionList")
+		return Invalidf("the first message must be a SubscriptionList")
 	}
-	subs, err := s.check(list)
+	all, err := s.config.Tree.Leaves(stream.Context())
 	if err != nil {
 		return err
 	}
-	f := &feed{s: s, stream: stream, list: list, subs: subs, sent: map[string]any{}}
+	subs, err := s.check(list, all)
+	if err != nil {
+		return err
+	}
+	f := &feed{s: s, stream: stream, list: list, subs: subs, sent: map[string]Leaf{}}
 	switch list.GetMode() {
 	case gpb.SubscriptionList_ONCE:
-		return f.everything()
+		return f.everything(all)
 	case gpb.SubscriptionList_POLL:
 		return f.poll()
 	}
@@ -59,21 +63,21 @@ func (s *Server) Subscribe(stream gpb.GNMI_SubscribeServer) error {
 }
 
 // check refuses lists that make no sense.
-func (s *Server) check(list *gpb.SubscriptionList) ([]subscription, error) {
+func (s *Server) check(list *gpb.SubscriptionList, all []Leaf) ([]subscription, error) {
 	if err := checkEncoding(list.GetEncoding()); err != nil {
 		return nil, err
 	}
 	switch list.GetMode() {
 	case gpb.SubscriptionList_ONCE, gpb.SubscriptionList_POLL, gpb.SubscriptionList_STREAM:
 	default:
-		return nil, invalidf("mode %v is not known", list.GetMode())
+		return nil, Invalidf("mode %v is not known", list.GetMode())
 	}
 	if len(list.GetSubscription()) == 0 {
-		return nil, invalidf("there is no subscription in the list")
+		return nil, Invalidf("there is no subscription in the list")
 	}
 	var out []subscription
 	for _, x := range list.GetSubscription() {
-		path, err := join(list.GetPrefix(), x.GetPath())
+		path, err := s.Join(list.GetPrefix(), x.GetPath())
 		if err != nil {
 			return nil, err
 		}
@@ -83,7 +87,7 @@ func (s *Server) check(list *gpb.SubscriptionList) ([]subscription, error) {
 			sub.sample = defaultSample
 		}
 		if list.GetMode() == gpb.SubscriptionList_STREAM {
-			if err := s.checkStream(&sub); err != nil {
+			if err := checkStream(&sub, all); err != nil {
 				return nil, err
 			}
 		}
@@ -92,25 +96,25 @@ func (s *Server) check(list *gpb.SubscriptionList) ([]subscription, error) {
 	return out, nil
 }
 
-func (s *Server) checkStream(sub *subscription) error {
+func checkStream(sub *subscription, all []Leaf) error {
 	switch {
 	case sub.mode != gpb.SubscriptionMode_TARGET_DEFINED && sub.mode != gpb.SubscriptionMode_ON_CHANGE && sub.mode != gpb.SubscriptionMode_SAMPLE:
-		return invalidf("%s: mode %v is not known", show(sub.path), sub.mode)
+		return Invalidf("%s: mode %v is not known", Show(sub.path), sub.mode)
 	case sub.sample < minSample || sub.heartbeat != 0 && sub.heartbeat < minSample:
-		return invalidf("%s: an interval is below %v", show(sub.path), minSample)
+		return Invalidf("%s: an interval is below %v", Show(sub.path), minSample)
 	}
 	if sub.mode != gpb.SubscriptionMode_ON_CHANGE {
 		return nil
 	}
-	leaves, _ := s.selected(sub.path)
+	leaves := below(sub.path, all)
 	counters := 0
 	for _, l := range leaves {
-		if l.kind == counterLeaf {
+		if l.Kind == CounterLeaf {
 			counters++
 		}
 	}
 	if counters > 0 && counters == len(leaves) {
-		return invalidf("%s: counters change with every frame and are not told on change; SAMPLE them", show(sub.path))
+		return Invalidf("%s: counters change with every frame and are not told on change; SAMPLE them", Show(sub.path))
 	}
 	return nil
 }
@@ -121,15 +125,14 @@ type feed struct {
 	stream gpb.GNMI_SubscribeServer
 	list   *gpb.SubscriptionList
 	subs   []subscription
-	sent   map[string]any // STREAM: the values sent last, by path
+	sent   map[string]Leaf // STREAM: those sent last, by path
 }
 
 // everything sends all leaves and the sync_response.
-func (f *feed) everything() error {
+func (f *feed) everything(all []Leaf) error {
 	if !f.list.GetUpdatesOnly() || f.list.GetMode() != gpb.SubscriptionList_STREAM {
 		for i := range f.subs {
-			leaves, _ := f.s.selected(f.subs[i].path)
-			if err := f.send(leaves); err != nil {
+			if err := f.send(below(f.subs[i].path, all)); err != nil {
 				return err
 			}
 		}
@@ -137,8 +140,11 @@ func (f *feed) everything() error {
 	return f.stream.Send(&gpb.SubscribeResponse{Response: &gpb.SubscribeResponse_SyncResponse{SyncResponse: true}})
 }
 
-// send sends leaves as one notification. (Ports neither come nor go: nothing is ever deleted.)
-func (f *feed) send(leaves []leaf) error {
+// look returns what there is now for the caller.
+func (f *feed) look() ([]Leaf, error) { return f.s.config.Tree.Leaves(f.stream.Context()) }
+
+// send sends leaves as one notification.
+func (f *feed) send(leaves []Leaf) error {
 	if len(leaves) == 0 {
 		return nil
 	}
@@ -146,7 +152,7 @@ func (f *feed) send(leaves []leaf) error {
 	if err != nil {
 		return status.Error(codes.Internal, err.Error())
 	}
-	n := &gpb.Notification{Timestamp: f.s.config.Now().UnixNano(), Prefix: echo(f.list.GetPrefix()), Update: list}
+	n := &gpb.Notification{Timestamp: f.s.config.Now().UnixNano(), Prefix: Echo(f.list.GetPrefix()), Update: list}
 	return f.stream.Send(&gpb.SubscribeResponse{Response: &gpb.SubscribeResponse_Update{Update: n}})
 }
 
@@ -160,9 +166,13 @@ func (f *feed) poll() error {
 		case err != nil:
 			return err
 		case req.GetPoll() == nil:
-			return invalidf("after the SubscriptionList, POLL takes Poll messages only")
+			return Invalidf("after the SubscriptionList, POLL takes Poll messages only")
 		}
-		if err := f.everything(); err != nil {
+		all, err := f.look()
+		if err != nil {
+			return err
+		}
+		if err := f.everything(all); err != nil {
 			return err
 		}
 	}
