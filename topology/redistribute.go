@@ -45,8 +45,8 @@ type Own struct {
 	publics shardMap[PublicKey, *Public]
 	blocked map[flow.VPortID]string // ports of the router that take no packet, and why
 	empty   map[poolFamily]bool     // pools that have no member of an IP version that gets new connections
-	routes  *LPM
-	Pools   []DeviceID // that must be loaded for this to be right, in order
+	reaches map[netip.Prefix]bool   // whether the router has routes that sessions ask for. Not its table: that would be kept until the next one
+	Pools   []DeviceID              // that must be loaded for this to be right, in order
 }
 
 // poolFamily is a pool for one IP version. Comparable.
@@ -76,13 +76,16 @@ func (s *Snapshot) Own(id DeviceID, before *Own) *Own {
 	if r == nil {
 		return nil
 	}
-	o := &Own{fixed: &fixedRoutes{all: r.static}, routes: r.Routes.Whole(), blocked: map[flow.VPortID]string{}, empty: map[poolFamily]bool{}}
+	o := &Own{fixed: &fixedRoutes{all: r.static}, reaches: map[netip.Prefix]bool{}, blocked: map[flow.VPortID]string{}, empty: map[poolFamily]bool{}}
 	if before != nil && len(before.fixed.all) == len(r.static) && &before.fixed.all[0] == &r.static[0] { // there are always some built in
 		o.fixed = before.fixed
 	}
 	for _, p := range r.Ports {
 		if why := s.blocked(s.VPort(p)); why != "" {
 			o.blocked[p] = why
+		}
+		for _, b := range s.bgp[p] {
+			b.Conditional(func(prefix netip.Prefix) { o.reaches[prefix] = r.Routes.Whole().Reaches(prefix) })
 		}
 	}
 	p := s.publics.get(uint32(id))
@@ -125,7 +128,7 @@ func (o *Own) Tell(b *BGPSession) map[netip.Prefix]Telling {
 	t := telling{b: b, by: map[netip.Prefix]Telling{}}
 	for i := range b.Advertise {
 		p, why := b.Advertise[i], ""
-		if p.IfRoute.IsValid() && (o == nil || !o.routes.Reaches(p.IfRoute)) {
+		if p.IfRoute.IsValid() && (o == nil || !o.reaches[p.IfRoute]) {
 			why = fmt.Sprintf("the router has no route to %s", p.IfRoute)
 		}
 		t.add(p, fmt.Sprintf("advertise[%d]", i), why)
