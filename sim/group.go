@@ -57,7 +57,7 @@ func (s *Simulator) floodBridge(i int, h *hop, unknown bool) bool {
 			s.dep(topology.FDBDep(b.ID, h.dst))
 			s.dep(topology.DeviceDep(b.ID))
 			if at, ok := b.FDB(h.dst); ok {
-				if at != in.ID {
+				if at != in.ID && !s.nested(at) {
 					s.floodPort(i, at, h)
 				}
 				return false
@@ -67,11 +67,26 @@ func (s *Simulator) floodBridge(i int, h *hop, unknown bool) bool {
 			}
 		}
 	}
+	whole := true
 	for _, id := range b.Ports {
-		if id != in.ID {
+		switch {
+		case id == in.ID:
+		case s.nested(id):
+			whole = false
+		default:
 			s.floodPort(i, id, h)
 		}
 	}
+	return whole
+}
+
+// nested reports whether the packet would go round in the VPN behind a port: it came in by that one's public port.
+func (s *Simulator) nested(id flow.VPortID) bool {
+	v := s.snap.VPort(id)
+	if v == nil || v.NotFrom == 0 || v.NotFrom != s.ingress {
+		return false
+	}
+	s.dep(topology.VPortDep(id))
 	return true
 }
 

@@ -129,6 +129,7 @@ const (
 	DropHeader                      // router: IPv4 header with a wrong checksum, or longer than its packet
 	DropMartian                     // router: source that is not forwarded from
 	DropFrameLength                 // router: the frame does not hold its packet, or is longer than the MTU for what is behind it
+	DropNested                      // what a VPN encrypted, at the port that leads into it
 )
 
 // String returns the reason in words.
@@ -138,7 +139,7 @@ func (d DropReason) String() string {
 		"not our mac", "multicast", "not ip", "malformed", "not our address", "unsolicited", "local address", "unforwardable address", "no route",
 		"reject route", "blackhole", "ttl expired", "too big", "no neighbour", "no address", "filtered", "forged answer", "extension header", "no translation", "no member", "chain loop",
 		"spoofed dhcp", "other dhcp server", "no lease left", "source is destination", "reserved address", "spoofed neighbour", "dhcp server", "wrong checksum", "unreachable",
-		"bad header", "martian source", "frame length",
+		"bad header", "martian source", "frame length", "nested vpn",
 	}
 	if int(d) < len(names) {
 		return names[d]

@@ -233,6 +233,8 @@ func (s *Simulator) send(h *hop, p *topology.VPort) {
 		s.drop(h, DropPortDown, false)
 	case p.Exterior && s.origin == nil && s.lost.Dest == p.ID.Dest():
 		s.unreachable(h, p)
+	case p.NotFrom != 0 && p.NotFrom == s.ingress:
+		s.drop(h, DropNested, false)
 	case p.Exterior:
 		s.deliver(h, p.ID.Dest())
 	case p.Peer == 0:

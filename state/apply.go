@@ -192,6 +192,12 @@ func (s *Store) forgetLearnt(before, after *topology.Set, changed []topology.Ref
 		if o != nil && r.Kind == topology.KindPool {
 			t.forgetPool(o, is)
 		}
+		if r.Kind == topology.KindVPN && is == nil {
+			for _, record := range []string{vpnLock, vpnKey, vpnLast} {
+				t.ops = append(t.ops, clientv3.OpDelete(vpnRecord(r.Tenant, r.Name, record)))
+			}
+			continue
+		}
 		if o == nil || is != nil && is.Status.Expanded == o.Status.Expanded && deviceOf(before, o) == deviceOf(after, is) {
 			continue
 		}

@@ -56,11 +56,14 @@ func concerned(before, after *topology.Set, changed []topology.Ref) []topology.R
 	for _, r := range changed {
 		for _, set := range []*topology.Set{before, after} {
 			for _, u := range set.Users(r) {
-				if u.Kind == topology.KindBGPSession {
+				if u.Kind == topology.KindBGPSession || u.Kind == topology.KindVPN {
 					refs = append(refs, u)
 				}
 			}
 			if o := set.Get(r); o != nil {
+				if spec, ok := o.Spec.(*topology.VPNSpec); ok {
+					refs = append(refs, o.VPortRef(spec.VPort)) // it knows of the public port
+				}
 				if spec, ok := o.Spec.(*topology.VPortSpec); ok && !spec.IsExterior() {
 					refs = append(refs, o.VPortRef(spec.Peer))
 				}
@@ -100,6 +103,11 @@ func compile(set *topology.Set, ref topology.Ref, encode func(any) ([]byte, erro
 	case topology.KindBGPSession:
 		port := set.Get(o.VPortRef(o.Spec.(*topology.BGPSessionSpec).VPort))
 		w[bgpKey(deviceOf(set, port), ref)] = value
+	case topology.KindVPN:
+		if value, err = encode(set.VPN(ref)); err != nil {
+			return fmt.Errorf("state: %v: %w", ref, err)
+		}
+		w[vpnRecord(ref.Tenant, ref.Name, vpnSite)] = value
 	case topology.KindBinding:
 		b, ok := bindingOf(set, ref)
 		if !ok {

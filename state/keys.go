@@ -75,6 +75,13 @@ import (
 //
 //	/weft/flow/<vport>/<block>                some of those of packets that come in by a vport, binary (offload/codec.go)
 //
+// VPNs (V1, vpn.go). Every agent follows them:
+//
+//	/weft/vpn/<tenant>/<name>/site            the VPN, with what its holder needs of its ports, JSON; derived from /weft/conf
+//	/weft/vpn/<tenant>/<name>/lock            who holds it, JSON, under the holder's lease, as are the bindings of its ports
+//	/weft/vpn/<tenant>/<name>/key             its public key, and the private one, sealed, JSON
+//	/weft/vpn/<tenant>/<name>/last            what the next holder is to know, JSON
+//
 // Usage (O4), written behind; nobody watches it:
 //
 //	/weft/usage/<edge>/<vport>                totals of what came in at an edge, for billing, JSON (usage.go)
@@ -102,6 +109,7 @@ const (
 	eventPrefix  = "/weft/event/"
 	oncePrefix   = "/weft/once/"
 	auditPrefix  = "/weft/audit/"
+	vpnPrefix    = "/weft/vpn/"
 
 	generationKey = metaPrefix + "conf"
 	idsKey        = metaPrefix + "ids"

@@ -117,7 +117,7 @@ func TestErrors(t *testing.T) {
 		{"{vport: vm,", "{vport: web-r,", `net.yaml:38: binding acme/vm: spec.vport: "web-r" is an interior port; bind an exterior one`},
 		{"vlan: 7", "vlan: 4095", `net.yaml:38: binding acme/vm: spec.vlan: "4095" is out of range; use 1 to 4094, or leave it out for untagged frames`},
 		{"mtu: 1600", "mtu: 600", `net.yaml:43: fabric default/dc: spec.mtu: "600" is out of range; use 1350 to 9286 bytes of outer IP packet`},
-		{"kind: Fabric", "kind: Fabrik", `net.yaml:40: kind: "Fabrik" is no kind of object; use one of Fabric, AddressGroup, PortGroup, Pool, Chain, DHCP, SecurityGroup, Bridge, Router, VPort, Binding, FloatingIP, SNATGateway, BGPSession, Tenant`},
+		{"kind: Fabric", "kind: Fabrik", `net.yaml:40: kind: "Fabrik" is no kind of object; use one of Fabric, AddressGroup, PortGroup, Pool, Chain, DHCP, SecurityGroup, Bridge, Router, VPort, Binding, FloatingIP, SNATGateway, BGPSession, VPN, Tenant`},
 		{"metadata: {name: r,", "metadata: {name: R_1,", `net.yaml:13: router acme/R_1: metadata.name: "R_1" is not a name; use 1 to 63 of a-z, 0-9, '-' and '.', a letter or digit first`},
 		{"spec: {mtu: 1600}", "spec: {mtu: 1600}\nspec: {}", "net.yaml:44: mapping key \"spec\" already defined at [43:1]"},
 	} {

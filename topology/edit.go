@@ -74,7 +74,7 @@ func (e *edit) put(o *Object) {
 		e.putRouter(o, spec)
 	case *VPortSpec:
 		old := e.s.VPort(flow.VPortID(o.Status.ID))
-		if old != nil && old.ref == o.Ref() && reflect.DeepEqual(old.spec, spec) && reflect.DeepEqual(old.far, farEnd(o.Status.Peer)) && old.DHCP == dhcpIn(o, spec) {
+		if old != nil && old.ref == o.Ref() && reflect.DeepEqual(old.spec, spec) && reflect.DeepEqual(old.far, farEnd(o.Status.Peer)) && old.DHCP == dhcpIn(o, spec) && old.NotFrom == flow.VPortID(o.Status.NotFrom) {
 			return
 		}
 		e.putVPort(newVPort(o, spec, e.s.fabric))

@@ -36,19 +36,20 @@ const (
 	KindSNATGateway   Kind = "SNATGateway"
 
 	KindBGPSession Kind = "BGPSession"
+	KindVPN        Kind = "VPN"
 
 	KindTenant Kind = "Tenant"
 )
 
 // Kinds returns all kinds, those that others refer to first.
 func Kinds() []Kind {
-	return []Kind{KindFabric, KindAddressGroup, KindPortGroup, KindPool, KindChain, KindDHCP, KindSecurityGroup, KindBridge, KindRouter, KindVPort, KindBinding, KindFloatingIP, KindSNATGateway, KindBGPSession, KindTenant}
+	return []Kind{KindFabric, KindAddressGroup, KindPortGroup, KindPool, KindChain, KindDHCP, KindSecurityGroup, KindBridge, KindRouter, KindVPort, KindBinding, KindFloatingIP, KindSNATGateway, KindBGPSession, KindVPN, KindTenant}
 }
 
 // HasID reports whether objects of the kind have an id: what a packet's walk meets.
 func (k Kind) HasID() bool {
 	switch k {
-	case KindFabric, KindBinding, KindSecurityGroup, KindFloatingIP, KindSNATGateway, KindBGPSession, KindTenant:
+	case KindFabric, KindBinding, KindSecurityGroup, KindFloatingIP, KindSNATGateway, KindBGPSession, KindVPN, KindTenant:
 		return false
 	}
 	return true
@@ -89,6 +90,7 @@ type Status struct {
 	Of       string            `json:"of,omitempty"`       // the object that this is a part of; empty: none, it was written by a user
 	Expanded bool              `json:"expanded,omitempty"` // it is short for its parts
 	Filters  *FilterSpec       `json:"filters,omitempty"`  // of a router or vport: chains that it runs in place of its own, which they run too
+	NotFrom  uint32            `json:"notFrom,omitempty"`  // of a vport, in a resolved object: the public port of the VPN that it is the private port of
 	Uses     map[string]uint32 `json:"uses,omitempty"`     // in a resolved object: ids of the chains, groups, ports and DHCP resources that it names, by Ref.String
 }
 
@@ -237,6 +239,8 @@ func newSpec(k Kind) Spec {
 		return new(BGPSessionSpec)
 	case KindTenant:
 		return new(TenantSpec)
+	case KindVPN:
+		return new(VPNSpec)
 	}
 	return nil
 }

@@ -124,7 +124,15 @@ func (s *Set) Resolved(r Ref) *Object {
 		o = &c
 	}
 	spec, ok := o.Spec.(*VPortSpec)
-	if !ok || spec.IsExterior() {
+	if !ok {
+		return o
+	}
+	if public := s.publicOf(r); public != 0 {
+		c := *o
+		c.Status.NotFrom = public
+		o = &c
+	}
+	if spec.IsExterior() {
 		return o
 	}
 	peer := s.Get(o.VPortRef(spec.Peer))
@@ -360,6 +368,8 @@ func (v *validator) spec(o *Object) {
 		v.bgpSession(o, s)
 	case *TenantSpec:
 		v.tenant(o, s)
+	case *VPNSpec:
+		v.vpn(o, s)
 	}
 }
 
@@ -389,7 +399,7 @@ func (v *validator) claims(o *Object) {
 		case claimMAC:
 			v.fail(o, "spec.mac", c.mac.String(), "is the MAC of "+who+" too", "give each host on bridge "+c.a+"/"+c.b+" its own")
 		case claimVPort:
-			v.fail(o, "spec.vport", o.Spec.(*BindingSpec).VPort, "is bound by "+who+" already", "a vport is at one interface")
+			v.fail(o, "spec.vport", c.b, "is bound by "+who+" already", "a vport is at one interface; those of a VPN are where its holder is")
 		case claimOutside:
 			v.fail(o, "spec.addresses", c.addr.String(), "is the outside address of "+who+" too", "give each its own")
 		case claimFloating:

@@ -61,6 +61,11 @@ func claimsOf(o *Object) []claim {
 	case *BGPSessionSpec:
 		v := o.VPortRef(s.VPort)
 		c = append(c, claim{kind: claimNeighbour, a: v.Tenant, b: v.Name, addr: s.PeerAddress})
+	case *VPNSpec:
+		for _, port := range s.ports() {
+			v := o.VPortRef(port)
+			c = append(c, claim{kind: claimVPort, a: v.Tenant, b: v.Name})
+		}
 	case *BindingSpec:
 		v := o.VPortRef(s.VPort)
 		c = append(c, claim{kind: claimVPort, a: v.Tenant, b: v.Name})
@@ -164,6 +169,10 @@ func namesOf(o *Object) []Ref {
 		}
 	case *BGPSessionSpec:
 		r = append(r, o.VPortRef(s.VPort))
+	case *VPNSpec:
+		for _, p := range s.ports() {
+			r = append(r, o.VPortRef(p))
+		}
 	case *PoolSpec:
 		if m := s.Monitor; m != nil && m.Source != "" {
 			r = append(r, o.VPortRef(m.Source))
