@@ -1,0 +1,37 @@
+package vpn
+
+import "sync/atomic"
+
+// Drops are packets that a VPN dropped, by why.
+type Drops struct {
+	NotForUs    uint64 `json:"not_for_us"`    // frames of the private port for another MAC, or no IP; of the public port, no packet for the tunnel
+	TooLong     uint64 `json:"too_long"`      // for the tunnel
+	NotAllowed  uint64 `json:"not_allowed"`   // from the tunnel: to no address of this end
+	NotHeld     uint64 `json:"not_held"`      // the VPN was not surely held any more
+	NoTransport uint64 `json:"no_transport"`  // encrypted packets that the transport did not take
+	Overflow    uint64 `json:"queue_is_full"` // frames of the ports that came faster than they were taken
+}
+
+// Dropped is how many packets were dropped for a reason.
+type Dropped struct {
+	Reason  string
+	Packets uint64
+}
+
+// All lists the drops by reason, as metrics name them.
+func (d *Drops) All() []Dropped {
+	return []Dropped{
+		{"not_for_us", d.NotForUs}, {"too_long", d.TooLong}, {"not_allowed", d.NotAllowed}, {"not_held", d.NotHeld}, {"no_transport", d.NoTransport}, {"queue_is_full", d.Overflow},
+	}
+}
+
+// counts are Drops as they grow.
+type counts struct {
+	notForUs, tooLong, notAllowed, notHeld, noTransport atomic.Uint64
+}
+
+func (c *counts) read() Drops {
+	return Drops{
+		NotForUs: c.notForUs.Load(), TooLong: c.tooLong.Load(), NotAllowed: c.notAllowed.Load(), NotHeld: c.notHeld.Load(), NoTransport: c.noTransport.Load(),
+	}
+}

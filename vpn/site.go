@@ -1,0 +1,304 @@
+package vpn
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/weft-sdn/weft/state"
+)
+
+// site is one VPN at an edge that may have it.
+//
+//	          HoldVPN                 another has it, or it may not be had here
+//	waiting ───────────▶ holding ◀─▶ waiting ──────────▶ over
+//
+// While it holds, the tunnel is up; the tunnel is down before the lock is given back, and before the lease can lapse.
+type site struct {
+	k    *Keeper
+	t    *trunk
+	name string
+	log  *slog.Logger
+	wake chan struct{}
+
+	mu      sync.Mutex
+	rec     state.VPNRecord
+	wanted  bool
+	ended   bool
+	problem string
+	tunnel  *tunnel // while it holds
+	takes   uint64
+}
+
+func newSite(k *Keeper, t *trunk, r state.VPNRecord) *site {
+	return &site{k: k, t: t, name: r.Site.Name, log: k.cfg.Log.With("vpn", r.Site.Name), wake: make(chan struct{}, 1), rec: r, wanted: true}
+}
+
+// update tells what the database has; wanted: the edge may have it.
+func (s *site) update(r state.VPNRecord, wanted bool) {
+	s.mu.Lock()
+	s.rec, s.wanted = r, wanted
+	s.mu.Unlock()
+	s.poke()
+}
+
+func (s *site) poke() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (s *site) now() (state.VPNRecord, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rec, s.wanted
+}
+
+func (s *site) over() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ended
+}
+
+func (s *site) say(problem string) {
+	s.mu.Lock()
+	was := s.problem
+	s.problem = problem
+	s.mu.Unlock()
+	if problem != "" && problem != was {
+		s.log.Warn("the VPN is not carried", "err", problem)
+		s.note(state.EventWarning, "NotHeld", "the edge can't hold it: "+problem)
+	}
+}
+
+const (
+	tryAgain     = 500 * time.Millisecond // after what went wrong
+	maxClockWait = 2 * time.Second        // for a clock that is behind: others may have a better one
+	lookIn       = time.Second            // how often a holder looks how its peers are
+)
+
+// run competes for the VPN, and carries it when it has it, until ctx ends or the VPN is not wanted any more.
+func (s *site) run(ctx context.Context) {
+	defer func() {
+		s.mu.Lock()
+		s.ended = true
+		s.mu.Unlock()
+		s.k.poke()
+	}()
+	retry := time.NewTimer(0)
+	defer retry.Stop()
+	for {
+		r, wanted := s.now()
+		if !wanted || ctx.Err() != nil {
+			return
+		}
+		wait := time.Duration(-1) // for a change
+		switch err := s.step(ctx, r); {
+		case ctx.Err() != nil:
+			return
+		case errors.Is(err, state.ErrConflict): // somebody was faster, here or there
+			wait = rand.N(tryAgain)
+		case err != nil:
+			s.say(err.Error())
+			wait = tryAgain
+		}
+		var again <-chan time.Time
+		if wait >= 0 {
+			retry.Reset(wait)
+			again = retry.C
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.wake:
+		case <-again:
+		}
+	}
+}
+
+// step does the next that there is to do; nil: it was done, or there is nothing.
+func (s *site) step(ctx context.Context, r state.VPNRecord) error {
+	switch {
+	case r.Lock != nil:
+		s.say("")
+		return nil
+	case r.Key == nil:
+		key, err := s.k.cfg.Seal.generate(s.name)
+		if err != nil {
+			return err
+		}
+		return s.k.cfg.Store.StoreVPNKey(ctx, s.name, key)
+	}
+	if _, _, err := s.k.secrets(&r); err != nil {
+		return err // who can't carry it does not compete
+	}
+	if !s.clockReady(ctx, r.Last) {
+		return nil
+	}
+	hold, err := s.k.cfg.Store.HoldVPN(ctx, r, s.k.cfg.Edge, s.k.cfg.Interface)
+	if err != nil {
+		return err
+	}
+	err = s.hold(ctx, hold, r)
+	hold.Release(ctx)
+	return err
+}
+
+// clockReady waits, as long as it makes sense, until this host's clock has passed the stamp of the last handshake: peers refuse one that is not later. False: the record is another by now.
+func (s *site) clockReady(ctx context.Context, last *state.VPNLast) bool {
+	if last == nil {
+		return true
+	}
+	behind := time.Until(last.Stamp) // of wall clocks: what was read has no other
+	if behind <= 0 {
+		return true
+	}
+	s.log.Warn("this host's clock is behind that of the edge that held the VPN before: peers refuse its handshakes until then", "behind", behind)
+	t := time.NewTimer(min(behind, maxClockWait))
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-s.wake:
+		s.poke()
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+// hold carries the VPN while the hold is in force. The tunnel is down when it returns.
+func (s *site) hold(ctx context.Context, hold *state.VPNHold, r state.VPNRecord) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var keeping sync.WaitGroup
+	defer keeping.Wait()
+	keeping.Go(func() { cancel(hold.Run(ctx)) })
+	s.mu.Lock()
+	s.takes++
+	s.mu.Unlock()
+	s.log.Info("the VPN is held here", "edge", s.k.cfg.Edge)
+	s.note(state.EventNormal, "Held", "the edge has the VPN")
+	for ctx.Err() == nil {
+		next, err := s.carry(ctx, hold, r)
+		if err != nil {
+			cancel(err)
+			break
+		}
+		if next.Site == nil {
+			cancel(nil)
+			break
+		}
+		r = next
+	}
+	err := context.Cause(ctx)
+	if err != nil && !errors.Is(err, context.Canceled) {
+		s.log.Warn("the VPN is not held here any more", "err", err)
+		s.note(state.EventWarning, "Lost", "the edge took the link down: "+err.Error())
+		return err
+	}
+	s.log.Info("the VPN is given back")
+	s.note(state.EventNormal, "GivenBack", "the edge gave the VPN back")
+	return nil
+}
+
+// carry has a tunnel as a record says, until ctx ends or there is another one to have: next; without a site there is none.
+func (s *site) carry(ctx context.Context, hold *state.VPNHold, r state.VPNRecord) (next state.VPNRecord, err error) {
+	w, err := newTunnel(ctx, s.k, s.t, &r, hold)
+	if err != nil {
+		return next, err
+	}
+	s.set(w)
+	defer func() {
+		s.set(nil)
+		w.close()
+	}()
+	s.say("")
+	calls := time.NewTimer(0)
+	defer calls.Stop()
+	look := time.NewTicker(lookIn)
+	defer look.Stop()
+	var left state.VPNLast
+	alive := map[string]bool{}
+	for {
+		select {
+		case <-ctx.Done():
+			return next, nil
+		case <-calls.C:
+			if again := w.call(ctx, time.Now()); !again.IsZero() {
+				calls.Reset(time.Until(again))
+			}
+		case <-look.C:
+			peers := w.status()
+			s.notePeers(peers, alive, time.Now())
+			left = s.leave(ctx, hold, peers, left)
+		case <-s.wake:
+			is, wanted := s.now()
+			switch {
+			case !wanted || is.Site == nil || !r.SamePorts(is):
+				return next, nil
+			case is.Lock != nil && !hold.Is(is):
+				return next, errors.New("another edge has it")
+			case !r.Same(is):
+				return is, nil
+			}
+		}
+	}
+}
+
+func (s *site) set(w *tunnel) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tunnel = w
+}
+
+// leave stores what the next holder is to know, if that is new.
+func (s *site) leave(ctx context.Context, hold *state.VPNHold, peers []Peer, left state.VPNLast) state.VPNLast {
+	last := state.VPNLast{Endpoints: map[string]netip.AddrPort{}}
+	for _, p := range peers {
+		if p.Handshake.After(last.Stamp) {
+			last.Stamp = p.Handshake
+		}
+		if p.Endpoint.IsValid() {
+			last.Endpoints[p.Name] = p.Endpoint
+		}
+	}
+	same := last.Stamp.Equal(left.Stamp) && len(last.Endpoints) == len(left.Endpoints)
+	for name, at := range last.Endpoints {
+		same = same && left.Endpoints[name] == at
+	}
+	if same {
+		return left
+	}
+	if err := hold.Leave(ctx, last); err != nil {
+		s.log.Debug("what the next holder is to know is not stored", "err", err)
+		return left
+	}
+	return last
+}
+
+// status completes a status with what the site knows.
+func (s *site) status(to *Status) {
+	s.mu.Lock()
+	w, problem, takes := s.tunnel, s.problem, s.takes
+	s.mu.Unlock()
+	to.Takeovers = takes
+	if problem != "" {
+		to.State, to.Problem = Down, problem
+		return
+	}
+	if w == nil {
+		return
+	}
+	to.State, to.Peers, to.Drops = Calling, w.status(), w.drops()
+	for i := range to.Peers {
+		if to.Peers[i].Alive(time.Now()) {
+			to.State = Up
+		}
+	}
+}

@@ -1,0 +1,191 @@
+package vpn
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+)
+
+const (
+	maxFrame   = 9216 + 18 + 4
+	batchSize  = 64
+	linkDepth  = 1024 // frames that wait for a port of a VPN
+	typeOffset = 12   // of the EtherType: behind the two MACs
+	tagLen     = 4
+	vlanType   = 0x8100
+)
+
+// Port is the agent's end of the data port, by which the edge's switch and the agent exchange frames; softswitch/port has what does it. Recv has one caller at a time.
+type Port interface {
+	Recv(frames [][]byte, sizes []int) (int, error)
+	Send(frames [][]byte) (int, error)
+	Close() error
+}
+
+// trunk shares a data port among the ports of VPNs, each in a VLAN of its own.
+type trunk struct {
+	port  Port
+	stray atomic.Uint64 // frames for nobody
+	lost  atomic.Uint64 // frames that the port did not take
+	pool  sync.Pool     // *[]byte: frames that arrived
+	out   sync.Pool     // *[][]byte: frames on their way out
+
+	mu    sync.RWMutex
+	links map[uint16]*link
+}
+
+func newTrunk(port Port) *trunk {
+	t := &trunk{port: port, links: map[uint16]*link{}}
+	t.pool.New = func() any { b := make([]byte, 0, 2048); return &b }
+	t.out.New = func() any { return new([][]byte) }
+	return t
+}
+
+// run takes frames until ctx ends (nil) or the port is lost.
+func (t *trunk) run(ctx context.Context) error {
+	shut := sync.OnceFunc(func() { _ = t.port.Close() })
+	stop := context.AfterFunc(ctx, shut)
+	defer shut()
+	defer stop()
+	frames, sizes := make([][]byte, batchSize), make([]int, batchSize)
+	for i := range frames {
+		frames[i] = make([]byte, maxFrame)
+	}
+	for {
+		n, err := t.port.Recv(frames, sizes)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		for i := range n {
+			t.receive(frames[i][:sizes[i]])
+		}
+	}
+}
+
+func (t *trunk) receive(frame []byte) {
+	if len(frame) < typeOffset+tagLen+2 || binary.BigEndian.Uint16(frame[typeOffset:]) != vlanType {
+		t.stray.Add(1)
+		return
+	}
+	t.mu.RLock()
+	l := t.links[binary.BigEndian.Uint16(frame[typeOffset+2:])&0xfff]
+	t.mu.RUnlock()
+	if l == nil {
+		t.stray.Add(1)
+		return
+	}
+	b := t.pool.Get().(*[]byte)
+	*b = append(append((*b)[:0], frame[:typeOffset]...), frame[typeOffset+tagLen:]...)
+	select {
+	case l.in <- b:
+	default:
+		l.overflow.Add(1)
+		t.pool.Put(b)
+	}
+}
+
+// link is one VLAN of a trunk: where a port of a VPN is.
+type link struct {
+	trunk    *trunk
+	vlan     uint16
+	in       chan *[]byte
+	overflow atomic.Uint64 // frames that found the queue full
+	closed   chan struct{}
+	close    func()
+}
+
+// link takes a VLAN into use, until the link is closed.
+func (t *trunk) link(vlan uint16) *link {
+	l := &link{trunk: t, vlan: vlan, in: make(chan *[]byte, linkDepth), closed: make(chan struct{})}
+	l.close = sync.OnceFunc(func() {
+		t.mu.Lock()
+		if t.links[vlan] == l {
+			delete(t.links, vlan)
+		}
+		t.mu.Unlock()
+		close(l.closed)
+	})
+	t.mu.Lock()
+	t.links[vlan] = l
+	t.mu.Unlock()
+	return l
+}
+
+var errLinkClosed = errors.Join(errors.New("vpn: the port is closed"), net.ErrClosed)
+
+// fill waits for a frame that take takes, then gives it as many as are there, most at most. It returns how many take took: place n is that of the next.
+func (l *link) fill(most int, take func(frame []byte, n int) bool) (int, error) {
+	n := 0
+	for n < most {
+		var b *[]byte
+		if n == 0 {
+			select {
+			case b = <-l.in:
+			case <-l.closed:
+				return 0, errLinkClosed
+			}
+		} else {
+			select {
+			case b = <-l.in:
+			default:
+				return n, nil
+			}
+		}
+		if take(*b, n) {
+			n++
+		}
+		l.trunk.pool.Put(b)
+	}
+	return n, nil
+}
+
+// batch is frames that leave together.
+type batch struct {
+	frames *[][]byte
+	n      int
+}
+
+// begin begins a batch, to be sent once.
+func (l *link) begin() batch { return batch{frames: l.trunk.out.Get().(*[][]byte)} }
+
+// next returns the memory of the batch's next frame, empty; add adds what was made of it.
+func (b *batch) next() []byte {
+	if b.n == len(*b.frames) {
+		*b.frames = append(*b.frames, make([]byte, 0, 2048))
+	}
+	return (*b.frames)[b.n][:0]
+}
+
+// add adds a frame without a tag.
+func (b *batch) add(frame []byte) {
+	(*b.frames)[b.n] = frame
+	b.n++
+}
+
+// send sends a batch.
+func (l *link) send(b batch) {
+	for i, f := range (*b.frames)[:b.n] {
+		n := len(f)
+		f = append(f, 0, 0, 0, 0)
+		copy(f[typeOffset+tagLen:], f[typeOffset:n])
+		binary.BigEndian.PutUint16(f[typeOffset:], vlanType)
+		binary.BigEndian.PutUint16(f[typeOffset+2:], l.vlan)
+		(*b.frames)[i] = f
+	}
+	n, _ := l.trunk.port.Send((*b.frames)[:b.n]) // that the port is lost, run tells
+	l.trunk.lost.Add(uint64(b.n - n))
+	l.trunk.out.Put(b.frames)
+}
+
+// sendOne sends what build appends.
+func (l *link) sendOne(build func(b []byte) []byte) {
+	b := l.begin()
+	b.add(build(b.next()))
+	l.send(b)
+}

@@ -1,0 +1,270 @@
+package vpn
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.zx2c4.com/wireguard/conn"
+	"golang.zx2c4.com/wireguard/device"
+	"golang.zx2c4.com/wireguard/tun"
+
+	"github.com/weft-sdn/weft/state"
+	"github.com/weft-sdn/weft/topology"
+)
+
+// tunnel is WireGuard between a private port and a transport.
+type tunnel struct {
+	site    *topology.VPN
+	device  *device.Device
+	counts  *counts
+	private *link
+	peers   []*remote
+}
+
+// remote is a peer as the tunnel knows it.
+type remote struct {
+	spec  *topology.VPNPeerSpec
+	key   device.NoisePublicKey
+	psk   string // in hex; empty: none
+	last  netip.AddrPort
+	at    string // the endpoint that it was given; empty: none yet
+	calls int    // handshakes begun in vain since the tunnel is up
+	next  time.Time
+}
+
+// newTunnel brings a tunnel up.
+func newTunnel(ctx context.Context, k *Keeper, t *trunk, rec *state.VPNRecord, hold *state.VPNHold) (*tunnel, error) {
+	site := rec.Site
+	private, peers, err := k.secrets(rec)
+	if err != nil {
+		return nil, err
+	}
+	w := &tunnel{site: site, counts: new(counts), peers: peers}
+	var bind conn.Bind = conn.NewStdNetBind()
+	if site.Public != nil {
+		bind = newPublic(t, hold.Lock.Public.VLAN, site, w.counts)
+	}
+	w.private = t.link(hold.Lock.Private.VLAN)
+	port := newPrivate(w.private, site.Spec.MTUOr(), hold.Valid, w.counts)
+	var end tun.Device = newRouted(port, site)
+	if site.Spec.Ethernet != nil {
+		end = newBridged(port, site)
+	}
+	w.device = device.NewDevice(end, &held{bind, hold.Valid, w.counts}, logger(k.cfg.Log.With("vpn", site.Name)))
+	text := "private_key=" + hex.EncodeToString(private[:]) + "\n"
+	if site.Spec.ListenPort != 0 {
+		text += fmt.Sprintf("listen_port=%d\n", site.Spec.ListenPort)
+	}
+	for _, p := range w.peers {
+		p.resolve(ctx)
+		text += p.config()
+	}
+	if err = w.device.IpcSet(text); err == nil {
+		err = w.device.Up()
+	}
+	if err != nil {
+		w.device.Close()
+		return nil, fmt.Errorf("WireGuard: %w", err)
+	}
+	return w, nil
+}
+
+// secrets opens what a VPN's holder must know: its private key, and what it has in common with peers.
+func (k *Keeper) secrets(rec *state.VPNRecord) (private [keyLen]byte, peers []*remote, err error) {
+	if rec.Key == nil {
+		return private, nil, errors.New("it has no key yet")
+	}
+	if private, err = k.cfg.Seal.open(rec.Site.Name, rec.Key); err != nil {
+		return private, nil, err
+	}
+	for i := range rec.Site.Spec.Peers {
+		if rec.Site.Spec.Peers[i].PublicKey == "" {
+			continue // it has no part yet
+		}
+		p, err := k.newRemote(&rec.Site.Spec.Peers[i], rec.Last)
+		if err != nil {
+			return private, nil, err
+		}
+		peers = append(peers, p)
+	}
+	return private, peers, nil
+}
+
+func (k *Keeper) newRemote(spec *topology.VPNPeerSpec, last *state.VPNLast) (*remote, error) {
+	p := &remote{spec: spec}
+	raw, err := base64.StdEncoding.DecodeString(spec.PublicKey)
+	if err != nil || len(raw) != keyLen {
+		return nil, fmt.Errorf("peer %s: its public key is none", spec.Name) // it was checked
+	}
+	p.key = device.NoisePublicKey(raw)
+	if spec.PresharedKeySecret != "" {
+		text, err := k.cfg.Secret(spec.PresharedKeySecret)
+		if err != nil {
+			return nil, fmt.Errorf("peer %s: secret %s: %w", spec.Name, spec.PresharedKeySecret, err)
+		}
+		if raw, err = base64.StdEncoding.DecodeString(strings.TrimSpace(text)); err != nil || len(raw) != keyLen {
+			return nil, fmt.Errorf("peer %s: secret %s: is no key: 32 bytes in base64, as wg genpsk prints, would do", spec.Name, spec.PresharedKeySecret)
+		}
+		p.psk = hex.EncodeToString(raw)
+	}
+	if last != nil {
+		p.last = last.Endpoints[spec.Name]
+	}
+	return p, nil
+}
+
+// resolveTime is how long a name server has to answer.
+const resolveTime = 2 * time.Second
+
+// resolve finds where the peer is: its endpoint, or else where it was last.
+func (p *remote) resolve(ctx context.Context) {
+	if p.spec.Endpoint == "" {
+		if p.last.IsValid() {
+			p.at = p.last.String()
+		}
+		return
+	}
+	if at, err := netip.ParseAddrPort(p.spec.Endpoint); err == nil {
+		p.at = at.String()
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, resolveTime)
+	defer cancel()
+	host, port, _ := net.SplitHostPort(p.spec.Endpoint) // checked
+	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if err == nil && len(addrs) > 0 {
+		p.at = net.JoinHostPort(addrs[0].Unmap().String(), port)
+	}
+}
+
+// config is the peer as wireguard-go's configuration protocol has it.
+func (p *remote) config() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "public_key=%s\nreplace_allowed_ips=true\npersistent_keepalive_interval=%d\n", hex.EncodeToString(p.key[:]), p.spec.Keepalive)
+	if p.psk != "" {
+		fmt.Fprintf(&b, "preshared_key=%s\n", p.psk)
+	}
+	if p.at != "" {
+		fmt.Fprintf(&b, "endpoint=%s\n", p.at)
+	}
+	for _, a := range p.spec.AllowedIPs {
+		fmt.Fprintf(&b, "allowed_ip=%s\n", a)
+	}
+	return b.String()
+}
+
+const (
+	// firstCall is how long an answer to the first handshake may take before there is another one. A network that has just learnt where the VPN's ports are now loses the first ones, and WireGuard itself
+	// waits 5 s before it calls again. It waits half as much longer each time, and calls so often.
+	firstCall = 300 * time.Millisecond
+	maxCalls  = 8
+)
+
+// call begins handshakes with peers that can be called and have not answered yet. It returns when to be called again; zero: not any more.
+func (w *tunnel) call(ctx context.Context, now time.Time) time.Time {
+	var again time.Time
+	for i, s := range w.status() {
+		p := w.peers[i]
+		if !s.Handshake.IsZero() || p.calls >= maxCalls {
+			continue
+		}
+		if !now.Before(p.next) {
+			if p.at == "" {
+				p.resolve(ctx)
+			}
+			wait := firstCall
+			for range p.calls {
+				wait += wait / 2
+			}
+			p.next = now.Add(wait)
+			if p.at != "" {
+				p.calls++
+				w.callPeer(p)
+			}
+		}
+		if again.IsZero() || p.next.Before(again) {
+			again = p.next
+		}
+	}
+	return again
+}
+
+// callPeer begins a handshake. A peer that is made anew does so at once, one that has just begun one does not for 5 s.
+func (w *tunnel) callPeer(p *remote) {
+	if p.calls > 1 {
+		_ = w.device.IpcSet("public_key=" + hex.EncodeToString(p.key[:]) + "\nremove=true\n" + p.config()) // what it takes it took before
+	}
+	if peer := w.device.LookupPeer(p.key); peer != nil {
+		_ = peer.SendHandshakeInitiation(false) // again in a moment
+	}
+}
+
+// status tells how the peers are, in the order of the spec.
+func (w *tunnel) status() []Peer {
+	all := make([]Peer, len(w.peers))
+	for i, p := range w.peers {
+		all[i] = Peer{Name: p.spec.Name, PublicKey: p.spec.PublicKey}
+	}
+	var text bytes.Buffer
+	if w.device.IpcGetOperation(&text) != nil {
+		return all
+	}
+	defer clear(text.Bytes()) // it has the private key
+	current := new(Peer)
+	var sec, nsec int64
+	for lines := bufio.NewScanner(&text); lines.Scan(); {
+		name, value, _ := strings.Cut(lines.Text(), "=")
+		switch name {
+		case "public_key":
+			at := slices.IndexFunc(w.peers, func(p *remote) bool { return hex.EncodeToString(p.key[:]) == value })
+			if current = new(Peer); at >= 0 {
+				current = &all[at]
+			}
+		case "endpoint":
+			if at, err := netip.ParseAddrPort(value); err == nil {
+				current.Endpoint = netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
+			}
+		case "last_handshake_time_sec":
+			sec, _ = strconv.ParseInt(value, 10, 64)
+		case "last_handshake_time_nsec":
+			if nsec, _ = strconv.ParseInt(value, 10, 64); sec != 0 || nsec != 0 {
+				current.Handshake = time.Unix(sec, nsec).UTC()
+			}
+		case "tx_bytes":
+			current.Sent, _ = strconv.ParseUint(value, 10, 64)
+		case "rx_bytes":
+			current.Received, _ = strconv.ParseUint(value, 10, 64)
+		}
+	}
+	return all
+}
+
+// drops counts what was dropped.
+func (w *tunnel) drops() Drops {
+	d := w.counts.read()
+	d.Overflow = w.private.overflow.Load()
+	return d
+}
+
+// close takes the tunnel down: nothing leaves by it any more when it returns.
+func (w *tunnel) close() { w.device.Close() }
+
+// logger has wireguard-go's words in a log. It names peers by the ends of their public keys.
+func logger(log *slog.Logger) *device.Logger {
+	return &device.Logger{
+		Verbosef: func(format string, args ...any) { log.Debug(fmt.Sprintf(format, args...)) },
+		Errorf:   func(format string, args ...any) { log.Warn(fmt.Sprintf(format, args...)) },
+	}
+}
