@@ -161,6 +161,7 @@ func (c *checker) edge(at string, e *Edge, seen taken) {
 	if e.MACAge < 15 || e.MACAge > 60 {
 		c.fail(at+".macAge", strconv.FormatUint(uint64(e.MACAge), 10), "is out of range", "use 15 to 60 seconds")
 	}
+	c.vpn(at+".vpn", e)
 	t := &e.Connections
 	for _, x := range []struct {
 		name    string

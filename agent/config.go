@@ -53,6 +53,7 @@ type Edge struct {
 	Connections Connections `json:"connections"`
 	BGP         BGP         `json:"bgp"`
 	GNMI        GNMI        `json:"gnmi"`
+	VPN         VPN         `json:"vpn"`
 }
 
 // Connections are how long connections are remembered after their last packet, in seconds; 0: conntrack.DefaultTimeouts. And what holds of them while the database is away.
@@ -171,7 +172,7 @@ func (c *Config) fill(dir string) {
 		set(&e.Tunnel, offload.VXLAN.String())
 		e.Target.TLS.within(dir)
 		e.GNMI.fill(dir)
-		within(dir, &e.Target.Pipeline.P4Info, &e.Target.Pipeline.DeviceConfig, &e.BGP.Secrets)
+		within(dir, &e.Target.Pipeline.P4Info, &e.Target.Pipeline.DeviceConfig, &e.BGP.Secrets, &e.VPN.KeyFile, &e.VPN.Secrets)
 		for j := range e.BGP.RPKI {
 			e.BGP.RPKI[j].TLS.within(dir)
 		}

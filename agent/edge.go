@@ -23,6 +23,7 @@ import (
 	"github.com/weft-sdn/weft/rpki"
 	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/telemetry"
+	"github.com/weft-sdn/weft/vpn"
 )
 
 // edgeAgent drives one edge; *engine.Agent is one.
@@ -36,6 +37,7 @@ type edgeAgent interface {
 	Pools(context.Context) ([]engine.PoolStats, error)
 	Usage(context.Context) ([]state.Usage, error)
 	Sessions(context.Context) []bgp.Status
+	VPNs() []vpn.Status
 	Routes(session string, sent bool, c bgp.Choice) ([]bgp.Route, error)
 	Caches() []rpki.CacheStatus
 	RuleHits(context.Context) ([]engine.RuleHits, error)
@@ -90,7 +92,7 @@ func newRunner(cfg Edge, status, version string, log *slog.Logger) *runner {
 			r.name = agentName()
 			c.Agent, c.OnRole = r.name, r.onRole
 		}
-		s, err := NewSpeaking(c, bgp.Config{Edge: cfg.ID, Store: store, Stack: bgp.Stack(cfg.BGP.Stack), Secret: cfg.BGP.secret, Caches: cfg.BGP.caches(), Log: r.log})
+		s, err := NewSpeaking(c, bgp.Config{Edge: cfg.ID, Store: store, Stack: bgp.Stack(cfg.BGP.Stack), Secret: cfg.BGP.secret, Caches: cfg.BGP.caches(), Log: r.log}, cfg.VPN.keeper(cfg.ID, store, r.log))
 		if err != nil || cfg.GNMI.isZero() {
 			return s, err
 		}

@@ -151,6 +151,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 			edgeRules(out, st.ID, agent)
 			edgeSessions(out, st.ID, agent)
 			edgeCaches(out, st.ID, agent)
+			edgeVPNs(out, st.ID, agent)
 			edgeDrops(out, st.ID, agent, view)
 			edgeUsage(out, st.ID, agent, func(id flow.VPortID) bool {
 				b, ok := view.Bindings.Get(id)

@@ -14,24 +14,33 @@ import (
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/rpki"
 	"github.com/weft-sdn/weft/telemetry"
+	"github.com/weft-sdn/weft/vpn"
 )
 
-// Speaking is the agent of an edge that speaks BGP for the router ports there (G1), and follows the links of its target if it is to (O2).
+// Speaking is the agent of an edge that speaks BGP for the router ports there (G1), holds VPNs (V1), and follows the links of its target if it is to (O2).
 type Speaking struct {
 	*engine.Agent
 	speaker   *bgp.Speaker
+	keeper    *vpn.Keeper
 	collector *telemetry.Collector // nil: the target is not watched
 }
 
-// NewSpeaking is engine.NewAgent with a speaker.
-func NewSpeaking(cfg engine.Config, b bgp.Config) (*Speaking, error) {
-	between := &between{speaker: bgp.New(b)}
+// NewSpeaking is engine.NewAgent with a speaker and a keeper of VPNs.
+func NewSpeaking(cfg engine.Config, b bgp.Config, v vpn.Config) (*Speaking, error) {
+	between, keeper := &between{speaker: bgp.New(b)}, vpn.New(v)
 	cfg.Speaker = between
+	told := cfg.OnLive
+	cfg.OnLive = func(lost error) {
+		keeper.Live(lost == nil)
+		if told != nil {
+			told(lost)
+		}
+	}
 	var err error
 	if between.agent, err = engine.NewAgent(cfg); err != nil {
 		return nil, err
 	}
-	return &Speaking{Agent: between.agent, speaker: between.speaker}, nil
+	return &Speaking{Agent: between.agent, speaker: between.speaker, keeper: keeper}, nil
 }
 
 // Run runs all of it until ctx, or the agent, ends. The speaker ends first: its last words go by the agent.
@@ -39,6 +48,7 @@ func (s *Speaking) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	ctx, endSpeaker := context.WithCancel(ctx)
 	of, endAgent := context.WithCancel(context.WithoutCancel(ctx))
+	g.Go(func() error { return s.keeper.Run(ctx) })
 	if s.collector != nil {
 		g.Go(func() error { return s.collector.Run(ctx) })
 	}
@@ -52,6 +62,9 @@ func (s *Speaking) Run(ctx context.Context) error {
 	})
 	return g.Wait()
 }
+
+// VPNs tells how the VPNs are that the edge may hold.
+func (s *Speaking) VPNs() []vpn.Status { return s.keeper.Status() }
 
 // Sessions tells how the BGP sessions of the edge are.
 func (s *Speaking) Sessions(ctx context.Context) []bgp.Status { return s.speaker.Status(ctx) }

@@ -116,6 +116,7 @@ func (s *service) handler() http.Handler {
 	mux.HandleFunc("GET "+pathRoutes, s.routes)
 	mux.HandleFunc("GET "+pathRPKI, s.rpki)
 	mux.HandleFunc("GET "+pathInterfaces, s.interfaces)
+	mux.HandleFunc("GET "+pathVPN, s.vpns)
 	mux.HandleFunc("GET "+pathStats, s.stats)
 	mux.HandleFunc("GET "+pathEdges, s.edges)
 	mux.HandleFunc("GET "+pathHealth, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })

@@ -27,6 +27,7 @@ import (
 	"github.com/weft-sdn/weft/telemetry"
 	"github.com/weft-sdn/weft/testbed/certs"
 	"github.com/weft-sdn/weft/topology"
+	"github.com/weft-sdn/weft/vpn"
 )
 
 // fake is an edge's agent whose ends are given.
@@ -62,6 +63,13 @@ func (*fake) Drops(ctx context.Context) ([]engine.Drop, error) {
 		{From: "underlay", Reason: "unknown peer", Packets: 4}, {VPort: 2, Reason: "filtered", Packets: 5}, {VPort: 2, Reason: "parser error", Packets: 6},
 		{VPort: 9, Reason: "filtered", Packets: 7}, // gone in the meantime
 	}, errors.New("some of the target's counters were not read")
+}
+
+func (*fake) VPNs() []vpn.Status {
+	peer := vpn.Peer{Name: "office", Handshake: time.Unix(1700000000, 0), Received: 7, Sent: 5}
+	return []vpn.Status{
+		{VPN: "acme/office", State: vpn.Up, Takeovers: 2, Peers: []vpn.Peer{peer}, Drops: vpn.Drops{TooLong: 3}}, {VPN: "acme/shop", State: vpn.Calling, Takeovers: 1}, {VPN: "acme/other", State: vpn.Standby},
+	}
 }
 
 func (*fake) Sessions(context.Context) []bgp.Status {
@@ -194,7 +202,7 @@ func TestStatusOverTLS(t *testing.T) {
 		t.Errorf("flows of all: %+v, %v", flows, err)
 	}
 	for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodPatch} {
-		for _, path := range []string{pathFlows, pathDrops, pathBGP, pathRoutes, pathInterfaces, pathStats, pathEdges, pathHealth, pathReady, pathMetrics} {
+		for _, path := range []string{pathFlows, pathDrops, pathBGP, pathRoutes, pathVPN, pathInterfaces, pathStats, pathEdges, pathHealth, pathReady, pathMetrics} {
 			req, err := http.NewRequestWithContext(t.Context(), method, client.base+path, strings.NewReader("{}"))
 			if err != nil {
 				t.Fatal(err)

@@ -17,6 +17,7 @@ const (
 	pathInterfaces = "/v1/interfaces" // the same
 	pathRoutes     = "/v1/bgp/routes" // ?session=TENANT/NAME, and &edge=ID, &sent=true, &rejected=true, &prefix=PREFIX or ADDRESS
 	pathRPKI       = "/v1/bgp/rpki"   // ?edge=ID
+	pathVPN        = "/v1/vpn"        // the same
 	pathStats      = "/v1/stats"
 	pathEdges      = "/v1/edges"
 	pathHealth     = "/healthz" // the process serves

@@ -1,0 +1,76 @@
+package agent
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/weft-sdn/weft/softswitch/port"
+	"github.com/weft-sdn/weft/state"
+	"github.com/weft-sdn/weft/vpn"
+)
+
+// VPN is how an edge holds VPNs. Without an interface it holds none.
+type VPN struct {
+	Interface string `json:"interface"` // one of the edge's, at which its switch and the agent exchange frames
+	Device    string `json:"device"`    // the agent's end of that: a network interface, tap:NAME, or unix:PATH
+	KeyFile   string `json:"keyFile"`   // whose first line is the key that private keys are sealed with in the database: 32 bytes in base64, the same at all edges
+	Secrets   string `json:"secrets"`   // folder of files, one a preshared key
+}
+
+// keeper is the configuration as package vpn wants it.
+func (v *VPN) keeper(edge string, store *state.Store, log *slog.Logger) vpn.Config {
+	c := vpn.Config{Edge: edge, Store: store, Interface: v.Interface, Secret: v.secret, Log: log}
+	if v.Interface == "" {
+		return c
+	}
+	c.Open = func() (vpn.Port, error) { return port.Open(v.Device) }
+	c.Seal, _ = v.seal() // checked
+	return c
+}
+
+// seal reads the key.
+func (v *VPN) seal() (*vpn.Seal, error) {
+	raw, err := os.ReadFile(v.KeyFile)
+	if err != nil {
+		return nil, err
+	}
+	line, _, _ := strings.Cut(string(raw), "\n")
+	return vpn.ParseSeal(line)
+}
+
+// secret reads a preshared key.
+func (v *VPN) secret(name string) (string, error) {
+	if v.Secrets == "" {
+		return "", fmt.Errorf("the edge's configuration has no vpn.secrets, the folder of secrets")
+	}
+	raw, err := os.ReadFile(filepath.Join(v.Secrets, filepath.Base(name)))
+	if err != nil {
+		return "", err
+	}
+	line, _, _ := strings.Cut(string(raw), "\n")
+	return line, nil
+}
+
+// vpn checks what an edge has for VPNs.
+func (c *checker) vpn(at string, e *Edge) {
+	v := &e.VPN
+	if *v == (VPN{}) {
+		return
+	}
+	if v.Interface == "" {
+		c.fail(at+".interface", "", "is missing", "name the interface at which the switch and the agent exchange frames")
+	} else if _, named := e.Interfaces[v.Interface]; !named {
+		c.fail(at+".interface", v.Interface, "is none of the edge's interfaces", "list it there, with the target's port")
+	}
+	if v.Device == "" {
+		c.fail(at+".device", "", "is missing", "name the agent's end of the interface: a network interface, tap:NAME or unix:/PATH")
+	}
+	if v.KeyFile == "" {
+		c.fail(at+".keyFile", "", "is missing", "name a file with a key that all edges have: openssl rand -base64 32 makes one")
+	} else if _, err := v.seal(); err != nil {
+		c.fail(at+".keyFile", v.KeyFile, err.Error(), "openssl rand -base64 32 makes a key; all edges need the same")
+	}
+}
