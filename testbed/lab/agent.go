@@ -44,7 +44,7 @@ func (e *edge) makeAgent(l *Lab, endpoints []string) (err error) {
 		e.agent, err = newServedAgent(e, l.dir, endpoints)
 		return err
 	}
-	e.agent = &localAgent{edge: e, view: l.store.View, endpoints: endpoints}
+	e.agent = &localAgent{edge: e, view: l.store.View, endpoints: endpoints, dir: l.dir}
 	return nil
 }
 
@@ -59,6 +59,7 @@ type localAgent struct {
 	edge      *edge
 	view      func() *state.View // for names of what flows lead to
 	endpoints []string
+	dir       string
 	running   atomic.Pointer[weftagent.Speaking]
 	store     atomic.Pointer[state.Store]
 
@@ -101,11 +102,15 @@ func (a *localAgent) once(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	keeper, err := e.vpnConfig(a.dir, store, e.logger)
+	if err != nil {
+		return err
+	}
 	speaking, err := weftagent.NewSpeaking(engine.Config{
 		Store: store, Self: engine.Edge{ID: e.plan.name, VTEPs: e.plan.vteps, Tunnel: e.plan.tunnel, Multicast: e.plan.multicast}, Links: e.links(),
 		Interfaces: e.plan.interfaces, Dial: e.target.dial, DeviceID: uint64(e.plan.n), Profile: e.target.profile(), Pipeline: e.program.Pipeline, Logger: e.logger, Version: "lab",
 		AwayAfter: cmp.Or(e.cfg.AwayAfter, awayAfter), IdleTimeout: e.cfg.IdleTimeout, AgeTime: e.cfg.AgeTime, VPortShare: e.cfg.VPortShare, MaxFlows: e.cfg.MaxFlows, Timeouts: e.cfg.Timeouts,
-	}, bgp.Config{Edge: e.plan.name, Store: store, Stack: e.cfg.BGPStack, Secret: e.cfg.BGPSecret, Caches: e.cfg.RPKI, Log: e.logger})
+	}, bgp.Config{Edge: e.plan.name, Store: store, Stack: e.cfg.BGPStack, Secret: e.cfg.BGPSecret, Caches: e.cfg.RPKI, Log: e.logger}, keeper)
 	if err != nil {
 		return err
 	}

@@ -91,7 +91,7 @@ func TestAwayEndToEnd(t *testing.T) {
 	})
 	before := parse(awayBefore)
 	long := conntrack.Timeouts{TCPOpening: time.Hour, TCPEstablished: time.Hour, TCPClosed: time.Hour, Single: time.Hour, Both: time.Hour}
-	l := start(t, lab.Config{Scenario: before, Timeouts: long, AwayAfter: time.Second, Way: func(endpoint string) (at string, err error) {
+	l := start(t, lab.Config{Scenario: before, Timeouts: long, AwayAfter: time.Second, Way: func(_, endpoint string) (at string, err error) {
 		if g, err = proxy.To(endpoint); err != nil {
 			return "", err
 		}

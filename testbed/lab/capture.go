@@ -51,7 +51,7 @@ func (l *Lab) capture() (stop func() error, err error) {
 			err = errors.Join(err, begin(name, u))
 		}
 		for name, n := range e.plan.interfaces {
-			err = errors.Join(err, begin("access-"+e.plan.name+"-"+name, e.access[n].cable))
+			err = errors.Join(err, begin("access-"+e.plan.name+"-"+name, e.cable(n)))
 		}
 		if err != nil {
 			return nil, errors.Join(err, stop())

@@ -37,8 +37,11 @@ func (l *Lab) Account(ctx context.Context) ([]scenario.Accounts, error) {
 	return all, nil
 }
 
-// hostFrames counts what the hosts plugged in at an edge sent.
+// hostFrames counts what the hosts plugged in at an edge sent, and what came out of VPNs there.
 func (e *edge) hostFrames() (n uint64) {
+	if e.vpn != nil {
+		n = e.vpn.B().Counters().Sent
+	}
 	for _, a := range e.access {
 		n += a.cable.B().Counters().Sent
 	}

@@ -23,6 +23,7 @@ type edge struct {
 	logger  *slog.Logger
 	uplinks []*fabric.Port
 	access  map[uint16]*accessPort
+	vpn     *wire.Cable // to the agent, for VPNs; nil: there is none
 
 	program *program
 	target  target
@@ -54,9 +55,21 @@ func newEdge(l *Lab, ep *edgePlan, program *program) (*edge, error) {
 	for name, n := range ep.interfaces {
 		c := wire.New(wire.Config{NameA: ep.name + ":" + name, NameB: "hosts of " + ep.name + ":" + name})
 		l.cables = append(l.cables, c)
+		if name == vpnInterface {
+			e.vpn = c
+			continue
+		}
 		e.access[n] = &accessPort{cable: c, trunk: wire.NewTrunk(c.B())}
 	}
 	return e, nil
+}
+
+// cable is that of an access port.
+func (e *edge) cable(n uint16) *wire.Cable {
+	if a := e.access[n]; a != nil {
+		return a.cable
+	}
+	return e.vpn
 }
 
 // makeTarget makes the target that the lab's configuration asks for.
@@ -67,6 +80,9 @@ func (e *edge) makeTarget(dir string) (err error) {
 	}
 	for n, a := range e.access {
 		cfg.ports[n] = a.cable.A()
+	}
+	if e.vpn != nil {
+		cfg.ports[e.plan.interfaces[vpnInterface]] = e.vpn.A()
 	}
 	switch {
 	case e.cfg.Target == BMv2:

@@ -53,8 +53,8 @@ type Config struct {
 	Pcap string
 	// Listen is etcd's client URL; empty: a unix socket of the lab's own.
 	Listen string
-	// Way is where agents of this process reach etcd, which is at an endpoint; nil: there.
-	Way func(endpoint string) (string, error)
+	// Way is where the agent of an edge, if it is in this process, reaches etcd, which is at an endpoint; nil: there.
+	Way func(edge, endpoint string) (string, error)
 	// SparePorts is the number of access ports, named from "1", that each edge has at least.
 	SparePorts int
 	// Trace prints what would happen to a packet, as `weft trace` with these flags does; nil: the lab has no trace steps.
@@ -64,6 +64,8 @@ type Config struct {
 	BGPSecret func(name string) (string, error)
 	// RPKI are the caches that speakers in this process ask.
 	RPKI []rpki.Cache
+	// VPNSecret gives preshared keys of VPNs to agents in this process.
+	VPNSecret func(name string) (string, error)
 	// IdleTimeout and AgeTime are those of agents in this process; 0: engine.Config's defaults.
 	IdleTimeout, AgeTime time.Duration
 	// AwayAfter is how long the database may leave questions of agents in this process unanswered before it is away; 0: 10 s, for it shares its processors
@@ -208,6 +210,9 @@ func (l *Lab) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, stopCaptures()) }()
+	if err := newVPNKey(place.dir); err != nil {
+		return err
+	}
 	db, err := l.newDatabase(place.dir)
 	if err != nil {
 		return err
@@ -255,11 +260,11 @@ func openStore(ctx context.Context, endpoints []string, logger *slog.Logger, lin
 	}
 }
 
-// ways are where agents reach the database.
-func (l *Lab) ways() (ways []string, err error) {
+// ways are where an edge's agent reaches the database.
+func (l *Lab) ways(edge string) (ways []string, err error) {
 	for _, to := range l.database.endpoints() {
 		if l.cfg.Way != nil {
-			if to, err = l.cfg.Way(to); err != nil {
+			if to, err = l.cfg.Way(edge, to); err != nil {
 				return nil, err
 			}
 		}
@@ -291,6 +296,9 @@ func (l *Lab) withTargets(ctx context.Context, revision int64) (err error) {
 			return err
 		}
 		parts = append(parts, part{"target of edge " + e.plan.name, e.target.run})
+		if e.vpn != nil {
+			parts = append(parts, part{"data port of edge " + e.plan.name, e.runVPN(l.dir)})
+		}
 	}
 	return stand(ctx, parts, func(ctx context.Context) (err error) {
 		for _, e := range l.edges {
@@ -299,12 +307,12 @@ func (l *Lab) withTargets(ctx context.Context, revision int64) (err error) {
 			}
 			defer func() { err = errors.Join(err, e.reader.close()) }()
 		}
-		ways, err := l.ways()
-		if err != nil {
-			return err
-		}
 		var agents []part
 		for _, e := range l.edges {
+			ways, err := l.ways(e.plan.name)
+			if err != nil {
+				return err
+			}
 			if err := e.makeAgent(l, ways); err != nil {
 				return err
 			}

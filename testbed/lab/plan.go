@@ -66,7 +66,11 @@ func newPlan(s *scenario.Scenario, spare int) (*plan, error) {
 			return nil, fmt.Errorf("%s: %w", s.Name, err)
 		}
 	}
+	vpns := slices.ContainsFunc(p.plan.objects, func(o *topology.Object) bool { return o.Kind == topology.KindVPN })
 	for _, e := range p.plan.edges {
+		if vpns {
+			p.want(e.name, vpnInterface)
+		}
 		if err := e.number(p.wanted[e.name], spare); err != nil {
 			return nil, fmt.Errorf("%s: %w", s.Name, err)
 		}
@@ -301,6 +305,9 @@ func defaultInterface(what string) string { return strings.ReplaceAll(what, "/",
 func (e *edgePlan) number(names []string, spare int) error {
 	for n := range spare {
 		names = append(names, strconv.Itoa(n+1))
+	}
+	if spare > 0 && !slices.Contains(names, vpnInterface) {
+		names = append(names, vpnInterface)
 	}
 	taken := map[uint16]string{}
 	var rest []string

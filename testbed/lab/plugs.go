@@ -97,6 +97,9 @@ func (p *plugs) place(h *hostPlan, v *state.View) (*wire.Member, string) {
 		p.lab.cfg.Logger.Warn("host is unplugged: its vport is bound to an interface that the edge does not have", "host", h.name, "edge", b.Edge, "interface", b.Interface)
 		return nil, ""
 	}
+	if e.access[n] == nil { // the agent's
+		return nil, ""
+	}
 	return e.access[n].trunk.Member(b.VLAN), b.Edge
 }
 

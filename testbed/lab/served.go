@@ -39,7 +39,7 @@ func newServedAgent(e *edge, dir string, endpoints []string) (*servedAgent, erro
 		Edges: []service.Edge{{
 			ID: name, Tunnel: e.plan.tunnel.String(), VTEPs: e.plan.vteps, Multicast: e.plan.multicast, Interfaces: e.plan.interfaces,
 			Target:  service.Target{Address: e.target.address(), DeviceID: uint64(e.plan.n), Profile: e.target.profile().Name, ElectionID: "1"},
-			Uplinks: uplinks, Connections: service.Connections{AwayAfter: uint32(awayAfter / time.Second)},
+			Uplinks: uplinks, VPN: e.vpnService(dir), Connections: service.Connections{AwayAfter: uint32(awayAfter / time.Second)},
 		}},
 	}
 	if address, _ := e.target.gnmi(); e.plan.telemetry && address != "" {
