@@ -51,7 +51,6 @@ type session struct {
 	spec     *topology.BGPSession
 	told     map[netip.Prefix]topology.Telling // what the neighbour is told, and what it is not but for a reason
 	life     life
-	agreed   timers
 	eors     map[msg.Family]bool // since the session is up
 	stale    *time.Timer         // when what is stale goes
 	cut      string              // why this end ended the connection, until GoBGP says that it is over; empty: it did not

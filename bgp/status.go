@@ -82,39 +82,12 @@ func (s *session) status(ctx context.Context) Status {
 	if n, over := s.heard.overLimit(spec); over {
 		st.Warning = fmt.Sprintf("%d prefixes of one family are more than maxPrefixes, %d", n, spec.MaxPrefixes)
 	}
-	if hold, keepalive := s.agreedTimers(ctx, &l); hold > 0 {
-		st.Hold, st.Keepalive = hold, keepalive
-	}
+	_ = s.server.ListPeer(ctx, &api.ListPeerRequest{}, func(p *api.Peer) {
+		if t := p.GetTimers().GetState(); l.state == Established && t.GetNegotiatedHoldTime() > 0 {
+			st.Hold, st.Keepalive = int(t.GetNegotiatedHoldTime()), int(t.GetKeepaliveInterval())
+		}
+	})
 	return st
-}
-
-// timers are what both ends agreed on when the session came up, in seconds.
-type timers struct {
-	since           time.Time // that it is up
-	hold, keepalive int
-}
-
-// agreedTimers are those of the session while it is up, else 0. GoBGP is asked once: each time it counts all that the neighbour tells.
-func (s *session) agreedTimers(ctx context.Context, l *life) (hold, keepalive int) {
-	if l.state != Established {
-		return 0, 0
-	}
-	s.mu.Lock()
-	t := s.agreed
-	s.mu.Unlock()
-	if t.since.Equal(l.since) {
-		return t.hold, t.keepalive
-	}
-	if err := s.server.ListPeer(ctx, &api.ListPeerRequest{}, func(p *api.Peer) {
-		now := p.GetTimers().GetState()
-		t = timers{l.since, int(now.GetNegotiatedHoldTime()), int(now.GetKeepaliveInterval())}
-	}); err != nil || t.hold == 0 {
-		return 0, 0
-	}
-	s.mu.Lock()
-	s.agreed = t
-	s.mu.Unlock()
-	return t.hold, t.keepalive
 }
 
 // StatusOf is what follows from a session's object, and its port.

@@ -267,6 +267,8 @@ func columns(kind topology.Kind, wide bool) []string {
 		head, more = []string{"SOURCES", "ADDRESSES", "ROUTER"}, []string{"OUTSIDE"}
 	case topology.KindBGPSession:
 		head, more = bgpColumns()
+	case topology.KindVPN:
+		head, more = vpnColumns()
 	case topology.KindBinding:
 		head = []string{"VPORT", "EDGE", "INTERFACE", "VLAN"}
 	case topology.KindTenant:
@@ -333,6 +335,8 @@ func cells(o *topology.Object, places map[topology.Ref]string, wide bool) []stri
 		row, more = convenienceCells(s)
 	case *topology.BGPSessionSpec:
 		row, more = bgpCells(s)
+	case *topology.VPNSpec:
+		row, more = vpnCells(s)
 	case *topology.BindingSpec:
 		row = []string{s.VPort, s.Edge, s.Interface, number(s.VLAN)}
 	case *topology.TenantSpec:

@@ -116,6 +116,9 @@ func describe(o *topology.Object) string {
 	case *topology.BGPSessionSpec:
 		row, _ := bgpCells(s)
 		return fmt.Sprintf("AS %s to AS %s at %s by %s, %s", row[1], row[3], row[2], row[0], row[4])
+	case *topology.VPNSpec:
+		row, _ := vpnCells(s)
+		return fmt.Sprintf("%s to %s, held by %s, by %s", row[0], row[3], row[1], row[2])
 	case *topology.BindingSpec:
 		at := s.VPort + " at " + s.Edge + ", interface " + s.Interface
 		if s.VLAN != 0 {

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weft-sdn/weft/state"
+	"github.com/weft-sdn/weft/topology"
+	"github.com/weft-sdn/weft/vpn"
+)
+
+func newVPNExport() *cobra.Command {
+	var db database
+	var in scope
+	var peer string
+	var newKey bool
+	cmd := &cobra.Command{
+		Use:   "export NAME --peer PEER [--new-key]",
+		Short: "Write the wg-quick file of a VPN's remote end",
+		Long: `Write the wg-quick file of a VPN's remote end: keys, addresses, where this end is,
+and what it may send and is sent.
+
+The remote end's private key is its own: the file names the public key that it
+is of. --new-key makes a pair, has the VPN know the public key in place of the
+one before, and writes the private key into the file: this once, it is kept
+nowhere. Who has the old one can't connect any more.`,
+		Example: `  weft vpn export acme/office --peer office
+
+  # For a new remote end
+  weft vpn export acme/office --peer office --new-key > office.conf`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ref := vpnRef(&in, args[0])
+			return db.with(cmd.Context(), func(store *state.Store) error {
+				private := ""
+				if newKey {
+					key, public, err := vpn.GenerateKey()
+					if err != nil {
+						return err
+					}
+					if err := putPeerKey(cmd, store, ref, peer, public); err != nil {
+						return err
+					}
+					private = key
+				}
+				all, err := store.VPNs(cmd.Context())
+				if err != nil {
+					return err
+				}
+				r, there := all[ref.Tenant+"/"+ref.Name]
+				if !there || r.Site == nil {
+					return fmt.Errorf("%v: is not there", ref)
+				}
+				text, err := vpn.Export(r, peer, private)
+				if err == nil {
+					_, err = fmt.Fprint(cmd.OutOrStdout(), text)
+				}
+				return err
+			})
+		},
+	}
+	cmd.Flags().StringVar(&peer, "peer", "", "the `name` of the remote end among the VPN's peers")
+	cmd.Flags().BoolVar(&newKey, "new-key", false, "make a key for the remote end")
+	_ = cmd.MarkFlagRequired("peer")
+	in.tenantFlag(cmd)
+	db.flags(cmd)
+	return cmd
+}
+
+// putPeerKey has a VPN know a peer by another key.
+func putPeerKey(cmd *cobra.Command, store *state.Store, ref topology.Ref, peer, public string) error {
+	o, _, err := store.Get(cmd.Context(), ref)
+	if err != nil {
+		return err
+	}
+	spec := *o.Spec.(*topology.VPNSpec)
+	found := false
+	peers := make([]topology.VPNPeerSpec, len(spec.Peers))
+	for i, p := range spec.Peers {
+		if p.Name == peer {
+			p.PublicKey, found = public, true
+		}
+		peers[i] = p
+	}
+	if !found {
+		return fmt.Errorf("%v has no peer %q", ref, peer)
+	}
+	spec.Peers = peers
+	next := *o
+	next.Spec, next.Status = &spec, topology.Status{}
+	_, err = store.Apply(cmd.Context(), []*topology.Object{&next})
+	return err
+}
