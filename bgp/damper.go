@@ -122,6 +122,19 @@ func (d *damper) released(at time.Time) (free []netip.Prefix, more bool) {
 	return free, more
 }
 
+// forget has nothing be held back that changed until now, and returns what was.
+func (d *damper) forget() (held []netip.Prefix) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for p, f := range d.flaps {
+		if f.suppressed {
+			held = append(held, p)
+		}
+	}
+	d.flaps = nil
+	return held
+}
+
 // counts are how many prefixes are held back, and how often one began to be.
 func (d *damper) counts() (held int, total uint64) {
 	d.mu.Lock()

@@ -18,7 +18,7 @@ func (s *session) learn(paths []*apiutil.Path) {
 	s.judging.Lock()
 	defer s.judging.Unlock()
 	if spec := s.taking(); spec != nil {
-		if s.damper.take(paths, spec.AddPaths, time.Now()) {
+		if !spec.NoDamping && s.damper.take(paths, spec.AddPaths, time.Now()) {
 			s.damped.Reset(releaseTime)
 		}
 		if spec.AddPaths {

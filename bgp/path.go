@@ -3,6 +3,7 @@ package bgp
 import (
 	"math"
 	"net/netip"
+	"slices"
 
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
 	msg "github.com/osrg/gobgp/v4/pkg/packet/bgp"
@@ -20,6 +21,7 @@ const (
 	Accepted       Verdict = "accepted"
 	RejectedFilter Verdict = "filtered"     // by the import rules of the session
 	RejectedLoop   Verdict = "as loop"      // the router's own AS is on the path (RFC 4271 section 9.1.2)
+	RejectedOwn    Verdict = "own"          // a route reflector tells what this router told it (RFC 4456 section 8)
 	RejectedVia    Verdict = "next hop"     // it is not on the port's link, nor is the neighbour; or the router itself
 	RejectedPrefix Verdict = "no unicast"   // what is no unicast destination outside of the router: groups, loopback, link-local
 	RejectedDamped Verdict = "damped"       // it changes too often (RFC 2439)
@@ -35,7 +37,8 @@ type attributes struct {
 	origin    uint8
 	length    int // of the AS path (RFC 4271 section 9.1.2.2, RFC 5065 section 5.3)
 	loop      bool
-	from      uint32 // AS that the path begins at (RFC 6811 section 2)
+	reflected []netip.Addr // identifiers of who told it first within the AS, and of the clusters of reflectors that it passed
+	from      uint32       // AS that the path begins at (RFC 6811 section 2)
 	with      []topology.Community
 }
 
@@ -59,6 +62,10 @@ func readAttributes(path *apiutil.Path, own uint32) attributes {
 			a.med = x.Value
 		case *msg.PathAttributeOrigin:
 			a.origin = x.Value
+		case *msg.PathAttributeOriginatorId:
+			a.reflected = append(a.reflected, x.Value)
+		case *msg.PathAttributeClusterList:
+			a.reflected = append(a.reflected, x.Value...)
 		case *msg.PathAttributeCommunities:
 			for _, n := range x.Value {
 				a.with = append(a.with, topology.StandardCommunity(n))
@@ -147,6 +154,8 @@ func judge(s *topology.BGPSession, port *topology.VPort, path *apiutil.Path, o o
 		return r, RejectedPrefix, rule
 	case a.loop:
 		return r, RejectedLoop, rule
+	case s.Internal() && slices.Contains(a.reflected, routerID(port.Device)):
+		return r, RejectedOwn, rule
 	case !yes:
 		return r, RejectedFilter, rule
 	}

@@ -187,6 +187,8 @@ func why(s *topology.BGPSession, v Verdict, rule int, via netip.Addr) string {
 		return fmt.Sprintf("import[%d] denies %s", rule, ruleText(&s.Import[rule]))
 	case RejectedLoop:
 		return fmt.Sprintf("own AS %d on the path", s.LocalAS)
+	case RejectedOwn:
+		return "it is the router's own, told back by a route reflector"
 	case RejectedVia:
 		if !via.IsValid() {
 			return "no next hop"

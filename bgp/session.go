@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/netip"
 	"reflect"
 	"sync"
@@ -149,7 +150,8 @@ func routerID(id topology.DeviceID) netip.Addr {
 func (s *session) neighbour() *api.Peer {
 	at := s.relay.Addr()
 	p := &api.Peer{
-		Conf:      &api.PeerConf{NeighborAddress: at.Addr().String(), PeerAsn: s.spec.PeerAS, AuthPassword: s.relay.Secret()},
+		// A path with a loop takes the place of what was told before, of which GoBGP would say nothing if it looked for loops itself: judge does.
+		Conf:      &api.PeerConf{NeighborAddress: at.Addr().String(), PeerAsn: s.spec.PeerAS, AuthPassword: s.relay.Secret(), AllowOwnAsn: math.MaxUint8},
 		Transport: &api.Transport{RemotePort: uint32(at.Port())},
 		Timers: &api.Timers{Config: &api.TimersConfig{
 			HoldTime: uint64(s.spec.HoldTime / time.Second), KeepaliveInterval: uint64(s.spec.Keepalive / time.Second), ConnectRetry: 1, IdleHoldTimeAfterReset: 1,
@@ -211,7 +213,7 @@ func (s *session) change(spec *topology.BGPSession, w *Port) bool {
 	a, b := *old, *spec
 	for _, x := range []*topology.BGPSession{&a, &b} {
 		x.Import, x.Export, x.Advertise, x.Redistribute, x.BFD = nil, nil, nil, nil, topology.BFD{}
-		x.MaxPrefixes, x.WarnOnMaxPrefixes, x.RestartAfter, x.DefaultOriginate = 0, false, 0, false
+		x.MaxPrefixes, x.WarnOnMaxPrefixes, x.RestartAfter, x.DefaultOriginate, x.NoDamping = 0, false, 0, false, false
 	}
 	if !a.Same(&b) {
 		s.mu.Unlock()
@@ -223,6 +225,9 @@ func (s *session) change(spec *topology.BGPSession, w *Port) bool {
 		s.log.Warn("what is advertised was not changed", "err", err)
 	}
 	s.limitChanged(old, spec)
+	if spec.NoDamping {
+		s.judgeSome(s.damper.forget())
+	}
 	if old.BFD != spec.BFD {
 		s.rewatch(spec.BFD)
 	}

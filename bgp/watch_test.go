@@ -22,13 +22,15 @@ func TestWatchedEnds(t *testing.T) {
 		multihop bool
 		least    uint8
 	}{
-		"on the link":            {func(*topology.BGPSession) {}, "192.0.2.1", false, 0},
-		"link-local":             {func(s *topology.BGPSession) { s.PeerAddress = netip.MustParseAddr("fe80::9") }, "fe80::1", false, 0},
-		"three hops away":        {func(s *topology.BGPSession) { s.Multihop = 3 }, "192.0.2.1", true, 0},
-		"secure, on the link":    {func(s *topology.BGPSession) { s.TTLSecurity = true }, "192.0.2.1", false, 0},
-		"secure, three hops":     {func(s *topology.BGPSession) { s.TTLSecurity, s.Multihop = true, 3 }, "192.0.2.1", true, 253},
-		"internal, on the link":  {func(s *topology.BGPSession) { s.PeerAS = s.LocalAS }, "192.0.2.1", false, 0},
-		"internal, further away": {func(s *topology.BGPSession) { s.PeerAS, s.PeerAddress = s.LocalAS, netip.MustParseAddr("2001:db8:9::9") }, "2001:db8::1", true, 0},
+		"on the link":           {func(*topology.BGPSession) {}, "192.0.2.1", false, 0},
+		"link-local":            {func(s *topology.BGPSession) { s.PeerAddress = netip.MustParseAddr("fe80::9") }, "fe80::1", false, 0},
+		"three hops away":       {func(s *topology.BGPSession) { s.Multihop = 3 }, "192.0.2.1", true, 0},
+		"secure, on the link":   {func(s *topology.BGPSession) { s.TTLSecurity = true }, "192.0.2.1", false, 0},
+		"secure, three hops":    {func(s *topology.BGPSession) { s.TTLSecurity, s.Multihop = true, 3 }, "192.0.2.1", true, 253},
+		"internal, on the link": {func(s *topology.BGPSession) { s.PeerAS = s.LocalAS }, "192.0.2.1", false, 0},
+		"internal, further away": {func(s *topology.BGPSession) {
+			s.PeerAS, s.PeerAddress = s.LocalAS, netip.MustParseAddr("2001:db8:9::9")
+		}, "2001:db8::1", true, 0},
 	} {
 		s := &topology.BGPSession{LocalAS: 64500, PeerAS: 64501, PeerAddress: netip.MustParseAddr("192.0.2.9")}
 		x.change(s)

@@ -43,6 +43,7 @@ type BGPSession struct {
 	BFD               BFD
 	MaxPrefixes       uint32 // of each family; 0: any number
 	DefaultOriginate  bool
+	NoDamping         bool
 	AddPaths          bool          // several paths to a prefix are taken
 	WarnOnMaxPrefixes bool          // else the session is stopped
 	RestartAfter      time.Duration // it begins again then; 0: when MaxPrefixes is another
@@ -154,7 +155,7 @@ func newBGPSession(o *Object, spec *BGPSessionSpec) *BGPSession {
 	hold := cmp.Or(spec.HoldTime, defaultHoldTime)
 	b := &BGPSession{
 		Name: o.Tenant() + "/" + o.Metadata.Name, Port: flow.VPortID(o.Status.Uses[o.VPortRef(spec.VPort).String()]), ref: o.Ref(), spec: spec,
-		LocalAS: spec.LocalAS, PeerAS: spec.PeerAS, PeerAddress: spec.PeerAddress, LocalAddress: spec.LocalAddress, Passive: spec.Passive, AddPaths: spec.AddPaths, DefaultOriginate: spec.DefaultOriginate,
+		LocalAS: spec.LocalAS, PeerAS: spec.PeerAS, PeerAddress: spec.PeerAddress, LocalAddress: spec.LocalAddress, Passive: spec.Passive, AddPaths: spec.AddPaths, NoDamping: spec.NoDamping, DefaultOriginate: spec.DefaultOriginate,
 		HoldTime: time.Duration(hold) * time.Second, Keepalive: time.Duration(cmp.Or(spec.Keepalive, hold/3)) * time.Second,
 		ConnectRetry: time.Duration(cmp.Or(spec.ConnectRetry, defaultConnectRetry)) * time.Second,
 		Multihop:     spec.Multihop, TTLSecurity: spec.TTLSecurity, PasswordSecret: spec.PasswordSecret, BFD: newBFD(spec.BFD), MaxPrefixes: spec.MaxPrefixes, WarnOnMaxPrefixes: spec.MaxPrefixesAction == "warn",

@@ -21,6 +21,7 @@ type BGPSessionSpec struct {
 	MaxPrefixes       uint32        `json:"maxPrefixes,omitempty"`       // prefixes of each family that are taken from the neighbour; 0: any number
 	DefaultOriginate  bool          `json:"defaultOriginate,omitempty"`  // the neighbour is told a default route, of each family, whatever export says; one that depends on something is an entry of advertise with ifRoute
 	AddPaths          bool          `json:"addPaths,omitempty"`          // the neighbour may tell several paths to a prefix (RFC 7911): the equally good ones are used together
+	NoDamping         bool          `json:"noDamping,omitempty"`         // prefixes that change again and again within seconds are not held back
 	MaxPrefixesAction string        `json:"maxPrefixesAction,omitempty"` // when there are more: stop (default) the session until maxPrefixes is another, restart it after a while, or warn
 	MaxPrefixesIdle   uint16        `json:"maxPrefixesIdle,omitempty"`   // seconds after which restart begins the session again; default 300
 	Import            []BGPRuleSpec `json:"import,omitempty"`            // which prefixes are taken from the neighbour: by the first rule that fits, none if none fits; default: all

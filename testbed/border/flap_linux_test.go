@@ -55,4 +55,10 @@ func TestFlaps(t *testing.T) {
 		}
 	}
 	b.up("e1", "first", 4)
+	flap(200)
+	b.up("e1", "first", 2)
+	b.apply(session("first", "up1", 64501, isp1v4, "noDamping: true"))
+	if st := b.up("e1", "first", 4); st.Damped != 0 || st.Flaps != 0 {
+		t.Errorf("nothing is to be held back: %+v", st)
+	}
 }

@@ -156,7 +156,7 @@ func TestMalformed(t *testing.T) {
 			t.Parallel()
 			b := newBorder(t, testConfig{
 				stack:    stack,
-				sessions: session("first", "up1", 64501, isp1v4, "") + session("second", "up2", 64502, isp2v4, ""),
+				sessions: session("first", "up1", 64501, isp1v4, "") + session("second", "up2", 64502, isp2v4, "noDamping: true"),
 				peers:    map[string]peer.Config{"isp1": upstream(peer.BIRD, 64501, nil, up1v4)},
 			})
 			began := b.up("e1", "first", 2)
@@ -195,6 +195,7 @@ var malformed = []struct {
 	{"unknown well-known attribute", message(2, update(join(origin, asPath, nextHop, []byte{0x40, 251, 1, 1}), prefix), 0), reset},
 	{"wrong flags of ORIGIN", message(2, update(join([]byte{0xc0, 1, 1, 0}, asPath, nextHop), prefix), 0), withdrawn},
 	{"ORIGIN of 7", message(2, update(join([]byte{0x40, 1, 1, 7}, asPath, nextHop), prefix), 0), withdrawn},
+	{"a loop", message(2, update(join(origin, []byte{0x40, 2, 10, 2, 2, 0, 0, 0xfb, 0xf6, 0, 0, 0xfb, 0xf4}, nextHop), prefix), 0), withdrawn}, // 64502 64500
 	{"no ORIGIN", message(2, update(join(asPath, nextHop), prefix), 0), withdrawn},
 	{"no AS_PATH", message(2, update(join(origin, nextHop), prefix), 0), withdrawn},
 	{"no NEXT_HOP", message(2, update(join(origin, asPath), prefix), 0), withdrawn},

@@ -69,11 +69,16 @@ func (b *bird) describe(w *bytes.Buffer, c *Config, i int) {
 	option(n.BFD && !n.BFDGraceful, "bfd on")
 	option(n.BFD && n.BFDGraceful, "bfd graceful")
 	option(n.Graceful, "graceful restart on")
+	option(n.Reflect, "rr client")
+	own := "if source != RTS_STATIC then reject; "
+	if n.Reflect {
+		own = ""
+	}
 	for family, on := range map[string]bool{"ipv4": n.V4, "ipv6": n.V6} {
 		if !on {
 			continue
 		}
-		fmt.Fprintf(w, " %s {\n import all;\n export filter { if source != RTS_STATIC then reject; %saccept; };\n", family, strings.Repeat(fmt.Sprintf("bgp_path.prepend(%d); ", c.AS), n.Prepend))
+		fmt.Fprintf(w, " %s {\n import all;\n export filter { %s%saccept; };\n", family, own, strings.Repeat(fmt.Sprintf("bgp_path.prepend(%d); ", c.AS), n.Prepend))
 		option(len(c.Ways) == 0, "next hop self") // else it is that of the way, and its own where there is none
 		option(n.MaxPrefix > 0, "receive limit %d action disable", n.MaxPrefix)
 		option(n.AddPath, "add paths on")

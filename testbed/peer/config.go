@@ -54,6 +54,7 @@ type Neighbour struct {
 	BFDTime     int    // ms between packets; zero means 100. BIRD takes that of the first neighbour for all
 	BFDGraceful bool   // with BFD and Graceful: a neighbour that is lost by BFD may be one that restarts
 	Graceful    bool   // graceful restart (RFC 4724) as the one that restarts
+	Reflect     bool   // of the same AS: it is a client of this speaker, a route reflector (RFC 4456)
 	AddPath     bool   // RFC 7911, both ways
 	Prepend     int    // how often more the own AS stands in front of the paths that it is told: 0 to 9
 }
@@ -100,6 +101,8 @@ func (c *Config) complete() error {
 			return bad("BFD of neighbour "+n.Addr.String(), n.BFD, "none with TTL security, which FRR does as multihop BFD")
 		case n.BFDTime != 0 && (n.BFDTime < 50 || n.BFDTime > 10000):
 			return bad("time of BFD of neighbour "+n.Addr.String(), n.BFDTime, "50 to 10000 ms")
+		case n.Reflect && n.AS != c.AS:
+			return bad("client "+n.Addr.String()+" of AS", n.AS, "the own AS")
 		case n.Prepend < 0 || n.Prepend > 9:
 			return bad("prepending to neighbour "+n.Addr.String(), n.Prepend, "0 to 9")
 		case n.Multihop < 0 || n.Multihop > 255:

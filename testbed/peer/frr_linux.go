@@ -102,6 +102,9 @@ func (f *frr) activate(w *bytes.Buffer, n *Neighbour) {
 	if n.Prepend > 0 {
 		fmt.Fprintf(w, "  neighbor %s route-map prepend%d out\n", n.Addr, n.Prepend)
 	}
+	if n.Reflect {
+		fmt.Fprintf(w, "  neighbor %s route-reflector-client\n", n.Addr)
+	}
 	if n.AddPath {
 		fmt.Fprintf(w, "  neighbor %s addpath-tx-all-paths\n", n.Addr)
 	}
