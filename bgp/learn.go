@@ -20,6 +20,9 @@ func (s *session) learn(paths []*apiutil.Path) {
 	if spec := s.taking(); spec != nil {
 		if !spec.NoDamping && s.damper.take(paths, spec.AddPaths, time.Now()) {
 			s.damped.Reset(releaseTime)
+			if n, _ := s.damper.counts(); n == 1 {
+				s.note(state.EventWarning, "PrefixesHeldBack", "the neighbour changes prefixes too often: they are held back")
+			}
 		}
 		if spec.AddPaths {
 			paths = s.besides(paths)
@@ -234,6 +237,8 @@ func (s *session) became(p *apiutil.PeerState, at time.Time) {
 		case now.restart == 0:
 			s.stale.Reset(restartTime) // it tells no End-of-RIB
 		}
+	case !up && was.state != Established && now.why != was.why && now.why != "":
+		s.note(state.EventWarning, "SessionRefused", fmt.Sprintf("with %s: %s", peer, now.why))
 	case !up && was.state == Established:
 		s.note(state.EventWarning, "SessionLost", fmt.Sprintf("lost with %s: %s", peer, now.why))
 		s.log.Warn("session is lost", "neighbour", peer, "why", now.why, "kept", now.keeps())

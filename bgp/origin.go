@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"github.com/weft-sdn/weft/rpki"
+	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/topology"
 )
 
@@ -39,6 +40,15 @@ func (s *Speaker) judgeAgain(c *rpki.Changes) {
 			x.originsChanged(c)
 		}
 	}
+}
+
+// noteCache has what happened to a cache recorded, as the edge's.
+func (s *Speaker) noteCache(e rpki.Event) {
+	kind := state.EventWarning
+	if e.Kind == rpki.CacheUp {
+		kind = state.EventNormal
+	}
+	s.cfg.Store.Record(state.Note{Type: kind, Reason: "RPKI" + string(e.Kind), Object: state.EdgeObject(s.cfg.Edge), Message: e.Message, Source: s.cfg.Edge})
 }
 
 // asksRPKI reports whether what caches say matters.

@@ -79,6 +79,7 @@ func New(cfg Config) *Speaker {
 	if len(cfg.Caches) > 0 {
 		s.client = rpki.New(cfg.Caches, cfg.Log)
 		s.client.OnChange(s.judgeAgain)
+		s.client.OnEvent(s.noteCache)
 		s.cfg.origins = s.client
 	}
 	return s

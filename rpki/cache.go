@@ -36,6 +36,7 @@ type cache struct {
 	cfg     Cache
 	table   *table
 	changed func(*changes)
+	note    func(Event)
 	log     *slog.Logger
 
 	mu     sync.Mutex

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -98,15 +99,22 @@ func end(session uint16, serial, refresh, retry, expire uint32) []byte {
 
 // scripted runs a test with a client of a cache that it speaks for.
 func scripted(t *testing.T, test func(s *script, c *Client, changed *[]string)) {
+	t.Helper()
+	scriptedEvents(t, func(s *script, c *Client, changed *[]string, _ *[]Kind) { test(s, c, changed) })
+}
+
+func scriptedEvents(t *testing.T, test func(s *script, c *Client, changed *[]string, events *[]Kind)) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{t: t, conns: make(chan net.Conn)}
 		c := New([]Cache{{Address: "cache:323", Dial: s.dial}}, nil)
 		var changed []string
 		c.OnChange(func(x *Changes) { x.Each(func(p netip.Prefix) { changed = append(changed, p.String()) }) })
+		var events []Kind
+		c.OnEvent(func(e Event) { events = append(events, e.Kind) })
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { defer close(done); _ = c.Run(ctx) }()
-		test(s, c, &changed)
+		test(s, c, &changed, &events)
 		cancel()
 		<-done
 	})
@@ -116,7 +124,7 @@ var four, six = vrp("192.0.2.0/24", 24, 64501), vrp("2001:db8::/32", 48, 64501)
 
 // TestRefreshAndExpire: the cache is asked again at its refresh interval, and at once when it says that there is more; what it told holds for its expire interval, while it is away.
 func TestRefreshAndExpire(t *testing.T) {
-	scripted(t, func(s *script, c *Client, changed *[]string) {
+	scriptedEvents(t, func(s *script, c *Client, changed *[]string, events *[]Kind) {
 		s.accept()
 		s.wantQuery(rtr.RTR_RESET_QUERY, 0, 0)
 		s.say(begin(7), tells(four, 1))
@@ -162,6 +170,9 @@ func TestRefreshAndExpire(t *testing.T) {
 		synctest.Wait()
 		if st := c.Status()[0]; st.V4+st.V6 != 0 || st.Expired != 1 {
 			t.Errorf("away for too long: %+v", st)
+		}
+		if !slices.Equal(*events, []Kind{CacheUp, CacheLost, CacheExpired}) {
+			t.Errorf("events %v", *events)
 		}
 		s.refused = false
 		s.accept()

@@ -1,6 +1,9 @@
 package rpki
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // CacheStatus is how a cache is. JSON for operators.
 type CacheStatus struct {
@@ -62,6 +65,7 @@ func (c *cache) updated(end *endOfData) {
 	if !s.Up {
 		s.Up, s.Since, s.Why = true, now, ""
 		c.log.Info("RPKI cache is up", "session", s.Session, "serial", s.Serial)
+		defer c.note(Event{c.cfg.Address, CacheUp, fmt.Sprintf("RPKI cache %s told all, serial %d", c.cfg.Address, s.Serial)})
 	}
 	lasts := time.Duration(s.Expire) * time.Second
 	if c.expire == nil {
@@ -80,7 +84,9 @@ func (c *cache) lost(err error) {
 	if s.Up {
 		s.Up, s.Since = false, time.Now()
 		s.Lost++
-		c.log.Warn("RPKI cache is lost; what it told holds for a while", "err", err, "until", s.Updated.Add(time.Duration(s.Expire)*time.Second))
+		until := s.Updated.Add(time.Duration(s.Expire) * time.Second)
+		c.log.Warn("RPKI cache is lost; what it told holds for a while", "err", err, "until", until)
+		defer c.note(Event{c.cfg.Address, CacheLost, fmt.Sprintf("RPKI cache %s: %v; what it told holds until %s", c.cfg.Address, err, until.UTC().Format(time.RFC3339))})
 	}
 }
 
@@ -91,6 +97,7 @@ func (c *cache) drop() {
 	c.status.Expired++
 	c.mu.Unlock()
 	c.log.Warn("RPKI cache was away for too long: what it told does not hold any more", "expire", c.statusNow().Expire)
+	c.note(Event{c.cfg.Address, CacheExpired, fmt.Sprintf("RPKI cache %s was away for too long: what it told does not hold any more", c.cfg.Address)})
 	if diff := c.table.replace(c.number, nil); diff.Size() > 0 {
 		c.changed(diff)
 	}

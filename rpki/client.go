@@ -24,6 +24,24 @@ type Client struct {
 
 	mu      sync.Mutex
 	changed func(*Changes)
+	noted   func(Event)
+}
+
+// Kind is what happened to a cache.
+type Kind string
+
+// Kinds.
+const (
+	CacheUp      Kind = "CacheUp"
+	CacheLost    Kind = "CacheLost"    // what it told holds for a while
+	CacheExpired Kind = "CacheExpired" // what it told does not hold any more
+)
+
+// Event is something that happened to a cache.
+type Event struct {
+	Cache   string // its address
+	Kind    Kind
+	Message string // one line
 }
 
 // Changes are prefixes of which something is told that was not before, or not any more: what is within them is to be judged again.
@@ -47,10 +65,10 @@ func New(caches []Cache, log *slog.Logger) *Client {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	c := &Client{changed: func(*Changes) {}}
+	c := &Client{changed: func(*Changes) {}, noted: func(Event) {}}
 	for i, cfg := range caches[:min(len(caches), MaxCaches)] {
 		one := &cache{
-			number: i, cfg: cfg, table: &c.table, changed: c.tell, log: log.With("cache", cfg.Address),
+			number: i, cfg: cfg, table: &c.table, changed: c.tell, note: c.note, log: log.With("cache", cfg.Address),
 			status: CacheStatus{Address: cfg.Address, TLS: cfg.TLS != nil, Version: lastVersion, Since: time.Now(), Why: "it was not reached yet"},
 		}
 		one.status.setTimers(defaultTimers)
@@ -64,6 +82,20 @@ func (c *Client) OnChange(f func(*Changes)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.changed = f
+}
+
+// OnEvent has f called with what happens to caches, by several goroutines.
+func (c *Client) OnEvent(f func(Event)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.noted = f
+}
+
+func (c *Client) note(e Event) {
+	c.mu.Lock()
+	f := c.noted
+	c.mu.Unlock()
+	f(e)
 }
 
 func (c *Client) tell(diff *changes) {
