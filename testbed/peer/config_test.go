@@ -48,7 +48,7 @@ func TestConfig(t *testing.T) {
 			c.Ways = []Way{{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParseAddr("2001:db8::9")}}
 		},
 		`client 192.0.2.2 of AS 64502: want the own AS`: func(c *Config) { c.Neighbours[0].Reflect = true },
-		`prefix 10.0.0.1/8: want the lowest address`:                    func(c *Config) { c.Announce = []netip.Prefix{netip.MustParsePrefix("10.0.0.1/8")} },
+		`prefix 10.0.0.1/8: want the lowest address`:    func(c *Config) { c.Announce = []netip.Prefix{netip.MustParsePrefix("10.0.0.1/8")} },
 	} {
 		c := valid()
 		spoil(c)
