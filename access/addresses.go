@@ -105,7 +105,11 @@ func (a *admission) translated(o *topology.Object, r *topology.RuleSpec, at stri
 			if g == nil {
 				continue // refused by validation
 			}
-			for _, d := range g.Spec.(*topology.AddressGroupSpec).Addresses {
+			s, ok := g.Spec.(*topology.AddressGroupSpec)
+			if !ok {
+				continue
+			}
+			for _, d := range s.Addresses {
 				prefix(fmt.Sprintf(".match.dstGroups[%d]", j), d.Prefix)
 			}
 		}
@@ -142,11 +146,11 @@ func (a *admission) isOutside(o *topology.Object, s *topology.VPortSpec, x netip
 		return device.Kind == topology.KindRouter && public(x.Addr())
 	}
 	port := o.VPortRef(s.Peer)
-	far := a.end(port)
+	far := a.port(port)
 	if port.Tenant == a.tenant || far == nil {
 		return false
 	}
-	return !slices.ContainsFunc(far.Spec.(*topology.VPortSpec).Addresses, func(p netip.Prefix) bool { return p.Contains(x.Addr()) && p.Addr() != x.Addr() && p.Bits() <= x.Bits() })
+	return !slices.ContainsFunc(far.Addresses, func(p netip.Prefix) bool { return p.Contains(x.Addr()) && p.Addr() != x.Addr() && p.Bits() <= x.Bits() })
 }
 
 // public reports whether an address means something outside of one network.

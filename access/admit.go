@@ -129,16 +129,13 @@ func (a *admission) release(r topology.Ref) {
 			return
 		}
 	}
-	far := a.end(port)
-	if port.Tenant == a.tenant || far == nil {
-		return
-	}
-	if fs := far.Spec.(*topology.VPortSpec); !fs.IsExterior() && far.VPortRef(fs.Peer) == r {
+	far, fs := a.end(port), a.port(port)
+	if port.Tenant != a.tenant && fs != nil && !fs.IsExterior() && far.VPortRef(fs.Peer) == r {
 		a.setPeer(far, "")
 	}
 }
 
-// end is a port of another as the change leaves it so far.
+// end is an object as the change leaves it so far.
 func (a *admission) end(port topology.Ref) *topology.Object {
 	if o := a.given[port]; o != nil {
 		return o
@@ -146,12 +143,20 @@ func (a *admission) end(port topology.Ref) *topology.Object {
 	return a.set.Get(port)
 }
 
+// port is the spec of that; nil if there is none.
+func (a *admission) port(ref topology.Ref) *topology.VPortSpec {
+	if o := a.end(ref); o != nil {
+		s, _ := o.Spec.(*topology.VPortSpec)
+		return s
+	}
+	return nil
+}
+
 func (a *admission) link(o *topology.Object, peer string, port topology.Ref) {
-	far := a.end(port)
-	if far == nil {
+	far, fs := a.end(port), a.port(port)
+	if fs == nil {
 		return // its grant would not be there
 	}
-	fs := far.Spec.(*topology.VPortSpec)
 	switch is := far.VPortRef(fs.Peer); {
 	case !fs.IsExterior() && is == o.Ref():
 	case !fs.IsExterior():

@@ -2,6 +2,8 @@ package access
 
 import (
 	"errors"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -296,4 +298,79 @@ func TestQuota(t *testing.T) {
 	n.must(acme, chain("c6")) // and it may be changed
 	n.must(acme, "", topology.Ref{Kind: topology.KindChain, Tenant: "acme", Name: "c6"})
 	n.refused(acme, `tenant acme/acme: spec.quota.total: "9" is exceeded: the tenant has 9 objects, and would have 10; delete some, or ask the provider for more`, chain("c6"))
+}
+
+// FuzzAdmit: whatever a tenant asks for, what is admitted and valid changes nothing of others but the peers of ports that it was granted, and refers to nothing else of theirs.
+func FuzzAdmit(f *testing.F) {
+	f.Add(link("wan", "isp/up", `100.64.0.2/30`), "vm")
+	f.Add(link("wan", "isp/spare", ""), "")
+	f.Add(`{apiVersion: weft/v1, kind: VPort, metadata: {name: up, tenant: isp}, spec: {device: router/core, peer: acme/wan}}`, "")
+	f.Add(`{apiVersion: weft/v1, kind: Chain, metadata: {name: c, tenant: acme}, spec: {rules: [{match: {dstGroups: [globex/secret]}, action: dnat, nat: {addresses: [10.0.0.2]}}]}}`, "lan")
+	f.Add(`{apiVersion: weft/v1, kind: Tenant, metadata: {name: acme, tenant: acme}, spec: {prefixes: [0.0.0.0/0]}}`, "")
+	f.Add(`{apiVersion: weft/v1, kind: AddressGroup, metadata: {name: vips, tenant: acme}}`, "gw")
+	g, err := New(Config{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	all, err := topology.Decode("stored", []byte(stored))
+	if err != nil {
+		f.Fatal(err)
+	}
+	set, err := new(topology.Set).Apply(all, nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, text, del string) {
+		put, err := topology.Decode("net.yaml", []byte(text))
+		if err != nil {
+			return
+		}
+		var gone []topology.Ref
+		for _, k := range topology.Kinds() {
+			if r := (topology.Ref{Kind: k, Tenant: "acme", Name: del}); set.Get(r) != nil {
+				gone = append(gone, r)
+			}
+		}
+		for _, o := range put { // as an API server does
+			if err := g.Allow(t.Context(), acme, Action{Verb: Update, Kind: o.Kind, Tenant: o.Tenant(), Name: o.Metadata.Name, After: o}); err != nil {
+				return
+			}
+		}
+		put, gone, err = g.Admit(t.Context(), acme, set, put, gone)
+		if err != nil {
+			if told := g.Conceal(acme, set, err).Error(); strings.Contains(told, "globex/secret ") || strings.Contains(told, "isp/core") && !strings.Contains(text, "isp/core") {
+				t.Errorf("told: %s", told)
+			}
+			return
+		}
+		after, err := set.Apply(put, gone)
+		if err != nil {
+			return
+		}
+		for _, o := range set.All() {
+			is := after.Get(o.Ref())
+			if o.Tenant() == "acme" || is == o {
+				continue
+			}
+			was, ok := o.Spec.(*topology.VPortSpec)
+			if is == nil || !ok {
+				t.Fatalf("%v was changed", o.Ref())
+			}
+			next := *is.Spec.(*topology.VPortSpec)
+			next.Peer, next.Exterior = was.Peer, was.Exterior
+			if !reflect.DeepEqual(&next, was) || !slices.Contains(set.Tenant("acme").Ports, o.Tenant()+"/"+o.Metadata.Name) {
+				t.Errorf("%v was changed", o.Ref())
+			}
+		}
+		for _, o := range after.All() {
+			if o.Tenant() != "acme" || o.Kind == topology.KindTenant {
+				continue
+			}
+			for _, r := range o.Uses() {
+				if r.Tenant != "acme" && !slices.Contains(set.Tenant("acme").Ports, r.Tenant+"/"+r.Name) {
+					t.Errorf("%v refers to %v", o.Ref(), r)
+				}
+			}
+		}
+	})
 }
