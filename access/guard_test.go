@@ -175,6 +175,21 @@ func TestTokens(t *testing.T) {
 		t.Errorf("read only: %v", err)
 	}
 
+	_, less, err := g.CreateToken(t.Context(), ann, NewToken{Role: TenantViewer, Life: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lesser := l.who(g, less)
+	if list, err := g.Tokens(t.Context(), lesser); err != nil || len(list) != 1 || list[0].ID != lesser.Token {
+		t.Errorf("with a token that may less, its owner's others are seen: %v, %v", list, err)
+	}
+	if err := g.RevokeToken(t.Context(), lesser, tok.ID); !errors.Is(err, ErrNotFound) {
+		t.Errorf("with a token that may less, another of its owner's is revoked: %v", err)
+	}
+	if err := g.RevokeToken(t.Context(), lesser, lesser.Token); err != nil {
+		t.Error(err)
+	}
+
 	g.used.write(t.Context(), g.client)
 	list, err := g.Tokens(t.Context(), ann)
 	if err != nil || len(list) != 3 {

@@ -132,7 +132,7 @@ func (g *Guard) storeToken(ctx context.Context, who Identity, t storedToken) err
 func (g *Guard) Tokens(ctx context.Context, who Identity) ([]Token, error) {
 	list := []Token{}
 	for _, t := range g.known.allTokens() {
-		if g.known.stands(&t) && !t.expired(g.cfg.Now()) && g.Allow(ctx, who, tokenAction(Get, &t)) == nil {
+		if g.known.stands(&t) && !t.expired(g.cfg.Now()) && g.Allow(ctx, who, tokenAction(Get, who, &t)) == nil {
 			list = append(list, t.Token)
 		}
 	}
@@ -155,17 +155,22 @@ func (g *Guard) Tokens(ctx context.Context, who Identity) ([]Token, error) {
 	return list, nil
 }
 
-func tokenAction(v Verb, t *storedToken) Action {
-	return Action{Verb: v, Kind: KindToken, Tenant: t.Tenant, Name: t.ID, Owner: t.Owner}
+// tokenAction is something to be done to a token. It is his own of who acts as its owner, unless what he shows may less than the token.
+func tokenAction(v Verb, who Identity, t *storedToken) Action {
+	a := Action{Verb: v, Kind: KindToken, Tenant: t.Tenant, Name: t.ID}
+	if covers(who.Role, who.Tenant, t.Role, t.Tenant) {
+		a.Owner = t.Owner
+	}
+	return a
 }
 
 // RevokeToken ends a token or session. One that he may not know of is not there.
 func (g *Guard) RevokeToken(ctx context.Context, who Identity, id string) error {
 	t, ok := g.known.token(id)
-	if !ok || g.Allow(ctx, who, tokenAction(Get, &t)) != nil {
+	if !ok || g.Allow(ctx, who, tokenAction(Get, who, &t)) != nil {
 		return ErrNotFound
 	}
-	if err := g.Allow(ctx, who, tokenAction(Delete, &t)); err != nil {
+	if err := g.Allow(ctx, who, tokenAction(Delete, who, &t)); err != nil {
 		return err
 	}
 	return g.removeToken(ctx, who, t)

@@ -5,10 +5,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 
+	"github.com/weft-sdn/weft/access"
 	"github.com/weft-sdn/weft/client"
 	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/topology"
@@ -138,12 +140,13 @@ func fingerprint(verb, subject string, body []byte) string {
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-// onceName is the name of a change in the database, of a caller and the key that he gave; empty: it has none.
-func onceName(subject, key string) string {
+// onceName is the name of a change in the database, of a caller and the key that he gave; empty: it has none. Showing what may less than he may he is another: he is told nothing again that he might not
+// be told now.
+func onceName(id access.Identity, key string) string {
 	if key == "" {
 		return ""
 	}
-	sum := sha256.Sum256([]byte(subject + "\n" + key))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %v %q\n%s", id.Subject, id.Role, id.Tenant, id.Scope.ReadOnly, id.Scope.Kinds, key))
 	return hex.EncodeToString(sum[:])
 }
 

@@ -184,9 +184,9 @@ func (s *Server) change(ctx context.Context, c changing, plan func(*state.Catalo
 		return a.tell(out, true), nil
 	}
 	print := fingerprint(c.verb, a.subject(), c.body)
-	e.Once = onceName(id.Subject, c.Key)
+	e.Once = onceName(id, c.Key)
 	e.Note = func(out *state.Outcome) (n state.Notes, err error) {
-		n.Audit = auditOf(id.Subject, requestOf(ctx), c.verb, out)
+		n.Audit = auditOf(id, requestOf(ctx), c.verb, out)
 		if e.Once != "" {
 			n.Once, err = json.Marshal(a.remember(print, out))
 		}
@@ -212,8 +212,8 @@ func (s *Server) refused(ctx context.Context, err error, a answer) error {
 }
 
 // auditOf is what the audit log has of a change; nil: it changed nothing.
-func auditOf(subject, request, verb string, out *state.Outcome) *state.AuditRecord {
-	r := &state.AuditRecord{Time: time.Now().UTC(), Subject: subject, Request: request, Verb: verb}
+func auditOf(id access.Identity, request, verb string, out *state.Outcome) *state.AuditRecord {
+	r := &state.AuditRecord{Time: time.Now().UTC(), Subject: id.Subject, Token: id.Token, Request: request, Verb: verb}
 	for i := range out.Steps {
 		st := &out.Steps[i]
 		if st.Was == st.Is {

@@ -107,7 +107,7 @@ func (s *Server) auditPage(ctx context.Context, in *auditInput, keep func(*clien
 			for n := min(told, len(r.Changes)); n < len(r.Changes); n++ {
 				c := &r.Changes[n]
 				row := client.AuditRecord{
-					Revision: r.Revision, Time: r.Time, Subject: r.Subject, Request: r.Request, Verb: r.Verb, Object: client.Ref{Kind: c.Kind, Tenant: c.Tenant, Name: c.Name}, Before: c.Before, After: c.After,
+					Revision: r.Revision, Time: r.Time, Subject: r.Subject, Token: r.Token, Request: r.Request, Verb: r.Verb, Object: client.Ref{Kind: c.Kind, Tenant: c.Tenant, Name: c.Name}, Before: c.Before, After: c.After,
 				}
 				if !keep(&row) {
 					continue

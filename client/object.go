@@ -137,7 +137,8 @@ type AuditRecord struct {
 	Revision int64           `json:"revision"`
 	Time     time.Time       `json:"time"` // by the clock of the API's server
 	Subject  string          `json:"subject"`
-	Request  string          `json:"request"` // its id
+	Token    string          `json:"token,omitempty"` // id of the token or session that was shown; none: nothing of the kind was
+	Request  string          `json:"request"`         // its id
 	Verb     string          `json:"verb"`
 	Object   Ref             `json:"object"`
 	Before   json.RawMessage `json:"before,omitempty"`

@@ -18,7 +18,8 @@ import (
 type AuditRecord struct {
 	Time    time.Time     `json:"time"` // by the clock of the process that wrote it
 	Subject string        `json:"subject"`
-	Request string        `json:"request"` // id of the request
+	Token   string        `json:"token,omitempty"` // id of the token or session that was shown; none: nothing of the kind was
+	Request string        `json:"request"`         // id of the request
 	Verb    string        `json:"verb"`
 	Changes []AuditChange `json:"changes"`
 
