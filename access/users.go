@@ -16,6 +16,9 @@ type UserChange struct {
 	Old      string  // the present password, needed of who changes his own
 }
 
+// maxUsers is how many a tenant may have, and the provider: he who may make them can't fill the database with them.
+const maxUsers = 1000
+
 // Users returns the users that somebody may see, in order of tenant and name.
 func (g *Guard) Users(ctx context.Context, who Identity) ([]User, error) {
 	if err := g.Allow(ctx, who, Action{Verb: List, Kind: KindUser}); err != nil {
@@ -44,6 +47,9 @@ func (g *Guard) CreateUser(ctx context.Context, who Identity, u User, password s
 	}
 	if err := u.check(); err != nil {
 		return User{}, err
+	}
+	if len(g.known.allUsers(u.Tenant, false)) >= maxUsers {
+		return User{}, fmt.Errorf("%w: there are %d users already, as many as a tenant may have", ErrInvalid, maxUsers)
 	}
 	hash, err := g.passwords.hash(ctx, password, u.UserName())
 	if err != nil {
