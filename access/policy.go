@@ -35,6 +35,7 @@ var groupOf = map[topology.Kind]string{
 	topology.KindSNATGateway:   groupNetwork,
 
 	topology.KindTenant:     groupPlacement,
+	topology.KindVPN:        groupPlacement, // agents of the provider carry it out, from their own network too, with secrets that they have
 	topology.KindBinding:    groupPlacement,
 	topology.KindBGPSession: groupPlacement, // through exterior ports, which the provider binds, by agents that are his
 

@@ -27,7 +27,7 @@ var (
 var expected = map[topology.Kind]may{
 	topology.KindBridge: drawn, topology.KindRouter: drawn, topology.KindVPort: drawn, topology.KindChain: drawn, topology.KindAddressGroup: drawn, topology.KindPortGroup: drawn,
 	topology.KindDHCP: drawn, topology.KindPool: drawn, topology.KindSecurityGroup: drawn, topology.KindFloatingIP: drawn, topology.KindSNATGateway: drawn,
-	topology.KindBinding: placed, topology.KindBGPSession: placed, topology.KindTenant: placed,
+	topology.KindBinding: placed, topology.KindBGPSession: placed, topology.KindVPN: placed, topology.KindTenant: placed,
 	topology.KindFabric: fabric, KindEdge: fabric, KindStatus: fabric,
 	KindLocation: viewed, KindFDB: viewed, KindNeighbour: viewed, KindRoute: viewed, KindLease: viewed, KindSession: viewed, KindConnection: viewed, KindFlow: viewed,
 	KindCounter: viewed, KindEvent: viewed, KindTrace: viewed,

@@ -48,6 +48,10 @@ const tenantNetwork = `
 ---
 {apiVersion: weft/v1, kind: BGPSession, metadata: {name: bgpsession, tenant: TENANT}, spec: {vport: wan, localAS: 64500, peerAS: 64501, peerAddress: 192.0.2.9}}
 ---
+{apiVersion: weft/v1, kind: VPort, metadata: {name: office, tenant: TENANT}, spec: {device: router/router, mtu: 1400, addresses: [10.99.0.1/24]}}
+---
+{apiVersion: weft/v1, kind: VPN, metadata: {name: vpn, tenant: TENANT}, spec: {vport: office, peers: [{name: p, endpoint: "192.0.2.8:51820", allowedIPs: [10.98.0.0/16]}]}}
+---
 {apiVersion: weft/v1, kind: Tenant, metadata: {name: TENANT, tenant: TENANT}, spec: {prefixes: [203.0.113.NET/32]}}
 `
 
@@ -171,7 +175,7 @@ func ofKind(k topology.Kind) (read, write []access.Role) {
 	switch k {
 	case topology.KindFabric:
 		return watchmen, owner
-	case topology.KindBinding, topology.KindBGPSession, topology.KindTenant:
+	case topology.KindBinding, topology.KindBGPSession, topology.KindVPN, topology.KindTenant:
 		return everybody, owner
 	}
 	return everybody, editors
