@@ -53,6 +53,7 @@ func (q *bgpQuery) flags(cmd *cobra.Command) {
 	q.agentFlags(f, "ask the agent at `ADDRESS`: HOST:PORT, https://HOST:PORT or unix:/PATH")
 	f.DurationVar(&q.timeout, "timeout", 15*time.Second, "how long to wait for an agent's answer")
 	q.at.flags(cmd)
+	q.in.login = q.at.tenant
 }
 
 // named is a session's name with its tenant.

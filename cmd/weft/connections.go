@@ -88,6 +88,7 @@ asks one, and not the database.`,
 	out.flags(cmd, "table", "json", "yaml")
 	in.flags(cmd)
 	at.flags(cmd)
+	in.login = at.tenant
 	return cmd
 }
 

@@ -30,6 +30,7 @@ type account struct {
 	CA      string    `json:"ca,omitempty"`    // PEM file of the authority of its certificate; none: the system's
 	Token   string    `json:"token,omitempty"` // secret
 	Subject string    `json:"subject,omitempty"`
+	Tenant  string    `json:"tenant,omitempty"` // of whom one is; none: of the provider
 	Expires time.Time `json:"expires,omitzero"`
 	// OIDC is where the token is from, if it is an ID token: it is renewed there.
 	OIDC *oidcAccount `json:"oidc,omitempty"`

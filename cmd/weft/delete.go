@@ -67,6 +67,7 @@ too: name them in the same command.`,
 	in.tenantFlag(cmd)
 	w.flags(cmd)
 	at.flags(cmd)
+	in.login = at.tenant
 	cmd.ValidArgsFunction = completeObjects(&at, &in, false)
 	return cmd
 }

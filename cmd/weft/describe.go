@@ -38,6 +38,7 @@ can't do of it.`,
 	}
 	in.tenantFlag(cmd)
 	at.flags(cmd)
+	in.login = at.tenant
 	cmd.ValidArgsFunction = completeObjects(&at, &in, false)
 	return cmd
 }

@@ -58,6 +58,7 @@ your text in the place of theirs. To give up, save nothing, or an empty file.`,
 	in.tenantFlag(cmd)
 	w.flags(cmd)
 	at.flags(cmd)
+	in.login = at.tenant
 	cmd.ValidArgsFunction = completeObjects(&at, &in, false)
 	return cmd
 }

@@ -82,6 +82,7 @@ applied again as it is. weft export leaves them out.`,
 	show.flags(cmd)
 	in.flags(cmd)
 	at.flags(cmd)
+	in.login = at.tenant
 	cmd.ValidArgsFunction = completeObjects(&at, &in, true)
 	return cmd
 }

@@ -28,10 +28,11 @@ func parseKind(text string) (topology.Kind, error) {
 type scope struct {
 	tenant string
 	all    bool
+	login  func() string // the tenant of who has logged in; nil: nobody does here
 }
 
 func (s *scope) tenantFlag(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&s.tenant, "tenant", "", "the `tenant` whose objects are meant; default: $WEFT_TENANT, or "+topology.DefaultTenant)
+	cmd.Flags().StringVar(&s.tenant, "tenant", "", "the `tenant` whose objects are meant; default: $WEFT_TENANT, that of the login, or "+topology.DefaultTenant)
 }
 
 func (s *scope) flags(cmd *cobra.Command) {
@@ -49,6 +50,11 @@ func (s *scope) name() string {
 		return s.tenant
 	case env != "":
 		return env
+	}
+	if s.login != nil {
+		if tenant := s.login(); tenant != "" {
+			return tenant
+		}
 	}
 	return topology.DefaultTenant
 }

@@ -58,6 +58,7 @@ more than the host itself counts on.`,
 	out.flags(cmd, "table", "json", "yaml", "name")
 	in.flags(cmd)
 	at.flags(cmd)
+	in.login = at.tenant
 	return cmd
 }
 

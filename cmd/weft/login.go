@@ -103,7 +103,7 @@ func (l *login) run() error {
 	if err != nil {
 		return fmt.Errorf("%s does not know what it was shown: %w", a.Server, err)
 	}
-	a.Subject, a.Expires = who.Subject, who.Expires
+	a.Subject, a.Tenant, a.Expires = who.Subject, who.Tenant, who.Expires
 	all, err := loadContexts()
 	if err != nil {
 		return err

@@ -78,13 +78,33 @@ func (r *reach) flags(cmd *cobra.Command) {
 	}
 }
 
+// tenant is that of who has logged in, if it is the API that is meant.
+func (r *reach) tenant() string {
+	if r.isDirect() {
+		return ""
+	}
+	_, a, err := r.api.account()
+	if err != nil || os.Getenv("WEFT_TOKEN") != "" {
+		return "" // whoever that is
+	}
+	return a.Tenant
+}
+
+// isDirect reports whether etcd is named, and nothing that counts more.
+func (r *reach) isDirect() bool {
+	if r.db.set.Changed("etcd") {
+		return true
+	}
+	return r.api.url == "" && r.api.context == "" && os.Getenv("WEFT_SERVER") == "" && os.Getenv("WEFT_CONTEXT") == "" && os.Getenv("WEFT_ETCD") != ""
+}
+
 // remote returns a client of the API; nil: it is etcd that is meant.
 func (r *reach) remote() (*client.Client, error) {
-	etcd, flag := r.db.set.Changed("etcd"), r.api.url != "" || r.api.context != ""
+	set := r.db.set
 	switch {
-	case etcd && flag:
+	case set.Changed("etcd") && (set.Changed("server") || set.Changed("context")):
 		return nil, usage(errors.New("--etcd is the database itself, and --server or --context the API; give one of them"))
-	case etcd, !flag && os.Getenv("WEFT_SERVER") == "" && os.Getenv("WEFT_CONTEXT") == "" && os.Getenv("WEFT_ETCD") != "":
+	case r.isDirect():
 		return nil, nil
 	}
 	name, a, err := r.api.account()

@@ -31,7 +31,11 @@ func (s *server) flags(cmd *cobra.Command) {
 
 // fill takes from the environment what flags do not say.
 func (s *server) fill() {
-	s.url, s.ca, s.context = cmp.Or(s.url, os.Getenv("WEFT_SERVER")), cmp.Or(s.ca, os.Getenv("WEFT_SERVER_CA")), cmp.Or(s.context, os.Getenv("WEFT_CONTEXT"))
+	url, context := os.Getenv("WEFT_SERVER"), os.Getenv("WEFT_CONTEXT")
+	if s.url != "" || s.context != "" {
+		url, context = "", "" // flags count more
+	}
+	s.url, s.ca, s.context = cmp.Or(s.url, url), cmp.Or(s.ca, os.Getenv("WEFT_SERVER_CA")), cmp.Or(s.context, context)
 }
 
 // account returns who one is where, and the name of its context; none: nobody has logged in, and no server is named.

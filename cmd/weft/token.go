@@ -66,15 +66,18 @@ func printTokens(cmd *cobra.Command, all []client.APIToken, form string) error {
 			used = age(time.Since(t.LastUsed)) + " ago"
 		}
 		may := t.Role
+		if t.Tenant != "" {
+			may += " of " + t.Tenant
+		}
 		if t.ReadOnly {
 			may += ", reads"
 		}
 		if len(t.Kinds) > 0 {
 			may += ", " + kindsText(t.Kinds)
 		}
-		rows = append(rows, []string{t.ID, what, t.Owner, may, or(t.Tenant), used, ends})
+		rows = append(rows, []string{t.ID, what, t.Owner, may, used, ends})
 	}
-	return table(w, []string{"ID", "NAME", "OWNER", "MAY", "TENANT", "USED", "ENDS"}, rows)
+	return table(w, []string{"ID", "NAME", "OWNER", "MAY", "USED", "ENDS"}, rows)
 }
 
 func newTokenCreate() *cobra.Command {
