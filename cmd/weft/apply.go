@@ -92,7 +92,10 @@ do. Then nothing was changed, and the running network is untouched.`,
 				return err
 			}
 			tenants := objects
-			objects = prune.labels.choose(slices.Clone(objects))
+			if objects = prune.labels.choose(slices.Clone(objects)); len(objects) == 0 && !prune.on {
+				_, err := fmt.Fprintf(cmd.ErrOrStderr(), "no object of the files has labels %s\n", prune.labels.String())
+				return err
+			}
 			return at.with(cmd.Context(), func(n network) error {
 				del, err := prune.goes(cmd.Context(), n, tenants)
 				if err != nil {

@@ -132,7 +132,7 @@ func (r *reach) with(ctx context.Context, fn func(network) error) error {
 	}
 	if c != nil {
 		defer c.Close()
-		return withAdvice(fn(&remote{c}))
+		return withAdvice(fn(&remote{api: c}))
 	}
 	store, err := r.db.open(ctx)
 	if err != nil {

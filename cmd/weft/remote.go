@@ -18,7 +18,17 @@ import (
 )
 
 // remote is the network behind the API, of which one sees and changes what one may.
-type remote struct{ api *client.Client }
+type remote struct {
+	api  *client.Client
+	told map[toldEvent]uint64 // events that were told, with their counts
+}
+
+// toldEvent names an event.
+type toldEvent struct {
+	object         state.EventObject
+	reason, source string
+	first          int64
+}
 
 // Get implements network, and so do those that follow.
 func (r *remote) Get(ctx context.Context, ref topology.Ref) (*topology.Object, int64, error) {
@@ -258,23 +268,27 @@ func (r *remote) Events(ctx context.Context, f state.EventFilter) ([]state.Logge
 	if err != nil {
 		return nil, 0, err
 	}
+	r.told = make(map[toldEvent]uint64, len(rows.Items))
+	for i := range rows.Items {
+		r.told[nameOfEvent(&rows.Items[i])] = rows.Items[i].Count
+	}
 	return rows.Items, rows.Revision, nil
 }
 
-// askEvents is how often the API is asked for events that are followed.
-const askEvents = 2 * time.Second
+// askEvents is how often the API is asked for events that are followed: it has no stream of them.
+const askEvents = time.Second
 
-// WatchEvents implements network.
+// WatchEvents implements network, for what is not in the list that Events returned last.
 func (r *remote) WatchEvents(ctx context.Context, f state.EventFilter, _ int64, fn func(state.LoggedEvent) error) error {
-	type event struct {
-		object         state.EventObject
-		reason, source string
-		first          int64
-	}
-	var told map[event]uint64 // the count of each that was told
 	tick := time.NewTicker(askEvents)
 	defer tick.Stop()
 	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		before := r.told
 		all, _, err := r.Events(ctx, f)
 		switch {
 		case ctx.Err() != nil:
@@ -282,23 +296,19 @@ func (r *remote) WatchEvents(ctx context.Context, f state.EventFilter, _ int64, 
 		case err != nil:
 			return err
 		}
-		now := map[event]uint64{}
 		for _, e := range all {
-			id := event{e.Object, e.Reason, e.Source, e.First.UnixNano()}
-			now[id] = e.Count
-			if told != nil && told[id] != e.Count {
-				if err := fn(e); err != nil {
-					return err
-				}
+			if before[nameOfEvent(&e)] == e.Count {
+				continue
+			}
+			if err := fn(e); err != nil {
+				return err
 			}
 		}
-		told = now
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
 	}
+}
+
+func nameOfEvent(e *state.LoggedEvent) toldEvent {
+	return toldEvent{e.Object, e.Reason, e.Source, e.First.UnixNano()}
 }
 
 // kindsText is kinds in words.
