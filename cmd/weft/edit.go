@@ -11,6 +11,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/diff"
 	"github.com/spf13/cobra"
+	tty "golang.org/x/term"
 
 	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/topology"
@@ -242,6 +243,10 @@ func (e *editing) edit(text []byte, notes []string) ([]byte, error) {
 			editor = v
 			break
 		}
+	}
+	if in, ok := e.cmd.InOrStdin().(*os.File); editor == "vi" && (!ok || !tty.IsTerminal(int(in.Fd()))) {
+		e.done = notes == nil
+		return nil, usage(errors.New("no terminal to edit at; EDITOR can name a program that edits the file"))
 	}
 	c := exec.CommandContext(e.cmd.Context(), "sh", "-c", editor+` "$1"`, "weft", e.file)
 	c.Stdin, c.Stdout, c.Stderr = e.cmd.InOrStdin(), e.cmd.OutOrStdout(), e.cmd.ErrOrStderr()
