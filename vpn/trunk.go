@@ -12,8 +12,8 @@ import (
 const (
 	maxFrame   = 9216 + 18 + 4
 	batchSize  = 64
-	linkDepth  = 1024 // frames that wait for a port of a VPN
-	typeOffset = 12   // of the EtherType: behind the two MACs
+	linkDepth  = 256 // bursts of frames that wait for a port of a VPN
+	typeOffset = 12  // of the EtherType: behind the two MACs
 	tagLen     = 4
 	vlanType   = 0x8100
 )
@@ -30,7 +30,7 @@ type trunk struct {
 	port  Port
 	stray atomic.Uint64 // frames for nobody
 	lost  atomic.Uint64 // frames that the port did not take
-	pool  sync.Pool     // *[]byte: frames that arrived
+	pool  sync.Pool     // *burst
 	out   sync.Pool     // *[][]byte: frames on their way out
 
 	mu    sync.RWMutex
@@ -39,7 +39,7 @@ type trunk struct {
 
 func newTrunk(port Port) *trunk {
 	t := &trunk{port: port, links: map[uint16]*link{}}
-	t.pool.New = func() any { b := make([]byte, 0, 2048); return &b }
+	t.pool.New = func() any { return new(burst) }
 	t.out.New = func() any { return new([][]byte) }
 	return t
 }
@@ -62,31 +62,59 @@ func (t *trunk) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for i := range n {
-			t.receive(frames[i][:sizes[i]])
-		}
+		t.receive(frames[:n], sizes)
 	}
 }
 
-func (t *trunk) receive(frame []byte) {
+// burst is frames that came together for one link, without their tags, one after the other.
+type burst struct {
+	link *link
+	data []byte
+	ends []int // of each frame in data
+}
+
+// receive hands frames to their links: those that follow each other for one in one burst.
+func (t *trunk) receive(frames [][]byte, sizes []int) {
+	var b *burst
+	for i, frame := range frames {
+		frame = frame[:sizes[i]]
+		l := t.linkOf(frame)
+		if l == nil {
+			t.stray.Add(1)
+			continue
+		}
+		if b == nil || b.link != l {
+			b.pass()
+			b = t.pool.Get().(*burst)
+			b.link, b.data, b.ends = l, b.data[:0], b.ends[:0]
+		}
+		b.data = append(append(b.data, frame[:typeOffset]...), frame[typeOffset+tagLen:]...)
+		b.ends = append(b.ends, len(b.data))
+	}
+	b.pass()
+}
+
+// linkOf returns the link of a frame's VLAN; nil: there is none.
+func (t *trunk) linkOf(frame []byte) *link {
 	if len(frame) < typeOffset+tagLen+2 || binary.BigEndian.Uint16(frame[typeOffset:]) != vlanType {
-		t.stray.Add(1)
-		return
+		return nil
 	}
 	t.mu.RLock()
-	l := t.links[binary.BigEndian.Uint16(frame[typeOffset+2:])&0xfff]
-	t.mu.RUnlock()
-	if l == nil {
-		t.stray.Add(1)
+	defer t.mu.RUnlock()
+	return t.links[binary.BigEndian.Uint16(frame[typeOffset+2:])&0xfff]
+}
+
+// pass gives a burst to its link; nil is none.
+func (b *burst) pass() {
+	if b == nil {
 		return
 	}
-	b := t.pool.Get().(*[]byte)
-	*b = append(append((*b)[:0], frame[:typeOffset]...), frame[typeOffset+tagLen:]...)
+	l, n := b.link, len(b.ends) // b is the reader's once it is sent
 	select {
 	case l.in <- b:
 	default:
-		l.overflow.Add(1)
-		t.pool.Put(b)
+		l.overflow.Add(uint64(n))
+		l.trunk.pool.Put(b)
 	}
 }
 
@@ -94,7 +122,9 @@ func (t *trunk) receive(frame []byte) {
 type link struct {
 	trunk    *trunk
 	vlan     uint16
-	in       chan *[]byte
+	in       chan *burst
+	now      *burst        // what the reader has taken and not read; its own
+	at       int           // the next frame of that
 	overflow atomic.Uint64 // frames that found the queue full
 	closed   chan struct{}
 	close    func()
@@ -102,7 +132,7 @@ type link struct {
 
 // link takes a VLAN into use, until the link is closed.
 func (t *trunk) link(vlan uint16) *link {
-	l := &link{trunk: t, vlan: vlan, in: make(chan *[]byte, linkDepth), closed: make(chan struct{})}
+	l := &link{trunk: t, vlan: vlan, in: make(chan *burst, linkDepth), closed: make(chan struct{})}
 	l.close = sync.OnceFunc(func() {
 		t.mu.Lock()
 		if t.links[vlan] == l {
@@ -123,24 +153,28 @@ var errLinkClosed = errors.Join(errors.New("vpn: the port is closed"), net.ErrCl
 func (l *link) fill(most int, take func(frame []byte, n int) bool) (int, error) {
 	n := 0
 	for n < most {
-		var b *[]byte
-		if n == 0 {
+		if l.now == nil {
+			if n > 0 && len(l.in) == 0 {
+				return n, nil
+			}
 			select {
-			case b = <-l.in:
+			case l.now = <-l.in:
 			case <-l.closed:
 				return 0, errLinkClosed
 			}
-		} else {
-			select {
-			case b = <-l.in:
-			default:
-				return n, nil
-			}
+			l.at = 0
 		}
-		if take(*b, n) {
+		from := 0
+		if l.at > 0 {
+			from = l.now.ends[l.at-1]
+		}
+		if take(l.now.data[from:l.now.ends[l.at]], n) {
 			n++
 		}
-		l.trunk.pool.Put(b)
+		if l.at++; l.at == len(l.now.ends) {
+			l.trunk.pool.Put(l.now)
+			l.now = nil
+		}
 	}
 	return n, nil
 }

@@ -96,7 +96,16 @@ func TestHolderIsKilled(t *testing.T) {
 		_, err := s.PushAt(t.Context(), netip.MustParseAddrPort("10.1.0.5:9"), 4<<20, slowly(512<<10))
 		pushed <- err
 	}()
-	ctx, cancel := context.WithCancel(t.Context())
+	t.Logf("%s was killed, %s has it: no ping was answered for %v", edge, other, b.kill(s, w, edge, other))
+	if err := <-pushed; err != nil {
+		t.Errorf("the TCP connection: %v", err)
+	}
+}
+
+// kill takes the agent that holds the VPN away, as SIGKILL does: its connections end, and it says nothing more. It returns for how long the site's pings were not answered, once they are again. The agent starts again then.
+func (b *bench) kill(s *Site, w *ways, edge, other string) time.Duration {
+	b.Helper()
+	ctx, cancel := context.WithCancel(b.Context())
 	gaps := make(chan time.Duration, 1)
 	go func() { gaps <- steady(ctx, s, netip.MustParseAddr("10.1.0.5")) }()
 	w.get(edge).SetCut(true)
@@ -111,12 +120,31 @@ func TestHolderIsKilled(t *testing.T) {
 	b.pings(s, "10.1.0.5")
 	b.pings(b.vm(), "fd50::2")
 	cancel()
-	t.Logf("%s was killed, %s has it: no ping was answered for %v", edge, other, <-gaps)
-	if err := <-pushed; err != nil {
-		t.Errorf("the TCP connection: %v", err)
-	}
 	w.get(edge).SetCut(false)
 	b.must(<-stopped)
+	b.must(b.StartAgent(edge))
+	return <-gaps
+}
+
+// BenchmarkFailover reports vpn_failover, in seconds: the agent that holds a VPN is killed; how long it is until a ping through the tunnel is answered again, the longest of five.
+func BenchmarkFailover(b *testing.B) {
+	const kills = 5
+	n, s, w := newSiteBench(b)
+	for range b.N {
+		var longest time.Duration
+		for range kills {
+			edge, other := n.holder()
+			n.eventually("the other edge stands by", func() error {
+				if st, err := n.status(other); err != nil || st.State != vpn.Standby {
+					return fmt.Errorf("%+v, %w", st, err)
+				}
+				return nil
+			})
+			n.pings(s, "10.1.0.5")
+			longest = max(longest, n.kill(s, w, edge, other))
+		}
+		b.ReportMetric(longest.Seconds(), "vpn_failover:s")
+	}
 }
 
 // slowly lets so many bytes a second pass.
@@ -183,7 +211,7 @@ func TestHolderEnds(t *testing.T) {
 }
 
 // newSiteBench is a lab with a VPN over sockets, and its remote site.
-func newSiteBench(t *testing.T) (*bench, *Site, *ways) {
+func newSiteBench(t testing.TB) (*bench, *Site, *ways) {
 	t.Helper()
 	private, public, err := vpn.GenerateKey()
 	if err != nil {

@@ -65,12 +65,12 @@ spec:
 
 // bench is a running lab.
 type bench struct {
-	*testing.T
+	testing.TB
 	*lab.Lab
 	text string
 }
 
-func newBench(t *testing.T, text string) *bench {
+func newBench(t testing.TB, text string) *bench {
 	t.Helper()
 	return newBenchOf(t, benchConfig{text: text})
 }
@@ -83,10 +83,10 @@ type benchConfig struct {
 	secret  func(string) (string, error)
 }
 
-func newBenchOf(t *testing.T, cfg benchConfig) *bench {
+func newBenchOf(t testing.TB, cfg benchConfig) *bench {
 	t.Helper()
 	text := cfg.text
-	b := &bench{T: t, text: text}
+	b := &bench{TB: t, text: text}
 	logger := slog.DiscardHandler
 	if testing.Verbose() {
 		logger = slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo})
