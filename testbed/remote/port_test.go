@@ -6,7 +6,7 @@ import (
 )
 
 // freeUDP finds a port of the system's that nobody has.
-func freeUDP(t *testing.T) uint16 {
+func freeUDP(t testing.TB) uint16 {
 	t.Helper()
 	c, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
