@@ -79,9 +79,9 @@ vm2 vport=red/vm2
 		edges = append(edges, edge{e.name, e.n, e.vteps[0].String(), e.interfaces})
 	}
 	if diff := cmp.Diff([]edge{
-		{"nic1", 1, "2001:db8::1", map[string]uint16{"vm1": 3, "1": 1, "2": 2}},
-		{"nic2", 2, "2001:db8::2", map[string]uint16{"3": 3, "tap9": 4, "1": 1, "2": 2}},
-		{"nic3", 3, "2001:db8::3", map[string]uint16{"vm1": 3, "7": 7, "1": 1, "2": 2}},
+		{"nic1", 1, "2001:db8::1", map[string]uint16{"vm1": 3, "1": 1, "2": 2, "vpn": 4}},
+		{"nic2", 2, "2001:db8::2", map[string]uint16{"3": 3, "tap9": 4, "1": 1, "2": 2, "vpn": 5}},
+		{"nic3", 3, "2001:db8::3", map[string]uint16{"vm1": 3, "7": 7, "1": 1, "2": 2, "vpn": 4}},
 	}, edges); diff != "" {
 		t.Error(diff)
 	}
