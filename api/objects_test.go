@@ -78,6 +78,19 @@ func TestObject(t *testing.T) {
 	if s := patched.Spec.(*topology.BridgeSpec); s.FloodRate != 0 || s.UnknownUnicast != "drop" {
 		t.Errorf("patched %+v", s)
 	}
+	operations := func(text string) error {
+		_, err := c.Patch(t.Context(), bridge.Ref(), client.JSONPatch, []byte(text), client.Options{})
+		return err
+	}
+	if err := operations(`[{"op":"test","path":"/spec/unknownUnicast","value":"drop"},{"op":"add","path":"/metadata/labels","value":{"a":"b"}}]`); err != nil {
+		t.Error(err)
+	}
+	wants(t, operations(`[{"op":"test","path":"/spec/unknownUnicast","value":"flood"}]`), http.StatusConflict)
+	wants(t, operations(`[{"op":"remove","path":"/spec/nothing"}]`), http.StatusUnprocessableEntity)
+	wants(t, operations(`{}`), http.StatusBadRequest)
+	if got, err := c.Get(t.Context(), bridge.Ref()); err != nil || got.Metadata.Labels["a"] != "b" {
+		t.Errorf("patched %+v, %v", got, err)
+	}
 	_, err = c.Delete(t.Context(), bridge.Ref(), client.Options{Revision: made.Revision})
 	wants(t, err, http.StatusPreconditionFailed)
 	if r, err := c.Delete(t.Context(), bridge.Ref(), client.Options{}); err != nil || len(r.Steps) != 1 || r.Steps[0].Action != client.Deleted {

@@ -3,8 +3,11 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"mime"
 	"net/http"
+
+	jsonpatch "github.com/evanphx/json-patch/v5"
 
 	"github.com/weft-sdn/weft/client"
 	"github.com/weft-sdn/weft/state"
@@ -14,19 +17,12 @@ import (
 // patchOne changes fields of an object as it is stored.
 func (s *Server) patchOne(ctx context.Context, r topology.Ref, in *patchInput) (*rawOutput, error) {
 	media, _, _ := mime.ParseMediaType(in.ContentType)
-	var patch any
-	if err := strict(in.RawBody, &patch); err != nil {
-		return nil, notJSON(err, "")
+	if media == "application/json" {
+		media = string(client.MergePatch)
 	}
-	switch client.PatchType(media) {
-	case client.MergePatch, "application/json":
-		if _, ok := patch.(map[string]any); !ok {
-			return nil, refuse(http.StatusUnprocessableEntity, "a merge patch is a JSON object with the fields that change (RFC 7396)")
-		}
-	default:
-		p := refuse(http.StatusUnsupportedMediaType, "Content-Type %q: is no patch; use %s", in.ContentType, client.MergePatch)
-		p.headers = http.Header{"Accept-Patch": {string(client.MergePatch)}}
-		return nil, p
+	change, err := parsePatch(client.PatchType(media), in.RawBody)
+	if err != nil {
+		return nil, err
 	}
 	c := changing{ChangeInput: in.ChangeInput, verb: "patch", body: in.RawBody, ifMatch: in.IfMatch}
 	return s.change(ctx, c, func(cat *state.Catalogue) ([]*topology.Object, []topology.Ref, error) {
@@ -37,11 +33,7 @@ func (s *Server) patchOne(ctx context.Context, r topology.Ref, in *patchInput) (
 			}
 			return nil, nil, notThere(r)
 		}
-		var was any
-		if err := json.Unmarshal(e.JSON, &was); err != nil {
-			return nil, nil, err
-		}
-		text, err := json.Marshal(merge(was, patch))
+		text, err := change(e.JSON)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -55,6 +47,52 @@ func (s *Server) patchOne(ctx context.Context, r topology.Ref, in *patchInput) (
 		c.revision = revision
 		return []*topology.Object{o}, nil, c.meets(r, e)
 	}, s.objectAnswer(r))
+}
+
+const (
+	mostOperations = 1000    // of a patch
+	mostCopied     = 1 << 20 // bytes that a patch copies within an object
+)
+
+// parsePatch reads a patch, as what it makes of an object.
+func parsePatch(media client.PatchType, body []byte) (func(object []byte) ([]byte, error), error) {
+	switch media {
+	case client.MergePatch:
+		var patch map[string]any
+		if err := strict(body, &patch); err != nil {
+			return nil, notJSON(err, "")
+		}
+		return func(object []byte) ([]byte, error) {
+			var was any
+			if err := json.Unmarshal(object, &was); err != nil {
+				return nil, err
+			}
+			return json.Marshal(merge(was, patch))
+		}, nil
+	case client.JSONPatch:
+		patch, err := jsonpatch.DecodePatch(body)
+		if err != nil {
+			return nil, notJSON(err, "")
+		}
+		if len(patch) > mostOperations {
+			return nil, refuse(http.StatusRequestEntityTooLarge, "the patch has %d operations; %d are the most", len(patch), mostOperations)
+		}
+		options := jsonpatch.NewApplyOptions()
+		options.AccumulatedCopySizeLimit = mostCopied
+		return func(object []byte) ([]byte, error) {
+			out, err := patch.ApplyWithOptions(object, options)
+			switch {
+			case errors.Is(err, jsonpatch.ErrTestFailed):
+				return nil, refuse(http.StatusConflict, "the patch does not fit the object: %v", err)
+			case err != nil:
+				return nil, refuse(http.StatusUnprocessableEntity, "the patch can't be applied: %v", err)
+			}
+			return out, nil
+		}, nil
+	}
+	p := refuse(http.StatusUnsupportedMediaType, "Content-Type %q: is no patch; use %s or %s", media, client.MergePatch, client.JSONPatch)
+	p.headers = http.Header{"Accept-Patch": {string(client.MergePatch) + ", " + string(client.JSONPatch)}}
+	return nil, p
 }
 
 // merge applies a merge patch (RFC 7396, section 2).

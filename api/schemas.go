@@ -40,6 +40,8 @@ type schemas struct {
 	change   *huma.Schema
 	event    *huma.Schema
 	problem  *huma.Schema
+
+	operation *huma.Schema
 }
 
 func newSchemas(r huma.Registry) (*schemas, error) {
@@ -74,6 +76,10 @@ func newSchemas(r huma.Registry) (*schemas, error) {
 	}})
 	s.event = s.named("Event", &huma.Schema{Type: huma.TypeObject, Description: "Data of a server-sent event", Required: []string{"type", "revision"}, Properties: map[string]*huma.Schema{
 		"type": {Type: huma.TypeString, Enum: []any{"put", "delete", "bookmark"}}, "revision": number("At which it happened"), "object": {Ref: s.all.Ref, Description: "Of put: as it is now; of delete: as it was last"},
+	}})
+	pointer := &huma.Schema{Type: huma.TypeString, Description: "A place in the object (RFC 6901)"}
+	s.operation = s.named("PatchOperation", &huma.Schema{Type: huma.TypeObject, Description: "An operation of a patch (RFC 6902)", Required: []string{"op", "path"}, Properties: map[string]*huma.Schema{
+		"op": {Type: huma.TypeString, Enum: []any{"add", "remove", "replace", "move", "copy", "test"}}, "path": pointer, "from": pointer, "value": {},
 	}})
 	s.result = r.Schema(reflect.TypeFor[client.Result](), true, "Result")
 	s.problem = r.Schema(reflect.TypeFor[client.Problem](), true, "Problem")
@@ -176,6 +182,7 @@ func (s *Server) sayAll() error {
 		s.say(http.MethodPut, one, map[string]*huma.Schema{json: object}, object)
 		s.say(http.MethodPatch, one, map[string]*huma.Schema{
 			string(client.MergePatch): {Type: huma.TypeObject, Description: "Fields that change, as in the object; null removes one (RFC 7396)"},
+			string(client.JSONPatch):  {Type: huma.TypeArray, Items: sc.operation, Description: "Operations, in order (RFC 6902)"},
 		}, object)
 		s.say(http.MethodDelete, one, nil, sc.result)
 	}

@@ -26,9 +26,10 @@ func newDev() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dev [-f FILE]...",
 		Short: "Keep a network up on this machine, to play with",
-		Long: `Bring up a network on this machine and keep it up until ctrl-C: etcd, an agent
-and a target for each edge, an underlay between them, and a host with a TCP/IP
-stack of its own at every bound vport. All commands of weft work on it from
+		Long: `Bring up a network on this machine and keep it up until ctrl-C: etcd, the API
+(without tokens, to this machine alone), an agent and a target for each edge, an
+underlay between them, and a host with a TCP/IP stack of its own at every bound
+vport. All commands of weft work on it from
 another terminal, and what weft apply changes takes effect; a host follows the
 binding of its vport.
 
@@ -110,8 +111,10 @@ func (d *dev) run(ctx context.Context, stderr io.Writer, o *labOptions, listen s
 	}
 	fmt.Fprintf(d.out, "weft dev: bringing up %s …\n", d.name)
 	return d.lab.While(ctx, func(ctx context.Context) error {
-		d.greet(s, o)
-		return d.steps(ctx)
+		return withAPI(ctx, d.lab.Endpoints(), func(ctx context.Context, url string) error {
+			d.greet(s, o, url)
+			return d.steps(ctx)
+		})
 	})
 }
 
@@ -126,9 +129,9 @@ func freeEtcd() string {
 }
 
 // greet tells what is there, and what to do with it.
-func (d *dev) greet(s *scenario.Scenario, o *labOptions) {
+func (d *dev) greet(s *scenario.Scenario, o *labOptions, url string) {
 	endpoint := strings.Join(d.lab.Endpoints(), ",")
-	fmt.Fprintf(d.out, "\n%d edges (%s) on a %s each, %d hosts\netcd at %s\n\n", len(d.lab.Edges()), strings.Join(d.lab.Edges(), ", "), o.target, len(s.Hosts), endpoint)
+	fmt.Fprintf(d.out, "\n%d edges (%s) on a %s each, %d hosts\netcd at %s, API at %s (%s/docs)\n\n", len(d.lab.Edges()), strings.Join(d.lab.Edges(), ", "), o.target, len(s.Hosts), endpoint, url, url)
 	fmt.Fprintf(d.out, "In another terminal:\n\n")
 	if endpoint != defaultEtcd {
 		fmt.Fprintf(d.out, "  export WEFT_ETCD=%s\n", endpoint)
