@@ -4,7 +4,7 @@ SHELL := /bin/bash
 GO ?= go
 BIN := bin/weft
 
-.PHONY: help demo build test check p4 bench bench-p4 bench-demo bench-devices bench-engine bench-telemetry bench-vpn fuzz soak
+.PHONY: help demo build test check p4 bench bench-p4 bench-demo bench-devices bench-engine bench-api bench-telemetry bench-vpn fuzz soak
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
@@ -50,6 +50,9 @@ bench-vpn: ## FIGUREs of VPNs: throughput beside wireguard-go alone, and how soo
 
 bench-telemetry: ## FIGUREs of telemetry: how fast flows leave a link that goes down, what the switch's counters cost
 	@$(GO) test -p 1 -run '^$$' -bench '^Benchmark(LinkDown|Sample)$$' ./telemetry ./testbed/lab | tee /dev/stderr | awk -f .ci/figures.awk
+
+bench-api: ## FIGUREs of the management API: writes and reads by 64 callers, lists among 100,000 vports, a network of 10,000 objects at once (3 minutes)
+	@$(GO) test -p 1 -run '^$$' -bench '^Benchmark(Writes|Reads|ListFirstPage|Apply10k)$$' -benchtime 3x -timeout 30m ./api | tee /dev/stderr | awk -f .ci/figures.awk
 
 bench-scale: ## FIGUREs of 1,000 edges with an agent each: 100,000 vports, 10,020 routers (9 minutes, 13 GB; not beside other work)
 	@$(GO) test -p 1 -run '^$$' -bench '^BenchmarkScale$$' -benchtime 1x -timeout 60m ./engine | tee /dev/stderr | awk -f .ci/figures.awk

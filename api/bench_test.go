@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/weft-sdn/weft/access"
 	"github.com/weft-sdn/weft/client"
@@ -75,9 +78,10 @@ func fill(b *testing.B, c *client.Client, ports int) {
 
 const callersAtOnce = 64
 
-// together has callers do something n times in all, and returns how often a second.
-func together(b *testing.B, n int, do func(ctx context.Context, i int) error) float64 {
+// together has callers do something n times in all, and returns how often a second, and the processor time of each in microseconds: of client, server and etcd.
+func together(b *testing.B, n int, do func(ctx context.Context, i int) error) (rate, cpu float64) {
 	b.Helper()
+	spent := processorTime(b)
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	began := time.Now()
@@ -91,40 +95,53 @@ func together(b *testing.B, n int, do func(ctx context.Context, i int) error) fl
 		})
 	}
 	wg.Wait()
-	return float64(n) / time.Since(began).Seconds()
+	took := time.Since(began)
+	return float64(n) / took.Seconds(), float64((processorTime(b) - spent).Microseconds()) / float64(n)
+}
+
+// processorTime is what this process has used.
+func processorTime(b *testing.B) time.Duration {
+	b.Helper()
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // BenchmarkWrites: changes of single objects by 64 callers, each with an Idempotency-Key and a record in the audit log; the client is on the same cores.
 func BenchmarkWrites(b *testing.B) {
 	c := synced(b)
 	fill(b, c, 1000)
-	best := 0.0
+	best, least := 0.0, math.Inf(1)
 	for b.Loop() {
-		const n = 10_000
-		rate := together(b, n, func(ctx context.Context, i int) error {
+		rate, cpu := together(b, 10_000, func(ctx context.Context, i int) error {
 			o := port(i % 1000)
 			o.Spec.(*topology.VPortSpec).MTU = uint16(1300 + i/1000)
 			_, err := c.Put(ctx, &o, client.Options{})
 			return err
 		})
-		best = max(best, rate)
+		best, least = max(best, rate), min(least, cpu)
 	}
-	b.ReportMetric(best, "api_writes_per_s:per_s")
+	b.ReportMetric(best, "api_writes_per_s:/s")
+	b.ReportMetric(least, "api_write_cpu:us")
 }
 
 // BenchmarkReads: single objects among 1,000.
 func BenchmarkReads(b *testing.B) {
 	c := synced(b)
 	fill(b, c, 1000)
-	best := 0.0
+	best, least := 0.0, math.Inf(1)
 	for b.Loop() {
-		best = max(best, together(b, 100_000, func(ctx context.Context, i int) error {
+		rate, cpu := together(b, 100_000, func(ctx context.Context, i int) error {
 			o := port(i % 1000)
 			_, err := c.Do(ctx, client.Request{Method: http.MethodGet, Path: "/v1/vports/acme/" + o.Metadata.Name}, nil)
 			return err
-		}))
+		})
+		best, least = max(best, rate), min(least, cpu)
 	}
-	b.ReportMetric(best, "api_reads_per_s:per_s")
+	b.ReportMetric(best, "api_reads_per_s:/s")
+	b.ReportMetric(least, "api_read_cpu:us")
 }
 
 // BenchmarkListFirstPage: the first 500 of 100,000 vports.

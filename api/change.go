@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -159,10 +160,10 @@ func (s *Server) change(ctx context.Context, c changing, plan func(*state.Catalo
 		tenant, all := id.Sees()
 		return all || r.Tenant == tenant
 	}
-	var seen *topology.Set
+	var seen atomic.Pointer[topology.Set] // the plan may still be made when nobody waits any more
 	e := state.Edit{
 		Plan: func(cat *state.Catalogue) ([]*topology.Object, []topology.Ref, error) {
-			seen = cat.Set
+			seen.Store(cat.Set)
 			put, del, err := plan(cat)
 			if err != nil {
 				return nil, nil, err
@@ -171,8 +172,8 @@ func (s *Server) change(ctx context.Context, c changing, plan func(*state.Catalo
 		},
 	}
 	refused := func(err error) error {
-		if seen != nil {
-			err = s.guard.Conceal(id, seen, err)
+		if set := seen.Load(); set != nil {
+			err = s.guard.Conceal(id, set, err)
 		}
 		return s.refused(ctx, err, a)
 	}

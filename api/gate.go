@@ -60,6 +60,11 @@ func (s *Server) gate(next http.Handler) http.Handler {
 			now, _, err := s.enter(shown)
 			return err == nil && now.Subject == who.Subject && now.Role == who.Role && now.Tenant == who.Tenant
 		})
+		if r.URL.Path != watchPath {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, s.cfg.Timeout)
+			defer cancel()
+		}
 		r = r.WithContext(ctx)
 		next.ServeHTTP(rec, r)
 		s.metrics.count(r, rec.status, began)

@@ -73,7 +73,7 @@ func (m *metrics) count(r *http.Request, status int, since time.Time) {
 		status = http.StatusOK
 	}
 	m.requests.WithLabelValues(r.Method, route, strconv.Itoa(status)).Inc()
-	if route != "/v1/watch" {
+	if route != watchPath {
 		m.seconds.WithLabelValues(r.Method, route).Observe(time.Since(since).Seconds())
 	}
 }

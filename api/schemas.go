@@ -188,7 +188,7 @@ func (s *Server) sayAll() error {
 	}
 	s.say(http.MethodGet, "/v1/objects", nil, sc.list)
 	s.say(http.MethodPost, "/v1/apply", map[string]*huma.Schema{json: sc.change, "application/yaml": {Type: huma.TypeString, Description: "Manifests, which are put"}}, sc.result)
-	watch := s.api.OpenAPI().Paths["/v1/watch"].Get
+	watch := s.api.OpenAPI().Paths[watchPath].Get
 	watch.Responses["200"] = &huma.Response{Description: "A stream of events", Content: map[string]*huma.MediaType{"text/event-stream": {Schema: sc.event}}}
 	for _, item := range s.api.OpenAPI().Paths {
 		for _, op := range []*huma.Operation{item.Get, item.Post, item.Put, item.Patch, item.Delete} {

@@ -114,6 +114,7 @@ func (s *Server) Handler() http.Handler {
 	root.HandleFunc("/", nothingHere)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer s.caught(w, r)
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.cfg.Timeout + answerTime)) // not of a test's recorder; a watch sets its own
 		if at := path.Clean(r.URL.Path); at != r.URL.Path { // ServeMux would redirect
 			nothingHere(w, r)
 			return
@@ -121,6 +122,9 @@ func (s *Server) Handler() http.Handler {
 		root.ServeHTTP(w, r)
 	})
 }
+
+// answerTime is how long the other side may take to read an answer.
+const answerTime = 10 * time.Second
 
 // caught answers a request that had the server panic. The others go on.
 func (s *Server) caught(w http.ResponseWriter, r *http.Request) {

@@ -26,10 +26,13 @@ type watchInput struct {
 	LastID   string   `header:"Last-Event-ID" doc:"Of a connection that is made again: in place of since"`
 }
 
+// watchPath is that of the stream of changes, which takes as long as it takes.
+const watchPath = "/v1/watch"
+
 // watchRoutes registers the stream of changes.
 func (s *Server) watchRoutes() {
 	op := huma.Operation{
-		OperationID: "watch", Method: http.MethodGet, Path: "/v1/watch", Tags: []string{"Objects"}, Summary: "Follow changes of objects (server-sent events)",
+		OperationID: "watch", Method: http.MethodGet, Path: watchPath, Tags: []string{"Objects"}, Summary: "Follow changes of objects (server-sent events)",
 		Description: "Events are put, delete and bookmark. A bookmark says that all up to its revision has been told; what is between two of them happened at once. Its id is where to go on. 410: changes since that revision are not kept any more.",
 	}
 	huma.Register(s.api, op, func(ctx context.Context, in *watchInput) (*huma.StreamResponse, error) { return s.follow(ctx, in) })
