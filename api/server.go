@@ -115,7 +115,7 @@ func (s *Server) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer s.caught(w, r)
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.cfg.Timeout + answerTime)) // not of a test's recorder; a watch sets its own
-		if at := path.Clean(r.URL.Path); at != r.URL.Path { // ServeMux would redirect
+		if at := path.Clean(r.URL.Path); at != r.URL.Path {                                            // ServeMux would redirect
 			nothingHere(w, r)
 			return
 		}

@@ -1,0 +1,288 @@
+package state
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/weft-sdn/weft/topology"
+)
+
+// bridgeOf is a bridge with a label.
+func bridgeOf(name, label string) *topology.Object {
+	return &topology.Object{
+		APIVersion: topology.APIVersion, Kind: topology.KindBridge, Metadata: topology.Metadata{Name: name, Tenant: "acme", Labels: map[string]string{"n": label}}, Spec: &topology.BridgeSpec{},
+	}
+}
+
+// TestEditsTogether: edits that wait are written together, each of them is valid or refused by itself, and each sees what those before it leave.
+func TestEditsTogether(t *testing.T) {
+	s := embeddedStore(t)
+	const n = 100
+	s.applyMu.Lock() // so that they wait
+	var wg sync.WaitGroup
+	revisions, errs := make([]int64, n), make([]error, n)
+	for i := range n {
+		wg.Go(func() {
+			put := []*topology.Object{bridgeOf(fmt.Sprintf("b%d", i), "x")}
+			if i%2 == 1 { // refers to what is not there
+				put = decode(t, vportYAML(fmt.Sprintf("p%d", i), "bridge/nothing"))
+			}
+			out, err := s.Edit(t.Context(), fixed(put, nil))
+			if errs[i] = err; err == nil {
+				revisions[i] = out.Revision
+				if len(out.Steps) != 1 || out.Steps[0].Action != Created || out.Steps[0].Is.Revision != out.Revision {
+					t.Errorf("edit %d: %+v", i, out)
+				}
+			}
+		})
+	}
+	deadline := time.Now().Add(time.Minute)
+	for waiting := 0; waiting < n-1 && time.Now().Before(deadline); { // one is under way
+		s.edits.mu.Lock()
+		waiting = len(s.edits.waiting)
+		s.edits.mu.Unlock()
+	}
+	s.applyMu.Unlock()
+	wg.Wait()
+	made := map[int64]int{}
+	for i := range n {
+		var refused topology.Errors
+		switch {
+		case i%2 == 1 && !errors.As(errs[i], &refused):
+			t.Errorf("edit %d: %v", i, errs[i])
+		case i%2 == 0 && errs[i] != nil:
+			t.Errorf("edit %d: %v", i, errs[i])
+		case i%2 == 0:
+			made[revisions[i]]++
+		}
+	}
+	if len(made) > 2 {
+		t.Errorf("%d transactions for edits that waited together", len(made))
+	}
+	if objects, _, err := s.List(t.Context(), "", ""); err != nil || len(objects) != n/2 {
+		t.Errorf("%d objects, %v", len(objects), err)
+	}
+	ids := map[uint32]bool{}
+	for _, o := range s.Catalogue().Set.All() {
+		if ids[o.Status.ID] {
+			t.Errorf("%v has the id of another", o.Ref())
+		}
+		ids[o.Status.ID] = true
+	}
+}
+
+// TestEditAtTwoStores: what both change by what they read is lost of neither, and both come to the same.
+func TestEditAtTwoStores(t *testing.T) {
+	a := embeddedStore(t)
+	b := second(t, a)
+	running(t, a.FollowObjects)
+	running(t, b.FollowObjects)
+	if _, err := a.Apply(t.Context(), []*topology.Object{bridgeOf("count", "0")}); err != nil {
+		t.Fatal(err)
+	}
+	const each = 20
+	var wg sync.WaitGroup
+	for i, s := range []*Store{a, b} {
+		wg.Go(func() {
+			for j := range each {
+				_, err := s.Edit(t.Context(), Edit{Plan: func(c *Catalogue) ([]*topology.Object, []topology.Ref, error) {
+					n, err := strconv.Atoi(c.Get(ref(topology.KindBridge, "count")).Object.Metadata.Labels["n"])
+					return []*topology.Object{bridgeOf("count", strconv.Itoa(n+1)), bridgeOf(fmt.Sprintf("b%d-%d", i, j), "x")}, nil, err
+				}})
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	out, err := b.Edit(t.Context(), fixed(nil, []topology.Ref{ref(topology.KindBridge, "b0-0")}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []*Store{a, b} {
+		if err := s.WaitCatalogue(t.Context(), out.Revision); err != nil {
+			t.Fatal(err)
+		}
+		c := s.Catalogue()
+		if n := c.Get(ref(topology.KindBridge, "count")).Object.Metadata.Labels["n"]; n != strconv.Itoa(2*each) || c.Len() != 2*each {
+			t.Errorf("counted %s, %d objects", n, c.Len())
+		}
+		var names []string
+		c.Walk(topology.KindBridge, "acme", func(e *Entry) bool {
+			names = append(names, e.Object.Metadata.Name)
+			return len(names) < 3
+		})
+		if strings.Join(names, " ") != "b0-1 b0-10 b0-11" {
+			t.Errorf("in order: %q", names)
+		}
+		stored, rev, err := s.Get(t.Context(), ref(topology.KindBridge, "b1-3"))
+		if e := c.Get(stored.Ref()); err != nil || e.Revision != rev {
+			t.Errorf("%+v is of revision %d, not %d", e, rev, e.Revision)
+		}
+	}
+}
+
+// TestEditOnce: an edit of one name is made once, at whichever store it is asked for, and is remembered with its note.
+func TestEditOnce(t *testing.T) {
+	a := embeddedStore(t)
+	b := second(t, a)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	made, revisions := 0, map[int64]bool{}
+	for i := range 10 {
+		wg.Go(func() {
+			s := []*Store{a, b}[i%2]
+			e := fixed([]*topology.Object{bridgeOf("once", strconv.Itoa(i))}, nil)
+			e.Once = "name"
+			e.Note = func(*Outcome) (Notes, error) { return Notes{Once: []byte("note")}, nil }
+			out, err := s.Edit(t.Context(), e)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			revisions[out.Revision] = true
+			if out.Earlier == nil {
+				made++
+			} else if string(out.Earlier) != "note" {
+				t.Errorf("remembered %q", out.Earlier)
+			}
+		})
+	}
+	wg.Wait()
+	if made != 1 || len(revisions) != 1 {
+		t.Errorf("made %d times, at %d revisions", made, len(revisions))
+	}
+	// One that changes nothing is remembered, too.
+	e := fixed(nil, nil)
+	e.Once, e.Note = "nothing", func(*Outcome) (Notes, error) { return Notes{Once: []byte("n")}, nil }
+	if out, err := a.Edit(t.Context(), e); err != nil || out.Earlier != nil {
+		t.Errorf("%+v, %v", out, err)
+	}
+	if out, err := b.Edit(t.Context(), e); err != nil || string(out.Earlier) != "n" {
+		t.Errorf("%+v, %v", out, err)
+	}
+}
+
+// TestSince: what changed is told in order, whoever changed it; what is not kept is said not to be.
+func TestSince(t *testing.T) {
+	a := embeddedStore(t)
+	b := second(t, a)
+	running(t, b.FollowObjects)
+	if err := b.WaitCatalogue(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	since := b.Catalogue().Revision
+	var want []int64
+	for i := range 5 {
+		rev, err := a.Apply(t.Context(), []*topology.Object{bridgeOf("b", strconv.Itoa(i))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, rev)
+	}
+	rev, err := a.Delete(t.Context(), ref(topology.KindBridge, "b"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.WaitCatalogue(t.Context(), rev); err != nil {
+		t.Fatal(err)
+	}
+	moments, more, err := b.Since(since)
+	if err != nil || len(moments) != 6 {
+		t.Fatalf("%d moments, %v", len(moments), err)
+	}
+	for i, m := range moments[:5] {
+		u := m.Updates
+		if m.Revision != want[i] || len(u) != 1 || (u[0].Before == nil) != (i == 0) || u[0].After.Object.Metadata.Labels["n"] != strconv.Itoa(i) {
+			t.Errorf("moment %d: %+v", i, m)
+		}
+	}
+	if u := moments[5].Updates; len(u) != 1 || u[0].After != nil || u[0].Before == nil {
+		t.Errorf("the last: %+v", moments[5])
+	}
+	if _, _, err := b.Since(since - 1); !errors.Is(err, ErrCompacted) {
+		t.Errorf("before it was followed: %v", err)
+	}
+	if _, err := a.Apply(t.Context(), []*topology.Object{bridgeOf("c", "")}); err != nil {
+		t.Fatal(err)
+	}
+	within(t, more)
+	old, err := a.CatalogueAt(t.Context(), want[2])
+	if err != nil || old.Get(ref(topology.KindBridge, "b")).Object.Metadata.Labels["n"] != "2" {
+		t.Errorf("as it was: %+v, %v", old, err)
+	}
+	if _, err := a.client.Compact(t.Context(), rev); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.CatalogueAt(t.Context(), want[2]); !errors.Is(err, ErrCompacted) {
+		t.Errorf("what was compacted: %v", err)
+	}
+}
+
+// TestEditGivenUp: an edit that nobody waits for any more before it is under way is not made.
+func TestEditGivenUp(t *testing.T) {
+	s := embeddedStore(t)
+	s.applyMu.Lock()
+	first := make(chan error, 1)
+	go func() {
+		_, err := s.Apply(t.Context(), []*topology.Object{bridgeOf("first", "")})
+		first <- err
+	}()
+	for under := false; !under; {
+		s.edits.mu.Lock()
+		under = s.edits.running && len(s.edits.waiting) == 0
+		s.edits.mu.Unlock()
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	given := make(chan error, 1)
+	go func() {
+		_, err := s.Apply(ctx, []*topology.Object{bridgeOf("given-up", "")})
+		given <- err
+	}()
+	for waiting := 0; waiting == 0; {
+		s.edits.mu.Lock()
+		waiting = len(s.edits.waiting)
+		s.edits.mu.Unlock()
+	}
+	cancel()
+	if err := within(t, given); !errors.Is(err, context.Canceled) || errors.Is(err, ErrUnknownOutcome) {
+		t.Errorf("given up: %v", err)
+	}
+	s.applyMu.Unlock()
+	if err := within(t, first); err != nil {
+		t.Error(err)
+	}
+	if objects, _, err := s.List(t.Context(), "", ""); err != nil || len(objects) != 1 {
+		t.Errorf("%d objects, %v", len(objects), err)
+	}
+}
+
+// TestTrimAudit: the newest records are kept.
+func TestTrimAudit(t *testing.T) {
+	s, _ := openStore(t, Config{Embedded: &EmbeddedConfig{Dir: t.TempDir(), FastTimers: true, UnsafeNoFsync: true}, MaxAudit: 3})
+	for i := range 8 {
+		e := fixed([]*topology.Object{bridgeOf("b", strconv.Itoa(i))}, nil)
+		e.Note = func(*Outcome) (Notes, error) {
+			return Notes{Audit: &AuditRecord{Request: strconv.Itoa(i), Changes: []AuditChange{{Name: "b"}}}}, nil
+		}
+		if _, err := s.Edit(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.TrimAudit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	records, more, err := s.ListAudit(t.Context(), "", 10)
+	if err != nil || more || len(records) != 3 || records[0].Request != "7" || records[2].Request != "5" || records[0].Revision <= records[1].Revision {
+		t.Errorf("%+v, %v, %v", records, more, err)
+	}
+}
