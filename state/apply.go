@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -20,6 +21,7 @@ const casAttempts = 64 // of a read and a conditional write, before giving up wi
 type desired struct {
 	catalogue  *Catalogue
 	generation int64 // modification revision of generationKey; 0 = never written
+	asOf       int64 // the catalogue has all that happened up to this revision
 	ids        idBlock
 	top        uint32 // largest id in the catalogue: the counter is never taken to be below
 }
@@ -114,9 +116,10 @@ func (s *Store) load(ctx context.Context, group []*waitingEdit) (map[string]*Out
 	if err != nil {
 		return nil, fmt.Errorf("state: read generation: %w", err)
 	}
-	generation, ids := int64(0), idBlock{}
+	generation, ids, count := int64(0), idBlock{}, 0
 	if kvs := resp.Responses[0].GetResponseRange().Kvs; len(kvs) > 0 {
 		generation = kvs[0].ModRevision
+		count, _ = strconv.Atoi(string(kvs[0].Value)) // what is no number does not match
 	}
 	if kvs := resp.Responses[1].GetResponseRange().Kvs; len(kvs) > 0 {
 		if ids, err = parseIDs(kvs[0].Value, kvs[0].ModRevision); err != nil {
@@ -129,7 +132,7 @@ func (s *Store) load(ctx context.Context, group []*waitingEdit) (map[string]*Out
 			earlier[name] = &Outcome{Revision: kvs[0].ModRevision, Earlier: kvs[0].Value}
 		}
 	}
-	if s.desired.catalogue == nil || s.desired.generation != generation {
+	if s.desired.catalogue == nil || s.desired.generation != generation || s.desired.catalogue.Len() != count {
 		if err := s.reach(ctx, generation, resp.Header.Revision); err != nil {
 			return nil, err
 		}
@@ -154,13 +157,13 @@ func (s *Store) reach(ctx context.Context, generation, revision int64) error {
 	if err != nil {
 		return err
 	}
-	s.restart(c)
+	s.restart(c, revision)
 	return nil
 }
 
 // restart makes a catalogue what is known, whatever was known before.
-func (s *Store) restart(c *Catalogue) {
-	d := desired{catalogue: c, generation: c.Revision, top: s.desired.top}
+func (s *Store) restart(c *Catalogue, asOf int64) {
+	d := desired{catalogue: c, generation: c.Revision, asOf: asOf, top: s.desired.top}
 	c.order.Ascend(func(e *Entry) bool {
 		d.top = max(d.top, e.Object.Status.ID)
 		return true

@@ -471,6 +471,6 @@ func (g *group) adopt(rev int64) {
 		at[u.Ref] = len(m.Updates)
 		m.Updates = append(m.Updates, u)
 	}
-	g.s.desired = desired{catalogue: g.order, generation: rev, top: g.ids.last}
+	g.s.desired = desired{catalogue: g.order, generation: rev, asOf: rev, top: g.ids.last}
 	g.s.history.add(g.order, m)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -117,9 +118,9 @@ func (s *Store) WaitCatalogue(ctx context.Context, revision int64) error {
 type heard struct {
 	mu       sync.Mutex
 	on       bool
-	lost     bool // not all that happened was heard
-	events   []Event
-	revision int64 // all up to here was heard
+	lost     int64   // what happened up to here was not heard whole: what is known must be of here or later
+	events   []Event // in order; they stay until the catalogue has them
+	revision int64   // all up to here was heard
 	more     chan struct{}
 }
 
@@ -155,7 +156,7 @@ func (h *heard) hear(b Batch) {
 	h.on = true
 	h.events = append(h.events, b.Events...)
 	if len(b.Listed) > 0 { // what is gone is not among the events
-		h.lost, h.events = true, nil
+		h.lost, h.events = b.Revision, nil
 	}
 	h.revision = b.Revision
 	if h.more != nil {
@@ -199,7 +200,7 @@ func (s *Store) FollowObjects(ctx context.Context) error {
 func (h *heard) forget() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.on, h.lost, h.events, h.revision = false, false, nil, 0
+	h.on, h.lost, h.events, h.revision = false, 0, nil, 0
 	if h.more != nil {
 		close(h.more)
 		h.more = nil
@@ -210,47 +211,54 @@ func (h *heard) forget() {
 func (s *Store) catchUp(ctx context.Context) error {
 	s.applyMu.Lock()
 	defer s.applyMu.Unlock()
-	if s.desired.catalogue == nil {
-		_, err := s.load(ctx, nil)
-		return err
-	}
-	err := s.replay()
-	if err != nil {
+	if s.desired.catalogue != nil {
+		err := s.replay()
+		if err == nil {
+			return nil
+		}
 		if !errors.Is(err, errLost) {
 			s.log.Warn("a change of the stored configuration is not understood; all of it is read again", "err", err)
 		}
-		s.desired.catalogue = nil // and read all
-		_, err = s.load(ctx, nil)
+		s.desired.catalogue = nil
 	}
-	return err
+	if _, err := s.load(ctx, nil); err != nil {
+		return err
+	}
+	return s.replay()
 }
 
-// replay has the catalogue have what was heard, one revision after the other.
+// replay has the catalogue have what was heard, one revision after the other. What it could not take stays.
 func (s *Store) replay() error {
 	h := &s.heard
-	h.mu.Lock()
-	events, lost := h.events, h.lost
-	h.events, h.lost = nil, false
-	h.mu.Unlock()
-	if lost {
-		return errLost
-	}
-	for len(events) > 0 {
+	for {
+		h.mu.Lock()
+		lost, events := h.lost, h.events
+		h.mu.Unlock()
+		switch {
+		case lost > s.desired.asOf:
+			return errLost
+		case len(events) == 0:
+			return nil
+		}
+		revision := events[0].ModRevision
 		n := 1
-		for n < len(events) && events[n].ModRevision == events[0].ModRevision {
+		for n < len(events) && events[n].ModRevision == revision {
 			n++
 		}
-		if err := s.replayOne(events[:n], events[0].ModRevision); err != nil {
+		if err := s.replayOne(events[:n], revision); err != nil {
 			return err
 		}
-		events = events[n:]
+		h.mu.Lock()
+		for len(h.events) > 0 && h.events[0].ModRevision <= revision {
+			h.events = h.events[1:]
+		}
+		h.mu.Unlock()
 	}
-	return nil
 }
 
 // replayOne has the catalogue have what happened at one revision, unless it does already.
 func (s *Store) replayOne(events []Event, revision int64) error {
-	if revision <= s.desired.generation {
+	if revision <= s.desired.asOf {
 		return nil
 	}
 	c := s.desired.catalogue
@@ -258,8 +266,11 @@ func (s *Store) replayOne(events []Event, revision int64) error {
 	m := Moment{Revision: revision}
 	var put []*topology.Object
 	var del []topology.Ref
-	top := s.desired.top
+	top, count := s.desired.top, -1
 	for _, e := range events {
+		if e.Key == generationKey {
+			count, _ = strconv.Atoi(string(e.Value)) // what is no number does not match
+		}
 		if !strings.HasPrefix(e.Key, confPrefix) {
 			continue
 		}
@@ -283,14 +294,17 @@ func (s *Store) replayOne(events []Event, revision int64) error {
 		}
 		m.Updates = append(m.Updates, u)
 	}
-	if len(m.Updates) == 0 {
+	if len(m.Updates) == 0 { // of other data
 		return nil
+	}
+	if count != next.order.Len() {
+		return errLost
 	}
 	var err error
 	if next.Set, err = c.Set.Apply(put, del); err != nil {
 		return err
 	}
-	s.desired = desired{catalogue: next, generation: revision, top: top}
+	s.desired = desired{catalogue: next, generation: revision, asOf: revision, top: top}
 	s.history.add(next, m)
 	return nil
 }
