@@ -132,7 +132,10 @@ func (s *Store) load(ctx context.Context, group []*waitingEdit) (map[string]*Out
 			earlier[name] = &Outcome{Revision: kvs[0].ModRevision, Earlier: kvs[0].Value}
 		}
 	}
-	if s.desired.catalogue == nil || s.desired.generation != generation || s.desired.catalogue.Len() != count {
+	if s.desired.catalogue != nil && s.desired.generation == generation && s.desired.catalogue.Len() != count {
+		s.desired.catalogue = nil // not all of it was heard
+	}
+	if s.desired.catalogue == nil || s.desired.generation != generation {
 		if err := s.reach(ctx, generation, resp.Header.Revision); err != nil {
 			return nil, err
 		}
