@@ -27,7 +27,7 @@ const (
 // answer is how a change is answered.
 type answer struct {
 	form form
-	ref  topology.Ref            // of formObject
+	ref  topology.Ref            // of one object; else zero
 	puts map[string]int          // of an apply: where objects are in its list, by Ref.String
 	sees func(topology.Ref) bool // whether the caller does
 }

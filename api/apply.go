@@ -9,6 +9,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/weft-sdn/weft/access"
 	"github.com/weft-sdn/weft/client"
 	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/topology"
@@ -59,7 +60,7 @@ func (s *Server) apply(ctx context.Context, in *applyInput) (*rawOutput, error) 
 			}
 		}
 		for _, r := range a.del {
-			if err := s.mayDelete(ctx, r, cat.Get(r)); err != nil {
+			if err := s.may(ctx, access.Delete, r, cat.Get(r)); err != nil {
 				return nil, nil, err
 			}
 		}

@@ -121,11 +121,11 @@ func (s *Server) putOne(ctx context.Context, o *topology.Object, c changing) (*r
 func (s *Server) deleteOne(ctx context.Context, r topology.Ref, c changing) (*rawOutput, error) {
 	return s.change(ctx, c, func(cat *state.Catalogue) ([]*topology.Object, []topology.Ref, error) {
 		e := cat.Get(r)
-		if err := s.mayDelete(ctx, r, e); err != nil {
+		if err := s.may(ctx, access.Delete, r, e); err != nil {
 			return nil, nil, err
 		}
 		return nil, []topology.Ref{r}, c.meets(r, e)
-	}, answer{form: formResult})
+	}, answer{form: formResult, ref: r})
 }
 
 // mayPut asks the guard whether the caller may create or replace an object.
@@ -138,9 +138,9 @@ func (s *Server) mayPut(ctx context.Context, o *topology.Object, e *state.Entry)
 	return s.hidden(ctx, s.guard.Allow(ctx, identityOf(ctx), a), r)
 }
 
-// mayDelete asks the guard whether the caller may delete an object; if so, it must be there.
-func (s *Server) mayDelete(ctx context.Context, r topology.Ref, e *state.Entry) error {
-	a := access.Action{Verb: access.Delete, Kind: r.Kind, Tenant: r.Tenant, Name: r.Name}
+// may asks the guard whether the caller may do something to an object; if so, it must be there.
+func (s *Server) may(ctx context.Context, verb access.Verb, r topology.Ref, e *state.Entry) error {
+	a := access.Action{Verb: verb, Kind: r.Kind, Tenant: r.Tenant, Name: r.Name}
 	if e != nil {
 		a.Before = e.Object
 	}

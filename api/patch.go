@@ -9,6 +9,7 @@ import (
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
 
+	"github.com/weft-sdn/weft/access"
 	"github.com/weft-sdn/weft/client"
 	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/topology"
@@ -27,11 +28,8 @@ func (s *Server) patchOne(ctx context.Context, r topology.Ref, in *patchInput) (
 	c := changing{ChangeInput: in.ChangeInput, verb: "patch", body: in.RawBody, ifMatch: in.IfMatch}
 	return s.change(ctx, c, func(cat *state.Catalogue) ([]*topology.Object, []topology.Ref, error) {
 		e := cat.Get(r)
-		if e == nil {
-			if err := s.mayDelete(ctx, r, nil); err != nil { // as if it were to be there
-				return nil, nil, err
-			}
-			return nil, nil, notThere(r)
+		if err := s.may(ctx, access.Update, r, e); err != nil { // before the patch is tried: whether it fits tells what is stored
+			return nil, nil, err
 		}
 		text, err := change(e.JSON)
 		if err != nil {
