@@ -192,6 +192,7 @@ func TestWrong(t *testing.T) {
 		"another session":    {[][]byte{begin(9)}, errCorrupt, "it answers in session 9 what was asked in session 7"},
 		"twice the same":     {[][]byte{begin(7), tells(four, 1), end(7, 2, 1, 1, 600)}, errDuplicate, "it announces 192.0.2.0/24 AS 64501, which it has announced before"},
 		"none of its":        {[][]byte{begin(7), tells(six, 0), end(7, 2, 1, 1, 600)}, errUnknownWithdrawal, "it withdraws 2001:db8::/32 to /48 AS 64501, which it did not announce"},
+		"withdrawn twice":    {[][]byte{begin(7), tells(four, 0), tells(four, 0), end(7, 2, 1, 1, 600)}, errUnknownWithdrawal, "it withdraws 192.0.2.0/24 AS 64501, which it did not announce"},
 		"outside of answers": {[][]byte{tells(six, 1)}, errCorrupt, "it tells of prefixes outside of an answer"},
 		"host bits":          {[][]byte{begin(7), tells(VRP{netip.MustParsePrefix("192.0.2.1/24"), 24, 1}, 1)}, errCorrupt, "a message of type 4 is of no prefix: 192.0.2.1/24 to /24"},
 		"a router's message": {[][]byte{raw(rtr.NewRTRResetQuery())}, errCorrupt, "a message of type 2 is one of a router's"},
@@ -222,6 +223,20 @@ func TestWrong(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestWithin: whatever a cache asks for, times are those of RFC 8210 section 6.
+func TestWithin(t *testing.T) {
+	const forever = 1 << 32 * time.Second
+	for asked, want := range map[timers]timers{
+		{}:                          {time.Second, time.Second, 10 * time.Minute},
+		{forever, forever, forever}: {24 * time.Hour, 2 * time.Hour, 48 * time.Hour},
+		{time.Hour, time.Minute, 0}: {time.Hour, time.Minute, time.Hour},
+	} {
+		if got := asked.within(); got != want {
+			t.Errorf("%v of %v, want %v", got, asked, want)
+		}
 	}
 }
 

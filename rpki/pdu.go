@@ -72,10 +72,8 @@ var defaultTimers = timers{time.Hour, 10 * time.Minute, 2 * time.Hour}
 
 // within bounds what a cache asks for as RFC 8210 section 6 does.
 func (t timers) within() timers {
-	return timers{
-		min(max(t.refresh, time.Second), 24*time.Hour), min(max(t.retry, time.Second), 2*time.Hour),
-		max(min(max(t.expire, 10*time.Minute), 48*time.Hour), t.refresh, t.retry),
-	}
+	refresh, retry := min(max(t.refresh, time.Second), 24*time.Hour), min(max(t.retry, time.Second), 2*time.Hour)
+	return timers{refresh, retry, max(min(max(t.expire, 10*time.Minute), 48*time.Hour), refresh, retry)}
 }
 
 // readPDU reads one message.

@@ -79,12 +79,16 @@ func (t *table) change(cache int, announced, withdrawn []VRP) (*changes, error) 
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	slices.SortFunc(withdrawn, VRP.compare)
-	for _, v := range withdrawn {
-		if !t.hasLocked(cache, v) {
+	for i, v := range withdrawn {
+		if !t.hasLocked(cache, v) || i > 0 && v == withdrawn[i-1] {
 			return nil, &protocolError{errUnknownWithdrawal, fmt.Sprintf("it withdraws %s, which it did not announce", v)}
 		}
 	}
-	for _, v := range announced {
+	slices.SortFunc(announced, VRP.compare)
+	for i, v := range announced {
+		if i > 0 && v == announced[i-1] {
+			return nil, &protocolError{errDuplicate, fmt.Sprintf("it announces %s twice", v)}
+		}
 		if _, gone := slices.BinarySearchFunc(withdrawn, v, VRP.compare); !gone && t.hasLocked(cache, v) {
 			return nil, &protocolError{errDuplicate, fmt.Sprintf("it announces %s, which it has announced before", v)}
 		}

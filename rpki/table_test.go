@@ -132,7 +132,7 @@ func TestTableRefuses(t *testing.T) {
 	for _, x := range []struct {
 		announced, withdrawn []VRP
 		code                 uint16
-	}{{nil, []VRP{b}, errUnknownWithdrawal}, {[]VRP{b, a}, nil, errDuplicate}} {
+	}{{nil, []VRP{b}, errUnknownWithdrawal}, {[]VRP{b, a}, nil, errDuplicate}, {nil, []VRP{a, a}, errUnknownWithdrawal}, {[]VRP{b, b}, nil, errDuplicate}} {
 		_, err := table.change(0, x.announced, x.withdrawn)
 		var wrong *protocolError
 		if !errors.As(err, &wrong) || wrong.code != x.code {
