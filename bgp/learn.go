@@ -49,7 +49,18 @@ func (s *session) store(spec *topology.BGPSession, paths []*apiutil.Path) {
 	if s.taking() == nil {
 		return // since paths were listed
 	}
-	now := time.Now()
+	routes := s.routesOf(spec, paths, time.Now())
+	update := s.rib.Update
+	if spec.AddPaths {
+		routes, update = bestOfEach(routes), s.rib.UpdateSets
+	}
+	if err := update(routes); err != nil {
+		s.log.Warn("what the neighbour told is not stored", "err", err)
+	}
+}
+
+// routesOf judges paths. One that the neighbour told before it was lost, and has not told again since, is stale (RFC 4724 section 4.2), however often it is judged.
+func (s *session) routesOf(spec *topology.BGPSession, paths []*apiutil.Path, now time.Time) []state.RIBRoute {
 	routes := make([]state.RIBRoute, 0, len(paths))
 	for _, p := range paths {
 		r, verdict, _ := judge(spec, s.port, p, s.origins)
@@ -59,15 +70,10 @@ func (s *session) store(spec *topology.BGPSession, paths []*apiutil.Path) {
 		if _, held := s.damper.holds(r.Dst, now); held {
 			r = state.RIBRoute{Dst: r.Dst}
 		}
+		r.Stale = p.Stale && r.Via.IsValid()
 		routes = append(routes, r) // one that is rejected takes away what was told of its destination before
 	}
-	update := s.rib.Update
-	if spec.AddPaths {
-		routes, update = bestOfEach(routes), s.rib.UpdateSets
-	}
-	if err := update(routes); err != nil {
-		s.log.Warn("what the neighbour told is not stored", "err", err)
-	}
+	return routes
 }
 
 // judged is how many paths are judged again at once, and then those to one prefix that are left.

@@ -3,6 +3,7 @@ package bgp
 import (
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
 	msg "github.com/osrg/gobgp/v4/pkg/packet/bgp"
@@ -92,6 +93,20 @@ func TestVerdicts(t *testing.T) {
 		gone.Withdrawal = true
 		if r, verdict, _ := judge(s, wayOut(), gone, nil); r.Via.IsValid() || verdict != Accepted && verdict != RejectedFamily {
 			t.Errorf("%s, withdrawn: %+v, %s", name, r, verdict)
+		}
+	}
+}
+
+// TestJudgedWhileStale: what a neighbour told before it was lost is stale, also if it is judged again meanwhile: it goes when the neighbour does not tell it again in time.
+func TestJudgedWhileStale(t *testing.T) {
+	s := &session{port: wayOut()}
+	for _, x := range []told{{prefix: "198.51.100.0/24", via: "192.0.2.9"}, {prefix: "2001:db8:51::/48", via: "fe80::9"}, {prefix: "127.0.0.0/8", via: "192.0.2.9"}} {
+		for _, stale := range []bool{true, false} {
+			p := x.path(t)
+			p.Stale = stale
+			if got := s.routesOf(external(), []*apiutil.Path{p}, time.Now()); len(got) != 1 || got[0].Stale != (stale && got[0].Via.IsValid()) {
+				t.Errorf("%s, stale %v: %+v", x.prefix, stale, got)
+			}
 		}
 	}
 }

@@ -39,6 +39,8 @@ type cache struct {
 	note    func(Event)
 	log     *slog.Logger
 
+	settling sync.Mutex // held while what it tells is made to count, or not to any more; before mu
+
 	mu     sync.Mutex
 	status CacheStatus
 	known  bool // session and serial are those of what the table has
@@ -315,25 +317,39 @@ func (c *cache) take(a *answer, m *pdu) (done bool, err error) {
 
 // settle has a whole answer count.
 func (c *cache) settle(a *answer, end *endOfData) error {
-	var diff *changes
-	var err error
-	if a.whole {
+	diff, err := c.accept(a, end)
+	if err == nil && diff.Size() > 0 {
+		c.changed(diff)
+	}
+	return err
+}
+
+// errExpired: what the cache told before was dropped while it told what is new since, which means nothing by itself.
+var errExpired = errors.New("what it told before does not hold any more, and it told only what is new since")
+
+// accept puts a whole answer into the table.
+func (c *cache) accept(a *answer, end *endOfData) (diff *changes, err error) {
+	c.settling.Lock()
+	defer c.settling.Unlock()
+	switch {
+	case a.whole:
 		slices.SortFunc(a.announced, VRP.compare)
 		for i, v := range a.announced {
 			if i > 0 && v == a.announced[i-1] {
-				return &protocolError{errDuplicate, fmt.Sprintf("it announces %s twice", v)}
+				return nil, &protocolError{errDuplicate, fmt.Sprintf("it announces %s twice", v)}
 			}
 		}
 		if len(a.withdrawn) > 0 {
-			return &protocolError{errUnknownWithdrawal, fmt.Sprintf("it withdraws %s from nothing", a.withdrawn[0])}
+			return nil, &protocolError{errUnknownWithdrawal, fmt.Sprintf("it withdraws %s from nothing", a.withdrawn[0])}
 		}
 		diff = c.table.replace(c.number, a.announced)
-	} else if diff, err = c.table.change(c.number, a.announced, a.withdrawn); err != nil {
-		return err
+	case !c.knows():
+		return nil, errExpired
+	default:
+		if diff, err = c.table.change(c.number, a.announced, a.withdrawn); err != nil {
+			return nil, err
+		}
 	}
 	c.updated(end)
-	if diff.Size() > 0 {
-		c.changed(diff)
-	}
-	return nil
+	return diff, nil
 }

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,12 +23,12 @@ import (
 type script struct {
 	t       *testing.T
 	conns   chan net.Conn // each connection of the client
-	refused bool
+	refused atomic.Bool
 	conn    net.Conn
 }
 
 func (s *script) dial(context.Context, string) (net.Conn, error) {
-	if s.refused {
+	if s.refused.Load() {
 		return nil, errors.New("connection refused")
 	}
 	own, its := net.Pipe()
@@ -159,7 +160,7 @@ func TestRefreshAndExpire(t *testing.T) {
 		if got := strings.Join(*changed, " "); got != "192.0.2.0/24 2001:db8::/32 192.0.2.0/24 192.0.2.0/24" {
 			t.Errorf("changed: %s", got)
 		}
-		s.refused = true
+		s.refused.Store(true)
 		s.conn.Close()
 		time.Sleep(599 * time.Second)
 		synctest.Wait()
@@ -174,9 +175,44 @@ func TestRefreshAndExpire(t *testing.T) {
 		if !slices.Equal(*events, []Kind{CacheUp, CacheLost, CacheExpired}) {
 			t.Errorf("events %v", *events)
 		}
-		s.refused = false
+		s.refused.Store(false)
 		s.accept()
 		s.wantQuery(rtr.RTR_RESET_QUERY, 0, 0)
+	})
+}
+
+// TestExpiresDuringAnswer: what is new since counts only together with what was told before; if that expires meanwhile, all is asked for.
+func TestExpiresDuringAnswer(t *testing.T) {
+	scripted(t, func(s *script, c *Client, _ *[]string) {
+		s.accept()
+		s.wantQuery(rtr.RTR_RESET_QUERY, 0, 0)
+		s.say(begin(7), tells(four, 1), end(7, 1, 100, 50, 600))
+		s.wantQuery(rtr.RTR_SERIAL_QUERY, 7, 1)
+		s.say(begin(7), tells(six, 1))
+		for range 11 {
+			time.Sleep(answerTime - time.Second)
+			s.say([]byte{1, typeRouter, 0, 0, 0, 0, 0, headerLen})
+		}
+		s.say(end(7, 2, 100, 50, 600))
+		s.accept()
+		if st := c.Status()[0]; st.Expired != 1 || st.V4+st.V6 != 0 {
+			t.Errorf("%+v", st)
+		}
+		s.wantQuery(rtr.RTR_RESET_QUERY, 0, 0)
+	})
+}
+
+// TestExpiresLate: an answer that counts before what was told expires has it hold.
+func TestExpiresLate(t *testing.T) {
+	scripted(t, func(s *script, c *Client, _ *[]string) {
+		s.accept()
+		s.wantQuery(rtr.RTR_RESET_QUERY, 0, 0)
+		s.say(begin(7), tells(four, 1), end(7, 1, 100, 50, 600))
+		synctest.Wait()
+		c.caches[0].drop() // its time was over just before
+		if st := c.Status()[0]; st.Expired != 0 || st.V4 != 1 {
+			t.Errorf("%+v", st)
+		}
 	})
 }
 

@@ -90,15 +90,39 @@ func (c *cache) lost(err error) {
 	}
 }
 
+// knows reports whether the table has what the cache told in the session of now.
+func (c *cache) knows() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.known
+}
+
 // drop drops what the cache told: it was away for too long.
 func (c *cache) drop() {
-	c.mu.Lock()
-	c.known = false
-	c.status.Expired++
-	c.mu.Unlock()
-	c.log.Warn("RPKI cache was away for too long: what it told does not hold any more", "expire", c.statusNow().Expire)
+	diff := c.expired(time.Now())
+	if diff == nil {
+		return
+	}
 	c.note(Event{c.cfg.Address, CacheExpired, fmt.Sprintf("RPKI cache %s was away for too long: what it told does not hold any more", c.cfg.Address)})
-	if diff := c.table.replace(c.number, nil); diff.Size() > 0 {
+	if diff.Size() > 0 {
 		c.changed(diff)
 	}
+}
+
+// expired takes what the cache told out of the table, unless it has told all meanwhile: then there is nothing.
+func (c *cache) expired(now time.Time) *changes {
+	c.settling.Lock()
+	defer c.settling.Unlock()
+	c.mu.Lock()
+	s := &c.status
+	if now.Before(s.Updated.Add(time.Duration(s.Expire) * time.Second)) {
+		c.mu.Unlock()
+		return nil
+	}
+	c.known = false
+	s.Expired++
+	expire := s.Expire
+	c.mu.Unlock()
+	c.log.Warn("RPKI cache was away for too long: what it told does not hold any more", "expire", expire)
+	return c.table.replace(c.number, nil)
 }

@@ -138,7 +138,7 @@ func (s *Store) NewRIB(source RIBSource) (*RIB, error) {
 	return &RIB{store: s, source: source, pending: map[netip.Prefix]RIBRoute{}, more: map[netip.Prefix][]RIBRoute{}, moved: make(chan struct{}), wake: make(chan struct{}, 1)}, nil
 }
 
-// Update takes routes: each replaces what was known of its destination, and one without gateway takes that away. It never waits. None is taken if one of them can not be.
+// Update takes routes: each replaces what was known of its destination, and one without gateway takes that away. One that is stale is known still, not again: DropStale takes it away. It never waits. None is taken if one of them can not be.
 func (r *RIB) Update(routes []RIBRoute) error {
 	return r.update(routes, false)
 }
@@ -157,7 +157,6 @@ func (r *RIB) update(routes []RIBRoute, sets bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i, route := range routes {
-		route.Stale = false
 		if sets && i > 0 && routes[i-1].Dst == route.Dst {
 			r.addLocked(route)
 			continue
@@ -243,10 +242,7 @@ func (r *RIB) DropStale() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for dst, route := range r.pending {
-		if route.Stale {
-			r.pending[dst] = RIBRoute{Dst: dst}
-			delete(r.more, dst)
-		}
+		r.dropStaleLocked(dst, route)
 	}
 	switch r.sweep {
 	case sweepNone:
@@ -255,6 +251,23 @@ func (r *RIB) DropStale() {
 		r.sweep = sweepAll // of what is in the table; what came since is pending
 	}
 	r.acceptLocked()
+}
+
+// dropStaleLocked takes away what is stale of the pending routes to a destination.
+func (r *RIB) dropStaleLocked(dst netip.Prefix, first RIBRoute) {
+	more := slices.DeleteFunc(r.more[dst], func(o RIBRoute) bool { return o.Stale })
+	if first.Stale {
+		first = RIBRoute{Dst: dst}
+		if len(more) > 0 {
+			first, more = more[0], more[1:]
+		}
+		r.pending[dst] = first
+	}
+	if len(more) == 0 {
+		delete(r.more, dst)
+	} else {
+		r.more[dst] = more
+	}
 }
 
 // Stats returns the counters.

@@ -323,6 +323,10 @@ func TestRIBSets(t *testing.T) {
 		}
 		return RIBRoute{Dst: dst, Via: netip.MustParseAddr(via), Metric: metric}
 	}
+	stale := func(r RIBRoute) RIBRoute {
+		r.Stale = true
+		return r
+	}
 	pending := func() (all []RIBRoute) {
 		for dst, first := range r.pending {
 			all = append(append(all, first), r.more[dst]...)
@@ -344,6 +348,10 @@ func TestRIBSets(t *testing.T) {
 			return r.UpdateSets([]RIBRoute{route(four, "", 0), route(four, "192.0.2.4", 1), route(four, "192.0.2.5", 1)})
 		}, []RIBRoute{route(four, "192.0.2.4", 1), route(four, "192.0.2.5", 1), route(six, "2001:db8::4", 1)}},
 		{func() error { r.MarkStale(); r.DropStale(); return nil }, []RIBRoute{route(four, "", 0), route(six, "", 0)}},
+		{func() error {
+			return r.UpdateSets([]RIBRoute{stale(route(four, "192.0.2.4", 1)), route(four, "192.0.2.5", 1), stale(route(four, "192.0.2.6", 1)), stale(route(six, "2001:db8::4", 1))})
+		}, []RIBRoute{stale(route(four, "192.0.2.4", 1)), route(four, "192.0.2.5", 1), stale(route(four, "192.0.2.6", 1)), stale(route(six, "2001:db8::4", 1))}},
+		{func() error { r.DropStale(); return nil }, []RIBRoute{route(four, "192.0.2.5", 1), route(six, "", 0)}},
 		{func() error { r.Clear(); return nil }, nil},
 	} {
 		if err := x.do(); err != nil {
