@@ -176,8 +176,11 @@ func judge(s *topology.BGPSession, port *topology.VPort, path *apiutil.Path, o o
 	return r, Accepted, rule
 }
 
+// groups are the IPv4 addresses of groups (RFC 5771): the one kind that is a whole prefix shorter than 8 bits.
+var groups = netip.PrefixFrom(netip.AddrFrom4([4]byte{224}), 4)
+
 // unicast reports whether a prefix can be one of destinations outside of the router: a short one, such as the default route, or one without groups, loopback and link-local addresses.
 func unicast(p netip.Prefix) bool {
 	a := p.Addr()
-	return p.Bits() < 8 || !a.IsMulticast() && !a.IsLoopback() && !a.IsLinkLocalUnicast() && !a.IsUnspecified() && !a.Is4In6()
+	return p.Bits() < groups.Bits() || p.Bits() < 8 && !groups.Contains(a) || !a.IsMulticast() && !a.IsLoopback() && !a.IsLinkLocalUnicast() && !a.IsUnspecified() && !a.Is4In6()
 }
