@@ -27,7 +27,7 @@ func (s *session) tell(w *Port) error {
 	news, gone := difference(before, after)
 	var paths []*apiutil.Path
 	for i, p := range slices.Concat(news, gone) {
-		path, err := s.path(p, i >= len(news))
+		path, err := asTold(s.port, spec, p, i >= len(news))
 		if err != nil {
 			return err
 		}
@@ -69,16 +69,16 @@ func difference(before, after map[netip.Prefix]topology.Telling) (news, gone []t
 	return news, gone
 }
 
-// path is a prefix as the neighbour is told it: the next hop is the port's address.
-func (s *session) path(p topology.BGPPrefix, withdraw bool) (*apiutil.Path, error) {
+// asTold is a prefix as the neighbour of a session is told it: the next hop is the port's address.
+func asTold(port *topology.VPort, s *topology.BGPSession, p topology.BGPPrefix, withdraw bool) (*apiutil.Path, error) {
 	nlri, err := msg.NewIPAddrPrefix(p.Prefix)
 	if err != nil {
 		return nil, err
 	}
 	path := &apiutil.Path{Family: msg.RF_IPv4_UC, Nlri: nlri, Withdrawal: withdraw}
 	attrs := []msg.PathAttributeInterface{msg.NewPathAttributeOrigin(msg.BGP_ORIGIN_ATTR_TYPE_IGP), msg.NewPathAttributeMultiExitDisc(p.MED)}
-	attrs = append(attrs, marks(p, s.spec)...)
-	via := s.nextHop(p.Prefix)
+	attrs = append(attrs, marks(p, s)...)
+	via := nextHop(port, s, p.Prefix)
 	if p.Prefix.Addr().Is4() {
 		hop, err := msg.NewPathAttributeNextHop(via)
 		if err != nil {
@@ -122,14 +122,14 @@ func marks(p topology.BGPPrefix, s *topology.BGPSession) (attrs []msg.PathAttrib
 }
 
 // nextHop is the port's address of a prefix's family: the session's end, or the one on the neighbour's link, or its first.
-func (s *session) nextHop(p netip.Prefix) netip.Addr {
-	if local := s.spec.Local(s.port); local.Is4() == p.Addr().Is4() && !local.IsLinkLocalUnicast() {
+func nextHop(port *topology.VPort, s *topology.BGPSession, p netip.Prefix) netip.Addr {
+	if local := s.Local(port); local.Is4() == p.Addr().Is4() && !local.IsLinkLocalUnicast() {
 		return local
 	}
-	for _, a := range s.port.Addrs {
+	for _, a := range port.Addrs {
 		if a.Addr().Is4() == p.Addr().Is4() {
 			return a.Addr()
 		}
 	}
-	return s.port.LinkLocal
+	return port.LinkLocal
 }

@@ -195,7 +195,7 @@ func (s *session) lost(err error) {
 		return
 	}
 	s.mu.Lock()
-	s.dropped = s.life.state == Established && (s.life.restart == 0 || err == nil)
+	s.dropped = s.dropped || s.life.state == Established && (s.life.restart == 0 || err == nil) // or since BFD, or maxPrefixes, ended it
 	dropped := s.dropped
 	s.mu.Unlock()
 	if dropped {

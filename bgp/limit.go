@@ -51,7 +51,10 @@ func (s *session) checkLimit(spec *topology.BGPSession) bool {
 
 // setLimit has GoBGP stop the session if the neighbour told more than so many prefixes of a family; 0: it does not.
 func (s *session) setLimit(most uint32) {
-	p := s.neighbour()
+	s.mu.Lock()
+	spec := s.spec
+	s.mu.Unlock()
+	p := s.neighbour(spec)
 	for _, a := range p.AfiSafis {
 		a.PrefixLimits.MaxPrefixes = most
 	}

@@ -117,7 +117,7 @@ func (s *session) sent(c Choice) ([]Route, error) {
 		if !c.has(prefix) || c.Rejected != (x.Why != "") {
 			continue
 		}
-		r := Route{Prefix: prefix, Via: s.nextHop(prefix), MED: x.MED, Origin: originName(msg.BGP_ORIGIN_ATTR_TYPE_IGP), ASPath: []uint32{}, From: x.From, Why: x.Why}
+		r := Route{Prefix: prefix, Via: nextHop(s.port, spec, prefix), MED: x.MED, Origin: originName(msg.BGP_ORIGIN_ATTR_TYPE_IGP), ASPath: []uint32{}, From: x.From, Why: x.Why}
 		if spec.Internal() {
 			r.LocalPref = defaultLocalPref
 		} else {

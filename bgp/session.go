@@ -121,7 +121,7 @@ func (s *session) begin(ctx context.Context, w *Port) error {
 	if err := s.tell(w); err != nil {
 		return err
 	}
-	return s.server.AddPeer(ctx, &api.AddPeerRequest{Peer: s.neighbour()})
+	return s.server.AddPeer(ctx, &api.AddPeerRequest{Peer: s.neighbour(s.spec)})
 }
 
 // keepOut keeps what the neighbour tells out of GoBGP's own table: that would be a second copy, and a decision about each path, for nobody. What the neighbour told is in its Adj-RIB-In.
@@ -147,26 +147,26 @@ func routerID(id topology.DeviceID) netip.Addr {
 }
 
 // neighbour is the session as GoBGP is told it: with a neighbour at the relay.
-func (s *session) neighbour() *api.Peer {
+func (s *session) neighbour(spec *topology.BGPSession) *api.Peer {
 	at := s.relay.Addr()
 	p := &api.Peer{
 		// A path with a loop takes the place of what was told before, of which GoBGP would say nothing if it looked for loops itself: judge does.
-		Conf:      &api.PeerConf{NeighborAddress: at.Addr().String(), PeerAsn: s.spec.PeerAS, AuthPassword: s.relay.Secret(), AllowOwnAsn: math.MaxUint8},
+		Conf:      &api.PeerConf{NeighborAddress: at.Addr().String(), PeerAsn: spec.PeerAS, AuthPassword: s.relay.Secret(), AllowOwnAsn: math.MaxUint8},
 		Transport: &api.Transport{RemotePort: uint32(at.Port())},
 		Timers: &api.Timers{Config: &api.TimersConfig{
-			HoldTime: uint64(s.spec.HoldTime / time.Second), KeepaliveInterval: uint64(s.spec.Keepalive / time.Second), ConnectRetry: 1, IdleHoldTimeAfterReset: 1,
+			HoldTime: uint64(spec.HoldTime / time.Second), KeepaliveInterval: uint64(spec.Keepalive / time.Second), ConnectRetry: 1, IdleHoldTimeAfterReset: 1,
 		}},
 		GracefulRestart: &api.GracefulRestart{Enabled: true, RestartTime: uint32(restartTime / time.Second)},
 	}
-	if !s.spec.Internal() {
+	if !spec.Internal() {
 		p.EbgpMultihop = &api.EbgpMultihop{Enabled: true, MultihopTtl: 255} // of the way to the relay
 	}
-	for _, f := range families(s.spec) {
+	for _, f := range families(spec) {
 		family := &api.Family{Afi: api.Family_Afi(f.Afi()), Safi: api.Family_Safi(f.Safi())}
 		p.AfiSafis = append(p.AfiSafis, &api.AfiSafi{
 			Config: &api.AfiSafiConfig{Family: family, Enabled: true}, MpGracefulRestart: &api.MpGracefulRestart{Config: &api.MpGracefulRestartConfig{Enabled: true}},
 			PrefixLimits: &api.PrefixLimit{Family: family}, // none: checkLimit
-			AddPaths:     &api.AddPaths{Config: &api.AddPathsConfig{Receive: s.spec.AddPaths}},
+			AddPaths:     &api.AddPaths{Config: &api.AddPathsConfig{Receive: spec.AddPaths}},
 		})
 	}
 	return p

@@ -9,10 +9,14 @@ import (
 )
 
 // randomRIB returns routes to distinct prefixes of a family by a number of ways, sorted.
-func randomRIB(rng *rand.Rand, v6 bool, n, ways int) []RIBRoute { return drawRIB(rng, v6, n, ways, false) }
+func randomRIB(rng *rand.Rand, v6 bool, n, ways int) []RIBRoute {
+	return drawRIB(rng, v6, n, ways, false)
+}
 
 // randomSets returns routes of a family by a number of ways, sorted, some of them to one destination.
-func randomSets(rng *rand.Rand, v6 bool, n, ways int) []RIBRoute { return drawRIB(rng, v6, n, ways, true) }
+func randomSets(rng *rand.Rand, v6 bool, n, ways int) []RIBRoute {
+	return drawRIB(rng, v6, n, ways, true)
+}
 
 func drawRIB(rng *rand.Rand, v6 bool, n, ways int, several bool) []RIBRoute {
 	all := map[netip.Prefix]RIBRoute{}
