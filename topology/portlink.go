@@ -27,5 +27,8 @@ func (e *edit) learnLinks(links []PortLink) {
 			ed.remove(l.Port)
 		}
 		e.note(VPortDep(l.Port))
+		if p := e.s.VPort(l.Port); p != nil && p.Kind == DeviceRouter {
+			e.announce(p.Device)
+		}
 	}
 }

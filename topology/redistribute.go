@@ -111,6 +111,8 @@ func (s *Snapshot) blocked(p *VPort) string {
 		return "a port is not there"
 	case p.AdminDown:
 		return fmt.Sprintf("vport %s/%s is administratively down", p.Tenant, p.Name)
+	case p.Exterior && s.LinkDown(p.ID):
+		return fmt.Sprintf("the link of vport %s/%s is down", p.Tenant, p.Name)
 	case p.Exterior:
 		return ""
 	}

@@ -68,6 +68,14 @@ func TestTell(t *testing.T) {
 	if got := said(s); !slices.Equal(got, want) {
 		t.Errorf("told\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
+	four, _ := s.ID(Ref{KindVPort, "isp", "four"})
+	unplugged, deps := s.With(Changes{Links: []PortLink{{Port: flow.VPortID(four), Down: true}}})
+	if !slices.Contains(deps, BindingDep(flow.VPortID(up))) {
+		t.Errorf("who speaks is not told of a link that is down: %v", deps)
+	}
+	if got := said(unplugged); got[2] != want[2]+" the link of vport isp/four is down" {
+		t.Errorf("told, with a link that is down: %s", got[2])
+	}
 	s, _ = s.With(Changes{Delete: []Ref{{KindVPort, "isp", "far"}}, Publics: []PublicChange{{DeviceID(core), PublicKey{DeviceID(gw), Ref{KindFloatingIP, "acme", "b"}}, nil}}})
 	want = slices.Delete(want, 7, 8)
 	for i, line := range want {
