@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"sync"
@@ -207,10 +208,10 @@ func (s *Store) tryGroup(ctx context.Context, group []*waitingEdit) (n int, err 
 		if g.once[w.Once] || g.bytes > groupBytes {
 			break
 		}
-		n++
-		if w.out = earlier[w.Once]; w.out == nil {
-			g.add(w)
+		if w.out = earlier[w.Once]; w.out == nil && !g.add(w) {
+			break
 		}
+		n++
 	}
 	return n, g.commit(ctx, group[:n])
 }
@@ -226,37 +227,27 @@ type group struct {
 	onces   map[string][]byte
 	audit   [][]byte
 	updates []Update
+	touched map[topology.Ref]bool // that updates are of
 	bytes   int
 }
 
 func (s *Store) newGroup() *group {
 	d := &s.desired
 	c := &Catalogue{Set: d.catalogue.Set, Revision: d.generation, order: d.catalogue.order.Clone()}
-	return &group{s: s, order: c, ids: d.ids, w: writes{}, once: map[string]bool{}, onces: map[string][]byte{}}
+	return &group{s: s, order: c, ids: d.ids, w: writes{}, once: map[string]bool{}, onces: map[string][]byte{}, touched: map[topology.Ref]bool{}}
 }
 
-// add plans one edit, and adds what it writes. If it is refused, it adds nothing.
-func (g *group) add(w *waitingEdit) {
-	put, del, err := w.Plan(g.order)
+// add plans one edit, and adds what it writes. If it is refused, it adds nothing. False: it changes an object that another edit of the group changed, and has to wait for the next one: what the two make of it
+// would have the same revision, and who read the first could not tell that there is a second.
+func (g *group) add(w *waitingEdit) (joins bool) {
+	st, out, notes, records, err := g.plan(w)
 	if err != nil {
 		w.err = err
-		return
+		return true
 	}
-	st, err := g.stage(put, del)
-	if err != nil {
-		w.err = err
-		return
-	}
-	out := &Outcome{Steps: st.steps, Updates: st.updates}
-	var notes Notes
-	var records [][]byte
-	if w.Note != nil {
-		if notes, err = w.Note(out); err == nil {
-			records, err = notes.records()
-		}
-		if err != nil {
-			w.err = err
-			return
+	for _, u := range st.updates {
+		if g.touched[u.Ref] {
+			return false
 		}
 	}
 	w.out = out
@@ -268,6 +259,30 @@ func (g *group) add(w *waitingEdit) {
 	if w.Once != "" {
 		g.once[w.Once], g.onces[w.Once] = true, notes.Once
 	}
+	return true
+}
+
+// plan says what an edit would do on what the group leaves so far, with the records of the audit log. An edit that makes it panic is refused: the process, and the edits that wait, go on.
+func (g *group) plan(w *waitingEdit) (st *staged, out *Outcome, notes Notes, records [][]byte, err error) {
+	defer func() {
+		if why := recover(); why != nil {
+			err = fmt.Errorf("state: panic in an edit: %v\n%s", why, debug.Stack())
+		}
+	}()
+	put, del, err := w.Plan(g.order)
+	if err != nil {
+		return nil, nil, notes, nil, err
+	}
+	if st, err = g.stage(put, del); err != nil {
+		return nil, nil, notes, nil, err
+	}
+	out = &Outcome{Steps: st.steps, Updates: st.updates}
+	if w.Note != nil {
+		if notes, err = w.Note(out); err == nil {
+			records, err = notes.records()
+		}
+	}
+	return st, out, notes, records, err
 }
 
 // staged is what one edit would make.
@@ -388,6 +403,7 @@ func (g *group) take(st *staged) {
 	maps.Copy(g.w, st.w)
 	g.forget.ops = append(g.forget.ops, st.forget.ops...)
 	for _, u := range st.updates {
+		g.touched[u.Ref] = true
 		if u.After != nil {
 			g.order.order.ReplaceOrInsert(u.After)
 		} else {
@@ -458,18 +474,11 @@ func (g *group) txn(ctx context.Context) (*txn, error) {
 // adopt makes what was written what is known to be stored.
 func (g *group) adopt(rev int64) {
 	g.order.Revision = rev
-	m := Moment{Revision: rev}
-	at := make(map[topology.Ref]int, len(g.updates))
+	m := Moment{Revision: rev, Updates: g.updates}
 	for _, u := range g.updates {
 		if u.After != nil {
 			u.After.Revision = rev
 		}
-		if i, twice := at[u.Ref]; twice {
-			m.Updates[i].After = u.After
-			continue
-		}
-		at[u.Ref] = len(m.Updates)
-		m.Updates = append(m.Updates, u)
 	}
 	g.s.desired = desired{catalogue: g.order, generation: rev, asOf: rev, top: g.ids.last}
 	g.s.history.add(g.order, m)
