@@ -2,7 +2,10 @@ package api
 
 import (
 	"context"
+	"fmt"
+	"net"
 	"net/http"
+	"strings"
 
 	"github.com/weft-sdn/weft/access"
 	"github.com/weft-sdn/weft/topology"
@@ -24,8 +27,18 @@ type Guard interface {
 // Open is the guard of a server that everybody who reaches it may use as its provider: one for trying out, that listens to this machine alone.
 type Open struct{}
 
-// Authenticate implements Guard.
-func (Open) Authenticate(*http.Request) (access.Identity, error) {
+// Authenticate implements Guard. A page of any site that somebody on this machine looks at can have his browser ask, too: it is not let in, by whatever name it calls this machine.
+func (Open) Authenticate(r *http.Request) (access.Identity, error) {
+	host := r.Host
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	if host != "" && !isLocal(net.JoinHostPort(strings.Trim(host, "[]"), "0")) {
+		return access.Identity{}, fmt.Errorf("%w: this server is open to this machine alone: ask it as localhost, 127.0.0.1 or [::1]", access.ErrForbidden)
+	}
+	if err := new(http.CrossOriginProtection).Check(r); err != nil {
+		return access.Identity{}, fmt.Errorf("%w: a page of another site asks this open server for a change", access.ErrForbidden)
+	}
 	return access.Identity{Subject: "local", Role: access.ProviderAdmin}, nil
 }
 

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -45,4 +46,62 @@ func TestKeyOfAnotherDelete(t *testing.T) {
 	}
 	_, err := c.Delete(t.Context(), ref(topology.KindBridge, "b"), client.Options{Key: "k"})
 	wants(t, err, http.StatusUnprocessableEntity)
+}
+
+// TestOpenToThisMachine: a server that is open does nothing for a page of another site, nor answers to a name of another's.
+func TestOpenToThisMachine(t *testing.T) {
+	for _, tc := range []struct {
+		method, host string
+		header       map[string]string
+		in           bool
+	}{
+		{"POST", "127.0.0.1:9580", nil, true},
+		{"POST", "[::1]:9580", nil, true},
+		{"POST", "localhost", map[string]string{"Sec-Fetch-Site": "same-origin"}, true},
+		{"POST", "127.0.0.1:9580", map[string]string{"Sec-Fetch-Site": "cross-site"}, false},
+		{"DELETE", "127.0.0.1:9580", map[string]string{"Origin": "https://evil.example"}, false},
+		{"GET", "evil.example:9580", nil, false},
+		{"GET", "192.0.2.1:9580", nil, false},
+	} {
+		r := httptest.NewRequest(tc.method, "/v1/vports", nil)
+		r.Host = tc.host
+		for k, v := range tc.header {
+			r.Header.Set(k, v)
+		}
+		if _, err := (Open{}).Authenticate(r); (err == nil) != tc.in {
+			t.Errorf("%s at %s, %v: %v", tc.method, tc.host, tc.header, err)
+		}
+	}
+}
+
+// TestWatchPlaces: one tenant does not take the places of all.
+func TestWatchPlaces(t *testing.T) {
+	p := newPlaces(100)
+	acme := placeOf(access.Identity{Subject: "user:acme/a", Tenant: "acme"})
+	for range 10 {
+		if why := p.take(acme); why != "" {
+			t.Fatal(why)
+		}
+	}
+	if p.take(placeOf(access.Identity{Subject: "user:acme/b", Tenant: "acme"})) == "" {
+		t.Error("another user of a tenant gets more places")
+	}
+	if why := p.take(placeOf(access.Identity{Subject: "user:acme"})); why != "" {
+		t.Errorf("others have none: %s", why)
+	}
+	p.give(acme)
+	if why := p.take(acme); why != "" || p.count() != 11 {
+		t.Errorf("a place that was given back: %q, %d taken", why, p.count())
+	}
+}
+
+// TestAuditOfAccounts: who may not see users and tokens does not read in the audit log of them.
+func TestAuditOfAccounts(t *testing.T) {
+	url, _ := guarded(t)
+	for role, sees := range map[access.Role]bool{access.ProviderAdmin: true, access.ProviderViewer: false, access.TenantAdmin: true} {
+		a := ask(t, url, role, http.MethodGet, "/v1/audit", "", "")
+		if a.status != http.StatusOK || strings.Contains(a.body, `"kind":"User"`) != sees {
+			t.Errorf("%s: %d %s", role, a.status, a.body)
+		}
+	}
 }

@@ -25,7 +25,7 @@ func newMetrics(s *Server) *metrics {
 		seconds:  prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "weft_api_request_seconds", Help: "Time that requests took, watches aside, by method and route.", Buckets: prometheus.ExponentialBuckets(0.0005, 4, 9)}, []string{"method", "route"}),
 	}
 	m.registry.MustRegister(m.requests, m.seconds, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "weft_api_watches", Help: "Streams of changes that are open."}, func() float64 { return float64(len(s.watch)) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "weft_api_watches", Help: "Streams of changes that are open."}, func() float64 { return float64(s.watches.count()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "weft_api_objects", Help: "Objects that are stored, parts of others included."}, func() float64 {
 			if c := s.store.Catalogue(); c != nil {
 				return float64(c.Len())

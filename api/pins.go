@@ -15,6 +15,9 @@ import (
 // mostPins is how many old catalogues are kept for those who read them page by page. One that is not kept is read from the database, as long as that has it.
 const mostPins = 16
 
+// mostPast is how many at once have the database read as it was: each holds all objects.
+const mostPast = 2
+
 // pins are the catalogues that pages were read of, the last one last.
 type pins struct {
 	mu   sync.Mutex
@@ -55,6 +58,12 @@ func (s *Server) at(ctx context.Context, revision int64) (*state.Catalogue, erro
 	}
 	if revision <= 0 {
 		return nil, refuse(http.StatusUnprocessableEntity, "continue: is of no list")
+	}
+	select { // the token may be made up: anybody can have it read
+	case s.past <- struct{}{}:
+		defer func() { <-s.past }()
+	case <-ctx.Done():
+		return nil, busy("too many read what was stored earlier")
 	}
 	return s.store.CatalogueAt(ctx, revision)
 }

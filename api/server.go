@@ -44,7 +44,8 @@ type Server struct {
 	log     *slog.Logger
 	limits  limits
 	pins    pins
-	watch   chan struct{} // a place for each watch
+	past    chan struct{} // a place for each that reads what was stored at a revision
+	watches *places
 	metrics *metrics
 	mux     *http.ServeMux
 	api     huma.API
@@ -65,7 +66,7 @@ func New(o Options) (*Server, error) {
 	def(&o.Bookmark, 15*time.Second)
 	def(&o.Burst, max(1, int(2*o.Rate)))
 	s := &Server{
-		cfg: o, store: o.Store, guard: o.Guard, log: o.Log, watch: make(chan struct{}, o.Watches), mux: http.NewServeMux(),
+		cfg: o, store: o.Store, guard: o.Guard, log: o.Log, past: make(chan struct{}, mostPast), watches: newPlaces(o.Watches), mux: http.NewServeMux(),
 		limits: limits{rate: rate.Limit(o.Rate), burst: o.Burst, who: map[string]*rate.Limiter{}},
 	}
 	s.metrics = newMetrics(s)

@@ -68,14 +68,13 @@ func (s *Server) follow(ctx context.Context, in *watchInput) (*huma.StreamRespon
 	if _, _, err := s.store.Since(since); err != nil {
 		return nil, s.problemOf(ctx, err)
 	}
-	select {
-	case s.watch <- struct{}{}:
-	default:
-		return nil, busy("too many watches are open")
+	who := placeOf(identityOf(ctx))
+	if why := s.watches.take(who); why != "" {
+		return nil, busy(why)
 	}
 	f := follower{s: s, kinds: kinds, tenant: tenant, all: tenant == "", sel: sel, since: since}
 	return &huma.StreamResponse{Body: func(hctx huma.Context) {
-		defer func() { <-s.watch }()
+		defer s.watches.give(who)
 		hctx.SetHeader("Content-Type", "text/event-stream")
 		hctx.SetHeader("X-Accel-Buffering", "no")
 		hctx.SetStatus(http.StatusOK)
