@@ -447,3 +447,43 @@ func TestOthersUsers(t *testing.T) {
 		t.Errorf("a viewer changed another's password: %v", err)
 	}
 }
+
+// TestNoWayUp: who has a session or token of a user that is less than the user does not come to what the user may for good.
+func TestNoWayUp(t *testing.T) {
+	l := newLab(t)
+	g := l.guard()
+	boss := l.user(g, "acme/boss", TenantAdmin, "correct horse")
+	session := l.who(g, l.login(g, "acme/boss", "correct horse"))
+	made := func(n NewToken) Identity {
+		_, text, err := g.CreateToken(t.Context(), session, n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l.who(g, text)
+	}
+	another, admin := "another horse", TenantAdmin
+	users := made(NewToken{Scope: Scope{Kinds: []topology.Kind{KindUser}}})
+	if _, err := g.CreateUser(t.Context(), users, User{Name: "eve", Tenant: "acme", Role: TenantAdmin}, another); !errors.Is(err, ErrForbidden) {
+		t.Errorf("a token for users alone makes one who may all: %v", err)
+	}
+	l.user(g, "acme/ann", TenantViewer, "correct horse")
+	for _, c := range []UserChange{{Role: &admin}, {Password: &another}} {
+		if _, err := g.ChangeUser(t.Context(), users, UserName{"acme", "ann"}, c); !errors.Is(err, ErrForbidden) {
+			t.Errorf("a token for users alone: %+v: %v", c, err)
+		}
+	}
+	for name, who := range map[string]Identity{"session": session, "token": made(NewToken{})} {
+		for _, c := range []UserChange{{Password: &another}, {Password: &another, Role: &admin}, {Password: &another, Old: "wrong horse"}} {
+			if _, err := g.ChangeUser(t.Context(), who, boss, c); !errors.Is(err, ErrForbidden) {
+				t.Errorf("%s: the password of who shows it, without knowing it: %v", name, err)
+			}
+		}
+	}
+	var err error
+	for range burstPerUser {
+		_, err = g.ChangeUser(t.Context(), session, boss, UserChange{Password: &another, Old: "wrong horse"})
+	}
+	if !errors.Is(err, ErrTooMany) {
+		t.Errorf("guessing the present password: %v", err)
+	}
+}

@@ -79,6 +79,20 @@ func (t *throttle) take(from netip.Addr, user UserName) bool {
 	return t.addresses.fail(net, now) && t.users.fail(user, now) // no room to count it: it is not let through
 }
 
+// takeUser is take of somebody who is in already, and guesses the password of the user that he is.
+func (t *throttle) takeUser(user UserName) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.now()
+	return t.users.left(user, now) && t.users.fail(user, now)
+}
+
+func (t *throttle) userSucceeded(user UserName) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.users.of, user)
+}
+
 // succeeded forgets what failed: he knows the password.
 func (t *throttle) succeeded(from netip.Addr, user UserName) {
 	t.mu.Lock()

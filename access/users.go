@@ -51,6 +51,9 @@ func (g *Guard) CreateUser(ctx context.Context, who Identity, u User, password s
 	if len(g.known.allUsers(u.Tenant, false)) >= maxUsers {
 		return User{}, fmt.Errorf("%w: there are %d users already, as many as a tenant may have", ErrInvalid, maxUsers)
 	}
+	if err := unscoped(who); err != nil {
+		return User{}, err
+	}
 	hash, err := g.passwords.hash(ctx, password, u.UserName())
 	if err != nil {
 		return User{}, err
@@ -67,15 +70,28 @@ func (g *Guard) CreateUser(ctx context.Context, who Identity, u User, password s
 	return u, err
 }
 
+// unscoped refuses what was shown for some kinds alone: a user is one for all that his role may, and so whoever makes one, or gets at his password, is.
+func unscoped(who Identity) error {
+	if len(who.Scope.Kinds) > 0 {
+		return fmt.Errorf("%w: what was shown is for kinds %v alone, and a user is for all that his role may", ErrForbidden, who.Scope.Kinds)
+	}
+	return nil
+}
+
 // ChangeUser changes a user. One may change one's own password, and nothing else of oneself without the role for it. With another password, his sessions end.
 func (g *Guard) ChangeUser(ctx context.Context, who Identity, name UserName, c UserChange) (User, error) {
 	own := who.Subject == name.Subject() && who.Method == BySession && c.Role == nil && c.Disabled == nil
 	if err := g.Allow(ctx, who, Action{Verb: Update, Kind: KindUser, Tenant: name.Tenant, Name: name.Name}); err != nil && !own {
 		return User{}, err
 	}
+	if c.Password != nil || c.Role != nil {
+		if err := unscoped(who); err != nil {
+			return User{}, err
+		}
+	}
 	hash := ""
 	if c.Password != nil {
-		if own {
+		if who.Subject == name.Subject() { // whatever he may, and shows: it may be stolen
 			if err := g.knows(ctx, name, c.Old); err != nil {
 				return User{}, err
 			}
@@ -101,14 +117,18 @@ func (g *Guard) ChangeUser(ctx context.Context, who Identity, name UserName, c U
 
 // knows checks the present password of who changes it.
 func (g *Guard) knows(ctx context.Context, name UserName, password string) error {
+	if !g.tries.takeUser(name) {
+		return ErrTooMany
+	}
 	u, ok := g.known.user(name)
 	right, err := g.passwords.check(ctx, u.Password, password)
 	switch {
 	case err != nil:
 		return err
 	case !ok || !right:
-		return fmt.Errorf("%w: the present password is another", ErrForbidden)
+		return fmt.Errorf("%w: the present password is needed, and is another", ErrForbidden)
 	}
+	g.tries.userSucceeded(name)
 	return nil
 }
 
