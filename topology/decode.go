@@ -12,7 +12,9 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
 
 	"github.com/weft-sdn/weft/packet"
 )
@@ -61,8 +63,39 @@ func DecodeDocument(file string, data []byte, into any) (*Source, error) {
 	return &Source{File: file, Lines: d.lines}, d.errs.orNil()
 }
 
+// mostNested is how deep values may be in each other. The parser's time and memory grow with the square of it: 100 kB of brackets would take 20 GB.
+const mostNested = 100
+
+// tooNested returns a token at which values are too deep in each other; nil: none is. In block style what opens a value stands in one line, or costs as many spaces.
+func tooNested(tokens token.Tokens) *token.Token {
+	flow, line, opened := 0, 0, 0
+	for _, t := range tokens {
+		if t.Position.Line != line {
+			line, opened = t.Position.Line, 0
+		}
+		switch t.Type {
+		case token.SequenceStartType, token.MappingStartType:
+			flow++
+		case token.SequenceEndType, token.MappingEndType:
+			flow = max(0, flow-1)
+		case token.SequenceEntryType, token.MappingKeyType, token.MappingValueType, token.AnchorType, token.TagType:
+			if flow == 0 {
+				opened++
+			}
+		}
+		if flow > mostNested || opened > mostNested {
+			return t
+		}
+	}
+	return nil
+}
+
 func parse(file string, data []byte) (*ast.File, error) {
-	f, err := parser.ParseBytes(data, 0)
+	tokens := lexer.Tokenize(string(data))
+	if t := tooNested(tokens); t != nil {
+		return nil, Errors{{File: file, Line: t.Position.Line, Problem: fmt.Sprintf("has values in values more than %d deep", mostNested), Hint: "no object needs that"}}
+	}
+	f, err := parser.Parse(tokens, 0)
 	if err == nil {
 		return f, nil
 	}
