@@ -99,13 +99,14 @@ func parse(file string, data []byte) (*ast.File, error) {
 	if err == nil {
 		return f, nil
 	}
-	e := &FieldError{File: file, Problem: err.Error()}
+	e := &FieldError{File: file}
 	var se *yaml.SyntaxError
-	if errors.As(err, &se) {
-		e.Problem = se.Message
-		if se.Token != nil {
-			e.Line = se.Token.Position.Line
-		}
+	if !errors.As(err, &se) {
+		e.Problem = err.Error()
+		return nil, Errors{e}
+	}
+	if e.Problem = se.Message; se.Token != nil { // its text would quote all of a long line, in time that grows with the square of that
+		e.Line = se.Token.Position.Line
 	}
 	return nil, Errors{e}
 }

@@ -26,3 +26,19 @@ func TestNested(t *testing.T) {
 		t.Errorf("many documents: %v", err)
 	}
 }
+
+// TestLongMistake: the mistake in a long line takes no more memory than the line does.
+func TestLongMistake(t *testing.T) {
+	for _, text := range []string{"{" + strings.Repeat("a: 1,", 20_000) + "}", strings.Repeat("["+strings.Repeat("1,", 20_000)+"1]", 2)} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := Decode("long.yaml", []byte(text))
+		runtime.ReadMemStats(&after)
+		if err == nil {
+			t.Errorf("%.20s: taken", text)
+		}
+		if took := after.TotalAlloc - before.TotalAlloc; took > 500<<20 {
+			t.Errorf("%.20s: takes %d MB", text, took>>20)
+		}
+	}
+}
