@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -116,10 +115,9 @@ func (s *Store) load(ctx context.Context, group []*waitingEdit) (map[string]*Out
 	if err != nil {
 		return nil, fmt.Errorf("state: read generation: %w", err)
 	}
-	generation, ids, count := int64(0), idBlock{}, 0
+	generation, ids := int64(0), idBlock{}
 	if kvs := resp.Responses[0].GetResponseRange().Kvs; len(kvs) > 0 {
 		generation = kvs[0].ModRevision
-		count, _ = strconv.Atoi(string(kvs[0].Value)) // what is no number does not match
 	}
 	if kvs := resp.Responses[1].GetResponseRange().Kvs; len(kvs) > 0 {
 		if ids, err = parseIDs(kvs[0].Value, kvs[0].ModRevision); err != nil {
@@ -132,9 +130,6 @@ func (s *Store) load(ctx context.Context, group []*waitingEdit) (map[string]*Out
 			earlier[name] = &Outcome{Revision: kvs[0].ModRevision, Earlier: kvs[0].Value}
 		}
 	}
-	if s.desired.catalogue != nil && s.desired.generation == generation && s.desired.catalogue.Len() != count {
-		s.desired.catalogue = nil // not all of it was heard
-	}
 	if s.desired.catalogue == nil || s.desired.generation != generation {
 		if err := s.reach(ctx, generation, resp.Header.Revision); err != nil {
 			return nil, err
@@ -145,10 +140,11 @@ func (s *Store) load(ctx context.Context, group []*waitingEdit) (map[string]*Out
 	return earlier, nil
 }
 
-// reach brings the catalogue to a generation: by what FollowObjects has heard, or by reading all at a revision.
+// reach brings the catalogue to a generation: by what FollowObjects has heard, or by reading all at the revision at which the generation was read. What was heard of later revisions is left: if
+// all is read at an earlier one after it was taken, the catalogue would not get it again.
 func (s *Store) reach(ctx context.Context, generation, revision int64) error {
 	if s.desired.catalogue != nil && s.heard.wait(ctx, generation) {
-		if err := s.replay(); err == nil && s.desired.generation == generation {
+		if err := s.replay(revision); err == nil && s.desired.generation == generation {
 			return nil
 		}
 	}

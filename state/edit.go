@@ -444,7 +444,7 @@ func (g *group) txn(ctx context.Context) (*txn, error) {
 	s, t := g.s, new(txn)
 	t.unchanged(generationKey, s.desired.generation)
 	if len(g.w) > 0 {
-		t.put(generationKey, []byte(strconv.Itoa(g.order.Set.Len())))
+		t.put(generationKey, []byte(strconv.FormatInt(s.desired.generation, 10)))
 		g.ids.commit(t)
 		t.write(g.w)
 		t.ops = append(t.ops, g.forget.ops...)

@@ -129,6 +129,95 @@ func TestEditAtTwoStores(t *testing.T) {
 	}
 }
 
+// TestReachWhileMoreIsHeard: to bring the catalogue to a generation loses nothing of what is heard of later ones meanwhile, be it an object or a new version of one.
+func TestReachWhileMoreIsHeard(t *testing.T) {
+	a := embeddedStore(t)
+	b := second(t, a)
+	running(t, b.FollowObjects)
+	put := func(o *topology.Object) int64 {
+		t.Helper()
+		rev, err := a.Apply(t.Context(), []*topology.Object{o})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return rev
+	}
+	if err := b.WaitCatalogue(t.Context(), put(bridgeOf("x", "0"))); err != nil {
+		t.Fatal(err)
+	}
+	b.applyMu.Lock() // so that FollowObjects hears, and does not catch up
+	defer b.applyMu.Unlock()
+	reach := func(generation, heard int64) {
+		t.Helper()
+		if !b.heard.wait(t.Context(), heard) {
+			t.Fatalf("revision %d is not heard of", heard)
+		}
+		if err := b.reach(t.Context(), generation, generation); err != nil {
+			t.Fatal(err)
+		}
+		if b.desired.generation != generation || b.Catalogue().Revision != generation {
+			t.Fatalf("reached %d, not %d", b.desired.generation, generation)
+		}
+	}
+	first := put(bridgeOf("x", "1"))
+	put(bridgeOf("x", "2"))
+	added := put(bridgeOf("y", "0"))
+	reach(first, added)
+	last := put(bridgeOf("z", "0"))
+	reach(last, last)
+	c := b.Catalogue()
+	x := c.Get(ref(topology.KindBridge, "x"))
+	if x == nil || x.Object.Metadata.Labels["n"] != "2" || c.Get(ref(topology.KindBridge, "y")) == nil || c.Get(ref(topology.KindBridge, "z")) == nil || c.Len() != 3 || c.Set.Len() != 3 {
+		t.Errorf("%d objects, %d in the set; x: %v", c.Len(), c.Set.Len(), x != nil)
+	}
+	moments, _, err := b.Since(first)
+	if err != nil || len(moments) != 3 {
+		t.Errorf("%d changes are known since, not 3: %v", len(moments), err)
+	}
+}
+
+// TestReplayOfAGap: a change that does not follow the one that the catalogue has is not taken; all is read instead.
+func TestReplayOfAGap(t *testing.T) {
+	a := embeddedStore(t)
+	b := second(t, a)
+	running(t, b.FollowObjects)
+	at, err := a.Apply(t.Context(), []*topology.Object{bridgeOf("x", "0")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.WaitCatalogue(t.Context(), at); err != nil {
+		t.Fatal(err)
+	}
+	b.applyMu.Lock()
+	defer b.applyMu.Unlock()
+	for _, n := range []string{"1", "2"} {
+		if at, err = a.Apply(t.Context(), []*topology.Object{bridgeOf("x"+n, "")}); err != nil {
+			t.Fatal(err)
+		}
+		if n == "1" {
+			if !b.heard.wait(t.Context(), at) {
+				t.Fatal("not heard")
+			}
+			b.heard.mu.Lock()
+			b.heard.events = nil // the gap
+			b.heard.mu.Unlock()
+		}
+	}
+	if !b.heard.wait(t.Context(), at) {
+		t.Fatal("not heard")
+	}
+	if err := b.replay(at); !errors.Is(err, errLost) {
+		t.Errorf("replayed over a gap: %v", err)
+	}
+	if err := b.reach(t.Context(), at, at); err != nil {
+		t.Fatal(err)
+	}
+	c := b.Catalogue()
+	if c.Get(ref(topology.KindBridge, "x1")) == nil || c.Len() != 3 {
+		t.Errorf("%d objects, not 3", c.Len())
+	}
+}
+
 // TestEditOnce: an edit of one name is made once, at whichever store it is asked for, and is remembered with its note.
 func TestEditOnce(t *testing.T) {
 	a := embeddedStore(t)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"sync"
@@ -212,7 +213,7 @@ func (s *Store) catchUp(ctx context.Context) error {
 	s.applyMu.Lock()
 	defer s.applyMu.Unlock()
 	if s.desired.catalogue != nil {
-		err := s.replay()
+		err := s.replay(math.MaxInt64)
 		if err == nil {
 			return nil
 		}
@@ -224,11 +225,11 @@ func (s *Store) catchUp(ctx context.Context) error {
 	if _, err := s.load(ctx, nil); err != nil {
 		return err
 	}
-	return s.replay()
+	return s.replay(math.MaxInt64)
 }
 
-// replay has the catalogue have what was heard, one revision after the other. What it could not take stays.
-func (s *Store) replay() error {
+// replay has the catalogue have what was heard up to a revision, one revision after the other. What it did not take stays.
+func (s *Store) replay(last int64) error {
 	h := &s.heard
 	for {
 		h.mu.Lock()
@@ -237,7 +238,7 @@ func (s *Store) replay() error {
 		switch {
 		case lost > s.desired.asOf:
 			return errLost
-		case len(events) == 0:
+		case len(events) == 0 || events[0].ModRevision > last:
 			return nil
 		}
 		revision := events[0].ModRevision
@@ -256,6 +257,15 @@ func (s *Store) replay() error {
 	}
 }
 
+// generationBefore is the generation that a change followed; -1: its value does not say.
+func generationBefore(value []byte) int64 {
+	before, err := strconv.ParseInt(string(value), 10, 64)
+	if err != nil {
+		return -1
+	}
+	return before
+}
+
 // replayOne has the catalogue have what happened at one revision, unless it does already.
 func (s *Store) replayOne(events []Event, revision int64) error {
 	if revision <= s.desired.asOf {
@@ -266,10 +276,10 @@ func (s *Store) replayOne(events []Event, revision int64) error {
 	m := Moment{Revision: revision}
 	var put []*topology.Object
 	var del []topology.Ref
-	top, count := s.desired.top, -1
+	top, before := s.desired.top, int64(-1)
 	for _, e := range events {
 		if e.Key == generationKey {
-			count, _ = strconv.Atoi(string(e.Value)) // what is no number does not match
+			before = generationBefore(e.Value)
 		}
 		if !strings.HasPrefix(e.Key, confPrefix) {
 			continue
@@ -297,7 +307,7 @@ func (s *Store) replayOne(events []Event, revision int64) error {
 	if len(m.Updates) == 0 { // of other data
 		return nil
 	}
-	if count != next.order.Len() {
+	if before != s.desired.generation { // one between the two was not heard
 		return errLost
 	}
 	var err error

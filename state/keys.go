@@ -17,7 +17,7 @@ import (
 // Key layout (architecture §5). Every prefix ends in a slash, so that no prefix is a prefix of another's keys.
 //
 //	/weft/conf/<kind>/<tenant>/<name>         desired object, JSON
-//	/weft/meta/conf                           generation: written by every change of /weft/conf; appliers compare it
+//	/weft/meta/conf                           generation: written by every change of /weft/conf; appliers compare it. Its revision is the generation, its value the one before
 //	/weft/meta/ids                            last id given to a vport or group; never decreases
 //	/weft/edge/<edge>/info                    where the edge is, JSON; it stays while the edge is away
 //	/weft/edge/<edge>/live                    that it is alive, JSON, leased
