@@ -15,6 +15,7 @@ import (
 
 	"github.com/weft-sdn/weft/access"
 	"github.com/weft-sdn/weft/client"
+	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/topology"
 )
 
@@ -83,7 +84,15 @@ func (k known) Authenticate(r *http.Request) (access.Identity, error) {
 // guarded serves a database of a provider with two tenants, which have the same.
 func guarded(t *testing.T) (url string, g *access.Guard) {
 	t.Helper()
+	var store *state.Store
+	return guardedStore(t, &store)
+}
+
+// guardedStore is guarded, and tells the store.
+func guardedStore(t *testing.T, at **state.Store) (url string, g *access.Guard) {
+	t.Helper()
 	store := embedded(t)
+	*at = store
 	g, err := access.New(access.Config{Store: store, PasswordCost: 4})
 	if err != nil {
 		t.Fatal(err)

@@ -74,6 +74,9 @@ func (a *applying) json(body []byte) error {
 		Put    []json.RawMessage `json:"put"`
 		Delete []client.Ref      `json:"delete"`
 	}
+	if at, ok := repeatedField(body); ok {
+		return notJSON(&repeatedError{at}, "")
+	}
 	d := json.NewDecoder(strings.NewReader(string(body)))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&form); err != nil {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/weft-sdn/weft/client"
 	"github.com/weft-sdn/weft/topology"
 )
 
@@ -98,8 +99,11 @@ func decodeOne(data []byte, at string, or topology.Ref) (*topology.Object, int64
 	return objects[0], revision, nil
 }
 
-// strict reads one JSON value, and no more.
+// strict reads one JSON value, and no more. A field that is there twice is a *repeatedError.
 func strict(data []byte, into any) error {
+	if at, ok := repeatedField(data); ok {
+		return &repeatedError{at}
+	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	if err := d.Decode(into); err != nil {
 		return err
@@ -112,6 +116,12 @@ func strict(data []byte, into any) error {
 
 // notJSON is what is said of a body that can't be read.
 func notJSON(err error, at string) *problem {
+	var twice *repeatedError
+	if errors.As(err, &twice) {
+		p := refuse(http.StatusBadRequest, "%s%s", at+twice.pointer, thereTwice)
+		p.Errors = []client.FieldError{{Pointer: at + twice.pointer, Problem: "is there twice", Hint: "leave one out"}}
+		return p
+	}
 	p := refuse(http.StatusBadRequest, "the body is not JSON of the form that is asked for: %v", err)
 	if at != "" {
 		p.Detail = at + ": " + p.Detail

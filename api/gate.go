@@ -60,7 +60,7 @@ func (s *Server) gate(next http.Handler) http.Handler {
 			now, _, err := s.enter(shown)
 			return err == nil && now.Subject == who.Subject && now.Role == who.Role && now.Tenant == who.Tenant
 		})
-		if r.URL.Path != watchPath {
+		if r.URL.Path != watchPath && r.URL.Path != eventWatchPath {
 			var cancel context.CancelFunc
 			ctx, cancel = context.WithTimeout(ctx, s.cfg.Timeout)
 			defer cancel()

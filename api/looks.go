@@ -22,9 +22,24 @@ import (
 
 type eventInput struct {
 	ViewInput
+	EventInput
+}
+
+// EventInput says which events are wanted.
+type EventInput struct {
 	Type   string `query:"type" enum:"Normal,Warning" doc:"Events of this type"`
 	Edge   string `query:"edge" maxLength:"63" doc:"Events that this edge tells of"`
 	Object string `query:"object" maxLength:"255" doc:"Events about this: KIND/TENANT/NAME, or edge/NAME" example:"vport/acme/web"`
+}
+
+// filter is what is asked of the database.
+func (in *EventInput) filter(a *viewing) state.EventFilter {
+	return state.EventFilter{Tenant: a.of.Tenant, Type: state.EventType(in.Type), Source: in.Edge}
+}
+
+// takes reports whether an event of the filter is wanted, of one object alone unless of is empty.
+func (in *EventInput) takes(of string, e *state.LoggedEvent) bool {
+	return (of == "" || e.Object.Tenant+"/"+e.Object.Name == of) && (in.Object == "" || e.Object.String() == in.Object)
 }
 
 // eventRoute registers the log of events.
@@ -35,12 +50,12 @@ func (s *Server) eventRoute() {
 		if err != nil {
 			return nil, err
 		}
-		all, revision, err := s.store.Events(ctx, state.EventFilter{Tenant: a.of.Tenant, Type: state.EventType(in.Type), Source: in.Edge})
+		all, revision, err := s.store.Events(ctx, in.filter(a))
 		if err != nil {
 			return nil, s.problemOf(ctx, err)
 		}
 		all = slices.DeleteFunc(all, func(e state.LoggedEvent) bool {
-			return in.Of != "" && e.Object.Tenant+"/"+e.Object.Name != in.Of || in.Object != "" && e.Object.String() != in.Object
+			return !in.takes(in.Of, &e)
 		})
 		out, err := pageOf(a, all, nil)
 		if err != nil {

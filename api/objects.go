@@ -242,8 +242,11 @@ func (s *Server) list(ctx context.Context, kinds []topology.Kind, tenant string,
 		next = place{c.Revision, client.RefOf(page[in.Limit-1].Object.Ref()), query}.token()
 		s.pins.keep(c)
 	}
-	return raw(http.StatusOK, listBody(c.Revision, next, len(all), page)), nil
+	return raw(http.StatusOK, listBody(since(c), next, len(all), page)), nil
 }
+
+// since is the revision behind which all is told that happens after a catalogue. That of an empty database is 0, and 0 is "from now on": 1 is what etcd begins with, before any change.
+func since(c *state.Catalogue) int64 { return max(c.Revision, 1) }
 
 // listBody is a client.List.
 func listBody(revision int64, next string, total int, page []*state.Entry) []byte {

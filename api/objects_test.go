@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -222,7 +223,8 @@ func TestWatch(t *testing.T) {
 	}
 	watch(client.WatchOptions{Since: first.Revision}, "delete vport acme/vm2", "put vport acme/vm1")
 	watch(client.WatchOptions{Since: first.Revision, ListOptions: client.ListOptions{Selector: "tier=front"}}, "delete vport acme/vm1")
-	err = c.Watch(t.Context(), client.WatchOptions{Since: 1}, func(client.Event) error { return nil })
+	late := clientOf(t, serve(t, open(t, stateConfig(store)), nil)) // of a server that does not know what was before it
+	err = late.Watch(t.Context(), client.WatchOptions{Since: 1}, func(client.Event) error { return errors.New("it was told") })
 	wants(t, err, http.StatusGone)
 }
 

@@ -68,6 +68,9 @@ func parsePatch(media client.PatchType, body []byte) (func(object []byte) ([]byt
 			return json.Marshal(merge(was, patch))
 		}, nil
 	case client.JSONPatch:
+		if at, ok := repeatedField(body); ok {
+			return nil, notJSON(&repeatedError{at}, "")
+		}
 		patch, err := jsonpatch.DecodePatch(body)
 		if err != nil {
 			return nil, notJSON(err, "")

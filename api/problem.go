@@ -161,6 +161,9 @@ func ours(ctx huma.Context, _ string, v any) (any, error) {
 			f := client.FieldError{Field: name, Problem: d.Message}
 			if where == "body" {
 				f.Pointer = pointerOf(name)
+				if at, twice := strings.CutSuffix(d.Message, thereTwice); twice {
+					f.Pointer, f.Problem = at, "is there twice"
+				}
 			}
 			if d.Value != nil && tagOf(ctx) != tagAccess {
 				f.Value = fmt.Sprint(d.Value)

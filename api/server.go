@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 	"path"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -95,24 +97,31 @@ func (s *Server) routes() {
 	cfg.OpenAPIPath = "/openapi"
 	cfg.RejectUnknownQueryParameters = true
 	cfg.Transformers = []huma.Transformer{ours}
+	cfg.Formats = maps.Clone(cfg.Formats)
+	for media, f := range cfg.Formats {
+		if f.Unmarshal != nil && strings.Contains(media, "json") {
+			f.Unmarshal = onceEach(f.Unmarshal)
+			cfg.Formats[media] = f
+		}
+	}
 	s.api = humago.New(s.mux, cfg)
 	s.objectRoutes()
 	s.applyRoutes()
 	s.watchRoutes()
 	s.accountRoutes()
 	s.viewRoutes()
-	s.mux.HandleFunc("/", nothingHere)
+	s.mux.HandleFunc("/", nothingAt(s.mux))
 }
 
 // Handler answers requests: those below /v1 of those who are let in; descriptions and health of all.
 func (s *Server) Handler() http.Handler {
 	root := http.NewServeMux()
-	root.Handle("/v1/", s.gate(s.mux))
+	root.Handle("/v1/", asWatch(s.gate(s.mux)))
 	root.Handle("GET /openapi.json", s.mux)
 	root.Handle("GET /openapi.yaml", s.mux)
 	root.HandleFunc("GET /docs", s.serveDocs)
 	root.HandleFunc("GET /healthz", s.health)
-	root.HandleFunc("/", nothingHere)
+	root.HandleFunc("/", nothingAt(root))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer s.caught(w, r)
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.cfg.Timeout + answerTime)) // not of a test's recorder; a watch sets its own
@@ -135,6 +144,27 @@ func (s *Server) caught(w http.ResponseWriter, r *http.Request) {
 	}
 	s.log.Error("panic", "method", r.Method, "path", r.URL.Path, "why", why, "stack", string(debug.Stack()))
 	refuse(http.StatusInternalServerError, "the server failed; its log says why").write(w, r)
+}
+
+// nothingAt answers what has no route in a mux: with the methods that there are, if it is the method that is wrong (RFC 9110, section 15.5.6).
+func nothingAt(mux *http.ServeMux) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var allow []string
+		for _, method := range []string{http.MethodDelete, http.MethodGet, http.MethodHead, http.MethodPatch, http.MethodPost, http.MethodPut} {
+			try := r.Clone(r.Context())
+			try.Method = method
+			if _, pattern := mux.Handler(try); pattern != "" && pattern != "/" {
+				allow = append(allow, method)
+			}
+		}
+		if len(allow) == 0 {
+			nothingHere(w, r)
+			return
+		}
+		p := refuse(http.StatusMethodNotAllowed, "%s %s: use %s", r.Method, r.URL.Path, strings.Join(allow, ", "))
+		p.headers = http.Header{"Allow": {strings.Join(allow, ", ")}}
+		p.write(w, r)
+	}
 }
 
 // nothingHere answers what has no route.

@@ -145,6 +145,7 @@ func (s *Server) viewRoutes() {
 	addView(s, "flows", access.KindFlow, "Flows that are installed, as edges say", s.flows)
 	addView(s, "drops", access.KindFlow, "What was dropped, and why, as edges say", s.drops)
 	s.eventRoute()
+	s.eventWatchRoute()
 	s.auditRoute()
 	s.appliedRoute()
 	s.traceRoute()

@@ -52,9 +52,9 @@ func (s *Server) follow(ctx context.Context, in *watchInput) (*huma.StreamRespon
 	if err != nil {
 		return nil, err
 	}
-	since := in.Since
+	from := in.Since
 	if in.LastID != "" {
-		if since, err = strconv.ParseInt(in.LastID, 10, 64); err != nil || since < 0 {
+		if from, err = strconv.ParseInt(in.LastID, 10, 64); err != nil || from < 0 {
 			return nil, parameter("Last-Event-ID", in.LastID, "is no revision", "leave it out")
 		}
 	}
@@ -62,17 +62,17 @@ func (s *Server) follow(ctx context.Context, in *watchInput) (*huma.StreamRespon
 	if err != nil {
 		return nil, err
 	}
-	if since == 0 {
-		since = c.Revision
+	if from == 0 {
+		from = since(c)
 	}
-	if _, _, err := s.store.Since(since); err != nil {
+	if _, _, err := s.store.Since(from); err != nil {
 		return nil, s.problemOf(ctx, err)
 	}
 	who := placeOf(identityOf(ctx))
 	if why := s.watches.take(who); why != "" {
 		return nil, busy(why)
 	}
-	f := follower{s: s, kinds: kinds, tenant: tenant, all: tenant == "", sel: sel, since: since}
+	f := follower{s: s, kinds: kinds, tenant: tenant, all: tenant == "", sel: sel, since: from}
 	return &huma.StreamResponse{Body: func(hctx huma.Context) {
 		defer s.watches.give(who)
 		hctx.SetHeader("Content-Type", "text/event-stream")

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -28,10 +29,15 @@ func (e handlerError) Unwrap() error { return e.err }
 // Watch calls fn with each change of objects, in order, until ctx ends (nil) or fn returns an error, which it returns. A connection that is lost is made again, and goes on where it
 // was. IsGone of its error: changes since the revision are not kept any more; list, and watch from that revision.
 func (c *Client) Watch(ctx context.Context, o WatchOptions, fn func(Event) error) error {
+	return again(ctx, &o.Since, func() error { return c.watchOnce(ctx, &o, fn) })
+}
+
+// again makes connections of a watch until ctx ends (nil) or there is no use.
+func again(ctx context.Context, since *int64, once func() error) error {
 	pause := firstPause
 	for {
-		began := o.Since
-		err := c.watchOnce(ctx, &o, fn)
+		began := *since
+		err := once()
 		var handled handlerError
 		var refused *Problem
 		switch {
@@ -42,7 +48,7 @@ func (c *Client) Watch(ctx context.Context, o WatchOptions, fn func(Event) error
 		case errors.As(err, &refused) && refused.Status != http.StatusTooManyRequests && refused.Status/100 != 5:
 			return err
 		}
-		if o.Since != began {
+		if *since != began {
 			pause = firstPause
 		}
 		timer := time.NewTimer(pause)
@@ -62,16 +68,7 @@ func (c *Client) watchOnce(ctx context.Context, o *WatchOptions, fn func(Event) 
 	if o.Since > 0 {
 		q.Set("since", strconv.FormatInt(o.Since, 10))
 	}
-	resp, err := c.send(ctx, Request{Method: http.MethodGet, Path: "/v1/watch", Query: q, Header: http.Header{"Accept": {"text/event-stream"}}}, nil)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		body, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<20)) // as much of it as there is
-		return problemOf(resp, body)
-	}
-	return readEvents(resp.Body, func(data []byte) error {
+	return c.stream(ctx, "/v1/watch", q, func(data []byte) error {
 		var e Event
 		if err := json.Unmarshal(data, &e); err != nil {
 			return fmt.Errorf("%s: %w: %w", c.base, errAnswer, err)
@@ -84,6 +81,20 @@ func (c *Client) watchOnce(ctx context.Context, o *WatchOptions, fn func(Event) 
 		}
 		return nil
 	})
+}
+
+// stream calls fn with the data of each event of one connection.
+func (c *Client) stream(ctx context.Context, path string, q url.Values, fn func(data []byte) error) error {
+	resp, err := c.send(ctx, Request{Method: http.MethodGet, Path: path, Query: q, Header: http.Header{"Accept": {"text/event-stream"}}}, nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		body, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<20)) // as much of it as there is
+		return problemOf(resp, body)
+	}
+	return readEvents(resp.Body, fn)
 }
 
 const maxEvent = 16 << 20 // bytes of one event

@@ -18,17 +18,7 @@ import (
 )
 
 // remote is the network behind the API, of which one sees and changes what one may.
-type remote struct {
-	api  *client.Client
-	told map[toldEvent]uint64 // events that were told, with their counts
-}
-
-// toldEvent names an event.
-type toldEvent struct {
-	object         state.EventObject
-	reason, source string
-	first          int64
-}
+type remote struct{ api *client.Client }
 
 // Get implements network, and so do those that follow.
 func (r *remote) Get(ctx context.Context, ref topology.Ref) (*topology.Object, int64, error) {
@@ -252,6 +242,15 @@ func (r *remote) Session(ctx context.Context, name string) (string, error) {
 
 // Events implements network.
 func (r *remote) Events(ctx context.Context, f state.EventFilter) ([]state.LoggedEvent, int64, error) {
+	rows, err := allOf[state.LoggedEvent](ctx, r.api, "events", eventValues(f))
+	if err != nil {
+		return nil, 0, err
+	}
+	return rows.Items, rows.Revision, nil
+}
+
+// eventValues is a filter as the API has it.
+func eventValues(f state.EventFilter) url.Values {
 	q := url.Values{}
 	set := func(name, value string) {
 		if value != "" {
@@ -264,51 +263,12 @@ func (r *remote) Events(ctx context.Context, f state.EventFilter) ([]state.Logge
 	if f.Object != (state.EventObject{}) {
 		set("object", f.Object.String())
 	}
-	rows, err := allOf[state.LoggedEvent](ctx, r.api, "events", q)
-	if err != nil {
-		return nil, 0, err
-	}
-	r.told = make(map[toldEvent]uint64, len(rows.Items))
-	for i := range rows.Items {
-		r.told[nameOfEvent(&rows.Items[i])] = rows.Items[i].Count
-	}
-	return rows.Items, rows.Revision, nil
+	return q
 }
 
-// askEvents is how often the API is asked for events that are followed: it has no stream of them.
-const askEvents = time.Second
-
-// WatchEvents implements network, for what is not in the list that Events returned last.
-func (r *remote) WatchEvents(ctx context.Context, f state.EventFilter, _ int64, fn func(state.LoggedEvent) error) error {
-	tick := time.NewTicker(askEvents)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-		before := r.told
-		all, _, err := r.Events(ctx, f)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil:
-			return err
-		}
-		for _, e := range all {
-			if before[nameOfEvent(&e)] == e.Count {
-				continue
-			}
-			if err := fn(e); err != nil {
-				return err
-			}
-		}
-	}
-}
-
-func nameOfEvent(e *state.LoggedEvent) toldEvent {
-	return toldEvent{e.Object, e.Reason, e.Source, e.First.UnixNano()}
+// WatchEvents implements network.
+func (r *remote) WatchEvents(ctx context.Context, f state.EventFilter, after int64, fn func(state.LoggedEvent) error) error {
+	return client.WatchEvents(ctx, r.api, eventValues(f), after, fn)
 }
 
 // kindsText is kinds in words.
