@@ -37,7 +37,7 @@ is known.`,
   weft audit
 
   # Who changed this port, and what was it before?
-  weft audit --for vport/acme/web -o yaml
+  weft audit --for vport/acme/web -o json
 
   # What did ann do?
   weft audit --who user:ann --limit 500`,
@@ -56,10 +56,6 @@ is known.`,
 			}
 			rows, err := q.rows(cmd.Context(), &at, about)
 			if err != nil {
-				return err
-			}
-			if len(rows) == 0 && q.out.form == "table" {
-				_, err := fmt.Fprintln(cmd.ErrOrStderr(), "no changes")
 				return err
 			}
 			return printAudit(cmd.OutOrStdout(), rows, q.out.form)
