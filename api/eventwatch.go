@@ -54,13 +54,12 @@ func (s *Server) followEvents(ctx context.Context, in *eventWatchInput) (*huma.S
 			return nil, s.problemOf(ctx, err)
 		}
 	}
-	select {
-	case s.watch <- struct{}{}:
-	default:
-		return nil, busy("too many watches are open")
+	who := placeOf(identityOf(ctx))
+	if why := s.watches.take(who); why != "" {
+		return nil, busy(why)
 	}
 	return &huma.StreamResponse{Body: func(hctx huma.Context) {
-		defer func() { <-s.watch }()
+		defer s.watches.give(who)
 		hctx.SetHeader("Content-Type", "text/event-stream")
 		hctx.SetHeader("X-Accel-Buffering", "no")
 		hctx.SetStatus(http.StatusOK)
