@@ -81,13 +81,6 @@ func (k known) Authenticate(r *http.Request) (access.Identity, error) {
 	return k.Guard.Authenticate(r)
 }
 
-// guarded serves a database of a provider with two tenants, which have the same.
-func guarded(t *testing.T) (url string, g *access.Guard) {
-	t.Helper()
-	var store *state.Store
-	return guardedStore(t, &store)
-}
-
 // guardedStore is guarded, and tells the store.
 func guardedStore(t *testing.T, at **state.Store) (url string, g *access.Guard) {
 	t.Helper()

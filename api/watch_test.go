@@ -163,3 +163,10 @@ func TestMethods(t *testing.T) {
 		t.Errorf("%d %s", got.status, got.body)
 	}
 }
+
+// guarded serves a database of a provider with two tenants, which have the same.
+func guarded(t *testing.T) (url string, g *access.Guard) {
+	t.Helper()
+	var store *state.Store
+	return guardedStore(t, &store)
+}
