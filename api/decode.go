@@ -2,8 +2,10 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -121,6 +123,10 @@ func notJSON(err error, at string) *problem {
 		p := refuse(http.StatusBadRequest, "%s%s", at+twice.pointer, thereTwice)
 		p.Errors = []client.FieldError{{Pointer: at + twice.pointer, Problem: "is there twice", Hint: "leave one out"}}
 		return p
+	}
+	var kind *json.UnmarshalTypeError
+	if errors.As(err, &kind) { // its text has names of Go
+		err = fmt.Errorf("%s is a value of another kind than what is there: %s", cmp.Or(kind.Field, "the whole"), kind.Value)
 	}
 	p := refuse(http.StatusBadRequest, "the body is not JSON of the form that is asked for: %v", err)
 	if at != "" {

@@ -105,3 +105,32 @@ func TestAuditOfAccounts(t *testing.T) {
 		}
 	}
 }
+
+// TestTraceThroughAnother: of another's device on the way a tenant is not told what it reads, nor what it makes of the packet.
+func TestTraceThroughAnother(t *testing.T) {
+	store := embedded(t)
+	serve(t, store, nil)
+	put := []*topology.Object{}
+	list := objects(t, `{apiVersion: weft/v1, kind: Router, metadata: {name: gw, tenant: globex}, spec: {}}`)
+	for i := range list {
+		put = append(put, &list[i])
+	}
+	if _, err := store.Apply(t.Context(), put); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.WaitCatalogue(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	tr := client.Trace{
+		Steps:    []client.TraceStep{{Device: "bridge acme/lan", What: "forwards"}, {Device: "router globex/gw", What: "route 10.0.0.0/24"}},
+		Outcomes: []client.TraceEnd{{Verdict: "forward", To: "globex/gw", Text: "forward to globex/gw", Rewrite: "dst_mac=02:00:00:00:00:09"}},
+		Match:    "dst=10.0.0.0/25", Guards: "ttl > 1", Read: "dst/25",
+	}
+	concealTrace(&tr, "acme", store.Catalogue().Set)
+	text := string(mustJSON(tr))
+	for _, secret := range []string{"globex", "02:00:00:00:00:09", "/25", "ttl"} {
+		if strings.Contains(text, secret) {
+			t.Errorf("%s is told: %s", secret, text)
+		}
+	}
+}

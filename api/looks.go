@@ -261,9 +261,11 @@ func concealTrace(t *client.Trace, own string, set *topology.Set) {
 			return name
 		})
 	}
+	through := false
 	var steps []client.TraceStep
 	for _, st := range t.Steps {
 		if concealed := conceal(st.Device); concealed != st.Device {
+			through = true
 			if n := len(steps); n == 0 || steps[n-1].Device != anothers {
 				steps = append(steps, client.TraceStep{Device: anothers, What: "goes on there"})
 			}
@@ -274,7 +276,13 @@ func concealTrace(t *client.Trace, own string, set *topology.Set) {
 	t.Steps = steps
 	for i := range t.Outcomes {
 		o := &t.Outcomes[i]
+		if o.To != conceal(o.To) {
+			o.Rewrite = "" // has addresses and MACs of the other
+		}
 		o.To, o.Reason, o.Text = conceal(o.To), conceal(o.Reason), conceal(o.Text)
+	}
+	if through { // what was read there tells what is there: a route of a bit more, a rule for a port
+		t.Match, t.Guards, t.Read = "", "", ""
 	}
 	whole := func(list []string) []string {
 		return slices.DeleteFunc(list, func(text string) bool { return conceal(text) != text })

@@ -230,7 +230,7 @@ func (s *Server) flows(ctx context.Context, a *viewing) ([]agent.Flow, []agent.E
 			if !a.all {
 				f.Depends = nil
 				if f.To != nil && view.TenantOf(strings.TrimPrefix(strings.TrimPrefix(f.To.Name, "all of "), "bridge ")) != a.of.Tenant {
-					f.To, f.At = &agent.Named{Name: anothers}, nil
+					f.To, f.At, f.Rewrite = &agent.Named{Name: anothers}, nil, ""
 				}
 			}
 			rows = append(rows, f)

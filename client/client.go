@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -53,6 +54,9 @@ func New(cfg Config) (*Client, error) {
 	u, err := url.Parse(cfg.Server)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
 		return nil, fmt.Errorf("%q is no address of an API; use https://HOST:PORT", cfg.Server)
+	}
+	if a, err := netip.ParseAddr(u.Hostname()); u.Scheme == "http" && u.Hostname() != "localhost" && !(err == nil && a.IsLoopback()) {
+		return nil, fmt.Errorf("%q: passwords and tokens would be sent in the clear: http is for a server on this machine; use https", cfg.Server)
 	}
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = defaultTimeout

@@ -221,8 +221,10 @@ func traceText(t *client.Trace, verbose bool) string {
 			line("rewrite", o.Rewrite)
 		}
 	}
-	line("match", t.Match)
-	line("guards", t.Guards)
+	if t.Match != "" {
+		line("match", t.Match)
+		line("guards", t.Guards)
+	}
 	if t.Kept != "" {
 		line("kept", "not as an entry: "+t.Kept)
 	}
@@ -233,7 +235,9 @@ func traceText(t *client.Trace, verbose bool) string {
 		line("originated", o)
 	}
 	if verbose {
-		line("read", t.Read)
+		if t.Read != "" {
+			line("read", t.Read)
+		}
 		for _, d := range t.Depends {
 			line("depends", d)
 		}
