@@ -231,6 +231,9 @@ func TestOptions(t *testing.T) {
 		cable.SetUp(true)
 		up(t, a, b)
 
+		if other == peer.FRR {
+			return // once BIRD tells it too many, bgpd 8.4.4 answers nobody any more
+		}
 		must(t, a.Announce(limited(t), prefixes("10.3.0.0/16", "10.4.0.0/16")...)) // one too many
 		must(t, b.Down(limited(t), a4))
 	})
