@@ -103,9 +103,20 @@ func (l *lab) guard() *Guard {
 // until waits for something.
 func (l *lab) until(what string, is func() bool) {
 	l.t.Helper()
-	for end := time.Now().Add(20 * time.Second); !is(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			l.t.Fatalf("not in time: %s", what)
+	until(l.t, what, is)
+}
+
+// until looks until it is so; the test fails if that takes too long.
+func until(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	limit := time.After(20 * time.Second)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !is() {
+		select {
+		case <-tick.C:
+		case <-limit:
+			t.Fatalf("not in time: %s", what)
 		}
 	}
 }

@@ -83,6 +83,14 @@ func (s *service) serve(ctx context.Context, l net.Listener) error {
 			return err
 		}
 	}
+	if err := Serve(ctx, l, server, shutdownTimeout); err != nil {
+		return fmt.Errorf("status server: %w", err)
+	}
+	return nil
+}
+
+// Serve has a server answer on a listener until ctx ends (nil), over TLS if it has a TLSConfig. Requests under way then have so much time to be finished.
+func Serve(ctx context.Context, l net.Listener, server *http.Server, last time.Duration) error {
 	ended := make(chan error, 1)
 	go func() {
 		if server.TLSConfig != nil {
@@ -93,10 +101,10 @@ func (s *service) serve(ctx context.Context, l net.Listener) error {
 	}()
 	select {
 	case err := <-ended:
-		return fmt.Errorf("status server: %w", err)
+		return err
 	case <-ctx.Done():
 	}
-	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), last)
 	defer cancel()
 	if server.Shutdown(limit) != nil {
 		server.Close()

@@ -168,24 +168,8 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, secure *tls.Conf
 		Handler: h, ReadHeaderTimeout: headerTimeout, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10, TLSConfig: secure,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), BaseContext: func(net.Listener) context.Context { return ctx },
 	}
-	ended := make(chan error, 1)
-	go func() {
-		if secure != nil {
-			ended <- server.ServeTLS(l, "", "")
-		} else {
-			ended <- server.Serve(l)
-		}
-	}()
-	select {
-	case err := <-ended:
+	if err := agent.Serve(ctx, l, server, shutdownTimeout); err != nil {
 		return fmt.Errorf("serve: %w", err)
-	case <-ctx.Done():
 	}
-	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
-	defer cancel()
-	if server.Shutdown(limit) != nil {
-		server.Close()
-	}
-	<-ended
 	return nil
 }
