@@ -17,6 +17,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/weft-sdn/weft/state"
+	"github.com/weft-sdn/weft/testbed/wait"
 )
 
 // clock is a time that tests move.
@@ -103,22 +104,7 @@ func (l *lab) guard() *Guard {
 // until waits for something.
 func (l *lab) until(what string, is func() bool) {
 	l.t.Helper()
-	until(l.t, what, is)
-}
-
-// until looks until it is so; the test fails if that takes too long.
-func until(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	limit := time.After(20 * time.Second)
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for !is() {
-		select {
-		case <-tick.C:
-		case <-limit:
-			t.Fatalf("not in time: %s", what)
-		}
-	}
+	wait.Until(l.t, what, is)
 }
 
 // shown is a request that shows a token.

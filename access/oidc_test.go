@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/weft-sdn/weft/testbed/wait"
 )
 
 // provider is an OpenID provider: what it says of itself, and its keys.
@@ -143,7 +145,7 @@ func TestOIDC(t *testing.T) {
 	}
 	p.rotate("two")
 	rotated := p.token(groups("netops"))
-	until(t, "a new key is taken note of", func() bool { return ask(rotated) == "oidc:248289761001 ann provider-admin" })
+	wait.Until(t, "a new key is taken note of", func() bool { return ask(rotated) == "oidc:248289761001 ann provider-admin" })
 }
 
 // TestOIDCAway: a provider that does not answer is asked again later, not at each request.

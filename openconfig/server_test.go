@@ -27,6 +27,7 @@ import (
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/openconfig"
 	"github.com/weft-sdn/weft/state"
+	"github.com/weft-sdn/weft/testbed/wait"
 	"github.com/weft-sdn/weft/topology"
 )
 
@@ -145,11 +146,7 @@ func (l *lab) apply(text string) {
 
 func (l *lab) until(what string, holds func() bool) {
 	l.t.Helper()
-	for end := time.Now().Add(30 * time.Second); !holds(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			l.t.Fatalf("in vain: %s", what)
-		}
-	}
+	wait.Until(l.t, what, holds)
 }
 
 // as is a client of gnmic and the context of its calls.

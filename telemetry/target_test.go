@@ -6,7 +6,6 @@ import (
 	"os"
 	"sync"
 	"testing"
-	"time"
 
 	gpb "github.com/openconfig/gnmi/proto/gnmi"
 	"go.uber.org/goleak"
@@ -16,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/weft-sdn/weft/telemetry"
+	"github.com/weft-sdn/weft/testbed/wait"
 )
 
 func TestMain(m *testing.M) {
@@ -28,16 +28,10 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-const longWait = 30 * time.Second
-
 // eventually waits until a condition holds.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for end := time.Now().Add(longWait); !holds(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("in vain: %s", what)
-		}
-	}
+	wait.Until(t, what, holds)
 }
 
 // target is a gNMI server that does what a test says.
