@@ -127,6 +127,7 @@ red3 vport=red/vm3 edge=e2 mac=02:00:00:00:00:03 ip=10.1.0.3/24,fd01::3/64 gw=10
 		t.Fatal(err)
 	}
 	some(100)
+	exact("a change") // and nothing is on its way to the VM when it moves: it would be nobody's
 	runScenario(t, file, l)
 	some(100)
 	exact("a change and a move")
