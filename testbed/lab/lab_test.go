@@ -106,6 +106,7 @@ func TestScenarios(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			t.Parallel() // most of them wait most of the time
 			s := parseFile(t, file)
 			runScenario(t, s, start(t, lab.Config{Scenario: s}))
 		})
@@ -117,6 +118,7 @@ func TestScenarios(t *testing.T) {
 func TestTofinoPipeline(t *testing.T) {
 	for _, file := range []string{"bridge", "routed", "nat", "move", "multicast"} {
 		t.Run(file, func(t *testing.T) {
+			t.Parallel()
 			s := parseFile(t, "testdata/"+file+".txtar")
 			runScenario(t, s, start(t, lab.Config{Scenario: s, Target: lab.Stratum, Reachable: file == "routed"}))
 		})
