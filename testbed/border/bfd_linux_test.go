@@ -30,6 +30,7 @@ func (b *border) bfdUp(edge, session string, tx, rx float64) bgp.Status {
 
 // TestBFD: sessions over each IP version are watched, with each of the stacks. When a way is lost that no cable tells of, the session goes, and what went by it goes by the other; when it is back, so is the session.
 func TestBFD(t *testing.T) {
+	t.Parallel()
 	makers(t, func(t *testing.T, maker peer.Maker) {
 		for _, stack := range []bgp.Stack{bgp.Kernel, bgp.Userspace} {
 			t.Run(string(stack), func(t *testing.T) {
@@ -98,6 +99,7 @@ func (b *border) changedNot(session string, began bgp.Status) {
 
 // TestBFDChanges: BFD is switched on, changed and switched off while the session is up; over several hops, too. Packets that somebody forges do nothing.
 func TestBFDChanges(t *testing.T) {
+	t.Parallel()
 	makers(t, func(t *testing.T, maker peer.Maker) {
 		for _, x := range []struct {
 			name, more string
@@ -182,6 +184,7 @@ func (b *border) forge(name string, port uint16, st *bgp.BFD) {
 
 // TestBFDWithout: a neighbour that has no BFD has a session all the same, unless the session is strict.
 func TestBFDWithout(t *testing.T) {
+	t.Parallel()
 	makers(t, func(t *testing.T, maker peer.Maker) {
 		b := newBorder(t, testConfig{
 			sessions: session("first", "up1", 64501, isp1v6, "bfd: {strict: true}"),
@@ -199,6 +202,7 @@ func TestBFDWithout(t *testing.T) {
 
 // TestBFDStrict: a strict session comes up with BFD; when the way is lost it waits for it.
 func TestBFDStrict(t *testing.T) {
+	t.Parallel()
 	makers(t, func(t *testing.T, maker peer.Maker) {
 		b := newBorder(t, testConfig{
 			sessions: session("first", "up1", 64501, isp1v6, "bfd: {minTx: 100, minRx: 100, strict: true}"),
@@ -218,6 +222,7 @@ func TestBFDStrict(t *testing.T) {
 // TestBFDRestarts: a neighbour that restarts gracefully, its BFD with it, is not one that is lost: its routes stay. So it is the other way round when the agent ends and begins again, if the neighbour
 // is told that BFD shares the fate of who speaks.
 func TestBFDRestarts(t *testing.T) {
+	t.Parallel()
 	makers(t, func(t *testing.T, maker peer.Maker) {
 		edit := func(n *peer.Neighbour) { slowly(n); graceful(n) }
 		patient := func(n *peer.Neighbour) { edit(n); n.BFDGraceful = true }

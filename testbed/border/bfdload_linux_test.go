@@ -12,7 +12,7 @@ import (
 )
 
 // TestBFDLoaded: while its port brings first packets of flows by the thousand, each of which the agent has to decide, a session that is watched at the default pace stays. How one at the fastest pace fares depends on the machine:
-// it is logged.
+// it is logged. It runs before the others, alone.
 func TestBFDLoaded(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes ten seconds")

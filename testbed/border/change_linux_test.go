@@ -12,6 +12,7 @@ import (
 
 // TestChanges: what a session takes and tells is changed while it is up; its timers make it begin anew.
 func TestChanges(t *testing.T) {
+	t.Parallel()
 	makers(t, func(t *testing.T, maker peer.Maker) {
 		config := upstream(maker, 64501, nil, up1v4)
 		config.Announce = slices.Concat(outside, prefixes("198.51.101.0/24", "10.99.0.0/16", "2001:db8:99::/48"))
@@ -63,6 +64,7 @@ func TestChanges(t *testing.T) {
 
 // TestMaxPrefixes: a neighbour that tells more than it may is stopped, with a word that says so, or goes on if that is only to be a warning.
 func TestMaxPrefixes(t *testing.T) {
+	t.Parallel()
 	makers(t, func(t *testing.T, maker peer.Maker) {
 		config := func(as uint32, neighbour int) peer.Config {
 			c := upstream(maker, as, nil, up1v4)

@@ -9,6 +9,7 @@ import (
 
 // TestDefaults: a neighbour is told a default route, always or while the router has a route that another one tells, as that comes and goes.
 func TestDefaults(t *testing.T) {
+	t.Parallel()
 	makers(t, func(t *testing.T, maker peer.Maker) {
 		second := upstream(maker, 64502, nil, up2v6)
 		second.Announce = prefixes("198.51.105.0/24")

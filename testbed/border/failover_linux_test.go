@@ -57,6 +57,7 @@ func (b *border) goes(name string, flows ...*stream) {
 
 // TestFailover: two upstreams announce the same prefixes, the first with shorter paths. What becomes of flows when it fails, and when it is back.
 func TestFailover(t *testing.T) {
+	t.Parallel()
 	makers(t, func(t *testing.T, maker peer.Maker) {
 		b := newBorder(t, testConfig{
 			stack:    bgp.Kernel,

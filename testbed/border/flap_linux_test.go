@@ -12,6 +12,7 @@ import (
 // TestFlaps: prefixes that a neighbour tells and withdraws a hundred times a second are held back, and the database has few writes of them, however long it goes on; others, and the session, are not
 // concerned. When they are quiet they are routes again.
 func TestFlaps(t *testing.T) {
+	t.Parallel()
 	b := newBorder(t, testConfig{stack: bgp.Userspace, sessions: session("first", "up1", 64501, isp1v4, "")})
 	router, err := b.host("isp1").Machine.(*host.Host).ServeBGP(host.BGPConfig{AS: 64501, PeerAS: own})
 	b.must(err)

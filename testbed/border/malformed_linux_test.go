@@ -150,6 +150,7 @@ func join(parts ...[]byte) (all []byte) {
 // TestMalformed: of what is wrong with an UPDATE, some is passed over, some makes its prefixes withdrawn ones (RFC 7606), and some ends the session with a NOTIFICATION, from
 // which it recovers. Other sessions do not notice.
 func TestMalformed(t *testing.T) {
+	t.Parallel()
 	peer.Need(t, peer.BIRD)
 	for _, stack := range []bgp.Stack{bgp.Kernel, bgp.Userspace} {
 		t.Run(string(stack), func(t *testing.T) {

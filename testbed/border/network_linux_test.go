@@ -2,6 +2,7 @@ package border
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -21,7 +22,18 @@ import (
 	"github.com/weft-sdn/weft/testbed/scenario"
 )
 
+// beside is how many tests run at a time: they wait for timers of BGP and BFD, most of the time.
+const beside = "6"
+
 func TestMain(m *testing.M) {
+	flag.Parse()
+	chosen := false
+	flag.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == "test.parallel" })
+	if !chosen {
+		if err := flag.Set("test.parallel", beside); err != nil {
+			panic(err) // it is a flag of package testing
+		}
+	}
 	// GoBGP leaves the queue of what a peer was to be told behind when something is in it at the end.
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/eapache/channels.(*InfiniteChannel).infiniteBuffer"))
 }

@@ -13,6 +13,7 @@ import (
 
 // TestOrigins: what RPKI caches say of what a neighbour tells decides by import rules, while the session is up; what they say holds while they are away.
 func TestOrigins(t *testing.T) {
+	t.Parallel()
 	rtr.Need(t)
 	vrp := func(prefix string, most uint8, as uint32) rpki.VRP {
 		return rpki.VRP{Prefix: netip.MustParsePrefix(prefix), MaxLen: most, AS: as}

@@ -12,6 +12,7 @@ import (
 // TestPasswords: a session whose neighbour has the same password comes up, over either IP version; one whose neighbour has another does not, and one that can not be signed is
 // not carried out. Each says why.
 func TestPasswords(t *testing.T) {
+	t.Parallel()
 	secret := func(name string) (string, error) { return "of-" + name, nil }
 	signed := func(password string) func(*peer.Neighbour) {
 		return func(n *peer.Neighbour) { n.Password = password }

@@ -44,6 +44,7 @@ func bound(n int) string {
 // TestRedistribute: a neighbour sees floating IPs, and the networks of the router's own ports, come and go while the session stays up; those of hosts that are bound nowhere it is not told; of an
 // aggregate it is told the whole as long as anything is there.
 func TestRedistribute(t *testing.T) {
+	t.Parallel()
 	makers(t, func(t *testing.T, maker peer.Maker) {
 		const rules = `advertise: [], redistribute: [{sources: [floatingIPs], within: [203.0.112.0/24, "2001:db8:112::/48"], med: 5, communities: ["64500:7"], prepend: 1}, {sources: [connected], within: [203.0.113.0/24, "2001:db8:113::/48"]}%s]`
 		b := newBorder(t, testConfig{

@@ -11,6 +11,7 @@ import (
 
 // TestReflector: a route reflector tells each of two sessions what the other told it, which is the router's own and no route of it; what it has from others is.
 func TestReflector(t *testing.T) {
+	t.Parallel()
 	makers(t, func(t *testing.T, maker peer.Maker) {
 		config := upstream(maker, own, func(n *peer.Neighbour) { n.V4, n.V6, n.Reflect = true, true, true }, up1v4, up1v6)
 		for i := range config.Neighbours {

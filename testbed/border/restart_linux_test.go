@@ -15,6 +15,7 @@ func graceful(n *peer.Neighbour) { n.Graceful = true }
 // TestNeighbourRestarts: the only upstream restarts gracefully: its routes stay until it is back, what goes by them goes on, and what it does not tell again goes then. One whose
 // cable is pulled does not restart: its routes go with the hold time.
 func TestNeighbourRestarts(t *testing.T) {
+	t.Parallel()
 	makers(t, func(t *testing.T, maker peer.Maker) {
 		config := upstream(maker, 64501, func(n *peer.Neighbour) { short(n); graceful(n) }, up1v4)
 		config.Announce = append(config.Announce, prefixes("198.51.101.0/24")...)
@@ -63,6 +64,7 @@ func TestNeighbourRestarts(t *testing.T) {
 // TestAgentRestarts: the agent of the edge with the better upstream ends and begins again. The edge leaves, so flows go by the other one meanwhile; upstreams keep what they
 // were told, and flows come back.
 func TestAgentRestarts(t *testing.T) {
+	t.Parallel()
 	makers(t, func(t *testing.T, maker peer.Maker) {
 		b := newBorder(t, testConfig{
 			stack:    bgp.Kernel,

@@ -11,6 +11,7 @@ import (
 // TestSessions: a session over each IP version, and one over IPv6 for both families; routes go both ways, and a VM at a third edge talks to what is behind both upstreams,
 // most of it by entries alone.
 func TestSessions(t *testing.T) {
+	t.Parallel()
 	makers(t, func(t *testing.T, maker peer.Maker) {
 		for _, stack := range []bgp.Stack{bgp.Kernel, bgp.Userspace} {
 			t.Run(string(stack), func(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 
 // TestAddPaths: a neighbour that tells several paths to a prefix has the equally good ones used together, as they come and go; one that does not is as ever.
 func TestAddPaths(t *testing.T) {
+	t.Parallel()
 	makers(t, func(t *testing.T, maker peer.Maker) {
 		config := upstream(maker, 64501, func(n *peer.Neighbour) { n.AddPath = true }, up1v4)
 		routes := 2
