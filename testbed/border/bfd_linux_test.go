@@ -17,8 +17,8 @@ import (
 // watched has the upstream watch the way by BFD: 100 ms, three lost.
 func watched(n *peer.Neighbour) { n.BFD = true }
 
-// slowly does so with 300 ms.
-func slowly(n *peer.Neighbour) { n.BFD, n.BFDTime = true, 300 }
+// slowly does so with 1 s, so that nothing is lost that is there, however busy the machine is.
+func slowly(n *peer.Neighbour) { n.BFD, n.BFDTime = true, 1000 }
 
 // bfdUp waits until BFD has the way of an edge's session up, as agreed on with no poll under way, and returns how it is.
 func (b *border) bfdUp(edge, session string, tx, rx float64) bgp.Status {
@@ -29,8 +29,8 @@ func (b *border) bfdUp(edge, session string, tx, rx float64) bgp.Status {
 }
 
 // TestBFD: sessions over each IP version are watched, with each of the stacks. When a way is lost that no cable tells of, the session goes, and what went by it goes by the other; when it is back, so is the session.
+// It runs before those that run beside each other: its times are short.
 func TestBFD(t *testing.T) {
-	t.Parallel()
 	makers(t, func(t *testing.T, maker peer.Maker) {
 		for _, stack := range []bgp.Stack{bgp.Kernel, bgp.Userspace} {
 			t.Run(string(stack), func(t *testing.T) {
@@ -40,13 +40,13 @@ func TestBFD(t *testing.T) {
 						session("six", "up2", 64502, isp2v6, "bfd: {}"),
 					peers: map[string]peer.Config{
 						"isp1": upstream(maker, 64501, watched, up1v4),
-						"isp2": upstream(maker, 64502, prepended(watched), up2v6),
+						"isp2": upstream(maker, 64502, prepended(slowly), up2v6),
 					},
 				})
 				b.up("e1", "four", 2)
 				b.up("e2", "six", 2)
-				four, six := b.bfdUp("e1", "four", 100, 100), b.bfdUp("e2", "six", 300, 300)
-				if four.BFD.Detection != 300 || six.BFD.Detection != 900 || four.BFD.Remote == 0 {
+				four, six := b.bfdUp("e1", "four", 100, 100), b.bfdUp("e2", "six", 1000, 1000)
+				if four.BFD.Detection != 300 || six.BFD.Detection != 3000 || four.BFD.Remote == 0 {
 					t.Errorf("watched: %+v, %+v", four.BFD, six.BFD)
 				}
 				b.must(b.peer("isp1").Watched(b.limited(), up1v4))
@@ -123,17 +123,17 @@ func TestBFDChanges(t *testing.T) {
 					b.changed("first", session("first", "up1", 64501, isp1v4, x.more+spec), began)
 				}
 				change("bfd: {minTx: 50, minRx: 60}")
-				b.bfdUp("e1", "first", 300, 300)
+				b.bfdUp("e1", "first", 1000, 1000)
 				b.must(b.peer("isp1").Watched(b.limited(), up1v4))
-				change("bfd: {minTx: 500, minRx: 60, multiplier: 5}")
-				b.bfdUp("e1", "first", 500, 300)
-				change("bfd: {minTx: 500, minRx: 900}")
-				b.bfdUp("e1", "first", 500, 900)
+				change("bfd: {minTx: 1500, minRx: 60, multiplier: 5}")
+				b.bfdUp("e1", "first", 1500, 1000)
+				change("bfd: {minTx: 1500, minRx: 2000}")
+				b.bfdUp("e1", "first", 1500, 2000)
 				change("bfd: {minTx: 50, minRx: 50, strict: true}")
-				st := b.bfdUp("e1", "first", 300, 300)
+				st := b.bfdUp("e1", "first", 1000, 1000)
 				b.forge("isp1", x.kind, st.BFD)
 				b.changedNot("first", began)
-				if st := b.bfdUp("e1", "first", 300, 300); st.BFD.Losses != 0 || st.BFD.Refused < forged || st.BFD.Multihop != (x.kind == bfd.Multihop) {
+				if st := b.bfdUp("e1", "first", 1000, 1000); st.BFD.Losses != 0 || st.BFD.Refused < forged || st.BFD.Multihop != (x.kind == bfd.Multihop) {
 					t.Errorf("%+v", st.BFD)
 				}
 				b.apply(session("first", "up1", 64501, isp1v4, strings.TrimSuffix(x.more, ", ")))
@@ -232,7 +232,7 @@ func TestBFDRestarts(t *testing.T) {
 		})
 		b.up("e1", "first", 2)
 		b.up("e2", "second", 2)
-		before := b.bfdUp("e1", "first", 300, 300)
+		before := b.bfdUp("e1", "first", 1000, 1000)
 		b.peer("isp1").Kill()
 		st := b.await("e1", "first", "lost, and BFD too", func(st *bgp.Status) bool { return st.State != bgp.Established && st.BFD.State == "Down" })
 		if st.Routes != 2 || st.Flaps != before.Flaps+1 {
@@ -240,17 +240,17 @@ func TestBFDRestarts(t *testing.T) {
 		}
 		b.must(b.peer("isp1").Restart())
 		b.await("e1", "first", "up again", func(st *bgp.Status) bool { return st.State == bgp.Established && st.Routes == 2 && st.Received == 2 })
-		b.bfdUp("e1", "first", 300, 300)
+		b.bfdUp("e1", "first", 1000, 1000)
 		b.learns("isp1", inside...)
 
-		b.bfdUp("e2", "second", 300, 300)
+		b.bfdUp("e2", "second", 1000, 1000)
 		b.learns("isp2", inside...)
 		b.must(b.StopAgent("e2"))
 		b.must(b.peer("isp2").Down(b.limited(), up2v6))
 		b.learns("isp2", inside...)
 		b.must(b.StartAgent("e2"))
 		b.up("e2", "second", 2)
-		b.bfdUp("e2", "second", 300, 300)
+		b.bfdUp("e2", "second", 1000, 1000)
 		b.learns("isp2", inside...)
 		if maker != peer.FRR { // BIRD never says that its BFD is independent
 			return

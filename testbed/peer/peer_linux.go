@@ -290,11 +290,16 @@ func (p *Peer) Restart() error {
 	return nil
 }
 
-// Kill ends the speaker without a word of its own to neighbours (its kernel resets the connections); Restart starts it again.
+// Kill ends the speaker without a word of its own to neighbours (its kernel resets the connections); Restart starts it again. Its programs end at once: none sees another's end, to tell of it.
 func (p *Peer) Kill() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.end((*netns.Process).Kill)
+	var all sync.WaitGroup
+	for _, process := range p.running {
+		all.Go(process.Kill)
+	}
+	all.Wait()
+	p.running = nil
 }
 
 // end ends the programs, the last first. The caller has mu.
