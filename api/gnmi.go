@@ -13,14 +13,16 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 
+	"github.com/weft-sdn/weft/access"
 	"github.com/weft-sdn/weft/openconfig"
 	"github.com/weft-sdn/weft/state"
 )
 
-// Bounds of one connection to the gNMI server.
+// Bounds of the gNMI server.
 const (
-	maxStreams = 64
+	maxStreams = 64      // of one connection
 	maxRequest = 1 << 20 // bytes
+	maxCalls   = 1024    // at once, of all callers; a tenth of them of one tenant
 )
 
 // ServeGNMI serves the virtual network as OpenConfig on a listener until ctx ends (nil), to whom the guard lets.
@@ -34,7 +36,14 @@ func ServeGNMI(ctx context.Context, l net.Listener, store *state.Store, guard Gu
 		options = append(options, grpc.Creds(credentials.NewTLS(secure.Clone())))
 	}
 	server := grpc.NewServer(options...)
-	network := openconfig.New(store, guard)
+	calls := newPlaces(maxCalls)
+	network := openconfig.New(store, guard, func(who access.Identity) (func(), string) {
+		place := placeOf(who)
+		if calls.take(place) != "" {
+			return nil, "too many calls are under way; end some subscriptions"
+		}
+		return func() { calls.give(place) }, ""
+	})
 	network.Register(server)
 	log.Info("gnmi serves", "at", l.Addr().String(), "tls", secure != nil)
 	g, ctx := errgroup.WithContext(ctx)

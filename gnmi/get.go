@@ -14,6 +14,14 @@ func (s *Server) Get(ctx context.Context, req *gpb.GetRequest) (*gpb.GetResponse
 	if err := checkEncoding(req.GetEncoding()); err != nil {
 		return nil, err
 	}
+	if n := len(req.GetPath()); n > s.config.Most {
+		return nil, Invalidf("there are %d paths; use %d at most", n, s.config.Most)
+	}
+	leave, err := s.config.Admit(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	now := s.config.Now().UnixNano()
 	out := &gpb.GetResponse{}
 	paths := req.GetPath()
@@ -23,6 +31,9 @@ func (s *Server) Get(ctx context.Context, req *gpb.GetRequest) (*gpb.GetResponse
 	all, err := s.config.Tree.Leaves(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if len(paths)*len(all) > maxWork {
+		return nil, status.Errorf(codes.ResourceExhausted, "%d paths among %d leaves are too many; use wildcards", len(paths), len(all))
 	}
 	for _, p := range paths {
 		path, err := s.Join(req.GetPrefix(), p)

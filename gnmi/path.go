@@ -14,7 +14,11 @@ const (
 	anyDepth = "..."
 )
 
-// Join is a path below a prefix, without target and origin. It refuses what this server has not.
+// maxElems bounds the elements of a path.
+const maxElems = 64
+
+// Join is a path below a prefix, without target and origin. It refuses what this server has not. Several "..." in a row are one: what they match is the same,
+// and the ways to match them grow with their power.
 func (s *Server) Join(prefix, p *gpb.Path) ([]*gpb.PathElem, error) {
 	for _, x := range []*gpb.Path{prefix, p} {
 		if o := x.GetOrigin(); o != "" && !slices.Contains(s.config.Origins, o) {
@@ -25,7 +29,13 @@ func (s *Server) Join(prefix, p *gpb.Path) ([]*gpb.PathElem, error) {
 			return nil, Invalidf("path uses the field element, which gNMI 0.4 replaced by elem")
 		}
 	}
-	return slices.Concat(prefix.GetElem(), p.GetElem()), nil
+	path := slices.CompactFunc(slices.Concat(prefix.GetElem(), p.GetElem()), func(a, b *gpb.PathElem) bool {
+		return a.GetName() == anyDepth && b.GetName() == anyDepth
+	})
+	if len(path) > maxElems {
+		return nil, Invalidf("path has %d elements; use %d at most", len(path), maxElems)
+	}
+	return path, nil
 }
 
 // Covers tells whether a leaf is at or below the path.

@@ -19,7 +19,7 @@ import (
 // Leaf is one value.
 type Leaf struct {
 	Path  []*gpb.PathElem
-	Value any // string, bool, uint64, float64: comparable
+	Value any // string, bool, uint16, uint32, uint64, float64, of the width that the model has: JSON_IETF tells them apart
 	Kind  Kind
 	text  string // of Path
 }
@@ -52,6 +52,10 @@ type Config struct {
 	Models  []*gpb.ModelData
 	Now     func() time.Time // stamps values; nil: time.Now
 	Pace    time.Duration    // least time between two looks because of changes; 0: none
+	Least   time.Duration    // interval of samples and heartbeats, at least; 0: 10 ms
+	Most    int              // subscriptions in a list, and paths of a Get; 0: 16,384
+	// Admit is asked for each Subscribe and Get, and gives what ends it; nil: all are let in. An error, best a status of gRPC, refuses it.
+	Admit func(context.Context) (leave func(), err error)
 }
 
 // Server is the gNMI service, without Set.
@@ -68,6 +72,15 @@ type Server struct {
 func New(c Config) *Server {
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Least == 0 {
+		c.Least = minSample
+	}
+	if c.Most == 0 {
+		c.Most = maxPaths
+	}
+	if c.Admit == nil {
+		c.Admit = func(context.Context) (func(), error) { return func() {}, nil }
 	}
 	return &Server{config: c, changed: make(chan struct{})}
 }

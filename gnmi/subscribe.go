@@ -10,8 +10,12 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// minSample is the shortest interval of samples and heartbeats.
-const minSample = 10 * time.Millisecond
+// Bounds where a server's Config has none.
+const (
+	minSample = 10 * time.Millisecond // interval of samples and heartbeats
+	maxPaths  = 16_384                // in a request
+	maxWork   = 64 << 20              // paths compared with leaves at each look
+)
 
 // defaultSample is the interval of samples if the client leaves it to the target.
 const defaultSample = 10 * time.Second
@@ -31,7 +35,7 @@ type subscription struct {
 //	POLL     all leaves, sync_response, at each Poll
 //	STREAM   all leaves (unless updates_only), sync_response, then as each subscription says
 //
-// A path that does not exist yields nothing, now or later.
+// A path that does not exist yields nothing, now or later. With updates_only ONCE and POLL have nothing but the sync_response (section 3.5.2.3).
 func (s *Server) Subscribe(stream gpb.GNMI_SubscribeServer) error {
 	req, err := stream.Recv()
 	if errors.Is(err, io.EOF) {
@@ -44,6 +48,11 @@ func (s *Server) Subscribe(stream gpb.GNMI_SubscribeServer) error {
 	if list == nil {
 		return Invalidf("the first message must be a SubscriptionList")
 	}
+	leave, err := s.config.Admit(stream.Context())
+	if err != nil {
+		return err
+	}
+	defer leave()
 	all, err := s.config.Tree.Leaves(stream.Context())
 	if err != nil {
 		return err
@@ -75,6 +84,9 @@ func (s *Server) check(list *gpb.SubscriptionList, all []Leaf) ([]subscription, 
 	if len(list.GetSubscription()) == 0 {
 		return nil, Invalidf("there is no subscription in the list")
 	}
+	if n := len(list.GetSubscription()); n > s.config.Most {
+		return nil, Invalidf("there are %d subscriptions in the list; use %d at most", n, s.config.Most)
+	}
 	var out []subscription
 	for _, x := range list.GetSubscription() {
 		path, err := s.Join(list.GetPrefix(), x.GetPath())
@@ -87,21 +99,24 @@ func (s *Server) check(list *gpb.SubscriptionList, all []Leaf) ([]subscription, 
 			sub.sample = defaultSample
 		}
 		if list.GetMode() == gpb.SubscriptionList_STREAM {
-			if err := checkStream(&sub, all); err != nil {
+			if err := s.checkStream(&sub, all); err != nil {
 				return nil, err
 			}
 		}
 		out = append(out, sub)
 	}
+	if n := len(out) * len(all); n > maxWork {
+		return nil, status.Errorf(codes.ResourceExhausted, "%d subscriptions among %d leaves are too many; use wildcards", len(out), len(all))
+	}
 	return out, nil
 }
 
-func checkStream(sub *subscription, all []Leaf) error {
+func (s *Server) checkStream(sub *subscription, all []Leaf) error {
 	switch {
 	case sub.mode != gpb.SubscriptionMode_TARGET_DEFINED && sub.mode != gpb.SubscriptionMode_ON_CHANGE && sub.mode != gpb.SubscriptionMode_SAMPLE:
 		return Invalidf("%s: mode %v is not known", Show(sub.path), sub.mode)
-	case sub.sample < minSample || sub.heartbeat != 0 && sub.heartbeat < minSample:
-		return Invalidf("%s: an interval is below %v", Show(sub.path), minSample)
+	case sub.sample < s.config.Least || sub.heartbeat != 0 && sub.heartbeat < s.config.Least:
+		return Invalidf("%s: an interval is below %v", Show(sub.path), s.config.Least)
 	}
 	if sub.mode != gpb.SubscriptionMode_ON_CHANGE {
 		return nil
@@ -130,7 +145,7 @@ type feed struct {
 
 // everything sends all leaves and the sync_response.
 func (f *feed) everything(all []Leaf) error {
-	if !f.list.GetUpdatesOnly() || f.list.GetMode() != gpb.SubscriptionList_STREAM {
+	if !f.list.GetUpdatesOnly() {
 		for i := range f.subs {
 			if err := f.send(below(f.subs[i].path, all)); err != nil {
 				return err

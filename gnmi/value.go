@@ -3,6 +3,7 @@ package gnmi
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 
 	gpb "github.com/openconfig/gnmi/proto/gnmi"
@@ -28,6 +29,10 @@ func encode(v any, e gpb.Encoding) (*gpb.TypedValue, error) {
 			return &gpb.TypedValue{Value: &gpb.TypedValue_StringVal{StringVal: v}}, nil
 		case bool:
 			return &gpb.TypedValue{Value: &gpb.TypedValue_BoolVal{BoolVal: v}}, nil
+		case uint16:
+			return &gpb.TypedValue{Value: &gpb.TypedValue_UintVal{UintVal: uint64(v)}}, nil
+		case uint32:
+			return &gpb.TypedValue{Value: &gpb.TypedValue_UintVal{UintVal: uint64(v)}}, nil
 		case uint64:
 			return &gpb.TypedValue{Value: &gpb.TypedValue_UintVal{UintVal: v}}, nil
 		case float64:
@@ -42,7 +47,7 @@ func encode(v any, e gpb.Encoding) (*gpb.TypedValue, error) {
 	return &gpb.TypedValue{Value: &gpb.TypedValue_JsonVal{JsonVal: b}}, err
 }
 
-// ietf is a value as RFC 7951 has it: 64-bit integers and decimals are strings.
+// ietf is a value as RFC 7951, section 6.1, has it: 64-bit integers and decimals are strings, shorter integers are numbers.
 func ietf(v any) any {
 	switch v := v.(type) {
 	case uint64:
@@ -93,7 +98,7 @@ func nest(leaves []Leaf, n int) map[string]any {
 // item finds or makes a list's element.
 func item(at map[string]any, e *gpb.PathElem) map[string]any {
 	list, _ := at[e.GetName()].([]any)
-	for _, x := range list {
+	for _, x := range slices.Backward(list) { // mostly it is the last one: leaves of an element come together
 		m, _ := x.(map[string]any)
 		if sameKey(m, e.GetKey()) {
 			return m

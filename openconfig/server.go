@@ -32,7 +32,12 @@ type Guard interface {
 const (
 	pace      = 500 * time.Millisecond // between two looks of a subscription because of changes
 	usageLife = 2 * time.Second        // that counters are not read again
+	usageTime = 2 * time.Second        // that the database has for them
+	least     = 500 * time.Millisecond // between samples: counters are stored each few seconds
 )
+
+// most is how many subscriptions a list may have.
+const most = 1024
 
 // Server is the gNMI service. There is nothing to set.
 type Server struct {
@@ -40,16 +45,27 @@ type Server struct {
 
 	store *state.Store
 	guard Guard
+	enter Enter
+	trees trees
 
-	mu     sync.Mutex
-	counts map[flow.VPortID]state.UsageTotals // of all edges; nobody changes it
-	read   time.Time
+	reading chan struct{} // cap 1: who reads counts has it
+	mu      sync.Mutex
+	counts  *counts
+}
+
+// Enter lets a caller make one more call, until leave; a reason: he may not, for he, or all together, have too many under way.
+type Enter func(access.Identity) (leave func(), why string)
+
+// counts are what is accounted by vport, over all edges. Nobody changes them.
+type counts struct {
+	of   map[flow.VPortID]state.UsageTotals
+	read time.Time
 }
 
 // New makes a server of a database, which the caller runs.
-func New(store *state.Store, guard Guard) *Server {
-	s := &Server{store: store, guard: guard}
-	s.Server = gnmi.New(gnmi.Config{Tree: s, Origins: []string{"openconfig"}, Pace: pace, Models: []*gpb.ModelData{
+func New(store *state.Store, guard Guard, enter Enter) *Server {
+	s := &Server{store: store, guard: guard, enter: enter, reading: make(chan struct{}, 1), trees: trees{of: map[scope]*tree{}}}
+	s.Server = gnmi.New(gnmi.Config{Tree: s, Origins: []string{"openconfig"}, Pace: pace, Least: least, Most: most, Admit: s.admit, Models: []*gpb.ModelData{
 		{Name: "openconfig-interfaces", Organization: "OpenConfig working group", Version: "3.7.2"},
 		{Name: "openconfig-if-ethernet", Organization: "OpenConfig working group", Version: "2.14.0"},
 		{Name: "openconfig-network-instance", Organization: "OpenConfig working group", Version: "4.5.1"},
@@ -66,6 +82,19 @@ func (s *Server) Run(ctx context.Context) error {
 	return err
 }
 
+// admit lets a caller in.
+func (s *Server) admit(ctx context.Context) (leave func(), err error) {
+	id, err := s.guard.Authenticate(request(ctx))
+	if err != nil {
+		return nil, status.Error(codes.Unauthenticated, err.Error())
+	}
+	leave, why := s.enter(id)
+	if why != "" {
+		return nil, status.Error(codes.ResourceExhausted, why)
+	}
+	return leave, nil
+}
+
 // Leaves implements the tree of the server.
 func (s *Server) Leaves(ctx context.Context) ([]gnmi.Leaf, error) {
 	id, err := s.guard.Authenticate(request(ctx))
@@ -75,16 +104,18 @@ func (s *Server) Leaves(ctx context.Context) ([]gnmi.Leaf, error) {
 	if err := s.guard.Allow(ctx, id, access.Action{Verb: access.List, Kind: "VPort"}); err != nil {
 		return nil, status.Error(codes.PermissionDenied, err.Error())
 	}
-	b := builder{view: s.store.View()}
-	if b.tenant, b.all = id.Sees(); b.tenant == "" && !b.all {
+	var of scope
+	if of.tenant, of.all = id.Sees(); of.tenant == "" && !of.all {
 		return nil, status.Error(codes.PermissionDenied, "nothing is to be seen by this role")
 	}
+	var n *counts
 	if s.guard.Allow(ctx, id, access.Action{Verb: access.List, Kind: access.KindCounter}) == nil {
-		if b.counts, err = s.usage(ctx); err != nil {
+		if n, err = s.usage(ctx); err != nil {
 			return nil, status.Error(codes.Unavailable, err.Error())
 		}
+		of.counted = true
 	}
-	return b.leaves(), nil
+	return s.trees.leaves(of, s.store.View(), n), nil
 }
 
 // request is that of HTTP by which a caller shows who he is: a token in the metadata authorization, or his certificate.
@@ -106,26 +137,37 @@ func request(ctx context.Context) *http.Request {
 	return r
 }
 
-// usage reads what is accounted, by vport over all edges, or returns what was read a moment ago.
-func (s *Server) usage(ctx context.Context) (map[flow.VPortID]state.UsageTotals, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.counts != nil && time.Since(s.read) < usageLife {
-		return s.counts, nil
+// usage reads what is accounted, by vport over all edges, or returns what was read a moment ago, and without an answer what was read last. One reads at a time.
+func (s *Server) usage(ctx context.Context) (*counts, error) {
+	select {
+	case s.reading <- struct{}{}:
+		defer func() { <-s.reading }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
 	}
+	s.mu.Lock()
+	last := s.counts
+	s.mu.Unlock()
+	if last != nil && time.Since(last.read) < usageLife {
+		return last, nil
+	}
+	ctx, stop := context.WithTimeout(ctx, usageTime)
+	defer stop()
 	all, err := s.store.Usage(ctx, "")
-	if err != nil {
-		if s.counts != nil && ctx.Err() == nil {
-			return s.counts, nil // of before
-		}
+	now := &counts{of: make(map[flow.VPortID]state.UsageTotals, len(all)), read: time.Now()}
+	switch {
+	case err != nil && last != nil: // those of before, and nobody asks again at once
+		now.of = last.of
+	case err != nil:
 		return nil, errors.Join(err, context.Cause(ctx))
 	}
-	sums := make(map[flow.VPortID]state.UsageTotals, len(all))
 	for _, u := range all {
-		t := sums[u.ID]
+		t := now.of[u.ID]
 		t.Add(u.UsageTotals)
-		sums[u.ID] = t
+		now.of[u.ID] = t
 	}
-	s.counts, s.read = sums, time.Now()
-	return sums, nil
+	s.mu.Lock()
+	s.counts = now
+	s.mu.Unlock()
+	return now, nil
 }

@@ -2,6 +2,7 @@ package openconfig
 
 import (
 	"slices"
+	"sync"
 
 	gpb "github.com/openconfig/gnmi/proto/gnmi"
 
@@ -18,12 +19,58 @@ const (
 	router   = "openconfig-network-instance-types:L3VRF"
 )
 
+// scope is what somebody sees.
+type scope struct {
+	tenant  string // whose objects; valid iff all is not
+	all     bool
+	counted bool // counters, too
+}
+
+// trees are what was built last for each scope: many subscriptions look at the same.
+type trees struct {
+	mu sync.Mutex
+	of map[scope]*tree
+}
+
+// maxTrees bounds of how many scopes there is a tree.
+const maxTrees = 1024
+
+type tree struct {
+	mu     sync.Mutex
+	view   *state.View
+	counts *counts
+	leaves []gnmi.Leaf // nobody changes them
+}
+
+// leaves returns what there is to be seen. Who needs the same waits for one who builds it.
+func (t *trees) leaves(of scope, view *state.View, n *counts) []gnmi.Leaf {
+	t.mu.Lock()
+	x := t.of[of]
+	if x == nil {
+		if len(t.of) >= maxTrees {
+			clear(t.of)
+		}
+		x = new(tree)
+		t.of[of] = x
+	}
+	t.mu.Unlock()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.view != view || x.counts != n {
+		b := builder{scope: of, view: view}
+		if n != nil {
+			b.counts = n.of
+		}
+		x.view, x.counts, x.leaves = view, n, b.leaves()
+	}
+	return x.leaves
+}
+
 // builder gathers what one caller sees.
 type builder struct {
+	scope
 	view   *state.View
-	tenant string // whose objects; valid iff all is not
-	all    bool
-	counts map[flow.VPortID]state.UsageTotals // nil: not his to see
+	counts map[flow.VPortID]state.UsageTotals // valid iff counted
 	at     []*gpb.PathElem
 	out    []gnmi.Leaf
 }
@@ -78,9 +125,9 @@ func (b *builder) addPort(p *topology.VPort) {
 	b.both(ethernet, "type")
 	b.both(!p.AdminDown, "enabled")
 	if p.MTU > 0 {
-		b.both(uint64(p.MTU), "mtu")
+		b.both(uint16(p.MTU), "mtu")
 	}
-	b.add(gnmi.StateLeaf, uint64(p.ID), "state", "ifindex")
+	b.add(gnmi.StateLeaf, uint32(p.ID), "state", "ifindex")
 	b.add(gnmi.StateLeaf, true, "state", "logical")
 	admin := "UP"
 	if p.AdminDown {
@@ -91,7 +138,7 @@ func (b *builder) addPort(p *topology.VPort) {
 	if !p.MAC.IsZero() {
 		b.add(gnmi.StateLeaf, p.MAC.String(), "ethernet", "state", "mac-address")
 	}
-	if b.counts == nil {
+	if !b.counted {
 		return
 	}
 	n := b.counts[p.ID]

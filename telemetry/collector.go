@@ -159,7 +159,7 @@ func (c *Collector) lost(err error, pause time.Duration) {
 	if s.Connected || s.Since.IsZero() {
 		s.Since = time.Now()
 	}
-	if text := err.Error(); s.Connected || text != s.Error {
+	if text := shown(err.Error(), maxError); s.Connected || text != s.Error {
 		c.cfg.Log.Warn("no telemetry", "target", c.cfg.Address, "err", text, "again in", pause)
 		s.Error = text
 	}

@@ -62,7 +62,7 @@ func (c *Collector) capabilities(ctx context.Context, client gpb.GNMIClient) ([]
 		return nil, fmt.Errorf("capabilities: %w", err)
 	}
 	c.mu.Lock()
-	c.status.Version = r.GetGNMIVersion()
+	c.status.Version = shown(r.GetGNMIVersion(), maxVersion)
 	c.mu.Unlock()
 	return understood(r.GetSupportedEncodings())
 }
@@ -101,6 +101,25 @@ func (c *Collector) discover(ctx context.Context, client gpb.GNMIClient, common 
 		ports[name] = id
 	}
 	return ports, nil
+}
+
+// Bounds of what a target says of itself, in bytes.
+const (
+	maxVersion = 32
+	maxError   = 512
+)
+
+// shown is a target's text as it may be kept, and shown to people.
+func shown(s string, most int) string {
+	if len(s) > most {
+		s = s[:most] + "…"
+	}
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '\uFFFD'
+		}
+		return r
+	}, strings.Clone(s))
 }
 
 // maxName bounds the names of interfaces, in bytes.

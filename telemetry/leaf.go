@@ -158,7 +158,7 @@ func number(v any) (uint64, bool) {
 // maxWord bounds the words of a status that are kept.
 const maxWord = 32
 
-// word reads the name of a status, without its module.
+// word reads the name of a status, without its module. It is a copy: what is kept must not hold on to a message of megabytes.
 func word(v any) (string, bool) {
 	s, ok := v.(string)
 	s = bare(s)
@@ -170,7 +170,7 @@ func word(v any) (string, bool) {
 			return "", false
 		}
 	}
-	return s, true
+	return strings.Clone(s), true
 }
 
 // speed reads openconfig-if-ethernet's identities, such as SPEED_2500MB and SPEED_100GB, in bits a second.

@@ -48,6 +48,7 @@ type table struct {
 	stale   time.Duration // without news
 	sampled bool          // statuses are sampled, so that their age tells something
 	of      map[string]*entry
+	left    []Link // of interfaces that are not asked for any more, and of which something is known elsewhere
 	counts  Counts
 }
 
@@ -69,17 +70,20 @@ type sample struct {
 
 func newTable(stale time.Duration) *table { return &table{stale: stale, of: map[string]*entry{}} }
 
-// begin has a subscription to some interfaces begin: others are forgotten, and clocks are compared anew.
+// begin has a subscription to some interfaces begin: others are forgotten, what is known of their links too, and clocks are compared anew.
 func (t *table) begin(ports map[string]uint16, sampled bool) {
 	t.sampled = sampled
-	for name := range t.of {
-		if _, is := ports[name]; !is {
+	for name, e := range t.of {
+		if port, is := ports[name]; !is || port != e.Port {
+			if e.damper.link != Unknown {
+				t.left = append(t.left, Link{name, e.Port, Unknown})
+			}
 			delete(t.of, name)
 		}
 	}
 	for name, port := range ports {
 		e := t.of[name]
-		if e == nil || e.Port != port {
+		if e == nil {
 			e = &entry{Interface: Interface{Name: name, Port: port}, samples: map[Counter]sample{}}
 			t.of[name] = e
 		}
@@ -186,9 +190,11 @@ func (e *entry) count(c Counter, raw uint64, stamp int64, now time.Time, counts 
 		at = time.Unix(0, stamp)
 	}
 	before, had := e.samples[c]
-	if past := at.Sub(before.at); had && past <= 0 {
+	switch past := at.Sub(before.at); {
+	case !had, past < 0: // the target's clock was set back: the rate is known with the next sample
+	case past == 0:
 		return
-	} else if had {
+	default:
 		*rate = unit * float64(sum-before.sum) / past.Seconds()
 	}
 	e.samples[c] = sample{sum, at}
@@ -233,13 +239,13 @@ func (e *entry) forget(leaf int) {
 	}
 }
 
-// told is the link's state as the target has it. Of a lower layer that is down, and of what is not present, no frame comes.
-func (e *entry) told() State {
-	switch {
-	case e.Oper == "UP" && e.Admin != "DOWN":
-		return Up
-	case e.Admin == "DOWN":
+// told is the link's state as the target has it. Of a lower layer that is down, and of what is not present, no frame comes. An admin status counts if it is not too old.
+func (e *entry) told(admin bool) State {
+	switch down := admin && e.Admin == "DOWN"; {
+	case down:
 		return Down
+	case e.Oper == "UP":
+		return Up
 	}
 	switch e.Oper {
 	case "DOWN", "LOWER_LAYER_DOWN", "NOT_PRESENT", "DORMANT", "TESTING":
@@ -248,15 +254,17 @@ func (e *entry) told() State {
 	return Unknown
 }
 
-// sweep finds what is stale, and returns the links whose state changed, by name.
+// sweep finds what is stale, and returns the links whose state changed: those that are not asked for any more first, others by name.
 func (t *table) sweep(now time.Time) (changed []Link) {
+	left := t.left
+	t.left = nil
 	for name, e := range t.of {
 		last := e.Updated
 		if oper := e.seen[leafOper]; t.sampled && !oper.IsZero() {
 			last = oper
 		}
 		e.Stale = now.Sub(last) >= t.stale // zero: never
-		told := e.told()
+		told := e.told(!t.sampled || now.Sub(e.seen[leafAdmin]) < t.stale)
 		if e.Stale {
 			told = Unknown
 		}
@@ -266,7 +274,7 @@ func (t *table) sweep(now time.Time) (changed []Link) {
 		e.Link, e.Held, e.Flaps = e.damper.link, e.held(now), e.flaps
 	}
 	slices.SortFunc(changed, func(a, b Link) int { return strings.Compare(a.Name, b.Name) })
-	return changed
+	return append(left, changed...)
 }
 
 // all are the interfaces, by port and name.

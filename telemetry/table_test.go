@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -153,7 +154,7 @@ func TestStatuses(t *testing.T) {
 		{"UP", "UNKNOWN", Unknown}, {"UP", "", Unknown}, {"DOWN", "UNKNOWN", Down}, {"UP", "SIDEWAYS", Unknown},
 	} {
 		e := &entry{Interface: Interface{Admin: tc.admin, Oper: tc.oper}}
-		if got := e.told(); got != tc.want {
+		if got := e.told(true); got != tc.want {
 			t.Errorf("%+v: %v", tc, got)
 		}
 	}
@@ -246,4 +247,51 @@ func FuzzApply(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestLeft: a link that was down is not down any more when its interface is not asked for, or has another port.
+func TestLeft(t *testing.T) {
+	for name, ports := range map[string]map[string]uint16{"gone": {"p2": 2}, "another port": {"p1": 7, "p2": 2}} {
+		tb := newTestTable()
+		tb.tell(0, 1, up(oper("p1"), text("DOWN")), up(oper("p2"), text("UP")))
+		tb.begin(ports, true)
+		if got := tb.sweep(t0); len(got) != 1 || got[0] != (Link{"p1", 1, Unknown}) {
+			t.Errorf("%s: %v", name, got)
+		}
+		if got := tb.sweep(t0); len(got) != 0 {
+			t.Errorf("%s, once more: %v", name, got)
+		}
+	}
+}
+
+// TestClockSetBack: a target whose clock was wrong has rates again with the second sample after it was set right.
+func TestClockSetBack(t *testing.T) {
+	tb := newTestTable()
+	far := t0.AddDate(100, 0, 0).UnixNano()
+	tb.tell(0, far, up(inOctets("p1"), uintv(0)))
+	at := 5 * time.Second // what was told before is stale: the stamp does not count
+	tb.tell(at, t0.Add(at).UnixNano(), up(inOctets("p1"), uintv(1000)))
+	tb.tell(at+time.Second, t0.Add(at+time.Second).UnixNano(), up(inOctets("p1"), uintv(2000)))
+	if got := tb.all()[0].Rates.InBits; got != 8000 {
+		t.Errorf("%v bits a second, want 8000; %+v", got, tb.counts)
+	}
+}
+
+// TestOldAdmin: that an interface was disabled once does not hold if the target tells how it is since, and never again whether it is enabled.
+func TestOldAdmin(t *testing.T) {
+	tb := newTestTable()
+	if got := tb.tell(0, 1, up(admin("p1"), text("DOWN")), up(oper("p1"), text("DOWN"))); len(got) != 1 || got[0].State != Down {
+		t.Fatal(got)
+	}
+	tb.tell(2*time.Second, 2, up(oper("p1"), text("UP")))
+	if got := tb.tell(4*time.Second, 3, up(oper("p1"), text("UP"))); len(got) != 1 || got[0].State != Up {
+		t.Error(got)
+	}
+}
+
+// TestShown: what a target says of itself is short, and nothing that a terminal would act on.
+func TestShown(t *testing.T) {
+	if got := shown("0.7.0\x1b[2J"+strings.Repeat("x", 1<<20), 12); got != "0.7.0\uFFFD[2Jxxx…" {
+		t.Errorf("%q", got)
+	}
 }

@@ -157,7 +157,7 @@ func TestGet(t *testing.T) {
 		{"node id", []api.GNMIOption{api.Path("/components/component[name=*]/integrated-circuit/state/node-id"), api.EncodingPROTO()},
 			map[string]any{"/components/component[name=softswitch]/integrated-circuit/state/node-id": uint64(77)}},
 		{"container", []api.GNMIOption{api.Path("/interfaces/interface[name=p1]/config"), api.EncodingJSON_IETF()},
-			map[string]any{"/interfaces/interface[name=p1]/config": map[string]any{"name": "p1", "type": "ethernetCsmacd", "enabled": true, "id": "1"}}},
+			map[string]any{"/interfaces/interface[name=p1]/config": map[string]any{"name": "p1", "type": "ethernetCsmacd", "enabled": true, "id": 1.0}}},
 		{"wildcard that matches nothing", []api.GNMIOption{api.Path("/interfaces/interface[name=*]/nothing"), api.EncodingPROTO()}, map[string]any{}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

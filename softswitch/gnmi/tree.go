@@ -45,7 +45,7 @@ func (b *builder) add(kind serve.Kind, value any, names ...string) {
 func (b *builder) addInterface(p *Port) {
 	b.at = []*gpb.PathElem{{Name: "interfaces"}, {Name: "interface", Key: map[string]string{"name": p.Name}}}
 	up := func(x bool) string { return map[bool]string{true: "UP", false: "DOWN"}[x] }
-	number := uint64(p.Number)
+	number := uint32(p.Number)
 	b.add(serve.StateLeaf, p.Name, "name")
 	b.add(serve.ConfigLeaf, p.Name, "config", "name")
 	b.add(serve.ConfigLeaf, "ethernetCsmacd", "config", "type")
