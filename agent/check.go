@@ -41,6 +41,7 @@ func (c *checker) config(cfg *Config) {
 	c.listen(cfg)
 	c.oneOf("log.level", cfg.Log.Level, "debug", "info", "warn", "error")
 	c.oneOf("log.format", cfg.Log.Format, "text", "json")
+	c.tracing(&cfg.Tracing)
 	if len(cfg.Edges) == 0 {
 		c.fail("edges", "", "is missing", "describe one edge or several")
 	}

@@ -21,12 +21,13 @@ import (
 
 // Config is a configuration file; docs/agent.md has every field. Make one with Load or Decode: they validate and fill in defaults.
 type Config struct {
-	Etcd      Etcd   `json:"etcd"`
-	Listen    string `json:"listen"`    // of the status server: HOST:PORT or unix:PATH
-	ListenTLS TLS    `json:"listenTLS"` // CA: whose certificates clients must have
-	Advertise string `json:"advertise"` // HOST:PORT that others reach Listen by; empty: Listen itself
-	Log       Log    `json:"log"`
-	Edges     []Edge `json:"edges"`
+	Etcd      Etcd    `json:"etcd"`
+	Listen    string  `json:"listen"`    // of the status server: HOST:PORT or unix:PATH
+	ListenTLS TLS     `json:"listenTLS"` // CA: whose certificates clients must have
+	Advertise string  `json:"advertise"` // HOST:PORT that others reach Listen by; empty: Listen itself
+	Log       Log     `json:"log"`
+	Tracing   Tracing `json:"tracing"`
+	Edges     []Edge  `json:"edges"`
 }
 
 // Log says what is logged, to standard error.
@@ -165,6 +166,7 @@ func (c *Config) fill(dir string) {
 	set(&c.Log.Format, "text")
 	c.Etcd.within(dir)
 	c.ListenTLS.within(dir)
+	c.Tracing.fill(dir)
 	for i := range c.Edges {
 		e := &c.Edges[i]
 		set(&e.Target.Profile, "strict")

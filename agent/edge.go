@@ -18,6 +18,7 @@ import (
 
 	"github.com/weft-sdn/weft/bgp"
 	"github.com/weft-sdn/weft/engine"
+	"github.com/weft-sdn/weft/otlp"
 	"github.com/weft-sdn/weft/p4rt"
 	"github.com/weft-sdn/weft/p4src"
 	"github.com/weft-sdn/weft/rpki"
@@ -63,6 +64,9 @@ type runner struct {
 	name   string           // of this run of the agent, one of several
 	record func(state.Note) // the database's event log, set before an agent runs
 
+	traces     *otlp.Exporter // nil: nothing is traced
+	traceEvery uint32         // one of how many packet-ins
+
 	mu      sync.Mutex
 	agent   edgeAgent // nil unless one runs
 	stopped bool      // for good
@@ -88,6 +92,7 @@ func newRunner(cfg Edge, status, version string, log *slog.Logger) *runner {
 		}
 		c.OnTarget = func(err error) string { return r.onTarget(err, store.View()) }
 		c.OnLive = r.onLive
+		r.traced(&c)
 		if cfg.HA {
 			r.name = agentName()
 			c.Agent, c.OnRole = r.name, r.onRole

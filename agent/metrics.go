@@ -116,6 +116,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(desc("events_total", "What happened and was recorded for the event log."), prometheus.CounterValue, float64(n.Noted))
 		out <- prometheus.MustNewConstMetric(desc("events_lost_total", "What happened and is not in the event log: it came too fast."), prometheus.CounterValue, float64(n.Dropped))
 	}
+	c.s.traceMetrics(out)
 	for _, r := range c.s.runners {
 		st := r.status(view)
 		gauge(desc("edge_serving", "Whether the target is programmed and the edge is live.", "edge"), truth(st.State == Serving), st.ID)

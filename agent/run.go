@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/weft-sdn/weft/engine"
+	"github.com/weft-sdn/weft/otlp"
 	"github.com/weft-sdn/weft/state"
 )
 
@@ -29,6 +30,7 @@ type service struct {
 	version string
 	runners []*runner
 	store   atomic.Pointer[state.Store] // nil until the database was reached
+	traces  *otlp.Exporter              // nil: nothing is traced
 }
 
 // Run runs all edges until ctx ends (nil). It waits for a database or targets that are away, and says so in the log and at /readyz. It ends with an
@@ -42,8 +44,13 @@ func Run(ctx context.Context, cfg *Config, log *slog.Logger) error {
 		debug.SetGCPercent(engine.GCPercent)
 	}
 	s := &service{cfg: cfg, log: log, version: Version()}
+	if s.traces, err = cfg.Tracing.exporter(s.version, log); err != nil {
+		return errors.Join(err, l.Close())
+	}
 	for _, e := range cfg.Edges {
-		s.runners = append(s.runners, newRunner(e, url, s.version, log))
+		r := newRunner(e, url, s.version, log)
+		r.traces, r.traceEvery = s.traces, cfg.Tracing.Every
+		s.runners = append(s.runners, r)
 	}
 	if at, ok := l.Addr().(*net.TCPAddr); ok && !at.IP.IsLoopback() && cfg.ListenTLS.CA == "" {
 		log.Warn("whoever reaches the status server can read the flows of tenants; listenTLS with ca would ask for a certificate", "status", url)
@@ -52,6 +59,9 @@ func Run(ctx context.Context, cfg *Config, log *slog.Logger) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.serve(ctx, l) })
 	g.Go(func() error { return s.drive(ctx) })
+	if s.traces != nil {
+		g.Go(func() error { return s.traces.Run(ctx) })
+	}
 	err = g.Wait()
 	log.Info("agent ended")
 	return err

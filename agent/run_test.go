@@ -251,6 +251,7 @@ func TestMetrics(t *testing.T) {
 	endpoint, _ := startDatabase(t, state.EmbeddedConfig{})
 	c := oneEdge(t, dir, fmt.Sprintf(`{endpoints: [%q]}`, endpoint), "{}")
 	c.Edges[0].HA = true
+	c.Tracing = Tracing{Address: "127.0.0.1:1", Every: 2} // nobody is there
 	startSwitch(t, dir, "unix:"+dir+"/sw", cli.TLS{})
 	client, _ := startAgent(t, c)
 	untilState(t, client, "nic1", Serving)

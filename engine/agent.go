@@ -67,6 +67,9 @@ type Config struct {
 	AwayAfter time.Duration
 	// BlockTime is how long ports that are leased for translations stay the agent's while it does not reach the database, less an eighth; default 15 min (N2).
 	BlockTime time.Duration
+	// TraceShare is how much of the packet-ins Trace is told the lives of, from 0 to 1. It must not wait, and is called from several goroutines; nil: nothing is traced.
+	TraceShare float64
+	Trace      func(*Life)
 }
 
 // Agent drives one edge: its target holds what the database's view asks for, and what first packets led to.
@@ -167,6 +170,7 @@ func NewAgent(cfg Config) (*Agent, error) {
 	}
 	here := new(residents)
 	a := &Agent{cfg: cfg, here: here, queue: newPacketQueue(here, cfg.TenantRate), workers: newWorkers(cfg.Workers), mail: newMailbox(), progress: make(chan struct{}), whole: make(chan struct{}), greet: make(chan chan struct{}), tallying: make(chan struct{}, 1)}
+	a.queue.lives = newSampler(cfg.TraceShare, cfg.Trace)
 	if a.tables, err = offload.NewTables(schema); err != nil {
 		return nil, err
 	}

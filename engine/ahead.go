@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/weft-sdn/weft/conntrack"
 	"github.com/weft-sdn/weft/flow"
@@ -144,27 +145,34 @@ func (w *worker) decide(b *batch) {
 	clear(w.same[:])
 	now := w.a.core.now()
 	for i, p := range b.packets {
-		x := b.ahead[i]
-		x.result, x.malformed = nil, p.parse(&x.frame) != nil
-		if x.malformed || p.from.vport() == 0 || p.reason == flow.ReasonTrackedEnd || b.snap == nil {
-			continue
+		p.life.taken()
+		w.make(b, i, now)
+		p.life.made()
+	}
+}
+
+// make makes of one packet of a batch what it can.
+func (w *worker) make(b *batch, i int, now time.Duration) {
+	p, x := b.packets[i], b.ahead[i]
+	x.result, x.malformed = nil, p.parse(&x.frame) != nil
+	if x.malformed || p.from.vport() == 0 || p.reason == flow.ReasonTrackedEnd || b.snap == nil {
+		return
+	}
+	x.frame.Untag()
+	x.key = flow.KeyOf(&x.frame, p.from.vport())
+	same := &w.same[flow.Hash(&x.frame)%uint16(len(w.same))]
+	if *same != 0 {
+		if before := b.ahead[*same-1]; before.standsFor(x) {
+			x.result, x.asked = before.result, before.asked
+			w.a.counts.deduped.Add(1)
+			return
 		}
-		x.frame.Untag()
-		x.key = flow.KeyOf(&x.frame, p.from.vport())
-		same := &w.same[flow.Hash(&x.frame)%uint16(len(w.same))]
-		if *same != 0 {
-			if before := b.ahead[*same-1]; before.standsFor(x) {
-				x.result, x.asked = before.result, before.asked
-				w.a.counts.deduped.Add(1)
-				continue
-			}
-		}
-		*same = uint8(i + 1)
-		w.asked, w.pooled = false, false
-		w.sim.Simulate(b.snap, &x.frame, p.from.vport(), now, &x.own)
-		if x.asked = w.asked; !w.pooled {
-			x.result = &x.own
-		}
+	}
+	*same = uint8(i + 1)
+	w.asked, w.pooled = false, false
+	w.sim.Simulate(b.snap, &x.frame, p.from.vport(), now, &x.own)
+	if x.asked = w.asked; !w.pooled {
+		x.result = &x.own
 	}
 }
 
@@ -193,6 +201,7 @@ func (a *Agent) handleAll(u *underlay, b *batch) {
 	<-b.done
 	for i, p := range b.packets {
 		a.handle(u, p, b.ahead[i], b.snap)
+		p.life.let()
 		a.queue.free(p)
 	}
 	a.workers.free <- b
@@ -209,9 +218,11 @@ func (a *Agent) handle(u *underlay, p *packetIn, x *ahead, snap *topology.Snapsh
 	}
 	if x.malformed {
 		a.counts.malformed.Add(1)
+		p.life.settled(sim.Drop.String(), sim.DropMalformed.String())
 		return
 	}
 	if p.vport == 0 {
+		p.life.settled("underlay", "")
 		if u.receive(p.port, &x.frame) {
 			a.counts.underlay.Add(1)
 		} else {
@@ -227,6 +238,7 @@ func (a *Agent) handle(u *underlay, p *packetIn, x *ahead, snap *topology.Snapsh
 		if p.reason != flow.ReasonTrackedEnd { // a copy: the packet itself went on
 			a.counts.departed.Add(1)
 		}
+		p.life.settled(sim.Drop.String(), departed)
 		return
 	}
 	if p.reason == flow.ReasonTrackedEnd {
@@ -235,6 +247,7 @@ func (a *Agent) handle(u *underlay, p *packetIn, x *ahead, snap *topology.Snapsh
 		return
 	}
 	a.counts.upcalls.Add(1)
+	defer a.core.turned(a.core.turn(p.life, &x.frame, ingress))
 	if res := x.result; res != nil && snap == a.core.snap && (!x.asked || a.core.conns.asks(res)) {
 		a.counts.ahead.Add(1)
 		a.core.settleUpcall(res, &x.frame, ingress, p.vport, p.reason)

@@ -284,6 +284,7 @@ func (t *conns) taken(k conntrack.Key) {
 		packets := t.c.release(n).packets
 		t.c.a.counts.natFails.Add(uint64(len(packets)))
 		for i := range packets {
+			packets[i].due.life.settled(sim.Drop.String(), sim.DropNAT.String())
 			t.c.dropped(packets[i].ingress, sim.DropNAT)
 		}
 	}
@@ -337,13 +338,13 @@ func (c *core) first(p *heldPacket) {
 		c.a.counts.heldDrops.Add(1)
 		return
 	}
+	defer c.turned(c.turn(p.due.life, &f, p.ingress))
 	c.sim.Simulate(c.snap, &f, p.ingress, c.now(), &c.res)
 	c.logRules(&c.res, &f, p.ingress)
 	c.carryOut(c.res.Effects, p.ingress)
 	hash, piece := flow.Hash(&f), fragmentOf(&f, p.ingress)
-	for i := range c.res.Outcomes {
-		c.emit(&c.res, i, &f, p.ingress, p.local, hash, false) // of a copy: what its successors are is decided by the packet as it came in
-	}
+	c.lives.now.verdict(&c.res)
+	c.emitAll(&c.res, &f, p.ingress, p.local, hash, false) // of a copy: what its successors are is decided by the packet as it came in
 	c.fragments.came(c, &f, piece)
 }
 
@@ -357,6 +358,7 @@ func (c *core) successor(p *heldPacket, send bool) {
 	if packet.ParseUntagged(p.data, &f) != nil || c.locals.ingress(p.local) != p.ingress {
 		return
 	}
+	defer c.turned(c.turn(p.due.life, &f, p.ingress))
 	c.sim.Simulate(c.snap, &f, p.ingress, c.now(), &c.res)
 	learns := slices.ContainsFunc(c.res.Effects, func(e sim.Effect) bool { return e.Kind == sim.Learn })
 	if c.res.Installable && c.res.Track.Used && !learns {

@@ -78,6 +78,7 @@ type core struct {
 	cache       cache
 	usage       usage
 	ruleHits    ruleHits
+	lives       lives
 	outlet      outlet
 	aging       aging
 	errors      *limiter

@@ -239,7 +239,7 @@ func TestHeldTag(t *testing.T) {
 			id := vportOf(t, c, "vm1")
 			local, _ := c.locals.vports.Lookup(id)
 			c.view.places[vportOf(t, c, "vm2")] = place{edge: "e1", at: offload.Attachment{Port: 2}}
-			c.again(&heldPacket{frame, id, local}, sim.Lost{})
+			c.again(&heldPacket{data: frame, ingress: id, local: local}, sim.Lost{})
 			if got, ok := act(t, c); !ok || got != offload.Forward {
 				t.Errorf("%s, %d bytes short: flow %v, act %v", tt.src, cut, ok, got)
 			}

@@ -63,6 +63,7 @@ func (e *effects) take(f sim.Effect, of flow.VPortID) bool {
 	e.busy[f] = of
 	e.c.a.counts.learning.Store(uint64(len(e.busy)))
 	e.share(of, 1, 0)
+	e.c.lives.committing(f)
 	return true
 }
 
@@ -73,6 +74,7 @@ func (e *effects) end(f sim.Effect) (of flow.VPortID) {
 		delete(e.busy, f)
 		e.c.a.counts.learning.Store(uint64(len(e.busy)))
 		e.share(of, -1, 0)
+		e.c.lives.committed(f)
 	}
 	return of
 }

@@ -61,6 +61,7 @@ type heldPacket struct {
 	data    []byte
 	ingress flow.VPortID
 	local   uint16
+	due     due // of its life, until it goes on
 }
 
 type holds struct {
@@ -119,10 +120,11 @@ func (c *core) hold(n awaited, data []byte, ingress flow.VPortID, local uint16) 
 	if w := h.wanted[n]; w == nil && len(h.wanted) >= maxHeld || h.n >= maxHeld || h.from[ingress] >= c.shareOf(ingress, maxHeldFrom) || w != nil && len(w.packets) >= each {
 		c.a.counts.heldDrops.Add(1)
 		c.lose(ingress, dropInVain)
+		c.lives.now.settled(sim.Drop.String(), dropInVain)
 		return w != nil
 	}
 	w := c.want(n)
-	w.packets = append(w.packets, heldPacket{append([]byte(nil), data...), ingress, local})
+	w.packets = append(w.packets, heldPacket{append([]byte(nil), data...), ingress, local, c.lives.now.waits(&n)})
 	h.n++
 	h.from[ingress]++
 	c.a.counts.held.Add(1)
@@ -143,6 +145,7 @@ func (c *core) release(n awaited) *wanted {
 	w := h.wanted[n]
 	delete(h.wanted, n)
 	for _, p := range w.packets {
+		c.over(p.due)
 		h.n--
 		if h.from[p.ingress]--; h.from[p.ingress] == 0 {
 			delete(h.from, p.ingress)
@@ -333,11 +336,13 @@ func (c *core) again(p *heldPacket, lost sim.Lost) {
 		c.a.counts.heldDrops.Add(1)
 		return
 	}
+	defer c.turned(c.turn(p.due.life, &f, p.ingress))
 	if lost == (sim.Lost{}) {
 		c.upcall(&f, p.ingress, p.local, flow.ReasonMissFlow)
 		return
 	}
 	c.sim.SimulateLost(c.snap, &f, p.ingress, c.now(), lost, &c.res)
+	c.lives.now.verdict(&c.res)
 	c.originate(&c.res, p.ingress)
 }
 
@@ -346,6 +351,7 @@ func (c *core) inVain(n awaited) uint64 {
 	packets := c.release(n).packets
 	for i := range packets {
 		c.lose(packets[i].ingress, dropInVain)
+		packets[i].due.life.settled(sim.Drop.String(), dropInVain)
 	}
 	return uint64(len(packets))
 }

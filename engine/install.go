@@ -88,9 +88,23 @@ func (c *core) enterIn(m offload.Megaflow, res *sim.Result, local uint16, before
 	c.a.counts.flows.Add(1)
 	c.rules.add(f)
 	c.cache.added(f, c.placer.Scarce())
-	c.write(stages, nil, func() { c.remove(f) })
+	c.writeFlow(stages, func() { c.remove(f) })
 	c.a.counts.installed.Add(1) // now that it counts as unanswered
 	return f, nil
+}
+
+// writeFlow writes the entries of a new flow.
+func (c *core) writeFlow(stages [][]p4rt.Update, refused func()) {
+	if c.lives.now == nil {
+		c.write(stages, nil, refused)
+		return
+	}
+	c.target.life = c.lives.installing()
+	c.write(stages, nil, refused)
+	if d := c.target.life; d.life != nil { // nothing was submitted
+		d.done("left to the next reconcile")
+		c.target.life = due{}
+	}
 }
 
 // forgetFlow removes the flow that a decision was installed as, if there is one.

@@ -21,12 +21,14 @@ type packetIn struct {
 	tunnel flow.Dest // key of the tunnel that it came by; 0: by none
 	from   resident  // whose the number was when it came
 	data   []byte
+	life   *Life // nil: not sampled
 }
 
 // packetQueue holds packet-ins until they are decided: tenants take turns, and in each its vports, so that one's flood delays the others by its turns alone.
 // When it is full, the tenant with most of it pays, by its longest lane. A tenant may have a rate, too.
 type packetQueue struct {
 	here  *residents
+	lives sampler
 	rate  float64 // packets a second of each tenant; 0: any number
 	begin time.Time
 	pool  sync.Pool
@@ -67,6 +69,7 @@ func newPacketQueue(here *residents, rate int) *packetQueue {
 func (q *packetQueue) push(port, vport uint16, reason flow.Reason, tunnel flow.Dest, data []byte) {
 	p := q.pool.Get().(*packetIn)
 	p.port, p.vport, p.reason, p.tunnel, p.from, p.data = port, vport, reason, tunnel, q.here.get(vport), append(p.data[:0], data...)
+	p.life = q.lives.begin(p.from.vport(), reason)
 	q.mu.Lock()
 	l := q.lane(p)
 	if !q.admits(l.of) || q.n >= queueLimit && !q.makeRoom(l) {
@@ -148,6 +151,7 @@ func (q *packetQueue) drop(p *packetIn) {
 	if v := p.from.vport(); v != 0 {
 		q.lost[v]++
 	}
+	p.life.lost(dropOverload)
 	q.pool.Put(p)
 }
 
@@ -205,6 +209,7 @@ func (q *packetQueue) purge(vport uint16) uint64 {
 		if p.reason != flow.ReasonTrackedEnd {
 			packets++
 		}
+		p.life.lost(departed)
 		q.pool.Put(p)
 	}
 	q.n -= l.packets.len()
@@ -213,7 +218,10 @@ func (q *packetQueue) purge(vport uint16) uint64 {
 	return packets
 }
 
-func (q *packetQueue) free(p *packetIn) { q.pool.Put(p) }
+func (q *packetQueue) free(p *packetIn) {
+	p.life = nil
+	q.pool.Put(p)
+}
 
 // dropped counts the packets for which there was no room.
 func (q *packetQueue) dropped() uint64 {

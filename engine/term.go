@@ -34,6 +34,7 @@ type update struct {
 	refused func() // the target refused some, and the rest is not wanted any more either; nil: it is to have them all the same
 	seq     uint64
 	settles []settled // flow entries that it deletes or modifies
+	life    due       // of the packet that it is because of, if that is sampled
 }
 
 // targetState is what the core knows of the target, and what it owes it.
@@ -51,6 +52,7 @@ type targetState struct {
 	seq     uint64              // submissions so far
 	open    map[uint64]struct{} // submissions that the target has not acknowledged
 	freed   []freed             // in order
+	life    due                 // of what is about to be written
 }
 
 // freed are local numbers that nobody uses any more. What still refers to them may be under way to the target, in a submission that is older than the
@@ -77,6 +79,9 @@ func (t *targetState) oweAll() {
 	t.owe(t.due)
 	for _, u := range t.backlog {
 		t.owe(u.seq)
+		if u.life.life != nil {
+			u.life.done("left to the next reconcile")
+		}
 	}
 	t.due, t.backlog = 0, nil
 }
@@ -93,8 +98,10 @@ func (c *core) write(stages [][]p4rt.Update, confirm, refused func()) {
 		case away:
 			t.owe(u.seq) // and what is written from now on: the next reconcile does it all
 		case draining, reconciling:
+			u.life, t.life = t.life, due{}
 			t.backlog = append(t.backlog, u)
 		case serving:
+			u.life, t.life = t.life, due{}
 			c.submit(u)
 		}
 	}
@@ -143,6 +150,16 @@ func flatten(stages [][]p4rt.Update) []p4rt.Update {
 func (c *core) answered(u update, refused bool, err error) {
 	t := &c.target
 	t.sent--
+	if u.life.life != nil {
+		why := ""
+		switch {
+		case err != nil:
+			why = err.Error()
+		case refused:
+			why = "the target refused it"
+		}
+		u.life.done(why)
+	}
 	switch {
 	case err != nil, refused && u.refused == nil: // nobody knows what became of it, or the target must have it
 		t.broken = true

@@ -277,6 +277,7 @@ func (c *core) giveUpOn(n awaited) {
 	packets := c.release(n).packets
 	for i := range packets {
 		c.lose(packets[i].ingress, dropAway)
+		packets[i].due.life.settled(sim.Drop.String(), dropAway)
 	}
 	c.a.counts.heldDrops.Add(uint64(len(packets)))
 	c.a.counts.awayDrops.Add(uint64(len(packets)))

@@ -18,7 +18,9 @@ import (
 // The snapshot can not change between 1 and 3: both are this goroutine's, and updates reach the target in the order in which they were decided.
 func (c *core) upcall(f *packet.Frame, ingress flow.VPortID, local uint16, reason flow.Reason) {
 	f.Untag()
+	step := c.lives.now.begin(StepSimulate)
 	c.sim.Simulate(c.snap, f, ingress, c.now(), &c.res)
+	c.lives.now.end(step, "")
 	c.settleUpcall(&c.res, f, ingress, local, reason)
 }
 
@@ -49,6 +51,7 @@ func (c *core) settleUpcall(res *sim.Result, f *packet.Frame, ingress flow.VPort
 	if c.awaitStation(res, f.Data, ingress, local) {
 		return
 	}
+	c.lives.now.verdict(res)
 	c.slow(res, ingress, len(f.Data), reason)
 	c.answers(res.Effects, f)
 	c.originate(res, ingress)
@@ -60,9 +63,7 @@ func (c *core) settleUpcall(res *sim.Result, f *packet.Frame, ingress flow.VPort
 		hash = flow.Hash(f)
 	}
 	piece := fragmentOf(f, ingress) // emit changes it
-	for i := range res.Outcomes {
-		c.emit(res, i, f, ingress, local, hash, i == len(res.Outcomes)-1)
-	}
+	c.emitAll(res, f, ingress, local, hash, true)
 	c.fragments.came(c, f, piece)
 }
 
@@ -113,6 +114,19 @@ func (c *core) sendOriginated(originated []sim.Originated, ingress flow.VPortID)
 
 func (c *core) toDest(frame []byte, dest flow.Dest, prune, hash uint16) {
 	c.a.sendDest(frame, dest, prune, hash)
+}
+
+// emitAll sends all outcomes of a packet's result. change: f may be changed in place.
+func (c *core) emitAll(res *sim.Result, f *packet.Frame, ingress flow.VPortID, local, hash uint16, change bool) {
+	life := c.lives.now
+	if !forwards(res) {
+		life = nil
+	}
+	step := life.begin(StepPacketOut)
+	for i := range res.Outcomes {
+		c.emit(res, i, f, ingress, local, hash, change && i == len(res.Outcomes)-1)
+	}
+	life.end(step, "")
 }
 
 // emit sends one outcome of a packet's result, rewritten as the pipeline would. last: f may be changed in place.
