@@ -244,7 +244,9 @@ func (c *checker) target(at string, t *Target, seen taken) {
 	} else {
 		c.once(seen, "target", at, fmt.Sprintf("device %d at %s", t.DeviceID, t.Address))
 	}
-	if _, ok := profiles()[t.Profile]; !ok {
+	if p := p4rt.DPDK(); t.Profile == p.Name {
+		c.fail(at+".profile", t.Profile, "carries no packets between the target and an agent", "see docs/hardware.md, \"The program for DPDK\"")
+	} else if _, ok := profiles()[t.Profile]; !ok {
 		c.fail(at+".profile", t.Profile, "is no kind of target", "use softswitch, bmv2, stratum or strict")
 	}
 	if _, ok := parseElection(t.ElectionID); !ok {

@@ -55,6 +55,10 @@ type Profile struct {
 	Serial bool
 	// NoIdle: the target's tables have no idle timeouts (Info).
 	NoIdle bool
+	// NoReplication: the target has neither multicast groups nor clone sessions.
+	NoReplication bool
+	// NoPackets: no packet comes from the target's data plane to a controller, nor the other way.
+	NoPackets bool
 }
 
 // Info returns a program's p4info as the target has it: without what it can not do. The program's own is not changed.
@@ -93,6 +97,13 @@ func BMv2() Profile {
 func Stratum() Profile {
 	return Profile{Name: "stratum", MulticastMax: 65535, CloneMax: 1015, PriorityMax: 1<<24 - 1, NoRoles: true, OneCloneReplica: true,
 		NoIdle: true, NoOneShot: true, NoWatch: true, NoWeights: true, NoDirectMeters: true, NoValueSets: true, NoBackups: true, NoDigestAck: true}.withDefaults()
+}
+
+// DPDK is infrap4d on the software switch of DPDK (Stratum on TDI): no replication, idle timeouts, one-shots, direct meters, value
+// sets or acknowledgements of digests; packet-outs are taken and go nowhere, and there are no packet-ins; priorities have 24 bits.
+func DPDK() Profile {
+	return Profile{Name: "dpdk", PriorityMax: 1<<24 - 1, NoReplication: true, NoPackets: true, NoIdle: true,
+		NoOneShot: true, NoDirectMeters: true, NoValueSets: true, NoBackups: true, NoDigestAck: true}.withDefaults()
 }
 
 // PINS is the P4Runtime server of SONiC (sonic-pins p4rt_app): it stops at the first failure, serves
@@ -155,6 +166,8 @@ func (p *Profile) admits(u Update) error {
 		return p.admitsEntry(e, unsupported)
 	case *MulticastGroup:
 		switch {
+		case p.NoReplication:
+			return unsupported("multicast groups")
 		case e.ID > p.MulticastMax:
 			return fmt.Errorf("multicast group %d: %w: %s has up to %d", e.ID, ErrOverflow, p.Name, p.MulticastMax)
 		case p.NoBackups && len(e.Backups) > 0:
@@ -162,6 +175,8 @@ func (p *Profile) admits(u Update) error {
 		}
 	case *CloneSession:
 		switch {
+		case p.NoReplication:
+			return unsupported("clone sessions")
 		case e.ID > p.CloneMax:
 			return fmt.Errorf("clone session %d: %w: %s has up to %d", e.ID, ErrOverflow, p.Name, p.CloneMax)
 		case p.NoBackups && len(e.Backups) > 0:

@@ -30,6 +30,8 @@ func TestProfilesRefuse(t *testing.T) {
 		{"OneCloneReplica", Update{Insert, &CloneSession{ID: 1, Replicas: []Replica{{Port: 1}, {Port: 2}}}}, ErrUnsupported},
 		{"NoBackups", Update{Insert, &MulticastGroup{ID: 1, Replicas: []Replica{{Port: 1}}, Backups: backups}}, ErrUnsupported},
 		{"NoBackups", Update{Insert, &CloneSession{ID: 1, Replicas: []Replica{{Port: 1}}, Backups: backups}}, ErrUnsupported},
+		{"NoReplication", Update{Insert, &MulticastGroup{ID: 1}}, ErrUnsupported},
+		{"NoReplication", Update{Insert, &CloneSession{ID: 1, Replicas: []Replica{{Port: 1}}}}, ErrUnsupported},
 		{"NoOneShot", Update{Insert, &Entry{Table: wild, OneShot: []Weighted{{}}}}, ErrUnsupported},
 		{"NoWatch", Update{Insert, &ActionGroup{Profile: sel, Members: []GroupMember{{ID: 1, Watch: WatchPort(1)}}}}, ErrUnsupported},
 		{"NoWatch", Update{Insert, &Entry{Table: wild, OneShot: []Weighted{{Watch: WatchPort(0)}}}}, ErrUnsupported},

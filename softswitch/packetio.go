@@ -153,6 +153,9 @@ func (f headerField) decode(b []byte) ([]byte, error) {
 // packetIn takes a frame that left by the CPU port to the primaries. frame is the
 // pipeline's.
 func (s *Server) packetIn(t *target, frame []byte) {
+	if s.options.Quirks.NoPackets {
+		return
+	}
 	msg := &p4v1.PacketIn{}
 	if t.schema != nil && t.schema.packetIn != nil {
 		h := t.schema.packetIn
@@ -186,6 +189,9 @@ func (s *Server) packetOut(peer *session, msg *p4v1.PacketOut) error {
 	}
 	if !sc.allowsPacketOut() {
 		return faultf(codes.PermissionDenied, "the role may not send packets")
+	}
+	if s.options.Quirks.NoPackets {
+		return nil
 	}
 	if s.options.CPUPort == 0 {
 		return faultf(codes.Unimplemented, "this switch has no CPU port")

@@ -49,6 +49,7 @@ type Quirks struct {
 	NoCloneClass    bool // a class of service of a clone session is UNIMPLEMENTED (PI f96af95)
 	OneCloneReplica bool // a clone session has one replica, of instance 0 (Stratum bfrt)
 	NumericPorts    bool // a replica's port given as bytes is not seen: it is 0 (Stratum bfrt)
+	NoReplication   bool // multicast groups and clone sessions are UNIMPLEMENTED (infrap4d, DPDK)
 
 	MaxGroupID  uint32 // largest multicast group id; 0 means 65535 (bmv2 1.15: 32767)
 	MaxCloneID  uint32 // largest clone session id; 0 means 65535 (Stratum: 1015)
@@ -65,6 +66,8 @@ type Quirks struct {
 
 	SilentPacketOut bool // a packet-out that is refused is dropped without a word (PI f96af95)
 	NoDigestAck     bool // acknowledgements of digests are not seen (Stratum bfrt)
+	NoIdle          bool // idle timeouts are taken, and nobody is told of them (Stratum bfrt)
+	NoPackets       bool // packet-outs are taken and go nowhere, and there are no packet-ins (infrap4d, DPDK)
 
 	// Packets.
 
@@ -86,7 +89,15 @@ func Stratum() Quirks {
 	return Quirks{
 		IgnoresRoles: true, NoReconcile: true, NoAtomicBatches: true, NoValueSets: true, NoDirectMeters: true,
 		NoOneShot: true, NoWatch: true, NoWeights: true, NoBackups: true, OneCloneReplica: true, NumericPorts: true,
-		MaxCloneID: 1015, MaxPriority: 1<<24 - 1, WholeReads: true, NoFilters: true, NoDigestAck: true,
+		MaxCloneID: 1015, MaxPriority: 1<<24 - 1, WholeReads: true, NoFilters: true, NoDigestAck: true, NoIdle: true,
+	}
+}
+
+// DPDK are ways of infrap4d on the software switch of DPDK: Stratum on TDI (ipdk-io/stratum-dev dae87c7, stratum/hal/lib/tdi).
+func DPDK() Quirks {
+	return Quirks{
+		NoReconcile: true, NoAtomicBatches: true, NoValueSets: true, NoDirectMeters: true, NoOneShot: true, NoBackups: true, NoReplication: true,
+		MaxPriority: 1<<24 - 1, WholeReads: true, NoFilters: true, NoDigestAck: true, NoIdle: true, NoPackets: true,
 	}
 }
 
@@ -95,7 +106,7 @@ func PINS() Quirks {
 	return Quirks{FixedPipeline: true, FailFast: true, NoRegisters: true, NoValueSets: true, NoMembers: true, ReadsAllOnly: true}
 }
 
-// Profile finds quirks by the name of a target: "strict", "bmv2", "stratum", "pins".
+// Profile finds quirks by the name of a target: "strict", "bmv2", "stratum", "dpdk", "pins".
 func Profile(name string) (Quirks, bool) {
 	switch name {
 	case "strict":
@@ -104,6 +115,8 @@ func Profile(name string) (Quirks, bool) {
 		return BMv2(), true
 	case "stratum":
 		return Stratum(), true
+	case "dpdk":
+		return DPDK(), true
 	case "pins":
 		return PINS(), true
 	}
@@ -223,6 +236,8 @@ func (q *Quirks) refusesReplication(kind p4v1.Update_Type, e *p4v1.PacketReplica
 	c := e.GetCloneSessionEntry()
 	replicas := slices.Concat(e.GetMulticastGroupEntry().GetReplicas(), c.GetReplicas())
 	switch {
+	case q.NoReplication:
+		return lacking("multicast groups and clone sessions")
 	case q.NoBackups && hasBackups(replicas):
 		return lacking("backup replicas")
 	case c == nil:

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 	"google.golang.org/grpc/codes"
@@ -229,6 +230,31 @@ var quirkCases = []quirkCase{
 		look: func(c *controller) any {
 			return fmt.Sprint(c.readCode(&p4v1.TableEntry{}), " ", c.readCode(c.entry("mac", nil)))
 		}},
+	{field: "NoReplication", quirks: Quirks{NoReplication: true}, strict: "OK OK", quirk: "Unimplemented Unimplemented",
+		look: func(c *controller) any {
+			return fmt.Sprint(c.codeOf(insert(&p4v1.MulticastGroupEntry{MulticastGroupId: 1})), " ", c.codeOf(insert(&p4v1.CloneSessionEntry{SessionId: 1})))
+		}},
+	{field: "NoIdle", quirks: Quirks{NoIdle: true}, strict: "OK notice", quirk: "OK arbitration",
+		look: func(c *controller) any {
+			e := c.macEntry(1, 2)
+			e.IdleTimeoutNs = int64(time.Second)
+			code := c.codeOf(insert(e))
+			c.advance(2 * time.Second)
+			c.server.sweep()
+			c.arbitrate(2)
+			first := c.recv()
+			return fmt.Sprint(code, " ", map[bool]string{true: "notice", false: "arbitration"}[first.GetIdleTimeoutNotification() != nil])
+		}},
+	{field: "NoPackets", quirks: Quirks{NoPackets: true}, strict: "1 in, error", quirk: "0 in, arbitration",
+		look: func(c *controller) any {
+			c.write(insert(c.entry("mac", direct(c.action("punt", []byte{1}, []byte{2})), exact(1, 9))), insert(c.macEntry(8, 2)))
+			c.send(packetOut(frame(1, 1))) // without its metadata
+			c.arbitrate(2)
+			said := map[bool]string{true: "error", false: "arbitration"}[c.recv().GetError() != nil]
+			c.inject(1, frame(9, 1), frame(8, 1))
+			c.frames(2, 1) // the second went on, so that the first has been punted
+			return fmt.Sprintf("%d in, %s", c.server.Stats().PacketIns, said)
+		}},
 	{field: "SilentPacketOut", quirks: Quirks{SilentPacketOut: true}, strict: "error", quirk: "arbitration",
 		look: func(c *controller) any {
 			c.send(packetOut(frame(1, 1))) // without its metadata
@@ -288,7 +314,7 @@ func TestQuirks(t *testing.T) {
 			t.Errorf("docs/p4runtime.md has no row for quirk %s", f.Name)
 			continue
 		}
-		for i, q := range []Quirks{BMv2(), Stratum(), PINS()} {
+		for i, q := range []Quirks{BMv2(), Stratum(), DPDK(), PINS()} {
 			if has, says := !reflect.ValueOf(q).FieldByName(f.Name).IsZero(), strings.TrimSpace(cells[2+i]) != ""; has != says {
 				t.Errorf("docs/p4runtime.md: quirk %s, profile %d: says %t, is %t", f.Name, i, says, has)
 			}
@@ -298,7 +324,7 @@ func TestQuirks(t *testing.T) {
 
 // TestProfilesByName: the names that the documentation gives are those of the functions.
 func TestProfilesByName(t *testing.T) {
-	for name, want := range map[string]Quirks{"strict": {}, "bmv2": BMv2(), "stratum": Stratum(), "pins": PINS()} {
+	for name, want := range map[string]Quirks{"strict": {}, "bmv2": BMv2(), "stratum": Stratum(), "dpdk": DPDK(), "pins": PINS()} {
 		if got, ok := Profile(name); !ok || got != want {
 			t.Errorf("%s: %+v", name, got)
 		}
@@ -333,7 +359,7 @@ func TestLowerIDAfterTheHighestLeft(t *testing.T) {
 
 // TestQuirkyTargetsKeepWhatTheyTook: whatever the profile, what a Write accepted reads back.
 func TestQuirkyTargetsKeepWhatTheyTook(t *testing.T) {
-	for _, name := range []string{"strict", "bmv2", "stratum", "pins"} {
+	for _, name := range []string{"strict", "bmv2", "stratum", "dpdk", "pins"} {
 		quirks, _ := Profile(name)
 		l := newQuirkyLab(t, quirks)
 		c := l.primary()

@@ -157,7 +157,9 @@ func (s *Server) Run(ctx context.Context) error {
 // sweep is the periodic work.
 func (s *Server) sweep() {
 	s.watchPorts()
-	s.sweepIdle()
+	if !s.options.Quirks.NoIdle {
+		s.sweepIdle()
+	}
 	s.sweepDigests()
 }
 

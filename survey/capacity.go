@@ -65,6 +65,7 @@ func (t *trial) idle(ctx context.Context) error {
 		return err
 	}
 	if code != codes.OK {
+		t.noIdle = true
 		t.report.add(topic, Differs, fmt.Sprintf("refused: %v", code), advice)
 		return nil
 	}
@@ -79,6 +80,7 @@ func (t *trial) idle(ctx context.Context) error {
 	if told {
 		t.report.add(topic, OK, fmt.Sprintf("of %v are told after %v", idleTime, time.Since(began).Round(100*time.Millisecond)), "")
 	} else {
+		t.noIdle = true
 		t.report.add(topic, Differs, fmt.Sprintf("of %v are taken, and not told within %v", idleTime, idleWait), advice)
 	}
 	_, err = t.one(ctx, update(p4.Update_DELETE, e))
@@ -146,6 +148,7 @@ func (t *trial) clones(ctx context.Context) error {
 	}
 	switch {
 	case fates[0] != codes.OK:
+		t.noReplication = t.groups == 0
 		t.report.add(topic, Lacks, fmt.Sprintf("refused: %v", fates[0]), "the ends of TCP connections are seen by copies")
 	case fates[1] != codes.OK:
 		t.oneReplica = true

@@ -182,5 +182,5 @@ func (s *Survey) read(ctx context.Context, of *p4.Entity, each func(*p4.Entity))
 
 // profiles are those of the agent's configuration, the plainest first.
 func profiles() []p4rt.Profile {
-	return []p4rt.Profile{p4rt.Strict(), p4rt.Softswitch(), p4rt.BMv2(), p4rt.Stratum()}
+	return []p4rt.Profile{p4rt.Strict(), p4rt.Softswitch(), p4rt.BMv2(), p4rt.Stratum(), p4rt.DPDK()}
 }

@@ -49,6 +49,7 @@ func (t *trial) packetOut(ctx context.Context) error {
 		select {
 		case <-tick.C:
 		case <-end:
+			t.noPackets = true
 			t.report.add(topic, Lacks, fmt.Sprintf("is not seen by the program within %v", idleWait), "is the target's CPU port 510?")
 			return nil
 		case <-ctx.Done():
@@ -84,6 +85,9 @@ func (t *trial) choose() {
 
 func (t *trial) fits(p *p4rt.Profile) bool {
 	full := t.full == codes.OK || t.full == p.FullCode
-	return full && t.exists == p.ExistsCode && t.absent == p.AbsentCode && t.oneReplica == p.OneCloneReplica && t.groups >= min(p.MulticastMax, tryGroup) &&
-		(t.groups == tryGroup || p.MulticastMax <= t.groups)
+	groups := t.groups >= min(p.MulticastMax, tryGroup) && (t.groups == tryGroup || p.MulticastMax <= t.groups)
+	if p.NoReplication {
+		groups = t.noReplication
+	}
+	return full && groups && t.exists == p.ExistsCode && t.absent == p.AbsentCode && t.oneReplica == p.OneCloneReplica && t.noIdle == p.NoIdle && t.noPackets == p.NoPackets
 }

@@ -3,6 +3,7 @@ package survey_test
 import (
 	"errors"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 
@@ -77,10 +78,12 @@ func TestTry(t *testing.T) {
 		quirks  softswitch.Quirks
 		profile string
 		differs []string
+		lacks   []string
 	}{
-		"strict":  {softswitch.Quirks{}, "strict", nil},
-		"bmv2":    {softswitch.BMv2(), "bmv2", []string{"a full table", "multicast groups"}},
-		"stratum": {softswitch.Stratum(), "stratum", []string{"clone sessions"}},
+		"strict":  {softswitch.Quirks{}, "strict", nil, nil},
+		"bmv2":    {softswitch.BMv2(), "bmv2", []string{"a full table", "multicast groups"}, nil},
+		"stratum": {softswitch.Stratum(), "stratum", []string{"idle timeouts", "clone sessions"}, nil},
+		"dpdk":    {softswitch.DPDK(), "dpdk", []string{"idle timeouts"}, []string{"multicast groups", "clone sessions", "packet-out"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // an idle timeout is waited for
@@ -97,16 +100,17 @@ func TestTry(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !report.Runs() || report.Profile != c.profile {
+			if report.Runs() != (len(c.lacks) == 0) || report.Profile != c.profile {
 				t.Errorf("profile %q, want %q: %+v", report.Profile, c.profile, report.Findings)
 			}
 			got := findings(report)
 			for _, topic := range []string{"batches", "counters", "errors", "a full table", "idle timeouts", "multicast groups", "clone sessions", "meters", "packet-out"} {
 				want := survey.OK
-				for _, d := range c.differs {
-					if d == topic {
-						want = survey.Differs
-					}
+				switch {
+				case slices.Contains(c.differs, topic):
+					want = survey.Differs
+				case slices.Contains(c.lacks, topic):
+					want = survey.Lacks
 				}
 				if f, ok := got[topic]; !ok || f.Verdict != want {
 					t.Errorf("%s: %+v, want %v", topic, f, want)

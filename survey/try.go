@@ -60,6 +60,9 @@ type trial struct {
 
 	full, exists, absent codes.Code
 	oneReplica           bool
+	noReplication        bool   // neither groups nor clone sessions
+	noIdle               bool   // nobody is told of idle entries
+	noPackets            bool   // packet-outs do not come to the program
 	groups               uint32 // largest id of a multicast group that was taken
 }
 

@@ -111,7 +111,7 @@ func NewCommand() *cobra.Command {
 	flags.StringVar(&c.PcapDir, "pcap", "", "write a capture of each port to `directory`; without one, to the current")
 	flags.Lookup("pcap").NoOptDefVal = "."
 	flags.IntVar(&c.FilesWait, "use-files", 0, "ports are pcap files (SPEC_in.pcap, SPEC_out.pcap), read after so many `seconds`")
-	flags.StringVar(&c.Profile, "profile", "strict", "serve P4Runtime as `TARGET` does: strict (to the specification), bmv2, stratum or pins")
+	flags.StringVar(&c.Profile, "profile", "strict", "serve P4Runtime as `TARGET` does: strict (to the specification), bmv2, stratum, dpdk or pins")
 	flags.StringArrayVar(&c.Impair, "impair", nil, "make the line of a port bad, both ways: `PORT:loss=0.01,delay=5ms` or any of jitter=1ms, reorder=0.1, rate=1000000, limit=100, seed=1")
 	flags.BoolVar(&c.LogConsole, "log-console", false, "log to standard output")
 	flags.StringVar(&c.LogFile, "log-file", "", "log to `file`")
@@ -205,7 +205,7 @@ func Run(ctx context.Context, c Config, log io.Writer) (err error) {
 	}
 	quirks, ok := softswitch.Profile(cmp.Or(c.Profile, "strict"))
 	if !ok {
-		return fmt.Errorf("--profile: %q, want strict, bmv2, stratum or pins", c.Profile)
+		return fmt.Errorf("--profile: %q, want strict, bmv2, stratum, dpdk or pins", c.Profile)
 	}
 	security, err := c.TLS.options()
 	if err != nil {

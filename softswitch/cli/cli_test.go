@@ -50,7 +50,7 @@ func TestCommandLineErrors(t *testing.T) {
 		{"--no-p4 -- --what", "target options"},
 		{"--no-p4 -- what", "not an option"},
 		{"--no-p4 -i eth0", "want PORT@IFACE"},
-		{"--no-p4 --profile tofino", "want strict, bmv2, stratum or pins"},
+		{"--no-p4 --profile tofino", "want strict, bmv2, stratum, dpdk or pins"},
 		{"--no-p4 --impair 1:loss=2", "loss 2 is not in"},
 		{"--no-p4 --impair 1:loss=0.5", "there is no port 1"},
 		{"/nonexistent.json", "program"},
