@@ -117,9 +117,27 @@ func (v *validator) endpoint(o *Object, field, at string, literal bool) {
 		v.fail(o, field, at, "is not HOST:PORT", "use one such as 192.0.2.1:51820 or [2001:db8::1]:51820")
 		return
 	}
-	if a, err := netip.ParseAddr(host); literal && (err != nil || a.Zone() != "" || !isHost(a)) {
-		v.fail(o, field, at, "has no address: names are not looked up through a publicPort", "use one such as 192.0.2.1:51820 or [2001:db8::1]:51820")
+	const would = "use one such as 192.0.2.1:51820 or [2001:db8::1]:51820"
+	switch a, err := netip.ParseAddr(host); {
+	case err != nil && literal:
+		v.fail(o, field, at, "has no address: names are not looked up through a publicPort", would)
+	case err != nil && !isHostName(host):
+		v.fail(o, field, at, "has no address, and no name of a host", would)
+	case err == nil && (a.Zone() != "" || !isHost(a)):
+		v.fail(o, field, at, "has no address of a host that others reach", would)
 	}
+}
+
+// isHostName reports whether a text may be a DNS name. It goes into files and protocols of lines, so that nothing else is let in.
+func isHostName(s string) bool {
+	const most = 253 // RFC 1035 section 2.3.4
+	for i := range len(s) {
+		c := s[i]
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.') {
+			return false
+		}
+	}
+	return s != "" && len(s) <= most && s[0] != '-' && s[0] != '.'
 }
 
 // privatePort checks the port that the tunnel is behind.
