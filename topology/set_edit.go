@@ -217,6 +217,9 @@ func (e *setEdit) concerned(touched []Ref) []Ref {
 		if r.Kind == KindChain {
 			e.runners(r, all)
 		}
+		if r.Kind == KindRouter && is != nil {
+			e.remotes(is, all)
+		}
 	}
 	var refs []Ref
 	for r := range all {

@@ -43,6 +43,7 @@ func (v *validator) vpn(o *Object, s *VPNSpec) {
 		return
 	}
 	v.privatePort(o, s)
+	v.vpnRoutes(o, s)
 	if s.PublicPort != "" {
 		v.publicPort(o, s)
 	}

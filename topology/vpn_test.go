@@ -3,6 +3,7 @@ package topology
 import (
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"reflect"
 	"strings"
 	"testing"
@@ -148,5 +149,79 @@ func TestVPNResolved(t *testing.T) {
 	}
 	if v.Spec.Edges = []string{"e1"}; v.May("e2") || !v.May("e1") {
 		t.Error("edges that are named and others are alike")
+	}
+}
+
+// TestVPNRoutes: what routes lead into a VPN is behind its peers, whichever of the two objects is changed.
+func TestVPNRoutes(t *testing.T) {
+	text := fmt.Sprintf(remoteNet, `vport: office, peers: [{name: p, endpoint: "192.0.2.1:1", allowedIPs: [192.168.0.0/25, 192.168.0.128/25, 10.9.0.2/32, "fd50::/64"]}]`)
+	router := func(routes string) string {
+		return "{apiVersion: weft/v1, kind: Router, metadata: {name: core, tenant: acme}, spec: {" + routes + "}}"
+	}
+	apply := func(s *Set, text string) (*Set, error) {
+		objects, err := Decode("net.yaml", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.Apply(objects, nil)
+	}
+	const bare = "{apiVersion: weft/v1, kind: Router, metadata: {name: core, tenant: acme}, spec: {}}"
+	before, err := apply(new(Set), text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for routes, want := range map[string]string{
+		`routes: [{dst: 192.168.0.0/24, port: office}, {dst: 192.168.0.7/32, port: office, via: 10.9.0.2}, {dst: "fd50::/65", port: office}, {dst: 10.0.0.0/8, port: free}]`: "",
+		`routes: [{dst: 192.168.0.0/23, port: office}]`:                          "have not all of 192.168.0.0/23 behind them, which a route leads into port office (router acme/core: spec.routes[0]); add it to allowedIPs of a peer, or lead it elsewhere",
+		`routes: [{dst: "::/0", port: office}]`:                                  "have not all of ::/0 behind them, which a route leads into port office (router acme/core: spec.routes[0]); add it to allowedIPs of a peer, or lead it elsewhere",
+		`tables: [{name: t, routes: [{dst: 172.16.0.0/12, port: acme/office}]}]`: "have not all of 172.16.0.0/12 behind them, which a route leads into port office (router acme/core: spec.tables[0].routes[0]); add it to allowedIPs of a peer, or lead it elsewhere",
+		`routes: [{dst: 192.168.0.0/24, port: office, via: "192.168.7.7"}]`:      "have not 192.168.7.7 behind them, by which a route goes (router acme/core: spec.routes[0]); add it to allowedIPs of a peer, or leave via out",
+	} {
+		for how, is := range map[string]func() error{
+			"the router is changed": func() error { _, err := apply(before, router(routes)); return err },
+			"all is new":            func() error { _, err := apply(new(Set), strings.Replace(text, bare, router(routes), 1)); return err },
+		} {
+			err := is()
+			if want == "" && err != nil && strings.Contains(err.Error(), "vpn acme/v") || want != "" && (err == nil || !strings.Contains(err.Error(), "vpn acme/v: spec.peers: "+want)) {
+				t.Errorf("%s, %s: %v, want %q", routes, how, err, want)
+			}
+		}
+	}
+	with, err := apply(before, router("routes: [{dst: 192.168.0.0/24, port: office}]"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := apply(with, fmt.Sprintf(`{apiVersion: weft/v1, kind: VPN, metadata: {name: v, tenant: acme}, spec: {vport: office, peers: [%s]}}`, strings.Replace(peerText(""), "192.168.0.0/16", "192.168.0.0/25", 1))); err == nil {
+		t.Error("a VPN does not have what is led into it any more, and is taken")
+	}
+}
+
+// TestAllBehind: a prefix that several others have together is covered, and none that misses an address.
+func TestAllBehind(t *testing.T) {
+	prefixes := func(text string) (all []netip.Prefix) {
+		for _, p := range strings.Fields(text) {
+			all = append(all, netip.MustParsePrefix(p))
+		}
+		return all
+	}
+	for _, tc := range []struct {
+		p, by string
+		want  bool
+	}{
+		{"10.0.0.0/8", "10.0.0.0/8", true},
+		{"10.0.0.0/8", "0.0.0.0/0", true},
+		{"0.0.0.0/0", "0.0.0.0/1 128.0.0.0/1", true},
+		{"::/0", "::/1 8000::/1", true},
+		{"::/0", "0.0.0.0/0", false},
+		{"0.0.0.0/0", "::/0", false},
+		{"10.0.0.0/30", "10.0.0.0/32 10.0.0.1/32 10.0.0.2/32 10.0.0.3/32", true},
+		{"10.0.0.0/30", "10.0.0.0/32 10.0.0.1/32 10.0.0.3/32", false},
+		{"fd00::/126", "fd00::/127 fd00::2/128 fd00::3/128", true},
+		{"fd00::/126", "fd00::/127 fd00::3/128", false},
+		{"10.0.0.0/8", "", false},
+	} {
+		if got := allBehind(netip.MustParsePrefix(tc.p), prefixes(tc.by)); got != tc.want {
+			t.Errorf("%s by %s: %v", tc.p, tc.by, got)
+		}
 	}
 }
