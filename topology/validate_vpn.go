@@ -124,7 +124,7 @@ func (v *validator) endpoint(o *Object, field, at string, literal bool) {
 		v.fail(o, field, at, "has no address: names are not looked up through a publicPort", would)
 	case err != nil && !isHostName(host):
 		v.fail(o, field, at, "has no address, and no name of a host", would)
-	case err == nil && (a.Zone() != "" || !isHost(a)):
+	case err == nil && (a.Zone() != "" || !isHost(a) && (literal || !a.IsLoopback())): // an edge may have a relay of its own
 		v.fail(o, field, at, "has no address of a host that others reach", would)
 	}
 }

@@ -22,7 +22,7 @@ type bridged struct {
 	vni           uint32
 	inner         int          // MTU of the IP packet in a frame
 	frame         packet.Frame // of the reader
-	scratch       []byte       // the same
+	payload       []byte       // the same
 }
 
 func newBridged(p private, site *topology.VPN) *bridged {
@@ -41,7 +41,7 @@ func (b *bridged) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 			b.tooLong()
 			return false
 		}
-		sizes[n] = copy(bufs[n][offset:], b.wrap(frame))
+		sizes[n] = b.wrap(bufs[n], offset, frame)
 		return true
 	})
 	if err != nil {
@@ -50,14 +50,13 @@ func (b *bridged) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 	return n, nil
 }
 
-// wrap returns the IP packet that has a frame.
-func (b *bridged) wrap(frame []byte) []byte {
-	b.scratch = b.scratch[:0]
-	payload := binary.BigEndian.AppendUint32(nil, vxlanVNI)
-	payload = binary.BigEndian.AppendUint32(payload, b.vni<<8)
-	payload = append(payload, frame...)
-	b.scratch = packet.AppendUDP(b.scratch, &packet.UDP{Src: b.local, Dst: b.remote, SrcPort: vxlanPort, DstPort: vxlanPort, Payload: payload})
-	return b.scratch[packet.EthernetLen:]
+// wrap puts the IP packet that has a frame into a buffer, at an offset of an Ethernet header's length at least, and returns its length.
+func (b *bridged) wrap(buf []byte, offset int, frame []byte) int {
+	b.payload = binary.BigEndian.AppendUint32(b.payload[:0], vxlanVNI)
+	b.payload = binary.BigEndian.AppendUint32(b.payload, b.vni<<8)
+	b.payload = append(b.payload, frame...)
+	whole := packet.AppendUDP(buf[:offset-packet.EthernetLen], &packet.UDP{Src: b.local, Dst: b.remote, SrcPort: vxlanPort, DstPort: vxlanPort, Payload: b.payload})
+	return len(whole) - offset
 }
 
 // tooLong tells the sender of the frame at hand that its packet does not fit, as the destination would (RFC 1191, RFC 8201): a bridge has no address.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -19,10 +20,11 @@ import (
 type Config struct {
 	Edge      string
 	Store     *state.Store
-	Interface string                            // of the edge, as bindings name it, at which its switch has the data port
-	Open      func() (Port, error)              // opens the agent's end of the data port; nil: there is none, and the edge holds no VPN
-	Seal      *Seal                             // nil: none was given, and the edge holds no VPN
-	Secret    func(name string) (string, error) // a preshared key
+	Interface string                                                       // of the edge, as bindings name it, at which its switch has the data port
+	Open      func() (Port, error)                                         // opens the agent's end of the data port; nil: there is none, and the edge holds no VPN
+	Seal      *Seal                                                        // nil: none was given, and the edge holds no VPN
+	Secret    func(name string) (string, error)                            // a preshared key
+	Lookup    func(ctx context.Context, host string) ([]netip.Addr, error) // of peers' names; nil: the system's
 	Log       *slog.Logger
 }
 
@@ -179,9 +181,9 @@ func (k *Keeper) settle(ctx context.Context, t *trunk) {
 
 // Status tells how the VPNs are that the edge may have, by name.
 func (k *Keeper) Status() []Status {
-	k.mu.Lock()
-	defer k.mu.Unlock()
 	list := []Status{}
+	held := map[string]*site{} // to be asked when others do not wait for that
+	k.mu.Lock()
 	for name, r := range k.records {
 		if r.Site == nil || !r.Site.May(k.cfg.Edge) {
 			continue
@@ -199,9 +201,15 @@ func (k *Keeper) Status() []Status {
 		case !k.live:
 			s.State, s.Problem = Down, "the database does not have the edge"
 		case site != nil:
-			site.status(&s)
+			held[name] = site
 		}
 		list = append(list, s)
+	}
+	k.mu.Unlock()
+	for i := range list {
+		if site := held[list[i].VPN]; site != nil {
+			site.status(&list[i])
+		}
 	}
 	slices.SortFunc(list, func(a, b Status) int { return cmp.Compare(a.VPN, b.VPN) })
 	return list

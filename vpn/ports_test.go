@@ -11,6 +11,7 @@ import (
 
 	"github.com/weft-sdn/weft/packet"
 	"github.com/weft-sdn/weft/softswitch/port"
+	"github.com/weft-sdn/weft/testbed/wait"
 	"github.com/weft-sdn/weft/topology"
 )
 
@@ -84,7 +85,7 @@ func udp(src, dst netip.Addr, from, to packet.MAC, n int) []byte {
 func TestRouted(t *testing.T) {
 	c := newCable(t)
 	valid, n := true, new(counts)
-	r := newRouted(newPrivate(c.trunk.link(5), 1400, func() bool { return valid }, n), testSite())
+	r := newRouted(newPrivate(c.trunk.link(5, n), 1400, func() bool { return valid }, n), testSite())
 	c.send(5, packet.AppendARPRequest(nil, routerMAC, netip.MustParseAddr("10.9.0.1"), ipB))
 	c.send(5, packet.AppendARPRequest(nil, routerMAC, netip.MustParseAddr("10.9.0.1"), netip.MustParseAddr("10.9.9.9"))) // nobody's
 	c.send(5, packet.AppendNS(nil, routerMAC, netip.MustParseAddr("fe80::1"), ipB6))
@@ -145,7 +146,7 @@ func TestBridged(t *testing.T) {
 			site := testSite()
 			end := func(local, remote string, vlan uint16) *bridged {
 				site.Spec.Ethernet = &topology.VPNEthernetSpec{Local: netip.MustParseAddr(local), Remote: netip.MustParseAddr(remote)}
-				return newBridged(newPrivate(c.trunk.link(vlan), 1400, func() bool { return true }, n), site)
+				return newBridged(newPrivate(c.trunk.link(vlan, n), 1400, func() bool { return true }, n), site)
 			}
 			a, b := end(ends[0], ends[1], 5), end(ends[1], ends[0], 6)
 			frame := udp(ipA, ipB, hostMAC, routerMAC, 100)
@@ -191,11 +192,12 @@ func FuzzUnwrap(f *testing.F) {
 	site := testSite()
 	site.Spec.Ethernet = &topology.VPNEthernetSpec{Local: netip.MustParseAddr("10.255.0.2"), Remote: netip.MustParseAddr("10.255.0.1")}
 	near, _ := port.NewLink("a", "b", 0)
-	b := newBridged(newPrivate(newTrunk(near).link(5), 1400, func() bool { return true }, new(counts)), site)
+	b := newBridged(newPrivate(newTrunk(near).link(5, new(counts)), 1400, func() bool { return true }, new(counts)), site)
 	f.Add([]byte{})
 	f.Add([]byte{0x45, 0, 0})
 	b.local, b.remote = b.remote, b.local
-	f.Add(bytes.Clone(b.wrap(udp(ipA, ipB, hostMAC, routerMAC, 10))))
+	buf := make([]byte, 2000)
+	f.Add(bytes.Clone(buf[16:][:b.wrap(buf, 16, udp(ipA, ipB, hostMAC, routerMAC, 10))]))
 	b.local, b.remote = b.remote, b.local
 	f.Fuzz(func(t *testing.T, ip []byte) {
 		if frame := b.unwrap(ip); frame != nil && len(frame) < packet.EthernetLen {
@@ -207,8 +209,9 @@ func FuzzUnwrap(f *testing.F) {
 // TestPublic: UDP goes out of the port's own address and comes in to it, over both IP versions; the router's questions are answered; all else is dropped and counted.
 func TestPublic(t *testing.T) {
 	c, n := newCable(t), new(counts)
+	valid := true
 	site := testSite()
-	p := newPublic(c.trunk, 8, site, n)
+	p := newPublic(c.trunk, 8, site, func() bool { return valid }, n)
 	receive, at, err := p.Open(51820)
 	if err != nil || at != 51820 || len(receive) != 1 {
 		t.Fatal(err)
@@ -248,6 +251,19 @@ func TestPublic(t *testing.T) {
 	if d := n.read(); d.NotForUs != 6 {
 		t.Errorf("drops %+v", d)
 	}
+	valid = false // who has lost the VPN is silent
+	c.send(8, packet.AppendARPRequest(nil, routerMAC, ipA, site.Public.Hosts[0]))
+	c.send(8, packet.AppendNS(nil, routerMAC, ipA6, site.Public.Hosts[1]))
+	reading := make(chan struct{})
+	go func() {
+		defer close(reading)
+		_, _ = receive[0]([][]byte{make([]byte, 100)}, make([]int, 1), make([]conn.Endpoint, 1))
+	}()
+	defer func() { <-reading }()
+	wait.Until(t, "they are dropped", func() bool { return n.read().NotHeld == 2 })
+	if c.end.Queued() != 0 {
+		t.Error("it answers")
+	}
 	if err := p.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -260,8 +276,8 @@ func TestPublic(t *testing.T) {
 func FuzzPublic(f *testing.F) {
 	near, _ := port.NewLink("a", "b", 0)
 	site := testSite()
-	p := newPublic(newTrunk(near), 8, site, new(counts))
-	l := p.trunk.link(8)
+	p := newPublic(newTrunk(near), 8, site, func() bool { return true }, new(counts))
+	l := p.trunk.link(8, new(counts))
 	f.Add(packet.AppendUDP(nil, &packet.UDP{SrcMAC: routerMAC, DstMAC: p.own, Src: ipA, Dst: site.Public.Hosts[0], SrcPort: 1, DstPort: 51820, Payload: []byte("x")}))
 	f.Add(packet.AppendUDP(nil, &packet.UDP{SrcMAC: routerMAC, DstMAC: p.own, Src: ipA6, Dst: site.Public.Hosts[1], SrcPort: 1, DstPort: 51820, Payload: []byte("x")}))
 	f.Add(packet.AppendARPRequest(nil, routerMAC, ipA, site.Public.Hosts[0]))

@@ -24,7 +24,7 @@ type public struct {
 	vlan        uint16
 	own, router packet.MAC
 	addrs       []netip.Addr
-	mtu         int
+	valid       func() bool // the VPN is surely held
 	counts      *counts
 
 	mu   sync.Mutex
@@ -32,9 +32,9 @@ type public struct {
 	port uint16
 }
 
-func newPublic(t *trunk, vlan uint16, site *topology.VPN, c *counts) *public {
+func newPublic(t *trunk, vlan uint16, site *topology.VPN, valid func() bool, c *counts) *public {
 	p := site.Public
-	return &public{trunk: t, vlan: vlan, own: stationMAC(p.ID), router: p.MAC, addrs: p.Hosts, mtu: int(p.MTU), counts: c}
+	return &public{trunk: t, vlan: vlan, own: stationMAC(p.ID), router: p.MAC, addrs: p.Hosts, valid: valid, counts: c}
 }
 
 // Open implements conn.Bind.
@@ -47,16 +47,20 @@ func (p *public) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
 	if port == 0 {
 		port = firstOwnPort + uint16(rand.N(ownPorts))
 	}
-	l := p.trunk.link(p.vlan)
+	l := p.trunk.link(p.vlan, p.counts)
 	p.link, p.port = l, port
 	var f packet.Frame
+	var last *endpoint
 	receive := func(bufs [][]byte, sizes []int, from []conn.Endpoint) (int, error) {
 		n, err := l.fill(len(bufs), func(frame []byte, n int) bool {
 			payload, src, dst := p.take(l, frame, &f, port)
 			if payload == nil {
 				return false
 			}
-			sizes[n], from[n] = copy(bufs[n], payload), &endpoint{dst: src, src: dst}
+			if last == nil || last.dst != src || last.source() != dst { // of most it is the same
+				last = &endpoint{dst: src, src: dst}
+			}
+			sizes[n], from[n] = copy(bufs[n], payload), last
 			return true
 		})
 		if err != nil {
@@ -83,7 +87,9 @@ func (p *public) take(l *link, frame []byte, f *packet.Frame, port uint16) (payl
 		return nil, src, dst
 	}
 	if f.IsEchoRequest() {
-		if reply, err := packet.AppendEchoReply(nil, f); err == nil {
+		if !p.valid() {
+			p.counts.notHeld.Add(1)
+		} else if reply, err := packet.AppendEchoReply(nil, f); err == nil {
 			l.sendOne(func(b []byte) []byte { return append(b, reply...) })
 		}
 		return nil, src, dst
@@ -98,6 +104,10 @@ func (p *public) take(l *link, frame []byte, f *packet.Frame, port uint16) (payl
 
 // answer answers ARP and ND for the VPN's own addresses.
 func (p *public) answer(l *link, f *packet.Frame) {
+	if !p.valid() {
+		p.counts.notHeld.Add(1)
+		return
+	}
 	if f.IsARP() {
 		if q, err := f.ARP(); err == nil && q.Op == packet.ARPRequest && slices.Contains(p.addrs, q.TargetIP) && !q.Gratuitous() {
 			l.sendOne(func(b []byte) []byte { return packet.AppendARPReply(b, &q, p.own) })

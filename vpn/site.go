@@ -32,6 +32,8 @@ type site struct {
 	problem string
 	tunnel  *tunnel // while it holds
 	takes   uint64
+
+	behindFrom time.Time // run's: since when the lock is free and this host's clock too slow to take it; zero: it is not
 }
 
 func newSite(k *Keeper, t *trunk, r state.VPNRecord) *site {
@@ -77,10 +79,36 @@ func (s *site) say(problem string) {
 }
 
 const (
-	tryAgain     = 500 * time.Millisecond // after what went wrong
-	maxClockWait = 2 * time.Second        // for a clock that is behind: others may have a better one
-	lookIn       = time.Second            // how often a holder looks how its peers are
+	tryAgain     = 500 * time.Millisecond // after what went wrong, and twice as long each time after that
+	maxTryAgain  = 30 * time.Second
+	settled      = 10 * time.Second // what was held so long did not go wrong
+	maxClockWait = 2 * time.Second  // for a clock that is behind: others may have a better one
+	lookIn       = time.Second      // how often a holder looks how its peers are
 )
+
+// pause is until when a site does not try. Nothing ends it before but that the VPN is another: who fails in taking it changes the lock, and would be woken by that.
+type pause struct {
+	until time.Time // zero: there is none
+	of    state.VPNRecord
+	fails int
+}
+
+func (p *pause) over(r state.VPNRecord, now time.Time) bool {
+	return p.until.IsZero() || !p.of.Same(r) || !now.Before(p.until)
+}
+
+func (p *pause) begin(r state.VPNRecord, wait time.Duration) {
+	p.until, p.of = time.Now().Add(wait), r
+}
+
+// fail begins the pause after what went wrong.
+func (p *pause) fail(r state.VPNRecord) {
+	if !p.of.Same(r) {
+		p.fails = 0
+	}
+	p.begin(r, min(tryAgain<<min(p.fails, 10), maxTryAgain))
+	p.fails++
+}
 
 // run competes for the VPN, and carries it when it has it, until ctx ends or the VPN is not wanted any more.
 func (s *site) run(ctx context.Context) {
@@ -92,24 +120,34 @@ func (s *site) run(ctx context.Context) {
 	}()
 	retry := time.NewTimer(0)
 	defer retry.Stop()
+	var p pause
 	for {
 		r, wanted := s.now()
 		if !wanted || ctx.Err() != nil {
 			return
 		}
-		wait := time.Duration(-1) // for a change
-		switch err := s.step(ctx, r); {
-		case ctx.Err() != nil:
-			return
-		case errors.Is(err, state.ErrConflict): // somebody was faster, here or there
-			wait = rand.N(tryAgain)
-		case err != nil:
-			s.say(err.Error())
-			wait = tryAgain
+		if began := time.Now(); p.over(r, began) {
+			wait, err := s.step(ctx, r)
+			if time.Since(began) > settled {
+				p = pause{}
+			}
+			switch {
+			case ctx.Err() != nil:
+				return
+			case errors.Is(err, state.ErrConflict): // somebody was faster, here or there
+				p.begin(r, rand.N(tryAgain))
+			case err != nil:
+				s.say(err.Error())
+				p.fail(r)
+			case wait > 0:
+				p.begin(r, wait)
+			default:
+				p = pause{}
+			}
 		}
 		var again <-chan time.Time
-		if wait >= 0 {
-			retry.Reset(wait)
+		if !p.until.IsZero() {
+			retry.Reset(time.Until(p.until))
 			again = retry.C
 		}
 		select {
@@ -121,55 +159,51 @@ func (s *site) run(ctx context.Context) {
 	}
 }
 
-// step does the next that there is to do; nil: it was done, or there is nothing.
-func (s *site) step(ctx context.Context, r state.VPNRecord) error {
-	switch {
-	case r.Lock != nil:
+// step does the next that there is to do. It returns how long to wait for the next step; 0: for a change.
+func (s *site) step(ctx context.Context, r state.VPNRecord) (wait time.Duration, err error) {
+	if r.Lock != nil {
+		s.behindFrom = time.Time{}
 		s.say("")
-		return nil
-	case r.Key == nil:
+		return 0, nil
+	}
+	if r.Key == nil {
 		key, err := s.k.cfg.Seal.generate(s.name)
 		if err != nil {
-			return err
+			return 0, err
 		}
-		return s.k.cfg.Store.StoreVPNKey(ctx, s.name, key)
+		return 0, s.k.cfg.Store.StoreVPNKey(ctx, s.name, key)
 	}
 	if _, _, err := s.k.secrets(&r); err != nil {
-		return err // who can't carry it does not compete
+		return 0, err // who can't carry it does not compete
 	}
-	if !s.clockReady(ctx, r.Last) {
-		return nil
+	if wait := s.clockWait(r.Last, time.Now()); wait > 0 {
+		return wait, nil
 	}
 	hold, err := s.k.cfg.Store.HoldVPN(ctx, r, s.k.cfg.Edge, s.k.cfg.Interface)
 	if err != nil {
-		return err
+		return 0, err
 	}
+	s.behindFrom = time.Time{}
 	err = s.hold(ctx, hold, r)
 	hold.Release(ctx)
-	return err
+	return 0, err
 }
 
-// clockReady waits, as long as it makes sense, until this host's clock has passed the stamp of the last handshake: peers refuse one that is not later. False: the record is another by now.
-func (s *site) clockReady(ctx context.Context, last *state.VPNLast) bool {
+// clockWait is how long it makes sense to wait until this host's clock has passed the stamp of the last handshake: peers refuse one that is not later.
+func (s *site) clockWait(last *state.VPNLast, now time.Time) time.Duration {
 	if last == nil {
-		return true
+		return 0
 	}
-	behind := time.Until(last.Stamp) // of wall clocks: what was read has no other
+	behind := last.Stamp.Sub(now.Round(0)) // of wall clocks: what was read has no other
 	if behind <= 0 {
-		return true
+		return 0
 	}
-	s.log.Warn("this host's clock is behind that of the edge that held the VPN before: peers refuse its handshakes until then", "behind", behind)
-	t := time.NewTimer(min(behind, maxClockWait))
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-s.wake:
-		s.poke()
-		return false
-	case <-t.C:
-		return true
+	if s.behindFrom.IsZero() {
+		s.behindFrom = now
+		s.log.Warn("this host's clock is behind that of the edge that held the VPN before: peers refuse its handshakes until then", "behind", behind)
+		s.note(state.EventWarning, "ClockBehind", "the edge's clock is "+behind.Round(time.Millisecond).String()+" behind that of the last holder's handshake: peers do not hear it before")
 	}
+	return min(behind, maxClockWait-now.Sub(s.behindFrom))
 }
 
 // hold carries the VPN while the hold is in force. The tunnel is down when it returns.
@@ -184,8 +218,9 @@ func (s *site) hold(ctx context.Context, hold *state.VPNHold, r state.VPNRecord)
 	s.mu.Unlock()
 	s.log.Info("the VPN is held here", "edge", s.k.cfg.Edge)
 	s.note(state.EventNormal, "Held", "the edge has the VPN")
+	had := false
 	for ctx.Err() == nil {
-		next, err := s.carry(ctx, hold, r)
+		next, err := s.carry(ctx, hold, r, &had)
 		if err != nil {
 			cancel(err)
 			break
@@ -207,8 +242,8 @@ func (s *site) hold(ctx context.Context, hold *state.VPNHold, r state.VPNRecord)
 	return nil
 }
 
-// carry has a tunnel as a record says, until ctx ends or there is another one to have: next; without a site there is none.
-func (s *site) carry(ctx context.Context, hold *state.VPNHold, r state.VPNRecord) (next state.VPNRecord, err error) {
+// carry has a tunnel as a record says, until ctx ends or there is another one to have: next; without a site there is none. had: the database was seen to have the lock.
+func (s *site) carry(ctx context.Context, hold *state.VPNHold, r state.VPNRecord, had *bool) (next state.VPNRecord, err error) {
 	w, err := newTunnel(ctx, s.k, s.t, &r, hold)
 	if err != nil {
 		return next, err
@@ -219,6 +254,7 @@ func (s *site) carry(ctx context.Context, hold *state.VPNHold, r state.VPNRecord
 		w.close()
 	}()
 	s.say("")
+	w.lookUp(w.status(), time.Now())
 	calls := time.NewTimer(0)
 	defer calls.Stop()
 	look := time.NewTicker(lookIn)
@@ -229,17 +265,27 @@ func (s *site) carry(ctx context.Context, hold *state.VPNHold, r state.VPNRecord
 		select {
 		case <-ctx.Done():
 			return next, nil
+		case <-w.ended():
+			return next, errors.New("WireGuard has ended by itself")
+		case f := <-w.found:
+			if w.moved(f) {
+				calls.Reset(0)
+			}
 		case <-calls.C:
-			if again := w.call(ctx, time.Now()); !again.IsZero() {
+			if again := w.call(time.Now()); !again.IsZero() {
 				calls.Reset(time.Until(again))
 			}
 		case <-look.C:
 			peers := w.status()
 			s.notePeers(peers, alive, time.Now())
+			w.lookUp(peers, time.Now())
 			left = s.leave(ctx, hold, peers, left)
 		case <-s.wake:
 			is, wanted := s.now()
+			*had = *had || hold.Is(is)
 			switch {
+			case *had && is.Lock == nil && is.Site != nil:
+				return next, errors.New("the database does not have its lock any more")
 			case !wanted || is.Site == nil || !r.SamePorts(is):
 				return next, nil
 			case is.Lock != nil && !hold.Is(is):

@@ -12,8 +12,9 @@ import (
 const (
 	maxFrame   = 9216 + 18 + 4
 	batchSize  = 64
-	linkDepth  = 256 // bursts of frames that wait for a port of a VPN
-	typeOffset = 12  // of the EtherType: behind the two MACs
+	linkDepth  = 256     // bursts of frames that wait for a port of a VPN
+	linkBytes  = 4 << 20 // of them together
+	typeOffset = 12      // of the EtherType: behind the two MACs
 	tagLen     = 4
 	vlanType   = 0x8100
 )
@@ -28,17 +29,14 @@ type Port interface {
 // trunk shares a data port among the ports of VPNs, each in a VLAN of its own.
 type trunk struct {
 	port  Port
-	stray atomic.Uint64 // frames for nobody
-	lost  atomic.Uint64 // frames that the port did not take
-	pool  sync.Pool     // *burst
-	out   sync.Pool     // *[][]byte: frames on their way out
-
-	mu    sync.RWMutex
-	links map[uint16]*link
+	stray atomic.Uint64                 // frames for nobody
+	pool  sync.Pool                     // *burst
+	out   sync.Pool                     // *[][]byte: frames on their way out
+	links [1 << 12]atomic.Pointer[link] // by VLAN
 }
 
 func newTrunk(port Port) *trunk {
-	t := &trunk{port: port, links: map[uint16]*link{}}
+	t := &trunk{port: port}
 	t.pool.New = func() any { return new(burst) }
 	t.out.New = func() any { return new([][]byte) }
 	return t
@@ -99,9 +97,7 @@ func (t *trunk) linkOf(frame []byte) *link {
 	if len(frame) < typeOffset+tagLen+2 || binary.BigEndian.Uint16(frame[typeOffset:]) != vlanType {
 		return nil
 	}
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	return t.links[binary.BigEndian.Uint16(frame[typeOffset+2:])&0xfff]
+	return t.links[binary.BigEndian.Uint16(frame[typeOffset+2:])&0xfff].Load()
 }
 
 // pass gives a burst to its link; nil is none.
@@ -109,41 +105,40 @@ func (b *burst) pass() {
 	if b == nil {
 		return
 	}
-	l, n := b.link, len(b.ends) // b is the reader's once it is sent
-	select {
-	case l.in <- b:
-	default:
-		l.overflow.Add(uint64(n))
-		l.trunk.pool.Put(b)
+	l, n, bytes := b.link, len(b.ends), int64(len(b.data)) // b is the reader's once it is sent
+	if l.waiting.Add(bytes) <= linkBytes {
+		select {
+		case l.in <- b:
+			return
+		default:
+		}
 	}
+	l.waiting.Add(-bytes)
+	l.counts.overflow.Add(uint64(n))
+	l.trunk.pool.Put(b)
 }
 
 // link is one VLAN of a trunk: where a port of a VPN is.
 type link struct {
-	trunk    *trunk
-	vlan     uint16
-	in       chan *burst
-	now      *burst        // what the reader has taken and not read; its own
-	at       int           // the next frame of that
-	overflow atomic.Uint64 // frames that found the queue full
-	closed   chan struct{}
-	close    func()
+	trunk   *trunk
+	vlan    uint16
+	in      chan *burst
+	waiting atomic.Int64 // bytes in it, or on their way there
+	now     *burst       // what the reader has taken and not read; its own
+	at      int          // the next frame of that
+	counts  *counts      // of the VPN
+	closed  chan struct{}
+	close   func()
 }
 
 // link takes a VLAN into use, until the link is closed.
-func (t *trunk) link(vlan uint16) *link {
-	l := &link{trunk: t, vlan: vlan, in: make(chan *burst, linkDepth), closed: make(chan struct{})}
+func (t *trunk) link(vlan uint16, c *counts) *link {
+	l := &link{trunk: t, vlan: vlan, in: make(chan *burst, linkDepth), counts: c, closed: make(chan struct{})}
 	l.close = sync.OnceFunc(func() {
-		t.mu.Lock()
-		if t.links[vlan] == l {
-			delete(t.links, vlan)
-		}
-		t.mu.Unlock()
+		t.links[vlan].CompareAndSwap(l, nil)
 		close(l.closed)
 	})
-	t.mu.Lock()
-	t.links[vlan] = l
-	t.mu.Unlock()
+	t.links[vlan].Store(l)
 	return l
 }
 
@@ -172,6 +167,7 @@ func (l *link) fill(most int, take func(frame []byte, n int) bool) (int, error) 
 			n++
 		}
 		if l.at++; l.at == len(l.now.ends) {
+			l.waiting.Add(-int64(len(l.now.data)))
 			l.trunk.pool.Put(l.now)
 			l.now = nil
 		}
@@ -213,7 +209,7 @@ func (l *link) send(b batch) {
 		(*b.frames)[i] = f
 	}
 	n, _ := l.trunk.port.Send((*b.frames)[:b.n]) // that the port is lost, run tells
-	l.trunk.lost.Add(uint64(b.n - n))
+	l.counts.notTaken.Add(uint64(b.n - n))
 	l.trunk.out.Put(b.frames)
 }
 

@@ -1,7 +1,6 @@
 package vpn
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/base64"
@@ -9,13 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"golang.org/x/time/rate"
 	"golang.zx2c4.com/wireguard/conn"
 	"golang.zx2c4.com/wireguard/device"
 	"golang.zx2c4.com/wireguard/tun"
@@ -26,22 +25,22 @@ import (
 
 // tunnel is WireGuard between a private port and a transport.
 type tunnel struct {
-	site    *topology.VPN
-	device  *device.Device
-	counts  *counts
-	private *link
-	peers   []*remote
+	device *device.Device
+	counts *counts
+	peers  []*remote
+	names
 }
 
 // remote is a peer as the tunnel knows it.
 type remote struct {
 	spec  *topology.VPNPeerSpec
 	key   device.NoisePublicKey
-	psk   string // in hex; empty: none
-	last  netip.AddrPort
-	at    string // the endpoint that it was given; empty: none yet
-	calls int    // handshakes begun in vain since the tunnel is up
-	next  time.Time
+	id    string           // the same in hex
+	psk   string           // in hex; empty: none
+	at    []netip.AddrPort // where it may be, tried in turn; none: that is not known yet
+	calls int              // handshakes begun in vain since the tunnel is up, or the peer was found
+	next  time.Time        // of those
+	name  nameState
 }
 
 // newTunnel brings a tunnel up.
@@ -51,13 +50,12 @@ func newTunnel(ctx context.Context, k *Keeper, t *trunk, rec *state.VPNRecord, h
 	if err != nil {
 		return nil, err
 	}
-	w := &tunnel{site: site, counts: new(counts), peers: peers}
+	w := &tunnel{counts: new(counts), peers: peers, names: newNames(ctx, k.cfg.Lookup, len(peers))}
 	var bind conn.Bind = conn.NewStdNetBind()
 	if site.Public != nil {
-		bind = newPublic(t, hold.Lock.Public.VLAN, site, w.counts)
+		bind = newPublic(t, hold.Lock.Public.VLAN, site, hold.Valid, w.counts)
 	}
-	w.private = t.link(hold.Lock.Private.VLAN)
-	port := newPrivate(w.private, site.Spec.MTUOr(), hold.Valid, w.counts)
+	port := newPrivate(t.link(hold.Lock.Private.VLAN, w.counts), site.Spec.MTUOr(), hold.Valid, w.counts)
 	var end tun.Device = newRouted(port, site)
 	if site.Spec.Ethernet != nil {
 		end = newBridged(port, site)
@@ -68,14 +66,13 @@ func newTunnel(ctx context.Context, k *Keeper, t *trunk, rec *state.VPNRecord, h
 		text += fmt.Sprintf("listen_port=%d\n", site.Spec.ListenPort)
 	}
 	for _, p := range w.peers {
-		p.resolve(ctx)
 		text += p.config()
 	}
 	if err = w.device.IpcSet(text); err == nil {
 		err = w.device.Up()
 	}
 	if err != nil {
-		w.device.Close()
+		w.close()
 		return nil, fmt.Errorf("WireGuard: %w", err)
 	}
 	return w, nil
@@ -104,11 +101,14 @@ func (k *Keeper) secrets(rec *state.VPNRecord) (private [keyLen]byte, peers []*r
 
 func (k *Keeper) newRemote(spec *topology.VPNPeerSpec, last *state.VPNLast) (*remote, error) {
 	p := &remote{spec: spec}
+	if err := p.place(last); err != nil {
+		return nil, err
+	}
 	raw, err := base64.StdEncoding.DecodeString(spec.PublicKey)
 	if err != nil || len(raw) != keyLen {
 		return nil, fmt.Errorf("peer %s: its public key is none", spec.Name) // it was checked
 	}
-	p.key = device.NoisePublicKey(raw)
+	p.key, p.id = device.NoisePublicKey(raw), hex.EncodeToString(raw)
 	if spec.PresharedKeySecret != "" {
 		text, err := k.cfg.Secret(spec.PresharedKeySecret)
 		if err != nil {
@@ -119,45 +119,18 @@ func (k *Keeper) newRemote(spec *topology.VPNPeerSpec, last *state.VPNLast) (*re
 		}
 		p.psk = hex.EncodeToString(raw)
 	}
-	if last != nil {
-		p.last = last.Endpoints[spec.Name]
-	}
 	return p, nil
-}
-
-// resolveTime is how long a name server has to answer.
-const resolveTime = 2 * time.Second
-
-// resolve finds where the peer is: its endpoint, or else where it was last.
-func (p *remote) resolve(ctx context.Context) {
-	if p.spec.Endpoint == "" {
-		if p.last.IsValid() {
-			p.at = p.last.String()
-		}
-		return
-	}
-	if at, err := netip.ParseAddrPort(p.spec.Endpoint); err == nil {
-		p.at = at.String()
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, resolveTime)
-	defer cancel()
-	host, port, _ := net.SplitHostPort(p.spec.Endpoint) // checked
-	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-	if err == nil && len(addrs) > 0 {
-		p.at = net.JoinHostPort(addrs[0].Unmap().String(), port)
-	}
 }
 
 // config is the peer as wireguard-go's configuration protocol has it.
 func (p *remote) config() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "public_key=%s\nreplace_allowed_ips=true\npersistent_keepalive_interval=%d\n", hex.EncodeToString(p.key[:]), p.spec.Keepalive)
+	fmt.Fprintf(&b, "public_key=%s\nreplace_allowed_ips=true\npersistent_keepalive_interval=%d\n", p.id, p.spec.Keepalive)
 	if p.psk != "" {
 		fmt.Fprintf(&b, "preshared_key=%s\n", p.psk)
 	}
-	if p.at != "" {
-		fmt.Fprintf(&b, "endpoint=%s\n", p.at)
+	if len(p.at) > 0 {
+		fmt.Fprintf(&b, "endpoint=%s\n", p.at[p.calls%len(p.at)])
 	}
 	for _, a := range p.spec.AllowedIPs {
 		fmt.Fprintf(&b, "allowed_ip=%s\n", a)
@@ -173,26 +146,21 @@ const (
 )
 
 // call begins handshakes with peers that can be called and have not answered yet. It returns when to be called again; zero: not any more.
-func (w *tunnel) call(ctx context.Context, now time.Time) time.Time {
+func (w *tunnel) call(now time.Time) time.Time {
 	var again time.Time
 	for i, s := range w.status() {
 		p := w.peers[i]
-		if !s.Handshake.IsZero() || p.calls >= maxCalls {
+		if !s.Handshake.IsZero() || p.calls >= maxCalls || len(p.at) == 0 {
 			continue
 		}
 		if !now.Before(p.next) {
-			if p.at == "" {
-				p.resolve(ctx)
-			}
 			wait := firstCall
 			for range p.calls {
 				wait += wait / 2
 			}
 			p.next = now.Add(wait)
-			if p.at != "" {
-				p.calls++
-				w.callPeer(p)
-			}
+			w.callPeer(p)
+			p.calls++
 		}
 		if again.IsZero() || p.next.Before(again) {
 			again = p.next
@@ -203,8 +171,8 @@ func (w *tunnel) call(ctx context.Context, now time.Time) time.Time {
 
 // callPeer begins a handshake. A peer that is made anew does so at once, one that has just begun one does not for 5 s.
 func (w *tunnel) callPeer(p *remote) {
-	if p.calls > 1 {
-		_ = w.device.IpcSet("public_key=" + hex.EncodeToString(p.key[:]) + "\nremove=true\n" + p.config()) // what it takes it took before
+	if p.calls > 0 {
+		_ = w.device.IpcSet("public_key=" + p.id + "\nremove=true\n" + p.config()) // what it takes it took before
 	}
 	if peer := w.device.LookupPeer(p.key); peer != nil {
 		_ = peer.SendHandshakeInitiation(false) // again in a moment
@@ -224,11 +192,15 @@ func (w *tunnel) status() []Peer {
 	defer clear(text.Bytes()) // it has the private key
 	current := new(Peer)
 	var sec, nsec int64
-	for lines := bufio.NewScanner(&text); lines.Scan(); {
-		name, value, _ := strings.Cut(lines.Text(), "=")
-		switch name {
+	for line := range bytes.Lines(text.Bytes()) {
+		name, rest, _ := bytes.Cut(bytes.TrimSuffix(line, []byte("\n")), []byte("="))
+		if string(name) == "private_key" || string(name) == "preshared_key" {
+			continue // not even in a string
+		}
+		value := string(rest)
+		switch string(name) {
 		case "public_key":
-			at := slices.IndexFunc(w.peers, func(p *remote) bool { return hex.EncodeToString(p.key[:]) == value })
+			at := slices.IndexFunc(w.peers, func(p *remote) bool { return p.id == value })
 			if current = new(Peer); at >= 0 {
 				current = &all[at]
 			}
@@ -252,19 +224,29 @@ func (w *tunnel) status() []Peer {
 }
 
 // drops counts what was dropped.
-func (w *tunnel) drops() Drops {
-	d := w.counts.read()
-	d.Overflow = w.private.overflow.Load()
-	return d
-}
+func (w *tunnel) drops() Drops { return w.counts.read() }
+
+// ended is closed when WireGuard has ended.
+func (w *tunnel) ended() <-chan struct{} { return w.device.Wait() }
 
 // close takes the tunnel down: nothing leaves by it any more when it returns.
-func (w *tunnel) close() { w.device.Close() }
+func (w *tunnel) close() {
+	w.device.Close()
+	w.names.close()
+}
 
-// logger has wireguard-go's words in a log. It names peers by the ends of their public keys.
+// logger has wireguard-go's words in a log. It names peers by the ends of their public keys. What goes wrong with each packet is told once a second.
 func logger(log *slog.Logger) *device.Logger {
+	var errs rate.Sometimes
+	errs.Interval = time.Second
 	return &device.Logger{
-		Verbosef: func(format string, args ...any) { log.Debug(fmt.Sprintf(format, args...)) },
-		Errorf:   func(format string, args ...any) { log.Warn(fmt.Sprintf(format, args...)) },
+		Verbosef: func(format string, args ...any) {
+			if log.Enabled(context.Background(), slog.LevelDebug) {
+				log.Debug(fmt.Sprintf(format, args...))
+			}
+		},
+		Errorf: func(format string, args ...any) {
+			errs.Do(func() { log.Warn(fmt.Sprintf(format, args...)) })
+		},
 	}
 }

@@ -193,7 +193,7 @@ func BenchmarkTunnel(b *testing.B) {
 		site := testSite()
 		site.Spec.Peers = []topology.VPNPeerSpec{{AllowedIPs: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}}}
 		valid, n := func() bool { return true }, new(counts)
-		near, far := newRouted(newPrivate(c.trunk.link(5), 1420, valid, n), site), newEnd()
+		near, far := newRouted(newPrivate(c.trunk.link(5, n), 1420, valid, n), site), newEnd()
 		w := newWindow()
 		far.to = w
 		stop := pair(b, near, far, &held{conn.NewStdNetBind(), valid, n})

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -33,8 +34,15 @@ nowhere. Who has the old one can't connect any more.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ref := vpnRef(&in, args[0])
 			return db.with(cmd.Context(), func(store *state.Store) error {
+				r, err := readVPN(cmd, store, ref)
+				if err != nil {
+					return err
+				}
 				private := ""
 				if newKey {
+					if _, err := vpn.Export(r, peer, ""); err != nil {
+						return err // before the peer's old key is none any more
+					}
 					key, public, err := vpn.GenerateKey()
 					if err != nil {
 						return err
@@ -43,14 +51,6 @@ nowhere. Who has the old one can't connect any more.`,
 						return err
 					}
 					private = key
-				}
-				all, err := store.VPNs(cmd.Context())
-				if err != nil {
-					return err
-				}
-				r, there := all[ref.Tenant+"/"+ref.Name]
-				if !there || r.Site == nil {
-					return fmt.Errorf("%v: is not there", ref)
 				}
 				text, err := vpn.Export(r, peer, private)
 				if err == nil {
@@ -68,27 +68,35 @@ nowhere. Who has the old one can't connect any more.`,
 	return cmd
 }
 
-// putPeerKey has a VPN know a peer by another key.
-func putPeerKey(cmd *cobra.Command, store *state.Store, ref topology.Ref, peer, public string) error {
-	o, _, err := store.Get(cmd.Context(), ref)
+func readVPN(cmd *cobra.Command, store *state.Store, ref topology.Ref) (state.VPNRecord, error) {
+	all, err := store.VPNs(cmd.Context())
 	if err != nil {
-		return err
+		return state.VPNRecord{}, err
 	}
-	spec := *o.Spec.(*topology.VPNSpec)
-	found := false
-	peers := make([]topology.VPNPeerSpec, len(spec.Peers))
-	for i, p := range spec.Peers {
-		if p.Name == peer {
-			p.PublicKey, found = public, true
+	r, there := all[ref.Tenant+"/"+ref.Name]
+	if !there || r.Site == nil {
+		return state.VPNRecord{}, fmt.Errorf("%v: is not there", ref)
+	}
+	return r, nil
+}
+
+// putPeerKey has a VPN know a peer by another key, and leaves the rest of it as it is then.
+func putPeerKey(cmd *cobra.Command, store *state.Store, ref topology.Ref, peer, public string) error {
+	_, err := store.Edit(cmd.Context(), state.Edit{Plan: func(c *state.Catalogue) ([]*topology.Object, []topology.Ref, error) {
+		o := c.Set.Get(ref)
+		if o == nil {
+			return nil, nil, fmt.Errorf("%v: is not there", ref)
 		}
-		peers[i] = p
-	}
-	if !found {
-		return fmt.Errorf("%v has no peer %q", ref, peer)
-	}
-	spec.Peers = peers
-	next := *o
-	next.Spec, next.Status = &spec, topology.Status{}
-	_, err = store.Apply(cmd.Context(), []*topology.Object{&next})
+		spec := *o.Spec.(*topology.VPNSpec)
+		spec.Peers = slices.Clone(spec.Peers)
+		at := slices.IndexFunc(spec.Peers, func(p topology.VPNPeerSpec) bool { return p.Name == peer })
+		if at < 0 {
+			return nil, nil, fmt.Errorf("%v has no peer %q", ref, peer)
+		}
+		spec.Peers[at].PublicKey = public
+		next := *o
+		next.Spec, next.Status = &spec, topology.Status{}
+		return []*topology.Object{&next}, nil, nil
+	}})
 	return err
 }
