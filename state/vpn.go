@@ -52,8 +52,9 @@ type VPNPlace struct {
 
 // VPNKey is a VPN's own key.
 type VPNKey struct {
-	Public string `json:"public"` // WireGuard's, in base64
-	Sealed []byte `json:"sealed"` // the private key, which those can open who have the key that it is sealed with
+	Public      string `json:"public"`                // WireGuard's, in base64; OpenVPN's: SHA-256 of the certificate, in hex with colons
+	Certificate []byte `json:"certificate,omitempty"` // OpenVPN's, in DER
+	Sealed      []byte `json:"sealed"`                // the private key, which those can open who have the key that it is sealed with
 }
 
 // VPNLast is what one holder leaves to the next.

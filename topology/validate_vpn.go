@@ -13,8 +13,8 @@ const maxVPNPeers = 256
 
 // vpn checks a VPN.
 func (v *validator) vpn(o *Object, s *VPNSpec) {
-	if s.Type != "" && s.Type != VPNWireGuard {
-		v.fail(o, "spec.type", s.Type, "is no type of VPN", "use "+VPNWireGuard)
+	if !v.vpnType(o, s) {
+		return
 	}
 	for i, e := range s.Edges {
 		if e == "" || slices.Contains(s.Edges[:i], e) {
@@ -75,7 +75,7 @@ func (v *validator) vpnPeers(o *Object, s *VPNSpec) {
 			v.fail(o, at+".name", p.Name, fmt.Sprintf("is that of spec.peers[%d] too", first), "name each peer once")
 		}
 		if p.PublicKey != "" {
-			v.publicKey(o, at+".publicKey", p.PublicKey, keys)
+			v.peerKey(o, s.TypeOr(), at+".publicKey", p.PublicKey, keys)
 			keys[p.PublicKey] = i
 		}
 		names[p.Name] = i
@@ -87,7 +87,7 @@ func (v *validator) vpnPeers(o *Object, s *VPNSpec) {
 		if p.PresharedKeySecret != "" && !validName(p.PresharedKeySecret) {
 			v.fail(o, at+".presharedKeySecret", "", "is not the name of a secret", "use 1 to 63 of a-z, 0-9, '-' and '.', a letter or digit first; the key itself is kept at the edges")
 		}
-		if len(p.AllowedIPs) == 0 {
+		if len(p.AllowedIPs) == 0 && !s.isCable() {
 			v.fail(o, at+".allowedIPs", "", "is missing: nothing would go to the peer, or come from it", "list the prefixes behind it")
 		}
 		for j, a := range p.AllowedIPs {
@@ -150,6 +150,10 @@ func (v *validator) privatePort(o *Object, s *VPNSpec) {
 	device, _ := p.DeviceRef()
 	most := s.MTUOr()
 	switch e := s.Ethernet; {
+	case s.TypeOr() != VPNWireGuard:
+		if !v.daemonPort(o, s, device) {
+			return
+		}
 	case e == nil && device.Kind != KindRouter:
 		v.failRef(o, "spec.vport", s.VPort, "is a port of "+device.String(), "name a port of a router, or say with ethernet how the bridge's frames go through the tunnel")
 		return
@@ -202,10 +206,7 @@ func (v *validator) publicPort(o *Object, s *VPNSpec) {
 		}
 	}
 	for _, a := range port.Addresses {
-		over := uint16(VPNOverhead4)
-		if a.Addr().Is6() {
-			over = VPNOverhead6
-		}
+		over := s.Overhead(a.Addr().Is6())
 		if port.MTU != 0 && s.MTUOr() > port.MTU-min(port.MTU, over) {
 			v.failRef(o, "spec.mtu", strconv.Itoa(int(s.MTUOr())), fmt.Sprintf("is more than what port %s leaves: %d less %d", s.PublicPort, port.MTU, over), fmt.Sprintf("use %d at most", port.MTU-min(port.MTU, over)))
 			return

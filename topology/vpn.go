@@ -8,17 +8,11 @@ import (
 	"github.com/weft-sdn/weft/packet"
 )
 
-// Kinds of VPN.
-const VPNWireGuard = "wireguard"
-
 const (
-	defaultVPNMTU = 1420
-	defaultVNI    = 1
+	defaultVNI = 1
 
 	// DefaultVPNPort is where a peer of WireGuard's listens, if nothing else is said.
 	DefaultVPNPort = 51820
-	// VPNOverhead4 and VPNOverhead6 are what WireGuard adds to a packet, with the outer IP header of either version.
-	VPNOverhead4, VPNOverhead6 = 20 + 8 + 32, 40 + 8 + 32
 )
 
 // VPN is a VPN with all that its holder needs of the network. Read-only; stored as JSON.
@@ -48,9 +42,6 @@ func (s *VPNSpec) ports() []string {
 	}
 	return []string{s.VPort, s.PublicPort}
 }
-
-// MTUOr is the MTU of the tunnel.
-func (s *VPNSpec) MTUOr() uint16 { return cmp.Or(s.MTU, defaultVPNMTU) }
 
 // VNIOr is the VNI of frames in the tunnel.
 func (s *VPNEthernetSpec) VNIOr() uint32 { return cmp.Or(s.VNI, defaultVNI) }

@@ -42,6 +42,11 @@ func peerText(more string) string {
 	return fmt.Sprintf(`{name: p, publicKey: "%s", endpoint: "192.0.2.1:51820", allowedIPs: [192.168.0.0/16]%s}`, keyA, more)
 }
 
+// openVPNPeer is the same of an OpenVPN.
+func openVPNPeer(more string) string {
+	return fmt.Sprintf(`{name: p, publicKey: "%s", endpoint: "192.0.2.1:1194", allowedIPs: [192.168.0.0/16]%s}`, strings.TrimSuffix(strings.Repeat("AB:", 32), ":"), more)
+}
+
 func TestVPNMistakes(t *testing.T) {
 	ok := "peers: [" + peerText("") + "]"
 	for _, tc := range []struct{ spec, want string }{
@@ -58,7 +63,18 @@ func TestVPNMistakes(t *testing.T) {
 		{"vport: office, mtu: 1300, " + ok, `spec.vport: "office" has mtu 1400, and 1300 bytes of IP packet go through the tunnel; give the vport mtu: 1300`},
 		{"vport: wide, ethernet: {local: 10.255.0.1, remote: 192.168.0.2}, " + ok, `spec.vport: "wide" has mtu 1400, and 1370 bytes of IP packet go through the tunnel; give the vport mtu: 1370`},
 		{"vport: office, mtu: 100, " + ok, `spec.mtu: "100" is out of range; use 576 to 9216 bytes of IP packet`},
-		{"vport: office, type: openvpn2, " + ok, `spec.type: "openvpn2" is no type of VPN; use wireguard`},
+		{"vport: office, type: openvpn2, " + ok, `spec.type: "openvpn2" is no type of VPN; use wireguard, openvpn or ipsec`},
+		{"vport: office, type: openvpn, peers: [" + openVPNPeer("") + "]", ""},
+		{"vport: wide, type: openvpn, peers: [" + strings.Replace(openVPNPeer(""), "[192.168.0.0/16]", "[]", 1) + "]", ""},
+		{"vport: office, type: ipsec, peers: [{name: p, endpoint: \"192.0.2.1:4500\", allowedIPs: [192.168.0.0/16], presharedKeySecret: k}]", ""},
+		{"vport: office, type: openvpn, " + ok, `spec.peers[0].publicKey: is no SHA-256 fingerprint of a certificate; give 32 bytes in hex with colons, as openssl x509 -fingerprint -sha256 prints them, or leave it out: weft vpn export --new-key makes one`},
+		{"vport: wide, type: openvpn, peers: [" + openVPNPeer("") + "]", `spec.peers[0].allowedIPs: is for a port of a router, and wide is one of bridge acme/lan; leave it out: an openvpn at a bridge carries all frames`},
+		{"vport: office, type: openvpn, peers: [" + strings.Replace(openVPNPeer(""), "[192.168.0.0/16]", "[]", 1) + "]", `spec.peers[0].allowedIPs: is missing: nothing would go to the peer, or come from it; list the prefixes behind it`},
+		{"vport: office, type: openvpn, peers: [" + openVPNPeer("") + ", " + openVPNPeer("") + "]", `spec.peers: "2" are too many for openvpn, which is one cable; make a VPN with a vport of its own for each`},
+		{"vport: wide, type: openvpn, ethernet: {local: 10.255.0.1, remote: 192.168.0.2}, peers: [" + openVPNPeer("") + "]", `spec.ethernet: is for wireguard; leave it out: an openvpn carries the frames of a bridge's port by itself`},
+		{"vport: office, type: ipsec, peers: [{name: p, endpoint: \"192.0.2.1:4500\", allowedIPs: [192.168.0.0/16]}]", `spec.peers[0].presharedKeySecret: is missing; name the secret, kept at the edges, that both ends of the ipsec have`},
+		{"vport: office, type: ipsec, peers: [" + peerText(", presharedKeySecret: k") + "]", `spec.peers[0].publicKey: is for other types of VPN; leave it out: an ipsec has presharedKeySecret`},
+		{"vport: wide, type: ipsec, peers: [{name: p, endpoint: \"192.0.2.1:4500\", allowedIPs: [192.168.0.0/16], presharedKeySecret: k}]", `spec.vport: "wide" is a port of bridge acme/lan; name a port of a router: ipsec carries IP packets`},
 		{"vport: office, edges: [e1, e1], " + ok, `spec.edges[1]: "e1" is empty, or listed twice; list each edge once`},
 		{"vport: office, listenPort: 1, " + ok, `spec.listenPort: "1" takes a publicPort: at the network of an edge's agent nobody can call, as another edge may have the VPN; name a publicPort, or leave this out and give each peer an endpoint`},
 		{"vport: office, publicPort: office, " + ok, `spec.publicPort: "office" is the private port; name another one`},
