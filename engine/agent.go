@@ -274,6 +274,11 @@ func (a *Agent) act(ctx context.Context, g *errgroup.Group, own state.Fence, con
 		})
 	})
 	g.Go(func() error {
+		return a.cfg.Store.FollowTraces(ctx, func(all map[flow.VPortID]state.LiveTrace) {
+			_ = a.mail.call(ctx, func() { a.core.tracing.asked(all) }) // it is over
+		})
+	})
+	g.Go(func() error {
 		select { // others send as soon as they see the edge: not before its tables are there
 		case <-a.session.Ready():
 			return registration.Run(ctx)

@@ -71,6 +71,7 @@ type core struct {
 	speaking    *speaking
 	links       *linkStates
 	portLinks   *portLinks
+	tracing     *tracing
 	memberships *memberships
 	fragments   fragments
 	drops       drops
@@ -118,7 +119,7 @@ func newCore(a *Agent) *core {
 	c.drops, c.cache = newDrops(), newCache(a)
 	c.blocks, c.contact = newBlocks(c), newContact(c)
 	c.balance, c.monitors, c.adverts, c.speaking = newBalance(c), newMonitors(c), newAdverts(c), newSpeaking(c)
-	c.links, c.portLinks = newLinkStates(c), newPortLinks(c)
+	c.links, c.portLinks, c.tracing = newLinkStates(c), newPortLinks(c), newTracing(c)
 	a.counts.staleSince.Store(-1)
 	c.sim.Conns, c.sim.Balance, c.sim.Blocks = c.conns, c.balance, c.blocks
 	c.rebuild(map[subject]struct{}{{kind: subjectSelf}: {}})
@@ -296,4 +297,5 @@ func (c *core) tick() {
 	c.memberships.sweep()
 	c.fragments.sweep(now)
 	c.devices.sweep(now)
+	c.tracing.check()
 }

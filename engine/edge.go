@@ -95,6 +95,7 @@ type view struct {
 	tags     map[flow.VPortID]struct{}          // exterior vports whose senders' tags are kept
 	tenants  map[flow.VPortID]uint32            // numbers of the tenants of exterior vports that live here
 	floods   map[flow.VPortID]int64             // frames a second that an exterior vport may send to all; none: any number
+	traced   map[flow.VPortID][]offload.Traced  // packets of vports here that come up to be followed
 	puntRate int64                              // packets a second that a vport may have punted
 	paces    map[flow.VPortID]int64             // the same of those that are slowed
 	// nextHop has the MACs of gateways that answered.
@@ -106,7 +107,7 @@ func newView(self Edge, links []Uplink) *view {
 	return &view{
 		self: self, links: links, edges: map[string]Edge{}, places: map[flow.VPortID]place{}, strays: map[flow.VPortID]string{}, groups: map[flow.Dest][]flow.VPortID{},
 		nextHop: map[netip.Addr]packet.MAC{}, dhcp: map[flow.VPortID]struct{}{}, speaks: map[flow.VPortID][]offload.BFDKind{},
-		floods: map[flow.VPortID]int64{}, paces: map[flow.VPortID]int64{}, tags: map[flow.VPortID]struct{}{}, tenants: map[flow.VPortID]uint32{},
+		floods: map[flow.VPortID]int64{}, paces: map[flow.VPortID]int64{}, traced: map[flow.VPortID][]offload.Traced{}, tags: map[flow.VPortID]struct{}{}, tenants: map[flow.VPortID]uint32{},
 	}
 }
 

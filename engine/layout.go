@@ -255,6 +255,9 @@ func (l *layout) place(p *part, v *view, id flow.VPortID, at place) error {
 				p.add(stageUnderlay, l.t.BFDPunted(local, k))
 			}
 		}
+		for _, m := range v.traced[id] {
+			p.add(stageUnderlay, l.t.TracePunted(local, m))
+		}
 		p.stages[stageUnderlay] = append(p.stages[stageUnderlay], l.t.PuntRate(local, v.paceOf(id)), l.t.FloodRate(local, v.floods[id]))
 		p.add(stageLocation, l.t.Local(id.Dest(), at.at, local)...)
 		p.add(stagePort, l.t.PortMap(at.at, local)...)

@@ -77,6 +77,9 @@ type Stats struct {
 	MulticastReports uint64 `json:"multicast_reports"` // groups that it told its uplinks, by IGMP or MLD
 	MulticastQueries uint64 `json:"multicast_queries"` // questions for members that came by its uplinks
 
+	Traces     uint64 `json:"traces"`      // live traces that began
+	TraceDrops uint64 `json:"trace_drops"` // packets of live traces that were not told, as the database did not keep up
+
 	LinksDown  uint64 `json:"links_down"`  // ports of the target whose links are down as its telemetry tells, now
 	LinksWrong uint64 `json:"links_wrong"` // times that an uplink was told to be down, and its router answered
 }
@@ -84,6 +87,7 @@ type Stats struct {
 type counts struct {
 	multicastGroups, multicastReports, multicastQueries atomic.Uint64
 	linksDown, linksWrong                               atomic.Uint64
+	traces, traceDrops                                  atomic.Uint64
 	unstored                                            atomic.Uint64
 	localConns                                          atomic.Uint64
 	localStored                                         atomic.Uint64
@@ -187,6 +191,8 @@ func (a *Agent) Stats() Stats {
 		Aged:         c.aged.Load(),
 		Loads:        c.loads.Load(),
 		LoadDrops:    c.loadDrops.Load(),
+		Traces:       c.traces.Load(),
+		TraceDrops:   c.traceDrops.Load(),
 		UnknownKeys:  c.unknownKeys.Load(),
 		Installed:    c.installed.Load(),
 		Removed:      c.removed.Load(),

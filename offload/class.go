@@ -12,7 +12,7 @@ func (t *Tables) AlwaysPunted() []*p4rt.Entry {
 	add := func(reason flow.Reason, set func(e *p4rt.Entry)) {
 		e := t.puntClass.NewEntry()
 		set(e)
-		e.Priority = int32(len(es) + 1)
+		e.Priority = alwaysPriority + int32(len(es))
 		e.Do(t.puntClass.actions["ingress.class_punt"], u(uint64(reason)))
 		es = append(es, e)
 	}
@@ -45,8 +45,10 @@ func (t *Tables) AlwaysPunted() []*p4rt.Entry {
 	return es
 }
 
-// Priorities of punt_class: those of AlwaysPunted count from 1.
+// Priorities of punt_class. What comes up for a reason of its own has that, traced or not.
 const (
+	tracePriority   = 1
+	alwaysPriority  = 10
 	dhcpPriority    = 100
 	servicePriority = 200
 	bfdPriority     = 210
@@ -126,4 +128,30 @@ func (t *Tables) BGPPunted(vport uint16) []*p4rt.Entry {
 		}
 	}
 	return es
+}
+
+// Traced is which packets of a vport are brought up to be followed, as far as punt_class can tell: it has no addresses.
+type Traced struct {
+	EtherType    uint16
+	Proto        uint8  // 0: any
+	SPort, DPort uint16 // 0: any
+}
+
+// TracePunted is the entry of punt_class that has packets of a vport come up as if no flow entry matched them. Those that come up anyway do so for their own reason.
+func (t *Tables) TracePunted(vport uint16, m Traced) *p4rt.Entry {
+	e := t.puntClass.NewEntry()
+	e.SetMasked(0, u(uint64(vport)), u(0xffff))
+	e.SetMasked(1, u(uint64(m.EtherType)), u(0xffff))
+	if m.Proto != 0 {
+		e.SetMasked(2, u(uint64(m.Proto)), u(0xff))
+	}
+	if m.SPort != 0 {
+		e.SetMasked(3, u(uint64(m.SPort)), u(0xffff))
+	}
+	if m.DPort != 0 {
+		e.SetMasked(4, u(uint64(m.DPort)), u(0xffff))
+	}
+	e.Priority = tracePriority
+	e.Do(t.puntClass.actions["ingress.class_punt"], u(uint64(flow.ReasonMissFlow)))
+	return e
 }

@@ -89,6 +89,12 @@ import (
 // Events, written behind; <tenant> of an edge is -, names are escaped as in a URL path:
 //
 //	/weft/event/<tenant>/<kind>/<name>/<reason>/<first>/<source>   that something happened, JSON, leased (eventlog.go)
+//
+// Live traces (livetrace.go), all under the lease of who asks; every agent follows what is asked for:
+//
+//	/weft/trace/ask/<vport>                   packets of the vport are to be followed, JSON
+//	/weft/trace/ask/<vport>/to/<edge>         vports of another edge to which they go, JSON
+//	/weft/trace/told/<vport>/<edge>/<n>       what an edge tells of it, JSON
 const (
 	confPrefix   = "/weft/conf/"
 	fabricPrefix = confPrefix + "fabric/"
@@ -110,6 +116,9 @@ const (
 	oncePrefix   = "/weft/once/"
 	auditPrefix  = "/weft/audit/"
 	vpnPrefix    = "/weft/vpn/"
+
+	traceAskPrefix = "/weft/trace/ask/"
+	traceToldBase  = "/weft/trace/told/"
 
 	generationKey = metaPrefix + "conf"
 	idsKey        = metaPrefix + "ids"
