@@ -46,7 +46,7 @@ var mayImport = map[string][]string{
 	"openconfig":  {"access", "gnmi", "state", "topology", "flow"},
 	"access":      {"state", "topology"},
 	"api":         {"openconfig", "access", "agent", "client", "manual", "state", "topology", "trace", "view"},
-	"trace":       {"client", "sim", "topology", "flow", "packet"},
+	"trace":       {"client", "sim", "conntrack", "state", "topology", "flow", "packet"},
 	"view":        {"agent", "bgp", "client", "conntrack", "state", "topology", "flow", "packet"},
 	"client":      {"topology"},
 	"manual":      {},

@@ -34,7 +34,19 @@ After the steps:
   effects     what the devices would learn or ask for
   originated  packets that the devices send of themselves, and where they leave
 -v adds read, the fields that devices looked at, and depends, what of the
-network the decision relies on: when it changes, the packet is decided anew.`
+network the decision relies on: when it changes, the packet is decided anew.
+
+With --live real packets that come in at the vport are followed, those that
+--match chooses, until --packets were told or --for is over. They come up to
+the vport's agent for that time, are decided there, and go on where they go
+else, in order:
+  entry       the flow entry of the target that they meet, with its counters
+  did         what the edge did with the packet, and the tunnel by which it went
+  simulation  what the network says of the same packet, as above; differs: how
+              that is not what the edge did
+  arrives     what the edge at the other end has for them, and counts
+Flows of more than 2000 packets a second are not brought up: they are told by
+the counters of their entries. docs/trace.md has more.`
 
 const traceExample = `  # Two hosts on one bridge; the default is a ping
   weft trace -f examples/reference.yaml --vport acme/app1 --dst 10.0.0.12
@@ -56,6 +68,10 @@ const traceExample = `  # Two hosts on one bridge; the default is a ping
   weft trace -f examples/reference.yaml --vport acme/app1 --dst 10.0.0.12 -v
   weft trace -f examples/reference.yaml --vport acme/app1 --dst 10.0.0.12 -o json
 
+  # What becomes of real packets, now?
+  weft trace --live --vport acme/web --match dst=203.0.113.0/24,proto=tcp,dport=443
+  weft trace --live --vport acme/web --packets 3 --for 2m -o json
+
   # Who answers ARP for the gateway?
   weft trace -f examples/reference.yaml --vport acme/app1 --proto arp --dst 10.0.0.1`
 
@@ -65,6 +81,7 @@ func newTrace() *cobra.Command {
 	var at reach
 	var out output
 	var verbose bool
+	var live liveOptions
 	show := func(cmd *cobra.Command, follow func(client.Packet) (*client.Trace, error)) error {
 		given, err := p.packet()
 		if err != nil {
@@ -81,13 +98,18 @@ func newTrace() *cobra.Command {
 		return err
 	}
 	cmd := &cobra.Command{
-		Use:     "trace [-f FILE] --vport TENANT/NAME --dst ADDRESS",
+		Use:     "trace [-f FILE] --vport TENANT/NAME --dst ADDRESS | --live [--match …]",
 		Short:   "Follow one packet through the virtual devices",
 		Long:    traceLong,
 		Example: traceExample,
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := live.check(cmd, files); err != nil {
+				return err
+			}
 			switch {
+			case live.on:
+				return live.run(cmd, &at, p.VPort, out.form, verbose)
 			case len(files) > 0 && cmd.Flags().Changed("etcd"):
 				return usage(errors.New("-f is the network of files and --etcd the live one; give one of them"))
 			case len(files) == 0:
@@ -112,6 +134,7 @@ func newTrace() *cobra.Command {
 	}
 	networkFlags(cmd, &files)
 	p.flags(cmd.Flags())
+	live.flags(cmd)
 	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "show also which fields were read, and what the decision relies on")
 	out.flags(cmd, "text", "json")
 	at.flags(cmd)
