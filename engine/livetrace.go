@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"slices"
@@ -180,6 +181,10 @@ func (t *tracing) saw(res *sim.Result, f *packet.Frame, ingress flow.VPortID, re
 	x := t.on[ingress]
 	if x == nil || x.over || !x.slow {
 		return
+	}
+	switch reason {
+	case flow.ReasonARP, flow.ReasonND, flow.ReasonDHCP, flow.ReasonGroupControl, flow.ReasonService:
+		return // for the network itself
 	}
 	key := flow.KeyOf(f, ingress)
 	all := flow.ExactMask(key.EtherType)
@@ -416,24 +421,37 @@ func (t *tracing) teller(ask *state.LiveTrace, todo <-chan func(context.Context,
 // maxHeaders is how much of a packet is told: its headers, and nothing of what they carry.
 const maxHeaders = 192
 
-// headersOf is a frame without its payload.
+// headersOf is a frame without its payload. Its checksum is as right, or wrong, as it was, if there are zeros in place of that.
 func headersOf(f *packet.Frame) []byte {
-	n := len(f.Data)
+	n, sum := len(f.Data), 0
 	switch {
 	case f.L4 != 0 && f.Proto == packet.ProtoTCP:
-		n = f.L4 + packet.TCPLen
+		n, sum = f.L4+packet.TCPLen, f.L4+16
 		if len(f.Data) > f.L4+12 {
 			n = f.L4 + int(f.Data[f.L4+12]>>4)*4
 		}
+	case f.L4 != 0 && f.IsICMP() && !f.IsEchoRequest(): // an error has headers behind its own
 	case f.L4 != 0:
 		n = f.L4 + packet.UDPLen // also that of ICMP
-		if f.Proto == packet.ProtoSCTP {
+		switch f.Proto {
+		case packet.ProtoSCTP:
 			n = f.L4 + 12
+		case packet.ProtoUDP:
+			sum = f.L4 + 6
+		case packet.ProtoICMP, packet.ProtoICMPv6:
+			sum = f.L4 + 2
 		}
 	case f.L3 != 0 && f.Is4():
 		n = f.L3 + packet.IPv4Len
 	case f.L3 != 0 && f.Is6():
 		n = f.L3 + packet.IPv6Len
 	}
-	return slices.Clone(f.Data[:min(n, len(f.Data), maxHeaders)])
+	n = min(n, len(f.Data), maxHeaders)
+	head := slices.Clone(f.Data[:n])
+	if sum != 0 && sum+2 <= n && (head[sum]|head[sum+1] != 0 || f.Proto != packet.ProtoUDP) { // RFC 768: 0 is none
+		c := uint32(binary.BigEndian.Uint16(head[sum:])) + uint32(^packet.Checksum(f.Data[n:]))
+		c = c&0xffff + c>>16
+		binary.BigEndian.PutUint16(head[sum:], uint16(c))
+	}
+	return head
 }

@@ -142,11 +142,12 @@ func (o *liveOptions) run(cmd *cobra.Command, at *reach, vport, form string, ver
 		return usage(err)
 	}
 	w := cmd.OutOrStdout()
+	p := livePrinter{verbose: verbose}
 	show := func(e client.LiveEvent) error {
 		if form == "json" {
 			return printLine(w, e)
 		}
-		_, err := io.WriteString(w, liveText(&e, verbose))
+		_, err := io.WriteString(w, p.text(&e))
 		return err
 	}
 	c, err := at.remote()
@@ -160,9 +161,17 @@ func (o *liveOptions) run(cmd *cobra.Command, at *reach, vport, form string, ver
 	return at.db.watching(cmd.Context(), func(store *state.Store) error { return asLiveFlags(trace.Live(cmd.Context(), store, r, show)) })
 }
 
-// liveText is an event of a live trace for people.
-func liveText(e *client.LiveEvent, verbose bool) string {
+// livePrinter tells events of a live trace to people. What the network says is told again only where it is something else.
+type livePrinter struct {
+	verbose bool
+	said    string // by the simulation of packet n, but for the packet itself
+	n       int
+}
+
+// text is an event in words.
+func (l *livePrinter) text(e *client.LiveEvent) string {
 	var b strings.Builder
+	verbose := l.verbose
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(&b, "%-11s %s\n", name, fmt.Sprintf(format, args...))
 	}
@@ -177,7 +186,7 @@ func liveText(e *client.LiveEvent, verbose bool) string {
 		}
 		b.WriteByte('\n')
 	case client.LivePacket:
-		packetLiveText(&b, e, verbose)
+		l.packet(&b, e)
 	case client.LiveArrive:
 		for i := range e.Arrivals {
 			line("arrives", "%s", arrivalText(&e.Arrivals[i]))
@@ -198,15 +207,15 @@ func liveText(e *client.LiveEvent, verbose bool) string {
 	return b.String()
 }
 
-func counted(n int, what string) string {
+func counted[N int | uint64](n N, what string) string {
 	if n == 1 {
 		return "1 " + what
 	}
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// packetLiveText is one packet: what the edge's table has, what became of it, and what the network says.
-func packetLiveText(b *strings.Builder, e *client.LiveEvent, verbose bool) {
+// packet is one packet: what the edge's table has, what became of it, and what the network says.
+func (l *livePrinter) packet(b *strings.Builder, e *client.LiveEvent) {
 	p := e.Packet
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(b, "%-11s %s\n", name, fmt.Sprintf(format, args...))
@@ -224,7 +233,7 @@ func packetLiveText(b *strings.Builder, e *client.LiveEvent, verbose bool) {
 			text += " at " + o.Place
 		}
 		line("did", "%s", text)
-		if o.Rewrite != "" {
+		if o.Rewrite != "" && o.Rewrite != "none" {
 			line("rewrite", "%s", o.Rewrite)
 		}
 		if o.Tunnel != "" {
@@ -238,8 +247,15 @@ func packetLiveText(b *strings.Builder, e *client.LiveEvent, verbose bool) {
 		line("differs", "%s", p.Differs)
 	}
 	if p.Simulation != nil {
-		line("simulation", "")
-		indented(b, traceText(p.Simulation, verbose))
+		text := traceText(p.Simulation, l.verbose)
+		switch said := strings.TrimPrefix(text, p.Simulation.Packet); {
+		case said == l.said:
+			line("simulation", "as that of #%d", l.n)
+		default:
+			l.said, l.n = said, p.N
+			b.WriteString("simulation\n")
+			indented(b, text)
+		}
 	}
 	b.WriteByte('\n')
 }
@@ -268,13 +284,13 @@ func entryText(b *strings.Builder, e *client.LiveEntry, verbose bool) {
 	case e.Absent:
 		text += "; the target does not have it"
 	case e.MorePackets > 0:
-		text += fmt.Sprintf("; %d packets, %d meanwhile", e.Packets, e.MorePackets)
+		text += fmt.Sprintf("; %s, %d meanwhile", counted(e.Packets, "packet"), e.MorePackets)
 	default:
-		text += fmt.Sprintf("; %d packets", e.Packets)
+		text += "; " + counted(e.Packets, "packet")
 	}
 	fmt.Fprintf(b, "%-11s %s\n", "entry", text)
 	if e.Simulation != nil {
-		fmt.Fprintf(b, "%-11s\n", "simulation")
+		b.WriteString("simulation\n")
 		indented(b, traceText(e.Simulation, verbose))
 	}
 }
