@@ -342,6 +342,7 @@ func (c *core) first(p *heldPacket) {
 	c.sim.Simulate(c.snap, &f, p.ingress, c.now(), &c.res)
 	c.logRules(&c.res, &f, p.ingress)
 	c.carryOut(c.res.Effects, p.ingress)
+	c.tracing.saw(&c.res, &f, p.ingress, flow.ReasonMissFlow)
 	hash, piece := flow.Hash(&f), fragmentOf(&f, p.ingress)
 	c.lives.now.verdict(&c.res)
 	c.emitAll(&c.res, &f, p.ingress, p.local, hash, false) // of a copy: what its successors are is decided by the packet as it came in
