@@ -18,16 +18,12 @@ import (
 // checker collects all that is wrong with a configuration.
 type checker struct {
 	source *topology.Source
-	form   topology.Errors // what could not be read
 	errs   topology.Errors
 }
 
-// fail adds an error, unless the field could not be read in the first place.
+// fail adds an error.
 func (c *checker) fail(field, value, problem, hint string) {
-	e := &topology.FieldError{File: c.source.File, Line: c.source.Line(field), Field: field, Value: value, Problem: problem, Hint: hint}
-	if !slices.ContainsFunc(c.form, func(f *topology.FieldError) bool { return f.Covers(e) }) {
-		c.errs = append(c.errs, e)
-	}
+	c.errs = append(c.errs, &topology.FieldError{File: c.source.File, Line: c.source.Line(field), Field: field, Value: value, Problem: problem, Hint: hint})
 }
 
 func (c *checker) all(prefix string, problems []fieldProblem) {

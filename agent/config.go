@@ -3,13 +3,9 @@
 package agent
 
 import (
-	"cmp"
 	_ "embed"
-	"errors"
 	"net/netip"
-	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/weft-sdn/weft/conntrack"
@@ -128,28 +124,19 @@ func tunnels() map[string]offload.Tunnel {
 var Example string
 
 // Load reads and validates a configuration file. Names of files in it are relative to its directory. What is wrong comes as topology.Errors, all of it.
-func Load(file string) (*Config, error) {
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	return Decode(file, filepath.Dir(file), data)
-}
+func Load(file string) (*Config, error) { return LoadConfig(file, Decode) }
 
 // Decode is Load of what is not in a file: errors name it file, and names in it are relative to dir.
 func Decode(file, dir string, data []byte) (*Config, error) {
 	c := new(Config)
-	source, err := topology.DecodeDocument(file, data, c)
-	var form topology.Errors
-	if err != nil && (!errors.As(err, &form) || source == nil) {
+	err := DecodeConfig(file, data, c, func(s *topology.Source) topology.Errors {
+		c.fill(dir)
+		ck := checker{source: s}
+		ck.config(c)
+		return ck.errs
+	})
+	if err != nil {
 		return nil, err
-	}
-	c.fill(dir)
-	ck := checker{source: source, form: form}
-	ck.config(c)
-	if all := append(form, ck.errs...); len(all) > 0 {
-		slices.SortStableFunc(all, func(a, b *topology.FieldError) int { return cmp.Compare(a.Line, b.Line) })
-		return nil, all
 	}
 	return c, nil
 }

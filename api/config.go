@@ -3,13 +3,9 @@ package api
 import (
 	"cmp"
 	_ "embed"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/weft-sdn/weft/access"
@@ -64,32 +60,17 @@ const (
 var Example string
 
 // Load reads and validates a configuration file. Names of files in it are relative to its directory. What is wrong comes as topology.Errors, all of it.
-func Load(file string) (*Config, error) {
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	return Decode(file, filepath.Dir(file), data)
-}
+func Load(file string) (*Config, error) { return agent.LoadConfig(file, Decode) }
 
 // Decode is Load of what is not in a file: errors name it file, and names in it are relative to dir.
 func Decode(file, dir string, data []byte) (*Config, error) {
 	c := new(Config)
-	source, err := topology.DecodeDocument(file, data, c)
-	var form topology.Errors
-	if err != nil && (!errors.As(err, &form) || source == nil) {
+	err := agent.DecodeConfig(file, data, c, func(s *topology.Source) topology.Errors {
+		c.fill()
+		return c.check(s, dir)
+	})
+	if err != nil {
 		return nil, err
-	}
-	c.fill()
-	all := slices.Clone(form)
-	for _, e := range c.check(source, dir) {
-		if !slices.ContainsFunc(form, func(f *topology.FieldError) bool { return f.Covers(e) }) {
-			all = append(all, e)
-		}
-	}
-	if len(all) > 0 {
-		slices.SortStableFunc(all, func(a, b *topology.FieldError) int { return cmp.Compare(a.Line, b.Line) })
-		return nil, all
 	}
 	return c, nil
 }
