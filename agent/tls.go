@@ -9,7 +9,7 @@ import (
 	"os"
 )
 
-// TLS names PEM files. The certificate is read again for each connection, so that a renewed one is taken without a restart.
+// TLS names PEM files. The certificate is read again for each connection, and by servers the authority, so that a renewed one is taken without a restart.
 type TLS struct {
 	CA         string `json:"ca"` // of the other side's certificate
 	Cert       string `json:"cert"`
@@ -87,9 +87,9 @@ func (t TLS) Client() (*tls.Config, error) {
 	return c, nil
 }
 
-// Server returns what a server needs; with a CA, clients must have a certificate of it.
+// Server returns what a server needs; with a CA, clients must have a certificate of it. An authority that can't be read any more stays the one that was read at first.
 func (t TLS) Server() (*tls.Config, error) {
-	c := &tls.Config{MinVersion: tls.VersionTLS12}
+	c := &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}} // those that servers would add come too late for GetConfigForClient
 	c.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return t.pair() }
 	if t.CA != "" {
 		pool, err := t.pool()
@@ -97,6 +97,15 @@ func (t TLS) Server() (*tls.Config, error) {
 			return nil, fmt.Errorf("authority %s: %w", t.CA, err)
 		}
 		c.ClientCAs, c.ClientAuth = pool, tls.RequireAndVerifyClientCert
+		c.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			now, err := t.pool()
+			if err != nil {
+				return nil, nil //nolint:nilerr // the one that is known goes on
+			}
+			renewed := c.Clone()
+			renewed.ClientCAs = now
+			return renewed, nil
+		}
 	}
 	return c, nil
 }

@@ -98,14 +98,11 @@ func (f *eventFollower) run(ctx context.Context, from int64) {
 	word := time.NewTicker(f.s.cfg.Bookmark)
 	defer word.Stop()
 	text := fmt.Sprintf("id: %d\n: so far\n\n", from)
-	for {
-		_ = f.out.SetWriteDeadline(time.Now().Add(writeTime))
-		if _, err := f.w.Write([]byte(text)); err != nil || f.out.Flush() != nil {
-			return
-		}
+	for f.tell(text) {
 		text = ": still here\n\n"
 		select {
 		case <-ctx.Done():
+			f.tell(lastWords)
 			return
 		case <-word.C:
 		case e := <-told:
@@ -114,9 +111,17 @@ func (f *eventFollower) run(ctx context.Context, from int64) {
 			}
 		}
 		if !stillIn(ctx) {
+			f.tell(lastWords)
 			return
 		}
 	}
+}
+
+// tell writes to the stream; false: the other side is gone.
+func (f *eventFollower) tell(text string) bool {
+	_ = f.out.SetWriteDeadline(time.Now().Add(writeTime))
+	_, err := f.w.Write([]byte(text))
+	return err == nil && f.out.Flush() == nil
 }
 
 // eventText is an event of a stream. Its id is before its revision: others may have the same.

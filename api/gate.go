@@ -60,16 +60,21 @@ func (s *Server) gate(next http.Handler) http.Handler {
 			now, _, err := s.enter(shown)
 			return err == nil && now.Subject == who.Subject && now.Role == who.Role && now.Tenant == who.Tenant
 		})
-		if r.URL.Path != watchPath && r.URL.Path != eventWatchPath {
-			var cancel context.CancelFunc
+		var cancel context.CancelFunc
+		if isStream(r) {
+			ctx, cancel = whileServing(ctx)
+		} else {
 			ctx, cancel = context.WithTimeout(ctx, s.cfg.Timeout)
-			defer cancel()
 		}
+		defer cancel()
 		r = r.WithContext(ctx)
 		next.ServeHTTP(rec, r)
 		s.metrics.count(r, rec.status, began)
 	})
 }
+
+// isStream reports whether the answer of a request goes on.
+func isStream(r *http.Request) bool { return r.URL.Path == watchPath || r.URL.Path == eventWatchPath }
 
 // enter is who a request is from, and as whom his requests are counted: he who is about to log in is nobody yet, and counts by his address.
 func (s *Server) enter(r *http.Request) (access.Identity, string, error) {

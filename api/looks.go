@@ -185,7 +185,9 @@ func (s *Server) appliedRoute() {
 		if err := s.guard.Allow(ctx, id, access.Action{Verb: access.List, Kind: access.KindLocation}); err != nil {
 			return nil, s.problemOf(ctx, err)
 		}
-		limit, cancel := context.WithTimeout(ctx, wait)
+		limit, stop := whileServing(ctx)
+		defer stop()
+		limit, cancel := context.WithTimeout(limit, wait)
 		defer cancel()
 		if err := s.store.WaitApplied(limit, in.Revision); err != nil && limit.Err() == nil {
 			return nil, s.problemOf(ctx, err)

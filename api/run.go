@@ -28,49 +28,58 @@ const (
 
 // Run serves until ctx ends (nil). A database that is away is waited for. The token of a database that nobody has access to yet is written to out, once.
 func Run(ctx context.Context, cfg *Config, log *slog.Logger, out io.Writer) error {
-	l, err := listen(cfg.Listen, "listen")
+	at, err := cfg.open()
 	if err != nil {
 		return err
 	}
-	defer l.Close()
-	m, err := listen(cfg.Metrics, "metrics")
-	if err != nil {
-		return err
-	}
-	defer m.Close()
-	var n net.Listener // of gNMI; nil: it is not served
-	if cfg.GNMI != "" {
-		if n, err = listen(cfg.GNMI, "gnmi"); err != nil {
-			return err
-		}
-		defer n.Close()
-	}
+	defer at.close()
 	store, err := openStore(ctx, cfg, log)
 	if store == nil {
 		return err
 	}
-	g, ctx := errgroup.WithContext(ctx)
-	storeCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	ended := make(chan error, 1)
-	go func() { ended <- store.Run(storeCtx) }()
-	g.Go(func() error { return cfg.serve(ctx, store, l, m, n, log, out) })
-	err = g.Wait()
-	stop()
-	return errors.Join(err, <-ended, store.Close())
+	return errors.Join(cfg.serve(ctx, store, at, log, out), store.Close())
 }
 
-// serve serves a database.
-func (c *Config) serve(ctx context.Context, store *state.Store, l, metrics, network net.Listener, log *slog.Logger, out io.Writer) error {
-	g, ctx := errgroup.WithContext(ctx)
+// doors are the listeners of a server.
+type doors struct {
+	api, metrics net.Listener
+	gnmi         net.Listener // nil: it is not served
+}
+
+func (c *Config) open() (*doors, error) {
+	d := new(doors)
+	for _, l := range []struct {
+		at, field string
+		is        *net.Listener
+	}{{c.Listen, "listen", &d.api}, {c.Metrics, "metrics", &d.metrics}, {c.GNMI, "gnmi", &d.gnmi}} {
+		if l.at == "" {
+			continue
+		}
+		var err error
+		if *l.is, err = listen(l.at, l.field); err != nil {
+			d.close()
+			return nil, err
+		}
+	}
+	return d, nil
+}
+
+func (d *doors) close() {
+	for _, l := range []net.Listener{d.api, d.metrics, d.gnmi} {
+		if l != nil {
+			l.Close()
+		}
+	}
+}
+
+// serve serves a database. What follows the database ends last: requests that are under way need it.
+func (c *Config) serve(ctx context.Context, store *state.Store, at *doors, log *slog.Logger, out io.Writer) error {
 	var guard Guard = Open{}
+	var known *access.Guard
 	var accounts Accounts
 	if !c.Open {
-		known, err := access.New(access.Config{Store: store, OIDC: c.OIDC, Log: log})
-		if err != nil {
-			return err
-		}
-		g.Go(func() error { return known.Run(ctx) })
-		if err := tellFirst(ctx, known, out); err != nil {
+		var err error
+		if known, err = access.New(access.Config{Store: store, OIDC: c.OIDC, Log: log}); err != nil {
 			return err
 		}
 		guard, accounts = known, known
@@ -86,14 +95,40 @@ func (c *Config) serve(ctx context.Context, store *state.Store, l, metrics, netw
 	if err != nil {
 		return err
 	}
-	log.Info("api serves", "version", agent.Version(), "at", l.Addr().String(), "tls", secure != nil, "metrics", metrics.Addr().String())
-	g.Go(func() error { return s.Run(ctx) })
-	g.Go(func() error { return Serve(ctx, l, s.Handler(), secure, log) })
-	g.Go(func() error { return Serve(ctx, metrics, s.Metrics(), nil, log) })
-	if network != nil {
-		g.Go(func() error { return ServeGNMI(ctx, network, store, guard, secure, log) })
+	follow, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	behind, follow := errgroup.WithContext(follow)
+	behind.Go(func() error { return store.Run(follow) })
+	behind.Go(func() error { return s.Run(follow) })
+	if known != nil {
+		behind.Go(func() error { return known.Run(follow) })
 	}
-	err = g.Wait()
+	front, ctx := errgroup.WithContext(ctx)
+	front.Go(func() error {
+		select {
+		case <-follow.Done(): // there is nothing to answer with
+			return context.Cause(follow)
+		case <-ctx.Done():
+			return nil
+		}
+	})
+	front.Go(func() error {
+		if known == nil {
+			return nil
+		}
+		return tellFirst(ctx, known, out)
+	})
+	log.Info("api serves", "version", agent.Version(), "at", at.api.Addr().String(), "tls", secure != nil, "metrics", at.metrics.Addr().String())
+	front.Go(func() error { return Serve(ctx, at.api, s.Handler(), secure, log) })
+	front.Go(func() error { return Serve(ctx, at.metrics, s.Metrics(), nil, log) })
+	if at.gnmi != nil {
+		front.Go(func() error { return ServeGNMI(ctx, at.gnmi, store, guard, secure, log) })
+	}
+	err = front.Wait()
+	stop()
+	if failed := behind.Wait(); failed != nil {
+		err = failed
+	}
 	log.Info("api ended")
 	return err
 }
@@ -162,14 +197,31 @@ func openStore(ctx context.Context, cfg *Config, log *slog.Logger) (*state.Store
 	}
 }
 
-// Serve answers on a listener until ctx ends (nil). Requests under way are finished, watches end.
+// Serve answers on a listener until ctx ends (nil). Requests that are under way then are finished, streams and waiting end.
 func Serve(ctx context.Context, l net.Listener, h http.Handler, secure *tls.Config, log *slog.Logger) error {
+	base := context.WithValue(context.WithoutCancel(ctx), endingKey{}, ctx)
 	server := &http.Server{
 		Handler: h, ReadHeaderTimeout: headerTimeout, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10, TLSConfig: secure,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), BaseContext: func(net.Listener) context.Context { return ctx },
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), BaseContext: func(net.Listener) context.Context { return base },
 	}
 	if err := agent.Serve(ctx, l, server, shutdownTimeout); err != nil {
 		return fmt.Errorf("serve: %w", err)
 	}
 	return nil
 }
+
+type endingKey struct{}
+
+// whileServing is the context of a request that goes on until there is something to tell: it ends, too, when the server is to end.
+func whileServing(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	ending, ok := ctx.Value(endingKey{}).(context.Context)
+	if !ok {
+		return ctx, cancel
+	}
+	stop := context.AfterFunc(ending, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
+// lastWords are those of a stream that the server ends, not its other side.
+const lastWords = ": this server has ended the stream; go on at another, or ask again\n\n"

@@ -112,6 +112,7 @@ func (f *follower) run(ctx context.Context) {
 	for {
 		moments, next, err := f.s.store.Since(f.since)
 		if err != nil || !stillIn(ctx) {
+			f.end()
 			return
 		}
 		for _, m := range moments {
@@ -125,6 +126,7 @@ func (f *follower) run(ctx context.Context) {
 		timer.Reset(f.s.cfg.Bookmark)
 		select {
 		case <-ctx.Done():
+			f.end()
 			return
 		case <-next:
 		case <-timer.C:
@@ -175,3 +177,11 @@ func (f *follower) bookmark() error {
 }
 
 func (f *follower) flush() error { return f.out.Flush() }
+
+// end tells the other side, if it is still there, that nothing more comes.
+func (f *follower) end() {
+	_ = f.out.SetWriteDeadline(time.Now().Add(writeTime))
+	if _, err := f.w.Write([]byte(lastWords)); err == nil {
+		_ = f.flush() // it may be gone
+	}
+}
