@@ -86,6 +86,10 @@ tls: {cert: server.crt, key: server.key, ca: ca.crt}
 	t.Cleanup(p.end)
 	p.address = log.find(t, `at=(\S+) tls=true`)
 	p.first = out.find(t, `(weft_\S+)`)
+	wait.Until(t, "health", func() bool {
+		resp, _ := p.get(t.Context(), p.asker(""), "/healthz", "")
+		return resp.StatusCode == http.StatusOK
+	})
 	return p
 }
 
