@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // Authenticate says who a request is from: by the token in its Authorization header, else by the client certificate that the TLS connection was made with. No error tells what was shown.
@@ -60,16 +61,21 @@ func (g *Guard) byBearer(ctx context.Context, text string) (Identity, error) {
 		return Identity{}, ErrUnavailable
 	}
 	t, ok := g.known.token(id)
-	if !ok {
-		var err error
-		if t, ok, err = g.lookUp(ctx, id); err != nil {
+	if !ok { // another server may have made it a moment ago
+		if err := g.hear(ctx); err != nil {
 			return Identity{}, err
 		}
+		t, ok = g.known.token(id)
 	}
-	now := g.cfg.Now()
-	if !ok || !t.shows(s) || t.expired(now) || !g.known.stands(&t) {
+	if !ok || !t.shows(s) {
 		return Identity{}, badToken()
 	}
+	now := g.cfg.Now()
+	role, ok := g.known.stands(&t, now)
+	if !ok {
+		return Identity{}, badToken()
+	}
+	t.Role = role
 	g.used.note(&t, now)
 	return t.identity(), nil
 }
@@ -78,21 +84,21 @@ func badToken() error {
 	return fmt.Errorf("%w: the token is not known, has ended or was revoked; log in again, or have a new one made", ErrUnauthenticated)
 }
 
-// lookUp finds a token that another server made a moment ago.
-func (g *Guard) lookUp(ctx context.Context, id string) (storedToken, bool, error) {
+// hearTime bounds how long a server waits to hear what is stored.
+const hearTime = 2 * time.Second
+
+// hear waits until what is stored of users and tokens is known here, for somebody who shows what is not. That is done so many times a second: more are told that it is not there.
+func (g *Guard) hear(ctx context.Context) error {
 	if g.client == nil || !g.misses.Allow() {
-		return storedToken{}, false, nil
+		return nil
 	}
-	resp, err := g.client.Get(ctx, tokenKey(id))
-	if err != nil {
-		g.cfg.Log.Warn("a token can't be looked up", "err", err)
-		return storedToken{}, false, ErrUnavailable
+	ctx, cancel := context.WithTimeout(ctx, hearTime)
+	defer cancel()
+	if err := g.catchUp(ctx); err != nil {
+		g.cfg.Log.Warn("users and tokens can't be looked up", "err", err)
+		return ErrUnavailable
 	}
-	if len(resp.Kvs) == 0 {
-		return storedToken{}, false, nil
-	}
-	t, err := decodeToken(tokenKey(id), resp.Kvs[0].Value, resp.Kvs[0].ModRevision)
-	return t, err == nil, nil
+	return nil
 }
 
 // byCertificate is who a client certificate that was verified is of. The authority that a server verifies with gives certificates to agents alone.

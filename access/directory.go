@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/weft-sdn/weft/state"
 )
@@ -132,20 +133,35 @@ func (d *directory) allTokens() []storedToken {
 	return list
 }
 
-// stands reports whether the owner of a token may still do what it lets him do: a user who went, was disabled or has another role now may not. Others than users are not known here.
-func (d *directory) stands(t *storedToken) bool {
+// stands reports whether what a token lets its owner do counts now, and in which role: a user who went or was disabled may nothing, and of one who has another role a token counts that is for no more. A session is of
+// the role that he has. What was made with another token goes with that. Others than users are not known here.
+func (d *directory) stands(t *storedToken, now time.Time) (Role, bool) {
+	if t.expired(now) {
+		return "", false
+	}
+	if t.Parent != "" {
+		parent, ok := d.token(t.Parent)
+		if !ok || parent.Created.After(t.Created) { // it can't go round
+			return "", false
+		}
+		if _, ok := d.stands(&parent, now); !ok {
+			return "", false
+		}
+	}
 	name, ok := strings.CutPrefix(t.Owner, userSubject)
 	if !ok {
-		return true
+		return t.Role, true
 	}
 	u, err := ParseUserName(name)
 	if err != nil {
-		return false
+		return "", false
 	}
 	owner, ok := d.user(u)
-	tie := owner.Born
-	if t.Session {
-		tie = owner.Key
+	switch {
+	case !ok || owner.Disabled:
+		return "", false
+	case t.Session:
+		return owner.Role, t.Tie == owner.Key
 	}
-	return ok && !owner.Disabled && t.Tie == tie && covers(owner.Role, owner.Tenant, t.Role, t.Tenant)
+	return t.Role, t.Tie == owner.Born && covers(owner.Role, owner.Tenant, t.Role, t.Tenant)
 }

@@ -13,7 +13,9 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"golang.org/x/crypto/bcrypt"
 
+	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/topology"
 )
 
@@ -132,14 +134,12 @@ func TestSessions(t *testing.T) {
 	l.until("the other server knows", func() bool { _, err := other.Authenticate(shown(token)); return errors.Is(err, ErrUnauthenticated) })
 }
 
-// TestTokens: a token does no more than its owner may, nor than it is for; it ends; it is listed without what shows it; it is revoked everywhere.
+// TestTokens: a token does no more than its owner may, nor than it is for, and ends.
 func TestTokens(t *testing.T) {
 	l := newLab(t)
 	g, other := l.guard(), l.guard()
 	l.user(g, "acme/ann", TenantEditor, "correct horse")
-	l.user(g, "acme/boss", TenantAdmin, "correct horse")
-	l.user(g, "globex/eve", TenantAdmin, "correct horse")
-	ann, boss, eve := l.who(g, l.login(g, "acme/ann", "correct horse")), l.who(g, l.login(g, "acme/boss", "correct horse")), l.who(g, l.login(g, "globex/eve", "correct horse"))
+	ann := l.who(g, l.login(g, "acme/ann", "correct horse"))
 	for _, n := range []NewToken{{Role: TenantAdmin}, {Role: ProviderAdmin}, {Role: TenantViewer, Tenant: "globex"}, {Role: ProviderViewer}} {
 		if _, _, err := g.CreateToken(t.Context(), ann, n); !errors.Is(err, ErrForbidden) {
 			t.Errorf("%+v: %v", n, err)
@@ -150,7 +150,7 @@ func TestTokens(t *testing.T) {
 			t.Errorf("%+v: %v", n, err)
 		}
 	}
-	tok, text, err := g.CreateToken(t.Context(), ann, NewToken{Name: "ci", Life: time.Hour, Scope: Scope{Kinds: []topology.Kind{topology.KindVPort, KindToken}}})
+	_, text, err := g.CreateToken(t.Context(), ann, NewToken{Name: "ci", Life: time.Hour, Scope: Scope{Kinds: []topology.Kind{topology.KindVPort, KindToken}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,19 +162,69 @@ func TestTokens(t *testing.T) {
 			t.Errorf("%s: %v", kind, err)
 		}
 	}
-	for _, n := range []NewToken{{}, {Scope: Scope{Kinds: []topology.Kind{topology.KindBridge}}}, {Life: 2 * time.Hour, Scope: id.Scope}} {
-		if _, _, err := g.CreateToken(t.Context(), id, n); !errors.Is(err, ErrForbidden) {
-			t.Errorf("a token's token %+v: %v", n, err)
-		}
-	}
-	_, child, err := g.CreateToken(t.Context(), id, NewToken{Scope: Scope{Kinds: []topology.Kind{topology.KindVPort}, ReadOnly: true}})
+	l.clock.move(2 * time.Hour)
+	l.is(g, text, "")
+}
+
+// TestTokenOfToken: a token that is made with another does no more than that, lives no longer, and ends with it.
+func TestTokenOfToken(t *testing.T) {
+	l := newLab(t)
+	g, other := l.guard(), l.guard()
+	l.user(g, "acme/ann", TenantEditor, "correct horse")
+	ann := l.who(g, l.login(g, "acme/ann", "correct horse"))
+	parent, text, err := g.CreateToken(t.Context(), ann, NewToken{Life: time.Hour, Scope: Scope{Kinds: []topology.Kind{topology.KindVPort, KindToken}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := g.Allow(t.Context(), l.who(g, child), Action{Verb: Update, Kind: topology.KindVPort, Tenant: "acme", Name: "x"}); !errors.Is(err, ErrForbidden) {
+	id := l.who(g, text)
+	for _, n := range []NewToken{{}, {Scope: Scope{Kinds: []topology.Kind{topology.KindBridge}}}, {Life: 2 * time.Hour, Scope: id.Scope}} {
+		if _, _, err := g.CreateToken(t.Context(), id, n); !errors.Is(err, ErrForbidden) {
+			t.Errorf("%+v: %v", n, err)
+		}
+	}
+	made := func(who Identity) string {
+		t.Helper()
+		_, text, err := g.CreateToken(t.Context(), who, NewToken{Scope: Scope{Kinds: []topology.Kind{topology.KindVPort, KindToken}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	child := made(id)
+	grandchild := made(l.who(g, child))
+	_, reader, err := g.CreateToken(t.Context(), id, NewToken{Scope: Scope{Kinds: []topology.Kind{topology.KindVPort}, ReadOnly: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Allow(t.Context(), l.who(g, reader), Action{Verb: Update, Kind: topology.KindVPort, Tenant: "acme", Name: "x"}); !errors.Is(err, ErrForbidden) {
 		t.Errorf("read only: %v", err)
 	}
+	l.is(other, grandchild, "user:acme/ann tenant-editor acme")
+	if err := g.RevokeToken(t.Context(), ann, parent.ID); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{text, child, grandchild, reader} {
+		l.is(g, text, "")
+		l.until("the other server knows", func() bool { _, err := other.Authenticate(shown(text)); return errors.Is(err, ErrUnauthenticated) })
+	}
+	if list, err := g.Tokens(t.Context(), ann); err != nil || len(list) != 1 {
+		t.Errorf("%v, %v: want the session alone", list, err)
+	}
+}
 
+// TestTokenLists: tokens are seen and revoked by their owner, and the tenant's admin; not by others, nor with a token that may less. A list does not tell what shows one.
+func TestTokenLists(t *testing.T) {
+	l := newLab(t)
+	g, other := l.guard(), l.guard()
+	l.user(g, "acme/ann", TenantEditor, "correct horse")
+	l.user(g, "acme/boss", TenantAdmin, "correct horse")
+	l.user(g, "globex/eve", TenantAdmin, "correct horse")
+	ann, boss, eve := l.who(g, l.login(g, "acme/ann", "correct horse")), l.who(g, l.login(g, "acme/boss", "correct horse")), l.who(g, l.login(g, "globex/eve", "correct horse"))
+	tok, text, err := g.CreateToken(t.Context(), ann, NewToken{Name: "ci"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.is(g, text, "user:acme/ann tenant-editor acme")
 	_, less, err := g.CreateToken(t.Context(), ann, NewToken{Role: TenantViewer, Life: time.Hour})
 	if err != nil {
 		t.Fatal(err)
@@ -192,8 +242,8 @@ func TestTokens(t *testing.T) {
 
 	g.used.write(t.Context(), g.client)
 	list, err := g.Tokens(t.Context(), ann)
-	if err != nil || len(list) != 3 {
-		t.Fatalf("%d tokens, %v: want the session and two", len(list), err)
+	if err != nil || len(list) != 2 {
+		t.Fatalf("%d tokens, %v: want the session and one", len(list), err)
 	}
 	used := false
 	for _, x := range list {
@@ -206,8 +256,8 @@ func TestTokens(t *testing.T) {
 	if _, s, _ := parseToken(text); strings.Contains(string(b), s.text) || strings.Contains(string(b), "hash") {
 		t.Errorf("a list tells what shows a token: %s", b)
 	}
-	if list, _ := g.Tokens(t.Context(), boss); len(list) != 4 {
-		t.Errorf("the tenant's admin sees %d tokens, want 4", len(list))
+	if list, _ := g.Tokens(t.Context(), boss); len(list) != 3 {
+		t.Errorf("the tenant's admin sees %d tokens, want 3", len(list))
 	}
 	if list, _ := g.Tokens(t.Context(), eve); len(list) != 1 {
 		t.Errorf("another tenant's admin sees %d tokens, want 1", len(list))
@@ -220,9 +270,97 @@ func TestTokens(t *testing.T) {
 	}
 	l.is(g, text, "")
 	l.until("the other server knows", func() bool { _, err := other.Authenticate(shown(text)); return errors.Is(err, ErrUnauthenticated) })
-	l.is(g, child, "user:acme/ann tenant-editor acme")
-	l.clock.move(2 * time.Hour)
-	l.is(g, child, "")
+}
+
+// TestRoleAtOnce: another role counts at once, in the sessions that there are, too: a lower one and a higher one. Tokens are for what they were made for, and count while that is no more than the owner may.
+func TestRoleAtOnce(t *testing.T) {
+	l := newLab(t)
+	g := l.guard()
+	ann := l.user(g, "acme/ann", TenantEditor, "correct horse")
+	session := l.login(g, "acme/ann", "correct horse")
+	_, token, err := g.CreateToken(t.Context(), l.who(g, session), NewToken{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		role           Role
+		session, token string
+	}{
+		{TenantViewer, "user:acme/ann tenant-viewer acme", ""},
+		{TenantAdmin, "user:acme/ann tenant-admin acme", "user:acme/ann tenant-editor acme"},
+	} {
+		if _, err := g.ChangeUser(t.Context(), root, ann, UserChange{Role: &tc.role}); err != nil {
+			t.Fatal(err)
+		}
+		l.is(g, session, tc.session)
+		l.is(g, token, tc.token)
+		list, err := g.Tokens(t.Context(), l.who(g, session))
+		if err != nil || len(list) == 0 {
+			t.Fatal(list, err)
+		}
+		for _, x := range list {
+			if x.Session && x.Role != tc.role {
+				t.Errorf("the session is listed as of %s", x.Role)
+			}
+		}
+	}
+}
+
+// TestOtherServer: what one server made another one finds, though it has not heard of it yet.
+func TestOtherServer(t *testing.T) {
+	l := newLab(t)
+	g := l.guard()
+	role := TenantAdmin
+	for what, use := range map[string]func(late *Guard, name UserName, token string) error{
+		"get": func(late *Guard, name UserName, _ string) error {
+			_, err := late.User(t.Context(), root, name)
+			return err
+		},
+		"change": func(late *Guard, name UserName, _ string) error {
+			_, err := late.ChangeUser(t.Context(), root, name, UserChange{Role: &role})
+			return err
+		},
+		"delete": func(late *Guard, name UserName, _ string) error { return late.DeleteUser(t.Context(), root, name) },
+		"login": func(late *Guard, name UserName, _ string) error {
+			_, _, err := late.Login(t.Context(), here, name.String(), "correct horse")
+			return err
+		},
+		"authenticate": func(late *Guard, _ UserName, token string) error {
+			_, err := late.Authenticate(shown(token))
+			return err
+		},
+		"revoke": func(late *Guard, _ UserName, token string) error {
+			id, _, _ := parseToken(token)
+			return late.RevokeToken(t.Context(), root, id)
+		},
+	} {
+		late, err := New(Config{Store: l.store, PasswordCost: bcrypt.MinCost, Now: l.clock.now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := late.known.deliver(state.Batch{Listed: []string{userPrefix, tokenPrefix}}); err != nil { // before there was anything
+			t.Fatal(err)
+		}
+		name := l.user(g, "acme/"+what, TenantEditor, "correct horse")
+		token := l.login(g, name.String(), "correct horse")
+		done := make(chan error, 1)
+		go func() { done <- use(late, name, token) }()
+		running(t, late.Run) // it hears now
+		if err := <-done; err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	for what, err := range map[string]error{
+		"change": func() error {
+			_, err := g.ChangeUser(t.Context(), root, UserName{"acme", "nobody"}, UserChange{Role: &role})
+			return err
+		}(),
+		"delete": g.DeleteUser(t.Context(), root, UserName{"acme", "nobody"}),
+	} {
+		if !errors.Is(err, ErrNotFound) {
+			t.Errorf("%s of nobody: %v", what, err)
+		}
+	}
 }
 
 // TestManyTokens: one has as many tokens as may be, and of sessions the latest.

@@ -32,7 +32,9 @@ type storedToken struct {
 	Hash  string `json:"hash"`            // SHA-256 of the secret part, hex
 	Lease int64  `json:"lease,omitempty"` // under which it is stored; 0: none
 	Tie   string `json:"tie,omitempty"`   // of a user's: his Born, or of a session his Key
-	rev   int64
+	// Parent is the token that it was made with, and ends with; empty: it was made in a session.
+	Parent string `json:"parent,omitempty"`
+	rev    int64
 }
 
 // Bounds of a token.

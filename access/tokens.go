@@ -26,7 +26,13 @@ func (g *Guard) Login(ctx context.Context, from netip.Addr, user, password strin
 	if !g.known.isReady() {
 		return Token{}, "", ErrUnavailable
 	}
-	u, _ := g.known.user(name)
+	u, ok := g.known.user(name)
+	if !ok { // another server may have made him a moment ago
+		if err := g.hear(ctx); err != nil {
+			return Token{}, "", err
+		}
+		u, _ = g.known.user(name)
+	}
 	right, err := g.passwords.check(ctx, u.Password, password)
 	switch {
 	case err != nil:
@@ -95,6 +101,9 @@ func (g *Guard) CreateToken(ctx context.Context, who Identity, n NewToken) (Toke
 		return Token{}, "", fmt.Errorf("%w: there are %d tokens of %s already, as many as may be; revoke some", ErrInvalid, maxTokens, who.Subject)
 	}
 	s, text := newToken(t)
+	if who.Method == ByToken {
+		s.Parent = who.Token
+	}
 	if name, is := strings.CutPrefix(who.Subject, userSubject); is {
 		u, err := ParseUserName(name)
 		if err != nil {
@@ -132,7 +141,8 @@ func (g *Guard) storeToken(ctx context.Context, who Identity, t storedToken) err
 func (g *Guard) Tokens(ctx context.Context, who Identity) ([]Token, error) {
 	list := []Token{}
 	for _, t := range g.known.allTokens() {
-		if g.known.stands(&t) && !t.expired(g.cfg.Now()) && g.Allow(ctx, who, tokenAction(Get, who, &t)) == nil {
+		role, ok := g.known.stands(&t, g.cfg.Now())
+		if t.Role = role; ok && g.Allow(ctx, who, tokenAction(Get, who, &t)) == nil {
 			list = append(list, t.Token)
 		}
 	}
@@ -167,6 +177,12 @@ func tokenAction(v Verb, who Identity, t *storedToken) Action {
 // RevokeToken ends a token or session. One that he may not know of is not there.
 func (g *Guard) RevokeToken(ctx context.Context, who Identity, id string) error {
 	t, ok := g.known.token(id)
+	if !ok {
+		if err := g.catchUp(ctx); err != nil {
+			return err
+		}
+		t, ok = g.known.token(id)
+	}
 	if !ok || g.Allow(ctx, who, tokenAction(Get, who, &t)) != nil {
 		return ErrNotFound
 	}

@@ -33,11 +33,23 @@ func (g *Guard) User(ctx context.Context, who Identity, name UserName) (User, er
 	if err := g.Allow(ctx, who, Action{Verb: Get, Kind: KindUser, Tenant: name.Tenant, Name: name.Name}); err != nil {
 		return User{}, err
 	}
+	u, err := g.findUser(ctx, name)
+	return u.User, err
+}
+
+// findUser returns a user, also one whom another server made a moment ago. ErrNotFound: there is none.
+func (g *Guard) findUser(ctx context.Context, name UserName) (storedUser, error) {
 	u, ok := g.known.user(name)
-	if !ok {
-		return User{}, ErrNotFound
+	if !ok && g.client != nil {
+		if err := g.catchUp(ctx); err != nil {
+			return storedUser{}, err
+		}
+		u, ok = g.known.user(name)
 	}
-	return u.User, nil
+	if !ok {
+		return storedUser{}, ErrNotFound
+	}
+	return u, nil
 }
 
 // CreateUser makes a user.
@@ -134,9 +146,9 @@ func (g *Guard) knows(ctx context.Context, name UserName, password string) error
 
 func (g *Guard) editUser(ctx context.Context, who Identity, name UserName, edit func(*storedUser) error) (User, error) {
 	for range attempts {
-		was, ok := g.known.user(name)
-		if !ok {
-			return User{}, ErrNotFound
+		was, err := g.findUser(ctx, name)
+		if err != nil {
+			return User{}, err
 		}
 		is := was
 		if err := edit(&is); err != nil {
@@ -164,7 +176,10 @@ func (g *Guard) catchUp(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	return g.watcher.Wait(ctx, resp.Header.Revision)
+	if err := g.watcher.Wait(ctx, resp.Header.Revision); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return nil
 }
 
 // DeleteUser removes a user. His tokens and sessions do not count any more, and go when they expire.
@@ -172,12 +187,12 @@ func (g *Guard) DeleteUser(ctx context.Context, who Identity, name UserName) err
 	if err := g.Allow(ctx, who, Action{Verb: Delete, Kind: KindUser, Tenant: name.Tenant, Name: name.Name}); err != nil {
 		return err
 	}
-	was, ok := g.known.user(name)
-	if !ok {
-		return ErrNotFound
+	was, err := g.findUser(ctx, name)
+	if err != nil {
+		return err
 	}
 	c := change{who: who, verb: Delete, kind: KindUser, tenant: name.Tenant, name: name.Name, before: &was.User}
-	err := g.commit(ctx, c, []clientv3.Cmp{at(userKey(name), was.rev)}, clientv3.OpDelete(userKey(name)))
+	err = g.commit(ctx, c, []clientv3.Cmp{at(userKey(name), was.rev)}, clientv3.OpDelete(userKey(name)))
 	if errors.Is(err, errConflict) {
 		err = fmt.Errorf("user %s: %w", name, err)
 	}
