@@ -35,7 +35,7 @@ func (c *change) record(ctx context.Context, now time.Time) (*state.AuditRecord,
 	if err != nil {
 		return nil, fmt.Errorf("access: record: %w", err)
 	}
-	return &state.AuditRecord{Time: now, Subject: c.who.Subject, Token: c.who.Token, Request: requestOf(ctx), Verb: string(c.verb), Changes: []state.AuditChange{a}}, nil
+	return &state.AuditRecord{Time: now, Subject: c.who.Subject, Tenant: c.who.Tenant, Token: c.who.Token, Request: requestOf(ctx), Verb: string(c.verb), Changes: []state.AuditChange{a}}, nil
 }
 
 type requestKey struct{}

@@ -214,7 +214,7 @@ func (s *Server) refused(ctx context.Context, err error, a answer) error {
 
 // auditOf is what the audit log has of a change; nil: it changed nothing.
 func auditOf(id access.Identity, request, verb string, out *state.Outcome) *state.AuditRecord {
-	r := &state.AuditRecord{Time: time.Now().UTC(), Subject: id.Subject, Token: id.Token, Request: request, Verb: verb}
+	r := &state.AuditRecord{Time: time.Now().UTC(), Subject: id.Subject, Tenant: id.Tenant, Token: id.Token, Request: request, Verb: verb}
 	for i := range out.Steps {
 		st := &out.Steps[i]
 		if st.Was == st.Is {

@@ -29,6 +29,6 @@ func (s *Store) AuditOp(ctx context.Context, r *AuditRecord) (clientv3.Op, error
 	if err != nil {
 		return clientv3.Op{}, err
 	}
-	key := fmt.Sprintf("%s%016x/g%016x", auditPrefix, math.MaxInt64-generation, math.MaxInt64-r.Time.UnixNano())
+	key := fmt.Sprintf("%s%016x/g%016x/%s", auditPrefix, math.MaxInt64-generation, math.MaxInt64-r.Time.UnixNano(), r.Tenant)
 	return clientv3.OpPut(key, string(value), clientv3.WithLease(lease)), nil
 }

@@ -225,7 +225,7 @@ type group struct {
 	forget  txn             // what was learnt of what goes
 	once    map[string]bool // names of edits
 	onces   map[string][]byte
-	audit   [][]byte
+	audit   []storedRecord
 	updates []Update
 	touched map[topology.Ref]bool // that updates are of
 	bytes   int
@@ -254,7 +254,7 @@ func (g *group) add(w *waitingEdit) (joins bool) {
 	g.take(st)
 	g.audit = append(g.audit, records...)
 	for _, r := range records {
-		g.bytes += len(r)
+		g.bytes += len(r.value)
 	}
 	if w.Once != "" {
 		g.once[w.Once], g.onces[w.Once] = true, notes.Once
@@ -263,7 +263,7 @@ func (g *group) add(w *waitingEdit) (joins bool) {
 }
 
 // plan says what an edit would do on what the group leaves so far, with the records of the audit log. An edit that makes it panic is refused: the process, and the edits that wait, go on.
-func (g *group) plan(w *waitingEdit) (st *staged, out *Outcome, notes Notes, records [][]byte, err error) {
+func (g *group) plan(w *waitingEdit) (st *staged, out *Outcome, notes Notes, records []storedRecord, err error) {
 	defer func() {
 		if why := recover(); why != nil {
 			err = fmt.Errorf("state: panic in an edit: %v\n%s", why, debug.Stack())
@@ -464,8 +464,8 @@ func (g *group) txn(ctx context.Context) (*txn, error) {
 		if err != nil {
 			return nil, err
 		}
-		for i, value := range g.audit {
-			t.ops = append(t.ops, clientv3.OpPut(auditKey(s.desired.generation, i), string(value), clientv3.WithLease(lease)))
+		for i, r := range g.audit {
+			t.ops = append(t.ops, clientv3.OpPut(auditKey(s.desired.generation, i, r.tenant), string(r.value), clientv3.WithLease(lease)))
 		}
 	}
 	return t, nil

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -363,23 +365,59 @@ func TestEditGivenUp(t *testing.T) {
 	}
 }
 
-// TestTrimAudit: the newest records are kept.
+// TestTrimAudit: the newest records are kept, and of those who have few all, however much others change.
 func TestTrimAudit(t *testing.T) {
-	s, _ := openStore(t, Config{Embedded: &EmbeddedConfig{Dir: t.TempDir(), FastTimers: true, UnsafeNoFsync: true}, MaxAudit: 3})
-	for i := range 8 {
-		e := fixed([]*topology.Object{bridgeOf("b", strconv.Itoa(i))}, nil)
-		e.Note = func(*Outcome) (Notes, error) {
-			return Notes{Audit: &AuditRecord{Request: strconv.Itoa(i), Changes: []AuditChange{{Name: "b"}}}}, nil
-		}
-		if _, err := s.Edit(t.Context(), e); err != nil {
-			t.Fatal(err)
+	s, _ := openStore(t, Config{Embedded: &EmbeddedConfig{Dir: t.TempDir(), FastTimers: true, UnsafeNoFsync: true}, MaxAudit: 6})
+	change := func(n int, tenant string) {
+		t.Helper()
+		for range n {
+			i := s.Catalogue().Revision
+			e := fixed([]*topology.Object{bridgeOf("b", strconv.FormatInt(i, 10))}, nil)
+			e.Note = func(*Outcome) (Notes, error) {
+				return Notes{Audit: &AuditRecord{Tenant: tenant, Changes: []AuditChange{{Name: "b"}}}}, nil
+			}
+			if _, err := s.Edit(t.Context(), e); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
+	if _, err := s.Apply(t.Context(), []*topology.Object{bridgeOf("b", "")}); err != nil {
+		t.Fatal(err)
+	}
+	change(1, "")
+	op, err := s.AuditOp(t.Context(), &AuditRecord{Time: time.Now(), Tenant: "globex"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.client.Do(t.Context(), op); err != nil {
+		t.Fatal(err)
+	}
+	change(300, "acme")
+	change(1, "initech")
 	if err := s.TrimAudit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	records, more, err := s.ListAudit(t.Context(), "", 10)
-	if err != nil || more || len(records) != 3 || records[0].Request != "7" || records[2].Request != "5" || records[0].Revision <= records[1].Revision {
-		t.Errorf("%+v, %v, %v", records, more, err)
+	if err != nil || more {
+		t.Fatal(more, err)
+	}
+	var whose []string
+	for i, r := range records {
+		whose = append(whose, r.Tenant)
+		if i > 0 && r.Revision >= records[i-1].Revision && r.Tenant != "" && r.Tenant != "globex" {
+			t.Errorf("record %d is not older than the one before", i)
+		}
+	}
+	if want := []string{"initech", "acme", "acme", "acme", "globex", ""}; !slices.Equal(whose, want) {
+		t.Errorf("records of %q, want %q", whose, want)
+	}
+	for _, tc := range []struct {
+		counts []int
+		all    int
+		want   int
+	}{{[]int{10}, 3, 3}, {[]int{1, 10}, 6, 5}, {[]int{5, 5, 5}, 9, 3}, {[]int{1, 2, 9, 9}, 11, 4}, {[]int{0, 0}, 0, math.MaxInt}, {[]int{1, 2}, 3, math.MaxInt}} {
+		if got := fairShare(tc.counts, tc.all); got != tc.want {
+			t.Errorf("%v of %d: each %d, want %d", tc.counts, tc.all, got, tc.want)
+		}
 	}
 }

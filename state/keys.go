@@ -26,7 +26,7 @@ import (
 //	/weft/edge/<edge>/agent/<name>            that one of these agents is alive, JSON, leased
 //
 //	/weft/once/<name>                         that an edit of that name was made, and what came of it, leased
-//	/weft/audit/<n>/<i>                       what a request changed, JSON, leased; <n> falls with each change, so that the newest come first (audit.go)
+//	/weft/audit/<n>/<i>/<tenant>              what a request changed, JSON, leased; <n> falls with each change, so that the newest come first; the tenant is that of who asked (audit.go)
 //
 // Users and tokens are below /weft/access/, which package access keeps (access/keys.go).
 //
