@@ -1,6 +1,7 @@
 package border
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -119,6 +120,7 @@ type testConfig struct {
 	stack    bgp.Stack
 	secret   func(string) (string, error)
 	caches   []rpki.Cache
+	patience time.Duration // how long something may take; 0: patience
 }
 
 // border is a running installation.
@@ -203,8 +205,8 @@ func newBorder(t *testing.T, cfg testConfig) *border {
 	case err := <-done:
 		done <- nil
 		t.Fatalf("lab ended: %v", err)
-	case <-time.After(patience):
-		t.Fatalf("lab was not ready within %v", patience)
+	case <-b.limited().Done():
+		t.Fatal("lab was not ready in time")
 	}
 	return b
 }
@@ -214,7 +216,7 @@ const patience = 2 * time.Minute
 
 // limited is a context for something that is to happen.
 func (b *border) limited() context.Context {
-	ctx, cancel := context.WithTimeout(b.Context(), patience)
+	ctx, cancel := context.WithTimeout(b.Context(), cmp.Or(b.cfg.patience, patience))
 	b.Cleanup(cancel)
 	return ctx
 }

@@ -22,7 +22,7 @@ import (
 const (
 	established = "Established" // state of a session (RFC 4271 §8.2.2)
 	interval    = 20 * time.Millisecond
-	patience    = 20 * time.Second // for a program to listen at its control socket
+	patience    = time.Minute // for a program to listen at its control socket
 )
 
 // speaker is how a maker's programs are set up and spoken to. All of it goes through files and sockets in one directory.
