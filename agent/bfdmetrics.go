@@ -8,9 +8,9 @@ import (
 
 // bfdMetrics gives how the ways of BGP sessions are watched.
 type bfdMetrics struct {
-	edge                                       string
-	out                                        chan<- prometheus.Metric
-	up, losses, detection, sent, came, dropped *prometheus.Desc
+	edge                                                string
+	out                                                 chan<- prometheus.Metric
+	up, losses, detection, sent, came, dropped, refused *prometheus.Desc
 }
 
 func newBFDMetrics(edge string, out chan<- prometheus.Metric) *bfdMetrics {
@@ -22,6 +22,7 @@ func newBFDMetrics(edge string, out chan<- prometheus.Metric) *bfdMetrics {
 		sent:      desc("bfd_session_sent_packets_total", "BFD packets sent to the neighbour of a BGP session.", "edge", "session"),
 		came:      desc("bfd_session_received_packets_total", "BFD packets that came from the neighbour of a BGP session.", "edge", "session"),
 		dropped:   desc("bfd_session_dropped_packets_total", "BFD packets that came from the neighbour of a BGP session and were dropped for want of room.", "edge", "session"),
+		refused:   desc("bfd_session_refused_packets_total", "BFD packets that came by the port of a BGP session and were of no session, wrong, or from too far; the same for all sessions of the port.", "edge", "session"),
 	}
 }
 
@@ -44,4 +45,5 @@ func (m *bfdMetrics) add(s *bgp.Status) {
 	one(m.sent, prometheus.CounterValue, float64(b.Sent))
 	one(m.came, prometheus.CounterValue, float64(b.Received))
 	one(m.dropped, prometheus.CounterValue, float64(b.Dropped))
+	one(m.refused, prometheus.CounterValue, float64(b.Refused))
 }

@@ -182,6 +182,7 @@ func edgeSessions(out chan<- prometheus.Metric, edge string, agent edgeAgent) {
 	watched := newBFDMetrics(edge, out)
 	flaps := desc("bgp_session_flaps_total", "How often a BGP session was lost.", "edge", "session")
 	damped := desc("bgp_session_damped_prefixes", "Prefixes that the neighbour of a BGP session tells and that are held back, for they change too often.", "edge", "session")
+	suppressed := desc("bgp_session_damped_total", "How often a prefix of the neighbour of a BGP session began to be held back, for it changed too often.", "edge", "session")
 	exceeded := desc("bgp_session_max_prefixes_total", "How often the neighbour of a BGP session began to tell more prefixes than maxPrefixes.", "edge", "session")
 	for _, s := range agent.Sessions(ctx) {
 		gauge := func(d *prometheus.Desc, v float64) {
@@ -198,6 +199,7 @@ func edgeSessions(out chan<- prometheus.Metric, edge string, agent edgeAgent) {
 		gauge(damped, float64(s.Damped))
 		gauge(withheld, float64(s.Withheld))
 		watched.add(&s)
+		out <- prometheus.MustNewConstMetric(suppressed, prometheus.CounterValue, float64(s.DampedTotal), edge, s.Session)
 		out <- prometheus.MustNewConstMetric(exceeded, prometheus.CounterValue, float64(s.Exceeded), edge, s.Session)
 		out <- prometheus.MustNewConstMetric(flaps, prometheus.CounterValue, float64(s.Flaps), edge, s.Session)
 	}

@@ -27,7 +27,7 @@ func (s *session) tell(w *Port) error {
 	news, gone := difference(before, after)
 	var paths []*apiutil.Path
 	for i, p := range slices.Concat(news, gone) {
-		path, err := asTold(s.port, spec, p, i >= len(news))
+		path, err := asTold(s.port.Load(), spec, p, i >= len(news))
 		if err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,7 +22,8 @@ const (
 	mostPenalty  = 64 // that reuse is 25 s away from
 	forgetFrom   = 0.5
 
-	mostDamped = 1 << 14 // prefixes whose penalties are known; of more that change at once, writes of all are gathered (state.RIB)
+	mostPaths  = 2 * mostWays // whose ids are known, of a prefix: what changes of more is not counted
+	mostDamped = 1 << 14      // prefixes whose penalties are known; of more that change at once, writes of all are gathered (state.RIB)
 )
 
 // damper has the penalties of prefixes that changed of late.
@@ -38,6 +40,25 @@ type flap struct {
 	at         time.Time
 	changes    uint64 // since it is known
 	suppressed bool
+	ids        []uint32 // of the paths that a neighbour tells which tells several; mostPaths at most
+}
+
+// tells takes note of a path, and reports whether the neighbour told it before: what it is told now takes its place.
+func (f *flap) tells(id uint32) bool {
+	if slices.Contains(f.ids, id) {
+		return true
+	}
+	if len(f.ids) < mostPaths {
+		f.ids = append(f.ids, id)
+	}
+	return false
+}
+
+// untells takes note that the neighbour withdrew a path.
+func (f *flap) untells(id uint32) {
+	if i := slices.Index(f.ids, id); i >= 0 {
+		f.ids = slices.Delete(f.ids, i, i+1)
+	}
 }
 
 // now is the penalty as it is.
@@ -45,16 +66,21 @@ func (f *flap) now(at time.Time) float64 {
 	return f.penalty * math.Exp2(-float64(at.Sub(f.at))/float64(halfLife))
 }
 
-// take takes note of an UPDATE's paths. Of a neighbour that tells several to a prefix only those count that it withdraws: all of them come one after the other.
+// take takes note of an UPDATE's paths. Of a neighbour that tells several to a prefix, all of which come one after the other, a path counts that it withdraws, or tells again.
 func (d *damper) take(paths []*apiutil.Path, several bool, at time.Time) (held bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, p := range paths {
 		nlri, ok := p.Nlri.(*msg.IPAddrPrefix)
-		if !ok || !nlri.Prefix.IsValid() || several && !p.Withdrawal {
+		if !ok || !nlri.Prefix.IsValid() {
 			continue
 		}
 		if f := d.flapLocked(nlri.Prefix.Masked(), at); f != nil {
+			if several && p.Withdrawal {
+				f.untells(p.RemoteID)
+			} else if several && !f.tells(p.RemoteID) {
+				continue
+			}
 			f.penalty, f.at = min(f.now(at)+1, mostPenalty), at
 			f.changes++
 			if !f.suppressed && f.penalty >= suppressFrom {

@@ -60,3 +60,31 @@ func TestDamper(t *testing.T) {
 		t.Errorf("%d prefixes are known that are quiet", len(d.flaps))
 	}
 }
+
+// TestDamperOfSeveral: of a neighbour that tells several paths to a prefix, what it tells for the first time does not count; what it tells again, or withdraws, does.
+func TestDamperOfSeveral(t *testing.T) {
+	now := time.Unix(1, 0)
+	var d damper
+	take := func(prefix string, id uint32, withdrawn bool) bool {
+		p := &apiutil.Path{Nlri: must(msg.NewIPAddrPrefix(netip.MustParsePrefix(prefix))), RemoteID: id, Withdrawal: withdrawn}
+		return d.take([]*apiutil.Path{p}, true, now)
+	}
+	for id := range uint32(3 * mostPaths) {
+		if take("198.51.100.0/24", id, false) {
+			t.Fatalf("path %d, which is new, counts", id)
+		}
+	}
+	for i := range suppressFrom {
+		if held := take("198.51.100.0/24", uint32(i%2), false); held != (i == suppressFrom-1) {
+			t.Fatalf("told again %d times: held back: %v", i+1, held)
+		}
+	}
+	for i := range suppressFrom {
+		if take("2001:db8::/32", 7, false) {
+			t.Fatalf("told anew %d times: held back", i+1)
+		}
+		if held := take("2001:db8::/32", 7, true); held != (i == suppressFrom-1) {
+			t.Fatalf("withdrawn %d times: held back: %v", i+1, held)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package bgp
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/osrg/gobgp/v4/api"
@@ -63,7 +64,7 @@ func (s *session) store(spec *topology.BGPSession, paths []*apiutil.Path) {
 func (s *session) routesOf(spec *topology.BGPSession, paths []*apiutil.Path, now time.Time) []state.RIBRoute {
 	routes := make([]state.RIBRoute, 0, len(paths))
 	for _, p := range paths {
-		r, verdict, _ := judge(spec, s.port, p, s.origins)
+		r, verdict, _ := judge(spec, s.port.Load(), p, s.origins)
 		if verdict == RejectedFamily {
 			continue
 		}
@@ -76,32 +77,29 @@ func (s *session) routesOf(spec *topology.BGPSession, paths []*apiutil.Path, now
 	return routes
 }
 
-// judged is how many paths are judged again at once, and then those to one prefix that are left.
+// judged is how many prefixes are judged again at once.
 const judged = 1024
 
-// judgeAgain takes what the neighbour told once more, of the prefixes that concern says; all without: how they are to be judged is another. Nothing is taken meanwhile: GoBGP's list is not older
-// than what was taken before.
+// judgeAgain takes what the neighbour told once more, of the prefixes that concern says; nil: of all. That is some at a time, so that what the neighbour tells meanwhile is taken in between.
 func (s *session) judgeAgain(concern func(netip.Prefix) bool) {
-	s.judging.Lock()
-	defer s.judging.Unlock()
-	spec := s.taking()
-	if spec == nil {
-		return
-	}
-	var some []*apiutil.Path
-	err := s.eachPath(everything, func(paths []*apiutil.Path) {
-		if nlri, ok := paths[0].Nlri.(*msg.IPAddrPrefix); concern != nil && ok && !concern(nlri.Prefix) {
+	for some := range slices.Chunk(s.heardOf(concern), judged) {
+		if s.ctx.Err() != nil {
 			return
 		}
-		if some = append(some, paths...); len(some) >= judged {
-			s.store(spec, some)
-			some = some[:0]
-		}
-	})
-	s.store(spec, some)
-	if err != nil && !s.over.Load() {
-		s.log.Warn("what the neighbour told before is not judged again", "err", err)
+		s.judgeSome(some)
 	}
+}
+
+// heardOf lists what the neighbour tells, of the prefixes that concern says; nil: all.
+func (s *session) heardOf(concern func(netip.Prefix) bool) (all []netip.Prefix) {
+	s.judging.Lock()
+	defer s.judging.Unlock()
+	for p := range s.heard.prefixes.All() {
+		if concern == nil || concern(p) {
+			all = append(all, p)
+		}
+	}
+	return all
 }
 
 // lookup is which of the paths that GoBGP keeps are looked for.
@@ -214,7 +212,9 @@ func (s *session) became(p *apiutil.PeerState, at time.Time) {
 	if s.cut != "" && !up && was.state == Established {
 		s.life.ended(s.cut)
 	}
-	s.cut = ""
+	if !up {
+		s.cut = ""
+	}
 	now, peer := s.life, s.spec.PeerAddress
 	if up {
 		clear(s.eors)
@@ -257,7 +257,7 @@ func (s *session) became(p *apiutil.PeerState, at time.Time) {
 	}
 }
 
-// judgeSome takes once more what the neighbour told of prefixes.
+// judgeSome takes once more what the neighbour told of prefixes. Nothing is taken meanwhile: GoBGP's list is not older than what was taken before.
 func (s *session) judgeSome(prefixes []netip.Prefix) {
 	s.judging.Lock()
 	defer s.judging.Unlock()

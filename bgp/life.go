@@ -89,7 +89,7 @@ func (l *life) open(p *apiutil.PeerState) {
 // lossOf tells why a session was lost, and whether in a way in which a restart begins (RFC 4724 section 4.2): the neighbour ended the connection without a NOTIFICATION.
 func lossOf(p *apiutil.PeerState, lost error) (why string, graceful bool) {
 	if p.AdminState == api.PeerState_ADMIN_STATE_PFX_CT {
-		return "the neighbour told more prefixes than maxPrefixes; it is stopped", false
+		return tooMany, false
 	}
 	switch p.DisconnectReason {
 	case api.PeerState_DISCONNECT_REASON_GRACEFUL_RESTART, api.PeerState_DISCONNECT_REASON_READ_FAILED, api.PeerState_DISCONNECT_REASON_WRITE_FAILED:

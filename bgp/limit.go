@@ -46,8 +46,39 @@ func (s *session) checkLimit(spec *topology.BGPSession) bool {
 	}
 	s.rib.Clear()
 	s.setLimit(1)
+	s.run.Go(s.stopSurely)
 	return false
 }
+
+// stopTime is how long GoBGP has to stop a session for its prefixes.
+const stopTime = time.Second
+
+// stopSurely stops the session if GoBGP does not: the neighbour withdrew so much, before GoBGP counted, that it is below the limit again.
+func (s *session) stopSurely() {
+	select {
+	case <-s.ctx.Done():
+		return
+	case <-time.After(stopTime):
+	}
+	s.mu.Lock()
+	up := s.stopped && s.dropped
+	if up {
+		s.cut = tooMany
+	}
+	s.mu.Unlock()
+	if !up {
+		return
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, limitTime)
+	defer cancel()
+	if err := s.server.DisablePeer(ctx, &api.DisablePeerRequest{Address: s.relay.Addr().Addr().String(), Communication: "too many prefixes"}); err != nil {
+		s.log.Warn("GoBGP did not stop a session; its connection is ended", "err", err)
+		s.relay.Break()
+	}
+}
+
+// tooMany is why a session is stopped whose neighbour told more than it may.
+const tooMany = "the neighbour told more prefixes than maxPrefixes; it is stopped"
 
 // setLimit has GoBGP stop the session if the neighbour told more than so many prefixes of a family; 0: it does not.
 func (s *session) setLimit(most uint32) {

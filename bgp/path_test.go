@@ -102,7 +102,8 @@ func TestVerdicts(t *testing.T) {
 
 // TestJudgedWhileStale: what a neighbour told before it was lost is stale, also if it is judged again meanwhile: it goes when the neighbour does not tell it again in time.
 func TestJudgedWhileStale(t *testing.T) {
-	s := &session{port: wayOut()}
+	s := &session{}
+	s.port.Store(wayOut())
 	for _, x := range []told{{prefix: "198.51.100.0/24", via: "192.0.2.9"}, {prefix: "2001:db8:51::/48", via: "fe80::9"}, {prefix: "127.0.0.0/8", via: "192.0.2.9"}} {
 		for _, stale := range []bool{true, false} {
 			p := x.path(t)

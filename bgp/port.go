@@ -6,9 +6,9 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"sync"
 
 	"github.com/weft-sdn/weft/bfd"
-	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/topology"
 )
 
@@ -31,7 +31,7 @@ type port struct {
 func newPort(cfg Config, w *Port) *port {
 	p := &port{
 		cfg: cfg, log: cfg.Log.With("vport", w.Port.Name), port: w.Port, bfd: bfd.NewPort(w.Send),
-		acceptors: map[netip.Addr]*acceptor{}, sessions: map[string]*session{}, lacks: map[string]error{},
+		acceptors: map[netip.Addr]*acceptor{}, sessions: map[string]*session{}, lacks: map[string]error{}, wanted: w.Sessions,
 	}
 	addrs := []netip.Addr{w.Port.LinkLocal}
 	for _, a := range w.Port.Addrs {
@@ -49,7 +49,6 @@ func newPort(cfg Config, w *Port) *port {
 	}
 	if p.problem != nil {
 		p.network = nil
-		p.log.Warn("BGP sessions of a port are not carried out", "err", p.problem)
 	}
 	return p
 }
@@ -59,36 +58,34 @@ func (p *port) serves(v *topology.VPort) bool {
 	return p.port.Device == v.Device && p.port.MTU == v.MTU && p.port.LinkLocal == v.LinkLocal && slices.Equal(p.port.Addrs, v.Addrs) && p.problem == nil
 }
 
-// settle has the sessions that are wanted carried out, and no others.
-func (p *port) settle(ctx context.Context, w *Port) {
+// release has sessions go on as is wanted, and takes out those that are not wanted, and those that have to begin anew: what it returns ends them.
+func (p *port) release(w *Port) (ends []func()) {
 	p.port, p.wanted = w.Port, w.Sessions
-	if p.network == nil {
-		for _, spec := range w.Sessions {
-			p.cfg.notify(spec.Name)(state.EventWarning, "NotCarriedOut", p.problem.Error())
-		}
-		return
-	}
-	keep := map[string]bool{}
+	keep := map[string]*topology.BGPSession{}
 	for _, spec := range w.Sessions {
-		keep[spec.Name] = true
+		keep[spec.Name] = spec
 	}
 	for name, s := range p.sessions {
-		if !keep[name] {
-			p.drop(s, true)
+		spec := keep[name]
+		if spec != nil && s.change(spec, w) {
+			continue
 		}
+		delete(p.sessions, name)
+		ends = append(ends, func() { s.end(spec == nil) })
 	}
+	return ends
+}
+
+// settle begins the sessions that are wanted and not there.
+func (p *port) settle(ctx context.Context, w *Port) {
 	clear(p.lacks)
 	for _, spec := range w.Sessions {
-		if s := p.sessions[spec.Name]; s != nil {
-			if s.change(spec, w) {
-				continue
+		if p.network == nil {
+			p.lacks[spec.Name] = p.problem
+		} else if p.sessions[spec.Name] == nil {
+			if err := p.begin(ctx, spec, w); err != nil {
+				p.lacks[spec.Name] = err
 			}
-			p.drop(s, false)
-		}
-		if err := p.begin(ctx, spec, w); err != nil {
-			p.lacks[spec.Name] = err
-			p.cfg.notify(spec.Name)(state.EventWarning, "NotCarriedOut", err.Error())
-			p.log.Warn("BGP session is not carried out", "session", spec.Name, "err", err)
 		}
 	}
 	p.prune()
@@ -155,12 +152,6 @@ func (p *port) acceptor(local netip.Addr) (*acceptor, error) {
 	return a, err
 }
 
-// drop ends a session.
-func (p *port) drop(s *session, forget bool) {
-	s.end(forget)
-	delete(p.sessions, s.spec.Name)
-}
-
 // prune closes the acceptors that no session needs.
 func (p *port) prune() {
 	used := map[netip.Addr]bool{}
@@ -177,9 +168,11 @@ func (p *port) prune() {
 
 // end ends all sessions, and the stack.
 func (p *port) end(forget bool) {
+	var all sync.WaitGroup
 	for _, s := range p.sessions {
-		p.drop(s, forget)
+		all.Go(func() { s.end(forget) })
 	}
+	all.Wait()
 	for _, a := range p.acceptors {
 		_ = a.Close()
 	}
@@ -198,8 +191,6 @@ func (p *port) status(ctx context.Context) []Status {
 			st.Stack = string(p.stack)
 		} else if err := p.lacks[spec.Name]; err != nil {
 			st.Problem = err.Error()
-		} else if p.problem != nil {
-			st.Problem = p.problem.Error()
 		}
 		list = append(list, st)
 	}

@@ -257,6 +257,17 @@ func (r *relay) Bar(yes bool) {
 	}
 }
 
+// Break ends GoBGP's connection if there is one with the neighbour behind it, and reports whether there was.
+func (r *relay) Break() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.live == nil {
+		return false
+	}
+	r.live.gobgp.drop()
+	return true
+}
+
 // errBarred is why there is no connection with a neighbour.
 var errBarred = errors.New("it waits for BFD to be up (strict)")
 

@@ -81,7 +81,7 @@ func (s *session) describeAll(spec *topology.BGPSession, paths []*apiutil.Path) 
 	metrics := make([]uint64, len(paths))
 	best := uint64(math.MaxUint64)
 	for i, p := range paths {
-		r, verdict, rule := judge(spec, s.port, p, s.origins)
+		r, verdict, rule := judge(spec, s.port.Load(), p, s.origins)
 		held, is := s.damper.holds(r.Dst, time.Now())
 		if is = is && verdict == Accepted; is {
 			verdict = RejectedDamped
@@ -117,7 +117,7 @@ func (s *session) sent(c Choice) ([]Route, error) {
 		if !c.has(prefix) || c.Rejected != (x.Why != "") {
 			continue
 		}
-		r := Route{Prefix: prefix, Via: nextHop(s.port, spec, prefix), MED: x.MED, Origin: originName(msg.BGP_ORIGIN_ATTR_TYPE_IGP), ASPath: []uint32{}, From: x.From, Why: x.Why}
+		r := Route{Prefix: prefix, Via: nextHop(s.port.Load(), spec, prefix), MED: x.MED, Origin: originName(msg.BGP_ORIGIN_ATTR_TYPE_IGP), ASPath: []uint32{}, From: x.From, Why: x.Why}
 		if spec.Internal() {
 			r.LocalPref = defaultLocalPref
 		} else {

@@ -29,7 +29,7 @@ import (
 // What was learnt stays, stale, when a neighbour that restarts gracefully is lost, and when this process begins again (RFC 4724): what is not told again by End-of-RIB, or within
 // the time that the neighbour said, goes.
 type session struct {
-	port   *topology.VPort
+	port   atomic.Pointer[topology.VPort]
 	server *server.BgpServer
 	relay  *relay
 	rib    *state.RIB
@@ -80,9 +80,10 @@ func startSession(ctx context.Context, store *state.Store, edge string, port *to
 	}
 	ctx, stop := context.WithCancel(ctx)
 	s = &session{
-		port: port, relay: relay, rib: rib, origins: origins, log: log.With("session", spec.Name), note: note, ctx: ctx, stop: stop, spec: spec, eors: map[msg.Family]bool{},
+		relay: relay, rib: rib, origins: origins, log: log.With("session", spec.Name), note: note, ctx: ctx, stop: stop, spec: spec, eors: map[msg.Family]bool{},
 		life: life{state: Connecting, since: time.Now()},
 	}
+	s.port.Store(port)
 	s.heard.clear()
 	s.server = server.NewBgpServer(server.LoggerOption(slog.New(quiet{s.log.Handler(), &s.over}), nil))
 	go s.server.Serve()
@@ -101,7 +102,7 @@ func startSession(ctx context.Context, store *state.Store, edge string, port *to
 
 // begin starts GoBGP.
 func (s *session) begin(ctx context.Context, w *Port) error {
-	if err := s.server.StartBgp(ctx, &api.StartBgpRequest{Global: &api.Global{Asn: s.spec.LocalAS, RouterId: routerID(s.port.Device).String(), ListenPort: -1}}); err != nil {
+	if err := s.server.StartBgp(ctx, &api.StartBgpRequest{Global: &api.Global{Asn: s.spec.LocalAS, RouterId: routerID(s.port.Load().Device).String(), ListenPort: -1}}); err != nil {
 		return err
 	}
 	if err := s.server.WatchEvent(ctx, server.WatchEventMessageCallbacks{
@@ -221,6 +222,7 @@ func (s *session) change(spec *topology.BGPSession, w *Port) bool {
 	}
 	s.spec = spec
 	s.mu.Unlock()
+	s.port.Store(w.Port)
 	if err := s.tell(w); err != nil {
 		s.log.Warn("what is advertised was not changed", "err", err)
 	}
@@ -232,7 +234,7 @@ func (s *session) change(spec *topology.BGPSession, w *Port) bool {
 		s.rewatch(spec.BFD)
 	}
 	if !reflect.DeepEqual(old.Import, spec.Import) {
-		s.judgeAgain(nil)
+		s.run.Go(func() { s.judgeAgain(nil) })
 	}
 	return true
 }

@@ -61,7 +61,8 @@ type Speaker struct {
 	running sync.RWMutex // guards ports against Status and Routes
 	ports   map[flow.VPortID]*port
 	inward  atomic.Pointer[map[flow.VPortID]inlet]
-	client  *rpki.Client // of RPKI caches; nil: there are none
+	client  *rpki.Client      // of RPKI caches; nil: there are none
+	lacking map[string]string // why sessions that are wanted are not carried out, by name; Run's
 }
 
 // inlet takes what comes for a port.
@@ -152,39 +153,51 @@ func (s *Speaker) Run(ctx context.Context) error {
 }
 
 // lacks reports whether a port or session is wanted that could not be begun.
-func (s *Speaker) lacks() bool {
-	for _, p := range s.ports {
-		if p.problem != nil || len(p.lacks) > 0 {
-			return true
-		}
+func (s *Speaker) lacks() bool { return len(s.lacking) > 0 }
+
+// settle makes what runs what is wanted. forget: what is not wanted is no more, and so is what it learnt. What ends does so side by side, and nobody who asks for Status waits for it.
+func (s *Speaker) settle(ctx context.Context, wanted []Port, forget bool) {
+	var ending sync.WaitGroup
+	for _, end := range s.release(wanted, forget) {
+		ending.Go(end)
 	}
-	return false
+	ending.Wait()
+	s.begin(ctx, wanted)
+	s.noteLacks()
 }
 
-// settle makes what runs what is wanted. forget: what is not wanted is no more, and so is what it learnt.
-func (s *Speaker) settle(ctx context.Context, wanted []Port, forget bool) {
+// release takes out what is not wanted, or has to begin anew, and returns what ends it.
+func (s *Speaker) release(wanted []Port, forget bool) (ends []func()) {
 	s.running.Lock()
 	defer s.running.Unlock()
-	keep := map[flow.VPortID]bool{}
+	keep := map[flow.VPortID]*Port{}
+	for i := range wanted {
+		keep[wanted[i].Port.ID] = &wanted[i]
+	}
+	for id, p := range s.ports {
+		w := keep[id]
+		if w != nil && p.serves(w.Port) {
+			ends = append(ends, p.release(w)...)
+			continue
+		}
+		delete(s.ports, id)
+		ends = append(ends, func() { p.end(forget && w == nil) }) // else its sessions begin again, with what they learnt
+	}
+	return ends
+}
+
+// begin begins what is wanted and not there.
+func (s *Speaker) begin(ctx context.Context, wanted []Port) {
+	s.running.Lock()
+	defer s.running.Unlock()
 	for i := range wanted {
 		w := &wanted[i]
-		keep[w.Port.ID] = true
 		p := s.ports[w.Port.ID]
-		if p != nil && !p.serves(w.Port) {
-			p.end(false) // its sessions begin again, with what they learnt
-			p = nil
-		}
 		if p == nil {
 			p = newPort(s.cfg, w)
 			s.ports[w.Port.ID] = p
 		}
 		p.settle(ctx, w)
-	}
-	for id, p := range s.ports {
-		if !keep[id] {
-			p.end(forget)
-			delete(s.ports, id)
-		}
 	}
 	inward := map[flow.VPortID]inlet{}
 	for id, p := range s.ports {
@@ -193,6 +206,21 @@ func (s *Speaker) settle(ctx context.Context, wanted []Port, forget bool) {
 		}
 	}
 	s.inward.Store(&inward)
+}
+
+// noteLacks records which sessions are not carried out, each when the reason is another one than before.
+func (s *Speaker) noteLacks() {
+	lacking := map[string]string{}
+	for _, p := range s.ports {
+		for name, err := range p.lacks {
+			lacking[name] = err.Error()
+			if s.lacking[name] != err.Error() {
+				s.cfg.notify(name)(state.EventWarning, "NotCarriedOut", err.Error())
+				s.cfg.Log.Warn("BGP session is not carried out", "session", name, "err", err)
+			}
+		}
+	}
+	s.lacking = lacking
 }
 
 // Status tells how the sessions are, by name.

@@ -63,7 +63,7 @@ func (s *session) status(ctx context.Context) Status {
 	s.mu.Lock()
 	spec, l, exceeded := s.spec, s.life, s.exceeded
 	s.mu.Unlock()
-	st := StatusOf(s.port, spec)
+	st := StatusOf(s.port.Load(), spec)
 	st.Exceeded = exceeded
 	st.Damped, st.DampedTotal = s.damper.counts()
 	st.State, st.Since, st.Why, st.Flaps, st.LastLost, st.LastWhy, st.PeerID = l.state, l.since, l.why, l.flaps, l.lostAt, l.lostWhy, l.id

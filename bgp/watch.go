@@ -81,8 +81,12 @@ func (s *session) wayChanged(ctx context.Context, c bfd.Change) {
 	s.mu.Lock()
 	l, peer := &s.life, s.spec.PeerAddress
 	established, restarts := l.state == Established, l.state != Established && l.keeps()
-	if c.Failed && established {
-		s.dropped, s.cut = true, "BFD: "+c.Diagnostic.String()
+	why := "BFD: " + c.Diagnostic.String()
+	switch {
+	case c.Failed && established:
+		s.dropped, s.cut = true, why
+	case c.Failed && s.relay.Break(): // it may be established already, and GoBGP has not said so yet
+		s.cut = why
 	}
 	s.wayUp = c.Up
 	s.barLocked()
@@ -112,13 +116,14 @@ func (s *session) wayChanged(ctx context.Context, c bfd.Change) {
 // resetTime bounds how long GoBGP may take to take an order.
 const resetTime = 5 * time.Second
 
-// reset has GoBGP end the session, with a word to the neighbour if that still hears it.
+// reset has GoBGP end the session, with a word to the neighbour if that still hears it; if it does not take the order, its connection ends.
 func (s *session) reset(ctx context.Context) {
 	s.watch.running.Go(func() {
 		ctx, cancel := context.WithTimeout(ctx, resetTime)
 		defer cancel()
 		if err := s.server.ResetPeer(ctx, &api.ResetPeerRequest{Address: s.relay.Addr().Addr().String(), Communication: "BFD is down"}); err != nil {
-			s.log.Warn("GoBGP did not end the session whose way is lost", "err", err)
+			s.log.Warn("GoBGP did not end the session whose way is lost; its connection is ended", "err", err)
+			s.relay.Break()
 		}
 	})
 }

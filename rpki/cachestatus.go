@@ -54,6 +54,13 @@ func seconds(d time.Duration) int { return int(d / time.Second) }
 
 // updated: the cache has told all.
 func (c *cache) updated(end *endOfData) {
+	if e := c.updatedTo(end); e != nil {
+		c.note(*e)
+	}
+}
+
+// updatedTo returns what is to be noted of it.
+func (c *cache) updatedTo(end *endOfData) (e *Event) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := &c.status
@@ -65,29 +72,38 @@ func (c *cache) updated(end *endOfData) {
 	if !s.Up {
 		s.Up, s.Since, s.Why = true, now, ""
 		c.log.Info("RPKI cache is up", "session", s.Session, "serial", s.Serial)
-		defer c.note(Event{c.cfg.Address, CacheUp, fmt.Sprintf("RPKI cache %s told all, serial %d", c.cfg.Address, s.Serial)})
+		e = &Event{c.cfg.Address, CacheUp, fmt.Sprintf("RPKI cache %s told all, serial %d", c.cfg.Address, s.Serial)}
 	}
 	lasts := time.Duration(s.Expire) * time.Second
 	if c.expire == nil {
 		c.expire = time.AfterFunc(lasts, c.drop)
-		return
+	} else {
+		c.expire.Reset(lasts)
 	}
-	c.expire.Reset(lasts)
+	return e
 }
 
 // lost: the connection is over, or there was none.
 func (c *cache) lost(err error) {
+	if e := c.lostBy(err); e != nil {
+		c.note(*e)
+	}
+}
+
+// lostBy returns what is to be noted of it.
+func (c *cache) lostBy(err error) *Event {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := &c.status
 	s.Why = err.Error()
-	if s.Up {
-		s.Up, s.Since = false, time.Now()
-		s.Lost++
-		until := s.Updated.Add(time.Duration(s.Expire) * time.Second)
-		c.log.Warn("RPKI cache is lost; what it told holds for a while", "err", err, "until", until)
-		defer c.note(Event{c.cfg.Address, CacheLost, fmt.Sprintf("RPKI cache %s: %v; what it told holds until %s", c.cfg.Address, err, until.UTC().Format(time.RFC3339))})
+	if !s.Up {
+		return nil
 	}
+	s.Up, s.Since = false, time.Now()
+	s.Lost++
+	until := s.Updated.Add(time.Duration(s.Expire) * time.Second)
+	c.log.Warn("RPKI cache is lost; what it told holds for a while", "err", err, "until", until)
+	return &Event{c.cfg.Address, CacheLost, fmt.Sprintf("RPKI cache %s: %v; what it told holds until %s", c.cfg.Address, err, until.UTC().Format(time.RFC3339))}
 }
 
 // knows reports whether the table has what the cache told in the session of now.
