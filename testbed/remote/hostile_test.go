@@ -17,6 +17,7 @@ import (
 	"github.com/weft-sdn/weft/packet"
 	"github.com/weft-sdn/weft/testbed/host"
 	"github.com/weft-sdn/weft/testbed/scenario"
+	"github.com/weft-sdn/weft/testbed/wireguard"
 	"github.com/weft-sdn/weft/vpn"
 )
 
@@ -222,7 +223,7 @@ func TestRoaming(t *testing.T) {
 	if now := at(); now == first || now.Port() != 4500 {
 		t.Errorf("the peer is at %v, and was at %v", now, first)
 	}
-	b.must(s.Set("public_key=" + s.peer + "\nupdate_only=true\nendpoint=[2001:db8:51::10]:51820\n"))
+	b.must(s.Set("public_key=" + s.Peer() + "\nupdate_only=true\nendpoint=[2001:db8:51::10]:51820\n"))
 	b.pings(s, "10.1.0.5")
 	b.eventually("the peer is at its IPv6 address", func() error {
 		if now := at(); now.Addr() != netip.MustParseAddr("2001:db8:113::9") {
@@ -302,7 +303,7 @@ func TestDisallowed(t *testing.T) {
 		if strings.Contains(src, ":") {
 			dst = "fd01::5"
 		}
-		s.Inject(packet.AppendUDP(nil, &packet.UDP{SrcMAC: office().MAC, DstMAC: gatewayMAC, Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr(dst), SrcPort: 1, DstPort: 2, Payload: []byte("forged")}))
+		s.Inject(packet.AppendUDP(nil, &packet.UDP{SrcMAC: office().MAC, DstMAC: wireguard.GatewayMAC, Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr(dst), SrcPort: 1, DstPort: 2, Payload: []byte("forged")}))
 	}
 	b.pings(s, "10.1.0.5") // behind them
 	var f packet.Frame

@@ -1,4 +1,4 @@
-package remote
+package wireguard
 
 import (
 	"cmp"
@@ -12,8 +12,8 @@ import (
 	"github.com/weft-sdn/weft/testbed/host"
 )
 
-// gatewayMAC is that of every gateway: there is one host on each link.
-var gatewayMAC = packet.MAC{0x02, 0, 0, 0, 0xfe, 1}
+// GatewayMAC is that of every gateway: there is one host on each link.
+var GatewayMAC = packet.MAC{0x02, 0, 0, 0, 0xfe, 1}
 
 const depth = 1024
 
@@ -63,13 +63,13 @@ func (g *gateway) Send(data []byte) {
 func (g *gateway) answer(f *packet.Frame) []byte {
 	if f.IsARP() {
 		if q, err := f.ARP(); err == nil && q.Op == packet.ARPRequest && !q.Gratuitous() {
-			return packet.AppendARPReply(nil, &q, gatewayMAC)
+			return packet.AppendARPReply(nil, &q, GatewayMAC)
 		}
 		return []byte{}
 	}
 	if f.IsND() {
 		if q, err := f.ND(); err == nil && q.Type == packet.ICMPv6NeighSol && !q.Src.IsUnspecified() {
-			return packet.AppendNA(nil, &q, f.Src(), gatewayMAC, true)
+			return packet.AppendNA(nil, &q, f.Src(), GatewayMAC, true)
 		}
 		return []byte{}
 	}
@@ -111,7 +111,7 @@ func (g *gateway) Write(bufs [][]byte, offset int) (int, error) {
 		if ip[0]>>4 == 6 {
 			etherType = packet.EtherTypeIPv6
 		}
-		frame := append(append(append([]byte(nil), to[:]...), gatewayMAC[:]...), byte(etherType>>8), byte(etherType))
+		frame := append(append(append([]byte(nil), to[:]...), GatewayMAC[:]...), byte(etherType>>8), byte(etherType))
 		receive(append(frame, ip...))
 	}
 	return len(bufs), nil

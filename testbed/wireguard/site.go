@@ -1,4 +1,4 @@
-package remote
+package wireguard
 
 import (
 	"encoding/base64"
@@ -95,6 +95,9 @@ func (c *Config) text() (string, error) {
 	}
 	return b.String(), nil
 }
+
+// Peer is the other end's key, in hex.
+func (s *Site) Peer() string { return s.peer }
 
 // UAPI tells how WireGuard is, as its configuration protocol does.
 func (s *Site) UAPI() (string, error) { return s.device.IpcGet() }
