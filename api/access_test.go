@@ -273,6 +273,7 @@ func expectation(t *testing.T, url, id string) (route, bool) {
 		"viewEdges":   {may: watchmen, noObject: true},
 		"viewAudit":   {may: []access.Role{access.ProviderAdmin, access.ProviderViewer, access.TenantAdmin}, noObject: true},
 		"applied":     {may: people, noObject: true},
+		"traceLive":   {may: people, noObject: true, body: func(tenant string) string { return `{"vport":"` + tenant + `/vport","seconds":1}` }},
 		"trace":       {may: people, noObject: true, body: func(tenant string) string { return `{"vport":"` + tenant + `/vport","dst":"10.0.0.3"}` }},
 	}[id]
 	if _, is := strings.CutPrefix(id, "view"); is && !ok {
@@ -326,7 +327,7 @@ func (r *route) at(tenant, name string) string {
 	switch r.id {
 	case "applied":
 		return path + "?revision=1"
-	case "trace":
+	case "trace", "traceLive":
 		return path
 	}
 	if r.body != nil && strings.Contains(r.path, "/v1/users") || strings.HasPrefix(r.path, "/v1/log") || strings.HasPrefix(r.path, "/v1/tokens") || strings.HasPrefix(r.path, "/v1/users") || r.method == http.MethodGet {

@@ -214,7 +214,7 @@ func FuzzRequests(f *testing.F) {
 	var all []named
 	for path, methods := range doc.Paths {
 		for method := range methods {
-			if path != watchPath && path != eventWatchPath { // which does not end
+			if !goesOn(path) { // which does not end
 				all = append(all, named{method, path})
 			}
 		}

@@ -61,7 +61,7 @@ func (s *Server) gate(next http.Handler) http.Handler {
 			return err == nil && now.Subject == who.Subject && now.Role == who.Role && now.Tenant == who.Tenant
 		})
 		var cancel context.CancelFunc
-		if isStream(r) {
+		if goesOn(r.URL.Path) {
 			ctx, cancel = whileServing(ctx)
 		} else {
 			ctx, cancel = context.WithTimeout(ctx, s.cfg.Timeout)
@@ -73,8 +73,8 @@ func (s *Server) gate(next http.Handler) http.Handler {
 	})
 }
 
-// isStream reports whether the answer of a request goes on.
-func isStream(r *http.Request) bool { return r.URL.Path == watchPath || r.URL.Path == eventWatchPath }
+// goesOn reports whether answers to a path are streams, which take as long as they take.
+func goesOn(path string) bool { return path == watchPath || path == eventWatchPath || path == livePath }
 
 // enter is who a request is from, and as whom his requests are counted: he who is about to log in is nobody yet, and counts by his address.
 func (s *Server) enter(r *http.Request) (access.Identity, string, error) {

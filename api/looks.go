@@ -216,28 +216,16 @@ func (s *Server) traceRoute() {
 	type output struct{ Body client.Trace }
 	huma.Register(s.api, op, func(ctx context.Context, in *input) (*output, error) {
 		id := identityOf(ctx)
-		tenant, name, ok := strings.Cut(in.Body.VPort, "/")
-		if !ok {
-			tenant, name = topology.DefaultTenant, in.Body.VPort
-		}
-		r := topology.Ref{Kind: topology.KindVPort, Tenant: tenant, Name: name}
-		if err := s.guard.Allow(ctx, id, access.Action{Verb: access.Trace, Kind: access.KindTrace, Tenant: tenant, Name: name}); err != nil {
-			return nil, s.hidden(ctx, err, r)
+		if err := s.mayTrace(ctx, in.Body.VPort); err != nil {
+			return nil, err
 		}
 		c, err := s.catalogue()
 		if err != nil {
 			return nil, err
 		}
 		t, err := trace.Follow(s.store.View().Topology, in.Body)
-		var wrong *topology.FieldError
-		if errors.As(err, &wrong) {
-			list := topology.Errors{wrong}
-			if told := s.guard.Conceal(id, c.Set, list); errors.As(told, &list) {
-				return nil, fields(list, func(string) string { return "" })
-			}
-		}
 		if err != nil {
-			return nil, s.problemOf(ctx, err)
+			return nil, s.traceProblem(ctx, c.Set, err)
 		}
 		if own, all := id.Sees(); !all {
 			concealTrace(t, own, c.Set)
@@ -246,16 +234,40 @@ func (s *Server) traceRoute() {
 	})
 }
 
+// mayTrace asks the guard whether packets of a vport may be followed.
+func (s *Server) mayTrace(ctx context.Context, vport string) error {
+	tenant, name, ok := strings.Cut(vport, "/")
+	if !ok {
+		tenant, name = topology.DefaultTenant, vport
+	}
+	if err := s.guard.Allow(ctx, identityOf(ctx), access.Action{Verb: access.Trace, Kind: access.KindTrace, Tenant: tenant, Name: name}); err != nil {
+		return s.hidden(ctx, err, topology.Ref{Kind: topology.KindVPort, Tenant: tenant, Name: name})
+	}
+	return nil
+}
+
+// traceProblem is an error of a trace as the caller may know it.
+func (s *Server) traceProblem(ctx context.Context, set *topology.Set, err error) error {
+	var wrong *topology.FieldError
+	if errors.As(err, &wrong) {
+		list := topology.Errors{wrong}
+		if told := s.guard.Conceal(identityOf(ctx), set, list); errors.As(told, &list) {
+			return fields(list, func(string) string { return "" })
+		}
+	}
+	return s.problemOf(ctx, err)
+}
+
 // named is what may be TENANT/NAME in a text.
 var named = regexp.MustCompile(`[a-z0-9][a-z0-9.-]*/[a-z0-9][a-z0-9.-]*`)
 
-// concealTrace takes out of a trace what a tenant may not know: which devices of others a packet meets, and what these do.
-func concealTrace(t *client.Trace, own string, set *topology.Set) {
+// concealer takes names of others' objects out of texts for a tenant.
+func concealer(own string, set *topology.Set) func(string) string {
 	foreign := func(name string) bool {
 		tenant, rest, _ := strings.Cut(name, "/")
 		return tenant != own && slices.ContainsFunc(topology.Kinds(), func(k topology.Kind) bool { return set.Get(topology.Ref{Kind: k, Tenant: tenant, Name: rest}) != nil })
 	}
-	conceal := func(text string) string {
+	return func(text string) string {
 		return named.ReplaceAllStringFunc(text, func(name string) string {
 			if foreign(name) {
 				return anothers
@@ -263,7 +275,11 @@ func concealTrace(t *client.Trace, own string, set *topology.Set) {
 			return name
 		})
 	}
-	through := false
+}
+
+// concealTrace takes out of a trace what a tenant may not know: which devices of others a packet meets, and what these do. It reports whether there are any.
+func concealTrace(t *client.Trace, own string, set *topology.Set) (through bool) {
+	conceal := concealer(own, set)
 	var steps []client.TraceStep
 	for _, st := range t.Steps {
 		if concealed := conceal(st.Device); concealed != st.Device {
@@ -290,4 +306,5 @@ func concealTrace(t *client.Trace, own string, set *topology.Set) {
 		return slices.DeleteFunc(list, func(text string) bool { return conceal(text) != text })
 	}
 	t.Effects, t.Originated, t.Depends, t.Match = whole(t.Effects), whole(t.Originated), whole(t.Depends), conceal(t.Match)
+	return through
 }

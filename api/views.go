@@ -149,6 +149,7 @@ func (s *Server) viewRoutes() {
 	s.auditRoute()
 	s.appliedRoute()
 	s.traceRoute()
+	s.liveRoute()
 }
 
 // anothers stands for the name of what is another tenant's.

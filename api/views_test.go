@@ -179,5 +179,9 @@ func TestViewsOfTenants(t *testing.T) {
 		if want := "vport " + name + ": is not there"; a.status != http.StatusNotFound || !strings.Contains(a.body, want) {
 			t.Errorf("trace from %s: %d %s", name, a.status, a.body)
 		}
+		a = ask(t, url, access.TenantEditor, http.MethodPost, livePath, "application/json", `{"vport":"`+name+`"}`)
+		if want := "vport " + name + ": is not there"; a.status != http.StatusNotFound || !strings.Contains(a.body, want) {
+			t.Errorf("live trace from %s: %d %s", name, a.status, a.body)
+		}
 	}
 }

@@ -74,7 +74,7 @@ type LiveEntry struct {
 	MorePackets uint64 `json:"morePackets,omitempty" doc:"Of ended: since it began"`
 	MoreBytes   uint64 `json:"moreBytes,omitempty"`
 	Absent      bool   `json:"absent,omitempty" doc:"The target does not have it"`
-	Simulation  *Trace `json:"simulation,omitempty" doc:"Where flows are followed by counters alone: what the network says should become of its packets"`
+	Simulation  *Trace `json:"simulation,omitempty" doc:"Of began and ended: what the network says should become of its packets"`
 }
 
 // LiveEnd is what became of a packet, or of a copy.

@@ -25,29 +25,40 @@ const (
 	endTime        = 3 * time.Second // that edges have to tell what they counted, once it is over
 )
 
-// Live follows real packets, and calls fn with what is found and what the network says should have become of them (O2). It ends by itself, with client.LiveEnded as its last event, or
-// when fn fails, which it returns, or ctx ends. What is wrong with the request is a *topology.FieldError, of a field of client.LiveRequest.
+// Live follows real packets: BeginLive, and Run.
 func Live(ctx context.Context, store *state.Store, r client.LiveRequest, fn func(client.LiveEvent) error) error {
-	l, ask, err := newLive(ctx, store, r)
+	l, err := BeginLive(ctx, store, r)
 	if err != nil {
 		return err
 	}
-	hold, err := store.BeginTrace(ctx, ask)
-	if errors.Is(err, state.ErrTraced) {
-		return fail("vport", r.VPort, "is traced by somebody", "wait until that ends, which takes five minutes at most")
-	}
+	return l.Run(ctx, fn)
+}
+
+// BeginLive asks for real packets to be followed. What is wrong with the request is a *topology.FieldError, of a field of client.LiveRequest. Run goes on with it; without that it ends by itself, soon.
+func BeginLive(ctx context.Context, store *state.Store, r client.LiveRequest) (*LiveTrace, error) {
+	l, ask, err := newLive(store, r)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer hold.End(ctx)
+	if l.hold, err = store.BeginTrace(ctx, ask); errors.Is(err, state.ErrTraced) {
+		return nil, fail("vport", r.VPort, "is traced by somebody", "wait until that ends, which takes five minutes at most")
+	}
+	return l, err
+}
+
+// Run calls fn with what is found and what the network says should have become of the packets (O2). It ends by itself, with client.LiveEnded as its last event, or when fn fails, which it
+// returns, or ctx ends.
+func (l *LiveTrace) Run(ctx context.Context, fn func(client.LiveEvent) error) error {
+	defer l.hold.End(ctx)
 	running, stop := context.WithCancel(ctx)
 	defer stop()
+	l.conns = stored{ctx: ctx, store: l.store}
 	l.fn, l.stop = fn, stop
 	late := time.AfterFunc(beginTime, stop)
 	defer late.Stop()
-	over := time.AfterFunc(ask.For+beginTime+endTime, stop)
+	over := time.AfterFunc(l.hold.For+beginTime+endTime, stop)
 	defer over.Stop()
-	err = hold.Run(running, func(rec state.TraceRecord) error {
+	err := l.hold.Run(running, func(rec state.TraceRecord) error {
 		if rec.Kind == state.TraceBegan {
 			late.Stop()
 		}
@@ -61,7 +72,7 @@ func Live(ctx context.Context, store *state.Store, r client.LiveRequest, fn func
 	case err != nil:
 		return err
 	case !l.began:
-		return fmt.Errorf("edge %s does not say that it follows packets of %s: its agent is away, or busy", l.edge, r.VPort)
+		return fmt.Errorf("edge %s does not say that it follows packets of %s: its agent is away, or busy", l.edge, portName(l.store.View().Topology, l.vport.ID))
 	}
 	return l.finish()
 }
@@ -69,12 +80,12 @@ func Live(ctx context.Context, store *state.Store, r client.LiveRequest, fn func
 // errOver ends a trace that has told all.
 var errOver = errors.New("it is over")
 
-// live is a live trace under way.
-type live struct {
+// LiveTrace is a live trace that has begun.
+type LiveTrace struct {
 	store *state.Store
+	hold  *state.TraceHold
 	conns stored
 	vport *topology.VPort
-	match state.TraceMatch
 	most  int
 	edge  string // where packets come in
 	place string
@@ -91,7 +102,7 @@ type live struct {
 }
 
 // newLive reads a request.
-func newLive(ctx context.Context, store *state.Store, r client.LiveRequest) (*live, state.LiveTrace, error) {
+func newLive(store *state.Store, r client.LiveRequest) (*LiveTrace, state.LiveTrace, error) {
 	v := store.View()
 	var ask state.LiveTrace
 	port, err := findVPort(v.Topology, r.VPort)
@@ -117,8 +128,8 @@ func newLive(ctx context.Context, store *state.Store, r client.LiveRequest) (*li
 		return nil, ask, fail("vport", r.VPort, "lives at an edge that is away, "+b.Edge, "start its agent")
 	}
 	ask = state.LiveTrace{VPort: port.ID, Match: m, Packets: r.Packets, For: time.Duration(r.Seconds) * time.Second}
-	l := &live{
-		store: store, conns: stored{ctx: ctx, store: store}, vport: port, match: m, most: r.Packets, edge: b.Edge, place: placeOf(&b),
+	l := &LiveTrace{
+		store: store, vport: port, most: r.Packets, edge: b.Edge, place: placeOf(&b),
 		here: map[string]*state.TraceRecord{}, there: map[string]*state.TraceRecord{}, goesTo: map[string]bool{},
 	}
 	return l, ask, nil
@@ -185,14 +196,14 @@ func matchOf(m *client.LiveMatch) (out state.TraceMatch, err error) {
 }
 
 // take takes what an edge tells.
-func (l *live) take(r *state.TraceRecord) error {
+func (l *LiveTrace) take(r *state.TraceRecord) error {
 	switch r.Kind {
 	case state.TraceBegan:
 		if l.began { // its agent has begun anew, and goes on
 			return nil
 		}
 		l.began, l.first = true, r.Entries
-		e := client.LiveEvent{Kind: client.LiveBegan, At: r.At, Edge: r.Edge, Place: l.place, Counting: r.Counting, Entries: l.entries(r.Entries, nil, r.Counting != "")}
+		e := client.LiveEvent{Kind: client.LiveBegan, At: r.At, Edge: r.Edge, Place: l.place, Counting: r.Counting, Entries: l.entries(r.Entries, nil)}
 		return l.fn(e)
 	case state.TracePacket:
 		if r.Packet == nil || l.told >= l.most {
@@ -227,10 +238,10 @@ func (l *live) take(r *state.TraceRecord) error {
 }
 
 // finish tells the end.
-func (l *live) finish() error {
+func (l *LiveTrace) finish() error {
 	e := client.LiveEvent{Kind: client.LiveEnded, At: time.Now().UTC(), Edge: l.edge, Packets: l.told, Why: "edge " + l.edge + " does not tell how it ended"}
 	if r := l.last; r != nil {
-		e.At, e.Why, e.Passed, e.Entries = r.At, r.Why, r.Passed, l.entries(r.Entries, l.first, false)
+		e.At, e.Why, e.Passed, e.Entries = r.At, r.Why, r.Passed, l.entries(r.Entries, l.first)
 	}
 	for _, edge := range slices.Sorted(maps.Keys(l.goesTo)) {
 		switch here, there := l.here[edge], l.there[edge]; {
@@ -244,7 +255,7 @@ func (l *live) finish() error {
 }
 
 // entries are entries with names, and what they counted since before.
-func (l *live) entries(all, before []state.TraceEntry, simulated bool) (out []client.LiveEntry) {
+func (l *LiveTrace) entries(all, before []state.TraceEntry) (out []client.LiveEntry) {
 	for i := range all {
 		x := l.entry(&all[i])
 		for j := range before {
@@ -253,7 +264,7 @@ func (l *live) entries(all, before []state.TraceEntry, simulated bool) (out []cl
 			}
 		}
 		var f packet.Frame
-		if simulated && packet.ParseUntagged(all[i].Frame, &f) == nil {
+		if packet.ParseUntagged(all[i].Frame, &f) == nil {
 			x.Simulation = l.simulate(&f)
 		}
 		out = append(out, x)
@@ -261,7 +272,7 @@ func (l *live) entries(all, before []state.TraceEntry, simulated bool) (out []cl
 	return out
 }
 
-func (l *live) entry(e *state.TraceEntry) client.LiveEntry {
+func (l *LiveTrace) entry(e *state.TraceEntry) client.LiveEntry {
 	x := client.LiveEntry{Table: e.Table, Match: e.Match, Action: e.Action, Rewrite: e.Rewrite, Packets: e.Packets, Bytes: e.Bytes, Absent: e.Absent}
 	if e.Action == "forward" {
 		x.To = destName(l.store.View().Topology, e.Dest)
@@ -270,7 +281,7 @@ func (l *live) entry(e *state.TraceEntry) client.LiveEntry {
 }
 
 // packet joins what an edge did with a packet and what the network says.
-func (l *live) packet(p *state.TracedPacket) *client.FollowedOne {
+func (l *LiveTrace) packet(p *state.TracedPacket) *client.FollowedOne {
 	out := &client.FollowedOne{N: l.told, Sends: p.Sends, Outcomes: []client.LiveEnd{}}
 	if p.Entry != nil {
 		e := l.entry(p.Entry)
@@ -304,7 +315,7 @@ func whole(p *state.TracedPacket) []byte {
 }
 
 // end is what an edge did with a packet, with names.
-func (l *live) end(o *state.TraceSent) client.LiveEnd {
+func (l *LiveTrace) end(o *state.TraceSent) client.LiveEnd {
 	v := l.store.View()
 	out := client.LiveEnd{TraceEnd: client.TraceEnd{Verdict: o.Verdict, Reason: o.Reason, Rewrite: o.Rewrite, Text: o.Verdict}}
 	switch o.Verdict {
@@ -346,7 +357,7 @@ func differs(p *client.FollowedOne) string {
 }
 
 // arrivals are what an edge has for packets that come by tunnel, and counted since before.
-func (l *live) arrivals(r, before *state.TraceRecord) (out []client.LiveArrival) {
+func (l *LiveTrace) arrivals(r, before *state.TraceRecord) (out []client.LiveArrival) {
 	for _, a := range r.Arrivals {
 		x := client.LiveArrival{Edge: r.Edge, VPort: portName(l.store.View().Topology, a.VPort), Port: a.Port, VLAN: a.VLAN, Absent: a.Absent}
 		if r.Tunnel != nil {
@@ -369,7 +380,7 @@ func (l *live) arrivals(r, before *state.TraceRecord) (out []client.LiveArrival)
 }
 
 // simulate is what the network says of a packet, as it is now; nil: nothing, as the vport is gone.
-func (l *live) simulate(f *packet.Frame) *client.Trace {
+func (l *LiveTrace) simulate(f *packet.Frame) *client.Trace {
 	snap := l.store.View().Topology
 	v := snap.VPort(l.vport.ID)
 	if v == nil {

@@ -182,7 +182,7 @@ func (l *livePrinter) text(e *client.LiveEvent) string {
 			line("counters", "alone: %s", e.Counting)
 		}
 		for i := range e.Entries {
-			entryText(&b, &e.Entries[i], verbose)
+			entryText(&b, &e.Entries[i], e.Counting != "", verbose)
 		}
 		b.WriteByte('\n')
 	case client.LivePacket:
@@ -198,7 +198,7 @@ func (l *livePrinter) text(e *client.LiveEvent) string {
 			line("passed", "%d others came up with them", e.Passed)
 		}
 		for i := range e.Entries {
-			entryText(&b, &e.Entries[i], verbose)
+			entryText(&b, &e.Entries[i], false, verbose)
 		}
 		for i := range e.Arrivals {
 			line("arrives", "%s", arrivalText(&e.Arrivals[i]))
@@ -224,7 +224,7 @@ func (l *livePrinter) packet(b *strings.Builder, e *client.LiveEvent) {
 	if p.Entry == nil {
 		line("entry", "none: the first packet of its flow, or the first since a change")
 	} else {
-		entryText(b, p.Entry, false)
+		entryText(b, p.Entry, false, false)
 	}
 	for i := range p.Outcomes {
 		o := &p.Outcomes[i]
@@ -271,7 +271,7 @@ func indented(b *strings.Builder, text string) {
 }
 
 // entryText is a flow entry in a line.
-func entryText(b *strings.Builder, e *client.LiveEntry, verbose bool) {
+func entryText(b *strings.Builder, e *client.LiveEntry, simulated, verbose bool) {
 	text := e.Table
 	if e.Match != "" {
 		text += " " + e.Match
@@ -289,7 +289,7 @@ func entryText(b *strings.Builder, e *client.LiveEntry, verbose bool) {
 		text += "; " + counted(e.Packets, "packet")
 	}
 	fmt.Fprintf(b, "%-11s %s\n", "entry", text)
-	if e.Simulation != nil {
+	if simulated && e.Simulation != nil {
 		b.WriteString("simulation\n")
 		indented(b, traceText(e.Simulation, verbose))
 	}
