@@ -3,6 +3,9 @@ package lab_test
 import (
 	"context"
 	"encoding/binary"
+	"errors"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"slices"
 	"strings"
@@ -12,6 +15,8 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/weft-sdn/weft/access"
+	"github.com/weft-sdn/weft/api"
 	"github.com/weft-sdn/weft/client"
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/packet"
@@ -224,6 +229,75 @@ func TestLiveTrace(t *testing.T) {
 	}
 	n.whole()
 	traceLeft(t, store)
+}
+
+// redViewer is a guard to whom all are a viewer of tenant red.
+type redViewer struct{ *access.Guard }
+
+func (redViewer) Authenticate(*http.Request) (access.Identity, error) {
+	return access.Identity{Subject: "user:red/ann", Role: access.TenantViewer, Tenant: "red"}, nil
+}
+
+// TestLiveTraceByAPI: a tenant follows packets of its own vport by the API, and is told nothing of the underlay; who hangs up has ended it.
+func TestLiveTraceByAPI(t *testing.T) {
+	_, store, n := tracedHosts(t)
+	guard, err := access.New(access.Config{Store: store})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := api.New(api.Options{Store: store, Guard: redViewer{guard}, Version: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- server.Run(ctx) }()
+	h := httptest.NewServer(server.Handler())
+	defer func() {
+		h.Close()
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := store.WaitCatalogue(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	c, err := client.New(client.Config{Server: h.URL, Retries: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	var kinds []string
+	if err := c.TraceLive(t.Context(), client.LiveRequest{VPort: "red/vm1", Match: client.LiveMatch{Dst: "fd01::2"}, Packets: 2}, func(e client.LiveEvent) error {
+		kinds = append(kinds, e.Kind)
+		if p := e.Packet; p != nil && (len(p.Outcomes) != 1 || p.Outcomes[0].To != "red/vm2" || p.Outcomes[0].Tunnel != "" || p.Differs != "" || p.Entry == nil || p.Entry.Match == "") {
+			t.Errorf("packet %+v", p)
+		}
+		for _, a := range e.Arrivals {
+			if a.VPort != "red/vm2" || a.Edge != "e2" || a.Passed != 0 {
+				t.Errorf("arrival %+v", a)
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(kinds)
+	if got := strings.Join(kinds, " "); got != "arrive began ended packet packet" {
+		t.Errorf("told %s", got)
+	}
+	hung := errors.New("hung up")
+	if err := c.TraceLive(t.Context(), client.LiveRequest{VPort: "red/vm1", Packets: 1000, Seconds: 300}, func(e client.LiveEvent) error {
+		if e.Kind == client.LivePacket {
+			return hung
+		}
+		return nil
+	}); !errors.Is(err, hung) {
+		t.Errorf("hung up: %v", err)
+	}
+	traceLeft(t, store)
+	n.whole()
 }
 
 // traceLeft checks that the database has nothing of live traces.
