@@ -83,6 +83,13 @@ type RouteList struct {
 	Routes  []bgp.Route `json:"routes"`
 }
 
+// SessionRoute is what the neighbour of a session tells, or is told, of a prefix.
+type SessionRoute struct {
+	Edge    string `json:"edge"`
+	Session string `json:"session"`
+	bgp.Route
+}
+
 // RPKICache is a cache of an edge.
 type RPKICache struct {
 	Edge string `json:"edge"`

@@ -137,13 +137,10 @@ func (s *Server) viewRoutes() {
 		return rows, nil, err
 	})
 	addView(s, "members", access.KindCounter, "How members of pools are", s.members)
-	addView(s, "usage", access.KindCounter, "What was accounted of vports", func(ctx context.Context, a *viewing) ([]view.UsageRow, []agent.EdgeError, error) {
-		all, err := s.store.Usage(ctx, "")
-		return view.Usage(all, view.UsageQuery{Tenant: a.of.Tenant, VPort: a.Of}), nil, err
-	})
 	addView(s, "sessions", access.KindSession, "BGP sessions, as the edges say that carry them out", s.sessions)
 	addView(s, "flows", access.KindFlow, "Flows that are installed, as edges say", s.flows)
 	addView(s, "drops", access.KindFlow, "What was dropped, and why, as edges say", s.drops)
+	s.edgeViewRoutes()
 	s.eventRoute()
 	s.eventWatchRoute()
 	s.auditRoute()

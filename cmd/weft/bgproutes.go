@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -67,6 +69,12 @@ Which of several sessions' routes to a prefix packets take, weft trace says.`,
 			if _, err := bgp.ParseChoice(want.Prefix); err != nil {
 				return usage(err)
 			}
+			if list, over, err := q.routesOver(cmd, want); over {
+				if err != nil {
+					return err
+				}
+				return printRoutes(cmd.OutOrStdout(), *list, want.Sent, want.Rejected, out.form)
+			}
 			edge, at, err := q.find(cmd, want.Session)
 			if err != nil {
 				return err
@@ -90,6 +98,42 @@ Which of several sessions' routes to a prefix packets take, weft trace says.`,
 	f.Lookup("timeout").DefValue, q.timeout = routesTime.String(), routesTime
 	return cmd
 }
+
+// routesOver asks the API, if that is where the network is: over says so.
+func (q *bgpQuery) routesOver(cmd *cobra.Command, want agent.RouteQuery) (list *agent.RouteList, over bool, err error) {
+	if q.agent != "" {
+		return nil, false, nil
+	}
+	values := url.Values{"of": {want.Session}, "prefix": {want.Prefix}, "limit": {strconv.Itoa(routesPage)}}
+	for name, on := range map[string]bool{"sent": want.Sent, "rejected": want.Rejected} {
+		if on {
+			values.Set(name, "true")
+		}
+	}
+	rows, over, err := viewed[agent.SessionRoute](cmd.Context(), &q.at, "bgp/routes", values)
+	if !over || err != nil {
+		return nil, over, err
+	}
+	list = &agent.RouteList{Session: want.Session, Routes: make([]bgp.Route, 0, len(rows.Items))}
+	for _, e := range rows.Errors {
+		return nil, true, fmt.Errorf("bgpsession %s: %s", want.Session, e.Error)
+	}
+	for _, r := range rows.Items {
+		list.Edge = r.Edge
+		list.Routes = append(list.Routes, r.Route)
+	}
+	if len(list.Routes) > 0 {
+		return list, true, nil
+	}
+	sessions, _, err := viewed[agent.BGPSession](cmd.Context(), &q.at, "sessions", url.Values{"of": {want.Session}})
+	if err == nil && len(sessions.Items) == 0 {
+		err = fmt.Errorf("bgpsession %s: is not there", want.Session)
+	}
+	return list, true, err
+}
+
+// routesPage is how many routes the API is asked for at once: the most that it gives, for each page has the edge asked anew.
+const routesPage = 100_000
 
 // printRoutes prints what may be a million routes.
 func printRoutes(w io.Writer, list agent.RouteList, sent, withheld bool, form string) error {

@@ -33,8 +33,15 @@ configuration has them under bgp.rpki.
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			list := agent.RPKIList{Caches: []agent.RPKICache{}}
-			if err := q.at.direct("weft bgp rpki"); err != nil {
-				return err
+			if q.agent == "" {
+				rows, over, err := viewed[agent.RPKICache](cmd.Context(), &q.at, "rpki", nil)
+				if err != nil {
+					return err
+				}
+				if over {
+					list.Caches, list.Errors = atEdges(rows.Items, q.edges, func(c *agent.RPKICache) string { return c.Edge }), edgeErrors(rows.Errors)
+					return showCaches(cmd, list, out.form)
+				}
 			}
 			asks, err := q.whom(cmd, &q.at.db)
 			if err != nil {
@@ -47,15 +54,20 @@ configuration has them under bgp.rpki.
 				list.Caches, list.Errors = append(list.Caches, a.Caches...), append(list.Errors, a.Errors...)
 			}
 			list.Errors = append(list.Errors, failed...)
-			if err := printCaches(cmd.OutOrStdout(), list, out.form, time.Now()); err != nil {
-				return err
-			}
-			return unanswered(cmd, list.Errors)
+			return showCaches(cmd, list, out.form)
 		},
 	}
 	out.flags(cmd, "table", "wide", "json")
 	q.flags(cmd)
 	return cmd
+}
+
+// showCaches prints caches, and says which edges did not answer.
+func showCaches(cmd *cobra.Command, list agent.RPKIList, form string) error {
+	if err := printCaches(cmd.OutOrStdout(), list, form, time.Now()); err != nil {
+		return err
+	}
+	return unanswered(cmd, list.Errors)
 }
 
 func printCaches(w io.Writer, list agent.RPKIList, form string, now time.Time) error {

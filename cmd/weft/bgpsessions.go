@@ -187,9 +187,6 @@ func (q *bgpQuery) find(cmd *cobra.Command, name string) (edge, at string, err e
 		}
 		return strings.Join(q.edges, ""), q.agent, nil
 	}
-	if err := q.at.direct("weft bgp routes"); err != nil {
-		return "", "", err
-	}
 	wanted, err := q.wanted(cmd, []string{name})
 	switch {
 	case err != nil:

@@ -89,14 +89,10 @@ Bytes are those of frames as they came in from the vport that sent them.`,
 
 // rows reads what was accounted.
 func (q *usageQuery) rows(cmd *cobra.Command, at *reach) (rows []view.UsageRow, err error) {
-	told, over, err := viewed[view.UsageRow](cmd.Context(), at, "usage", url.Values{"tenant": {q.tenant}, "of": {q.vport}})
+	told, over, err := viewed[view.UsageRow](cmd.Context(), at, "usage", url.Values{"tenant": {q.tenant}, "of": {q.vport}, "by": {q.by()}})
 	switch {
 	case err != nil:
 		return nil, err
-	case over && q.link:
-		return nil, usage(errors.New("--link: the API does not tell it; --etcd asks the database"))
-	case over && q.tenants:
-		return usageOfTenants(told.Items), nil
 	case over:
 		return told.Items, nil
 	}
@@ -106,28 +102,6 @@ func (q *usageQuery) rows(cmd *cobra.Command, at *reach) (rows []view.UsageRow, 
 		return err
 	})
 	return rows, err
-}
-
-// usageOfTenants sums up vports.
-func usageOfTenants(vports []view.UsageRow) (rows []view.UsageRow) {
-	for _, v := range vports {
-		i := slices.IndexFunc(rows, func(r view.UsageRow) bool { return r.Tenant == v.Tenant })
-		if i < 0 {
-			v.VPort = ""
-			rows = append(rows, v)
-			continue
-		}
-		r := &rows[i]
-		r.In.Add(v.In)
-		r.Out.Add(v.Out)
-		if v.From.Before(r.From) {
-			r.From = v.From
-		}
-		if v.To.After(r.To) {
-			r.To = v.To
-		}
-	}
-	return rows
 }
 
 func (q *usageQuery) by() string {

@@ -10,19 +10,20 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weft-sdn/weft/agent"
+	"github.com/weft-sdn/weft/client"
 	"github.com/weft-sdn/weft/view"
 )
 
 func newInterfaces() *cobra.Command {
-	var db database
+	var at reach
 	var out output
 	q := flowQuery{}
 	cmd := &cobra.Command{
 		Use:   "interfaces [--edge EDGE]... [--agent ADDRESS]",
 		Short: "Show the interfaces of edges' switches: links, rates, errors",
 		Long: `Show the interfaces of edges' switches, as the switches tell by gNMI.
-The edges' agents are asked; where they are, the database knows. --agent asks
-one directly. Edges whose configuration has no gnmi tell nothing.
+The edges' agents are asked, by the API or directly; where they are, the
+database knows. --agent asks one. They are the provider's. Edges whose configuration has no gnmi tell nothing.
 
   AS      uplink, or the name that bindings have for it
   STATE   up; down; held: it is up, but goes up and down, and does not count as
@@ -40,18 +41,10 @@ An uplink that is down is no way to other edges. One that is unknown is.`,
   weft interfaces --edge nic1 -o json`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			asks, err := q.whom(cmd, &db)
+			list, err := q.interfaces(cmd, &at)
 			if err != nil {
 				return err
 			}
-			list := agent.InterfaceList{Interfaces: []agent.Interface{}, Telemetry: []agent.Telemetry{}}
-			answers, failed := view.Ask(cmd.Context(), q.asker(), asks, func(ctx context.Context, c *agent.Client, edge string) (agent.InterfaceList, error) {
-				return c.Interfaces(ctx, edge)
-			})
-			for _, a := range answers {
-				list.Interfaces, list.Telemetry, list.Errors = append(list.Interfaces, a.Interfaces...), append(list.Telemetry, a.Telemetry...), append(list.Errors, a.Errors...)
-			}
-			list.Errors = append(list.Errors, failed...)
 			if err := printInterfaces(cmd.OutOrStdout(), list, out.form, time.Now()); err != nil {
 				return err
 			}
@@ -60,8 +53,38 @@ An uplink that is down is no way to other edges. One that is unknown is.`,
 	}
 	q.edgeFlags(cmd, "interfaces")
 	out.flags(cmd, "table", "wide", "json")
-	db.flags(cmd)
+	at.flags(cmd)
 	return cmd
+}
+
+// interfaces asks the API, or the edges' agents, for the interfaces of switches.
+func (q *flowQuery) interfaces(cmd *cobra.Command, at *reach) (agent.InterfaceList, error) {
+	list := agent.InterfaceList{Interfaces: []agent.Interface{}, Telemetry: []agent.Telemetry{}}
+	if q.agent == "" {
+		rows, over, err := viewed[agent.Interface](cmd.Context(), at, "interfaces", nil)
+		if over && err == nil {
+			var asked *client.Rows[agent.Telemetry]
+			if asked, _, err = viewed[agent.Telemetry](cmd.Context(), at, "telemetry", nil); err == nil {
+				list.Interfaces, list.Errors = atEdges(rows.Items, q.edges, func(i *agent.Interface) string { return i.Edge }), edgeErrors(rows.Errors)
+				list.Telemetry = atEdges(asked.Items, q.edges, func(t *agent.Telemetry) string { return t.Edge })
+			}
+		}
+		if over || err != nil {
+			return list, err
+		}
+	}
+	asks, err := q.whom(cmd, &at.db)
+	if err != nil {
+		return list, err
+	}
+	answers, failed := view.Ask(cmd.Context(), q.asker(), asks, func(ctx context.Context, c *agent.Client, edge string) (agent.InterfaceList, error) {
+		return c.Interfaces(ctx, edge)
+	})
+	for _, a := range answers {
+		list.Interfaces, list.Telemetry, list.Errors = append(list.Interfaces, a.Interfaces...), append(list.Telemetry, a.Telemetry...), append(list.Errors, a.Errors...)
+	}
+	list.Errors = append(list.Errors, failed...)
+	return list, nil
 }
 
 func printInterfaces(w io.Writer, list agent.InterfaceList, form string, now time.Time) error {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"time"
 
@@ -112,16 +111,6 @@ func (r *reach) remote() (*client.Client, error) {
 		return nil, err
 	}
 	return a.client(a.renewer(name))
-}
-
-// direct refuses what the API does not tell.
-func (r *reach) direct(what string) error {
-	c, err := r.remote()
-	if err != nil || c == nil {
-		return err
-	}
-	c.Close()
-	return usage(fmt.Errorf("%s: the API does not tell it; --etcd asks the database and agents themselves", what))
 }
 
 // with calls fn with the network.
