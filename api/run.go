@@ -103,28 +103,29 @@ func (c *Config) serve(ctx context.Context, store *state.Store, at *doors, log *
 	if known != nil {
 		behind.Go(func() error { return known.Run(follow) })
 	}
-	front, ctx := errgroup.WithContext(ctx)
-	front.Go(func() error {
-		select {
-		case <-follow.Done(): // there is nothing to answer with
-			return context.Cause(follow)
-		case <-ctx.Done():
-			return nil
+	err = func() error {
+		if known != nil {
+			if err := tellFirst(ctx, known, out); err != nil {
+				return err
+			}
 		}
-	})
-	front.Go(func() error {
-		if known == nil {
-			return nil
+		log.Info("api serves", "version", agent.Version(), "at", at.api.Addr().String(), "tls", secure != nil, "metrics", at.metrics.Addr().String())
+		front, ctx := errgroup.WithContext(ctx)
+		front.Go(func() error {
+			select {
+			case <-follow.Done(): // there is nothing to answer with
+				return context.Cause(follow)
+			case <-ctx.Done():
+				return nil
+			}
+		})
+		front.Go(func() error { return Serve(ctx, at.api, s.Handler(), secure, log) })
+		front.Go(func() error { return Serve(ctx, at.metrics, s.Metrics(), nil, log) })
+		if at.gnmi != nil {
+			front.Go(func() error { return ServeGNMI(ctx, at.gnmi, store, guard, secure, log) })
 		}
-		return tellFirst(ctx, known, out)
-	})
-	log.Info("api serves", "version", agent.Version(), "at", at.api.Addr().String(), "tls", secure != nil, "metrics", at.metrics.Addr().String())
-	front.Go(func() error { return Serve(ctx, at.api, s.Handler(), secure, log) })
-	front.Go(func() error { return Serve(ctx, at.metrics, s.Metrics(), nil, log) })
-	if at.gnmi != nil {
-		front.Go(func() error { return ServeGNMI(ctx, at.gnmi, store, guard, secure, log) })
-	}
-	err = front.Wait()
+		return front.Wait()
+	}()
 	stop()
 	if failed := behind.Wait(); failed != nil {
 		err = failed
@@ -136,7 +137,10 @@ func (c *Config) serve(ctx context.Context, store *state.Store, at *doors, log *
 // tellFirst writes the token of a database that nobody has access to yet.
 func tellFirst(ctx context.Context, g *access.Guard, out io.Writer) error {
 	token, err := g.First(ctx)
-	if err != nil || token == "" {
+	switch {
+	case ctx.Err() != nil: // before there was one
+		return nil
+	case err != nil || token == "":
 		return err
 	}
 	_, err = fmt.Fprintf(out, "nobody has access yet. The token of the provider's first administrator, shown this once:\n\n  %s\n\n", token)
