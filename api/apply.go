@@ -48,7 +48,11 @@ func (s *Server) apply(ctx context.Context, in *applyInput) (*rawOutput, error) 
 	if err != nil {
 		return nil, err
 	}
-	return s.change(ctx, changing{ChangeInput: in.ChangeInput, verb: "apply", body: in.RawBody}, func(cat *state.Catalogue) ([]*topology.Object, []topology.Ref, error) {
+	c := changing{ChangeInput: in.ChangeInput, verb: "apply", del: a.del, body: in.RawBody}
+	for _, o := range a.put {
+		c.put = append(c.put, o.Ref())
+	}
+	return s.change(ctx, c, func(cat *state.Catalogue) ([]*topology.Object, []topology.Ref, error) {
 		for _, o := range a.put {
 			r := o.Ref()
 			e := cat.Get(r)

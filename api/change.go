@@ -80,6 +80,7 @@ func (s *Server) changeRoutes(k topology.Kind, op func(id, method, path, summary
 type changing struct {
 	ChangeInput
 	verb     string
+	put, del []topology.Ref // what it is of
 	body     []byte
 	ifMatch  string
 	absent   bool  // it must not be there
@@ -108,6 +109,7 @@ func (c *changing) meets(r topology.Ref, e *state.Entry) error {
 // putOne creates or replaces one object, and answers with it.
 func (s *Server) putOne(ctx context.Context, o *topology.Object, c changing) (*rawOutput, error) {
 	r := o.Ref()
+	c.put = []topology.Ref{r}
 	return s.change(ctx, c, func(cat *state.Catalogue) ([]*topology.Object, []topology.Ref, error) {
 		e := cat.Get(r)
 		if err := s.mayPut(ctx, o, e); err != nil {
@@ -119,6 +121,7 @@ func (s *Server) putOne(ctx context.Context, o *topology.Object, c changing) (*r
 
 // deleteOne deletes one object.
 func (s *Server) deleteOne(ctx context.Context, r topology.Ref, c changing) (*rawOutput, error) {
+	c.del = []topology.Ref{r}
 	return s.change(ctx, c, func(cat *state.Catalogue) ([]*topology.Object, []topology.Ref, error) {
 		e := cat.Get(r)
 		if err := s.may(ctx, access.Delete, r, e); err != nil {
@@ -149,6 +152,18 @@ func (s *Server) may(ctx context.Context, verb access.Verb, r topology.Ref, e *s
 	}
 	if e == nil {
 		return notThere(r)
+	}
+	return nil
+}
+
+// mayStill asks the guard whether the caller may do now what he did earlier: if not, he is not told again either.
+func (s *Server) mayStill(ctx context.Context, c *changing) error {
+	for verb, refs := range map[access.Verb][]topology.Ref{access.Update: c.put, access.Delete: c.del} {
+		for _, r := range refs {
+			if err := s.guard.Allow(ctx, identityOf(ctx), access.Action{Verb: verb, Kind: r.Kind, Tenant: r.Tenant, Name: r.Name}); err != nil {
+				return s.hidden(ctx, err, r)
+			}
+		}
 	}
 	return nil
 }
@@ -198,6 +213,9 @@ func (s *Server) change(ctx context.Context, c changing, plan func(*state.Catalo
 		return nil, refused(err)
 	}
 	if out.Earlier != nil {
+		if err := s.mayStill(ctx, &c); err != nil {
+			return nil, err
+		}
 		return a.again(out, print)
 	}
 	return a.tell(out, false), nil

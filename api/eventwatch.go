@@ -54,6 +54,9 @@ func (s *Server) followEvents(ctx context.Context, in *eventWatchInput) (*huma.S
 			return nil, s.problemOf(ctx, err)
 		}
 	}
+	if err := s.store.CheckRevision(ctx, from); err != nil {
+		return nil, s.problemOf(ctx, err)
+	}
 	who := placeOf(identityOf(ctx))
 	if why := s.watches.take(who); why != "" {
 		return nil, busy(why)

@@ -38,6 +38,8 @@ func (s *Server) gate(next http.Handler) http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		ctx := withAddress(context.WithValue(r.Context(), requestKey{}, id), r)
 		r = r.WithContext(ctx)
+		began, rec := time.Now(), &recorder{ResponseWriter: w}
+		defer func() { s.metrics.count(r, rec.status, began) }() // also of one that panics: it has no status
 		who, caller, err := s.enter(r)
 		if err == nil {
 			if wait := s.limits.take(caller); wait > 0 {
@@ -47,14 +49,14 @@ func (s *Server) gate(next http.Handler) http.Handler {
 		if err != nil {
 			var p *problem
 			if errors.As(s.problemOf(ctx, err), &p) {
-				p.write(w, r)
+				p.write(rec, r)
 			}
+			_, r.Pattern = s.mux.Handler(r) // which nobody has looked for yet
 			return
 		}
 		if r.Body != nil {
 			r.Body = http.MaxBytesReader(w, r.Body, s.cfg.MaxBody)
 		}
-		began, rec := time.Now(), &recorder{ResponseWriter: w}
 		shown := r
 		ctx = context.WithValue(context.WithValue(ctx, identityKey{}, who), stillKey{}, func() bool {
 			now, _, err := s.enter(shown)
@@ -69,7 +71,9 @@ func (s *Server) gate(next http.Handler) http.Handler {
 		defer cancel()
 		r = r.WithContext(ctx)
 		next.ServeHTTP(rec, r)
-		s.metrics.count(r, rec.status, began)
+		if rec.status == 0 {
+			rec.status = http.StatusOK
+		}
 	})
 }
 

@@ -1,9 +1,11 @@
 package api
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/weft-sdn/weft/access"
@@ -132,5 +134,102 @@ func TestTraceThroughAnother(t *testing.T) {
 		if strings.Contains(text, secret) {
 			t.Errorf("%s is told: %s", secret, text)
 		}
+	}
+}
+
+// switched is a guard that lets nobody change anything from some time on.
+type switched struct {
+	Open
+	off atomic.Bool
+}
+
+// Allow implements Guard.
+func (g *switched) Allow(_ context.Context, _ access.Identity, a access.Action) error {
+	if g.off.Load() && a.Verb != access.Get && a.Verb != access.List {
+		return access.ErrForbidden
+	}
+	return nil
+}
+
+// TestReplayAsksAgain: who may not do something any more is not told either what became of it when he might.
+func TestReplayAsksAgain(t *testing.T) {
+	g := new(switched)
+	c := clientOf(t, serve(t, embedded(t), func(o *Options) { o.Guard = g }))
+	bridge := objects(t, "{apiVersion: weft/v1, kind: Bridge, metadata: {name: lan, tenant: acme}, spec: {}}")
+	changes := map[string]func() error{
+		"put": func() error { _, err := c.Put(t.Context(), &bridge[0], client.Options{Key: "put"}); return err },
+		"apply": func() error {
+			_, err := c.Apply(t.Context(), client.Change{Put: bridge}, client.Options{Key: "apply"})
+			return err
+		},
+		"patch": func() error {
+			_, err := c.Patch(t.Context(), ref(topology.KindBridge, "lan"), client.MergePatch, []byte(`{"spec":{"unknownUnicast":"drop"}}`), client.Options{Key: "patch"})
+			return err
+		},
+		"delete": func() error {
+			_, err := c.Delete(t.Context(), ref(topology.KindBridge, "lan"), client.Options{Key: "delete"})
+			return err
+		},
+	}
+	order := []string{"put", "apply", "patch", "delete"}
+	for range 2 { // the second time they are answered again
+		for _, verb := range order {
+			if err := changes[verb](); err != nil {
+				t.Fatalf("%s: %v", verb, err)
+			}
+		}
+	}
+	g.off.Store(true)
+	for _, verb := range order {
+		wants(t, changes[verb](), http.StatusForbidden)
+	}
+}
+
+// TestFutureRevision: of changes since a revision that is still to come nobody waits in silence.
+func TestFutureRevision(t *testing.T) {
+	url := serve(t, embedded(t), nil)
+	for _, path := range []string{"/v1/watch?since=9999999999", "/v1/vports?watch=true&revision=9999999999", "/v1/events?watch=true&revision=9999999999"} {
+		if got := ask(t, url, "", http.MethodGet, path, "", ""); got.status != http.StatusGone || !strings.Contains(got.body, "there is no such revision yet: the database is at ") {
+			t.Errorf("%s: %d %s", path, got.status, got.body)
+		}
+	}
+	if got := ask(t, url, "", http.MethodGet, "/v1/vports?revision=7", "", ""); got.status != http.StatusUnprocessableEntity || !strings.Contains(got.body, "watch=true") {
+		t.Errorf("a list of a revision: %d %s", got.status, got.body)
+	}
+}
+
+// TestRefusedAreCounted: those that are not let in are in the metrics, by the route that they asked for.
+func TestRefusedAreCounted(t *testing.T) {
+	store := embedded(t)
+	guard, err := access.New(access.Config{Store: store})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := New(Options{Store: store, Guard: guard, Rate: 1, Burst: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	open, err := New(Options{Store: store, Guard: Open{}, Rate: 0.001, Burst: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	get := func(h http.Handler, path string) string {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://localhost"+path, nil))
+		return w.Body.String()
+	}
+	get(s.Handler(), "/v1/vports/acme/x")
+	get(s.Handler(), "/v1/nothing")
+	for range 3 {
+		get(open.Handler(), "/v1/whoami")
+	}
+	refused, limited := get(s.Metrics(), "/metrics"), get(open.Metrics(), "/metrics")
+	for _, want := range []string{`weft_api_requests_total{method="GET",route="/v1/vports/{tenant}/{name}",status="401"} 1`, `weft_api_requests_total{method="GET",route="",status="401"} 1`} {
+		if !strings.Contains(refused, want) {
+			t.Errorf("no %s", want)
+		}
+	}
+	if want := `weft_api_requests_total{method="GET",route="/v1/whoami",status="429"} 2`; !strings.Contains(limited, want) {
+		t.Errorf("no %s", want)
 	}
 }

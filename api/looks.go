@@ -23,6 +23,7 @@ import (
 type eventInput struct {
 	ViewInput
 	EventInput
+	WatchedInput
 }
 
 // EventInput says which events are wanted.
@@ -46,6 +47,9 @@ func (in *EventInput) takes(of string, e *state.LoggedEvent) bool {
 func (s *Server) eventRoute() {
 	op := huma.Operation{OperationID: "viewEvents", Method: http.MethodGet, Path: "/v1/events", Summary: "What happened lately, in the order in which it happened last", Tags: []string{"Views"}}
 	huma.Register(s.api, op, func(ctx context.Context, in *eventInput) (*rowsOutput[state.LoggedEvent], error) {
+		if err := in.asList(); err != nil {
+			return nil, err
+		}
 		a, err := s.mayView(ctx, access.KindEvent, &in.ViewInput)
 		if err != nil {
 			return nil, err

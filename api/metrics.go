@@ -70,10 +70,10 @@ func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 func (m *metrics) count(r *http.Request, status int, since time.Time) {
 	_, route, _ := strings.Cut(r.Pattern, " ")
 	if status == 0 {
-		status = http.StatusOK
+		status = http.StatusInternalServerError
 	}
 	m.requests.WithLabelValues(r.Method, route, strconv.Itoa(status)).Inc()
-	if route != watchPath {
+	if !isStream(r) {
 		m.seconds.WithLabelValues(r.Method, route).Observe(time.Since(since).Seconds())
 	}
 }

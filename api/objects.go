@@ -39,6 +39,24 @@ type ListInput struct {
 	Limit    int      `query:"limit" minimum:"1" maximum:"10000" default:"500" doc:"How many at most"`
 	Continue string   `query:"continue" doc:"Where to go on: continue of the page before. All pages are of one revision"`
 	Parts    bool     `query:"parts" doc:"Also the parts that objects are made into, such as the ports of a trunk"`
+	WatchedInput
+}
+
+// WatchedInput is for a list that is not asked for itself: asWatch makes another request of it.
+type WatchedInput struct {
+	Watch    bool  `query:"watch" doc:"Instead of the list, tell what changes in it, as server-sent events: as /v1/watch, or /v1/events/watch, does"`
+	Revision int64 `query:"revision" minimum:"0" doc:"With watch: revision after which changes are told, such as that of a list; 0: from now on"`
+}
+
+// asList says what is wrong with it for a list.
+func (in *WatchedInput) asList() error {
+	switch {
+	case in.Watch:
+		return parameter("watch", "true", "does not go with the rest of the request", "use /v1/watch")
+	case in.Revision != 0:
+		return parameter("revision", strconv.FormatInt(in.Revision, 10), "goes with watch=true", "leave it out: a list is of what there is now")
+	}
+	return nil
 }
 
 type listKindInput struct {
@@ -199,6 +217,9 @@ func (s *Server) sees(ctx context.Context, verb access.Verb, kinds []topology.Ki
 
 // list answers with a page of objects.
 func (s *Server) list(ctx context.Context, kinds []topology.Kind, tenant string, in *ListInput) (*rawOutput, error) {
+	if err := in.asList(); err != nil {
+		return nil, err
+	}
 	query := fmt.Sprint(kinds, tenant, in.Selector, in.Field, in.Sort, in.Parts)
 	kinds, tenant, err := s.sees(ctx, access.List, kinds, tenant)
 	if err != nil {

@@ -25,7 +25,7 @@ func (s *Server) patchOne(ctx context.Context, r topology.Ref, in *patchInput) (
 	if err != nil {
 		return nil, err
 	}
-	c := changing{ChangeInput: in.ChangeInput, verb: "patch", body: in.RawBody, ifMatch: in.IfMatch}
+	c := changing{ChangeInput: in.ChangeInput, verb: "patch", put: []topology.Ref{r}, body: in.RawBody, ifMatch: in.IfMatch}
 	return s.change(ctx, c, func(cat *state.Catalogue) ([]*topology.Object, []topology.Ref, error) {
 		e := cat.Get(r)
 		if err := s.may(ctx, access.Update, r, e); err != nil { // before the patch is tried: whether it fits tells what is stored

@@ -5,13 +5,11 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -20,7 +18,6 @@ import (
 	"testing"
 
 	"github.com/weft-sdn/weft/agent"
-	"github.com/weft-sdn/weft/client"
 	"github.com/weft-sdn/weft/testbed/certs"
 	"github.com/weft-sdn/weft/testbed/wait"
 )
@@ -219,7 +216,7 @@ func TestRenewedCertificates(t *testing.T) {
 	}
 }
 
-// TestEnd: a server that is to end tells streams so, has who waits have his answer, and finishes the change that is coming in.
+// TestEnd: a server that is to end tells streams so, and finishes the change that is coming in.
 func TestEnd(t *testing.T) {
 	p := started(t)
 	streams := map[string]*bufio.Scanner{}
@@ -240,16 +237,6 @@ func TestEnd(t *testing.T) {
 		}
 		streams[path] = lines
 	}
-	waited, asked := make(chan string, 1), make(chan struct{})
-	go func() {
-		waiting := p.asker("")
-		waiting.Transport.(*http.Transport).ForceAttemptHTTP2 = false // HTTP/2 may send back what it has not begun with
-		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { close(asked) }})
-		_, body := p.get(ctx, waiting, "/v1/applied?revision=1000000&wait=30s", p.first)
-		waited <- body
-	}()
-	<-asked
-
 	// A change of which the server has the headers and a part of the body.
 	trust := p.asker("").Transport.(*http.Transport).TLSClientConfig
 	conn, err := tls.Dial("tcp", p.address, trust)
@@ -274,10 +261,6 @@ func TestEnd(t *testing.T) {
 			t.Errorf("%s: %q, %v: want a clean end that is told", path, text, lines.Err())
 		}
 	}
-	var applied client.Applied
-	if text := <-waited; json.Unmarshal([]byte(text), &applied) != nil || applied.Revision != 1000000 {
-		t.Errorf("who waits is answered %s", text)
-	}
 	wait.Until(t, "no new connections", func() bool {
 		c, err := net.Dial("tcp", p.address)
 		if err == nil {
@@ -298,4 +281,37 @@ func TestEnd(t *testing.T) {
 		t.Errorf("the change under way: %s %s", resp.Status, text)
 	}
 	p.end()
+}
+
+// TestWaitingEnds: who waits for something has an answer when the server is to end.
+func TestWaitingEnds(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	entered := make(chan struct{})
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		waiting, cancel := whileServing(r.Context())
+		defer cancel()
+		close(entered)
+		<-waiting.Done()
+		if r.Context().Err() == nil { // it is not the request that ends
+			fmt.Fprint(w, "answer")
+		}
+	})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- Serve(ctx, l, handler, nil, slog.New(slog.DiscardHandler)) }()
+	go func() { <-entered; stop() }()
+	resp, err := http.Get("http://" + l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if text, err := io.ReadAll(resp.Body); err != nil || string(text) != "answer" {
+		t.Errorf("%q, %v", text, err)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
 }

@@ -122,7 +122,7 @@ func (s *Server) viewRoutes() {
 		return view.Routes(a.state, a.of, ""), nil, nil
 	})
 	addView(s, "leases", access.KindLease, "Addresses that DHCP has leased", s.leases)
-	addView(s, "connections", access.KindConnection, "Connections that are tracked", func(ctx context.Context, a *viewing) ([]client.Connection, []agent.EdgeError, error) {
+	addView(s, "connections", access.KindConnection, "Connections that are tracked, as far as the database has them: not those that began while it was away", func(ctx context.Context, a *viewing) ([]client.Connection, []agent.EdgeError, error) {
 		rows, err := view.Connections(ctx, s.store, a.of.Tenant, "")
 		if a.Of != "" {
 			rows = slices.DeleteFunc(rows, func(c client.Connection) bool { return c.Enters != a.Of && c.Leaves != a.Of })

@@ -33,7 +33,7 @@ const watchPath = "/v1/watch"
 func (s *Server) watchRoutes() {
 	op := huma.Operation{
 		OperationID: "watch", Method: http.MethodGet, Path: watchPath, Tags: []string{"Objects"}, Summary: "Follow changes of objects (server-sent events)",
-		Description: "Events are put, delete and bookmark. A bookmark says that all up to its revision has been told; what is between two of them happened at once. Its id is where to go on. 410: changes since that revision are not kept any more.",
+		Description: "Events are put, delete and bookmark. A bookmark says that all up to its revision has been told; what is between two of them happened at once. Its id is where to go on. 410: changes since that revision are not kept any more, or there is no such revision yet.",
 	}
 	huma.Register(s.api, op, func(ctx context.Context, in *watchInput) (*huma.StreamResponse, error) { return s.follow(ctx, in) })
 }
@@ -64,6 +64,9 @@ func (s *Server) follow(ctx context.Context, in *watchInput) (*huma.StreamRespon
 	}
 	if from == 0 {
 		from = since(c)
+	}
+	if err := s.store.CheckRevision(ctx, from); err != nil {
+		return nil, s.problemOf(ctx, err)
 	}
 	if _, _, err := s.store.Since(from); err != nil {
 		return nil, s.problemOf(ctx, err)

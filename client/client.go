@@ -114,7 +114,7 @@ func (c *Client) Do(ctx context.Context, r Request, into any) (http.Header, erro
 		if err != nil && refused == nil {
 			again = repeatable && ctx.Err() == nil && !errors.Is(err, errAnswer)
 		}
-		if !again || try >= c.cfg.Retries {
+		if !again || try >= c.cfg.Retries || wait > longestPause { // who asks may know better what to do meanwhile: one who logs in, say
 			return header, err
 		}
 		timer := time.NewTimer(min(max(wait, pause), longestPause))

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/weft-sdn/weft/topology"
@@ -91,6 +92,24 @@ func (s *Store) Since(revision int64) ([]Moment, <-chan struct{}, error) {
 		i--
 	}
 	return append([]Moment(nil), h.moments[i:]...), h.next, nil
+}
+
+// errFuture: there is no such revision yet. It may be one of a database that was put back to an earlier state.
+var errFuture = fmt.Errorf("%w: there is no such revision yet", ErrCompacted)
+
+// CheckRevision returns an error, which is ErrCompacted, if a revision is beyond what the database has by now.
+func (s *Store) CheckRevision(ctx context.Context, revision int64) error {
+	if c := s.Catalogue(); c != nil && revision <= c.Revision {
+		return nil
+	}
+	resp, err := s.client.Get(ctx, generationKey, clientv3.WithKeysOnly())
+	switch {
+	case err != nil:
+		return fmt.Errorf("state: read revision: %w", err)
+	case revision > resp.Header.Revision:
+		return fmt.Errorf("%w: the database is at %d", errFuture, resp.Header.Revision)
+	}
+	return nil
 }
 
 // WaitCatalogue returns when the catalogue has everything up to a revision.
