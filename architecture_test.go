@@ -37,7 +37,7 @@ var mayImport = map[string][]string{
 	"engine":      {"sim", "conntrack", "filter", "monitor", "offload", "state", "topology", "flow", "packet", "p4rt", "p4src"},
 	"agent":       {"bgp", "rpki", "vpn", "softswitch/port", "engine", "otlp", "telemetry", "state", "conntrack", "topology", "flow", "packet", "offload", "p4rt", "p4src"},
 	"bgp":         {"bfd", "rpki", "state", "topology", "flow", "packet"},
-	"vpn":         {"state", "topology", "flow", "packet"},
+	"vpn":         {"softswitch/port", "state", "topology", "flow", "packet"},
 	"bfd":         {"packet"},
 	"rpki":        {},
 	"telemetry":   {},

@@ -51,6 +51,8 @@ require (
 
 require github.com/evanphx/json-patch/v5 v5.9.11
 
+require github.com/strongswan/govici v0.8.0
+
 require (
 	cloud.google.com/go/compute/metadata v0.9.0 // indirect
 	github.com/AlekSi/pointer v1.2.0 // indirect

@@ -73,7 +73,7 @@ func (m *metrics) count(r *http.Request, status int, since time.Time) {
 		status = http.StatusInternalServerError
 	}
 	m.requests.WithLabelValues(r.Method, route, strconv.Itoa(status)).Inc()
-	if !isStream(r) {
+	if !goesOn(r.URL.Path) {
 		m.seconds.WithLabelValues(r.Method, route).Observe(time.Since(since).Seconds())
 	}
 }

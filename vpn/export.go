@@ -2,6 +2,7 @@ package vpn
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -12,7 +13,7 @@ import (
 	"github.com/weft-sdn/weft/topology"
 )
 
-// Export returns what a peer's wg-quick is to have: the file of its end of the tunnel. privateKey, in base64, is the peer's; empty: whoever has it fills it in.
+// Export returns the file of a peer's end of the tunnel: what its wg-quick is to have, the profile of its OpenVPN, or the swanctl.conf of its strongSwan. privateKey, as NewPeerKey made it, is the peer's; empty: whoever has it fills it in.
 func Export(rec state.VPNRecord, peer, privateKey string) (string, error) {
 	site := rec.Site
 	if site == nil {
@@ -22,8 +23,12 @@ func Export(rec state.VPNRecord, peer, privateKey string) (string, error) {
 	switch {
 	case p == nil:
 		return "", fmt.Errorf("vpn %s has no peer %q; it has %s", site.Name, peer, strings.Join(PeerNames(site), ", "))
+	case site.Spec.TypeOr() == topology.VPNIPsec:
+		return exportIPsec(site, p), nil
 	case rec.Key == nil:
 		return "", fmt.Errorf("vpn %s has no key yet: the first edge that may hold it makes one; weft vpn tells why none does", site.Name)
+	case site.Spec.TypeOr() == topology.VPNOpenVPN:
+		return exportOpenVPN(&rec, p, privateKey)
 	}
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
@@ -119,4 +124,16 @@ func PeerNames(site *topology.VPN) []string {
 		names[i] = site.Spec.Peers[i].Name
 	}
 	return names
+}
+
+// NewPeerKey makes the key of a remote end of a VPN: the private part, for Export, and the public one, for the VPN's peer.
+func NewPeerKey(kind, peer string) (private, public string, err error) {
+	switch kind {
+	case topology.VPNOpenVPN:
+		return newPeerCertificate(peer)
+	case topology.VPNIPsec:
+		return "", "", errors.New("vpn: the ends of an IPsec have no keys of their own, but a secret that both know: presharedKeySecret")
+	default:
+		return GenerateKey()
+	}
 }

@@ -188,7 +188,7 @@ func (k *Keeper) Status() []Status {
 		if r.Site == nil || !r.Site.May(k.cfg.Edge) {
 			continue
 		}
-		s := Status{VPN: name, Type: cmp.Or(r.Site.Spec.Type, "wireguard"), VPort: r.Site.Private.Name, State: Standby, Transport: TransportOf(r.Site), MTU: r.Site.Spec.MTUOr()}
+		s := Status{VPN: name, Type: r.Site.Spec.TypeOr(), VPort: r.Site.Private.Name, State: Standby, Transport: TransportOf(r.Site), MTU: r.Site.Spec.MTUOr()}
 		if r.Key != nil {
 			s.PublicKey = r.Key.Public
 		}

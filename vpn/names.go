@@ -22,6 +22,7 @@ const (
 
 // names looks names of peers up beside their tunnel, which does not wait for name servers.
 type names struct {
+	peers  []*remote
 	found  chan found // has room for one of each peer
 	lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 	ctx    context.Context
@@ -45,14 +46,14 @@ type found struct {
 	addrs []netip.Addr
 }
 
-func newNames(ctx context.Context, lookup func(context.Context, string) ([]netip.Addr, error), peers int) names {
+func newNames(ctx context.Context, lookup func(context.Context, string) ([]netip.Addr, error), peers []*remote) names {
 	if lookup == nil {
 		lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 		}
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	return names{found: make(chan found, peers), lookup: lookup, ctx: ctx, cancel: cancel, busy: make(chan struct{}, lookUpsAtOnce)}
+	return names{peers: peers, found: make(chan found, len(peers)), lookup: lookup, ctx: ctx, cancel: cancel, busy: make(chan struct{}, lookUpsAtOnce)}
 }
 
 func (n *names) close() {
@@ -84,52 +85,54 @@ func (p *remote) place(last *state.VPNLast) error {
 	return nil
 }
 
+// finds tells where peers may be.
+func (n *names) finds() <-chan found { return n.found }
+
 // lookUp begins to look up those names of peers that do not answer that are due. It does not wait.
-func (w *tunnel) lookUp(peers []Peer, now time.Time) {
-	for i, p := range w.peers {
-		n := &p.name
-		if n.host == "" || n.going || now.Before(n.due) || peers[i].Alive(now) {
+func (n *names) lookUp(peers []Peer, now time.Time) {
+	for i, p := range n.peers {
+		name := &p.name
+		if name.host == "" || name.going || now.Before(name.due) || peers[i].Alive(now) {
 			continue
 		}
 		select {
-		case w.busy <- struct{}{}:
+		case n.busy <- struct{}{}:
 		default:
 			return // the next time
 		}
-		n.going = true
-		w.going.Go(func() {
-			ctx, cancel := context.WithTimeout(w.ctx, lookUpTime)
-			addrs, err := w.lookup(ctx, n.host)
+		name.going = true
+		n.going.Go(func() {
+			ctx, cancel := context.WithTimeout(n.ctx, lookUpTime)
+			addrs, err := n.lookup(ctx, name.host)
 			cancel()
 			if err != nil {
 				addrs = nil
 			}
-			<-w.busy
-			w.found <- found{i, addrs}
+			<-n.busy
+			n.found <- found{i, addrs}
 		})
 	}
 }
 
-// moved takes what was found; true: there is somebody to be called.
-func (w *tunnel) moved(f found) bool {
-	p := w.peers[f.peer]
-	n := &p.name
-	n.going = false
+// take has a peer be where it was found; true: that is elsewhere, and it is to be called. peers is how they are.
+func (n *names) take(f found, peers []Peer) bool {
+	p := n.peers[f.peer]
+	name := &p.name
+	name.going = false
 	if len(f.addrs) == 0 {
-		n.due = time.Now().Add(min(lookUpAgain<<min(n.fails, 10), lookUpSeldom))
-		n.fails++
+		name.due = time.Now().Add(min(lookUpAgain<<min(name.fails, 10), lookUpSeldom))
+		name.fails++
 		return false
 	}
-	n.fails, n.due = 0, time.Now().Add(lookUpSeldom)
+	name.fails, name.due = 0, time.Now().Add(lookUpSeldom)
 	at := make([]netip.AddrPort, len(f.addrs))
 	for i, a := range f.addrs {
-		at[i] = netip.AddrPortFrom(a.Unmap().WithZone(""), n.port)
+		at[i] = netip.AddrPortFrom(a.Unmap().WithZone(""), name.port)
 	}
-	slices.SortFunc(at, netip.AddrPort.Compare)                         // servers give them in another order each time
-	if slices.Equal(at, p.at) || w.status()[f.peer].Alive(time.Now()) { // where it answers it is
+	slices.SortFunc(at, netip.AddrPort.Compare)                    // servers give them in another order each time
+	if slices.Equal(at, p.at) || peers[f.peer].Alive(time.Now()) { // where it answers it is
 		return false
 	}
 	p.at, p.calls, p.next = at, 0, time.Time{}
-	_ = w.device.IpcSet("public_key=" + p.id + "\nupdate_only=true\nendpoint=" + at[0].String() + "\n") // an address and a port
 	return true
 }

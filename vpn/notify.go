@@ -22,7 +22,11 @@ func (s *site) notePeers(peers []Peer, before map[string]bool, now time.Time) {
 		case is && !before[p.Name]:
 			s.note(state.EventNormal, "PeerUp", "peer "+p.Name+" answers at "+p.Endpoint.String())
 		case !is && before[p.Name]:
-			s.note(state.EventWarning, "PeerLost", "peer "+p.Name+" has not agreed on keys for three minutes; it was at "+p.Endpoint.String())
+			why := " has not agreed on keys for three minutes; it was at " + p.Endpoint.String()
+			if p.daemon {
+				why = " does not answer any more. " + p.Problem
+			}
+			s.note(state.EventWarning, "PeerLost", "peer "+p.Name+why)
 		}
 		before[p.Name] = p.Alive(now)
 	}

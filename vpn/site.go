@@ -30,7 +30,7 @@ type site struct {
 	wanted  bool
 	ended   bool
 	problem string
-	tunnel  *tunnel // while it holds
+	tunnel  carrier // while it holds
 	takes   uint64
 
 	behindFrom time.Time // run's: since when the lock is free and this host's clock too slow to take it; zero: it is not
@@ -166,14 +166,14 @@ func (s *site) step(ctx context.Context, r state.VPNRecord) (wait time.Duration,
 		s.say("")
 		return 0, nil
 	}
-	if r.Key == nil {
-		key, err := s.k.cfg.Seal.generate(s.name)
+	if needsKey(&r) {
+		key, err := s.k.makeKey(r.Site)
 		if err != nil {
 			return 0, err
 		}
 		return 0, s.k.cfg.Store.StoreVPNKey(ctx, s.name, key)
 	}
-	if _, _, err := s.k.secrets(&r); err != nil {
+	if err := s.k.ready(&r); err != nil {
 		return 0, err // who can't carry it does not compete
 	}
 	if wait := s.clockWait(r.Last, time.Now()); wait > 0 {
@@ -244,7 +244,7 @@ func (s *site) hold(ctx context.Context, hold *state.VPNHold, r state.VPNRecord)
 
 // carry has a tunnel as a record says, until ctx ends or there is another one to have: next; without a site there is none. had: the database was seen to have the lock.
 func (s *site) carry(ctx context.Context, hold *state.VPNHold, r state.VPNRecord, had *bool) (next state.VPNRecord, err error) {
-	w, err := newTunnel(ctx, s.k, s.t, &r, hold)
+	w, err := s.open(ctx, &r, hold)
 	if err != nil {
 		return next, err
 	}
@@ -266,8 +266,8 @@ func (s *site) carry(ctx context.Context, hold *state.VPNHold, r state.VPNRecord
 		case <-ctx.Done():
 			return next, nil
 		case <-w.ended():
-			return next, errors.New("WireGuard has ended by itself")
-		case f := <-w.found:
+			return next, errors.New("the tunnel has ended by itself")
+		case f := <-w.finds():
 			if w.moved(f) {
 				calls.Reset(0)
 			}
@@ -297,7 +297,7 @@ func (s *site) carry(ctx context.Context, hold *state.VPNHold, r state.VPNRecord
 	}
 }
 
-func (s *site) set(w *tunnel) {
+func (s *site) set(w carrier) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tunnel = w

@@ -48,10 +48,14 @@ func TransportOf(site *topology.VPN) string {
 type Peer struct {
 	Name      string         `json:"name"`
 	PublicKey string         `json:"public_key"`
-	Endpoint  netip.AddrPort `json:"endpoint,omitzero"`  // where it was last
-	Handshake time.Time      `json:"handshake,omitzero"` // the last one that was completed; zero: none
+	Endpoint  netip.AddrPort `json:"endpoint,omitzero"`   // where it was last
+	Connected bool           `json:"connected,omitempty"` // its daemon and this end's hear each other: of OpenVPN and IPsec
+	Problem   string         `json:"problem,omitempty"`   // what this end's daemon last complained about, until it connected
+	Handshake time.Time      `json:"handshake,omitzero"`  // the last one that was completed; zero: none
 	Received  uint64         `json:"received_bytes"`
 	Sent      uint64         `json:"sent_bytes"`
+
+	daemon bool // Connected says whether it is alive
 }
 
 // alive is how long a peer's keys hold: without another handshake it is gone (REJECT_AFTER_TIME).
@@ -59,5 +63,8 @@ const alive = 3 * time.Minute
 
 // Alive reports whether the peer has answered lately.
 func (p *Peer) Alive(now time.Time) bool {
+	if p.daemon {
+		return p.Connected
+	}
 	return !p.Handshake.IsZero() && now.Sub(p.Handshake) < alive
 }

@@ -27,7 +27,6 @@ import (
 type tunnel struct {
 	device *device.Device
 	counts *counts
-	peers  []*remote
 	names
 }
 
@@ -50,7 +49,7 @@ func newTunnel(ctx context.Context, k *Keeper, t *trunk, rec *state.VPNRecord, h
 	if err != nil {
 		return nil, err
 	}
-	w := &tunnel{counts: new(counts), peers: peers, names: newNames(ctx, k.cfg.Lookup, len(peers))}
+	w := &tunnel{counts: new(counts), names: newNames(ctx, k.cfg.Lookup, peers)}
 	var bind conn.Bind = conn.NewStdNetBind()
 	if site.Public != nil {
 		bind = newPublic(t, hold.Lock.Public.VLAN, site, hold.Valid, w.counts)
@@ -177,6 +176,16 @@ func (w *tunnel) callPeer(p *remote) {
 	if peer := w.device.LookupPeer(p.key); peer != nil {
 		_ = peer.SendHandshakeInitiation(false) // again in a moment
 	}
+}
+
+// moved implements carrier.
+func (w *tunnel) moved(f found) bool {
+	if !w.take(f, w.status()) {
+		return false
+	}
+	p := w.peers[f.peer]
+	_ = w.device.IpcSet("public_key=" + p.id + "\nupdate_only=true\nendpoint=" + p.at[0].String() + "\n") // an address and a port
+	return true
 }
 
 // status tells how the peers are, in the order of the spec.

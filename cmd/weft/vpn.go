@@ -143,7 +143,7 @@ func ofVPN(name string, r state.VPNRecord, told []agent.VPNStatus) agent.VPNStat
 			why = append(why, "edge "+t.Edge+": "+t.Problem)
 		}
 	}
-	s := agent.VPNStatus{Status: vpn.Status{VPN: name, Type: topology.VPNWireGuard, VPort: r.Site.Private.Name, State: vpn.Down, MTU: r.Site.Spec.MTUOr(), Transport: vpn.TransportOf(r.Site)}}
+	s := agent.VPNStatus{Status: vpn.Status{VPN: name, Type: r.Site.Spec.TypeOr(), VPort: r.Site.Private.Name, State: vpn.Down, MTU: r.Site.Spec.MTUOr(), Transport: vpn.TransportOf(r.Site)}}
 	if r.Key != nil {
 		s.PublicKey = r.Key.Public
 	}
@@ -179,6 +179,11 @@ func printVPNs(w io.Writer, list agent.VPNList, form string, now time.Time) erro
 		}
 		if s.Problem != "" {
 			reasons = append(reasons, s.VPN+": "+s.Problem)
+		}
+		for _, p := range s.Peers {
+			if p.Problem != "" {
+				reasons = append(reasons, s.VPN+": peer "+p.Name+": "+p.Problem)
+			}
 		}
 	}
 	if err := table(w, head, rows); err != nil || len(reasons) == 0 {

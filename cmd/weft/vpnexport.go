@@ -43,11 +43,8 @@ nowhere. Who has the old one can't connect any more.`,
 					if _, err := vpn.Export(r, peer, ""); err != nil {
 						return err // before the peer's old key is none any more
 					}
-					key, public, err := vpn.GenerateKey()
+					key, err := putPeerKey(cmd, store, ref, peer)
 					if err != nil {
-						return err
-					}
-					if err := putPeerKey(cmd, store, ref, peer, public); err != nil {
 						return err
 					}
 					private = key
@@ -80,9 +77,9 @@ func readVPN(cmd *cobra.Command, store *state.Store, ref topology.Ref) (state.VP
 	return r, nil
 }
 
-// putPeerKey has a VPN know a peer by another key, and leaves the rest of it as it is then.
-func putPeerKey(cmd *cobra.Command, store *state.Store, ref topology.Ref, peer, public string) error {
-	_, err := store.Edit(cmd.Context(), state.Edit{Plan: func(c *state.Catalogue) ([]*topology.Object, []topology.Ref, error) {
+// putPeerKey makes another key for a peer of a VPN, has the VPN know its public part, and leaves the rest of it as it is then.
+func putPeerKey(cmd *cobra.Command, store *state.Store, ref topology.Ref, peer string) (private string, err error) {
+	_, err = store.Edit(cmd.Context(), state.Edit{Plan: func(c *state.Catalogue) ([]*topology.Object, []topology.Ref, error) {
 		o := c.Set.Get(ref)
 		if o == nil {
 			return nil, nil, fmt.Errorf("%v: is not there", ref)
@@ -93,10 +90,14 @@ func putPeerKey(cmd *cobra.Command, store *state.Store, ref topology.Ref, peer, 
 		if at < 0 {
 			return nil, nil, fmt.Errorf("%v has no peer %q", ref, peer)
 		}
-		spec.Peers[at].PublicKey = public
+		key, public, err := vpn.NewPeerKey(spec.TypeOr(), peer)
+		if err != nil {
+			return nil, nil, fmt.Errorf("%v: %w", ref, err)
+		}
+		private, spec.Peers[at].PublicKey = key, public
 		next := *o
 		next.Spec, next.Status = &spec, topology.Status{}
 		return []*topology.Object{&next}, nil, nil
 	}})
-	return err
+	return private, err
 }

@@ -1,0 +1,164 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/weft-sdn/weft/testbed/host"
+	"github.com/weft-sdn/weft/topology"
+	"github.com/weft-sdn/weft/vpn"
+)
+
+// answers waits until the VPN's peer answers, or (no) until it is known that it does not, and why.
+func (b *bench) answers(edge string, yes bool, why string) {
+	b.Helper()
+	b.eventually("the peer answers: "+strconv.FormatBool(yes), func() error {
+		st, err := b.status(edge)
+		if err == nil && (len(st.Peers) != 1 || st.Peers[0].Connected != yes || !strings.Contains(st.Peers[0].Problem, why)) {
+			err = fmt.Errorf("%+v", st)
+		}
+		return err
+	})
+}
+
+// killOpenVPN kills the daemon of a VPN of this process that has a network behind its peer, and says how many there were.
+func killOpenVPN(behind string) (n int) {
+	all, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, path := range all {
+		args, _ := os.ReadFile(path)
+		dir := filepath.Dir(path)
+		routes, _ := os.ReadFile(dir + "/cwd/clients/DEFAULT")
+		stat, _ := os.ReadFile(dir + "/stat")
+		fields := strings.Fields(string(stat))
+		if !strings.HasPrefix(string(args), "openvpn\x00--config\x00stdin") || !strings.Contains(string(routes), behind) || len(fields) < 4 || fields[3] != strconv.Itoa(os.Getpid()) {
+			continue
+		}
+		if pid, err := strconv.Atoi(filepath.Base(dir)); err == nil && syscall.Kill(pid, syscall.SIGKILL) == nil {
+			n++
+		}
+	}
+	return n
+}
+
+// TestOpenVPNCalls: a VPN calls an office's OpenVPN over IPv6. With another key it gets nowhere, and says why; with the right one packets go both ways, as long as they may be, also when the daemon, and then the holder, is gone.
+func TestOpenVPNCalls(t *testing.T) {
+	needDaemon(t, "openvpn")
+	t.Parallel()
+	crypt := strings.Repeat("0123456789abcdef", 32)
+	peer := strings.Replace(behindOffice, "[192.168.50.0/24", "[192.168.50.0/24, 192.168.77.0/24", 1) + `, endpoint: "[2001:db8:113::9]:1194", presharedKeySecret: crypt`
+	w := &ways{}
+	defer w.close()
+	b := newBenchOf(t, benchConfig{
+		text: withGateway(network + provider + openVPNSite("", peer)), powerOn: inNamespace, way: w.way,
+		secret: func(string) (string, error) { return crypt, nil },
+	})
+	h := b.inetIn()
+	profile := b.profile()
+	var lines []string
+	for rest := crypt; rest != ""; rest = rest[32:] {
+		lines = append(lines, rest[:32])
+	}
+	profile += "<tls-crypt>\n-----BEGIN OpenVPN Static key V1-----\n" + strings.Join(lines, "\n") + "\n-----END OpenVPN Static key V1-----\n</tls-crypt>\n"
+	edge, other := b.held()
+	private, _, err := vpn.NewPeerKey(topology.VPNOpenVPN, "office")
+	b.must(err)
+	own, _, _ := strings.Cut(profile, "<cert>")
+	_, rest, _ := strings.Cut(profile, "</key>\n")
+	strange, _ := b.openVPN(h, own+private+rest)
+	b.answers(edge, false, "TLS Error")
+	strange.Stop()
+	b.openVPN(h, profile)
+	b.pings(b.vm(), "192.168.50.2")
+	b.pings(b.vm(), "fd50::2")
+	b.pings(h, "10.1.0.5")
+	b.pings(h, "fd01::5")
+	for size, fits := range map[int]bool{1300 - 28: true, 1300 - 27: false} {
+		r, err := b.vm().PingWith(t.Context(), netip.MustParseAddr("192.168.50.2"), host.PingConfig{Count: 1, Timeout: 2 * time.Second, Size: size, DontFragment: true})
+		if err != nil || (r.Received() == 1) != fits {
+			t.Errorf("a ping of %d bytes: %+v, %v", size, r, err)
+		}
+	}
+	if n := killOpenVPN("192.168.77.0"); n != 1 {
+		t.Errorf("%d daemons were killed", n)
+	}
+	b.pings(h, "10.1.0.5")
+	b.answers(edge, true, "")
+	b.fails(w, edge, other, h)
+}
+
+// fails takes the agent that holds the VPN away without a word, and waits until packets go by the other edge.
+func (b *bench) fails(w *ways, edge, other string, from interface {
+	PingWith(context.Context, netip.Addr, host.PingConfig) (host.PingResult, error)
+}) {
+	b.Helper()
+	began := time.Now()
+	w.get(edge).SetCut(true)
+	b.eventually("the other edge holds it", func() error {
+		if !b.holds(other) {
+			return errors.New("it does not")
+		}
+		return nil
+	})
+	held := time.Since(began)
+	b.pings(from, "10.1.0.5")
+	b.Logf("%s was cut off: %s had it after %v, and a ping was answered after %v", edge, other, held, time.Since(began))
+	w.get(edge).SetCut(false)
+}
+
+// TestOpenVPNEthernet: a bridge and a TAP of an office are on one wire through an OpenVPN: ARP, ND, MAC learning, and TCP.
+func TestOpenVPNEthernet(t *testing.T) {
+	needDaemon(t, "openvpn")
+	t.Parallel()
+	text := strings.Replace(bridge, "ip=10.1.0.5/24,fd01::5/64", "ip=10.1.0.5/24,fd01::5/64 mtu=1300", 1)
+	b := newBenchOf(t, benchConfig{text: withGateway(text + called + openVPNSite("  listenPort: 1194\n", "keepalive: 1")), powerOn: inNamespace})
+	h := b.inetIn()
+	b.openVPN(h, strings.Replace(b.profile(), "dev tap", "dev office", 1))
+	for _, a := range []string{"10.1.0.50/24", "fd01::50/64"} {
+		b.eventually("the TAP has "+a, func() error {
+			_, said, err := h.Exec(t.Context(), "sh", "-c", "ip link set office up && ip address replace "+a+" dev office nodad")
+			if err != nil {
+				err = fmt.Errorf("%w: %s", err, said)
+			}
+			return err
+		})
+	}
+	b.pings(b.vm(), "10.1.0.50")
+	b.pings(b.vm(), "fd01::50")
+	b.pings(h, "10.1.0.5")
+	b.pings(h, "fd01::5")
+	b.fetches(b.vm(), h, "10.1.0.5", "fd01::5")
+	if mac, err := b.vm().Resolve(t.Context(), netip.MustParseAddr("10.1.0.50")); err != nil || mac[0]&3 != 2 {
+		t.Errorf("the VM has %x for 10.1.0.50, %v", mac, err)
+	}
+}
+
+// TestOpenVPNNode: the encrypted packets go by the network of the edge's agent, over IPv4 and IPv6. The office's daemon is on this machine, without a device.
+func TestOpenVPNNode(t *testing.T) {
+	needDaemon(t, "openvpn")
+	t.Parallel()
+	for version, address := range map[string]string{"udp4": "127.0.0.1", "udp6": "[::1]"} {
+		t.Run(version, func(t *testing.T) {
+			port := freeUDP(t)
+			site := strings.Replace(openVPNSite("", fmt.Sprintf("%s, endpoint: \"%s:%d\"", behindOffice, address, port)), "  publicPort: isp/vpn1\n", "", 1)
+			b := newBenchOf(t, benchConfig{text: strings.Replace(network, "mtu: 1420", "mtu: 1300", 1) + site})
+			profile := b.profile()
+			profile = strings.NewReplacer("dev tun\ndev-type tun\n", "dev null\n", "proto udp6\n", "", "proto udp\n", "").Replace(profile) + "proto " + version + "\nifconfig-noexec\nroute-noexec\n"
+			b.daemonHere(profile)
+			edge, _ := b.holder()
+			b.answers(edge, true, "")
+			st, err := b.status(edge)
+			if want := fmt.Sprintf("%s:%d", address, port); err != nil || st.Peers[0].Endpoint.String() != want || st.Peers[0].Handshake.IsZero() || st.PublicKey == "" || st.Type != topology.VPNOpenVPN {
+				t.Errorf("%+v, %v, want endpoint %s", st, err, want)
+			}
+		})
+	}
+}

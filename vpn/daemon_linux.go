@@ -1,0 +1,199 @@
+package vpn
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.zx2c4.com/wireguard/conn"
+	"golang.zx2c4.com/wireguard/tun"
+
+	"github.com/weft-sdn/weft/softswitch/port"
+	"github.com/weft-sdn/weft/state"
+	"github.com/weft-sdn/weft/topology"
+)
+
+// daemon is the tunnel of a VPN that a program carries, in a cell.
+type daemon struct {
+	site   *topology.VPN
+	cell   *cell
+	relay  *relay
+	line   *line // by which the daemon calls; nil: it is called
+	pump   *pump
+	counts *counts
+	tell   func(p *Peer) // completes what is known of the peer
+	peer   *remote
+	names  // that of the peer, if the daemon calls it
+}
+
+const (
+	daemonDevice = "weft0"
+	daemonPort   = 1194 // at which the daemon is called, in its namespace
+)
+
+// newDaemon brings the tunnel of an OpenVPN or IPsec up.
+func (s *site) newDaemon(ctx context.Context, rec *state.VPNRecord, hold *state.VPNHold) (carrier, error) {
+	spec := &rec.Site.Spec
+	d := &daemon{site: rec.Site, counts: new(counts), peer: &remote{spec: &spec.Peers[0]}}
+	if err := d.peer.place(rec.Last); err != nil {
+		return nil, err
+	}
+	d.names = newNames(ctx, s.k.cfg.Lookup, []*remote{d.peer})
+	var err error
+	if d.cell, err = newCell(s.log); err != nil {
+		return nil, err
+	}
+	done := false
+	defer func() {
+		if !done {
+			d.close()
+		}
+	}()
+	var bind conn.Bind = conn.NewStdNetBind()
+	if rec.Site.Public != nil {
+		bind = newPublic(s.t, hold.Lock.Public.VLAN, rec.Site, hold.Valid, d.counts)
+	}
+	called := netip.AddrPortFrom(loopback, daemonPort)
+	if spec.ListenPort == 0 {
+		called = netip.AddrPort{}
+	}
+	if d.relay, err = newRelay(d.cell.space, bind, hold.Valid, d.counts, spec.ListenPort, called); err != nil {
+		return nil, fmt.Errorf("the transport: %w", err)
+	}
+	if spec.ListenPort == 0 {
+		if d.line, called, err = d.relay.caller(); err != nil {
+			return nil, fmt.Errorf("the transport: %w", err)
+		}
+		d.call(time.Now())
+	}
+	link := s.t.link(hold.Lock.Private.VLAN, d.counts)
+	if p := newPrivate(link, spec.MTUOr(), hold.Valid, d.counts); rec.Site.Private.Router {
+		d.pump = newPump(newRouted(p, rec.Site), spec.Peers[0].AllowedIPs, d.counts)
+	} else {
+		d.pump = newPump(newFramed(p), nil, d.counts)
+	}
+	start := s.startOpenVPN
+	if spec.TypeOr() == topology.VPNIPsec {
+		start = s.startIPsec
+	}
+	if err := start(d, rec, called); err != nil {
+		return nil, err
+	}
+	done = true
+	return d, nil
+}
+
+var _ tun.Device = (*framed)(nil)
+
+// device makes the device of an OpenVPN. It is there as long as the cell.
+func (c *cell) device(mode netlink.TuntapMode, mtu uint16) error {
+	return c.space.do(func() error {
+		attrs := netlink.NewLinkAttrs()
+		attrs.Name = daemonDevice
+		t := &netlink.Tuntap{LinkAttrs: attrs, Mode: mode, Flags: netlink.TUNTAP_NO_PI}
+		if err := netlink.LinkAdd(t); err != nil {
+			return fmt.Errorf("make a device: %w", err)
+		}
+		return setUp(t, mtu)
+	})
+}
+
+const deviceQueue = 1000 // packets
+
+// setUp sets a device up; the caller is in its namespace.
+func setUp(l netlink.Link, mtu uint16) error {
+	if err := netlink.LinkSetMTU(l, int(mtu)); err != nil {
+		return fmt.Errorf("MTU of a device: %w", err)
+	}
+	if err := netlink.LinkSetTxQLen(l, deviceQueue); err != nil {
+		return fmt.Errorf("queue of a device: %w", err)
+	}
+	if err := netlink.LinkSetUp(l); err != nil {
+		return fmt.Errorf("set a device up: %w", err)
+	}
+	return nil
+}
+
+// open opens the kernel's side of a device.
+func (c *cell) open(name string) (device Port, err error) {
+	err = c.space.do(func() error {
+		device, err = port.OpenInterface(name)
+		return err
+	})
+	return device, err
+}
+
+// callAgain is how long a peer may take to answer at one of its addresses before the next one is tried.
+const callAgain = 15 * time.Second
+
+// call implements carrier: the daemon calls by itself, and does not know where the peer is: the relay does.
+func (d *daemon) call(now time.Time) time.Time {
+	if d.line == nil || len(d.peer.at) == 0 || d.status()[0].Connected {
+		return time.Time{}
+	}
+	at := d.peer.at[d.peer.calls%len(d.peer.at)]
+	d.peer.calls++
+	_ = d.relay.call(d.line, at.String()) // an address and a port
+	if len(d.peer.at) == 1 {
+		return time.Time{}
+	}
+	return now.Add(callAgain)
+}
+
+// lookUp implements carrier: who is called needs no name.
+func (d *daemon) lookUp(peers []Peer, now time.Time) {
+	if d.line != nil {
+		d.names.lookUp(peers, now)
+	}
+}
+
+// moved implements carrier.
+func (d *daemon) moved(f found) bool { return d.take(f, d.status()) }
+
+// ended implements carrier: programs that end are started again.
+func (d *daemon) ended() <-chan struct{} { return nil }
+
+// status implements carrier.
+func (d *daemon) status() []Peer {
+	p := Peer{Name: d.peer.spec.Name, PublicKey: d.peer.spec.PublicKey, daemon: true}
+	if d.tell != nil {
+		d.tell(&p)
+	}
+	if p.Problem = ""; !p.Connected {
+		p.Problem = d.cell.complaint()
+	}
+	return []Peer{p}
+}
+
+// endpoint is where the peer is that the daemon knows at an address of the namespace.
+func (d *daemon) endpoint(local netip.AddrPort) netip.AddrPort {
+	if l := d.lineOf(local); l != nil {
+		return l.at
+	}
+	return netip.AddrPort{}
+}
+
+// lineOf is the line of the peer that the daemon knows at an address of the namespace; nil: there is none.
+func (d *daemon) lineOf(local netip.AddrPort) *line {
+	if d.line != nil {
+		return d.line
+	}
+	return d.relay.lineAt(local)
+}
+
+// drops implements carrier.
+func (d *daemon) drops() Drops { return d.counts.read() }
+
+// close implements carrier. The daemon says goodbye while the transport is there.
+func (d *daemon) close() {
+	d.names.close()
+	d.cell.close()
+	if d.relay != nil {
+		d.relay.close()
+	}
+	if d.pump != nil {
+		d.pump.close()
+	}
+}

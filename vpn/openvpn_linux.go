@@ -1,0 +1,141 @@
+package vpn
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/weft-sdn/weft/state"
+)
+
+// openVPN runs OpenVPN in a cell.
+type openVPN struct {
+	cell    *cell
+	server  bool
+	conf    string // with the private key: it goes to the daemon by a pipe
+	session session
+}
+
+// startOpenVPN has OpenVPN carry a tunnel.
+func (s *site) startOpenVPN(d *daemon, rec *state.VPNRecord, called netip.AddrPort) error {
+	keys, err := s.k.openVPNSecrets(rec)
+	if err != nil {
+		return err
+	}
+	defer clear(keys.private)
+	mode := netlink.TuntapMode(netlink.TUNTAP_MODE_TUN)
+	if !rec.Site.Private.Router {
+		mode = netlink.TUNTAP_MODE_TAP
+	}
+	if err := d.cell.device(mode, rec.Site.Spec.MTUOr()); err != nil {
+		return err
+	}
+	device, err := d.cell.open(daemonDevice)
+	if err != nil {
+		return err
+	}
+	d.pump.attach(device)
+	clients := d.cell.dir + "/" + clientsDir
+	if err := os.Mkdir(clients, 0o700); err != nil {
+		return err
+	}
+	if err := d.cell.give(clients); err != nil {
+		return err
+	}
+	if err := d.cell.write(clientsDir+"/"+clientsFile, openVPNRoutes(rec.Site)); err != nil {
+		return err
+	}
+	at := &place{device: daemonDevice, dir: d.cell.dir, relay: called, user: d.cell.user, group: d.cell.group}
+	o := &openVPN{cell: d.cell, server: d.line == nil, conf: openVPNConf(rec.Site, &keys, at)}
+	o.session.server = o.server
+	d.tell = func(p *Peer) {
+		p.Endpoint = d.endpoint(o.session.peer(p))
+		if !p.Connected && d.line == nil {
+			p.Endpoint = netip.AddrPort{} // it was another's, perhaps
+		}
+	}
+	if p := d.peer.spec; p.PublicKey == "" {
+		d.cell.complain("it has no publicKey yet: weft vpn export --peer " + p.Name + " --new-key makes one")
+	} else {
+		d.cell.run(o.once)
+	}
+	return nil
+}
+
+// once runs the daemon until it ends. It is told to end by its management socket when the agent ends, however that does.
+func (o *openVPN) once(ctx context.Context) error {
+	path := o.cell.dir + "/" + managementFile
+	_ = os.Remove(path)
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return fmt.Errorf("management socket: %w", err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var managing sync.WaitGroup
+	managing.Go(func() {
+		c, err := l.Accept()
+		if err == nil {
+			o.manage(ctx, c)
+		}
+	})
+	err = o.cell.exec(ctx, strings.NewReader(o.conf), nil, o.log, "openvpn", "--config", "stdin")
+	cancel()
+	l.Close()
+	managing.Wait()
+	o.session.gone()
+	return err
+}
+
+// log takes a line of OpenVPN's log. There are no keys in it.
+func (o *openVPN) log(line string) {
+	o.cell.log.Debug("openvpn: " + line)
+	if complaint, ok := o.session.logged(line, time.Now()); ok {
+		o.cell.complain("")
+	} else if complaint != "" {
+		o.cell.complain("OpenVPN: " + complaint)
+	}
+}
+
+const askEvery = time.Second
+
+// manage has the daemon begin, and takes what it tells, until it closes the connection or does not answer any more.
+func (o *openVPN) manage(ctx context.Context, c net.Conn) {
+	defer c.Close()
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	asking.Go(func() {
+		ask := time.NewTicker(askEvery)
+		defer ask.Stop()
+		question := "state on\nbytecount 1\nhold release\n"
+		if o.server {
+			question = "hold release\n"
+		}
+		for {
+			_ = c.SetWriteDeadline(time.Now().Add(askEvery))
+			if _, err := c.Write([]byte(question)); err != nil {
+				return
+			}
+			if question = "status 3\n"; !o.server {
+				return
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-ask.C:
+			}
+		}
+	})
+	for lines := bufio.NewScanner(c); lines.Scan(); {
+		o.session.told(strings.TrimRight(lines.Text(), "\r"))
+	}
+}

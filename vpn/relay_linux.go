@@ -1,0 +1,239 @@
+package vpn
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.zx2c4.com/wireguard/conn"
+)
+
+// relay carries the encrypted packets of a daemon between the namespace that it is in and a transport. It looks like the peer to the daemon, and like the daemon to the peer.
+//
+//	daemon ◀─ loopback ─▶ line (one for each peer) ◀──▶ relay ◀──▶ conn.Bind
+type relay struct {
+	bind   conn.Bind // sends nothing unless the VPN is held
+	valid  func() bool
+	counts *counts
+	space  *namespace
+	daemon netip.AddrPort // where the daemon is called; invalid: it calls
+	open   sync.WaitGroup
+
+	mu     sync.Mutex
+	lines  map[netip.AddrPort]*line // by where the peer is
+	closed bool
+}
+
+// line is one peer's way to the daemon.
+type line struct {
+	socket *net.UDPConn // in the namespace
+	to     conn.Endpoint
+	at     netip.AddrPort // of the peer
+	daemon atomic.Pointer[netip.AddrPort]
+	used   atomic.Int64 // unix time, of what the daemon sent
+
+	received, sent atomic.Uint64 // bytes
+}
+
+const (
+	maxLines  = 64               // who has not answered the daemon yet has one, too
+	lineIdle  = 30 * time.Second // after which a line may be another's
+	maxPacket = 65535
+)
+
+var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+
+// newRelay opens a transport. listen: at that port peers call, and the daemon is called at daemon; 0: the daemon calls, where call says.
+func newRelay(space *namespace, bind conn.Bind, valid func() bool, c *counts, listen uint16, daemon netip.AddrPort) (*relay, error) {
+	r := &relay{bind: &held{bind, valid, c}, valid: valid, counts: c, space: space, daemon: daemon, lines: map[netip.AddrPort]*line{}}
+	receive, _, err := bind.Open(listen)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range receive {
+		r.open.Go(func() { r.receive(f) })
+	}
+	return r, nil
+}
+
+// receive takes packets of the transport.
+func (r *relay) receive(from conn.ReceiveFunc) {
+	n := r.bind.BatchSize()
+	bufs, sizes, ends := make([][]byte, n), make([]int, n), make([]conn.Endpoint, n)
+	for i := range bufs {
+		bufs[i] = make([]byte, maxPacket)
+	}
+	for {
+		got, err := from(bufs, sizes, ends)
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			continue // such as that a peer's host refused what it was sent
+		}
+		for i := range got {
+			if sizes[i] == 0 {
+				continue
+			}
+			if !r.valid() {
+				r.counts.notHeld.Add(1)
+				continue
+			}
+			if l := r.lineOf(ends[i]); l != nil {
+				l.pass(bufs[i][:sizes[i]])
+			} else {
+				r.counts.notForUs.Add(1)
+			}
+		}
+	}
+}
+
+// pass gives a packet to the daemon.
+func (l *line) pass(packet []byte) {
+	l.received.Add(uint64(len(packet)))
+	if to := l.daemon.Load(); to != nil {
+		_, _ = l.socket.WriteToUDPAddrPort(packet, *to) // a daemon that starts again refuses
+	}
+}
+
+// lineOf returns the line of a peer, new if need be; nil: it has none.
+func (r *relay) lineOf(peer conn.Endpoint) *line {
+	at := where(peer)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if l := r.lines[at]; l != nil {
+		l.to = peer // by the address that it speaks to
+		return l
+	}
+	if !r.daemon.IsValid() || r.closed || !r.room() {
+		return nil
+	}
+	l, err := r.newLine(peer, at)
+	if err != nil {
+		return nil
+	}
+	l.daemon.Store(&r.daemon)
+	r.lines[at] = l
+	return l
+}
+
+// room makes room for a line; false: there is none. The caller has the lock.
+func (r *relay) room() bool {
+	if len(r.lines) < maxLines {
+		return true
+	}
+	for key, l := range r.lines {
+		if time.Since(time.Unix(l.used.Load(), 0)) > lineIdle {
+			l.socket.Close()
+			delete(r.lines, key)
+			return true
+		}
+	}
+	return false
+}
+
+// newLine makes a line, and takes what the daemon sends by it. The caller has the lock.
+func (r *relay) newLine(peer conn.Endpoint, at netip.AddrPort) (*line, error) {
+	l := &line{to: peer, at: at}
+	l.used.Store(time.Now().Unix())
+	err := r.space.do(func() (err error) {
+		l.socket, err = net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(loopback, 0)))
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.open.Go(func() { r.send(l) })
+	return l, nil
+}
+
+// send takes packets of the daemon.
+func (r *relay) send(l *line) {
+	buf := make([]byte, maxPacket)
+	for {
+		n, from, err := l.socket.ReadFromUDPAddrPort(buf)
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			continue
+		}
+		if !r.daemon.IsValid() {
+			l.daemon.Store(&from) // there is nobody else in the namespace
+		}
+		l.used.Store(time.Now().Unix())
+		r.mu.Lock()
+		to := l.to
+		r.mu.Unlock()
+		if to == nil {
+			continue // it is not known yet where the peer is
+		}
+		if r.bind.Send([][]byte{buf[:n]}, to) != nil {
+			r.counts.noTransport.Add(1)
+			continue
+		}
+		l.sent.Add(uint64(n))
+	}
+}
+
+// caller makes the line of a daemon that calls: at is where it calls. Where that leads call says.
+func (r *relay) caller() (l *line, at netip.AddrPort, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if l, err = r.newLine(nil, at); err != nil {
+		return nil, at, err
+	}
+	r.lines[at] = l
+	return l, l.local(), nil
+}
+
+// call has the line of a daemon that calls lead to a peer.
+func (r *relay) call(l *line, peer string) error {
+	to, err := r.bind.ParseEndpoint(peer)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	clear(r.lines)
+	l.to, l.at = to, where(to)
+	r.lines[l.at] = l
+	return nil
+}
+
+// lineAt returns the line of a peer that the daemon knows at an address of the namespace; nil: there is none.
+func (r *relay) lineAt(local netip.AddrPort) *line {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, l := range r.lines {
+		if l.local() == local {
+			return l
+		}
+	}
+	return nil
+}
+
+// local is where the daemon has the peer.
+func (l *line) local() netip.AddrPort { return l.socket.LocalAddr().(*net.UDPAddr).AddrPort() }
+
+// close ends the transport: nothing comes or goes any more when it returns.
+func (r *relay) close() {
+	_ = r.bind.Close()
+	r.mu.Lock()
+	r.closed = true
+	for _, l := range r.lines {
+		l.socket.Close()
+	}
+	r.mu.Unlock()
+	r.open.Wait()
+}
+
+// where is where a peer is.
+func where(e conn.Endpoint) netip.AddrPort {
+	var at netip.AddrPort
+	_ = at.UnmarshalBinary(e.DstToBytes()) // that is how it was made
+	return netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
+}
