@@ -26,11 +26,11 @@ type cell struct {
 	user    string // as which the daemon runs on when it has its device and sockets; empty: root
 	group   string
 	stop    context.CancelFunc
+	ended   func(why string) // that the daemon ended by itself
 	running sync.WaitGroup
 
-	mu       sync.Mutex
-	failures int    // how often the daemon has ended
-	said     string // its last complaint
+	mu   sync.Mutex
+	said string // its last complaint
 }
 
 const (
@@ -40,12 +40,12 @@ const (
 	lastRestart  = 5 * time.Second
 )
 
-func newCell(log *slog.Logger) (*cell, error) {
+func newCell(log *slog.Logger, ended func(why string)) (*cell, error) {
 	space, err := newNamespace()
 	if err != nil {
 		return nil, err
 	}
-	c := &cell{log: log, space: space, stop: func() {}}
+	c := &cell{log: log, space: space, stop: func() {}, ended: ended}
 	if c.dir, err = os.MkdirTemp("", "weft-vpn-"); err != nil { // mode 0700
 		c.close()
 		return nil, err
@@ -95,6 +95,7 @@ func (c *cell) run(once func(ctx context.Context) error) {
 				wait = firstRestart
 			}
 			c.failed(err)
+			c.ended(c.complaint())
 			c.log.Warn("the daemon of the VPN ended; starting it again", "err", err, "said", c.complaint(), "in", wait)
 			t := time.NewTimer(wait)
 			select {
@@ -110,7 +111,6 @@ func (c *cell) run(once func(ctx context.Context) error) {
 func (c *cell) failed(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.failures++
 	if c.said == "" && err != nil {
 		c.said = "the daemon ended: " + err.Error()
 	}

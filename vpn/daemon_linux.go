@@ -42,7 +42,7 @@ func (s *site) newDaemon(ctx context.Context, rec *state.VPNRecord, hold *state.
 	}
 	d.names = newNames(ctx, s.k.cfg.Lookup, []*remote{d.peer})
 	var err error
-	if d.cell, err = newCell(s.log); err != nil {
+	if d.cell, err = newCell(s.log, s.noteEnded); err != nil {
 		return nil, err
 	}
 	done := false

@@ -31,3 +31,8 @@ func (s *site) notePeers(peers []Peer, before map[string]bool, now time.Time) {
 		before[p.Name] = p.Alive(now)
 	}
 }
+
+// noteEnded records that the daemon of the VPN ended by itself; it is started again.
+func (s *site) noteEnded(why string) {
+	s.note(state.EventWarning, "DaemonEnded", "the daemon that carries it ended, and is started again: "+why)
+}

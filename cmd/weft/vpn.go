@@ -54,7 +54,8 @@ func newVPNStatus() *cobra.Command {
 		Long: `Show which edges hold VPNs, and how their peers are. The database knows the
 holders; their agents are asked. --agent asks one directly.
 
-  STATE      up: a peer has answered within three minutes; calling: none has;
+  STATE      up: a peer has answered within three minutes, or, of OpenVPN and
+             IPsec, is connected; calling: none has;
              down: no edge holds it. Why is below the table
   HOLDER     the edge that has it now, SINCE then
   HANDSHAKE  how long ago the peer and this end last agreed on keys. While

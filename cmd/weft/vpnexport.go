@@ -18,9 +18,10 @@ func newVPNExport() *cobra.Command {
 	var newKey bool
 	cmd := &cobra.Command{
 		Use:   "export NAME --peer PEER [--new-key]",
-		Short: "Write the wg-quick file of a VPN's remote end",
-		Long: `Write the wg-quick file of a VPN's remote end: keys, addresses, where this end is,
-and what it may send and is sent.
+		Short: "Write the file of a VPN's remote end: wg-quick, OpenVPN or swanctl",
+		Long: `Write the file of a VPN's remote end: keys, addresses, where this end is, and what
+it may send and is sent. It is for wg-quick, or, by the VPN's type, the profile of
+an OpenVPN or the swanctl.conf of a strongSwan.
 
 The remote end's private key is its own: the file names the public key that it
 is of. --new-key makes a pair, has the VPN know the public key in place of the

@@ -18,7 +18,7 @@ import (
 	"github.com/weft-sdn/weft/vpn"
 )
 
-const patience = 12 * time.Second
+const patience = time.Minute
 
 // network is a tenant's router with a VM at e3, and a VPN for which e1 and e2 compete.
 const network = `
