@@ -309,7 +309,7 @@ func texts(prefixes []netip.Prefix) []string {
 
 // ask asks the daemon how its peer is.
 func (i *ipsec) ask(ctx context.Context, session *vici.Session) error {
-	now, found := time.Now(), false
+	now, found, any := time.Now(), false, false
 	for m, err := range session.CallStreaming(ctx, "list-sas", "list-sa", nil) {
 		if err != nil {
 			return err
@@ -319,7 +319,12 @@ func (i *ipsec) ask(ctx context.Context, session *vici.Session) error {
 			return errors.Join(errors.New("strongSwan: list-sas"), err)
 		}
 		for _, sa := range sas {
-			found = i.take(&sa, now) || found
+			found, any = i.take(&sa, now) || found, true
+		}
+	}
+	if !any && i.d.line != nil {
+		if err := i.initiate(ctx, session); err != nil {
+			return err
 		}
 	}
 	i.mu.Lock()
@@ -328,6 +333,18 @@ func (i *ipsec) ask(ctx context.Context, session *vici.Session) error {
 		i.d.cell.complain("")
 	}
 	return nil
+}
+
+// initiate has a daemon call that has given up: it does when the peer refused it.
+func (i *ipsec) initiate(ctx context.Context, session *vici.Session) error {
+	m, err := vici.MarshalMessage(&struct {
+		Child   string `vici:"child"`
+		Timeout string `vici:"timeout"`
+	}{weftSA, "-1"}) // it does not wait
+	if err == nil {
+		_, err = session.Call(ctx, "initiate", m)
+	}
+	return err
 }
 
 // take takes what there is with a peer; false: nothing that packets go by.

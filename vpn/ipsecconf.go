@@ -40,6 +40,7 @@ func exportIPsec(site *topology.VPN, p *topology.VPNPeerSpec) string {
 	l := new(listing)
 	l.line("# The end of %s of VPN %s. It goes to /etc/swanctl/conf.d/NAME.conf of that machine: swanctl --load-all", p.Name, site.Name)
 	l.line("# Both ends speak IKE and ESP in UDP, from the first packet on, at the port of NAT traversal. What does ESP at that machine is its own affair: the kernel, or charon's plugin kernel-libipsec.")
+	l.line("# strongswan.conf of that machine is to have charon.plugins.kernel-netlink.mtu = %d: longer packets do not fit.", site.Spec.MTUOr())
 	l.line("connections {\n  weft {\n    version = 2\n    mobike = no\n    encap = yes\n    local_port = 4500")
 	action := "none"
 	if host, port, err := net.SplitHostPort(endpointOf(site)); err == nil && site.Spec.ListenPort != 0 {

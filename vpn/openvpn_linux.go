@@ -116,9 +116,9 @@ func (o *openVPN) manage(ctx context.Context, c net.Conn) {
 	asking.Go(func() {
 		ask := time.NewTicker(askEvery)
 		defer ask.Stop()
-		question := "state on\nbytecount 1\nhold release\n"
-		if o.server {
-			question = "hold release\n"
+		question := "hold off\nhold release\n" // also when it starts again by itself
+		if !o.server {
+			question = "state on\nbytecount 1\n" + question
 		}
 		for {
 			_ = c.SetWriteDeadline(time.Now().Add(askEvery))

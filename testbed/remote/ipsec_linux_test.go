@@ -29,6 +29,9 @@ const strongSwanConf = `charon-systemd {
     kernel-libipsec {
       allow_peer_ts = yes
     }
+    kernel-netlink {
+      mtu = 1300
+    }
   }
   journal {
     default = -1
