@@ -190,8 +190,10 @@ func (i *ipsec) manage(ctx context.Context) error {
 	ask := time.NewTicker(askEvery)
 	defer ask.Stop()
 	for {
-		if err := i.ask(ctx, session); err != nil {
-			return nil // it ends
+		if err := i.ask(ctx, session); ctx.Err() != nil {
+			return nil
+		} else if err != nil {
+			return err
 		}
 		select {
 		case <-ctx.Done():
@@ -315,8 +317,8 @@ func (i *ipsec) ask(ctx context.Context, session *vici.Session) error {
 			return err
 		}
 		sas := map[string]viciSA{}
-		if err := vici.UnmarshalMessage(m, &sas); err != nil {
-			return errors.Join(errors.New("strongSwan: list-sas"), err)
+		if err := vici.UnmarshalMessage(m, sas); err != nil {
+			return fmt.Errorf("strongSwan: list-sas: %w", err)
 		}
 		for _, sa := range sas {
 			found, any = i.take(&sa, now) || found, true
