@@ -8,7 +8,6 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.zx2c4.com/wireguard/conn"
-	"golang.zx2c4.com/wireguard/tun"
 
 	"github.com/weft-sdn/weft/softswitch/port"
 	"github.com/weft-sdn/weft/state"
@@ -84,8 +83,6 @@ func (s *site) newDaemon(ctx context.Context, rec *state.VPNRecord, hold *state.
 	done = true
 	return d, nil
 }
-
-var _ tun.Device = (*framed)(nil)
 
 // device makes the device of an OpenVPN. It is there as long as the cell.
 func (c *cell) device(mode netlink.TuntapMode, mtu uint16) error {
@@ -170,7 +167,7 @@ func (d *daemon) status() []Peer {
 // endpoint is where the peer is that the daemon knows at an address of the namespace.
 func (d *daemon) endpoint(local netip.AddrPort) netip.AddrPort {
 	if l := d.lineOf(local); l != nil {
-		return l.at
+		return d.relay.peerOf(l)
 	}
 	return netip.AddrPort{}
 }

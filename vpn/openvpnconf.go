@@ -70,7 +70,7 @@ func openVPNConf(site *topology.VPN, keys *openVPNKeys, at *place) string {
 	} else {
 		l.line("tls-client")
 		l.line("remote %s %d\nnobind", at.relay.Addr(), at.relay.Port())
-		l.line("connect-retry 1 2\nhand-window 20")
+		l.line("connect-retry 1 2\nhand-window 20\ntls-timeout 1")
 	}
 	l.line("ifconfig-noexec\nroute-noexec\nscript-security 0")
 	l.line("management %s/%s unix\nmanagement-client\nmanagement-hold", at.dir, managementFile) // it ends when the agent does
@@ -126,7 +126,7 @@ func exportOpenVPN(rec *state.VPNRecord, p *topology.VPNPeerSpec, private string
 		if err != nil {
 			return "", fmt.Errorf("vpn %s: spec.endpoint is missing, and the public port has no address: give one at which peers reach this end", site.Name)
 		}
-		l.line("client\nremote %s %s\nnobind\nconnect-retry 1 2\nhand-window 20", host, port)
+		l.line("client\nremote %s %s\nnobind\nconnect-retry 1 2\nhand-window 20\ntls-timeout 1", host, port)
 		l.line("remote-cert-tls server")
 	} else {
 		_, port, _ := net.SplitHostPort(p.Endpoint) // checked

@@ -42,6 +42,8 @@ const (
 	maxLines  = 64               // who has not answered the daemon yet has one, too
 	lineIdle  = 30 * time.Second // after which a line may be another's
 	maxPacket = 65535
+
+	relayPause = 10 * time.Millisecond // after an error of the system's, that it does not become a loop
 )
 
 var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
@@ -71,8 +73,9 @@ func (r *relay) receive(from conn.ReceiveFunc) {
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
-		if err != nil {
-			continue // such as that a peer's host refused what it was sent
+		if err != nil { // such as that a peer's host refused what it was sent
+			time.Sleep(relayPause)
+			continue
 		}
 		for i := range got {
 			if sizes[i] == 0 {
@@ -214,6 +217,13 @@ func (r *relay) lineAt(local netip.AddrPort) *line {
 		}
 	}
 	return nil
+}
+
+// peerOf is where a line leads.
+func (r *relay) peerOf(l *line) netip.AddrPort {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return l.at
 }
 
 // local is where the daemon has the peer.

@@ -21,7 +21,8 @@ const strongSwanConf = `charon-systemd {
   load_modular = no
   load = random nonce openssl pem pubkey kdf kernel-libipsec kernel-netlink socket-default vici
   retransmit_timeout = 1.0
-  retransmit_tries = 3
+  retransmit_base = 1.0
+  retransmit_tries = 8
   plugins {
     vici {
       socket = unix://DIR/vici

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -30,8 +31,8 @@ func (b *bench) answers(edge string, yes bool, why string) {
 	})
 }
 
-// killOpenVPN kills the daemon of a VPN of this process that has a network behind its peer, and says how many there were.
-func killOpenVPN(behind string) (n int) {
+// daemonsOf are the OpenVPNs of this process that have a network behind their peer.
+func daemonsOf(behind string) (pids []int) {
 	all, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, path := range all {
 		args, _ := os.ReadFile(path)
@@ -39,14 +40,51 @@ func killOpenVPN(behind string) (n int) {
 		routes, _ := os.ReadFile(dir + "/cwd/clients/DEFAULT")
 		stat, _ := os.ReadFile(dir + "/stat")
 		fields := strings.Fields(string(stat))
-		if !strings.HasPrefix(string(args), "openvpn\x00--config\x00stdin") || !strings.Contains(string(routes), behind) || len(fields) < 4 || fields[3] != strconv.Itoa(os.Getpid()) {
+		if string(args) != "openvpn\x00--config\x00stdin\x00" || !strings.Contains(string(routes), behind) || len(fields) < 4 || fields[3] != strconv.Itoa(os.Getpid()) {
 			continue
 		}
-		if pid, err := strconv.Atoi(filepath.Base(dir)); err == nil && syscall.Kill(pid, syscall.SIGKILL) == nil {
-			n++
+		if pid, err := strconv.Atoi(filepath.Base(dir)); err == nil {
+			pids = append(pids, pid)
 		}
 	}
-	return n
+	return pids
+}
+
+// keepsSecrets checks that nothing of a daemon is in a file that tells a key, or that others may read, and that it runs without privileges, in a namespace of its own.
+func (b *bench) keepsSecrets(pid int) {
+	b.Helper()
+	proc := fmt.Sprintf("/proc/%d/", pid)
+	folder, err := filepath.EvalSymlinks(proc + "cwd")
+	b.must(err)
+	err = filepath.WalkDir(folder, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		if info.Mode()&0o077 != 0 && info.Mode()&fs.ModeSocket == 0 {
+			b.Errorf("%s has mode %v", path, info.Mode())
+		}
+		if info.Mode().IsRegular() {
+			if text, err := os.ReadFile(path); err != nil || strings.Contains(string(text), "PRIVATE") {
+				b.Errorf("%s has a key, or %v", path, err)
+			}
+		}
+		return nil
+	})
+	b.must(err)
+	status, err := os.ReadFile(proc + "status")
+	b.must(err)
+	if strings.Contains(string(status), "\nUid:\t0\t") {
+		b.Error("the daemon is root")
+	}
+	own, err := os.Readlink("/proc/self/ns/net")
+	b.must(err)
+	if its, err := os.Readlink(proc + "ns/net"); err != nil || its == own {
+		b.Errorf("the daemon is in %s, %v", its, err)
+	}
 }
 
 // TestOpenVPNCalls: a VPN calls an office's OpenVPN over IPv6. With another key it gets nowhere, and says why; with the right one packets go both ways, as long as they may be, also when the daemon, and then the holder, is gone.
@@ -88,9 +126,12 @@ func TestOpenVPNCalls(t *testing.T) {
 			t.Errorf("a ping of %d bytes: %+v, %v", size, r, err)
 		}
 	}
-	if n := killOpenVPN("192.168.77.0"); n != 1 {
-		t.Errorf("%d daemons were killed", n)
+	pids := daemonsOf("192.168.77.0")
+	if len(pids) != 1 {
+		t.Fatalf("there are %d daemons", len(pids))
 	}
+	b.keepsSecrets(pids[0])
+	b.must(syscall.Kill(pids[0], syscall.SIGKILL))
 	b.pings(h, "10.1.0.5")
 	b.answers(edge, true, "")
 	b.fails(w, edge, other, h)
