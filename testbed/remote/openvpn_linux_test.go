@@ -154,9 +154,9 @@ func TestOpenVPNIsCalled(t *testing.T) {
 	b.pings(h, "fd01::5")
 	b.fetches(b.vm(), h, "10.1.0.5", "fd01::5")
 	b.fetches(h, b.vm(), "192.168.50.2", "fd50::2")
-	edge, other := b.holder()
-	b.rekeyed(edge)
+	b.rekeyed()
 	b.pings(h, "10.1.0.5")
+	edge, other := b.holder()
 	b.must(b.StopAgent(edge))
 	began := time.Now()
 	b.eventually("the other edge has it", func() error {
