@@ -101,11 +101,12 @@ func TestBGPMetrics(t *testing.T) {
 	wantMetrics(t, func(out chan<- prometheus.Metric) { edgeSessions(out, "e1", &fake{}) }, map[string]float64{
 		"weft_bgp_session_up e1 isp/first": 1, "weft_bgp_session_received_prefixes e1 isp/first": 7, "weft_bgp_session_routes e1 isp/first": 5,
 		"weft_bgp_session_advertised_prefixes e1 isp/first": 3, "weft_bgp_session_withheld_prefixes e1 isp/first": 2, "weft_bgp_session_flaps_total e1 isp/first": 2, "weft_bgp_session_max_prefixes_total e1 isp/first": 4, "weft_bgp_session_max_prefixes_total e1 isp/second": 0,
+		"weft_bgp_session_damped_total e1 isp/first": 3, "weft_bgp_session_damped_total e1 isp/second": 0,
 		"weft_bgp_session_damped_prefixes e1 isp/first": 1, "weft_bgp_session_damped_prefixes e1 isp/second": 0,
 		"weft_bgp_session_up e1 isp/second": 0, "weft_bgp_session_received_prefixes e1 isp/second": 0, "weft_bgp_session_routes e1 isp/second": 0,
 		"weft_bgp_session_advertised_prefixes e1 isp/second": 0, "weft_bgp_session_withheld_prefixes e1 isp/second": 0, "weft_bgp_session_flaps_total e1 isp/second": 0,
 		"weft_bfd_session_up e1 isp/first": 1, "weft_bfd_session_losses_total e1 isp/first": 4, "weft_bfd_session_detection_seconds e1 isp/first": 0.3,
-		"weft_bfd_session_sent_packets_total e1 isp/first": 100, "weft_bfd_session_received_packets_total e1 isp/first": 90, "weft_bfd_session_dropped_packets_total e1 isp/first": 1,
+		"weft_bfd_session_sent_packets_total e1 isp/first": 100, "weft_bfd_session_received_packets_total e1 isp/first": 90, "weft_bfd_session_dropped_packets_total e1 isp/first": 1, "weft_bfd_session_refused_packets_total e1 isp/first": 2,
 	})
 }
 

@@ -91,7 +91,7 @@ func (b *between) Speak(ctx context.Context, ports []engine.SpeakingPort) {
 	list := make([]bgp.Port, len(ports))
 	for i, p := range ports {
 		id := p.Port.ID
-		list[i] = bgp.Port{Port: p.Port, Sessions: p.Sessions, Own: p.Own, Unable: p.Unable, Send: func(packet []byte) { b.agent.Speak(id, packet) }}
+		list[i] = bgp.Port{Port: p.Port, Sessions: p.Sessions, Own: p.Own, Unable: p.Unable, Forwards: p.Forwards, Send: func(packet []byte) { b.agent.Speak(id, packet) }}
 	}
 	b.speaker.Speak(ctx, list)
 }

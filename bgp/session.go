@@ -66,6 +66,9 @@ type session struct {
 // restartTime is how long a neighbour is asked to keep our routes when the session is lost, and how long stored routes of an earlier run wait to be told again (RFC 4724 section 3).
 const restartTime = 120 * time.Second
 
+// deferralTime is how long a neighbour that keeps our routes has, after our restart, to tell all that it has before we tell ours (RFC 4724 section 4.1). Nothing of ours depends on that, but GoBGP does so.
+const deferralTime = 30 * time.Second
+
 // startSession begins a session; stack and accept are those of its port. What it stores has ctx's fence.
 func startSession(ctx context.Context, store *state.Store, edge string, port *topology.VPort, spec *topology.BGPSession, w *Port, origins origins, r relayConfig, note notify, log *slog.Logger) (*session, error) {
 	rib, err := store.NewRIB(state.RIBSource{Router: port.Device, Port: port.ID, Edge: edge, Session: spec.Name})
@@ -122,7 +125,9 @@ func (s *session) begin(ctx context.Context, w *Port) error {
 	if err := s.tell(w); err != nil {
 		return err
 	}
-	return s.server.AddPeer(ctx, &api.AddPeerRequest{Peer: s.neighbour(s.spec)})
+	p := s.neighbour(s.spec)
+	p.GracefulRestart.LocalRestarting = w.Forwards // the bits R and F of its first OPEN
+	return s.server.AddPeer(ctx, &api.AddPeerRequest{Peer: p})
 }
 
 // keepOut keeps what the neighbour tells out of GoBGP's own table: that would be a second copy, and a decision about each path, for nobody. What the neighbour told is in its Adj-RIB-In.
@@ -157,7 +162,7 @@ func (s *session) neighbour(spec *topology.BGPSession) *api.Peer {
 		Timers: &api.Timers{Config: &api.TimersConfig{
 			HoldTime: uint64(spec.HoldTime / time.Second), KeepaliveInterval: uint64(spec.Keepalive / time.Second), ConnectRetry: 1, IdleHoldTimeAfterReset: 1,
 		}},
-		GracefulRestart: &api.GracefulRestart{Enabled: true, RestartTime: uint32(restartTime / time.Second)},
+		GracefulRestart: &api.GracefulRestart{Enabled: true, RestartTime: uint32(restartTime / time.Second), DeferralTime: uint32(deferralTime / time.Second)},
 	}
 	if !spec.Internal() {
 		p.EbgpMultihop = &api.EbgpMultihop{Enabled: true, MultihopTtl: 255} // of the way to the relay

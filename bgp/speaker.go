@@ -46,6 +46,7 @@ type Port struct {
 	Sessions []*topology.BGPSession
 	Own      *topology.Own       // what the router has to tell of; nil if no session redistributes
 	Unable   string              // why the edge can not forward what it would attract: neighbours are told nothing; empty: it can
+	Forwards bool                // the edge has forwarded since before this process began, and neighbours may rely on it
 	Send     func(packet []byte) // sends an IP packet out of the port; it keeps none
 }
 

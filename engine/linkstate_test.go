@@ -185,7 +185,7 @@ func TestLinkEndsSessions(t *testing.T) {
 	c.snap = snap
 	c.view.places[flow.VPortID(id)] = place{edge: "e1", at: offload.Attachment{Port: 7}}
 	c.speaking.changed(flow.VPortID(id))
-	if c.speaking.tell(); len(s.ports) != 1 {
+	if c.speaking.meet(false); len(s.ports) != 1 {
 		t.Fatalf("%d ports with sessions, want 1", len(s.ports))
 	}
 	for _, x := range []struct {

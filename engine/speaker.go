@@ -29,6 +29,7 @@ type SpeakingPort struct {
 	Sessions []*topology.BGPSession
 	Own      *topology.Own // what the router has to tell of; nil if no session redistributes, and nothing that is told depends on a route
 	Unable   string        // why the edge can not forward what it would attract; empty: it can
+	Forwards bool          // the target has forwarded since before this agent began
 }
 
 // redistributes reports whether a session tells by itself what the router has.
@@ -53,6 +54,8 @@ type speaking struct {
 	cut   bool                                // no gateway of the underlay answers
 	said  string                              // of unable, as the speaker knows it
 	dirty bool                                // the speaker does not know yet
+	met   bool                                // the target is: the speaker is told nothing before, as nothing would come through
+	keeps bool                                // the target holds what an agent before this one put there
 	has   map[condition]bool                  // routes that something that is told depends on, as the speaker knows it
 	told  atomic.Pointer[map[flow.VPortID]*topology.VPort]
 	frame packet.Frame // of the goroutine that takes packet-ins
@@ -118,8 +121,17 @@ func (s *speaking) unable() string {
 	return ""
 }
 
+// meet is told that the target holds all that it is to hold; keeps: and did so, but for what changed meanwhile, when it was met.
+func (s *speaking) meet(keeps bool) {
+	s.met, s.keeps = true, keeps
+	s.tell()
+}
+
 // tell has the speaker know.
 func (s *speaking) tell() {
+	if !s.met {
+		return
+	}
 	unable, has := s.unable(), s.conditions()
 	if !maps.Equal(has, s.has) {
 		s.dirty, s.has = true, has
@@ -142,7 +154,7 @@ func (s *speaking) tell() {
 				}
 			}
 		}
-		p.Unable = unable
+		p.Unable, p.Forwards = unable, s.keeps
 		list = append(list, p)
 		own[id] = p.Port
 	}

@@ -80,7 +80,13 @@ func TestSpeakerUnable(t *testing.T) {
 	a.core.view.edges = nil
 	s.ports[7] = SpeakingPort{Port: &topology.VPort{ID: 7}}
 	s.dirty = true
-	s.tell()
+	if s.tell(); told.ports != nil {
+		t.Errorf("told %+v before the target is met", told.ports)
+	}
+	s.meet(true)
+	if len(told.ports) != 1 || !told.ports[0].Forwards {
+		t.Errorf("told %+v of a target that forwards", told.ports)
+	}
 	unable := func(want bool) {
 		t.Helper()
 		if len(told.ports) != 1 || (told.ports[0].Unable != "") != want {

@@ -370,7 +370,10 @@ func (a *Agent) reconcile(ctx context.Context, term *p4rt.Term) error {
 	if err != nil {
 		return err
 	}
-	return a.mail.call(ctx, func() { c.reconciled(report) })
+	return a.mail.call(ctx, func() {
+		c.reconciled(report)
+		c.speaking.meet(!term.Pushed)
+	})
 }
 
 // greetLimit is how long a target that may forward already waits for answers of its gateways.

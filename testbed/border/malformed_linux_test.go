@@ -19,8 +19,10 @@ import (
 type byHand struct {
 	b        *border
 	listener net.Listener
+	restarts bool // it says that it restarts gracefully, and so helps who does
 	conn     net.Conn
-	marks    int        // routes that are there besides
+	marks    int // routes that are there besides
+	open     *msg.BGPOpen
 	ended    chan error // what the router said at last: a NOTIFICATION, or how the connection ended
 }
 
@@ -49,8 +51,8 @@ func (h *byHand) establish() {
 				ready <- err
 				return
 			}
-			if h.greet(conn) == nil {
-				h.conn = conn
+			if open, err := h.greet(conn); err == nil {
+				h.conn, h.open = conn, open
 				ready <- nil
 				return
 			}
@@ -67,13 +69,15 @@ func (h *byHand) establish() {
 	go h.read(h.conn, h.ended)
 }
 
-// greet exchanges OPENs and the first KEEPALIVEs.
-func (h *byHand) greet(conn net.Conn) error {
-	open, err := msg.NewBGPOpenMessage(64502, 90, isp2v4, []msg.OptionParameterInterface{msg.NewOptionParameterCapability([]msg.ParameterCapabilityInterface{
-		msg.NewCapMultiProtocol(msg.RF_IPv4_UC), msg.NewCapMultiProtocol(msg.RF_IPv6_UC), msg.NewCapFourOctetASNumber(64502),
-	})})
+// greet exchanges OPENs and the first KEEPALIVEs, and returns the router's OPEN.
+func (h *byHand) greet(conn net.Conn) (*msg.BGPOpen, error) {
+	able := []msg.ParameterCapabilityInterface{msg.NewCapMultiProtocol(msg.RF_IPv4_UC), msg.NewCapMultiProtocol(msg.RF_IPv6_UC), msg.NewCapFourOctetASNumber(64502)}
+	if h.restarts {
+		able = append(able, msg.NewCapGracefulRestart(false, false, 90, []*msg.CapGracefulRestartTuple{msg.NewCapGracefulRestartTuple(msg.RF_IPv4_UC, true), msg.NewCapGracefulRestartTuple(msg.RF_IPv6_UC, true)}))
+	}
+	open, err := msg.NewBGPOpenMessage(64502, 90, isp2v4, []msg.OptionParameterInterface{msg.NewOptionParameterCapability(able)})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, m := range []*msg.BGPMessage{open, msg.NewBGPKeepAliveMessage()} {
 		raw, err := m.Serialize()
@@ -81,15 +85,22 @@ func (h *byHand) greet(conn net.Conn) error {
 			_, err = conn.Write(raw)
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
 	}
+	said := new(msg.BGPOpen)
 	for _, want := range []uint8{msg.BGP_MSG_OPEN, msg.BGP_MSG_KEEPALIVE} {
-		if kind, _, err := readMessage(conn); err != nil || kind != want {
-			return errors.Join(err, io.ErrUnexpectedEOF)
+		kind, body, err := readMessage(conn)
+		if err != nil || kind != want {
+			return nil, errors.Join(err, io.ErrUnexpectedEOF)
+		}
+		if kind == msg.BGP_MSG_OPEN {
+			if err := said.DecodeFromBytes(body); err != nil {
+				return nil, err
+			}
 		}
 	}
-	return nil
+	return said, nil
 }
 
 // read takes what the router says until the end.

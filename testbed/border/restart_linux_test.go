@@ -1,9 +1,17 @@
 package border
 
 import (
+	"context"
+	"errors"
+	"io"
+	"net/netip"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	msg "github.com/osrg/gobgp/v4/pkg/packet/bgp"
 
 	"github.com/weft-sdn/weft/bgp"
 	"github.com/weft-sdn/weft/testbed/peer"
@@ -85,13 +93,86 @@ func TestAgentRestarts(t *testing.T) {
 			t.Logf("the agent ends: flow %d: %v", i, gap)
 		}
 		b.learns("isp1", inside...) // it was told so by a router that restarts gracefully
-		for i, gap := range b.through(flows, func() {
-			b.must(b.StartAgent("e1"))
-			b.up("e1", "first", 2)
-			b.goes("isp1", flows...)
-		}) {
-			t.Logf("the agent is back: flow %d: %v", i, gap)
+		looked, missed := b.keeps("isp1", inside, func() {
+			for i, gap := range b.through(flows, func() {
+				b.must(b.StartAgent("e1"))
+				b.up("e1", "first", 2)
+				b.goes("isp1", flows...)
+			}) {
+				t.Logf("the agent is back: flow %d: %v", i, gap)
+			}
+		})
+		if t.Logf("the neighbour was asked for its routes %d times meanwhile", looked); looked == 0 || missed > 0 {
+			t.Errorf("of %d looks, the neighbour had not all routes at %d", looked, missed)
 		}
 		b.learns("isp1", inside...)
 	})
+}
+
+// keeps looks again and again, while f runs, whether an upstream has routes.
+func (b *border) keeps(name string, want []netip.Prefix, f func()) (looked, missed int) {
+	ctx, cancel := context.WithCancel(b.Context())
+	var looking sync.WaitGroup
+	looking.Go(func() {
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for ctx.Err() == nil {
+			<-tick.C
+			routes, err := b.peer(name).Routes(ctx)
+			if err != nil {
+				continue
+			}
+			looked++
+			if slices.ContainsFunc(want, func(p netip.Prefix) bool { return len(routes[p]) == 0 }) {
+				missed++
+			}
+		}
+	})
+	f()
+	cancel()
+	looking.Wait()
+	return looked, missed
+}
+
+// TestRestartBits: a router whose agent restarts says so to its neighbour, and that it went on forwarding, for each family; one that has just begun says nothing of the kind. The connection ends without a NOTIFICATION.
+func TestRestartBits(t *testing.T) {
+	t.Parallel()
+	peer.Need(t, peer.BIRD) // for root: hosts of others are in memory
+	b := newBorder(t, testConfig{stack: bgp.Kernel, sessions: session("second", "up2", 64502, isp2v4, "")})
+	h := b.byHand("isp2")
+	h.restarts = true
+	said := func() (restarts bool, forwards []msg.Family) {
+		for _, o := range h.open.OptParams {
+			o, ok := o.(*msg.OptionParameterCapability)
+			if !ok {
+				continue
+			}
+			for _, c := range o.Capability {
+				if c, ok := c.(*msg.CapGracefulRestart); ok {
+					restarts = c.Flags&8 != 0
+					for _, f := range c.Tuples {
+						if f.Flags&0x80 != 0 {
+							forwards = append(forwards, msg.NewFamily(f.AFI, f.SAFI))
+						}
+					}
+				}
+			}
+		}
+		return restarts, forwards
+	}
+	h.establish()
+	if restarts, forwards := said(); restarts || len(forwards) > 0 {
+		t.Errorf("a router that begins says that it restarts: %v, and forwards %v", restarts, forwards)
+	}
+	b.must(b.StopAgent("e2"))
+	if err := <-h.ended; !errors.Is(err, io.EOF) {
+		t.Errorf("the session ends by %v", err)
+	}
+	b.must(b.StartAgent("e2"))
+	h.establish()
+	restarts, forwards := said()
+	slices.Sort(forwards)
+	if !restarts || !slices.Equal(forwards, []msg.Family{msg.RF_IPv4_UC, msg.RF_IPv6_UC}) {
+		t.Errorf("a router that restarts says that it does: %v, and forwards %v", restarts, forwards)
+	}
 }
