@@ -47,7 +47,7 @@ func (s *session) taking() *topology.BGPSession {
 
 // store judges paths, those to one prefix next to each other, and has what comes of them be stored. The caller has judging.
 func (s *session) store(spec *topology.BGPSession, paths []*apiutil.Path) {
-	if s.taking() == nil {
+	if s.taking() == nil || s.isUnable() {
 		return // since paths were listed
 	}
 	routes := s.routesOf(spec, paths, time.Now())
@@ -57,6 +57,28 @@ func (s *session) store(spec *topology.BGPSession, paths []*apiutil.Path) {
 	}
 	if err := update(routes); err != nil {
 		s.log.Warn("what the neighbour told is not stored", "err", err)
+	}
+}
+
+func (s *session) isUnable() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.unable
+}
+
+// setUnable is told whether the edge can forward what others send it. If it can not, what the neighbour told is no route, as others' packets would be lost here; when it can, it is judged again.
+func (s *session) setUnable(is bool) {
+	s.judging.Lock()
+	s.mu.Lock()
+	was := s.unable
+	s.unable = is
+	s.mu.Unlock()
+	if is && !was {
+		s.rib.Clear()
+	}
+	s.judging.Unlock()
+	if was && !is {
+		s.run.Go(func() { s.judgeAgain(nil) })
 	}
 }
 

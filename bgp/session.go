@@ -57,6 +57,7 @@ type session struct {
 	cut      string              // why this end ended the connection, until GoBGP says that it is over; empty: it did not
 	wayUp    bool                // BFD is up
 	stopped  bool                // it told too many prefixes
+	unable   bool                // the edge can not forward what others would send it for the neighbour's routes: there are none
 	exceeds  bool                // it does
 	exceeded uint64              // how often it began to
 	idle     *time.Timer         // when it begins again after that
@@ -87,6 +88,7 @@ func startSession(ctx context.Context, store *state.Store, edge string, port *to
 		life: life{state: Connecting, since: time.Now()},
 	}
 	s.port.Store(port)
+	s.unable = w.Unable != ""
 	s.heard.clear()
 	s.server = server.NewBgpServer(server.LoggerOption(slog.New(quiet{s.log.Handler(), &s.over}), nil))
 	go s.server.Serve()
@@ -231,6 +233,7 @@ func (s *session) change(spec *topology.BGPSession, w *Port) bool {
 	if err := s.tell(w); err != nil {
 		s.log.Warn("what is advertised was not changed", "err", err)
 	}
+	s.setUnable(w.Unable != "")
 	s.limitChanged(old, spec)
 	if spec.NoDamping {
 		s.judgeSome(s.damper.forget())

@@ -115,8 +115,12 @@ func (s *speaking) cutOff(cut bool) {
 
 // unable says why the edge can not forward to others, if there are any: what it is told to attract would be lost.
 func (s *speaking) unable() string {
-	if s.cut && len(s.c.view.edges) > 0 {
+	switch {
+	case len(s.c.view.edges) == 0:
+	case s.cut:
 		return "no gateway of the edge's uplinks answers"
+	case len(s.c.view.links) > 0 && !slices.ContainsFunc(s.c.view.links, func(u Uplink) bool { return !s.c.isDown(u.Port) }):
+		return "all uplinks of the edge are down"
 	}
 	return ""
 }

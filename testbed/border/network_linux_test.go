@@ -120,6 +120,7 @@ type testConfig struct {
 	stack    bgp.Stack
 	secret   func(string) (string, error)
 	caches   []rpki.Cache
+	watched  bool          // edges follow the links of their targets
 	patience time.Duration // how long something may take; 0: patience
 }
 
@@ -262,7 +263,11 @@ func (b *border) peer(name string) *peer.Peer { return b.host(name).peer }
 // parse makes a scenario of the installation with steps.
 func (b *border) parse(steps string) *scenario.Scenario {
 	b.Helper()
-	s, err := scenario.Parse(b.Name(), []byte(steps+installation+b.cfg.sessions))
+	network := installation
+	if b.cfg.watched {
+		network = strings.Replace(network, "e1\ne2\ne3\n", "e1 telemetry\ne2 telemetry\ne3 telemetry\n", 1)
+	}
+	s, err := scenario.Parse(b.Name(), []byte(steps+network+b.cfg.sessions))
 	if err != nil {
 		b.Fatal(err)
 	}
