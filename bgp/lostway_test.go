@@ -88,3 +88,17 @@ func TestWayLostUnheard(t *testing.T) {
 		t.Error("what the neighbour tells afterwards does not count")
 	}
 }
+
+// TestRenamed: a session of a port that has another name goes on, and tells so.
+func TestRenamed(t *testing.T) {
+	s, _ := spliced(t)
+	s.port.Store(wayOut())
+	renamed := *wayOut()
+	renamed.Name = "other"
+	if !s.change(s.spec, &Port{Port: &renamed}) {
+		t.Fatal("it begins anew")
+	}
+	if st := StatusOf(s.port.Load(), s.spec); st.VPort != renamed.Tenant+"/other" {
+		t.Errorf("%+v", st)
+	}
+}

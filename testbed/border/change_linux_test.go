@@ -1,6 +1,8 @@
 package border
 
 import (
+	"encoding/binary"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -106,4 +108,26 @@ func TestMaxPrefixes(t *testing.T) {
 			return st.State == bgp.Established && st.Routes == 2 && strings.Contains(st.Warning, "more than maxPrefixes, 1")
 		})
 	})
+}
+
+// TestMaxPrefixesWithdrawn: a neighbour that tells too many and takes them back at once is stopped all the same.
+func TestMaxPrefixesWithdrawn(t *testing.T) {
+	t.Parallel()
+	peer.Need(t, peer.BIRD) // for root: hosts of others are in memory
+	b := newBorder(t, testConfig{stack: bgp.Kernel, sessions: session("second", "up2", 64502, isp2v4, "maxPrefixes: 2")})
+	h := b.byHand("isp2")
+	h.establish()
+	three := []byte{24, 198, 51, 100, 24, 198, 51, 101, 24, 198, 51, 102}
+	taken := binary.BigEndian.AppendUint16(nil, uint16(len(three)))
+	taken = append(append(taken, three...), 0, 0)
+	h.write(slices.Concat(message(2, update(join(origin, asPath, nextHop), three), 0), message(2, taken, 0)))
+	b.await("e2", "second", "stopped, and says why", func(st *bgp.Status) bool {
+		return st.State == bgp.Idle && st.Routes == 0 && st.Exceeded == 1 && strings.Contains(st.Why, "more prefixes than maxPrefixes")
+	})
+	if err := <-h.ended; !errors.As(err, new(*notified)) {
+		t.Errorf("the session ended by %v", err)
+	}
+	b.apply(session("second", "up2", 64502, isp2v4, "maxPrefixes: 3"))
+	h.establish()
+	b.up("e2", "second", 0)
 }
