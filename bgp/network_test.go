@@ -70,7 +70,7 @@ func within(t testing.TB, d time.Duration) context.Context {
 	return ctx
 }
 
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // listenAt listens at port 179 of an address and expects a neighbour there.
 func listenAt(t testing.TB, n network, local, neighbour netip.Addr, o options) listener {
