@@ -367,5 +367,7 @@ func (a *Agent) sendDest(frame []byte, dest flow.Dest, prune, hash uint16) {
 func (a *Agent) packetOut(frame []byte, meta ...p4rt.Value) {
 	if err := a.session.TryPacketOut(frame, meta...); err != nil {
 		a.counts.outDrops.Add(1)
+		return
 	}
+	a.counts.packetOuts.Add(1)
 }

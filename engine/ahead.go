@@ -211,13 +211,16 @@ func (a *Agent) handleAll(u *underlay, b *batch) {
 func (a *Agent) handle(u *underlay, p *packetIn, x *ahead, snap *topology.Snapshot) {
 	a.counts.packetIns.Add(1)
 	if p.vport == 0 && p.reason == flow.ReasonNoLocation && p.tunnel != 0 {
-		if !a.core.monitors.tunnelled(p.tunnel, p.data, &x.frame) {
+		if a.core.monitors.tunnelled(p.tunnel, p.data, &x.frame) {
+			a.counts.underlay.Add(1)
+		} else {
 			a.core.unknownKey(p.tunnel)
 		}
 		return
 	}
 	if x.malformed {
 		a.counts.malformed.Add(1)
+		a.core.discarded(p.from.vport(), sim.DropMalformed.String(), 1)
 		p.life.settled(sim.Drop.String(), sim.DropMalformed.String())
 		return
 	}
@@ -227,6 +230,7 @@ func (a *Agent) handle(u *underlay, p *packetIn, x *ahead, snap *topology.Snapsh
 			a.counts.underlay.Add(1)
 		} else {
 			a.counts.unhandled.Add(1)
+			a.core.discarded(0, dropUnhandled, 1)
 		}
 		return
 	}
@@ -236,9 +240,9 @@ func (a *Agent) handle(u *underlay, p *packetIn, x *ahead, snap *topology.Snapsh
 	}
 	if ingress == 0 || ingress != p.from.vport() {
 		if p.reason != flow.ReasonTrackedEnd { // a copy: the packet itself went on
-			a.counts.departed.Add(1)
+			a.core.departed(1)
 		}
-		p.life.settled(sim.Drop.String(), departed)
+		p.life.settled(sim.Drop.String(), dropDeparted)
 		return
 	}
 	if p.reason == flow.ReasonTrackedEnd {

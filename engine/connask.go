@@ -336,6 +336,7 @@ func (c *core) first(p *heldPacket) {
 	var f packet.Frame
 	if packet.ParseUntagged(p.data, &f) != nil || c.locals.ingress(p.local) != p.ingress {
 		c.a.counts.heldDrops.Add(1)
+		c.lose(p.ingress, dropDeparted)
 		return
 	}
 	defer c.turned(c.turn(p.due.life, &f, p.ingress))

@@ -128,7 +128,7 @@ func newCore(a *Agent) *core {
 
 // newLocals returns an edge's local numbers, none of which is used.
 func (c *core) newLocals() *locals {
-	n := newLocals(c.a.here, func(local uint16) { c.a.counts.departed.Add(c.a.queue.purge(local)) })
+	n := newLocals(c.a.here, func(local uint16) { c.departed(c.a.queue.purge(local)) })
 	n.given, n.leave = c.tally.given, c.leave
 	return n
 }

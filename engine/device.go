@@ -100,6 +100,7 @@ func (c *core) load(effects []sim.Effect, data []byte, ingress flow.VPortID, loc
 // device is loaded, and stays a while, for the sender's next packets (E10).
 func (c *core) unknownKey(key flow.Dest) {
 	c.a.counts.unknownKeys.Add(1)
+	c.discarded(0, dropUnknownKey, 1)
 	now := c.now()
 	if until, ok := c.devices.looked[key]; ok && now < until || len(c.devices.looked) >= maxEffects {
 		return

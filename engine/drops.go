@@ -18,6 +18,9 @@ const (
 	dropTooManyConns = "too many connections" // of its port of a bridge
 	dropInVain       = "waited in vain"       // for a neighbour, a device, a connection, or the first fragment; or too many did
 	dropDHCPRate     = "dhcp rate"            // or the database did not answer
+	dropDeparted     = "departed"             // it waited, and its vport left the edge, or was deleted
+	dropUnhandled    = "not for the edge"     // it came by the underlay, and is nothing that the agent answers
+	dropUnknownKey   = "unknown key"          // it came by tunnel for something that was not loaded
 	dropOverload     = "overload"             // no room in the queue of packets that are to be decided, or beyond the tenant's rate
 )
 
@@ -34,6 +37,7 @@ type Drop struct {
 type drops struct {
 	sums    map[dropKey]uint64
 	origins map[origin]*grown // what the target dropped of what no vport sent
+	others  map[origin]uint64 // what the agent dropped of that, or of vports that had left
 }
 
 // origin is where packets came from that no vport sent, and why they were dropped.
@@ -59,7 +63,7 @@ type dropKey struct {
 }
 
 func newDrops() drops {
-	return drops{sums: map[dropKey]uint64{}, origins: map[origin]*grown{}}
+	return drops{sums: map[dropKey]uint64{}, origins: map[origin]*grown{}, others: map[origin]uint64{}}
 }
 
 // lost returns what was dropped of what no vport sent, by what the target has counted of it, some of it in two places.
@@ -89,16 +93,38 @@ func (d *drops) restarted() {
 // dropped counts a packet that a simulation dropped.
 func (c *core) dropped(vport flow.VPortID, why sim.DropReason) {
 	c.a.counts.drops.Add(1)
-	c.drops.sums[dropKey{vport, why.String()}]++
+	c.lose(vport, why.String())
 }
 
 // lose counts a packet that was dropped for a reason of the agent's own.
-func (c *core) lose(vport flow.VPortID, why string) { c.drops.sums[dropKey{vport, why}]++ }
+func (c *core) lose(vport flow.VPortID, why string) {
+	c.a.counts.lost.Add(1)
+	c.drops.sums[dropKey{vport, why}]++
+}
 
 // overloaded counts what the queue dropped.
 func (c *core) overloaded() {
 	for v, n := range c.a.queue.takeLost() {
-		c.drops.sums[dropKey{v, dropOverload}] += n
+		c.discarded(v, dropOverload, n)
+	}
+}
+
+// departed counts packets of vports that had left the edge when it was their turn.
+func (c *core) departed(packets uint64) {
+	c.a.counts.departed.Add(packets)
+	if packets > 0 {
+		c.drops.others[origin{"vports", dropDeparted}] += packets
+	}
+}
+
+// discarded counts packets that were dropped before they were decided; vport 0: they came by the underlay, and are nobody's that is known.
+func (c *core) discarded(vport flow.VPortID, why string, n uint64) {
+	switch {
+	case n == 0:
+	case vport == 0:
+		c.drops.others[origin{"underlay", why}] += n
+	default:
+		c.drops.sums[dropKey{vport, why}] += n
 	}
 }
 
@@ -186,6 +212,9 @@ func (a *Agent) Drops(ctx context.Context) ([]Drop, error) {
 		a.core.overloaded()
 		if untold == nil && err == nil {
 			list = a.core.drops.lost(append(rest, others...))
+		}
+		for k, n := range a.core.drops.others {
+			list = append(list, Drop{From: k.from, Reason: k.reason, Packets: n})
 		}
 		for k, n := range a.core.drops.sums {
 			list = append(list, Drop{VPort: k.vport, Reason: k.reason, Packets: n})

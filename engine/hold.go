@@ -334,6 +334,7 @@ func (c *core) again(p *heldPacket, lost sim.Lost) {
 	var f packet.Frame
 	if packet.ParseUntagged(p.data, &f) != nil || c.locals.ingress(p.local) != p.ingress {
 		c.a.counts.heldDrops.Add(1)
+		c.lose(p.ingress, dropDeparted)
 		return
 	}
 	defer c.turned(c.turn(p.due.life, &f, p.ingress))
@@ -343,6 +344,11 @@ func (c *core) again(p *heldPacket, lost sim.Lost) {
 	}
 	c.sim.SimulateLost(c.snap, &f, p.ingress, c.now(), lost, &c.res)
 	c.lives.now.verdict(&c.res)
+	if len(c.res.Outcomes) > 0 && c.res.Outcomes[0].Verdict == sim.Drop {
+		c.dropped(p.ingress, c.res.Outcomes[0].Drop)
+	} else {
+		c.lose(p.ingress, dropInVain)
+	}
 	c.originate(&c.res, p.ingress)
 }
 

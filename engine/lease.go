@@ -93,7 +93,9 @@ func (c *core) leaseEnd(j *leaseJob, lost bool) {
 	if c.leases.from[j.ingress]--; c.leases.from[j.ingress] == 0 {
 		delete(c.leases.from, j.ingress)
 	}
-	if lost {
+	if !lost {
+		c.a.counts.consumed.Add(1)
+	} else {
 		c.a.counts.dhcpDrops.Add(1)
 		c.lose(j.ingress, dropDHCPRate)
 	}

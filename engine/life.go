@@ -171,9 +171,6 @@ func (c *core) turn(l *Life, f *packet.Frame, ingress flow.VPortID) (before *Lif
 // turned goes back to the packet that was interrupted.
 func (c *core) turned(before *Life) { c.lives.now = before }
 
-// departed is why a packet is not decided of a vport that has left the edge.
-const departed = "departed"
-
 // verdict notes what is decided of the packet.
 func (l *Life) verdict(res *sim.Result) {
 	if l == nil || len(res.Outcomes) == 0 {

@@ -112,7 +112,7 @@ func TestLifeSteps(t *testing.T) {
 		t.Errorf("%d told of what the queue dropped: %+v", len(told), told)
 	}
 	q.purge(7)
-	if len(told) != queueLimit+3 || told[queueLimit].Drop != departed || told[queueLimit].Ended.IsZero() {
+	if len(told) != queueLimit+3 || told[queueLimit].Drop != dropDeparted || told[queueLimit].Ended.IsZero() {
 		t.Errorf("%d told of what left", len(told))
 	}
 }

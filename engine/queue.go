@@ -40,7 +40,7 @@ type packetQueue struct {
 	turn    fifo[*tenantQueue] // those that hold packets, the next one first
 	n       int
 	drops   uint64
-	lost    map[flow.VPortID]uint64 // drops since they were last asked for, by vport
+	lost    map[flow.VPortID]uint64 // drops since they were last asked for, by vport; 0: of none
 }
 
 // tenantQueue has a tenant's packets.
@@ -148,9 +148,7 @@ func (q *packetQueue) makeRoom(l *lane) bool {
 // drop counts a packet that is dropped.
 func (q *packetQueue) drop(p *packetIn) {
 	q.drops++
-	if v := p.from.vport(); v != 0 {
-		q.lost[v]++
-	}
+	q.lost[p.from.vport()]++
 	p.life.lost(dropOverload)
 	q.pool.Put(p)
 }
@@ -209,7 +207,7 @@ func (q *packetQueue) purge(vport uint16) uint64 {
 		if p.reason != flow.ReasonTrackedEnd {
 			packets++
 		}
-		p.life.lost(departed)
+		p.life.lost(dropDeparted)
 		q.pool.Put(p)
 	}
 	q.n -= l.packets.len()

@@ -19,7 +19,12 @@ type Stats struct {
 	Departed    uint64 `json:"departed"`  // packet-ins of vports that had left this edge when it was their turn
 	OutDrops    uint64 `json:"out_drops"` // packet-outs that the session did not take
 
+	PacketOuts   uint64 `json:"packet_outs"`      // packet-outs that the session took
 	Upcalls      uint64 `json:"upcalls"`          // packets of vports that were simulated
+	Forwarded    uint64 `json:"forwarded"`        // of these, those sent on; a packet with several outcomes counts once for each: Upcalls + Further = Forwarded + Consumed + Lost, with those that wait
+	Consumed     uint64 `json:"consumed"`         // answered, or taken in by a device
+	Lost         uint64 `json:"lost"`             // dropped, for a reason that is counted for their vport
+	Further      uint64 `json:"further"`          // outcomes beyond the first of a packet
 	Ahead        uint64 `json:"ahead"`            // of these, before their turn, beside each other
 	Deduped      uint64 `json:"deduped"`          // packets that were decided as one of the same flow that waited with them
 	Drops        uint64 `json:"drops"`            // outcomes of simulations that were drops
@@ -109,7 +114,8 @@ type counts struct {
 	unhandled                                           atomic.Uint64
 	departed                                            atomic.Uint64
 	outDrops                                            atomic.Uint64
-	upcalls                                             atomic.Uint64
+	upcalls, forwarded, consumed, lost, further         atomic.Uint64
+	packetOuts                                          atomic.Uint64
 	ahead                                               atomic.Uint64
 	deduped                                             atomic.Uint64
 	drops                                               atomic.Uint64
@@ -172,6 +178,11 @@ func (a *Agent) Stats() Stats {
 		Departed:     c.departed.Load(),
 		OutDrops:     c.outDrops.Load(),
 		Upcalls:      c.upcalls.Load(),
+		Forwarded:    c.forwarded.Load(),
+		Consumed:     c.consumed.Load(),
+		Lost:         c.lost.Load(),
+		Further:      c.further.Load(),
+		PacketOuts:   c.packetOuts.Load(),
 		Ahead:        c.ahead.Load(),
 		Deduped:      c.deduped.Load(),
 		Drops:        c.drops.Load(),

@@ -123,6 +123,10 @@ func (c *core) emitAll(res *sim.Result, f *packet.Frame, ingress flow.VPortID, l
 	if !forwards(res) {
 		life = nil
 	}
+	c.a.counts.further.Add(uint64(max(1, len(res.Outcomes)) - 1))
+	if len(res.Outcomes) == 0 {
+		c.a.counts.consumed.Add(1)
+	}
 	step := life.begin(StepPacketOut)
 	for i := range res.Outcomes {
 		c.emit(res, i, f, ingress, local, hash, change && i == len(res.Outcomes)-1)
@@ -133,10 +137,13 @@ func (c *core) emitAll(res *sim.Result, f *packet.Frame, ingress flow.VPortID, l
 // emit sends one outcome of a packet's result, rewritten as the pipeline would. last: f may be changed in place.
 func (c *core) emit(res *sim.Result, i int, f *packet.Frame, ingress flow.VPortID, local, hash uint16, last bool) {
 	o := &res.Outcomes[i]
-	if o.Verdict != sim.Forward {
-		if o.Verdict == sim.Drop {
-			c.dropped(ingress, o.Drop)
-		}
+	switch o.Verdict {
+	case sim.Forward:
+	case sim.Drop:
+		c.dropped(ingress, o.Drop)
+		return
+	default:
+		c.a.counts.consumed.Add(1)
 		return
 	}
 	frame := f.Data
@@ -153,11 +160,13 @@ func (c *core) emit(res *sim.Result, i int, f *packet.Frame, ingress flow.VPortI
 	}
 	o.Rewrite.Apply(frame, f)
 	if o.Fragment == 0 {
+		c.a.counts.forwarded.Add(1)
 		c.toDest(frame, o.Dest, local, hash)
 		return
 	}
 	var whole packet.Frame
 	if packet.ParseUntagged(frame, &whole) != nil {
+		c.dropped(ingress, sim.DropMalformed)
 		return
 	}
 	g, err := packet.NewFragmenter(&whole, int(o.Fragment))
@@ -165,6 +174,7 @@ func (c *core) emit(res *sim.Result, i int, f *packet.Frame, ingress flow.VPortI
 		c.dropped(ingress, sim.DropTooBig)
 		return
 	}
+	c.a.counts.forwarded.Add(1)
 	for {
 		piece, ok := g.Next(c.cut[:0])
 		if !ok {

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/weft-sdn/weft/softswitch/gnmi"
+	"github.com/weft-sdn/weft/softswitch/pipeline"
 	"github.com/weft-sdn/weft/softswitch/port"
 )
 
@@ -173,12 +174,19 @@ type Stats struct {
 	EventsDropped     uint64 // digests, idle notices and stream errors
 	NoPipeline        uint64 // frames received while no pipeline was set
 	NoPort            uint64 // frames for an egress port that isn't there
+
+	Pipeline pipeline.Stats // of the program that runs, since it was set
 }
 
 // Stats reads the counters.
 func (s *Server) Stats() Stats {
 	c := &s.counts
+	var of pipeline.Stats
+	if t := s.running.Load(); t != nil {
+		of = t.machine.Stats()
+	}
 	return Stats{
+		Pipeline:  of,
 		PacketIns: c.packetIns.Load(), PacketInsDropped: c.packetInsDropped.Load(), PacketInMalformed: c.packetInMalformed.Load(),
 		PacketOuts: c.packetOuts.Load(), PacketOutRefused: c.packetOutRefused.Load(), EventsDropped: c.eventsDropped.Load(),
 		NoPipeline: c.noPipeline.Load(), NoPort: c.noPort.Load(),

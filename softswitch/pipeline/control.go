@@ -140,6 +140,8 @@ type Stats struct {
 	NoGroup      uint64 // multicasts to a group that does not exist
 	Loops        uint64 // packets given up after too many resubmits, recirculations or clones
 	Asserts      uint64 // failed assert or assume statements
+	Replicated   uint64 // packets that ended in copies: multicasts
+	Copies       uint64 // made of these, and by clones: Received + Copies = Replicated + Emitted + Dropped + NoGroup, but for recirculated packets
 }
 
 // The control plane of a Machine. Names are the fully qualified P4 names, those

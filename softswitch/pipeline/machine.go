@@ -35,6 +35,7 @@ type Machine struct {
 
 	received, emitted, dropped, parserErrors atomic.Uint64
 	noClone, noGroup, loops, asserts         atomic.Uint64
+	replicated, copies                       atomic.Uint64
 }
 
 // coreErrors are the core library's parser errors as the program numbers them.
@@ -234,7 +235,7 @@ func (m *Machine) Idle(yield func(*Table, EntryState) bool) {
 func (m *Machine) Stats() Stats {
 	return Stats{Received: m.received.Load(), Emitted: m.emitted.Load(), Dropped: m.dropped.Load(),
 		ParserErrors: m.parserErrors.Load(), NoClone: m.noClone.Load(), NoGroup: m.noGroup.Load(),
-		Loops: m.loops.Load(), Asserts: m.asserts.Load()}
+		Loops: m.loops.Load(), Asserts: m.asserts.Load(), Replicated: m.replicated.Load(), Copies: m.copies.Load()}
 }
 
 func names[T interface{ Name() string }](list []T) []string {

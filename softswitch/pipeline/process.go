@@ -213,6 +213,7 @@ func (c *ctx) multicast(group uint32) {
 		c.m.noGroup.Add(1)
 		return
 	}
+	c.m.replicated.Add(1)
 	c.replicate(rs)
 }
 
@@ -223,6 +224,7 @@ func (c *ctx) replicate(rs []Replica) {
 		if n == nil {
 			return
 		}
+		c.m.copies.Add(1)
 		n.copyFrom(c)
 		n.set(&n.prog.std.rid, uint64(r.RID))
 		n.egress(r.Port)
