@@ -21,7 +21,7 @@ import (
 // ViewInput says which rows of a view are wanted.
 type ViewInput struct {
 	Tenant   string `query:"tenant" maxLength:"63" doc:"Of objects of this tenant; none: of all that the caller may see"`
-	Of       string `query:"of" maxLength:"127" doc:"Of one device, vport or pool alone: TENANT/NAME" example:"acme/web"`
+	Of       string `query:"of" maxLength:"127" doc:"Of one device, vport, pool or chain alone: TENANT/NAME" example:"acme/web"`
 	Limit    int    `query:"limit" minimum:"1" maximum:"100000" default:"10000" doc:"How many at most"`
 	Continue string `query:"continue" maxLength:"512" doc:"Where to go on: continue of the page before. Rows are as they are now: one that comes or goes meanwhile may shift others"`
 }
@@ -137,6 +137,10 @@ func (s *Server) viewRoutes() {
 		return rows, nil, err
 	})
 	addView(s, "members", access.KindCounter, "How members of pools are", s.members)
+	addView(s, "rulehits", access.KindCounter, "How many packets met the rules of chains", func(ctx context.Context, a *viewing) ([]client.RuleHits, []agent.EdgeError, error) {
+		rows, err := view.RuleHits(ctx, s.store, a.state, a.of)
+		return rows, nil, err
+	})
 	addView(s, "sessions", access.KindSession, "BGP sessions, as the edges say that carry them out", s.sessions)
 	addView(s, "flows", access.KindFlow, "Flows that are installed, as edges say", s.flows)
 	addView(s, "drops", access.KindFlow, "What was dropped, and why, as edges say", s.drops)

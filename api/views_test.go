@@ -68,7 +68,7 @@ func TestViews(t *testing.T) {
 	if err != nil || len(edges.Items) != 1 || edges.Items[0].State != client.EdgeAway {
 		t.Errorf("edges %+v, %v", edges, err)
 	}
-	for _, name := range []string{"fdb", "neighbours", "leases", "connections", "members", "usage", "events", "sessions", "flows", "drops"} {
+	for _, name := range []string{"fdb", "neighbours", "leases", "connections", "members", "usage", "rulehits", "events", "sessions", "flows", "drops"} {
 		if rows, err := client.View[any](t.Context(), c, name, nil); err != nil || rows.Items == nil {
 			t.Errorf("%s: %+v, %v", name, rows, err)
 		}

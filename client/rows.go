@@ -132,6 +132,14 @@ type Usage struct {
 	To     time.Time `json:"to"`
 }
 
+// RuleHits is how many packets met a rule of a chain, over all edges. It never decreases while there is the rule.
+type RuleHits struct {
+	Chain  string `json:"chain"`  // TENANT/NAME
+	Rule   string `json:"rule"`   // its name, #3 of the third without one, or (default): none was met
+	Action string `json:"action"` // of the rule, or of the chain's default
+	Tally
+}
+
 // LoggedEvent is something that happened, as often as it did lately.
 type LoggedEvent struct {
 	First   time.Time   `json:"first"` // by the clock of the source

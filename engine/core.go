@@ -79,6 +79,7 @@ type core struct {
 	cache       cache
 	usage       usage
 	ruleHits    ruleHits
+	ruleStore   ruleStore
 	lives       lives
 	outlet      outlet
 	aging       aging
@@ -105,7 +106,7 @@ func newCore(a *Agent) *core {
 		target: targetState{open: map[uint64]struct{}{}},
 	}
 	c.usage, c.outlet = newUsage(c), newOutlet(c)
-	c.ruleHits = ruleHits{}
+	c.ruleHits, c.ruleStore = ruleHits{}, newRuleStore(c)
 	c.send = c.outlet.put
 	c.flows.grounds.made, c.flows.grounds.left = c.depend, c.undepend
 	c.view.puntRate, c.tenants, c.astray = a.cfg.PuntRate, map[string]uint32{}, map[string]struct{}{}
@@ -282,6 +283,7 @@ func (c *core) tick() {
 	c.paceRounds()
 	c.relieve()
 	c.sweepUsage(now)
+	c.ruleStore.sweep(now)
 	c.age(now)
 	c.effects.sweep(now)
 	c.conns.sweep(now)

@@ -117,6 +117,7 @@ func (u *usage) carried(w *way, n amount) {
 		a.dirty = true
 	}
 	u.c.ruleHits.add(w.rules, n)
+	u.c.ruleStore.met(w.rules)
 }
 
 // delivered accounts packets for those to which they go: all of a group but who sent them.
@@ -145,6 +146,7 @@ func (u *usage) lives(w *way, n amount, more bool) {
 	if !more {
 		change = (*amount).Sub
 	}
+	u.c.ruleStore.lives(w.rules, n, more)
 	change(&u.of(w.ingress).live.In, n)
 	if w.dest != 0 && !u.c.snap.IsGroup(w.dest) { // who is in a group changes
 		change(&u.of(w.dest.VPort()).live.Out, n)
@@ -180,9 +182,11 @@ func (c *core) count(entry uint64, n amount, began time.Duration) {
 		}
 		c.carry(&w, n.Since(f.counted))
 	}
-	u.lives(&w, f.counted, false)
-	u.lives(&w, n, true)
-	f.counted = n
+	if n != f.counted {
+		u.lives(&w, f.counted, false)
+		u.lives(&w, n, true)
+		f.counted = n
+	}
 }
 
 // carry accounts packets that an entry matched.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/p4rt"
+	"github.com/weft-sdn/weft/sim"
 	"github.com/weft-sdn/weft/state"
 )
 
@@ -27,14 +28,15 @@ func (c *core) inherit(stored []state.Usage) {
 // not any more count from nothing. Of what a predecessor left in the target, it accounts what it has more than that one had stored.
 type audit struct {
 	readback
-	left map[flow.VPortID]liveness // what counters have
+	left  map[flow.VPortID]liveness // what counters have
+	rules map[sim.RuleMet]amount    // the same, of packets that met rules
 }
 
 // beginAudit is called before entries are read.
 func (a *Agent) beginAudit(ctx context.Context) (*audit, error) {
 	c := a.core
 	u := &c.usage
-	x := &audit{left: map[flow.VPortID]liveness{}}
+	x := &audit{left: map[flow.VPortID]liveness{}, rules: map[sim.RuleMet]amount{}}
 	return x, a.mail.call(ctx, func() {
 		x.readback = readback{c: c, placer: c.placer, began: c.now(), each: x.account}
 		u.audited = x.began
@@ -58,6 +60,13 @@ func (x *audit) account(n *counted, f *installedFlow, _ time.Duration) {
 	}
 	if u.numbers == nil {
 		return
+	}
+	if f != nil {
+		for _, r := range wayOf(f).rules {
+			sum := x.rules[r]
+			sum.Add(has)
+			x.rules[r] = sum
+		}
 	}
 	local, dest := u.numbers.Ends(n.e)
 	if v := c.locals.ingress(local); v != 0 {
@@ -92,6 +101,9 @@ func (x *audit) end(ctx context.Context) error {
 			for v, l := range x.left {
 				u.grown(v, l)
 			}
+		}
+		if u.numbers != nil {
+			c.ruleStore.inherit(x.rules)
 		}
 		u.numbers, u.before = nil, nil
 	})

@@ -210,6 +210,8 @@ func (s *Store) forgetLearnt(before, after *topology.Set, changed []topology.Ref
 			t.deletePrefix(recordPrefix(id, recordARP))
 		case topology.KindDHCP:
 			t.deletePrefix(leasePrefix(id))
+		case topology.KindChain:
+			t.deletePrefix(ruleHitsOf(id))
 		case topology.KindVPort:
 			t.deletePrefix(neighPrefix(deviceOf(before, o), flow.VPortID(o.Status.ID)))
 			t.ops = append(t.ops, clientv3.OpDelete(downKey(deviceOf(before, o), flow.VPortID(o.Status.ID))))

@@ -85,6 +85,7 @@ import (
 // Usage (O4), written behind; nobody watches it:
 //
 //	/weft/usage/<edge>/<vport>                totals of what came in at an edge, for billing, JSON (usage.go)
+//	/weft/rulehits/<chain>/<edge>             how many packets that came in at an edge met the rules of a chain, JSON (rulehits.go)
 //
 // Events, written behind; <tenant> of an edge is -, names are escaped as in a URL path:
 //
@@ -96,26 +97,27 @@ import (
 //	/weft/trace/ask/<vport>/to/<edge>         vports of another edge to which they go, JSON
 //	/weft/trace/told/<vport>/<edge>/<n>       what an edge tells of it, JSON
 const (
-	confPrefix   = "/weft/conf/"
-	fabricPrefix = confPrefix + "fabric/"
-	devPrefix    = "/weft/dev/"
-	ifacePrefix  = "/weft/iface/"
-	vportPrefix  = "/weft/vport/"
-	edgePrefix   = "/weft/edge/"
-	ackPrefix    = "/weft/ack/"
-	metaPrefix   = "/weft/meta/"
-	connPrefix   = "/weft/ct/"
-	stickyPrefix = "/weft/st/lb/"
-	blockPrefix  = "/weft/st/block/"
-	heldPrefix   = "/weft/st/held/"
-	inboxPrefix  = "/weft/inbox/"
-	dhcpPrefix   = "/weft/dhcp/"
-	flowPrefix   = "/weft/flow/"
-	usagePrefix  = "/weft/usage/"
-	eventPrefix  = "/weft/event/"
-	oncePrefix   = "/weft/once/"
-	auditPrefix  = "/weft/audit/"
-	vpnPrefix    = "/weft/vpn/"
+	confPrefix     = "/weft/conf/"
+	fabricPrefix   = confPrefix + "fabric/"
+	devPrefix      = "/weft/dev/"
+	ifacePrefix    = "/weft/iface/"
+	vportPrefix    = "/weft/vport/"
+	edgePrefix     = "/weft/edge/"
+	ackPrefix      = "/weft/ack/"
+	metaPrefix     = "/weft/meta/"
+	connPrefix     = "/weft/ct/"
+	stickyPrefix   = "/weft/st/lb/"
+	blockPrefix    = "/weft/st/block/"
+	heldPrefix     = "/weft/st/held/"
+	inboxPrefix    = "/weft/inbox/"
+	dhcpPrefix     = "/weft/dhcp/"
+	flowPrefix     = "/weft/flow/"
+	usagePrefix    = "/weft/usage/"
+	ruleHitsPrefix = "/weft/rulehits/"
+	eventPrefix    = "/weft/event/"
+	oncePrefix     = "/weft/once/"
+	auditPrefix    = "/weft/audit/"
+	vpnPrefix      = "/weft/vpn/"
 
 	traceAskPrefix = "/weft/trace/ask/"
 	traceToldBase  = "/weft/trace/told/"

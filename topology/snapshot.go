@@ -60,6 +60,9 @@ func (s *Snapshot) VPorts() iter.Seq[*VPort] { return s.vports.all() }
 // Bridges returns all bridges in order of id.
 func (s *Snapshot) Bridges() iter.Seq[*Bridge] { return s.bridges.all() }
 
+// Chains yields the chains of rules.
+func (s *Snapshot) Chains() iter.Seq[*Chain] { return s.chains.all() }
+
 // Routers returns all routers in order of id.
 func (s *Snapshot) Routers() iter.Seq[*Router] { return s.routers.all() }
 

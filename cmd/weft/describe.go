@@ -23,10 +23,12 @@ func newDescribe() *cobra.Command {
 		Short: "Show objects with all that belongs to them",
 		Long: `Show objects as they are stored, and what belongs to them: where a vport is
 bound and how its edge stands, how the members of a pool and BGP sessions are,
+how many packets met each rule of a chain (over all edges, a few seconds ago),
 which parts an object is made into, which objects refer to it, and what edges
 can't do of it.`,
 		Example: `  weft describe vport acme/web
-  weft describe router/gw --tenant acme`,
+  weft describe router/gw --tenant acme
+  weft describe chain guard --tenant acme`,
 		Args: someArgs("KIND NAME or KIND/NAME, such as vport acme/web"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			refs, err := in.refs(args)
@@ -92,6 +94,11 @@ func describeAll(cmd *cobra.Command, n network, refs []topology.Ref) error {
 				fmt.Fprintf(cmd.OutOrStdout(), "member    %s\n", m)
 			}
 		}
+		if r.Kind == topology.KindChain {
+			if err := describeHits(cmd, n, o); err != nil {
+				return err
+			}
+		}
 		describeParts(cmd.OutOrStdout(), all, r)
 	}
 	return errors.Join(missing...)
@@ -127,6 +134,18 @@ func describeObject(w io.Writer, rows []client.Edge, set *topology.Set, o *topol
 	}
 	for _, u := range users {
 		fmt.Fprintf(w, "used by   %s\n", refName(u))
+	}
+	return nil
+}
+
+// describeHits prints how many packets met the rules of a chain.
+func describeHits(cmd *cobra.Command, n network, o *topology.Object) error {
+	rows, err := n.RuleHits(cmd.Context(), o)
+	if err != nil {
+		return err
+	}
+	for _, r := range rows {
+		fmt.Fprintf(cmd.OutOrStdout(), "met       %s, %s: %d packets, %d bytes\n", r.Rule, r.Action, r.Packets, r.Bytes)
 	}
 	return nil
 }

@@ -145,6 +145,15 @@ func (d *direct) Health(ctx context.Context, pool *topology.Object) (state.PoolH
 	return d.store.Health(ctx, topology.DeviceID(pool.Status.ID))
 }
 
+// RuleHits implements network.
+func (d *direct) RuleHits(ctx context.Context, chain *topology.Object) ([]client.RuleHits, error) {
+	v, err := d.view(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return view.RuleHits(ctx, d.store, v, view.Of{Name: chain.Tenant() + "/" + chain.Metadata.Name})
+}
+
 // Edges implements network.
 func (d *direct) Edges(ctx context.Context) ([]client.Edge, error) {
 	v, err := d.view(ctx)

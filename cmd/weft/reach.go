@@ -27,6 +27,8 @@ type network interface {
 	Follow(ctx context.Context, fn func() error) error
 	// Health is what is known of a pool's members.
 	Health(ctx context.Context, pool *topology.Object) (state.PoolHealth, error)
+	// RuleHits are the packets that met the rules of a chain.
+	RuleHits(ctx context.Context, chain *topology.Object) ([]client.RuleHits, error)
 	// Edges are those that are known or that bindings name.
 	Edges(ctx context.Context) ([]client.Edge, error)
 	// Session says how a BGP session is, in one line.

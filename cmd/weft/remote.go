@@ -219,6 +219,18 @@ func (r *remote) Health(ctx context.Context, pool *topology.Object) (state.PoolH
 	return h, nil
 }
 
+// RuleHits implements network.
+func (r *remote) RuleHits(ctx context.Context, chain *topology.Object) ([]client.RuleHits, error) {
+	rows, err := allOf[client.RuleHits](ctx, r.api, "rulehits", url.Values{"of": {chain.Tenant() + "/" + chain.Metadata.Name}})
+	if client.StatusOf(err) == http.StatusForbidden { // he may see the chain, and no counters
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return rows.Items, nil
+}
+
 // Edges implements network.
 func (r *remote) Edges(ctx context.Context) ([]client.Edge, error) {
 	rows, err := allOf[client.Edge](ctx, r.api, "edges", nil)
