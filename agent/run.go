@@ -79,7 +79,7 @@ func Version() string {
 func (l Log) Logger(w io.Writer) *slog.Logger {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(l.Level)) // checked
-	options := &slog.HandlerOptions{Level: level}
+	options := &slog.HandlerOptions{Level: level, ReplaceAttr: hide}
 	if l.Format == "json" {
 		return slog.New(slog.NewJSONHandler(w, options))
 	}

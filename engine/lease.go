@@ -140,7 +140,7 @@ func (c *core) leaseStep(j *leaseJob, e sim.Effect, answer []sim.Originated) {
 		c.leaseWrite(j, answer, func(ctx context.Context) error {
 			was, err := store.DeclineLease(ctx, d, j.client, e.Addr, declinedTime)
 			if was {
-				c.a.cfg.Logger.Warn("host declined an address: another has it", "resource", d.String(), "address", e.Addr, "mac", j.client.MAC, "vport", j.client.VPort)
+				c.a.cfg.Logger.Warn("host declined an address: another has it", "resource", d.String(), "address", e.Addr, "mac", j.client.MAC, "vport_id", j.client.VPort)
 			}
 			return err
 		})

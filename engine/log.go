@@ -28,6 +28,6 @@ func (c *core) logRules(res *sim.Result, f *packet.Frame, ingress flow.VPortID) 
 		}
 		rule := &chain.Rules[e.Rule]
 		c.a.cfg.Logger.Info("rule met", "chain", chain.Tenant+"/"+chain.Name, "rule", rule.Name, "action", rule.Action.String(),
-			"port", e.Port, "packet", flow.KeyOf(f, ingress).String(), "verdict", res.Outcomes[0].Verdict.String())
+			"vport", c.nameOf(e.Port), "tenant", chain.Tenant, "packet", flow.KeyOf(f, ingress).String(), "verdict", res.Outcomes[0].Verdict.String())
 	}
 }

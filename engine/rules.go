@@ -180,13 +180,13 @@ func (r *rules) arrive(id flow.VPortID) {
 func (a *Agent) loadRules(ctx context.Context, id flow.VPortID) (all []offload.Stored, blocks []uint32) {
 	stored, err := a.cfg.Store.Flows(ctx, id)
 	if err != nil && ctx.Err() == nil {
-		a.cfg.Logger.Warn("flow rules are not read", "vport", id, "err", err)
+		a.cfg.Logger.Warn("flow rules are not read", "vport_id", id, "err", err)
 	}
 	for _, b := range stored {
 		blocks = append(blocks, b.Block)
 		some, err := offload.ParseStored(b.Value)
 		if err != nil {
-			a.cfg.Logger.Info("flow rules of another version are not used", "vport", id, "block", b.Block)
+			a.cfg.Logger.Info("flow rules of another version are not used", "vport_id", id, "block", b.Block)
 			continue
 		}
 		for _, m := range some {

@@ -82,7 +82,7 @@ func (s *Store) LearnMAC(ctx context.Context, bridge topology.DeviceID, mac pack
 			outcome, at = RefusedPinned, stored.vport
 			return Op{}, false
 		case s.learnt.restless(id):
-			s.log.Warn("MAC moves too often and is pinned", "bridge", bridge, "mac", mac, "vport", stored.vport)
+			s.log.Warn("MAC moves too often and is pinned", "bridge", bridge, "mac", mac, "vport_id", stored.vport)
 			outcome, at = RefusedPinned, stored.vport
 			next = fdbValue{vport: stored.vport, pinned: true}
 		default:

@@ -311,6 +311,9 @@ func (r *rig) check(ok bool, format string, args ...any) {
 	if !ok {
 		r.Errorf(format, args...)
 		_, packetIns := r.target.lost()
+		if r.agent == nil {
+			r.Fatalf("packet-ins lost at the target: %d", packetIns)
+		}
 		r.Fatalf("packet-ins lost at the target: %d; agent %+v", packetIns, r.agent.Stats())
 	}
 }
