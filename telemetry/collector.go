@@ -141,6 +141,11 @@ func (c *Collector) act(f func(*table)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f(c.table)
+	c.tell()
+}
+
+// tell tells what follows for links. The caller holds the lock.
+func (c *Collector) tell() {
 	for _, l := range c.table.sweep(time.Now()) {
 		c.cfg.Log.Info("link", "interface", l.Name, "port", l.Port, "state", l.State.String())
 		c.cfg.OnLink(l)

@@ -184,15 +184,19 @@ func (c *Collector) began(a attempt, ports map[string]uint16) {
 }
 
 func (c *Collector) receive(r *gpb.SubscribeResponse) {
-	c.act(func(t *table) {
-		switch {
-		case r.GetUpdate() != nil:
-			t.apply(r.GetUpdate(), time.Now())
-		case r.GetSyncResponse():
-			t.counts.Syncs++
-			c.status.Synced = true
-		default:
-			t.counts.Malformed++
-		}
-	})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := c.table
+	switch {
+	case r.GetUpdate() != nil:
+		t.apply(r.GetUpdate(), time.Now())
+	case r.GetSyncResponse():
+		t.counts.Syncs++
+		c.status.Synced = true
+	default:
+		t.counts.Malformed++
+	}
+	if t.moved { // else the next tick does: a target that tells each counter by itself costs no look at all links for each
+		c.tell()
+	}
 }

@@ -48,6 +48,7 @@ type table struct {
 	stale   time.Duration // without news
 	sampled bool          // statuses are sampled, so that their age tells something
 	of      map[string]*entry
+	moved   bool   // a status was told, or deleted, since links were looked at
 	left    []Link // of interfaces that are not asked for any more, and of which something is known elsewhere
 	counts  Counts
 }
@@ -128,6 +129,7 @@ func (t *table) set(p place, v any, stamp int64, now time.Time) {
 		e.stamps[leaf] = stamp
 	}
 	e.seen[leaf], e.Updated = now, now
+	t.moved = t.moved || leaf == leafAdmin || leaf == leafOper
 }
 
 // newer reports whether a leaf's value is to be taken: one that is older than what was told before is not, unless that is stale: the target's clock may have been set back.
@@ -220,6 +222,7 @@ func (t *table) delete(prefix, path *gpb.Path, stamp int64, now time.Time) {
 				continue
 			}
 			e.forget(i)
+			t.moved = true
 		}
 	}
 }
@@ -257,7 +260,7 @@ func (e *entry) told(admin bool) State {
 // sweep finds what is stale, and returns the links whose state changed: those that are not asked for any more first, others by name.
 func (t *table) sweep(now time.Time) (changed []Link) {
 	left := t.left
-	t.left = nil
+	t.left, t.moved = nil, false
 	for name, e := range t.of {
 		last := e.Updated
 		if oper := e.seen[leafOper]; t.sampled && !oper.IsZero() {
