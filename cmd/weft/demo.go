@@ -36,7 +36,7 @@ keeps the network up to play with.`,
 			if err != nil {
 				return err
 			}
-			o.title = fmt.Sprintf("weft demo: etcd, %d edges with an agent and a %s each, %d hosts\n", len(s.Edges), o.target, len(s.Hosts))
+			o.title = fmt.Sprintf("weft demo: etcd, %d edges with an agent and a %s each, %d hosts\n", len(s.Edges), o.target, len(s.Hosts)+len(s.Remotes))
 			return o.run(cmd, s, processStart)
 		},
 	}

@@ -131,7 +131,7 @@ func freeEtcd() string {
 // greet tells what is there, and what to do with it.
 func (d *dev) greet(s *scenario.Scenario, o *labOptions, url string) {
 	endpoint := strings.Join(d.lab.Endpoints(), ",")
-	fmt.Fprintf(d.out, "\n%d edges (%s) on a %s each, %d hosts\netcd at %s\nAPI at %s, described at %s/docs\n\n", len(d.lab.Edges()), strings.Join(d.lab.Edges(), ", "), o.target, len(s.Hosts), endpoint, url, url)
+	fmt.Fprintf(d.out, "\n%d edges (%s) on a %s each, %d hosts\netcd at %s\nAPI at %s, described at %s/docs\n\n", len(d.lab.Edges()), strings.Join(d.lab.Edges(), ", "), o.target, len(s.Hosts)+len(s.Remotes), endpoint, url, url)
 	fmt.Fprintf(d.out, "In another terminal:\n\n")
 	if endpoint != defaultEtcd {
 		fmt.Fprintf(d.out, "  export WEFT_ETCD=%s\n", endpoint)

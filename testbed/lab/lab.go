@@ -335,8 +335,10 @@ func (l *Lab) withHosts(ctx context.Context, revision int64) error {
 		if err := l.plugs.wait(ctx, revision); err != nil {
 			return err
 		}
-		close(l.ready)
-		return until(ctx)
+		return l.withRemotes(ctx, func() error {
+			close(l.ready)
+			return until(ctx)
+		})
 	})
 }
 

@@ -28,6 +28,7 @@ type plan struct {
 	objects []*topology.Object // the network, and the bindings that hosts ask for
 	edges   []*edgePlan
 	hosts   []*hostPlan
+	remotes []*remotePlan
 	mtu     int // of the underlay's links that set none
 }
 
@@ -61,7 +62,7 @@ type planner struct {
 // newPlan reads a scenario. spare is the number of access ports, numbered from 1, that an edge has at least.
 func newPlan(s *scenario.Scenario, spare int) (*plan, error) {
 	p := &planner{scenario: s, bindings: map[topology.Ref]*topology.BindingSpec{}, wanted: map[string][]string{}}
-	for _, step := range []func() error{p.network, p.bindHosts, p.edges, p.machines, p.steps} {
+	for _, step := range []func() error{p.network, p.bindHosts, p.edges, p.machines, p.remotes, p.steps} {
 		if err := step(); err != nil {
 			return nil, fmt.Errorf("%s: %w", s.Name, err)
 		}

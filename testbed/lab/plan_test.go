@@ -1,6 +1,8 @@
 package lab
 
 import (
+	"crypto/ecdh"
+	"encoding/base64"
 	"net/netip"
 	"regexp"
 	"strings"
@@ -124,6 +126,52 @@ nic1 encap=gre mtu=1400
 	}
 }
 
+// planVPN is planNetwork with a VPN of three peers.
+const planVPN = planNetwork + `---
+apiVersion: weft/v1
+kind: Router
+metadata: {name: gw, tenant: red}
+spec: {}
+---
+apiVersion: weft/v1
+kind: VPort
+metadata: {name: office, tenant: red}
+spec: {device: router/gw, addresses: [10.9.0.1/24], mtu: 1400}
+---
+apiVersion: weft/v1
+kind: VPN
+metadata: {name: v, tenant: red}
+spec:
+  vport: office
+  peers:
+  - {name: a, endpoint: "192.0.2.1:1", allowedIPs: [10.9.1.0/24], addresses: [10.9.1.1/24], publicKey: "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="}
+  - {name: b, endpoint: "192.0.2.2:1", allowedIPs: [10.9.2.0/24]}
+  - {name: c, endpoint: "192.0.2.3:1", allowedIPs: [10.9.3.0/24], addresses: [10.9.3.1/24]}
+`
+
+// TestPlanRemote: a remote office's key is one that its VPN knows, and the network of the scenario is not changed otherwise.
+func TestPlanRemote(t *testing.T) {
+	p, err := newPlan(parse(t, planVPN+"-- hosts --\nvm1 vport=red/vm1 edge=nic1\nx remote=red/v via=vm1 peer=c\n"), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(p.hosts) != 1 || len(p.remotes) != 1 || p.remotes[0].name != "x" || p.remotes[0].via != "vm1" || p.remotes[0].peer != "c" {
+		t.Fatalf("hosts %+v, remotes %+v", p.hosts, p.remotes)
+	}
+	for _, o := range p.objects {
+		if spec, is := o.Spec.(*topology.VPNSpec); is {
+			raw, err := base64.StdEncoding.DecodeString(p.remotes[0].privateKey)
+			if err != nil {
+				t.Fatal(err)
+			}
+			key, err := ecdh.X25519().NewPrivateKey(raw)
+			if err != nil || spec.Peers[2].PublicKey != base64.StdEncoding.EncodeToString(key.PublicKey().Bytes()) || spec.Peers[1].PublicKey != "" {
+				t.Errorf("peers %+v, %v", spec.Peers, err)
+			}
+		}
+	}
+}
+
 func TestPlanErrors(t *testing.T) {
 	for name, test := range map[string]struct{ text, want string }{
 		"bound nowhere":      {planNetwork + "-- hosts --\nvm1 vport=red/vm1\n", "vport red/vm1 is bound nowhere; add edge="},
@@ -135,6 +183,10 @@ func TestPlanErrors(t *testing.T) {
 		"no family together": {planNetwork + "-- edges --\nnic1 family=4\nnic2 family=6\n", "edges nic1 and nic2 have no IP version in common"},
 		"number too high":    {planNetwork + "-- hosts --\nvm1 vport=red/vm1 edge=nic1 interface=256\n", "access ports of this pipeline are 0 to 255"},
 		"two ways to write":  {planNetwork + "-- hosts --\nvm1 vport=red/vm1 edge=nic2 interface=03\n", `interfaces "3" and "03" are one port`},
+		"no such VPN":        {planNetwork + "-- hosts --\nvm1 vport=red/vm1 edge=nic1\nx remote=red/none via=vm1\n", "host x: there is no vpn red/none in network.yaml"},
+		"peers of a VPN":     {planVPN + "-- hosts --\nvm1 vport=red/vm1 edge=nic1\nx remote=red/v via=vm1\n", "peer=; vpn red/v has a, b, c"},
+		"peer's key":         {planVPN + "-- hosts --\nvm1 vport=red/vm1 edge=nic1\nx remote=red/v via=vm1 peer=a\n", "peer a of vpn red/v has a publicKey already"},
+		"peer's addresses":   {planVPN + "-- hosts --\nvm1 vport=red/vm1 edge=nic1\nx remote=red/v via=vm1 peer=b\n", "peer b of vpn red/v has no addresses"},
 		"network is wrong":   {strings.Replace(planNetwork, "bridge/lan", "bridge/wan", 1), `network.yaml:9: vport red/vm1: spec.device: "bridge/wan" is no device`},
 	} {
 		s := parse(t, test.text)

@@ -30,10 +30,10 @@ func newPlugs(l *Lab) *plugs {
 
 // powerOn makes the machines, plugged in nowhere.
 func (p *plugs) powerOn() error {
-	routers := p.lab.cfg.Scenario.Routers()
+	inMemory := p.lab.inMemory()
 	for _, h := range p.lab.plan.hosts {
 		on := p.lab.cfg.PowerOn
-		if routers[h.name] {
+		if inMemory[h.name] {
 			on = scenario.InMemory
 		}
 		m, err := on(h.cfg, nil)

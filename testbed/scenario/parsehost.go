@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/weft-sdn/weft/testbed/host"
@@ -11,6 +12,10 @@ import (
 
 func (p *parser) host(line int, _ string, all []string) {
 	w := newWords(all)
+	if vpn, is := w.option("remote"); is {
+		p.remote(w, vpn, line)
+		return
+	}
 	h := Host{Name: w.next("name of the host"), Line: line}
 	h.VPort, _ = w.option("vport")
 	h.Edge, _ = w.option("edge")
@@ -23,12 +28,7 @@ func (p *parser) host(line int, _ string, all []string) {
 	h.MTU = w.number("mtu", 0, 68, 65535)
 	w.end()
 
-	if _, err := netip.ParseAddr(h.Name); err == nil || strings.ContainsAny(h.Name, "/:[]") {
-		w.failHint("a name has no / : [ ] and is not an address", "host name %q", h.Name)
-	}
-	if p.hosts[h.Name] {
-		w.fail("host %s appears twice", h.Name)
-	}
+	p.checkHostName(w, h.Name)
 	if tenant, name, ok := strings.Cut(h.VPort, "/"); h.VPort == "" {
 		w.failHint("every host is plugged into a vport", "vport= is missing")
 	} else if !ok || tenant == "" || name == "" || strings.Contains(name, "/") {
@@ -41,8 +41,36 @@ func (p *parser) host(line int, _ string, all []string) {
 		w.failHint("add edge=", "interface=%s without an edge", h.Interface)
 	}
 	p.checkEdge(w, h.Edge)
-	p.hosts[h.Name], p.vports[h.VPort] = true, true
+	p.vports[h.VPort] = true
 	p.scenario.Hosts = append(p.scenario.Hosts, h)
+	p.fail(line, w.problems...)
+}
+
+// checkHostName takes a new name of a host.
+func (p *parser) checkHostName(w *words, name string) {
+	if _, err := netip.ParseAddr(name); err == nil || strings.ContainsAny(name, "/:[]") {
+		w.failHint("a name has no / : [ ] and is not an address", "host name %q", name)
+	}
+	if p.hosts[name] {
+		w.fail("host %s appears twice", name)
+	}
+	p.hosts[name] = true
+}
+
+// remote is a host of the form NAME remote=TENANT/VPN via=HOST [peer=NAME].
+func (p *parser) remote(w *words, vpn string, line int) {
+	r := Remote{VPN: vpn, Line: line, Name: w.next("name of the host")}
+	r.Peer, _ = w.option("peer")
+	r.Via, _ = w.option("via")
+	w.end()
+	if tenant, name, ok := strings.Cut(vpn, "/"); !ok || tenant == "" || name == "" || strings.Contains(name, "/") {
+		w.failHint("it is TENANT/NAME of a VPN", "remote=%s", vpn)
+	}
+	if !slices.ContainsFunc(p.scenario.Hosts, func(h Host) bool { return h.Name == r.Via }) {
+		w.failHint("name a host of an earlier line, by which the encrypted packets go", "via=%s", r.Via)
+	}
+	p.checkHostName(w, r.Name)
+	p.scenario.Remotes = append(p.scenario.Remotes, r)
 	p.fail(line, w.problems...)
 }
 

@@ -24,6 +24,7 @@ type Scenario struct {
 	Network []byte // network.yaml: objects as for weft apply, not interpreted here
 	Edges   []Edge
 	Hosts   []Host
+	Remotes []Remote
 	Legs    []Leg             // in order; steps outside legs are in one without a name
 	Files   map[string][]byte // the whole archive, for apply
 }
@@ -65,6 +66,15 @@ type Host struct {
 	Routes    []host.Route
 	MTU       int
 	Line      int
+}
+
+// Remote is a host that is the remote office of a VPN: behind WireGuard, whose packets another host has.
+type Remote struct {
+	Name string
+	VPN  string // TENANT/NAME
+	Peer string // of the VPN's; empty: its only one
+	Via  string // the host that sends and receives the encrypted packets
+	Line int
 }
 
 // Step is one line of the comment section.
