@@ -49,7 +49,7 @@ internet: ## two BIRD upstreams with a table of the Internet each, under traffic
 	@WEFT_INTERNET=1 $(GO) test -count=1 -timeout 60m -run '^TestInternet$$' -v ./testbed/border | grep -v 'level='
 
 bench-vpn: ## FIGUREs of VPNs: throughput beside wireguard-go alone, and how soon another edge serves when the holder is killed
-	@$(GO) test -p 1 -run '^$$' -bench '^Benchmark(Tunnel|Failover)$$' -benchtime 1x ./vpn ./testbed/remote | tee /dev/stderr | awk -f .ci/figures.awk
+	@$(GO) test -p 1 -run '^$$' -bench '^Benchmark(Tunnel|VPNFailover)$$' -benchtime 1x ./vpn ./cmd/weft | tee /dev/stderr | awk -f .ci/figures.awk
 
 bench-telemetry: ## FIGUREs of telemetry: how fast flows leave a link that goes down, what the switch's counters cost, and what all of it costs an agent
 	@$(GO) test -p 1 -run '^$$' -bench '^Benchmark(LinkDown|Sample|TelemetryCost)$$' ./telemetry ./testbed/lab | tee /dev/stderr | awk -f .ci/figures.awk

@@ -190,11 +190,16 @@ func (l *Lab) StopAgent(edge string) error {
 	return err
 }
 
-// StartAgent starts an agent for an edge whose agent was stopped. It does not wait for it.
+// StartAgent starts an agent for an edge whose agent was stopped or killed. It does not wait for it.
 func (l *Lab) StartAgent(edge string) error {
-	a, err := l.local(edge)
+	e, err := l.edge(edge)
 	if err == nil {
-		a.goOn()
+		switch a := e.agent.(type) {
+		case *localAgent:
+			a.goOn()
+		case *servedAgent:
+			a.goOn()
+		}
 	}
 	return err
 }

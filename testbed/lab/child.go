@@ -79,6 +79,12 @@ func (c *child) runHere(ctx context.Context) error {
 	return fmt.Errorf("%s ended: %w; its last words:%s", c.name, err, c.tail())
 }
 
+// kill ends the process as SIGKILL does: false if it does not run.
+func (c *child) kill() bool {
+	pid := c.pid.Load()
+	return pid != 0 && syscall.Kill(int(pid), syscall.SIGKILL) == nil
+}
+
 // tail returns the last lines of the log, each on a line of its own.
 func (c *child) tail() string {
 	data, err := os.ReadFile(c.log)

@@ -24,6 +24,7 @@ type edge struct {
 	uplinks []*fabric.Port
 	access  map[uint16]*accessPort
 	vpn     *wire.Cable // to the agent, for VPNs; nil: there is none
+	kernel  *kernelPort // in place of that
 
 	program *program
 	target  target
@@ -81,8 +82,13 @@ func (e *edge) makeTarget(dir string) (err error) {
 	for n, a := range e.access {
 		cfg.ports[n] = a.cable.A()
 	}
-	if e.vpn != nil {
+	if e.vpn != nil && e.cfg.DataPort == "" {
 		cfg.ports[e.plan.interfaces[vpnInterface]] = e.vpn.A()
+	} else if e.vpn != nil {
+		if e.kernel, err = newKernelPort(e.cfg.DataPort); err != nil {
+			return fmt.Errorf("edge %s: %w", e.plan.name, err)
+		}
+		cfg.kernel, cfg.kernelPort = e.kernel, e.plan.interfaces[vpnInterface]
 	}
 	switch {
 	case e.cfg.Target == BMv2:

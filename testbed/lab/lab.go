@@ -64,6 +64,9 @@ type Config struct {
 	BGPSecret func(name string) (string, error)
 	// RPKI are the caches that speakers in this process ask.
 	RPKI []rpki.Cache
+	// DataPort is what VPNs have between agents and targets in processes of their own: veth or tap, interfaces of the kernel's, which needs root; empty: a socket. What comes out of VPNs by
+	// such interfaces is not counted as sent.
+	DataPort string
 	// VPNSecret gives preshared keys of VPNs to agents in this process.
 	VPNSecret func(name string) (string, error)
 	// IdleTimeout and AgeTime are those of agents in this process; 0: engine.Config's defaults.
@@ -119,6 +122,9 @@ func New(cfg Config) (*Lab, error) {
 		if err := bmv2Missing(); err != nil {
 			return nil, fmt.Errorf("target bmv2: %w; use --target softswitch", err)
 		}
+	}
+	if cfg.DataPort != "" && (!cfg.Processes || cfg.Target == BMv2) {
+		return nil, errors.New("data ports of the kernel are for softswitches in processes of their own")
 	}
 	if cfg.Executable == "" {
 		var err error

@@ -51,7 +51,13 @@ func newProcess(executable string, cfg targetConfig) (target, error) {
 			t.access = append(t.access, t.patches[len(t.patches)-1])
 		}
 	}
+	if cfg.kernel != nil {
+		args = append(args, "-i", fmt.Sprintf("%d@%s", cfg.kernelPort, cfg.kernel.target))
+	}
 	t.child = newChild(cfg.dir, cfg.edge+".softswitch", args...)
+	if cfg.kernel != nil {
+		t.child.in = cfg.kernel.enter
+	}
 	return t, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"google.golang.org/protobuf/encoding/prototext"
@@ -16,6 +17,7 @@ import (
 	"github.com/weft-sdn/weft/engine"
 	"github.com/weft-sdn/weft/p4src"
 	"github.com/weft-sdn/weft/testbed/scenario"
+	"github.com/weft-sdn/weft/vpn"
 )
 
 // servedAgent is an agent as the agent service runs it from a configuration file: in a process of its own, or in this one. It is asked by its status API.
@@ -25,6 +27,9 @@ type servedAgent struct {
 	logger *slog.Logger
 	child  *child // nil: in this process
 	client *service.Client
+
+	mu    sync.Mutex
+	again chan struct{} // closed when a process that was killed is to be there again; nil: none was killed
 }
 
 func newServedAgent(e *edge, dir string, endpoints []string) (*servedAgent, error) {
@@ -63,6 +68,9 @@ func newServedAgent(e *edge, dir string, endpoints []string) (*servedAgent, erro
 	a := &servedAgent{edge: name, file: file, logger: e.logger}
 	if e.cfg.Processes {
 		a.child = newChild(dir, name+".agent", e.cfg.Executable, "agent", "--config", file)
+		if e.kernel != nil {
+			a.child.in = e.kernel.enter
+		}
 	}
 	if a.client, err = service.NewClient(status, service.TLS{}); err != nil {
 		return nil, fmt.Errorf("edge %s: %w", name, err)
@@ -81,13 +89,82 @@ func writePipeline(files *service.Pipeline, p *p4src.Pipeline) error {
 
 func (a *servedAgent) run(ctx context.Context) error {
 	if a.child != nil {
-		return a.child.run(ctx)
+		return a.runChild(ctx)
 	}
 	cfg, err := service.Load(a.file)
 	if err != nil {
 		return err
 	}
 	return service.Run(ctx, cfg, a.logger)
+}
+
+// runChild runs the process, anew each time that it was killed and is started again.
+func (a *servedAgent) runChild(ctx context.Context) error {
+	for {
+		err := a.child.run(ctx)
+		a.mu.Lock()
+		again := a.again
+		a.mu.Unlock()
+		if again == nil || ctx.Err() != nil {
+			return err
+		}
+		select {
+		case <-again:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// KillAgent ends the process of an edge's agent by SIGKILL. Its target goes on. StartAgent starts another one.
+func (l *Lab) KillAgent(edge string) error {
+	e, err := l.edge(edge)
+	if err != nil {
+		return err
+	}
+	a, ok := e.agent.(*servedAgent)
+	if !ok || a.child == nil {
+		return fmt.Errorf("%w: the agent of edge %s has no process of its own", scenario.ErrLab, edge)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.again != nil || !a.child.kill() {
+		return fmt.Errorf("%w: the agent of edge %s does not run now", scenario.ErrLab, edge)
+	}
+	a.again = make(chan struct{})
+	return nil
+}
+
+// goOn starts an agent that was killed; it does nothing to one that was not.
+func (a *servedAgent) goOn() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.again != nil {
+		close(a.again)
+		a.again = nil
+	}
+}
+
+// VPNs tells how the VPNs are that an edge may have.
+func (l *Lab) VPNs(ctx context.Context, edge string) ([]vpn.Status, error) {
+	e, err := l.edge(edge)
+	if err != nil {
+		return nil, err
+	}
+	a, ok := e.agent.(*servedAgent)
+	if !ok {
+		speaking, err := l.Speaker(edge)
+		if err != nil {
+			return nil, err
+		}
+		return speaking.VPNs(), nil
+	}
+	list, err := a.client.VPNs(ctx, edge)
+	all := make([]vpn.Status, len(list.VPNs))
+	for i := range list.VPNs {
+		all[i] = list.VPNs[i].Status
+	}
+	return all, err
 }
 
 func (a *servedAgent) stats(ctx context.Context) (engine.Stats, error) {

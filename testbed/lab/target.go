@@ -40,6 +40,9 @@ type targetConfig struct {
 	mtu      int                  // longest IP packet on the cables, in bytes
 	dir      string               // for sockets and logs
 	logger   *slog.Logger
+
+	kernel     *kernelPort // of VPNs; nil: it is among ports
+	kernelPort uint16      // its number
 }
 
 // attached runs patches between the ends of cables and the ports of a target.

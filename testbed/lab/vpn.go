@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -25,6 +26,9 @@ func (e *edge) vpnSocket(dir string) string { return filepath.Join(dir, e.plan.n
 // runVPN joins the cable to the socket until ctx ends.
 func (e *edge) runVPN(dir string) func(context.Context) error {
 	return func(ctx context.Context) error {
+		if e.kernel != nil {
+			return errors.Join(until(ctx), e.kernel.close())
+		}
 		p, err := port.Open("unix:" + e.vpnSocket(dir))
 		if err != nil {
 			return err
@@ -51,7 +55,11 @@ func (e *edge) vpnService(dir string) service.VPN {
 	if e.vpn == nil {
 		return service.VPN{}
 	}
-	return service.VPN{Interface: vpnInterface, Device: "unix:" + e.vpnSocket(dir), KeyFile: vpnKeyFile(dir)}
+	v := service.VPN{Interface: vpnInterface, Device: "unix:" + e.vpnSocket(dir), KeyFile: vpnKeyFile(dir)}
+	if e.kernel != nil {
+		v.Device = e.kernel.agent
+	}
+	return v
 }
 
 // vpnConfig is the same of an agent in this process.

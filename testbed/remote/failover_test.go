@@ -126,27 +126,6 @@ func (b *bench) kill(s *Site, w *ways, edge, other string) time.Duration {
 	return <-gaps
 }
 
-// BenchmarkFailover reports vpn_failover, in seconds: the agent that holds a VPN is killed; how long it is until a ping through the tunnel is answered again, the longest of five.
-func BenchmarkFailover(b *testing.B) {
-	const kills = 5
-	n, s, w := newSiteBench(b)
-	for range b.N {
-		var longest time.Duration
-		for range kills {
-			edge, other := n.holder()
-			n.eventually("the other edge stands by", func() error {
-				if st, err := n.status(other); err != nil || st.State != vpn.Standby {
-					return fmt.Errorf("%+v, %w", st, err)
-				}
-				return nil
-			})
-			n.pings(s, "10.1.0.5")
-			longest = max(longest, n.kill(s, w, edge, other))
-		}
-		b.ReportMetric(longest.Seconds(), "vpn_failover:s")
-	}
-}
-
 // slowly lets so many bytes a second pass.
 func slowly(rate int64) host.Pace {
 	began := time.Now()
