@@ -81,6 +81,28 @@ func TestNameServerHangs(t *testing.T) {
 	wait.Until(t, "they are asked again", func() bool { return asked.Load() == n+2 })
 }
 
+// TestCallsEnd: a peer that does not answer is called some times, and no more; one that refuses handshakes of this host's clock until that has passed their stamp.
+func TestCallsEnd(t *testing.T) {
+	for _, behind := range []time.Duration{0, time.Minute} {
+		w := namedTunnel(t, func(context.Context, string) ([]netip.Addr, error) {
+			return []netip.Addr{netip.MustParseAddr("192.0.2.1")}, nil
+		}, "office")
+		at := time.Now()
+		w.stamp = at.Add(behind)
+		w.lookUp(w.status(), at)
+		w.moved(<-w.found)
+		calls := 0
+		for again := w.call(at); !again.IsZero(); again = w.call(again) {
+			if calls++; calls > 1000 || again.Sub(at) > behind+time.Minute {
+				t.Fatalf("%d calls until %v", calls, again.Sub(at))
+			}
+		}
+		if p := w.peers[0]; p.calls < maxCalls || !p.last.After(w.stamp) {
+			t.Errorf("%d calls, the last after %v; the stamp is %v from then", p.calls, p.last.Sub(at), behind)
+		}
+	}
+}
+
 // TestNameMoves: a peer that does not answer is followed to its name's next address, and called there over either IP version.
 func TestNameMoves(t *testing.T) {
 	addrs := make(chan []netip.Addr, 1)

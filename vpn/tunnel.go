@@ -27,6 +27,7 @@ import (
 type tunnel struct {
 	device *device.Device
 	counts *counts
+	stamp  time.Time // of the last holder's handshake: peers refuse earlier ones; zero: there was none
 	names
 }
 
@@ -38,7 +39,8 @@ type remote struct {
 	psk   string           // in hex; empty: none
 	at    []netip.AddrPort // where it may be, tried in turn; none: that is not known yet
 	calls int              // handshakes begun in vain since the tunnel is up, or the peer was found
-	next  time.Time        // of those
+	last  time.Time        // when the last of those was begun
+	next  time.Time        // when the next is due
 	name  nameState
 }
 
@@ -50,6 +52,9 @@ func newTunnel(ctx context.Context, k *Keeper, t *trunk, rec *state.VPNRecord, h
 		return nil, err
 	}
 	w := &tunnel{counts: new(counts), names: newNames(ctx, k.cfg.Lookup, peers)}
+	if rec.Last != nil {
+		w.stamp = rec.Last.Stamp
+	}
 	var bind conn.Bind = conn.NewStdNetBind()
 	if site.Public != nil {
 		bind = newPublic(t, hold.Lock.Public.VLAN, site, hold.Valid, w.counts)
@@ -139,8 +144,9 @@ func (p *remote) config() string {
 
 const (
 	// firstCall is how long an answer to the first handshake may take before there is another one. A network that has just learnt where the VPN's ports are now loses the first ones, and WireGuard itself
-	// waits 5 s before it calls again. It waits half as much longer each time, and calls so often.
+	// waits 5 s before it calls again. It waits half as much longer each time, and calls so often, or until this host's clock has passed what peers refuse.
 	firstCall = 300 * time.Millisecond
+	maxWait   = 5 * time.Second
 	maxCalls  = 8
 )
 
@@ -149,15 +155,15 @@ func (w *tunnel) call(now time.Time) time.Time {
 	var again time.Time
 	for i, s := range w.status() {
 		p := w.peers[i]
-		if !s.Handshake.IsZero() || p.calls >= maxCalls || len(p.at) == 0 {
+		if !s.Handshake.IsZero() || len(p.at) == 0 || p.calls >= maxCalls && p.last.After(w.stamp) {
 			continue
 		}
 		if !now.Before(p.next) {
 			wait := firstCall
-			for range p.calls {
+			for range min(p.calls, maxCalls) {
 				wait += wait / 2
 			}
-			p.next = now.Add(wait)
+			p.last, p.next = now, now.Add(min(wait, maxWait))
 			w.callPeer(p)
 			p.calls++
 		}

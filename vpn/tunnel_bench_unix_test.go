@@ -226,7 +226,7 @@ func BenchmarkTunnel(b *testing.B) {
 	for range b.N {
 		var alone, through []cost
 		var ratios, cpuRatios []float64
-		bare() // the first warms up what both have in common
+		bare()            // the first warms up what both have in common
 		for range turns { // there and back, so that what the machine does besides weighs on both alike
 			b1, o1, o2, b2 := bare(), ours(), ours(), bare()
 			alone, through = append(alone, b1, b2), append(through, o1, o2)
