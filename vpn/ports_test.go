@@ -259,7 +259,6 @@ func TestPublic(t *testing.T) {
 		defer close(reading)
 		_, _ = receive[0]([][]byte{make([]byte, 100)}, make([]int, 1), make([]conn.Endpoint, 1))
 	}()
-	defer func() { <-reading }()
 	wait.Until(t, "they are dropped", func() bool { return n.read().NotHeld == 2 })
 	if c.end.Queued() != 0 {
 		t.Error("it answers")
@@ -267,6 +266,7 @@ func TestPublic(t *testing.T) {
 	if err := p.Close(); err != nil {
 		t.Fatal(err)
 	}
+	<-reading
 	if _, err := receive[0]([][]byte{make([]byte, 100)}, make([]int, 1), make([]conn.Endpoint, 1)); err == nil {
 		t.Error("a closed port receives")
 	}
