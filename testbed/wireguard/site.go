@@ -32,6 +32,7 @@ type Site struct {
 	*host.Host
 	device *device.Device
 	peer   string // key of the other end, in hex
+	about  string // the other end, as it was set up
 }
 
 // New brings a site up.
@@ -51,6 +52,7 @@ func New(cfg Config) (*Site, error) {
 	s := &Site{peer: hex.EncodeToString(raw), Host: h, device: device.NewDevice(g, cfg.Bind, &device.Logger{Verbosef: cfg.Logf, Errorf: cfg.Logf})}
 	text, err := cfg.text()
 	if err == nil {
+		_, s.about, _ = strings.Cut(text, "\npublic_key=")
 		err = s.device.IpcSet(text)
 	}
 	if err == nil {
@@ -98,6 +100,11 @@ func (c *Config) text() (string, error) {
 
 // Peer is the other end's key, in hex.
 func (s *Site) Peer() string { return s.peer }
+
+// Restart forgets what was agreed on with the other end, as an office does whose router restarts.
+func (s *Site) Restart() error {
+	return s.device.IpcSet("public_key=" + s.peer + "\nremove=true\npublic_key=" + s.about)
+}
 
 // UAPI tells how WireGuard is, as its configuration protocol does.
 func (s *Site) UAPI() (string, error) { return s.device.IpcGet() }
