@@ -21,6 +21,7 @@ const depth = 1024
 type gateway struct {
 	mtu    int
 	out    chan []byte // IP packets for the tunnel
+	say    chan []byte // answers to the host
 	closed chan struct{}
 	close  func()
 	events chan tun.Event
@@ -32,7 +33,7 @@ type gateway struct {
 }
 
 func newGateway(mtu int, mac packet.MAC) *gateway {
-	g := &gateway{host: mac, mtu: cmp.Or(mtu, host.DefaultMTU), out: make(chan []byte, depth), closed: make(chan struct{}), events: make(chan tun.Event)}
+	g := &gateway{host: mac, mtu: cmp.Or(mtu, host.DefaultMTU), out: make(chan []byte, depth), say: make(chan []byte, depth), closed: make(chan struct{}), events: make(chan tun.Event)}
 	g.close = sync.OnceFunc(func() { close(g.closed); close(g.events) })
 	return g
 }
@@ -45,16 +46,36 @@ func (g *gateway) Send(data []byte) {
 		g.mu.Unlock()
 		return
 	}
-	answer, receive := g.answer(f), g.receive
+	answer := g.answer(f)
 	ip := append([]byte(nil), f.IPPacket()...)
 	g.mu.Unlock()
 	switch {
-	case answer != nil && receive != nil:
-		receive(answer)
+	case len(answer) > 0:
+		select {
+		case g.say <- answer:
+		default:
+		}
 	case answer == nil && len(ip) > 0:
 		select {
 		case g.out <- ip:
 		default:
+		}
+	}
+}
+
+// answers gives the host its answers until the gateway is closed: not while it asks, when it does not expect them yet.
+func (g *gateway) answers() {
+	for {
+		select {
+		case <-g.closed:
+			return
+		case answer := <-g.say:
+			g.mu.Lock()
+			receive := g.receive
+			g.mu.Unlock()
+			if receive != nil {
+				receive(answer)
+			}
 		}
 	}
 }

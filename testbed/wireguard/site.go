@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync"
 
 	"golang.zx2c4.com/wireguard/conn"
 	"golang.zx2c4.com/wireguard/device"
@@ -33,6 +34,8 @@ type Site struct {
 	device *device.Device
 	peer   string // key of the other end, in hex
 	about  string // the other end, as it was set up
+
+	answers sync.WaitGroup
 }
 
 // New brings a site up.
@@ -50,6 +53,7 @@ func New(cfg Config) (*Site, error) {
 	}
 	raw, _ := base64.StdEncoding.DecodeString(cfg.PeerKey) // checked below
 	s := &Site{peer: hex.EncodeToString(raw), Host: h, device: device.NewDevice(g, cfg.Bind, &device.Logger{Verbosef: cfg.Logf, Errorf: cfg.Logf})}
+	s.answers.Go(g.answers)
 	text, err := cfg.text()
 	if err == nil {
 		_, s.about, _ = strings.Cut(text, "\npublic_key=")
@@ -114,6 +118,7 @@ func (s *Site) Set(text string) error { return s.device.IpcSet(text) }
 
 // Close takes the site down.
 func (s *Site) Close() {
-	s.device.Close()
+	s.device.Close() // and the gateway with it
+	s.answers.Wait()
 	s.Host.Close()
 }
