@@ -230,7 +230,7 @@ func (t *tracing) saw(res *sim.Result, f *packet.Frame, ingress flow.VPortID, re
 		c.a.counts.traceDrops.Add(1)
 	}
 	if x.seen >= x.ask.Packets {
-		t.end(x, fmt.Sprintf("%d packets were followed", x.seen))
+		t.end(x, "as many packets came as were asked for")
 	}
 }
 

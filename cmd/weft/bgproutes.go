@@ -116,7 +116,7 @@ func (q *bgpQuery) routesOver(cmd *cobra.Command, want agent.RouteQuery) (list *
 	}
 	list = &agent.RouteList{Session: want.Session, Routes: make([]bgp.Route, 0, len(rows.Items))}
 	for _, e := range rows.Errors {
-		return nil, true, fmt.Errorf("bgpsession %s: %s", want.Session, e.Error)
+		return nil, true, errors.New(e.Error)
 	}
 	for _, r := range rows.Items {
 		list.Edge = r.Edge

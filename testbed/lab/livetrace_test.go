@@ -222,7 +222,7 @@ func TestLiveTrace(t *testing.T) {
 			t.Errorf("%v: %d packets, %d arrivals", tc.match, followed, arrives)
 		}
 		e := events[len(events)-1]
-		if e.Kind != client.LiveEnded || e.Packets != 5 || !strings.Contains(e.Why, "5 packets") || len(e.Entries) != 1 || len(e.Arrivals) != 1 || e.Arrivals[0].Edge != "e2" || e.Arrivals[0].Passed == 0 || len(e.Arrivals[0].Lost) > 0 {
+		if e.Kind != client.LiveEnded || e.Packets != 5 || !strings.Contains(e.Why, "as many packets came") || len(e.Entries) != 1 || len(e.Arrivals) != 1 || e.Arrivals[0].Edge != "e2" || e.Arrivals[0].Passed == 0 || len(e.Arrivals[0].Lost) > 0 {
 			t.Errorf("%v: it ends with %+v", tc.match, e)
 		}
 		n.fast(l)
