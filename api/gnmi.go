@@ -13,7 +13,6 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 
-	"github.com/weft-sdn/weft/access"
 	"github.com/weft-sdn/weft/openconfig"
 	"github.com/weft-sdn/weft/state"
 )
@@ -22,30 +21,33 @@ import (
 const (
 	maxStreams = 64      // of one connection
 	maxRequest = 1 << 20 // bytes
-	maxCalls   = 1024    // at once, of all callers; a tenth of them of one tenant
 )
 
+// GNMIOptions say what a gNMI server serves, and to whom.
+type GNMIOptions struct {
+	Store  *state.Store
+	Guard  Guard
+	Secure *tls.Config // nil: no TLS
+	Limits Limits
+	Log    *slog.Logger
+}
+
 // ServeGNMI serves the virtual network as OpenConfig on a listener until ctx ends (nil), to whom the guard lets.
-func ServeGNMI(ctx context.Context, l net.Listener, store *state.Store, guard Guard, secure *tls.Config, log *slog.Logger) error {
+func ServeGNMI(ctx context.Context, l net.Listener, o GNMIOptions) error {
+	d := newDoorkeeper(o.Guard, o.Limits)
 	options := []grpc.ServerOption{
+		grpc.UnaryInterceptor(d.unary), grpc.StreamInterceptor(d.stream),
 		grpc.MaxConcurrentStreams(maxStreams), grpc.MaxRecvMsgSize(maxRequest), grpc.ConnectionTimeout(headerTimeout),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	}
-	if secure != nil {
-		options = append(options, grpc.Creds(credentials.NewTLS(secure.Clone())))
+	if o.Secure != nil {
+		options = append(options, grpc.Creds(credentials.NewTLS(o.Secure.Clone())))
 	}
 	server := grpc.NewServer(options...)
-	calls := newPlaces(maxCalls)
-	network := openconfig.New(store, guard, func(who access.Identity) (func(), string) {
-		place := placeOf(who)
-		if calls.take(place) != "" {
-			return nil, "too many calls are under way; end some subscriptions"
-		}
-		return func() { calls.give(place) }, ""
-	})
+	network := openconfig.New(o.Store, o.Guard)
 	network.Register(server)
-	log.Info("gnmi serves", "at", l.Addr().String(), "tls", secure != nil)
+	o.Log.Info("gnmi serves", "at", l.Addr().String(), "tls", o.Secure != nil)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return network.Run(ctx) })
 	g.Go(func() error {

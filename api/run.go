@@ -122,7 +122,9 @@ func (c *Config) serve(ctx context.Context, store *state.Store, at *doors, log *
 		front.Go(func() error { return Serve(ctx, at.api, s.Handler(), secure, log) })
 		front.Go(func() error { return Serve(ctx, at.metrics, s.Metrics(), nil, log) })
 		if at.gnmi != nil {
-			front.Go(func() error { return ServeGNMI(ctx, at.gnmi, store, guard, secure, log) })
+			front.Go(func() error {
+				return ServeGNMI(ctx, at.gnmi, GNMIOptions{Store: store, Guard: guard, Secure: secure, Limits: c.Limits, Log: log})
+			})
 		}
 		return front.Wait()
 	}()

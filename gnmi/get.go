@@ -17,11 +17,6 @@ func (s *Server) Get(ctx context.Context, req *gpb.GetRequest) (*gpb.GetResponse
 	if n := len(req.GetPath()); n > s.config.Most {
 		return nil, Invalidf("there are %d paths; use %d at most", n, s.config.Most)
 	}
-	leave, err := s.config.Admit(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer leave()
 	now := s.config.Now().UnixNano()
 	out := &gpb.GetResponse{}
 	paths := req.GetPath()

@@ -54,8 +54,6 @@ type Config struct {
 	Pace    time.Duration    // least time between two looks because of changes; 0: none
 	Least   time.Duration    // interval of samples and heartbeats, at least; 0: 10 ms
 	Most    int              // subscriptions in a list, and paths of a Get; 0: 16,384
-	// Admit is asked for each Subscribe and Get, and gives what ends it; nil: all are let in. An error, best a status of gRPC, refuses it.
-	Admit func(context.Context) (leave func(), err error)
 }
 
 // Server is the gNMI service, without Set.
@@ -78,9 +76,6 @@ func New(c Config) *Server {
 	}
 	if c.Most == 0 {
 		c.Most = maxPaths
-	}
-	if c.Admit == nil {
-		c.Admit = func(context.Context) (func(), error) { return func() {}, nil }
 	}
 	return &Server{config: c, changed: make(chan struct{})}
 }

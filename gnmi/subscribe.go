@@ -48,11 +48,6 @@ func (s *Server) Subscribe(stream gpb.GNMI_SubscribeServer) error {
 	if list == nil {
 		return Invalidf("the first message must be a SubscriptionList")
 	}
-	leave, err := s.config.Admit(stream.Context())
-	if err != nil {
-		return err
-	}
-	defer leave()
 	all, err := s.config.Tree.Leaves(stream.Context())
 	if err != nil {
 		return err

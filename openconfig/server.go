@@ -45,16 +45,12 @@ type Server struct {
 
 	store *state.Store
 	guard Guard
-	enter Enter
 	trees trees
 
 	reading chan struct{} // cap 1: who reads counts has it
 	mu      sync.Mutex
 	counts  *counts
 }
-
-// Enter lets a caller make one more call, until leave; a reason: he may not, for he, or all together, have too many under way.
-type Enter func(access.Identity) (leave func(), why string)
 
 // counts are what is accounted by vport, over all edges. Nobody changes them.
 type counts struct {
@@ -63,9 +59,9 @@ type counts struct {
 }
 
 // New makes a server of a database, which the caller runs.
-func New(store *state.Store, guard Guard, enter Enter) *Server {
-	s := &Server{store: store, guard: guard, enter: enter, reading: make(chan struct{}, 1), trees: trees{of: map[scope]*tree{}}}
-	s.Server = gnmi.New(gnmi.Config{Tree: s, Origins: []string{"openconfig"}, Pace: pace, Least: least, Most: most, Admit: s.admit, Models: []*gpb.ModelData{
+func New(store *state.Store, guard Guard) *Server {
+	s := &Server{store: store, guard: guard, reading: make(chan struct{}, 1), trees: trees{of: map[scope]*tree{}}}
+	s.Server = gnmi.New(gnmi.Config{Tree: s, Origins: []string{"openconfig"}, Pace: pace, Least: least, Most: most, Models: []*gpb.ModelData{
 		{Name: "openconfig-interfaces", Organization: "OpenConfig working group", Version: "3.7.2"},
 		{Name: "openconfig-if-ethernet", Organization: "OpenConfig working group", Version: "2.14.0"},
 		{Name: "openconfig-network-instance", Organization: "OpenConfig working group", Version: "4.5.1"},
@@ -82,22 +78,9 @@ func (s *Server) Run(ctx context.Context) error {
 	return err
 }
 
-// admit lets a caller in.
-func (s *Server) admit(ctx context.Context) (leave func(), err error) {
-	id, err := s.guard.Authenticate(request(ctx))
-	if err != nil {
-		return nil, status.Error(codes.Unauthenticated, err.Error())
-	}
-	leave, why := s.enter(id)
-	if why != "" {
-		return nil, status.Error(codes.ResourceExhausted, why)
-	}
-	return leave, nil
-}
-
 // Leaves implements the tree of the server.
 func (s *Server) Leaves(ctx context.Context) ([]gnmi.Leaf, error) {
-	id, err := s.guard.Authenticate(request(ctx))
+	id, err := s.guard.Authenticate(Request(ctx))
 	if err != nil {
 		return nil, status.Error(codes.Unauthenticated, err.Error())
 	}
@@ -118,8 +101,8 @@ func (s *Server) Leaves(ctx context.Context) ([]gnmi.Leaf, error) {
 	return s.trees.leaves(of, s.store.View(), n), nil
 }
 
-// request is that of HTTP by which a caller shows who he is: a token in the metadata authorization, or his certificate.
-func request(ctx context.Context) *http.Request {
+// Request is that of HTTP by which a caller shows who he is: a token in the metadata authorization, or his certificate.
+func Request(ctx context.Context) *http.Request {
 	r := (&http.Request{Header: http.Header{}}).WithContext(ctx)
 	if m, ok := metadata.FromIncomingContext(ctx); ok {
 		for _, v := range m.Get("authorization") {

@@ -111,7 +111,7 @@ func newLab(t *testing.T) *lab {
 	})
 	running(t, l.store.Run)
 	l.apply(network)
-	s := openconfig.New(l.store, l.guard, func(access.Identity) (func(), string) { return func() {}, "" })
+	s := openconfig.New(l.store, l.guard)
 	running(t, s.Run)
 	server := grpc.NewServer()
 	s.Register(server)
