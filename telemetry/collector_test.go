@@ -76,6 +76,7 @@ func TestFallback(t *testing.T) {
 		mode  telemetry.Mode
 		code  codes.Code
 	}{
+		"one speed": {func(l *gpb.SubscriptionList) bool { return len(has(l, sample, "negotiated-port-speed")) == 0 }, telemetry.OnChange, codes.InvalidArgument},
 		"one mode a path": {func(l *gpb.SubscriptionList) bool {
 			return len(has(l, sample, "oper-status")) == 0 && len(has(l, change, "oper-status")) == 1
 		}, telemetry.OnChangeOnly, codes.InvalidArgument},

@@ -50,15 +50,17 @@ func understood(offered []gpb.Encoding) ([]gpb.Encoding, error) {
 
 // attempt is one way to subscribe.
 type attempt struct {
-	encoding gpb.Encoding
-	mode     Mode
+	encoding   gpb.Encoding
+	mode       Mode
+	negotiated bool // the speed that a link's ends agreed on, too: not all targets know that leaf
 }
 
 // attempts are all ways to subscribe, in the order in which they are tried.
 func attempts(list []gpb.Encoding) (all []attempt) {
 	for _, e := range list {
+		all = append(all, attempt{e, modes[0], true})
 		for _, m := range modes {
-			all = append(all, attempt{e, m})
+			all = append(all, attempt{encoding: e, mode: m})
 		}
 	}
 	return all
@@ -118,6 +120,9 @@ func (a attempt) request(target string, ports map[string]uint16, interval time.D
 		add(sample, interval, path(name, "state", "last-change"))
 		add(sample, interval, path(name, "state", "counters"))
 		add(sample, interval, path(name, "ethernet", "state", "port-speed"))
+		if a.negotiated {
+			add(sample, interval, path(name, "ethernet", "state", "negotiated-port-speed"))
+		}
 	}
 	return &gpb.SubscribeRequest{Request: &gpb.SubscribeRequest_Subscribe{Subscribe: list}}
 }

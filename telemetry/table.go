@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ const (
 	leafOper
 	leafLastChange
 	leafSpeed
+	leafNegotiated
 	leafCounters
 	numLeaves = leafCounters + int(NumCounters)
 )
@@ -22,7 +24,7 @@ const (
 var leafOf = func() map[string]int {
 	m := map[string]int{
 		"state/admin-status": leafAdmin, "state/oper-status": leafOper, "state/last-change": leafLastChange,
-		"ethernet/state/port-speed": leafSpeed,
+		"ethernet/state/port-speed": leafSpeed, "ethernet/state/negotiated-port-speed": leafNegotiated,
 	}
 	for c, name := range counterLeaves {
 		m["state/counters/"+name] = leafCounters + c
@@ -57,6 +59,9 @@ type table struct {
 type entry struct {
 	Interface
 	damper
+	// Speeds as the target has them: what the ends of the link agreed on counts.
+	fixed, negotiated uint64
+
 	totals  [NumCounters]total
 	stamps  [numLeaves]int64     // of the target's clock, in this subscription; 0: none
 	seen    [numLeaves]time.Time // by the own clock
@@ -156,13 +161,18 @@ func (e *entry) take(leaf int, v any, stamp int64, now time.Time, counts *Counts
 		}
 	case leafSpeed:
 		if n, ok = speed(v); ok {
-			e.Speed = n
+			e.fixed = n
+		}
+	case leafNegotiated:
+		if n, ok = speed(v); ok {
+			e.negotiated = n
 		}
 	default:
 		if n, ok = number(v); ok {
 			e.count(Counter(leaf-leafCounters), n, stamp, now, counts)
 		}
 	}
+	e.Speed = cmp.Or(e.negotiated, e.fixed)
 	return ok
 }
 
@@ -236,10 +246,13 @@ func (e *entry) forget(leaf int) {
 	case leafLastChange:
 		e.LastChange = time.Time{}
 	case leafSpeed:
-		e.Speed = 0
+		e.fixed = 0
+	case leafNegotiated:
+		e.negotiated = 0
 	default:
 		e.Counters[leaf-leafCounters].Known = false
 	}
+	e.Speed = cmp.Or(e.negotiated, e.fixed)
 }
 
 // told is the link's state as the target has it. Of a lower layer that is down, and of what is not present, no frame comes. An admin status counts if it is not too old.

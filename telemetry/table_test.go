@@ -65,6 +65,12 @@ func TestForms(t *testing.T) {
 		if len(links) != 1 || links[0] != (Link{"p1", 1, Up}) || got.Counters[InOctets] != (Count{1<<60 + 1, true}) || tb.counts.Malformed+tb.counts.OutOfOrder != 0 {
 			t.Errorf("%s: %v, %+v, %+v", name, links, got, tb.counts)
 		}
+		if name == "leaves" {
+			tb.apply(&gpb.Notification{Update: []*gpb.Update{up(path("p1", "ethernet", "state", "negotiated-port-speed"), text("openconfig-if-ethernet:SPEED_10GB"))}}, t0)
+			if agreed := tb.all()[0].Speed; agreed != 10e9 {
+				t.Errorf("a link whose ends agreed on less: %d", agreed)
+			}
+		}
 		if name == "leaves" && got.Speed != 25e9 {
 			t.Errorf("speed %d", got.Speed)
 		}
