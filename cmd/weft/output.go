@@ -48,7 +48,11 @@ func table(w io.Writer, header []string, rows [][]string) error {
 
 // longTable is table for any number of rows, which are made twice instead of kept: to find out how wide columns are, and to print them.
 func longTable(w io.Writer, header []string, n int, row func(i int) []string) error {
-	at := screenOf(w)
+	return tableOn(screenOf(w), w, header, n, row)
+}
+
+// tableOn is longTable for what is shown on a screen later.
+func tableOn(at screen, w io.Writer, header []string, n int, row func(i int) []string) error {
 	width := make([]int, len(header))
 	grow := func(cells []string) {
 		for i, c := range cells {

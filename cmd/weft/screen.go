@@ -13,6 +13,7 @@ import (
 // screen is what output is shown on.
 type screen struct {
 	width   int  // columns; 0: it is not shown but read by a program, and nothing is shortened
+	height  int  // lines; 0: not known
 	colours bool // https://no-color.org
 }
 
@@ -22,11 +23,11 @@ func screenOf(w io.Writer) screen {
 	if !ok || !tty.IsTerminal(int(f.Fd())) {
 		return screen{}
 	}
-	width, _, err := tty.GetSize(int(f.Fd()))
+	width, height, err := tty.GetSize(int(f.Fd()))
 	if err != nil {
-		width = 0
+		width, height = 0, 0
 	}
-	return screen{width, os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
+	return screen{width, height, os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
 }
 
 // colour is how text is shown: a parameter of SGR (ECMA-48 section 8.3.117).

@@ -1,17 +1,22 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/weft-sdn/weft/agent"
+	"github.com/weft-sdn/weft/client"
+	"github.com/weft-sdn/weft/state"
+	"github.com/weft-sdn/weft/view"
 )
 
 // Ways to sum up rates.
@@ -37,7 +42,8 @@ func newTop() *cobra.Command {
 		Short: "Show who sends most, now",
 		Long: `Show the vports, or the flows, by which most comes in, over and over: rates
 since the time before, as the entries of the targets count. Packets that agents
-decide are not among them: weft_edge_upcalls_total has these.
+decide are not among them: weft_edge_upcalls_total has these. OF PORT is how
+much that is of the speed of the vport's interface, where switches tell it.
 
 To a terminal it goes on until it is interrupted; else it tells once. --count
 says otherwise.`,
@@ -83,6 +89,14 @@ func (q *topQuery) run(cmd *cobra.Command, from *reach) error {
 		return err
 	}
 	at := time.Now()
+	speeds := map[string]uint64{}
+	if q.by == byVPort {
+		speeds = q.speeds(cmd, from)
+	}
+	live := terminal && q.count != 1
+	if live {
+		fmt.Fprintf(out, "the first rates are known in %v …\n", q.interval)
+	}
 	for n := 1; ; n++ {
 		if err := pause(cmd.Context(), q.interval); err != nil {
 			return nil //nolint:nilerr // interrupted
@@ -92,10 +106,13 @@ func (q *topQuery) run(cmd *cobra.Command, from *reach) error {
 			return err
 		}
 		now := time.Now()
-		if terminal && q.count != 1 {
-			fmt.Fprint(out, "\x1b[H\x1b[2J")
+		rows := topRows(list.Flows, next.Flows, now.Sub(at), q.by)
+		if live {
+			err = q.redraw(out, rows, speeds, now)
+		} else {
+			err = printTop(out, rows, q.most, q.by, speeds)
 		}
-		if err := printTop(out, topRows(list.Flows, next.Flows, now.Sub(at), q.by), q.most, q.by); err != nil {
+		if err != nil {
 			return err
 		}
 		if n == q.count {
@@ -118,9 +135,10 @@ func pause(ctx context.Context, d time.Duration) error {
 
 // topRow is the rate of a vport or flow.
 type topRow struct {
-	edge, vport, what string // what: of a flow
-	flows             int
-	packets, bits     float64 // a second
+	edge, vport   string
+	to, what      string // of a flow
+	flows         int
+	packets, bits float64 // a second
 }
 
 // topRows are the rates between two looks, the greatest first. A flow that was not there before has all its packets since; one that has fewer than before is another.
@@ -139,7 +157,10 @@ func topRows(before, now []agent.Flow, past time.Duration, by string) []topRow {
 		}
 		k, row := f.Edge+" "+f.VPort.Name, topRow{edge: f.Edge, vport: f.VPort.Name}
 		if by == byFlow {
-			k, row.what = key(f), topFlow(f)
+			k, row.what, row.to = key(f), shortMatch(f.Match), f.Action
+			if f.To != nil {
+				row.to = f.To.Name
+			}
 		}
 		sum := sums[k]
 		if sum == nil {
@@ -160,27 +181,133 @@ func topRows(before, now []agent.Flow, past time.Duration, by string) []topRow {
 	return rows
 }
 
-// topFlow says which packets, and where they go.
-func topFlow(f *agent.Flow) string {
-	to := f.Action
-	if f.To != nil {
-		to = f.To.Name
+// shortMatch is which packets a flow has, in short: tcp 10.0.0.1:4000 > 10.0.0.2:80. What is not there is not looked at.
+func shortMatch(match string) string {
+	of := map[string]string{}
+	for _, field := range strings.Fields(match) {
+		name, value, _ := strings.Cut(field, "=")
+		of[name] = value
 	}
-	return f.Match + " → " + to
+	if of["src"] == "" && of["dst"] == "" && of["proto"] == "" {
+		return match
+	}
+	end := func(addr, port string) string {
+		switch {
+		case port == "":
+			return cmp.Or(addr, "any")
+		case strings.Contains(addr, ":"):
+			return "[" + addr + "]:" + port
+		}
+		return addr + ":" + port
+	}
+	name := map[string]string{"1": "icmp", "6": "tcp", "17": "udp", "58": "icmp", "132": "sctp"}
+	proto, known := name[of["proto"]]
+	switch {
+	case of["proto"] == "":
+		proto = "ip"
+	case !known:
+		proto = "ip/" + of["proto"]
+	}
+	sport, dport := of["sport"], of["dport"]
+	if proto == "icmp" { // they are its type and identifier
+		sport, dport = "", ""
+	}
+	return proto + " " + end(of["src"], sport) + " > " + end(of["dst"], dport)
 }
 
-func printTop(w io.Writer, rows []topRow, most int, by string) error {
+// speeds are those of the interfaces by which vports' packets come in, by edge and vport, as far as switches tell, and whoever asks may know.
+func (q *topQuery) speeds(cmd *cobra.Command, from *reach) map[string]uint64 {
+	speeds := map[string]uint64{}
+	if q.flows.agent != "" {
+		return speeds // the database says where vports live, and it is not asked
+	}
+	list, err := q.flows.interfaces(cmd, from)
+	if err != nil || len(list.Interfaces) == 0 {
+		return speeds
+	}
+	at := map[string]uint64{}
+	for i := range list.Interfaces {
+		at[list.Interfaces[i].Edge+":"+list.Interfaces[i].As] = list.Interfaces[i].Speed
+	}
+	var places []client.Place
+	if rows, over, err := viewed[client.Place](cmd.Context(), from, "places", nil); over && err == nil {
+		places = rows.Items
+	} else if !over {
+		_ = from.db.watching(cmd.Context(), func(store *state.Store) error { // rates are told without, too
+			places = view.Places(store.View(), view.Of{})
+			return nil
+		})
+	}
+	for _, p := range places {
+		if speed := at[p.Edge+":"+p.Interface]; speed > 0 {
+			speeds[p.Edge+" "+p.VPort] = speed
+		}
+	}
+	return speeds
+}
+
+// redraw tells on a terminal: over what it told before, line by line, so that nothing flickers.
+func (q *topQuery) redraw(w io.Writer, rows []topRow, speeds map[string]uint64, now time.Time) error {
+	at, most := screenOf(w), q.most
+	if at.height > 0 {
+		most = max(1, min(most, at.height-5)) // what is above and below
+	}
+	var sum topRow
+	idle := 0
+	for _, r := range rows {
+		sum.flows, sum.bits, sum.packets = sum.flows+r.flows, sum.bits+r.bits, sum.packets+r.packets
+		if r.packets == 0 {
+			idle++
+		}
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "%s  every %v  %s bit/s, %s packets/s of %s; ctrl-C ends\n", now.Format(time.TimeOnly), q.interval, bits(sum.bits), bits(sum.packets), counted(sum.flows, "flow"))
+	shown := rows[:len(rows)-idle] // those by which nothing came are last
+	if err := printTopOn(at, &b, shown, most, q.by, speeds); err != nil {
+		return err
+	}
+	if more := len(shown) - most; more > 0 {
+		fmt.Fprintf(&b, "and %d more\n", more)
+	}
+	if idle > 0 {
+		fmt.Fprintf(&b, "by %d nothing came\n", idle)
+	}
+	_, err := io.WriteString(w, "\x1b[H"+strings.ReplaceAll(b.String(), "\n", "\x1b[K\n")+"\x1b[J")
+	return err
+}
+
+func printTop(w io.Writer, rows []topRow, most int, by string, speeds map[string]uint64) error {
+	return printTopOn(screenOf(w), w, rows, most, by, speeds)
+}
+
+// printTopOn prints rows as they are shown on a screen.
+func printTopOn(at screen, w io.Writer, rows []topRow, most int, by string, speeds map[string]uint64) error {
 	head := []string{"EDGE", "VPORT", "BITS/S", "PACKETS/S", "FLOWS"}
-	if by == byFlow {
-		head[4] = "FLOW"
+	switch {
+	case by == byFlow:
+		head = []string{"EDGE", "VPORT", "TO", "BITS/S", "PACKETS/S", "FLOW"}
+	case len(speeds) > 0:
+		head = append(head, "OF PORT")
 	}
 	cells := make([][]string, 0, min(len(rows), most))
 	for _, r := range rows[:min(len(rows), most)] {
-		last := fmt.Sprint(r.flows)
-		if by == byFlow {
-			last = r.what
+		switch {
+		case by == byFlow:
+			cells = append(cells, []string{r.edge, r.vport, r.to, bits(r.bits), bits(r.packets), r.what})
+			continue
+		case len(speeds) > 0:
+			cells = append(cells, []string{r.edge, r.vport, bits(r.bits), bits(r.packets), fmt.Sprint(r.flows), shareText(r.bits, speeds[r.edge+" "+r.vport])})
+			continue
 		}
-		cells = append(cells, []string{r.edge, r.vport, bits(r.bits), bits(r.packets), last})
+		cells = append(cells, []string{r.edge, r.vport, bits(r.bits), bits(r.packets), fmt.Sprint(r.flows)})
 	}
-	return table(w, head, cells)
+	return tableOn(at, w, head, len(cells), func(i int) []string { return cells[i] })
+}
+
+// shareText is how much of a port's speed a rate is.
+func shareText(rate float64, speed uint64) string {
+	if speed == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.0f%% of %s", 100*rate/float64(speed), bits(float64(speed)))
 }
