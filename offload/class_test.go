@@ -38,3 +38,41 @@ func TestBFDPunted(t *testing.T) {
 		}
 	}
 }
+
+// TestTracePunted: in the pipeline, the entry has a vport's packets that match come up as if no flow entry did, and no others, which come up here as their source is not known; what comes up
+// for a reason of its own keeps that.
+func TestTracePunted(t *testing.T) {
+	tables := newTables(t)
+	const v4, v6 = packet.EtherTypeIPv4, packet.EtherTypeIPv6
+	for name, tc := range map[string]struct {
+		m              offload.Traced
+		match4, match6 bool
+	}{
+		"all of IPv4":          {offload.Traced{EtherType: v4}, true, false},
+		"all of IPv6":          {offload.Traced{EtherType: v6}, false, true},
+		"ports":                {offload.Traced{EtherType: v4, Proto: packet.ProtoUDP, SPort: 4000, DPort: 53}, true, false},
+		"another port":         {offload.Traced{EtherType: v4, Proto: packet.ProtoUDP, SPort: 4000, DPort: 54}, false, false},
+		"another source port":  {offload.Traced{EtherType: v6, Proto: packet.ProtoUDP, SPort: 4001}, false, false},
+		"another protocol":     {offload.Traced{EtherType: v6, Proto: packet.ProtoTCP}, false, false},
+		"whatever source port": {offload.Traced{EtherType: v6, Proto: packet.ProtoUDP, DPort: 53}, false, true},
+	} {
+		m := newMachine(t)
+		m.apply(inserts(tables.PortMap(offload.Attachment{Port: 1}, 5)...), inserts(tables.PortMap(offload.Attachment{Port: 2}, 6)...), inserts(tables.AlwaysPunted()...), inserts(tables.TracePunted(5, tc.m)))
+		for _, port := range []uint16{1, 2} {
+			u := packet.UDP{SrcMAC: packet.MAC{2, 1}, DstMAC: packet.MAC{2, 2}, Src: netip.MustParseAddr("192.0.2.9"), Dst: netip.MustParseAddr("192.0.2.1"), SrcPort: 4000, DstPort: 53, TTL: 64}
+			frame := packet.AppendUDP(nil, &u)
+			if got := punted(m.send(port, frame), frame) == flow.ReasonMissFlow; got != (tc.match4 && port == 1) {
+				t.Errorf("%s, IPv4 by port %d: traced %t", name, port, got)
+			}
+			u.Src, u.Dst = netip.MustParseAddr("fd00::9"), netip.MustParseAddr("fd00::1")
+			frame = packet.AppendUDP(nil, &u)
+			if got := punted(m.send(port, frame), frame) == flow.ReasonMissFlow; got != (tc.match6 && port == 1) {
+				t.Errorf("%s, IPv6 by port %d: traced %t", name, port, got)
+			}
+			frame = packet.AppendNS(nil, packet.MAC{2, 1}, u.Src, u.Dst)
+			if got := punted(m.send(port, frame), frame); got != flow.ReasonND {
+				t.Errorf("%s, ND by port %d: %v", name, port, got)
+			}
+		}
+	}
+}

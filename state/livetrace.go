@@ -131,6 +131,11 @@ type LiveTrace struct {
 	Run int64 `json:"-"`
 }
 
+// inBounds reports whether it can be carried out.
+func (t *LiveTrace) inBounds() bool {
+	return t.VPort != 0 && t.Packets > 0 && t.Packets <= MaxTracePackets && t.For > 0 && t.For <= MaxTraceTime && len(t.Match.EtherTypes()) > 0
+}
+
 // Kinds of trace records.
 const (
 	TraceBegan  = "began"  // the vport's edge follows packets, or counters alone
@@ -230,7 +235,7 @@ type TraceHold struct {
 
 // BeginTrace asks for a live trace. Run keeps it, and End ends it.
 func (s *Store) BeginTrace(ctx context.Context, t LiveTrace) (*TraceHold, error) {
-	if t.VPort == 0 || t.Packets < 1 || t.Packets > MaxTracePackets || t.For <= 0 || t.For > MaxTraceTime || len(t.Match.EtherTypes()) == 0 {
+	if !t.inBounds() {
 		return nil, fmt.Errorf("state: live trace of vport %v: out of bounds", t.VPort)
 	}
 	h := &TraceHold{leaseKeeper: leaseKeeper{s.client, traceTTL, "live trace"}, LiveTrace: t}
@@ -337,7 +342,7 @@ func liveTraces(asks, to map[string]Event) map[flow.VPortID]LiveTrace {
 	all := map[flow.VPortID]LiveTrace{}
 	for key, e := range asks {
 		var t LiveTrace
-		if json.Unmarshal(e.Value, &t) == nil && traceAskKey(t.VPort) == key && t.Packets > 0 && t.For > 0 {
+		if json.Unmarshal(e.Value, &t) == nil && traceAskKey(t.VPort) == key && t.inBounds() {
 			t.Run = e.ModRevision
 			all[t.VPort] = t
 		}
