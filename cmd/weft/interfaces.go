@@ -23,7 +23,8 @@ func newInterfaces() *cobra.Command {
 		Short: "Show the interfaces of edges' switches: links, rates, errors",
 		Long: `Show the interfaces of edges' switches, as the switches tell by gNMI.
 The edges' agents are asked, by the API or directly; where they are, the
-database knows. --agent asks one. They are the provider's. Edges whose configuration has no gnmi tell nothing.
+database knows. --agent asks one. They are the provider's. Edges whose
+configuration has no gnmi tell nothing.
 
   AS      uplink, or the name that bindings have for it
   STATE   up; down; held: it is up, but goes up and down, and does not count as
