@@ -74,7 +74,7 @@ func (s *Server) bgpRouteRoute() {
 			if err != nil {
 				return nil, err
 			}
-			conceal := concealer(a.of.Tenant, c.Set)
+			conceal := access.Concealed(identityOf(ctx), c.Set)
 			for i := range rows {
 				rows[i].From = conceal(rows[i].From)
 			}
@@ -127,7 +127,7 @@ func (s *Server) usageRoute() {
 		if !a.all {
 			for i := range rows {
 				if rows[i].Link != "" && view.TenantOf(rows[i].Link) != a.of.Tenant && !slices.Contains(s.lent(a.of.Tenant), rows[i].Link) {
-					rows[i].Link = anothers
+					rows[i].Link = access.Anothers
 				}
 			}
 		}

@@ -9,8 +9,8 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/weft-sdn/weft/access"
 	"github.com/weft-sdn/weft/client"
-	"github.com/weft-sdn/weft/topology"
 	"github.com/weft-sdn/weft/trace"
 )
 
@@ -75,7 +75,8 @@ func (s *Server) tellLive(ctx context.Context, live *trace.LiveTrace, w http.Res
 	out := http.NewResponseController(w)
 	word := time.NewTicker(s.cfg.Bookmark)
 	defer word.Stop()
-	own, all := identityOf(ctx).Sees()
+	id := identityOf(ctx)
+	own, all := id.Sees()
 	for text := ": it begins\n\n"; ; {
 		_ = out.SetWriteDeadline(time.Now().Add(writeTime))
 		if _, err := w.Write([]byte(text)); err != nil || out.Flush() != nil {
@@ -92,7 +93,7 @@ func (s *Server) tellLive(ctx context.Context, live *trace.LiveTrace, w http.Res
 				if c == nil {
 					return
 				}
-				if concealLive(&e, own, c.Set); e.Kind == client.LiveArrive && len(e.Arrivals) == 0 {
+				if e = tenantLive(&e, own, access.Concealed(id, c.Set)); e.Kind == client.LiveArrive && len(e.Arrivals) == 0 {
 					text = ""
 					break
 				}
@@ -107,48 +108,4 @@ func (s *Server) tellLive(ctx context.Context, live *trace.LiveTrace, w http.Res
 			return
 		}
 	}
-}
-
-// concealLive takes out of what a live trace tells what a tenant may not know: others' devices and what they do, the provider's underlay, and what others' packets add to.
-func concealLive(e *client.LiveEvent, own string, set *topology.Set) {
-	conceal := concealer(own, set)
-	for i := range e.Entries {
-		concealEntry(&e.Entries[i], own, set, true)
-	}
-	if p := e.Packet; p != nil {
-		through := p.Simulation == nil || concealTrace(p.Simulation, own, set)
-		for i := range p.Outcomes {
-			o := &p.Outcomes[i]
-			if o.Tunnel = ""; o.To != conceal(o.To) {
-				o.Rewrite, o.Place = "", ""
-				through = true
-			}
-			o.To, o.Reason, o.Text = conceal(o.To), conceal(o.Reason), conceal(o.Text)
-		}
-		if p.Entry != nil {
-			concealEntry(p.Entry, own, set, through)
-		}
-		if p.Differs != "" { // it has all that was taken out
-			p.Differs = "what the edge did is not what the network says"
-		}
-	}
-	var arrivals []client.LiveArrival
-	for _, a := range e.Arrivals {
-		if a.VPort == conceal(a.VPort) && a.VPort != "" {
-			arrivals = append(arrivals, client.LiveArrival{Edge: a.Edge, VPort: a.VPort, Absent: a.Absent})
-		}
-	}
-	e.Arrivals = arrivals
-}
-
-// concealEntry takes out of an entry what others' devices read and rewrite, if its packets go through any.
-func concealEntry(x *client.LiveEntry, own string, set *topology.Set, through bool) {
-	conceal := concealer(own, set)
-	if x.Simulation != nil {
-		through = concealTrace(x.Simulation, own, set)
-	}
-	if through || x.To != conceal(x.To) {
-		x.Match, x.Rewrite = "", ""
-	}
-	x.To = conceal(x.To)
 }

@@ -65,7 +65,7 @@ func TestConcealLive(t *testing.T) {
 		},
 		Arrivals: []client.LiveArrival{{Edge: "secret", VPort: "globex/vport", Passed: 5}, {Edge: "secret", Error: "secret"}, {Edge: "e9", VPort: "acme/vport", Port: 3, Passed: 4, Lost: map[string]uint64{"secret": 1}}},
 	}
-	concealLive(&e, "acme", set)
+	e = tenantLive(&e, "acme", access.Concealed(callers[access.TenantViewer], set))
 	b, err := json.Marshal(e)
 	if err != nil {
 		t.Fatal(err)
@@ -73,7 +73,7 @@ func TestConcealLive(t *testing.T) {
 	if text := string(b); strings.Contains(text, "secret") || strings.Contains(text, "globex") || strings.Contains(text, "passed") {
 		t.Errorf("a tenant is told %s", text)
 	}
-	if p := e.Packet; p.Outcomes[0].To != anothers || p.Entry.Packets != 7 || p.Entry.To != anothers || p.Simulation.Steps[0].What != "seen" || p.Differs == "" || len(e.Arrivals) != 1 || e.Arrivals[0].Edge != "e9" || e.Entries[1].Match != "open" {
+	if p := e.Packet; p.Outcomes[0].To != access.Anothers || p.Entry.Packets != 7 || p.Entry.To != access.Anothers || p.Simulation.Steps[0].What != "seen" || p.Differs == "" || len(e.Arrivals) != 1 || e.Arrivals[0].Edge != "e9" || e.Entries[1].Match != "open" {
 		t.Errorf("of what is his own he is told %s", b)
 	}
 }

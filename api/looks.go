@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -232,7 +231,7 @@ func (s *Server) traceRoute() {
 			return nil, s.traceProblem(ctx, c.Set, err)
 		}
 		if own, all := id.Sees(); !all {
-			concealTrace(t, own, c.Set)
+			t = tenantTrace(t, own, access.Concealed(id, c.Set))
 		}
 		return &output{*t}, nil
 	})
@@ -260,55 +259,4 @@ func (s *Server) traceProblem(ctx context.Context, set *topology.Set, err error)
 		}
 	}
 	return s.problemOf(ctx, err)
-}
-
-// named is what may be TENANT/NAME in a text.
-var named = regexp.MustCompile(`[a-z0-9][a-z0-9.-]*/[a-z0-9][a-z0-9.-]*`)
-
-// concealer takes names of others' objects out of texts for a tenant.
-func concealer(own string, set *topology.Set) func(string) string {
-	foreign := func(name string) bool {
-		tenant, rest, _ := strings.Cut(name, "/")
-		return tenant != own && slices.ContainsFunc(topology.Kinds(), func(k topology.Kind) bool { return set.Get(topology.Ref{Kind: k, Tenant: tenant, Name: rest}) != nil })
-	}
-	return func(text string) string {
-		return named.ReplaceAllStringFunc(text, func(name string) string {
-			if foreign(name) {
-				return anothers
-			}
-			return name
-		})
-	}
-}
-
-// concealTrace takes out of a trace what a tenant may not know: which devices of others a packet meets, and what these do. It reports whether there are any.
-func concealTrace(t *client.Trace, own string, set *topology.Set) (through bool) {
-	conceal := concealer(own, set)
-	var steps []client.TraceStep
-	for _, st := range t.Steps {
-		if concealed := conceal(st.Device); concealed != st.Device {
-			through = true
-			if n := len(steps); n == 0 || steps[n-1].Device != anothers {
-				steps = append(steps, client.TraceStep{Device: anothers, What: "goes on there"})
-			}
-			continue
-		}
-		steps = append(steps, client.TraceStep{Device: st.Device, Port: conceal(st.Port), What: conceal(st.What)})
-	}
-	t.Steps = steps
-	for i := range t.Outcomes {
-		o := &t.Outcomes[i]
-		if o.To != conceal(o.To) {
-			o.Rewrite = "" // has addresses and MACs of the other
-		}
-		o.To, o.Reason, o.Text = conceal(o.To), conceal(o.Reason), conceal(o.Text)
-	}
-	if through { // what was read there tells what is there: a route of a bit more, a rule for a port
-		t.Match, t.Guards, t.Read = "", "", ""
-	}
-	whole := func(list []string) []string {
-		return slices.DeleteFunc(list, func(text string) bool { return conceal(text) != text })
-	}
-	t.Effects, t.Originated, t.Depends, t.Match = whole(t.Effects), whole(t.Originated), whole(t.Depends), conceal(t.Match)
-	return through
 }

@@ -129,9 +129,7 @@ func (s *Server) viewRoutes() {
 		}
 		if !a.all {
 			for i := range rows {
-				if view.TenantOf(rows[i].Leaves) != a.of.Tenant {
-					rows[i].Leaves = anothers
-				}
+				rows[i] = tenantConnection(&rows[i], a.of.Tenant)
 			}
 		}
 		return rows, nil, err
@@ -152,9 +150,6 @@ func (s *Server) viewRoutes() {
 	s.traceRoute()
 	s.liveRoute()
 }
-
-// anothers stands for the name of what is another tenant's.
-const anothers = "another's"
 
 // askTime is how long an agent has to answer.
 const askTime = 15 * time.Second
@@ -230,10 +225,7 @@ func (s *Server) flows(ctx context.Context, a *viewing) ([]agent.Flow, []agent.E
 				continue
 			}
 			if !a.all {
-				f.Depends = nil
-				if f.To != nil && view.TenantOf(strings.TrimPrefix(strings.TrimPrefix(f.To.Name, "all of "), "bridge ")) != a.of.Tenant {
-					f.To, f.At, f.Rewrite = &agent.Named{Name: anothers}, nil, ""
-				}
+				f = tenantFlow(&f, a.of.Tenant, a.state.Topology)
 			}
 			rows = append(rows, f)
 		}
