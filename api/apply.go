@@ -78,8 +78,8 @@ func (a *applying) json(body []byte) error {
 		Put    []json.RawMessage `json:"put"`
 		Delete []client.Ref      `json:"delete"`
 	}
-	if at, ok := repeatedField(body); ok {
-		return notJSON(&repeatedError{at}, "")
+	if err := checkJSON(body); err != nil {
+		return notJSON(err, "")
 	}
 	d := json.NewDecoder(strings.NewReader(string(body)))
 	d.DisallowUnknownFields()
@@ -89,8 +89,14 @@ func (a *applying) json(body []byte) error {
 	if d.More() {
 		return notJSON(errors.New("something follows the value"), "")
 	}
+	if err := tooManyObjects(len(form.Put), len(form.Delete)); err != nil {
+		return err
+	}
 	var wrong *problem
 	for i, text := range form.Put {
+		if wrong != nil && len(wrong.Errors) >= mostErrors {
+			break
+		}
 		o, revision, err := decodeOne(text, "/put/"+itoa(i), topology.Ref{})
 		var p *problem
 		switch {
@@ -127,6 +133,9 @@ func (a *applying) json(body []byte) error {
 
 // yaml reads manifests.
 func (a *applying) yaml(body []byte) error {
+	if err := checkYAML(body); err != nil {
+		return notJSON(err, "")
+	}
 	objects, err := topology.Decode("", body)
 	var list topology.Errors
 	switch {
@@ -136,5 +145,5 @@ func (a *applying) yaml(body []byte) error {
 		return refuse(http.StatusBadRequest, "the body is no YAML: %v", err)
 	}
 	a.put = objects
-	return nil
+	return tooManyObjects(len(objects), 0)
 }

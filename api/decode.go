@@ -53,6 +53,9 @@ func decodeObject(body []byte, path topology.Ref) (*topology.Object, int64, erro
 
 // decodeOne reads an object in JSON that is at a pointer of the body. What a reference says goes in place of what is left out.
 func decodeOne(data []byte, at string, or topology.Ref) (*topology.Object, int64, error) {
+	if err := tooLarge(data, at); err != nil {
+		return nil, 0, err
+	}
 	var form map[string]json.RawMessage
 	if err := strict(data, &form); err != nil {
 		return nil, 0, notJSON(err, at)
@@ -103,8 +106,8 @@ func decodeOne(data []byte, at string, or topology.Ref) (*topology.Object, int64
 
 // strict reads one JSON value, and no more. A field that is there twice is a *repeatedError.
 func strict(data []byte, into any) error {
-	if at, ok := repeatedField(data); ok {
-		return &repeatedError{at}
+	if err := checkJSON(data); err != nil {
+		return err
 	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	if err := d.Decode(into); err != nil {
@@ -123,6 +126,10 @@ func notJSON(err error, at string) *problem {
 		p := refuse(http.StatusBadRequest, "%s%s", at+twice.pointer, thereTwice)
 		p.Errors = []client.FieldError{{Pointer: at + twice.pointer, Problem: "is there twice", Hint: "leave one out"}}
 		return p
+	}
+	var large *boundsError
+	if errors.As(err, &large) {
+		return refuse(http.StatusRequestEntityTooLarge, "the body is not read: %v", err)
 	}
 	var kind *json.UnmarshalTypeError
 	if errors.As(err, &kind) { // its text has names of Go

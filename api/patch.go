@@ -68,8 +68,8 @@ func parsePatch(media client.PatchType, body []byte) (func(object []byte) ([]byt
 			return json.Marshal(merge(was, patch))
 		}, nil
 	case client.JSONPatch:
-		if at, ok := repeatedField(body); ok {
-			return nil, notJSON(&repeatedError{at}, "")
+		if err := checkJSON(body); err != nil {
+			return nil, notJSON(err, "")
 		}
 		patch, err := jsonpatch.DecodePatch(body)
 		if err != nil {

@@ -57,6 +57,7 @@ func fields(list topology.Errors, at func(object string) string) *problem {
 		}
 		p.Errors = append(p.Errors, f)
 	}
+	p.Errors = bounded(p.Errors)
 	return p
 }
 

@@ -17,8 +17,8 @@ func (e *repeatedError) Error() string { return e.pointer + thereTwice }
 // onceEach is how huma reads JSON, of fields that are there once.
 func onceEach(read func([]byte, any) error) func([]byte, any) error {
 	return func(data []byte, into any) error {
-		if at, ok := repeatedField(data); ok {
-			return &repeatedError{at}
+		if err := checkJSON(data); err != nil {
+			return err
 		}
 		return read(data, into)
 	}
