@@ -16,7 +16,7 @@ func (g *Guard) Allow(_ context.Context, id Identity, a Action) error {
 	if a.Tenant != "" && id.Role.OfTenant() && a.Tenant != id.Tenant {
 		return ErrNotVisible
 	}
-	return fmt.Errorf("%w: role %s may not %s this %s", ErrForbidden, id.Role, a.Verb, a.Kind)
+	return fmt.Errorf("%w: role %s may not %s %s", ErrForbidden, id.Role, a.Verb, a.Kind)
 }
 
 // moves reports whether he may do with the objects of an action what he may do with its name: one is nowhere taken from, or given to, another tenant.

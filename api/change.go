@@ -138,7 +138,11 @@ func (s *Server) mayPut(ctx context.Context, o *topology.Object, e *state.Entry)
 	if e != nil {
 		a.Verb, a.Before = access.Update, e.Object
 	}
-	return s.hidden(ctx, s.guard.Allow(ctx, identityOf(ctx), a), r)
+	err := s.guard.Allow(ctx, identityOf(ctx), a)
+	if errors.Is(err, access.ErrNotVisible) { // the same, be it there or not
+		return refuse(http.StatusNotFound, "%v: is not there, or not for tenant %s to make or change", r, identityOf(ctx).Tenant)
+	}
+	return s.hidden(ctx, err, r)
 }
 
 // may asks the guard whether the caller may do something to an object; if so, it must be there.

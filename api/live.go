@@ -29,7 +29,7 @@ func (s *Server) liveRoute() {
 		Body client.LiveRequest
 	}
 	huma.Register(s.api, op, func(ctx context.Context, in *input) (*huma.StreamResponse, error) {
-		if err := s.mayTrace(ctx, in.Body.VPort); err != nil {
+		if err := s.mayTrace(ctx, &in.Body.VPort); err != nil {
 			return nil, err
 		}
 		c, err := s.catalogue()

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -219,7 +220,7 @@ func (s *Server) traceRoute() {
 	type output struct{ Body client.Trace }
 	huma.Register(s.api, op, func(ctx context.Context, in *input) (*output, error) {
 		id := identityOf(ctx)
-		if err := s.mayTrace(ctx, in.Body.VPort); err != nil {
+		if err := s.mayTrace(ctx, &in.Body.VPort); err != nil {
 			return nil, err
 		}
 		c, err := s.catalogue()
@@ -237,13 +238,15 @@ func (s *Server) traceRoute() {
 	})
 }
 
-// mayTrace asks the guard whether packets of a vport may be followed.
-func (s *Server) mayTrace(ctx context.Context, vport string) error {
-	tenant, name, ok := strings.Cut(vport, "/")
+// mayTrace asks the guard whether packets of a vport may be followed, and completes its name: without a tenant it is the caller's own.
+func (s *Server) mayTrace(ctx context.Context, vport *string) error {
+	id := identityOf(ctx)
+	tenant, name, ok := strings.Cut(*vport, "/")
 	if !ok {
-		tenant, name = topology.DefaultTenant, vport
+		tenant, name = cmp.Or(id.Tenant, topology.DefaultTenant), *vport
+		*vport = tenant + "/" + name
 	}
-	if err := s.guard.Allow(ctx, identityOf(ctx), access.Action{Verb: access.Trace, Kind: access.KindTrace, Tenant: tenant, Name: name}); err != nil {
+	if err := s.guard.Allow(ctx, id, access.Action{Verb: access.Trace, Kind: access.KindTrace, Tenant: tenant, Name: name}); err != nil {
 		return s.hidden(ctx, err, topology.Ref{Kind: topology.KindVPort, Tenant: tenant, Name: name})
 	}
 	return nil

@@ -65,7 +65,7 @@ func (c *Client) Applied(ctx context.Context, revision int64, wait time.Duration
 
 // Packet is what Trace follows. What is left out is chosen as the host at the vport would.
 type Packet struct {
-	VPort    string `json:"vport" doc:"Exterior vport where the packet comes in, TENANT/NAME"`
+	VPort    string `json:"vport" doc:"Exterior vport where the packet comes in, TENANT/NAME; NAME is one of the caller's tenant"`
 	Dst      string `json:"dst" doc:"Destination address, IPv4 or IPv6"`
 	Src      string `json:"src,omitempty" doc:"Source address; default: the vport's first one of the destination's family"`
 	SrcMAC   string `json:"srcMAC,omitempty" doc:"Source MAC; default: that of the vport's host"`

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -162,7 +163,15 @@ func printAudit(w io.Writer, all []client.AuditRecord, form string) error {
 		case len(r.After) == 0:
 			what = "deleted"
 		}
-		rows[i] = []string{age(max(0, now.Sub(r.Time))), r.Subject, what, refName(r.Object.Topology()), fmt.Sprint(r.Revision), r.Verb}
+		rows[i] = []string{age(max(0, now.Sub(r.Time))), r.Subject, what, auditName(r.Object), fmt.Sprint(r.Revision), r.Verb}
 	}
 	return table(w, []string{"AGE", "WHO", "WHAT", "OBJECT", "REVISION", "BY"}, rows)
+}
+
+// auditName is refName of what a record is of: users and tokens of the provider are of no tenant.
+func auditName(r client.Ref) string {
+	if r.Tenant == "" {
+		return strings.ToLower(string(r.Kind)) + "/" + r.Name
+	}
+	return refName(r.Topology())
 }

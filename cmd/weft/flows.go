@@ -67,6 +67,9 @@ Flows that differ in the source MAC alone share an entry and its counters.`,
 			if err := printFlows(cmd.OutOrStdout(), list, out.form); err != nil {
 				return err
 			}
+			if len(list.Flows) == 0 && out.form != "json" {
+				fmt.Fprintln(cmd.ErrOrStderr(), "no flows: those are installed that packets have asked for")
+			}
 			return unanswered(cmd, list.Errors)
 		},
 	}
@@ -242,12 +245,12 @@ func flowRow(f *agent.Flow, wide bool) []string {
 	}
 	packets, age := fmt.Sprint(f.Packets), time.Duration(f.AgeSeconds*float64(time.Second)).Round(time.Second).String()
 	if wide {
-		return []string{f.Edge, f.VPort.Name, f.Action, to, placesText(f.At, len(f.At)), f.Lane, packets, fmt.Sprint(f.Bytes), age, f.Match, or(f.Guards), or(f.Rewrite)}
+		return []string{f.Edge, f.VPort.Name, f.Action, to, placesText(f.At, len(f.At)), f.Lane, packets, fmt.Sprint(f.Bytes), age, or(f.Match), or(f.Guards), or(f.Rewrite)}
 	}
 	if f.To == nil {
 		to = f.Action
 	}
-	return []string{f.Edge, f.VPort.Name, to, placesText(f.At, 2), f.Lane, packets, age, f.Match}
+	return []string{f.Edge, f.VPort.Name, to, placesText(f.At, 2), f.Lane, packets, age, or(f.Match)}
 }
 
 // placesText lists at most so many places, and says how many more there are.
