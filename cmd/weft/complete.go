@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/weft-sdn/weft/client"
 	"github.com/weft-sdn/weft/topology"
 )
 
@@ -88,6 +89,68 @@ func prefixed(prefix string, words []string) []string {
 		words[i] = prefix + words[i]
 	}
 	return words
+}
+
+// completeVPorts completes TENANT/NAME of a vport.
+func completeVPorts(at *reach) completion {
+	return func(cmd *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
+		return namesFor(cmd, at, &scope{all: true}, topology.KindVPort, word), cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// completeAbout completes KIND/TENANT/NAME of an object.
+func completeAbout(at *reach) completion {
+	return func(cmd *cobra.Command, _ []string, word string) (words []string, _ cobra.ShellCompDirective) {
+		if kind, _, slash := strings.Cut(word, "/"); slash {
+			if k, err := parseKind(kind); err == nil {
+				words = prefixed(kind+"/", namesFor(cmd, at, &scope{all: true}, k, ""))
+			}
+			return words, cobra.ShellCompDirectiveNoFileComp
+		}
+		for _, k := range topology.Kinds() {
+			words = append(words, strings.ToLower(string(k))+"/")
+		}
+		return words, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+	}
+}
+
+// completeFrom completes what a server tells; nothing, if it does not, or not soon.
+func completeFrom(s *server, list func(context.Context, *client.Client) ([]string, error)) completion {
+	return func(cmd *cobra.Command, _ []string, _ string) (words []string, _ cobra.ShellCompDirective) {
+		ctx, cancel := context.WithTimeout(cmd.Context(), completeTime)
+		defer cancel()
+		_ = s.with(func(c *client.Client) (err error) {
+			words, err = list(ctx, c)
+			return err
+		})
+		return words, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// completeUsers completes the names of users.
+func completeUsers(s *server) completion {
+	return completeFrom(s, func(ctx context.Context, c *client.Client) (names []string, err error) {
+		all, err := c.Users(ctx)
+		for i := range all {
+			names = append(names, userText(&all[i]))
+		}
+		return names, err
+	})
+}
+
+// completeTokens completes the ids of tokens, with what they are for.
+func completeTokens(s *server) completion {
+	return completeFrom(s, func(ctx context.Context, c *client.Client) (ids []string, err error) {
+		all, err := c.Tokens(ctx)
+		for i := range all {
+			what := all[i].Name
+			if all[i].Session {
+				what = "session"
+			}
+			ids = append(ids, cobra.CompletionWithDesc(all[i].ID, strings.TrimSpace(what+" of "+all[i].Owner)))
+		}
+		return ids, err
+	})
 }
 
 // completeTenants completes the names of tenants that have objects.

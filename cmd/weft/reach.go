@@ -72,7 +72,7 @@ type reach struct {
 func (r *reach) flags(cmd *cobra.Command) {
 	r.api.flags(cmd)
 	r.db.flags(cmd)
-	for flag, complete := range map[string]completion{"tenant": completeTenants(r), "edge": completeEdges(r)} {
+	for flag, complete := range map[string]completion{"tenant": completeTenants(r), "edge": completeEdges(r), "vport": completeVPorts(r), "for": completeAbout(r)} {
 		if cmd.Flags().Lookup(flag) != nil {
 			_ = cmd.RegisterFlagCompletionFunc(flag, complete) // there is such a flag, and it is completed once
 		}

@@ -139,7 +139,7 @@ func newTokenRevoke() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "revoke ID...",
 		Short:   "End tokens and sessions",
-		Example: `  weft token revoke t-1a2b3c --server https://api.example.net:9580`,
+		Example: `  weft token revoke g72aepijuerz5z26 --server https://api.example.net:9580`,
 		Args:    someArgs("ids of tokens, as weft token shows them"),
 		RunE: func(cmd *cobra.Command, ids []string) error {
 			return s.with(func(c *client.Client) error {
@@ -153,6 +153,7 @@ func newTokenRevoke() *cobra.Command {
 			})
 		},
 	}
+	cmd.ValidArgsFunction = completeTokens(&s)
 	s.flags(cmd)
 	return cmd
 }

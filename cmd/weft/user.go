@@ -213,6 +213,7 @@ the user's sessions. --disable keeps the user out, and ends what the tokens may.
 	f.BoolVar(&disable, "disable", false, "keep the user out")
 	f.BoolVar(&enable, "enable", false, "let the user in again")
 	_ = cmd.RegisterFlagCompletionFunc("role", completeRoles) // there is such a flag
+	cmd.ValidArgsFunction = completeUsers(&s)
 	s.flags(cmd)
 	return cmd
 }
@@ -278,6 +279,7 @@ func newUserDelete() *cobra.Command {
 			})
 		},
 	}
+	cmd.ValidArgsFunction = completeUsers(&s)
 	s.flags(cmd)
 	return cmd
 }

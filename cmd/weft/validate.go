@@ -135,7 +135,7 @@ func describe(o *topology.Object) string {
 func quotaText(s *topology.TenantSpec) string {
 	var words []string
 	for _, kind := range slices.Sorted(maps.Keys(s.Quota)) {
-		words = append(words, fmt.Sprintf("%s %d", kind, s.Quota[kind]))
+		words = append(words, fmt.Sprintf("%s=%d", kind, s.Quota[kind]))
 	}
 	return strings.Join(words, ",")
 }
