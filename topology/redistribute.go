@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/weft-sdn/weft/flow"
@@ -198,15 +197,15 @@ func (o *Own) redistribute(t *telling, at int) {
 		switch {
 		case i < 0:
 		case !r.Aggregate:
-			t.add(r.prefix(p), lead+from, why)
+			t.add(r.prefix(p), from, why)
 		case why == "":
 			told[r.Within[i]]++
 		default:
 			told[r.Within[i]] += 0
 		}
 	}
-	o.eachRoute(r, found)
-	o.eachPublic(r, found)
+	o.eachRoute(r, lead, found)
+	o.eachPublic(r, lead, found)
 	for w, n := range told {
 		switch n {
 		case 0:
@@ -224,8 +223,8 @@ func (r *BGPRedistributeSpec) prefix(p netip.Prefix) BGPPrefix {
 	return BGPPrefix{Prefix: p, MED: r.MED, Communities: r.Communities, Prepend: r.Prepend}
 }
 
-// eachRoute goes through the static and connected routes that a rule has told.
-func (o *Own) eachRoute(r *BGPRedistributeSpec, found func(p netip.Prefix, from, why string)) {
+// eachRoute goes through the static and connected routes that a rule has told; from begins with lead.
+func (o *Own) eachRoute(r *BGPRedistributeSpec, lead string, found func(p netip.Prefix, from, why string)) {
 	connected, static := slices.Contains(r.Sources, sourceConnected), slices.Contains(r.Sources, sourceStatic)
 	if !connected && !static {
 		return
@@ -261,21 +260,30 @@ func (o *Own) eachRoute(r *BGPRedistributeSpec, found func(p netip.Prefix, from,
 		if r.WhenDown == whenDownKeep {
 			why = ""
 		}
-		found(some[0].Dst, from, why)
+		found(some[0].Dst, lead+from, why)
 	}
 }
 
-// eachPublic goes through the public addresses that a rule has told.
-func (o *Own) eachPublic(r *BGPRedistributeSpec, found func(p netip.Prefix, from, why string)) {
+// eachPublic goes through the public addresses that a rule has told; from begins with lead.
+func (o *Own) eachPublic(r *BGPRedistributeSpec, lead string, found func(p netip.Prefix, from, why string)) {
 	floating, snat, virtual := slices.Contains(r.Sources, sourceFloating), slices.Contains(r.Sources, sourceSNAT), slices.Contains(r.Sources, sourceVirtual)
 	if !floating && !snat && !virtual {
 		return
 	}
 	for key, p := range o.publics.all() {
-		if k := key.Of.Kind; !(floating && k == KindFloatingIP || snat && k == KindSNATGateway || virtual && k == KindChain) {
+		kind, told := "", false
+		switch key.Of.Kind {
+		case KindFloatingIP:
+			kind, told = "floatingip/", floating
+		case KindSNATGateway:
+			kind, told = "snatgateway/", snat
+		case KindChain:
+			kind, told = "chain/", virtual
+		}
+		if !told {
 			continue
 		}
-		from := strings.ToLower(string(key.Of.Kind)) + "/" + key.Of.Tenant + "/" + key.Of.Name
+		from := lead + kind + key.Of.Tenant + "/" + key.Of.Name
 		for i := range p.Addrs {
 			a := &p.Addrs[i]
 			found(a.Prefix, from, o.whyNot(r, p, a))
