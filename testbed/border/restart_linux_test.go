@@ -40,9 +40,10 @@ func TestNeighbourRestarts(t *testing.T) {
 		}
 		flows := b.echoes("isp1")
 		for i, gap := range b.through(flows, func() {
+			flaps := b.up("e1", "first", 3).Flaps // with a hold time so short, a busy machine makes some
 			b.peer("isp1").Kill()
 			st := b.await("e1", "first", "lost", func(st *bgp.Status) bool { return st.State != bgp.Established })
-			if st.Routes != 3 || st.Flaps != 1 || !strings.Contains(st.Why, "closed") && !strings.Contains(st.Why, "reset") {
+			if st.Routes != 3 || st.Flaps != flaps+1 || !strings.Contains(st.Why, "closed") && !strings.Contains(st.Why, "reset") {
 				t.Errorf("a neighbour that restarts: %+v", st)
 			}
 			for _, s := range flows {
