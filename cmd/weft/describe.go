@@ -28,7 +28,7 @@ which parts an object is made into, which objects refer to it, and what edges
 can't do of it.`,
 		Example: `  weft describe vport acme/web
   weft describe router/gw --tenant acme
-  weft describe chain guard --tenant acme`,
+  weft describe chain services --tenant acme`,
 		Args: someArgs("KIND NAME or KIND/NAME, such as vport acme/web"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			refs, err := in.refs(args)
