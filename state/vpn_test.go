@@ -199,3 +199,26 @@ func FuzzVPNRecord(f *testing.F) {
 		}
 	})
 }
+
+// TestVPNHoldSuspended: a host that was suspended for longer than the lease does not hold the VPN when it goes on, though its monotonic clock stood still; one whose wall clock was set back, or that renewed since, does.
+func TestVPNHoldSuspended(t *testing.T) {
+	h := &VPNHold{began: time.Now(), granted: time.Hour}
+	if h.Valid() {
+		t.Error("a hold that was not granted is in force")
+	}
+	h.extend(h.began)
+	if !h.Valid() {
+		t.Fatal("it is not in force")
+	}
+	h.wall.Store(time.Now().Add(-time.Second).UnixNano())
+	if h.Valid() {
+		t.Error("it is in force behind a lapse of the wall clock")
+	}
+	h.wall.Store(time.Now().Add(24 * time.Hour).UnixNano())
+	if !h.Valid() {
+		t.Error("it is not in force when the wall clock was set back")
+	}
+	if h.extend(time.Now()); !h.Valid() {
+		t.Error("it is not in force when it was renewed")
+	}
+}

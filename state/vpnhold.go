@@ -34,6 +34,7 @@ type VPNHold struct {
 	rev      int64 // of the lock: the fence of what the holder writes
 	Lock     VPNLock
 	deadline atomic.Int64 // until when it surely is in force, since began
+	wall     atomic.Int64 // the same by the wall clock, in Unix nanoseconds
 	began    time.Time
 	granted  time.Duration // by etcd
 }
@@ -61,7 +62,7 @@ func (s *Store) HoldVPN(ctx context.Context, seen VPNRecord, edge, iface string)
 		return nil, fmt.Errorf("state: VPN %s: lease: %w", site.Name, advised(err))
 	}
 	h.lease, h.granted = grant.ID, min(vpnTTL, time.Duration(grant.TTL)*time.Second)
-	h.deadline.Store(int64(h.granted - vpnMargin))
+	h.extend(h.began)
 	if h.rev, err = h.commit(ctx, seen); err != nil {
 		h.leave(ctx, h.lease)
 		return nil, fmt.Errorf("state: VPN %s: %w", site.Name, err)
@@ -123,7 +124,18 @@ func (s *Store) freeVLANs(ctx context.Context, edge, iface string) ([2]uint16, e
 }
 
 // Valid reports whether the hold is surely in force: etcd can't have given the VPN to another. It stops being so while the lease has vpnMargin to go, by this side's monotonic clock, from when its last renewal was asked for.
-func (h *VPNHold) Valid() bool { return int64(time.Since(h.began)) < h.deadline.Load() }
+// The wall clock tells besides of a host that was suspended, while its monotonic clock may stand still; where that clock is set forward, nothing passes until the next renewal.
+func (h *VPNHold) Valid() bool {
+	now := time.Now()
+	return int64(now.Sub(h.began)) < h.deadline.Load() && now.UnixNano() < h.wall.Load()
+}
+
+// extend notes that the lease is in force, counted from when that was asked for.
+func (h *VPNHold) extend(asked time.Time) {
+	left := h.granted - vpnMargin
+	h.wall.Store(asked.Add(left).UnixNano())
+	h.deadline.Store(int64(asked.Sub(h.began) + left))
+}
 
 // Run keeps the hold until ctx ends, it can't be renewed in time, or is lost. It is not in force any more when Run returns; Release gives it back.
 func (h *VPNHold) Run(ctx context.Context) error {
@@ -149,7 +161,7 @@ func (h *VPNHold) Run(ctx context.Context) error {
 		there, err := h.renewOnce(ctx, h.lease)
 		switch {
 		case err == nil && there:
-			h.deadline.Store(int64(asked.Sub(h.began) + h.granted - vpnMargin))
+			h.extend(asked)
 		case err == nil:
 			return fmt.Errorf("state: lease of VPN %s ended", h.name)
 		}
