@@ -87,6 +87,7 @@ func steady(ctx context.Context, from *Site, to netip.Addr) (gap time.Duration) 
 
 // TestHolderIsKilled: the agent that holds the VPN is gone without a word. Another edge serves, at the same remote end, and a TCP connection through the tunnel lives on.
 func TestHolderIsKilled(t *testing.T) {
+	t.Parallel()
 	b, s, w := newSiteBench(t)
 	edge, other := b.holder()
 	b.pings(s, "10.1.0.5")
@@ -143,6 +144,7 @@ func slowly(rate int64) host.Pace {
 
 // TestHolderIsCutOff: the edge that holds the VPN does not reach the database any more, and lives. It takes its link down before another edge has the VPN, and there are never two.
 func TestHolderIsCutOff(t *testing.T) {
+	t.Parallel()
 	b, s, w := newSiteBench(t)
 	edge, other := b.holder()
 	b.pings(s, "10.1.0.5")
@@ -176,6 +178,7 @@ func TestHolderIsCutOff(t *testing.T) {
 
 // TestHolderEnds: an agent that ends gives the VPN back at once.
 func TestHolderEnds(t *testing.T) {
+	t.Parallel()
 	b, s, _ := newSiteBench(t)
 	edge, other := b.holder()
 	b.pings(s, "10.1.0.5")

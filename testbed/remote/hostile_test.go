@@ -248,6 +248,7 @@ func TestRoaming(t *testing.T) {
 
 // TestWrongKeys: a site with another private key, another idea of this end's key, or another preshared key, gets nothing through, and nothing of a key is told.
 func TestWrongKeys(t *testing.T) {
+	t.Parallel()
 	private, public, err := vpn.GenerateKey()
 	if err != nil {
 		t.Fatal(err)

@@ -32,13 +32,17 @@ func TestPathMTU(t *testing.T) {
 func TestPeerRestarts(t *testing.T) {
 	t.Parallel()
 	b, s, _ := newMeddledBench(t)
-	edge, _ := b.holder()
-	handshake := func() time.Time {
-		st, err := b.status(edge)
-		if err != nil || len(st.Peers) != 1 {
-			t.Fatalf("%+v, %v", st, err)
+	handshake := func() (last time.Time) { // whoever holds the VPN: on a machine that is too busy it may be another by now
+		for _, edge := range []string{"e1", "e2"} {
+			st, err := b.status(edge)
+			b.must(err)
+			for _, p := range st.Peers {
+				if p.Handshake.After(last) {
+					last = p.Handshake
+				}
+			}
 		}
-		return st.Peers[0].Handshake
+		return last
 	}
 	b.must(b.vm().ServeSink(9))
 	const size, restarts = 1 << 20, 4
