@@ -245,6 +245,9 @@ func (c *checker) target(at string, t *Target, seen taken) {
 	} else if _, ok := profiles()[t.Profile]; !ok {
 		c.fail(at+".profile", t.Profile, "is no kind of target", "use softswitch, bmv2, stratum or strict")
 	}
+	if t.CPUPort > offload.CPUPort { // 511 is where drops go, and a port has 9 bits
+		c.fail(at+".cpuPort", strconv.Itoa(int(t.CPUPort)), "is no port", fmt.Sprintf("use 1 to %d", offload.CPUPort))
+	}
 	if _, ok := parseElection(t.ElectionID); !ok {
 		c.fail(at+".electionID", t.ElectionID, "is no election id", "use a number from 1, or HIGH.LOW")
 	}

@@ -73,6 +73,7 @@ func (c *Connections) timeouts() conntrack.Timeouts {
 type Target struct {
 	Address    string `json:"address"` // HOST:PORT or unix:PATH
 	DeviceID   uint64 `json:"deviceID"`
+	CPUPort    uint16 `json:"cpuPort"` // the target's number of it
 	Profile    string `json:"profile"` // a key of profiles
 	ElectionID string `json:"electionID"`
 	TLS        TLS    `json:"tls"`
@@ -167,6 +168,9 @@ func (c *Config) fill(dir string) {
 		}
 		if e.Target.DeviceID == 0 {
 			e.Target.DeviceID = defaultDevice
+		}
+		if e.Target.CPUPort == 0 {
+			e.Target.CPUPort = offload.CPUPort
 		}
 		if e.VPortShare == 0 {
 			e.VPortShare = defaultShare

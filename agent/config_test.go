@@ -62,7 +62,7 @@ func TestExample(t *testing.T) {
 		},
 		Listen: "127.0.0.1:9570", Log: Log{"info", "text"},
 		Edges: []Edge{{
-			ID: "nic1", Target: Target{Address: "127.0.0.1:9559", DeviceID: 1, Profile: "softswitch", ElectionID: "1"}, Tunnel: "vxlan",
+			ID: "nic1", Target: Target{Address: "127.0.0.1:9559", DeviceID: 1, CPUPort: 510, Profile: "softswitch", ElectionID: "1"}, Tunnel: "vxlan",
 			VTEPs: []netip.Addr{netip.MustParseAddr("198.51.100.1"), netip.MustParseAddr("2001:db8:100::1")},
 			Uplinks: []Uplink{{
 				Port: 256, MAC: packet.MustParseMAC("02:ed:00:00:00:01"), MTU: 1600,
@@ -174,6 +174,7 @@ func TestErrors(t *testing.T) {
 		{"id: nic2", "id: nic1", `a.yaml:12: edges[1].id: "nic1" is that of edges[0].id too; give each its own`},
 		{"run/sw2", "run/sw1", `a.yaml:13: edges[1].target: "device 1 at unix:/run/sw1" is that of edges[0].target too; give each its own`},
 		{`"unix:/run/sw1"`, "localhost", `a.yaml:4: edges[0].target.address: "localhost" is no address; use HOST:PORT or unix:/PATH`},
+		{`"unix:/run/sw1"`, `"unix:/run/sw1", cpuPort: 511`, `a.yaml:4: edges[0].target.cpuPort: "511" is no port; use 1 to 510`},
 		{`"unix:/run/sw1"`, `"unix:/run/sw1", profile: dpdk`, `a.yaml:4: edges[0].target.profile: "dpdk" carries no packets between the target and an agent; see docs/hardware.md, "The program for DPDK"`},
 		{`"unix:/run/sw1"`, `"unix:/run/sw1", profile: tofino9`, `a.yaml:4: edges[0].target.profile: "tofino9" is no kind of target; use softswitch, bmv2, stratum or strict`},
 		{`"unix:/run/sw1"`, `"unix:/run/sw1", electionID: 0`, `a.yaml:4: edges[0].target.electionID: "0" is no election id; use a number from 1, or HIGH.LOW`},

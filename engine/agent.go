@@ -29,6 +29,7 @@ type Config struct {
 	Interfaces map[string]uint16 // names that bindings use → access port of the target. A decimal number needs no entry
 	Dial       func(context.Context) (p4rt.Conn, error)
 	DeviceID   uint64
+	CPUPort    uint16 // of the target; default offload.CPUPort
 	Election   func(seen p4rt.ElectionID) p4rt.ElectionID
 	Profile    p4rt.Profile
 	Pipeline   p4src.Pipeline // that the target is to run; default: v1model's
@@ -139,6 +140,9 @@ func NewAgent(cfg Config) (*Agent, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	cfg.Logger = cfg.Logger.With("edge", cfg.Self.ID)
+	if cfg.CPUPort == 0 {
+		cfg.CPUPort = offload.CPUPort
+	}
 	orDefault(&cfg.Solicit, 10*time.Second)
 	orDefault(&cfg.IdleTimeout, 60*time.Second)
 	orDefault(&cfg.AgeTime, 30*time.Second)

@@ -138,7 +138,7 @@ func (c *core) newLocals() *locals {
 func (c *core) newLayout() *layout {
 	l := newLayout(c.a.tables, c.locals)
 	c.memberships.forget()
-	l.subscribe = c.memberships.want
+	l.subscribe, l.cpu = c.memberships.want, c.a.cfg.CPUPort
 	return l
 }
 

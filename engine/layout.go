@@ -68,6 +68,7 @@ func (p *part) add(stage int, entries ...*p4rt.Entry) {
 type layout struct {
 	t     *offload.Tables
 	n     *locals
+	cpu   uint16 // port of the target
 	parts map[subject]*part
 	lacks map[subject]string // what is left out, and why
 	uses  uses
@@ -85,7 +86,7 @@ type claim struct {
 
 func newLayout(t *offload.Tables, n *locals) *layout {
 	return &layout{
-		t: t, n: n, parts: map[subject]*part{}, lacks: map[subject]string{}, claims: map[p4rt.Key][]claim{}, uses: newUses(), subscribe: func(uint16, netip.Addr, bool) {},
+		t: t, n: n, cpu: offload.CPUPort, parts: map[subject]*part{}, lacks: map[subject]string{}, claims: map[p4rt.Key][]claim{}, uses: newUses(), subscribe: func(uint16, netip.Addr, bool) {},
 	}
 }
 
@@ -194,7 +195,7 @@ var errInterface = errors.New("bound to an interface that the edge does not have
 
 func (l *layout) self(p *part, v *view) {
 	p.add(stageUnderlay, l.t.AlwaysPunted()...)
-	p.stages[stageGroup] = append(p.stages[stageGroup], l.t.Copies())
+	p.stages[stageGroup] = append(p.stages[stageGroup], l.t.Copies(l.cpu))
 	p.add(stageLocation, l.t.GuardedDrop())
 	for _, vtep := range v.self.VTEPs {
 		for _, kind := range tunnels {

@@ -52,8 +52,8 @@ func (k Tunnel) Overhead(v6 bool) int {
 }
 
 // Copies is the clone session by which the pipeline copies to the engine what goes on (flow.ReasonTrackedEnd).
-func (t *Tables) Copies() *p4rt.CloneSession {
-	return &p4rt.CloneSession{ID: copySession, Replicas: []p4rt.Replica{{Port: CPUPort}}}
+func (t *Tables) Copies(cpu uint16) *p4rt.CloneSession {
+	return &p4rt.CloneSession{ID: copySession, Replicas: []p4rt.Replica{{Port: uint32(cpu)}}}
 }
 
 // Attachment is where a local vport hangs: a switch port, and the VLAN that selects the vport there (0: untagged).

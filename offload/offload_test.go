@@ -82,7 +82,7 @@ func TestSoftwareEqualsPipeline(t *testing.T) {
 	for i := range n {
 		m := newMachine(t)
 		const ingress, vport = 77, 5
-		m.apply(inserts(tables.PortMap(offload.Attachment{Port: 1}, vport)...), inserts(tables.KnownSource(9, packet.MAC{2})), []p4rt.Update{{Op: p4rt.Insert, Entity: tables.Copies()}})
+		m.apply(inserts(tables.PortMap(offload.Attachment{Port: 1}, vport)...), inserts(tables.KnownSource(9, packet.MAC{2})), []p4rt.Update{{Op: p4rt.Insert, Entity: tables.Copies(offload.CPUPort)}})
 		src := r.mac()
 		data := r.frame(src, r.mac())
 		var f packet.Frame
