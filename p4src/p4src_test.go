@@ -19,7 +19,7 @@ func TestArtefactsMatchSources(t *testing.T) {
 			t.Fatalf("%s names no compiler: run `make p4`", a.record)
 		}
 		var artefacts []Artefact
-		for _, file := range []struct{ word, name string }{{"program", "weft.json"}, {"info", "weft.p4info.txtpb"}, {"resources", "resources.txt"}, {"spec", "weft.spec"}, {"entries", "out_port.txt"}, {"emulation", "emulation.json"}, {"emulation_info", "emulation.p4info.txtpb"}} {
+		for _, file := range []struct{ word, name string }{{"program", "weft.json"}, {"info", "weft.p4info.txtpb"}, {"resources", "resources.txt"}, {"rack_info", "rack/weft.p4info.txtpb"}, {"rack_resources", "rack/resources.txt"}, {"test_info", "test/weft.p4info.txtpb"}, {"test_resources", "test/resources.txt"}, {"spec", "weft.spec"}, {"entries", "out_port.txt"}, {"emulation", "emulation.json"}, {"emulation_info", "emulation.p4info.txtpb"}} {
 			if strings.Contains(recorded, "\n"+file.word+" ") {
 				artefacts = append(artefacts, Artefact{file.word, []byte(readFile(t, a.dir+"/"+file.name))})
 			}

@@ -1,6 +1,7 @@
 package p4src
 
 import (
+	"fmt"
 	"math/big"
 	"math/rand/v2"
 	"net/netip"
@@ -22,20 +23,36 @@ const packetsTried = 20_000
 
 // TestTNAShortHeaders: RFC 1812 section 5.2.2, the total length covers the header, for each of the lengths that a header may have.
 func TestTNAShortHeaders(t *testing.T) {
-	table := constTables(t, "tna/guards.p4")["short_ipv4"]
+	table := constTables(t, "tna/guards.p4")["frame_v4"]
+	const source = 0x0a000001
 	for ihl := uint64(5); ihl <= 15; ihl++ {
 		for _, length := range []uint64{0x100, 0x8000, 0xffc0, 0xffff} {
-			if action, _ := table.lookup(t, map[string]uint64{"hdr.ipv4.ihl": ihl, "hdr.ipv4.total_len": length}); action != "header_is_covered" {
+			if action, _ := table.lookup(t, map[string]uint64{"meta.checksum_error": 0, "hdr.ipv4.ihl": ihl, "hdr.ipv4.total_len": length, "hdr.ipv4.src": source}); action != "source_is_good_v4" {
 				t.Errorf("ihl %d, total length %d: %s", ihl, length, action)
 			}
 		}
 		for length := range uint64(70) {
-			want := "header_is_covered"
+			want := "source_is_good_v4"
 			if length < ihl*4 {
 				want = "header_is_short"
 			}
-			if action, _ := table.lookup(t, map[string]uint64{"hdr.ipv4.ihl": ihl, "hdr.ipv4.total_len": length}); action != want {
+			if action, _ := table.lookup(t, map[string]uint64{"meta.checksum_error": 0, "hdr.ipv4.ihl": ihl, "hdr.ipv4.total_len": length, "hdr.ipv4.src": source}); action != want {
 				t.Errorf("ihl %d, total length %d: %s, want %s", ihl, length, action, want)
+			}
+		}
+	}
+	for src, want := range map[uint64]string{0x7f000001: "source_is_martian_v4", 0x000000ff: "source_is_martian_v4", 0xe0000001: "source_is_martian_v4", 0xa9fe0001: "source_is_martian_v4"} {
+		p := map[string]uint64{"meta.checksum_error": 0, "hdr.ipv4.ihl": 5, "hdr.ipv4.total_len": 100, "hdr.ipv4.src": src}
+		if action, _ := table.lookup(t, p); action != want {
+			t.Errorf("source %x: %s, want %s", src, action, want)
+		}
+		for _, of := range []struct {
+			key, want string
+			value     uint64
+		}{{"hdr.ipv4.total_len", "header_is_short", 19}, {"meta.checksum_error", "header_is_wrong", 1}} { // REASON_HEADER goes before REASON_MARTIAN
+			p[of.key] = of.value
+			if action, _ := table.lookup(t, p); action != of.want {
+				t.Errorf("source %x, %s %d: %s, want %s", src, of.key, of.value, action, of.want)
 			}
 		}
 	}
@@ -53,21 +70,30 @@ func TestTNAMartians(t *testing.T) {
 		"feff::1": false, "ff00::": true, "ff02::1": true,
 	} {
 		a := netip.MustParseAddr(addr)
-		table := tables["martian_v6"]
+		name, suffix := "frame_v6", "_v6"
 		if a.Is4() {
-			table = tables["martian_v4"]
+			name, suffix = "frame_v4", "_v4"
 		}
-		action, _ := table.find(t, func(string) *big.Int { return new(big.Int).SetBytes(a.AsSlice()) })
-		want := "source_is_good"
+		action, _ := tables[name].find(t, func(key string) *big.Int {
+			switch key {
+			case "meta.checksum_error":
+				return new(big.Int)
+			case "hdr.ipv4.ihl":
+				return big.NewInt(5)
+			case "hdr.ipv4.total_len":
+				return big.NewInt(1400)
+			}
+			return new(big.Int).SetBytes(a.AsSlice())
+		})
+		want := "source_is_good" + suffix
 		if martian {
-			want = "source_is_martian"
+			want = "source_is_martian" + suffix
 		}
 		if action != want {
 			t.Errorf("%s: %s, want %s", addr, action, want)
 		}
 	}
-	tables["martian_v4"].used(t)
-	tables["martian_v6"].used(t)
+	tables["frame_v6"].used(t)
 }
 
 // TestTNAEntry: what is said of the frame alone, as in v1model's ingress step 1.
@@ -116,7 +142,7 @@ func TestTNAEarliest(t *testing.T) {
 	tables, named, r := constTables(t, "tna/guards.p4"), constants(t), rand.New(rand.NewPCG(1, 2))
 	for range packetsTried {
 		early := map[string]uint64{
-			"meta.entry_reason": pick(r, 0, 0, 0, 64, 82), "meta.unknown_port": pick(r, 0, 0, 0, 1), "meta.unknown_vtep": pick(r, 0, 0, 0, 1), "meta.unknown_peer": pick(r, 0, 0, 0, 1),
+			"meta.entry_reason": pick(r, 0, 0, 0, 64, 82), "meta.unknown_port": pick(r, 0, 0, 0, 1), "meta.keep_tag": pick(r, 0, 1), "meta.unknown_vtep": pick(r, 0, 0, 0, 1), "meta.unknown_peer": pick(r, 0, 0, 0, 1),
 			"meta.class_reason": pick(r, 0, 0, 0, 4, 70), "meta.unknown_source": pick(r, 0, 0, 0, 1),
 		}
 		dst := pick(r, 0, 0, 0, 2, 69)
@@ -124,14 +150,14 @@ func TestTNAEarliest(t *testing.T) {
 		ttl, dec := r.Uint64N(20), r.Uint64N(16)
 		router := map[string]uint64{
 			"hdr.bridge.ttl_dec": dec, "hdr.ipv4.isValid()": bit(ip == 4), "hdr.ipv6.isValid()": bit(ip == 6), "meta.ttl": ttl, "meta.martian": pick(r, 0, 0, 0, 1),
-			"meta.checksum_error": pick(r, 0, 0, 0, 1), "meta.short_header": pick(r, 0, 0, 0, 1),
+			"meta.bad_header": bit(ip == 4) * pick(r, 0, 0, 0, 1),
 		}
 		rest := map[string]uint64{
 			"meta.flow_reason": pick(r, 0, 0, 0, 3, 69), "meta.no_rewrite": pick(r, 0, 0, 0, 1), "meta.room": pick(r, 1, 1400, 9, 0), "meta.tracked": pick(r, 0, 1),
 			"syn": pick(r, 0, 1), "meta.location_reason": pick(r, 0, 0, 0, 12, 76),
 		}
 		guard := wantGuard(ip, ttl, dec, router, rest)
-		want := earliestOf(early["meta.entry_reason"], 65*early["meta.unknown_port"], 66*early["meta.unknown_vtep"], 67*early["meta.unknown_peer"], early["meta.class_reason"],
+		want := earliestOf(early["meta.entry_reason"], 65*early["meta.unknown_port"]*(1-early["meta.keep_tag"]), 66*early["meta.unknown_vtep"], 67*early["meta.unknown_peer"], early["meta.class_reason"],
 			early["meta.unknown_source"], dst, rest["meta.flow_reason"], guard, rest["meta.location_reason"])
 
 		action, arg := tables["early"].lookup(t, early)
@@ -166,7 +192,7 @@ func wantGuard(ip, ttl, dec uint64, router, rest map[string]uint64) (guard uint6
 		if router["meta.martian"] == 1 {
 			guard = 20
 		}
-		if ip == 4 && (router["meta.checksum_error"] == 1 || router["meta.short_header"] == 1) {
+		if router["meta.bad_header"] == 1 {
 			guard = 19
 		}
 	}
@@ -321,6 +347,26 @@ func TestTNAECN(t *testing.T) {
 				if ip != 0 && got != want {
 					t.Errorf("outer %d, inner %d of IPv%d: %d, want %d", outer, inner, ip, got, want)
 				}
+			}
+		}
+	}
+	table.used(t)
+}
+
+// TestTNAArrive: TTL and hop limit are those of IP packets that were routed.
+func TestTNAArrive(t *testing.T) {
+	table := constTables(t, "tna/egress.p4")["arrive"]
+	for _, ip := range []uint64{0, 4, 6} {
+		for _, dec := range []uint64{0, 1, 15} {
+			want := "lengths"
+			switch {
+			case ip != 0 && dec != 0:
+				want = fmt.Sprintf("routed_v%d", ip)
+			case ip != 0:
+				want = fmt.Sprintf("lengths_v%d", ip)
+			}
+			if action, _ := table.lookup(t, map[string]uint64{"hdr.ipv4.isValid()": bit(ip == 4), "hdr.ipv6.isValid()": bit(ip == 6), "hdr.bridge.ttl_dec": dec}); action != want {
+				t.Errorf("IPv%d, %d routers: %s, want %s", ip, dec, action, want)
 			}
 		}
 	}

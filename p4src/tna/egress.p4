@@ -255,7 +255,7 @@ control egress(inout egress_headers_t hdr, inout egress_metadata_t meta, in egre
         hdr.ethernet.ether_type = ETHERTYPE_VLAN;
     }
 
-    // --- ECN of the tunnel that the frame came in: RFC 6040 section 4.2, normal mode; ingress has dropped what it must. Then the routers that were passed.
+    // --- ECN of the tunnel that the frame came in: RFC 6040 section 4.2, normal mode; ingress has dropped what it must.
     @hidden action ecn4(bit<2> ecn) { hdr.ipv4.tos[1:0] = ecn; meta.fix_ipv4 = 1; }
     @hidden action ecn6(bit<2> ecn) { hdr.ipv6.traffic_class[1:0] = ecn; }
     @hidden action ecn_stays() { }
@@ -277,10 +277,37 @@ control egress(inout egress_headers_t hdr, inout egress_metadata_t meta, in egre
         }
     }
 
-    // --- lengths. Guards that need that of the frame: hardware knows it here and not before.
+    // --- lengths. Guards that need that of the frame: hardware knows it here and not before. And the routers that were passed: each takes one off the TTL.
     @hidden action lengths() {
         meta.frame_len = eg_intr_md.pkt_length - BEYOND_FRAME;
         meta.limit = hdr.bridge.mtu |+| 14;
+        meta.udp_source = hdr.bridge.hash | 0xc000;
+    }
+    @hidden action lengths_v4() { lengths(); meta.ip_end = hdr.ipv4.total_len |+| 14; }
+    @hidden action lengths_v6() { lengths(); meta.ip_end = hdr.ipv6.payload_len |+| 54; }
+    @hidden action routed_v4() {
+        lengths_v4();
+        hdr.ipv4.ttl = hdr.ipv4.ttl - hdr.bridge.ttl_dec;
+        meta.fix_ipv4 = 1;
+    }
+    @hidden action routed_v6() {
+        lengths_v6();
+        hdr.ipv6.hop_limit = hdr.ipv6.hop_limit - hdr.bridge.ttl_dec;
+    }
+    @hidden table arrive {
+        key = {
+            hdr.ipv4.isValid(): ternary;
+            hdr.ipv6.isValid(): ternary;
+            hdr.bridge.ttl_dec: ternary;
+        }
+        actions = { lengths; lengths_v4; lengths_v6; routed_v4; routed_v6; }
+        const default_action = lengths();
+        const entries = {
+            (true, _, 0): lengths_v4();
+            (true, _, _): routed_v4();
+            (_, true, 0): lengths_v6();
+            (_, true, _): routed_v6();
+        }
     }
 
     // --- the last reason counts, as in v1model
@@ -328,27 +355,13 @@ control egress(inout egress_headers_t hdr, inout egress_metadata_t meta, in egre
         if (hdr.copy.isValid()) {
             copy_now();
         } else {
-            lengths();
-            if (hdr.ipv4.isValid()) {
-                meta.ip_end = hdr.ipv4.total_len |+| 14;
-            } else {
-                meta.ip_end = hdr.ipv6.payload_len |+| 54;
-            }
+            arrive.apply();
             if (hdr.bridge.to_group == 1) {
                 replica.apply();
             } else {
                 not_a_copy();
             }
             ecn.apply();
-            if (hdr.bridge.ttl_dec != 0) {
-                if (hdr.ipv4.isValid()) {
-                    hdr.ipv4.ttl = hdr.ipv4.ttl - hdr.bridge.ttl_dec;
-                    meta.fix_ipv4 = 1;
-                } else if (hdr.ipv6.isValid()) {
-                    hdr.ipv6.hop_limit = hdr.ipv6.hop_limit - hdr.bridge.ttl_dec;
-                }
-            }
-            meta.udp_source = hdr.bridge.hash | 0xc000;
             meta.missing = meta.ip_end |-| meta.frame_len;
             meta.too_long = meta.frame_len |-| meta.limit;
             meta.other_vport = meta.out_vport ^ hdr.bridge.vport;

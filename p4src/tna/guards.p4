@@ -2,9 +2,9 @@
 // as a row is one stage however many conditions it has. The first row that matches counts.
 
     // --- the frame alone: whole, of a station, not to itself; a tunnel packet; a known packet-out
-    @hidden action entry_is(reason_t reason) { meta.entry_reason = reason; }
-    @hidden action entry_ok() { }
-    @hidden action packet_out_raw() { meta.raw = 1; }
+    @hidden action entry_is(reason_t reason) { meta.in_port = (bit<16>)ig_intr_md.ingress_port; meta.entry_reason = reason; }
+    @hidden action entry_ok() { meta.in_port = (bit<16>)ig_intr_md.ingress_port; }
+    @hidden action packet_out_raw() { meta.in_port = (bit<16>)ig_intr_md.ingress_port; meta.raw = 1; }
     @hidden table entry {
         key = {
             ig_prsr_md.parser_err: ternary;
@@ -45,6 +45,7 @@
         key = {
             meta.entry_reason: ternary;
             meta.unknown_port: ternary;
+            meta.keep_tag: ternary;
             meta.unknown_vtep: ternary;
             meta.unknown_peer: ternary;
             meta.class_reason: ternary;
@@ -53,63 +54,58 @@
         actions = { early_is_entry; early_is; early_is_class; early_is_dst; }
         const default_action = early_is_entry();
         const entries = {
-            (0, 0, 0, 0, 0, 0): early_is_dst();
-            (0, 0, 0, 0, 0, 1): early_is(REASON_MISS_SOURCE);
-            (0, 0, 0, 0, _, _): early_is_class();
-            (0, 0, 0, 1, _, _): early_is(REASON_UNKNOWN_PEER);
-            (0, 0, 1, _, _, _): early_is(REASON_UNKNOWN_VTEP);
-            (0, 1, _, _, _, _): early_is(REASON_UNKNOWN_PORT);
+            (0, 1, 0, _, _, _, _): early_is(REASON_UNKNOWN_PORT);
+            (0, _, _, 0, 0, 0, 0): early_is_dst();
+            (0, _, _, 0, 0, 0, 1): early_is(REASON_MISS_SOURCE);
+            (0, _, _, 0, 0, _, _): early_is_class();
+            (0, _, _, 0, 1, _, _): early_is(REASON_UNKNOWN_PEER);
+            (0, _, _, 1, _, _, _): early_is(REASON_UNKNOWN_VTEP);
         }
     }
 
-    // --- sources that no router forwards from: 0/8, 127/8, 224/3, 169.254/16; ::, ::1, ff00::/8, fe80::/10
-    @hidden action source_is_martian() { meta.martian = 1; }
-    @hidden action source_is_good() { }
-    @hidden table martian_v4 {
-        key = { hdr.ipv4.src: ternary; }
-        actions = { source_is_martian; source_is_good; }
-        const default_action = source_is_good();
+    // --- an IP header alone: a checksum of IPv4 that is wrong; a total length that does not cover the header, by its length in words (RFC 1812 section 5.2.2);
+    // sources that no router forwards from: 0/8, 127/8, 224/3, 169.254/16; ::, ::1, ff00::/8, fe80::/10. What is computed of it comes with that.
+    @hidden action header_is_wrong() { differ_v4(); hdr.bridge.wrong = 1; meta.bad_header = 1; }
+    @hidden action header_is_short() { differ_v4(); meta.bad_header = 1; }
+    @hidden action source_is_martian_v4() { differ_v4(); meta.martian = 1; }
+    @hidden action source_is_good_v4() { differ_v4(); }
+    @hidden table frame_v4 {
+        key = { meta.checksum_error: ternary; hdr.ipv4.ihl: ternary; hdr.ipv4.total_len: ternary; hdr.ipv4.src: ternary; }
+        actions = { header_is_wrong; header_is_short; source_is_martian_v4; source_is_good_v4; }
+        const default_action = source_is_good_v4();
         const entries = {
-            0x00000000 &&& 0xff000000: source_is_martian();
-            0x7f000000 &&& 0xff000000: source_is_martian();
-            0xe0000000 &&& 0xe0000000: source_is_martian();
-            0xa9fe0000 &&& 0xffff0000: source_is_martian();
+            (true, _, _, _): header_is_wrong();
+            (_, _, 0 &&& 0xfff0, _): header_is_short();
+            (_, 5, 16 &&& 0xfffc, _): header_is_short();
+            (_, 6, 16 &&& 0xfff8, _): header_is_short();
+            (_, 7, 16 &&& 0xfff8, _): header_is_short();
+            (_, 7, 24 &&& 0xfffc, _): header_is_short();
+            (_, 8 &&& 8, 16 &&& 0xfff0, _): header_is_short();
+            (_, 9, 32 &&& 0xfffc, _): header_is_short();
+            (_, 10, 32 &&& 0xfff8, _): header_is_short();
+            (_, 11, 32 &&& 0xfff8, _): header_is_short();
+            (_, 11, 40 &&& 0xfffc, _): header_is_short();
+            (_, 12 &&& 12, 32 &&& 0xfff0, _): header_is_short();
+            (_, 13, 48 &&& 0xfffc, _): header_is_short();
+            (_, 14, 48 &&& 0xfff8, _): header_is_short();
+            (_, 15, 48 &&& 0xfff8, _): header_is_short();
+            (_, 15, 56 &&& 0xfffc, _): header_is_short();
+            (_, _, _, 0x00000000 &&& 0xff000000): source_is_martian_v4();
+            (_, _, _, 0x7f000000 &&& 0xff000000): source_is_martian_v4();
+            (_, _, _, 0xe0000000 &&& 0xe0000000): source_is_martian_v4();
+            (_, _, _, 0xa9fe0000 &&& 0xffff0000): source_is_martian_v4();
         }
     }
-    @hidden table martian_v6 {
+    @hidden action source_is_martian_v6() { differ_v6(); meta.martian = 1; }
+    @hidden action source_is_good_v6() { differ_v6(); }
+    @hidden table frame_v6 {
         key = { hdr.ipv6.src: ternary; }
-        actions = { source_is_martian; source_is_good; }
-        const default_action = source_is_good();
+        actions = { source_is_martian_v6; source_is_good_v6; }
+        const default_action = source_is_good_v6();
         const entries = {
-            0 &&& 0xfffffffffffffffffffffffffffffffe: source_is_martian();
-            0xff000000000000000000000000000000 &&& 0xff000000000000000000000000000000: source_is_martian();
-            0xfe800000000000000000000000000000 &&& 0xffc00000000000000000000000000000: source_is_martian();
-        }
-    }
-
-    // --- total lengths that do not cover the header, by its length in words (RFC 1812 section 5.2.2)
-    @hidden action header_is_short() { meta.short_header = 1; }
-    @hidden action header_is_covered() { }
-    @hidden table short_ipv4 {
-        key = { hdr.ipv4.ihl: ternary; hdr.ipv4.total_len: ternary; }
-        actions = { header_is_short; header_is_covered; }
-        const default_action = header_is_covered();
-        const entries = {
-            (_, 0 &&& 0xfff0): header_is_short();
-            (5, 16 &&& 0xfffc): header_is_short();
-            (6, 16 &&& 0xfff8): header_is_short();
-            (7, 16 &&& 0xfff8): header_is_short();
-            (7, 24 &&& 0xfffc): header_is_short();
-            (8 &&& 8, 16 &&& 0xfff0): header_is_short();
-            (9, 32 &&& 0xfffc): header_is_short();
-            (10, 32 &&& 0xfff8): header_is_short();
-            (11, 32 &&& 0xfff8): header_is_short();
-            (11, 40 &&& 0xfffc): header_is_short();
-            (12 &&& 12, 32 &&& 0xfff0): header_is_short();
-            (13, 48 &&& 0xfffc): header_is_short();
-            (14, 48 &&& 0xfff8): header_is_short();
-            (15, 48 &&& 0xfff8): header_is_short();
-            (15, 56 &&& 0xfffc): header_is_short();
+            0 &&& 0xfffffffffffffffffffffffffffffffe: source_is_martian_v6();
+            0xff000000000000000000000000000000 &&& 0xff000000000000000000000000000000: source_is_martian_v6();
+            0xfe800000000000000000000000000000 &&& 0xffc00000000000000000000000000000: source_is_martian_v6();
         }
     }
 
@@ -121,51 +117,49 @@
             hdr.bridge.ttl_dec: ternary;
             hdr.ipv4.isValid(): ternary;
             hdr.ipv6.isValid(): ternary;
-            meta.checksum_error: ternary;
-            meta.short_header: ternary;
+            meta.bad_header: ternary;
             meta.martian: ternary;
             meta.ttl: ternary;
         }
         actions = { router_stops; router_passes; }
         const default_action = router_passes();
         const entries = {
-            (0, _, _, _, _, _, _): router_passes();
-            (_, false, false, _, _, _, _): router_passes();
-            (_, true, _, true, _, _, _): router_stops(REASON_HEADER);
-            (_, true, _, _, 1, _, _): router_stops(REASON_HEADER);
-            (_, _, _, _, _, 1, _): router_stops(REASON_MARTIAN);
-            (1, _, _, _, _, _, 0 &&& 0xfe): router_stops(REASON_TTL);
-            (2, _, _, _, _, _, 0 &&& 0xfe): router_stops(REASON_TTL);
-            (2, _, _, _, _, _, 2): router_stops(REASON_TTL);
-            (3, _, _, _, _, _, 0 &&& 0xfc): router_stops(REASON_TTL);
-            (4, _, _, _, _, _, 0 &&& 0xfc): router_stops(REASON_TTL);
-            (4, _, _, _, _, _, 4): router_stops(REASON_TTL);
-            (5, _, _, _, _, _, 0 &&& 0xfc): router_stops(REASON_TTL);
-            (5, _, _, _, _, _, 4 &&& 0xfe): router_stops(REASON_TTL);
-            (6, _, _, _, _, _, 0 &&& 0xfc): router_stops(REASON_TTL);
-            (6, _, _, _, _, _, 4 &&& 0xfe): router_stops(REASON_TTL);
-            (6, _, _, _, _, _, 6): router_stops(REASON_TTL);
-            (7, _, _, _, _, _, 0 &&& 0xf8): router_stops(REASON_TTL);
-            (8, _, _, _, _, _, 0 &&& 0xf8): router_stops(REASON_TTL);
-            (8, _, _, _, _, _, 8): router_stops(REASON_TTL);
-            (9, _, _, _, _, _, 0 &&& 0xf8): router_stops(REASON_TTL);
-            (9, _, _, _, _, _, 8 &&& 0xfe): router_stops(REASON_TTL);
-            (10, _, _, _, _, _, 0 &&& 0xf8): router_stops(REASON_TTL);
-            (10, _, _, _, _, _, 8 &&& 0xfe): router_stops(REASON_TTL);
-            (10, _, _, _, _, _, 10): router_stops(REASON_TTL);
-            (11, _, _, _, _, _, 0 &&& 0xf8): router_stops(REASON_TTL);
-            (11, _, _, _, _, _, 8 &&& 0xfc): router_stops(REASON_TTL);
-            (12, _, _, _, _, _, 0 &&& 0xf8): router_stops(REASON_TTL);
-            (12, _, _, _, _, _, 8 &&& 0xfc): router_stops(REASON_TTL);
-            (12, _, _, _, _, _, 12): router_stops(REASON_TTL);
-            (13, _, _, _, _, _, 0 &&& 0xf8): router_stops(REASON_TTL);
-            (13, _, _, _, _, _, 8 &&& 0xfc): router_stops(REASON_TTL);
-            (13, _, _, _, _, _, 12 &&& 0xfe): router_stops(REASON_TTL);
-            (14, _, _, _, _, _, 0 &&& 0xf8): router_stops(REASON_TTL);
-            (14, _, _, _, _, _, 8 &&& 0xfc): router_stops(REASON_TTL);
-            (14, _, _, _, _, _, 12 &&& 0xfe): router_stops(REASON_TTL);
-            (14, _, _, _, _, _, 14): router_stops(REASON_TTL);
-            (15, _, _, _, _, _, 0 &&& 0xf0): router_stops(REASON_TTL);
+            (0, _, _, _, _, _): router_passes();
+            (_, false, false, _, _, _): router_passes();
+            (_, _, _, 1, _, _): router_stops(REASON_HEADER);
+            (_, _, _, _, 1, _): router_stops(REASON_MARTIAN);
+            (1, _, _, _, _, 0 &&& 0xfe): router_stops(REASON_TTL);
+            (2, _, _, _, _, 0 &&& 0xfe): router_stops(REASON_TTL);
+            (2, _, _, _, _, 2): router_stops(REASON_TTL);
+            (3, _, _, _, _, 0 &&& 0xfc): router_stops(REASON_TTL);
+            (4, _, _, _, _, 0 &&& 0xfc): router_stops(REASON_TTL);
+            (4, _, _, _, _, 4): router_stops(REASON_TTL);
+            (5, _, _, _, _, 0 &&& 0xfc): router_stops(REASON_TTL);
+            (5, _, _, _, _, 4 &&& 0xfe): router_stops(REASON_TTL);
+            (6, _, _, _, _, 0 &&& 0xfc): router_stops(REASON_TTL);
+            (6, _, _, _, _, 4 &&& 0xfe): router_stops(REASON_TTL);
+            (6, _, _, _, _, 6): router_stops(REASON_TTL);
+            (7, _, _, _, _, 0 &&& 0xf8): router_stops(REASON_TTL);
+            (8, _, _, _, _, 0 &&& 0xf8): router_stops(REASON_TTL);
+            (8, _, _, _, _, 8): router_stops(REASON_TTL);
+            (9, _, _, _, _, 0 &&& 0xf8): router_stops(REASON_TTL);
+            (9, _, _, _, _, 8 &&& 0xfe): router_stops(REASON_TTL);
+            (10, _, _, _, _, 0 &&& 0xf8): router_stops(REASON_TTL);
+            (10, _, _, _, _, 8 &&& 0xfe): router_stops(REASON_TTL);
+            (10, _, _, _, _, 10): router_stops(REASON_TTL);
+            (11, _, _, _, _, 0 &&& 0xf8): router_stops(REASON_TTL);
+            (11, _, _, _, _, 8 &&& 0xfc): router_stops(REASON_TTL);
+            (12, _, _, _, _, 0 &&& 0xf8): router_stops(REASON_TTL);
+            (12, _, _, _, _, 8 &&& 0xfc): router_stops(REASON_TTL);
+            (12, _, _, _, _, 12): router_stops(REASON_TTL);
+            (13, _, _, _, _, 0 &&& 0xf8): router_stops(REASON_TTL);
+            (13, _, _, _, _, 8 &&& 0xfc): router_stops(REASON_TTL);
+            (13, _, _, _, _, 12 &&& 0xfe): router_stops(REASON_TTL);
+            (14, _, _, _, _, 0 &&& 0xf8): router_stops(REASON_TTL);
+            (14, _, _, _, _, 8 &&& 0xfc): router_stops(REASON_TTL);
+            (14, _, _, _, _, 12 &&& 0xfe): router_stops(REASON_TTL);
+            (14, _, _, _, _, 14): router_stops(REASON_TTL);
+            (15, _, _, _, _, 0 &&& 0xf0): router_stops(REASON_TTL);
         }
     }
 

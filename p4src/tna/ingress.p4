@@ -37,7 +37,7 @@ control ingress(inout ingress_headers_t hdr, inout ingress_metadata_t meta, in i
 
     // --- who speaks: a vport ...
     @id(0x01000001) action set_vport(@id(1) vport_t vport) { hdr.bridge.vport = vport; }
-    @id(0x01000002) action unknown_port() { }
+    @id(0x01000002) action unknown_port() { meta.unknown_port = 1; }
     @id(0x02000001) table port_map {
         key = {
             ig_intr_md.ingress_port: exact @name("port") @id(1);
@@ -61,7 +61,7 @@ control ingress(inout ingress_headers_t hdr, inout ingress_metadata_t meta, in i
         meta.tcp_flags = 0;
         meta.frag = FRAG_NONE;
     }
-    @id(0x0100001a) action no_tags() { meta.unknown_port = 1; }
+    @id(0x0100001a) action no_tags() { }
     @id(0x02000011) table port_tags {
         key = { ig_intr_md.ingress_port: exact @name("port") @id(1); }
         actions = { keep_tag; @defaultonly no_tags; }
@@ -70,8 +70,14 @@ control ingress(inout ingress_headers_t hdr, inout ingress_metadata_t meta, in i
     }
 
     // --- ... or a tunnel.
-    @id(0x01000003) action terminate() { }
-    @id(0x01000004) action unknown_vtep() { meta.unknown_vtep = 1; }
+    @hidden action from_tunnel() {
+        meta.resolve = 1;
+        meta.by_tunnel = 1;
+        meta.in_flags = 1;
+        hdr.bridge.dest = meta.tunnel_key;
+    }
+    @id(0x01000003) action terminate() { from_tunnel(); }
+    @id(0x01000004) action unknown_vtep() { from_tunnel(); meta.unknown_vtep = 1; }
     @id(0x02000002) table tunnel_term_v4 {
         key = { meta.tunnel_kind: exact @name("kind") @id(1); hdr.outer_ipv4.dst: exact @name("vtep") @id(2); }
         actions = { terminate; @defaultonly unknown_vtep; }
@@ -198,8 +204,6 @@ control ingress(inout ingress_headers_t hdr, inout ingress_metadata_t meta, in i
     @hidden action flow_hash_v6() { FLOW_HASH(hdr.bridge.hash, hash_v6, hdr.ipv6.src, hdr.ipv6.dst, meta.ip_proto, meta.sport, meta.dport) }
     @hidden action flow_hash_l2() { FLOW_HASH(hdr.bridge.hash, hash_l2, hdr.ethernet.dst, hdr.ethernet.src, meta.ether_type) }
 
-#include "guards.p4"
-
     // --- what is computed of the frame alone
     @hidden action differ_v4() {
         meta.differ0 = hdr.ipv4.src ^ hdr.ipv4.dst;
@@ -212,18 +216,14 @@ control ingress(inout ingress_headers_t hdr, inout ingress_metadata_t meta, in i
         meta.differ3 = hdr.ipv6.src[127:96] ^ hdr.ipv6.dst[127:96];
         meta.ip_last = meta.ip_last |+| 39;
     }
+#include "guards.p4"
+
     @hidden action from_packet_out() {
         meta.resolve = 1;
         hdr.bridge.dest = hdr.packet_out.dest[23:0];
         meta.by_tunnel = hdr.packet_out.by_tunnel[0:0];
         hdr.bridge.vport = hdr.packet_out.vport;
         hdr.bridge.hash = hdr.packet_out.hash;
-    }
-    @hidden action from_tunnel() {
-        meta.resolve = 1;
-        meta.by_tunnel = 1;
-        meta.in_flags = 1;
-        hdr.bridge.dest = meta.tunnel_key;
     }
 
     // --- the end: one of these. What does not go on through egress has no bridge.
@@ -271,25 +271,16 @@ control ingress(inout ingress_headers_t hdr, inout ingress_metadata_t meta, in i
 
     apply {
         // 0. Where it came from, and what is computed of the frame alone. Whose a malformed frame is, is told by its port and tag, if it has these whole.
-        meta.in_port = (bit<16>)ig_intr_md.ingress_port;
         if (hdr.ipv4.isValid()) {
-            differ_v4();
-            martian_v4.apply();
-            short_ipv4.apply();
-            if (meta.checksum_error) {
-                hdr.bridge.wrong = 1;
-            }
+            frame_v4.apply();
         } else if (hdr.ipv6.isValid()) {
-            differ_v6();
-            martian_v6.apply();
+            frame_v6.apply();
         }
         if (meta.port.side == SIDE_ACCESS) {
             if (hdr.ethernet.isValid() && (hdr.vlan.isValid() || hdr.ethernet.ether_type != ETHERTYPE_VLAN)) {
                 if (!port_map.apply().hit) {
                     if (hdr.vlan.isValid()) {
                         port_tags.apply();
-                    } else {
-                        meta.unknown_port = 1;
                     }
                 }
             }
@@ -298,7 +289,6 @@ control ingress(inout ingress_headers_t hdr, inout ingress_metadata_t meta, in i
                 from_packet_out();
             }
         } else if (meta.tunnel_kind != TUNNEL_NONE) {
-            from_tunnel();
             if (hdr.outer_ipv4.isValid()) {
                 tunnel_term_v4.apply();
                 peer_list_v4.apply();

@@ -101,7 +101,7 @@ struct ingress_metadata_t {
     // One reason per table, merged by tables of constants (guards.p4): a shared one would chain all tables.
     bit<1>  keep_tag;
     scope_t scope;
-    bit<1>  unknown_port;
+    bit<1>  unknown_port;    // and keep_tag is 0
     bit<1>  unknown_vtep;
     bit<1>  unknown_peer;
     bit<1>  unknown_source;
@@ -130,7 +130,7 @@ struct ingress_metadata_t {
     bit<1>  by_tunnel;
     bit<1>  raw;
     bit<1>  tracked;
-    bit<1>  short_header;    // total_len does not cover the IPv4 header
+    bit<1>  bad_header;      // of IPv4: its checksum is wrong, or total_len does not cover it
     bit<1>  martian;
     bit<32> differ0;         // source xor destination
     bit<32> differ1;
