@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weft-sdn/weft/agent"
+	"github.com/weft-sdn/weft/p4rt"
 	"github.com/weft-sdn/weft/p4src"
 	"github.com/weft-sdn/weft/survey"
 )
@@ -147,8 +148,12 @@ func printReport(w io.Writer, r *survey.Report, form string) error {
 			return err
 		}
 	}
-	if r.Profile == "" {
+	switch r.Profile {
+	case "":
 		return nil
+	case p4rt.DPDK().Name:
+		_, err := fmt.Fprintln(w, "\nIt is like infrap4d on the software switch of DPDK, which no agent can run.")
+		return err
 	}
 	_, err := fmt.Fprintf(w, "\nIn the agent's configuration: target.profile: %s\n", r.Profile)
 	return err
