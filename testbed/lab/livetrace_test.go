@@ -231,6 +231,57 @@ func TestLiveTrace(t *testing.T) {
 	traceLeft(t, store)
 }
 
+// TestLiveTraceFast: flows that are too fast to be brought up are followed by the counters of their entries, and their packets stay on the fast path.
+func TestLiveTraceFast(t *testing.T) {
+	l, store, n := tracedHosts(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for tick := time.NewTicker(2 * time.Millisecond); ; {
+			select {
+			case <-ctx.Done():
+				tick.Stop()
+				return
+			case <-tick.C:
+				_ = l.Host("red1").InjectAll(ctx, slices.Values(slices.Repeat([][]byte{n.frame(false, 0), n.frame(true, 0)}, 16))) // it ends with ctx
+			}
+		}
+	}()
+	defer func() { cancel(); <-ended }()
+	missed, err := l.Counter(t.Context(), "e1", "punt_miss_flow")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var events []client.LiveEvent
+	wait.Until(t, "the flows go fast", func() bool { // a machine that is busy may not send that fast
+		events = nil
+		if err := trace.Live(t.Context(), store, client.LiveRequest{VPort: "red/vm1", Match: client.LiveMatch{Proto: "udp"}, Packets: 1, Seconds: 1}, func(e client.LiveEvent) error {
+			events = append(events, e)
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if events[0].Counting != "" {
+			return true
+		}
+		missed, _ = l.Counter(t.Context(), "e1", "punt_miss_flow")
+		return false
+	})
+	began, last := events[0], events[len(events)-1]
+	if len(events) != 2 || len(began.Entries) != 2 || len(last.Entries) != 2 || last.Packets != 0 {
+		t.Fatalf("told %+v", events)
+	}
+	for i, e := range last.Entries {
+		if e.MorePackets == 0 || e.To != "red/vm2" || began.Entries[i].Simulation == nil || began.Entries[i].Simulation.Outcomes[0].To != "red/vm2" {
+			t.Errorf("entry %+v, before %+v", e, began.Entries[i])
+		}
+	}
+	if now, err := l.Counter(t.Context(), "e1", "punt_miss_flow"); err != nil || now > missed {
+		t.Errorf("%d packets came up, %v", now-missed, err)
+	}
+}
+
 // redViewer is a guard to whom all are a viewer of tenant red.
 type redViewer struct{ *access.Guard }
 
