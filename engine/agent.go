@@ -363,9 +363,9 @@ func (a *Agent) sendRaw(port uint16, frame []byte) {
 	a.packetOut(frame, p4rt.U64(outPort), p4rt.Value{}, p4rt.U64(uint64(port)), p4rt.Value{}, p4rt.Value{}, p4rt.Value{})
 }
 
-// sendDest emits a frame to where a vport or group is.
-func (a *Agent) sendDest(frame []byte, dest flow.Dest, prune, hash uint16) {
-	a.packetOut(frame, p4rt.U64(outDest), p4rt.Value{}, p4rt.Value{}, p4rt.U64(uint64(prune)), p4rt.U64(uint64(hash)), p4rt.U64(uint64(dest)))
+// sendDest emits a frame to where a vport or group is. It takes from the rate of a link, by its number; 0: of none.
+func (a *Agent) sendDest(frame []byte, dest flow.Dest, prune, hash, link uint16) {
+	a.packetOut(frame, p4rt.U64(outDest), p4rt.Value{}, p4rt.U64(uint64(link)), p4rt.U64(uint64(prune)), p4rt.U64(uint64(hash)), p4rt.U64(uint64(dest)))
 }
 
 func (a *Agent) packetOut(frame []byte, meta ...p4rt.Value) {

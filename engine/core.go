@@ -138,7 +138,7 @@ func (c *core) newLocals() *locals {
 func (c *core) newLayout() *layout {
 	l := newLayout(c.a.tables, c.locals)
 	c.memberships.forget()
-	l.subscribe, l.cpu = c.memberships.want, c.a.cfg.CPUPort
+	l.links, l.subscribe, l.cpu = c.placer.Links(), c.memberships.want, c.a.cfg.CPUPort
 	return l
 }
 

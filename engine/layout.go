@@ -11,6 +11,7 @@ import (
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/offload"
 	"github.com/weft-sdn/weft/p4rt"
+	"github.com/weft-sdn/weft/topology"
 )
 
 // Stages of the fixed tables: what is referred to comes before what refers to it.
@@ -37,10 +38,12 @@ const (
 	subjectPeer                         // another edge and the paths to it
 	subjectVPort                        // where a vport is
 	subjectGroup                        // a flood domain
+	subjectLink                         // a link that has a rate, one way
 )
 
 func peerSubject(edge string) subject      { return subject{kind: subjectPeer, edge: edge} }
 func vportSubject(id flow.VPortID) subject { return subject{kind: subjectVPort, id: uint32(id)} }
+func linkSubject(id flow.VPortID) subject  { return subject{kind: subjectLink, id: uint32(id)} }
 func groupSubject(d flow.Dest) subject     { return subject{kind: subjectGroup, id: uint32(d)} }
 func compareSubjects(a, b subject) int {
 	return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.id, b.id), cmp.Compare(a.edge, b.edge))
@@ -69,6 +72,7 @@ type layout struct {
 	t     *offload.Tables
 	n     *locals
 	cpu   uint16 // port of the target
+	links *offload.Links // flows have numbers of them, too
 	parts map[subject]*part
 	lacks map[subject]string // what is left out, and why
 	uses  uses
@@ -86,7 +90,7 @@ type claim struct {
 
 func newLayout(t *offload.Tables, n *locals) *layout {
 	return &layout{
-		t: t, n: n, cpu: offload.CPUPort, parts: map[subject]*part{}, lacks: map[subject]string{}, claims: map[p4rt.Key][]claim{}, uses: newUses(), subscribe: func(uint16, netip.Addr, bool) {},
+		t: t, n: n, cpu: offload.CPUPort, links: t.NewLinks(), parts: map[subject]*part{}, lacks: map[subject]string{}, claims: map[p4rt.Key][]claim{}, uses: newUses(), subscribe: func(uint16, netip.Addr, bool) {},
 	}
 }
 
@@ -111,6 +115,9 @@ func (l *layout) all(v *view) map[subject]struct{} {
 	}
 	for d := range v.groups {
 		out[groupSubject(d)] = struct{}{}
+	}
+	for id := range v.limits {
+		out[linkSubject(id)] = struct{}{}
 	}
 	return out
 }
@@ -180,6 +187,11 @@ func (l *layout) build(v *view, s subject) (*part, error) {
 		var members []flow.VPortID
 		if members, there = v.groups[flow.Dest(s.id)]; there {
 			err = l.group(p, v, flow.Dest(s.id), members)
+		}
+	case subjectLink:
+		var rate topology.BitRate
+		if rate, there = v.limits[flow.VPortID(s.id)]; there {
+			err = l.link(p, flow.VPortID(s.id), rate)
 		}
 	}
 	if err != nil || !there {
@@ -259,7 +271,8 @@ func (l *layout) place(p *part, v *view, id flow.VPortID, at place) error {
 		for _, m := range v.traced[id] {
 			p.add(stageUnderlay, l.t.TracePunted(local, m))
 		}
-		p.stages[stageUnderlay] = append(p.stages[stageUnderlay], l.t.PuntRate(local, v.paceOf(id)), l.t.FloodRate(local, v.floods[id]))
+		p.stages[stageUnderlay] = append(p.stages[stageUnderlay], l.t.PuntRate(local, v.paceOf(id)), l.t.FloodRate(local, v.floods[id]),
+			l.t.SendRate(local, int64(v.rates[id])), l.t.ReceiveRate(local, int64(v.rates[id])))
 		p.add(stageLocation, l.t.Local(id.Dest(), at.at, local)...)
 		p.add(stagePort, l.t.PortMap(at.at, local)...)
 		if _, keeps := v.tags[id]; keeps && at.at.VLAN == 0 {
@@ -273,6 +286,22 @@ func (l *layout) place(p *part, v *view, id flow.VPortID, at place) error {
 	}
 	// What comes by tunnel for a vport that lives elsewhere follows it, once: it moved, and the sender does not know yet.
 	p.add(stageLocation, l.t.Remote(id.Dest(), peer.peer, true)...)
+	return nil
+}
+
+// link adds what this edge may send over a link, behind which is a port.
+func (l *layout) link(p *part, id flow.VPortID, rate topology.BitRate) error {
+	number, ok := l.links.Acquire(id)
+	if !ok {
+		return fmt.Errorf("%w: too many links that have a rate", offload.ErrNoID)
+	}
+	p.drop = append(p.drop, func() func() {
+		if _, last := l.links.Release(id); !last {
+			return nil
+		}
+		return func() { l.links.Confirm(number) }
+	})
+	p.stages[stageUnderlay] = append(p.stages[stageUnderlay], l.t.LinkRate(number, int64(rate)))
 	return nil
 }
 

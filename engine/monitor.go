@@ -205,7 +205,7 @@ func (c *core) answers(effects []sim.Effect, f *packet.Frame) {
 			continue
 		}
 		if !c.monitors.answer(flow.Dest(e.Device), f) {
-			c.toDest(f.Data, flow.Dest(e.Device), 0, flow.Hash(f))
+			c.toDest(f.Data, flow.Dest(e.Device), 0, flow.Hash(f), 0)
 		}
 	}
 }

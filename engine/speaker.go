@@ -230,7 +230,7 @@ func (a *Agent) Speak(port flow.VPortID, ip []byte) {
 	frame := spokenFrame(ip)
 	dest, hash, went := a.core.speaking.ways.find(port, frame)
 	if went {
-		a.sendDest(frame, dest, 0, hash)
+		a.sendDest(frame, dest, 0, hash, 0)
 	}
 	a.mail.post(func() { a.core.speaking.send(port, frame, went) })
 }

@@ -149,8 +149,8 @@ func (c *core) renumber(n *offload.Numbers, all bool) {
 	c.locals.here.clear()
 	c.locals = c.newLocals()
 	c.locals.reserve(n, c.view)
-	c.layout = c.newLayout()
 	c.placer = c.a.newPlacer()
+	c.layout = c.newLayout()
 	c.cache.reset()
 	c.placer.Reserve(n)
 	c.numbered, c.placeable, c.reserving = true, all, true

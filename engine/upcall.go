@@ -108,13 +108,13 @@ func (c *core) sendOriginated(originated []sim.Originated, ingress flow.VPortID)
 		var f packet.Frame
 		if packet.ParseUntagged(o.Frame, &f) == nil {
 			c.usage.delivered(o.Dest, 0, amount{Packets: 1, Bytes: uint64(len(o.Frame))})
-			c.toDest(o.Frame, o.Dest, 0, flow.Hash(&f))
+			c.toDest(o.Frame, o.Dest, 0, flow.Hash(&f), 0)
 		}
 	}
 }
 
-func (c *core) toDest(frame []byte, dest flow.Dest, prune, hash uint16) {
-	c.a.sendDest(frame, dest, prune, hash)
+func (c *core) toDest(frame []byte, dest flow.Dest, prune, hash, link uint16) {
+	c.a.sendDest(frame, dest, prune, hash, link)
 }
 
 // emitAll sends all outcomes of a packet's result. change: f may be changed in place.
@@ -159,9 +159,10 @@ func (c *core) emit(res *sim.Result, i int, f *packet.Frame, ingress flow.VPortI
 		}
 	}
 	o.Rewrite.Apply(frame, f)
+	link := c.placer.Links().Number(o.Link)
 	if o.Fragment == 0 {
 		c.a.counts.forwarded.Add(1)
-		c.toDest(frame, o.Dest, local, hash)
+		c.toDest(frame, o.Dest, local, hash, link)
 		return
 	}
 	var whole packet.Frame
@@ -181,6 +182,6 @@ func (c *core) emit(res *sim.Result, i int, f *packet.Frame, ingress flow.VPortI
 			return
 		}
 		c.cut = piece
-		c.toDest(piece, o.Dest, local, hash)
+		c.toDest(piece, o.Dest, local, hash, link)
 	}
 }

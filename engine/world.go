@@ -73,10 +73,12 @@ func (c *core) everything(v *state.View, touched map[subject]struct{}) {
 	}
 	clear(c.view.dhcp)
 	clear(c.view.floods)
+	clear(c.view.limits)
 	clear(c.view.tags)
 	for p := range c.snap.VPorts() {
 		c.serveDHCP(p.ID)
 		c.admit(p.ID)
+		c.limitLink(p.ID, touched)
 		c.adverts.changed(p.ID)
 		c.speaking.changed(p.ID)
 		c.portLinks.check(p.ID)
@@ -117,6 +119,7 @@ func (c *core) changed(v *state.View, deps []topology.Dep, touched map[subject]s
 			id := flow.VPortID(d.A())
 			c.adverts.changed(id)
 			c.portLinks.check(id)
+			c.limit(id, touched)
 			if serves, admits, speaks := c.serveDHCP(id), c.admit(id), c.speaking.changed(id); serves || admits || speaks {
 				touched[vportSubject(id)] = struct{}{}
 			}
@@ -159,8 +162,9 @@ func (c *core) bound(v *state.View, id flow.VPortID, touched map[subject]struct{
 	}
 }
 
-// admit notes whose an exterior vport is, and what its bridge takes from it: how many frames a second to all, and whether with tags. It reports whether that is new.
+// admit notes whose an exterior vport is, and what its device takes from it: how much, how many frames a second to all, and whether with tags. It reports whether that is new.
 func (c *core) admit(id flow.VPortID) bool {
+	bits := c.view.rates[id]
 	had, rate := c.view.floods[id], c.snap.FloodRate(id)
 	if rate > 0 {
 		c.view.floods[id] = rate
@@ -175,13 +179,17 @@ func (c *core) admit(id flow.VPortID) bool {
 		delete(c.view.tags, id)
 	}
 	of, tenant := c.view.tenants[id], uint32(0)
+	delete(c.view.rates, id)
 	if p := c.snap.VPort(id); p != nil && c.hosts(id) {
 		tenant = c.tenant(p.Tenant)
 		c.view.tenants[id] = tenant
+		if p.Rate != 0 {
+			c.view.rates[id] = p.Rate
+		}
 	} else {
 		delete(c.view.tenants, id)
 	}
-	return rate != had || keeps != kept || tenant != of
+	return c.view.rates[id] != bits || rate != had || keeps != kept || tenant != of
 }
 
 // tenant returns the number of a tenant, which is not 0 and stays.

@@ -51,6 +51,9 @@ const (
 	ReasonFloodRate      Reason = 81 // frames to group addresses, and flooded ones, of this vport are over its rate
 	ReasonLand           Reason = 82 // a vport's IP packet whose source is its destination
 	ReasonFrameLength    Reason = 83 // egress: routed frame that does not hold its IP packet, or is longer than the MTU for what is behind it
+	ReasonSendRate       Reason = 84 // what the host of this vport sends is over its rate (Q1)
+	ReasonLinkRate       Reason = 85 // egress: over the rate of a link on the way
+	ReasonReceiveRate    Reason = 86 // egress: over the rate of the vport that it is for, by which it is counted
 )
 
 // IsDrop reports whether the packet was dropped by the pipeline (REASON_IS_DROP).
@@ -103,6 +106,9 @@ var reasonNames = [...]string{
 	ReasonFloodRate:      "flood_rate",
 	ReasonLand:           "land",
 	ReasonFrameLength:    "frame_length",
+	ReasonSendRate:       "send_rate",
+	ReasonLinkRate:       "link_rate",
+	ReasonReceiveRate:    "receive_rate",
 }
 
 // String returns the reason's name in p4src, in lower case and without REASON_; the number if there is none.

@@ -10,7 +10,7 @@ import (
 )
 
 // codecVersion is the first byte of stored megaflows. One that decides otherwise about the same network gets another: what an earlier one stored is not used then (K7).
-const codecVersion = 1
+const codecVersion = 2
 
 // errStored: what is stored is not what AppendStored writes.
 var errStored = errors.New("no megaflows that this version knows")
@@ -21,6 +21,7 @@ const (
 	storedTranslates
 	storedTracks
 	storedKnownSource
+	storedLink
 )
 
 // Stored is a megaflow as the database has it (K7): pattern and modification, of the packet that it was decided for the whole header, and the lane that it had.
@@ -44,7 +45,7 @@ func AppendStored(b []byte, all []Stored) []byte {
 
 func (m *Stored) append(b []byte) []byte {
 	var flags byte
-	for i, is := range [...]bool{m.Rewrite.SetMACs, m.Rewrite.Translate, m.Tracked, m.Guards.KnownSource} {
+	for i, is := range [...]bool{m.Rewrite.SetMACs, m.Rewrite.Translate, m.Tracked, m.Guards.KnownSource, m.Link != 0} {
 		if is {
 			flags |= 1 << i
 		}
@@ -64,6 +65,9 @@ func (m *Stored) append(b []byte) []byte {
 		b = appendAddr(appendAddr(b, &m.Rewrite.Src, k.EtherType), &m.Rewrite.Dst, k.EtherType)
 		b = binary.BigEndian.AppendUint16(b, m.Rewrite.SrcPort)
 		b = binary.BigEndian.AppendUint16(b, m.Rewrite.DstPort)
+	}
+	if m.Link != 0 {
+		b = binary.BigEndian.AppendUint32(b, uint32(m.Link))
 	}
 	return b
 }
@@ -162,7 +166,11 @@ func (r *reader) stored() (m Stored) {
 		m.Rewrite.Src, m.Rewrite.Dst = r.addr(etherType), r.addr(etherType)
 		m.Rewrite.SrcPort, m.Rewrite.DstPort = r.uint16(), r.uint16()
 	}
-	r.short = r.short || m.Lane > LaneWildL2 || m.Act > Punt || m.Key.EtherType != etherType || flags >= storedKnownSource<<1 || m.Dest > flow.MaxID || m.Prio < 0 || m.Key.Frag > uint8(packet.FragLater)
+	if flags&storedLink != 0 {
+		m.Link = flow.VPortID(r.uint32())
+		r.short = r.short || m.Link == 0 || m.Link > flow.MaxID
+	}
+	r.short = r.short || m.Lane > LaneWildL2 || m.Act > Punt || m.Key.EtherType != etherType || flags >= storedLink<<1 || m.Dest > flow.MaxID || m.Prio < 0 || m.Key.Frag > uint8(packet.FragLater)
 	return m
 }
 

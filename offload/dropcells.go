@@ -11,16 +11,16 @@ import (
 // numbered (p4src/shared/reasons.p4).
 var (
 	ingressDrops = [...]flow.Reason{
-		flow.ReasonParserError, flow.ReasonGroupSource, flow.ReasonLand, flow.ReasonPuntRate, flow.ReasonFloodRate, flow.ReasonBadPacketOut,
+		flow.ReasonParserError, flow.ReasonGroupSource, flow.ReasonLand, flow.ReasonPuntRate, flow.ReasonFloodRate, flow.ReasonBadPacketOut, flow.ReasonSendRate,
 	}
 	egressDrops = [...]flow.Reason{
-		flow.ReasonUnderlayLength, flow.ReasonFrameLength, flow.ReasonNoNAT, flow.ReasonNoPath, flow.ReasonNoReplica,
+		flow.ReasonUnderlayLength, flow.ReasonFrameLength, flow.ReasonNoNAT, flow.ReasonNoPath, flow.ReasonNoReplica, flow.ReasonLinkRate, flow.ReasonReceiveRate,
 	}
 )
 
 // DropCell is what the target counts of one vport's drops. Comparable.
 type DropCell struct {
-	Local  uint16 // number of the vport by which the packets came in; 0: they came in by none
+	Local  uint16 // number of the vport by which the packets came in, or, over the rate of that which was to get them, of this one; 0: they came in by none
 	Reason flow.Reason
 }
 

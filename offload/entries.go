@@ -129,13 +129,14 @@ func (t *Tables) Scope(vport uint16, mac packet.MAC, scope uint16) *p4rt.Entry {
 	return t.dstClass.entry("ingress.set_scope", []p4rt.Value{u(uint64(vport)), p4rt.MAC(mac)}, u(uint64(scope)))
 }
 
-// Rewrite are the two entries of a rewrite id: the MACs, and the guard that knows the smallest MTU behind it (bytes of IP packet).
-func (t *Tables) Rewrite(id uint16, src, dst packet.MAC, mtu uint16) []*p4rt.Entry {
+// rewrite are the two entries of a rewrite id: the MACs with the link whose rate is taken from, and the guard that knows the smallest MTU behind it.
+func (t *Tables) rewrite(id uint16, k rewriteKey) []*p4rt.Entry {
 	key := []p4rt.Value{u(uint64(id))}
-	return []*p4rt.Entry{
-		t.l2Rewrite.entry("egress.set_macs", key, p4rt.MAC(src), p4rt.MAC(dst)),
-		t.l2Guard.entry("ingress.set_mtu", key, u(uint64(mtu))),
+	macs := t.l2Rewrite.entry("egress.set_macs", key, p4rt.MAC(k.src), p4rt.MAC(k.dst), u(uint64(k.link)))
+	if k.link != 0 && k.src.IsZero() {
+		macs = t.l2Rewrite.entry("egress.keep_macs", key, u(uint64(k.link)))
 	}
+	return []*p4rt.Entry{macs, t.l2Guard.entry("ingress.set_mtu", key, u(uint64(k.mtu)))}
 }
 
 func locationKey(dest flow.Dest, byTunnel bool) []p4rt.Value {

@@ -67,7 +67,11 @@ func (t *Tables) NumbersOf(entries []*p4rt.Entry) *Numbers {
 		case t.srcClass.Table:
 			n.sources[at(e, 0)] = append(n.sources[at(e, 0)], macOf(e.Match[1].Value))
 		case t.l2Rewrite.Table:
-			macs[at(e, 0)] = rewriteKey{src: macOf(e.Params[0]), dst: macOf(e.Params[1])}
+			if e.Action == t.l2Rewrite.actions["egress.keep_macs"] {
+				macs[at(e, 0)] = rewriteKey{link: param(e, 0)}
+			} else {
+				macs[at(e, 0)] = rewriteKey{src: macOf(e.Params[0]), dst: macOf(e.Params[1]), link: param(e, 2)}
+			}
 		case t.l2Guard.Table:
 			mtus[at(e, 0)] = param(e, 0)
 		case t.nat4.Table, t.nat6.Table:

@@ -16,9 +16,11 @@ type macAt struct {
 	mac   packet.MAC
 }
 
+// rewriteKey is what a rewrite id is for.
 type rewriteKey struct {
-	src, dst packet.MAC
-	mtu      uint16
+	src, dst packet.MAC // zero: MACs stay
+	mtu      uint16     // bytes of IP packet
+	link     uint16     // number of the link whose rate is taken from; 0: none
 }
 
 // Placer keeps what megaflows need at one edge: room in the lanes, scopes, rewrites and known sources, with references. It sends nothing: it
@@ -30,6 +32,7 @@ type Placer struct {
 	rewrites *IDs[rewriteKey]
 	nats4    *IDs[translationKey] // of egress.nat_v4
 	nats6    *IDs[translationKey]
+	links    *Links
 	classes  map[macAt]int          // megaflows that are a dst_class entry
 	entries  map[uint64]sharedEntry // by hash
 	seed     maphash.Seed
@@ -47,10 +50,13 @@ type sharedEntry struct {
 func NewPlacer(t *Tables, share int) *Placer {
 	return &Placer{
 		t: t, rooms: newRooms(t, share), scopes: NewIDs[macAt](65535), sources: NewIDs[macAt](65535), rewrites: NewIDs[rewriteKey](65535),
-		nats4: NewIDs[translationKey](65535), nats6: NewIDs[translationKey](65535),
+		nats4: NewIDs[translationKey](65535), nats6: NewIDs[translationKey](65535), links: t.NewLinks(),
 		classes: make(map[macAt]int), entries: make(map[uint64]sharedEntry), seed: maphash.MakeSeed(),
 	}
 }
+
+// Links are the numbers of links that the placed megaflows refer to. Others may, too.
+func (p *Placer) Links() *Links { return p.links }
 
 // maxMTU stands for "no limit" in a rewrite: more than any IP packet's length field can say.
 const maxMTU = 65535
@@ -138,13 +144,17 @@ func (x *placing) refer(m *Megaflow) error {
 	if m.Act == Drop && m.guarded() && m.Guards.MinTTL > flow.MaxTTLDec {
 		return fmt.Errorf("%w: passes too many routers before it is dropped", ErrNotCovered)
 	}
-	if k, rewrites := rewriteOf(m); rewrites {
+	link, err := x.link(m)
+	if err != nil {
+		return err
+	}
+	if k, rewrites := rewriteOf(m, link); rewrites {
 		id, fresh, err := acquire(x, p.rewrites, k, "rewrites")
 		if err != nil {
 			return err
 		}
 		if x.ids.rewrite = id; fresh {
-			x.refers = inserts(x.refers, p.t.Rewrite(id, k.src, k.dst, k.mtu)...)
+			x.refers = inserts(x.refers, p.t.rewrite(id, k)...)
 		}
 	}
 	if m.translated() {
@@ -161,12 +171,13 @@ func (x *placing) refer(m *Megaflow) error {
 	return nil
 }
 
-// rewriteOf returns the rewrite that a megaflow's entry refers to; false: none. A drop with a limit of length has one, for the limit.
-func rewriteOf(m *Megaflow) (k rewriteKey, ok bool) {
-	if !m.Rewrite.SetMACs && (m.Act != Drop || m.Guards.MaxLen == 0) {
+// rewriteOf returns the rewrite that the entry of a megaflow refers to, whose link has a number; false: none. A drop with a limit of length has one, for the limit, and what
+// passes a link that has a rate, for that.
+func rewriteOf(m *Megaflow, link uint16) (k rewriteKey, ok bool) {
+	if !m.Rewrite.SetMACs && link == 0 && (m.Act != Drop || m.Guards.MaxLen == 0) {
 		return k, false
 	}
-	k = rewriteKey{m.Rewrite.SrcMAC, m.Rewrite.DstMAC, m.Guards.MaxLen}
+	k = rewriteKey{m.Rewrite.SrcMAC, m.Rewrite.DstMAC, m.Guards.MaxLen, link}
 	if k.mtu == 0 {
 		k.mtu = maxMTU
 	}

@@ -67,9 +67,12 @@ func (p *Placer) Megaflow(x *Placed) Megaflow {
 		Key: x.Key, Mask: x.mask.Value(), Guards: x.Guards, Act: x.Act, Dest: x.Dest, Tracked: x.flags&tracks != 0, Tag: x.tag, Prio: x.Prio, Idle: x.Idle,
 		Rewrite: flow.Rewrite{TTLDec: x.ttlDec},
 	}
-	if x.flags&setsMACs != 0 {
+	if x.ids.rewrite != 0 {
 		k := p.rewrites.KeyOf(x.ids.rewrite)
-		m.Rewrite.SetMACs, m.Rewrite.SrcMAC, m.Rewrite.DstMAC = true, k.src, k.dst
+		m.Link = p.links.Port(k.link)
+		if x.flags&setsMACs != 0 {
+			m.Rewrite.SetMACs, m.Rewrite.SrcMAC, m.Rewrite.DstMAC = true, k.src, k.dst
+		}
 	}
 	if x.flags&translates != 0 {
 		nats := p.nats6
@@ -95,7 +98,7 @@ func (p *Placer) Hash(e *p4rt.Entry) uint64 { return e.Hash(p.seed) }
 func (p *Placer) Beside() iter.Seq[*p4rt.Entry] {
 	return func(yield func(*p4rt.Entry) bool) {
 		for k, id := range p.rewrites.All() {
-			for _, e := range p.t.Rewrite(id, k.src, k.dst, k.mtu) {
+			for _, e := range p.t.rewrite(id, k) {
 				if !yield(e) {
 					return
 				}

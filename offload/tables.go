@@ -37,7 +37,10 @@ type Tables struct {
 
 	ingressVPortDrops, egressVPortDrops *p4rt.CounterArray
 
-	punts, floods *p4rt.MeterArray
+	punts, floods          *p4rt.MeterArray
+	sends, receives, links *p4rt.MeterArray
+
+	linkLoad *p4rt.CounterArray
 }
 
 // flowActions are the three that every flow table has.
@@ -90,7 +93,7 @@ func NewTables(schema *p4rt.Schema) (*Tables, error) {
 		{&t.peer, "ingress.peer", []string{"peer", "bucket"}, []action{{"ingress.set_path", []string{"path", "port"}}}},
 		{&t.replica, "egress.replica", []string{"rid"}, []action{
 			{"egress.local_copy", []string{"vport", "tagged", "vid"}}, {"egress.peer_copy", []string{"path"}}}},
-		{&t.l2Rewrite, "egress.l2_rewrite", []string{"l2_rewrite"}, []action{{"egress.set_macs", []string{"src", "dst"}}}},
+		{&t.l2Rewrite, "egress.l2_rewrite", []string{"l2_rewrite"}, []action{{"egress.set_macs", []string{"src", "dst", "link"}}, {"egress.keep_macs", []string{"link"}}}},
 		{&t.nat4, "egress.nat_v4", []string{"nat"}, []action{{"egress.translate_v4", tuple}}},
 		{&t.nat6, "egress.nat_v6", []string{"nat"}, []action{{"egress.translate_v6", tuple}}},
 		{&t.underlay, "egress.underlay", []string{"path"}, []action{{"egress.encap_v4", encap}, {"egress.encap_v6", encap}}},
@@ -104,16 +107,18 @@ func NewTables(schema *p4rt.Schema) (*Tables, error) {
 	for name, into := range map[string]**p4rt.CounterArray{
 		"ingress.reasons": &t.ingressReasons, "egress.reasons": &t.egressReasons,
 		"ingress.vport_drops": &t.ingressVPortDrops, "egress.vport_drops": &t.egressVPortDrops,
+		"egress.link_load": &t.linkLoad,
 	} {
 		if *into, err = schema.Counter(name); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrPipeline, err)
 		}
 	}
-	if t.punts, err = schema.Meter("ingress.punts"); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrPipeline, err)
-	}
-	if t.floods, err = schema.Meter("ingress.floods"); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrPipeline, err)
+	for name, into := range map[string]**p4rt.MeterArray{
+		"ingress.punts": &t.punts, "ingress.floods": &t.floods, "ingress.sends": &t.sends, "egress.receives": &t.receives, "egress.links": &t.links,
+	} {
+		if *into, err = schema.Meter(name); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrPipeline, err)
+		}
 	}
 	return t, nil
 }

@@ -12,13 +12,15 @@ type floodStep struct {
 	bridge *topology.Bridge
 	in     *topology.VPort
 	mark   uint32
-	apart  bool // behind a chain: its members are not the group's
+	limit  limit
+	apart  bool // behind a chain, or a link with a rate: its members are not the group's
 }
 
-// apart is a member that gets a copy of its own, since a chain said so of that copy.
+// apart is a member that gets a copy of its own, since a chain said so of that copy, or since that takes from the rate of a link.
 type apart struct {
-	port flow.VPortID
-	mark uint32
+	port  flow.VPortID
+	mark  uint32
+	limit limit
 }
 
 // floodFrom sends a copy to all ports of the bridge but the one that it came in by, over linked bridges too (B1, E10). Exterior members get it as one
@@ -27,7 +29,7 @@ func (s *Simulator) floodFrom(b *topology.Bridge, p *topology.VPort, h *hop, unk
 	if s.res.Trace != nil {
 		s.res.Trace.add(s, h, "floods "+h.dst.String())
 	}
-	s.flood = append(s.flood[:0], floodStep{bridge: b, in: p, mark: h.mark})
+	s.flood = append(s.flood[:0], floodStep{bridge: b, in: p, mark: h.mark, limit: h.limit})
 	s.members, s.apart, s.routers, s.missing = s.members[:0], s.apart[:0], s.routers[:0], false
 	whole := true
 	for i := 0; i < len(s.flood); i++ {
@@ -35,7 +37,9 @@ func (s *Simulator) floodFrom(b *topology.Bridge, p *topology.VPort, h *hop, unk
 	}
 	sent := s.floodMembers(b, p, h, whole)
 	for _, m := range s.apart {
-		s.deliver(h, m.port.Dest())
+		copied := *h
+		copied.limit = m.limit
+		s.deliver(&copied, m.port.Dest())
 		sent = true
 	}
 	for _, r := range s.routers {
@@ -98,7 +102,7 @@ func (s *Simulator) floodPort(i int, id flow.VPortID, h *hop) {
 	}
 	filtered := filtersOut(step.bridge.Filters, v)
 	copied := *h
-	copied.mark = step.mark
+	copied.mark, copied.limit = step.mark, step.limit
 	if filtered {
 		s.dep(topology.VPortDep(id))
 		if s.filterCopy(func() verdict { return s.filterOut(step.bridge.Filters, step.in, v, &copied) }) == refused {
@@ -107,7 +111,7 @@ func (s *Simulator) floodPort(i int, id flow.VPortID, h *hop) {
 	}
 	switch {
 	case v.Exterior && (filtered || step.apart):
-		s.apart = append(s.apart, apart{id, copied.mark})
+		s.apart = append(s.apart, apart{id, copied.mark, copied.limit})
 		return
 	case v.Exterior:
 		s.members = append(s.members, id)
@@ -128,16 +132,16 @@ func (s *Simulator) floodPort(i int, id flow.VPortID, h *hop) {
 		if x == nil || slices.ContainsFunc(s.flood, func(f floodStep) bool { return f.bridge == x }) {
 			return
 		}
-		s.cross(peer.ID)
-		behind := step.apart || filtered || topology.FiltersIn(x.Filters, peer)
+		s.cross(peer.ID, &copied)
+		behind := step.apart || filtered || topology.FiltersIn(x.Filters, peer) || s.snap.LinkRate(peer.ID) != 0
 		if s.filterCopy(func() verdict { return s.filterIn(x.Filters, peer, &copied) }) == pass {
-			s.flood = append(s.flood, floodStep{x, peer, copied.mark, behind})
+			s.flood = append(s.flood, floodStep{x, peer, copied.mark, copied.limit, behind})
 		}
 		return
 	}
 	r := copied
 	r.port, r.branch = v.Peer, true
-	s.cross(v.Peer)
+	s.cross(v.Peer, &r)
 	s.routers = append(s.routers, r)
 }
 

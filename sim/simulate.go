@@ -80,6 +80,13 @@ type hop struct {
 	mark      uint32       // set by a rule
 	tuple     uint8        // what it was translated to: Simulator.conns; 0: nothing
 	steps     uint8        // translations of its connection that are behind it
+	limit     limit
+}
+
+// limit is the link with the least rate of those that a copy passed. The zero limit: none has one.
+type limit struct {
+	link flow.VPortID // the port by which the copy came in behind it
+	rate topology.BitRate
 }
 
 // origin is a packet to be simulated after the one that caused it.
@@ -244,14 +251,25 @@ func (s *Simulator) send(h *hop, p *topology.VPort) {
 	default:
 		h.port = p.Peer
 		s.again = true
-		s.cross(p.Peer)
+		s.cross(p.Peer, h)
 	}
 }
 
-// cross notes that the packet came into a device by an interior port. What the network sends of itself is not counted.
-func (s *Simulator) cross(port flow.VPortID) {
-	if s.origin == nil {
-		s.res.Crossed = append(s.res.Crossed, port)
+// cross notes that a copy comes into a device by an interior port. What the network sends of itself is neither counted nor limited.
+func (s *Simulator) cross(port flow.VPortID, h *hop) {
+	if s.origin != nil {
+		return
+	}
+	s.res.Crossed = append(s.res.Crossed, port)
+	rate := s.snap.LinkRate(port)
+	if rate == 0 {
+		return
+	}
+	if s.res.Trace != nil {
+		s.res.Trace.add(s, h, "over a link of "+rate.String()+"bit/s")
+	}
+	if h.limit.link == 0 || rate < h.limit.rate {
+		h.limit = limit{port, rate}
 	}
 }
 
@@ -283,7 +301,7 @@ func (s *Simulator) deliver(h *hop, d flow.Dest) {
 		}
 		s.res.Outcomes = append(s.res.Outcomes, Outcome{})
 		o := &s.res.Outcomes[len(s.res.Outcomes)-1]
-		o.Verdict, o.Dest, o.Fragment = Forward, d, h.fragment
+		o.Verdict, o.Dest, o.Fragment, o.Link = Forward, d, h.fragment, h.limit.link
 		s.setRewrite(h, &o.Rewrite)
 		return
 	}

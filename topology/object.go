@@ -171,7 +171,7 @@ type VPortSpec struct {
 	Addresses      []netip.Prefix `json:"addresses,omitempty"`  // of the router port, or of the host at a bridge port, with the length of the link's prefix
 	SingleHost     bool           `json:"singleHost,omitempty"` // of a router's port: addresses are those of the one host at it; its gateway is the first of the prefix, which other such ports share (R5)
 	MTU            uint16         `json:"mtu,omitempty"`        // bytes of IP packet; 0: what the fabric leaves
-	Rate           BitRate        `json:"rate,omitempty"`       // bits a second such as 50M: of an interior port those of its link, each way, given at one end; of an exterior port those from its host, and to it. Not enforced yet; default: no limit
+	Rate           BitRate        `json:"rate,omitempty"`       // bits a second such as 50M: of an interior port those of its link, each way, given at one end; of an exterior port those from its host, and those to it, each for itself; default: no limit
 	AdminDown      bool           `json:"adminDown,omitempty"`  // the port takes and gives no packet; default: false
 	FloodRate      uint32         `json:"floodRate,omitempty"`  // of an exterior port of a bridge, in place of the bridge's: broadcast, multicast and flooded frames that it takes a second, and at once; 0: the bridge's
 	Filters        FilterSpec     `json:"filters,omitzero"`

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/weft-sdn/weft/flow"
 )
 
 // BitRate is bits a second (Q1). The zero BitRate is no limit.
@@ -53,6 +55,18 @@ func (r BitRate) String() string {
 
 // MarshalText writes what UnmarshalText reads.
 func (r BitRate) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// LinkRate is the rate of the link by which packets come into a device by an interior port: each way has it for itself. 0: no limit.
+func (s *Snapshot) LinkRate(id flow.VPortID) BitRate {
+	v := s.VPort(id)
+	if v == nil || v.Exterior || v.Peer == 0 {
+		return 0
+	}
+	if far := s.Far(v); v.Rate == 0 && far != nil {
+		return far.Rate
+	}
+	return v.Rate
+}
 
 // bitRate checks the rate of a port or link.
 func (v *validator) bitRate(o *Object, s *VPortSpec) {

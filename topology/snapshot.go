@@ -80,11 +80,11 @@ func (s *Snapshot) Neighbour(port flow.VPortID, a netip.Addr) (packet.MAC, Neigh
 func (s *Snapshot) IsGroup(d flow.Dest) bool { return s.Bridge(DeviceID(d)) != nil }
 
 // GroupMembers returns the exterior vports of a bridge's flood domain in order of id: those of the bridge and of all bridges linked to it (E10), but
-// those that a chain stands before. What they get is decided copy by copy.
+// those that a chain or a link with a rate stands before. What they get is decided copy by copy.
 func (s *Snapshot) GroupMembers(d flow.Dest) []flow.VPortID {
 	var members []flow.VPortID
 	open, _ := s.reach(DeviceID(d), func(p, q *VPort) bool {
-		return p.Filters.Egress == 0 && s.Bridge(p.Device).Filters.Egress == 0 && !FiltersIn(s.Bridge(q.Device).Filters, q)
+		return p.Filters.Egress == 0 && s.Bridge(p.Device).Filters.Egress == 0 && !FiltersIn(s.Bridge(q.Device).Filters, q) && s.LinkRate(q.ID) == 0
 	})
 	for _, id := range open {
 		b := s.Bridge(id)

@@ -39,6 +39,7 @@ type VPort struct {
 	AdminDown bool
 	Exterior  bool
 	NotFrom   flow.VPortID // what came in by that one may not leave by this one, it would go round in the VPN behind both; 0: none
+	Rate      BitRate      // of an exterior port, from its host and to it; of an interior one see Snapshot.LinkRate; 0: no limit
 	FloodRate uint32       // frames that an exterior port may have flooded a second; 0: as its bridge has it
 	Filters   Filters
 
@@ -113,7 +114,7 @@ func (f fabric) vportMTU() uint16 {
 func newVPort(o *Object, s *VPortSpec, f fabric) *VPort {
 	p := &VPort{
 		ref: o.Ref(), ID: flow.VPortID(o.Status.ID), Name: o.Metadata.Name, Tenant: o.Tenant(), MAC: s.MAC, Addrs: s.ownAddresses(), Hosts: s.hosts(),
-		MTU: s.MTU, DHCP: dhcpIn(o, s), Advertise: s.Advertise, FloodRate: s.FloodRate, AdminDown: s.AdminDown, Exterior: s.IsExterior(), NotFrom: flow.VPortID(o.Status.NotFrom), Filters: filtersIn(o), spec: s,
+		MTU: s.MTU, DHCP: dhcpIn(o, s), Advertise: s.Advertise, Rate: s.Rate, FloodRate: s.FloodRate, AdminDown: s.AdminDown, Exterior: s.IsExterior(), NotFrom: flow.VPortID(o.Status.NotFrom), Filters: filtersIn(o), spec: s,
 	}
 	p.deviceRef, _ = o.DeviceRef()
 	if !p.Exterior {

@@ -27,6 +27,7 @@ struct standard_metadata_t {
 #define MeterType PNA_MeterType_t
 #define packets_and_bytes PACKETS_AND_BYTES
 #define packets PACKETS
+#define bytes BYTES
 // Tables whose keys are of headers and metadata are all searched with masks, and such have no counters of their own.
 #define DIRECT_COUNTER(id, counter)
 #define COUNTED_BY(counter)

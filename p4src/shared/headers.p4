@@ -18,7 +18,7 @@ header packet_in_h {
 header packet_out_h {
     @id(1) bit<8>  mode;          // OUT_PORT, OUT_DEST
     @id(2) bit<8>  by_tunnel;     // OUT_DEST: 1 = resolve as if it came by tunnel (never to a peer twice)
-    @id(3) bit<16> egress_port;   // OUT_PORT
+    @id(3) bit<16> egress_port;   // OUT_PORT; OUT_DEST: the link whose rate it takes from, 0 = none
     @id(4) bit<16> vport;         // OUT_DEST to a group: local vport to prune, 0 = none
     @id(5) bit<16> hash;          // OUT_DEST: flow hash of the packet as it came in
     @id(6) bit<32> dest;          // OUT_DEST: vport or group, low 24 bits

@@ -10,6 +10,7 @@ typedef bit<16> peer_t;
 typedef bit<16> path_t;      // one way to a peer: addresses, MACs, encapsulation; 0 = none
 typedef bit<16> l2_rewrite_t;// 0 = leave MACs alone
 typedef bit<16> nat_t;       // translation, 0 = none
+typedef bit<16> link_t;      // one direction of a link that has a rate, below SIZE_LINKS, 0 = none
 
 // Port roles are known to the parser. v1model has no port metadata ahead of its parser, so they are ranges there; TNA uses port metadata.
 const port_t PORT_CPU          = 510;

@@ -50,6 +50,9 @@ const reason_t REASON_NO_NAT          = 80;  // egress: translation not in table
 const reason_t REASON_FLOOD_RATE      = 81;  // frames to group addresses, and flooded ones, of this vport are over its rate
 const reason_t REASON_LAND            = 82;  // a vport's IP packet whose source is its destination: some hosts answer themselves for ever
 const reason_t REASON_FRAME_LENGTH    = 83;  // egress: routed frame that does not hold its IP packet, or is longer than the MTU for what is behind it
+const reason_t REASON_SEND_RATE       = 84;  // what the host of this vport sends is over its rate (Q1)
+const reason_t REASON_LINK_RATE       = 85;  // egress: over the rate of a link on the way
+const reason_t REASON_RECEIVE_RATE    = 86;  // egress: over the rate of the vport that it is for, by which it is counted
 
 #define REASON_IS_DROP(r) ((r) >= 64)
 

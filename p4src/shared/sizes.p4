@@ -7,6 +7,7 @@
 // For models and tests: as few entries as a network of some hosts takes.
 const bit<32> SIZE_VPORTS        = 256;
 const bit<32> SIZE_VPORT_DROPS   = 4096;     // SIZE_VPORTS * 16
+const bit<32> SIZE_LINKS         = 256;
 const bit<32> SIZE_PORT_MAP      = 256;
 const bit<32> SIZE_PORT_TAGS     = 256;
 const bit<32> SIZE_TUNNEL_TERM   = 512;
@@ -33,6 +34,7 @@ const bit<32> SIZE_VPORTS        = 4096;     // local numbers of vports, 0 among
 // Two of them, ingress's and egress's: a counter of packets alone, 32 bits, four to a word of SRAM, is 16 of the 960 blocks of Tofino 1, and one spare;
 // the driver adds up what wraps. The meters, which were for 65,536 vports each, gave back more than that.
 const bit<32> SIZE_VPORT_DROPS   = 65536;    // SIZE_VPORTS * 16
+const bit<32> SIZE_LINKS         = 4096;     // directions of links that have a rate and that flows of this edge pass
 
 const bit<32> SIZE_PORT_MAP      = 4096;
 const bit<32> SIZE_PORT_TAGS     = 256;

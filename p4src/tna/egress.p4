@@ -1,9 +1,10 @@
 // Bytes of eg_intr_md.pkt_length that are not the frame: what ingress bridged, and the frame check sequence of Ethernet.
 const bit<16> BEYOND_FRAME = BRIDGE_BYTES + 4;
+#define BEYOND_FRAME_LENGTH 29 // the same for meters: a number, as the compiler takes it
 
 // Rows of latest of a frame whose length is right: no IP packet, or not routed or all there, and no rewrite or no longer than the MTU.
 #define LATEST_OF(ipv4, ipv6, ttl_dec, missing, l2_rewrite, too_long) \
-            (ipv4, ipv6, ttl_dec, missing, l2_rewrite, too_long, 0, 0, 0, 0, 0): reason_none(); \
+            (ipv4, ipv6, ttl_dec, missing, l2_rewrite, too_long, 0, 0, 0, 0, 0): reason_is_rate(); \
             (ipv4, ipv6, ttl_dec, missing, l2_rewrite, too_long, 0, 0, 0, 0, 1): reason_is(REASON_NO_REPLICA); \
             (ipv4, ipv6, ttl_dec, missing, l2_rewrite, too_long, 0, 0, 0, 1, _): reason_is(REASON_PRUNED); \
             (ipv4, ipv6, ttl_dec, missing, l2_rewrite, too_long, 0, 0, 1, _, _): reason_is(REASON_NO_NAT); \
@@ -14,7 +15,10 @@ control egress(inout egress_headers_t hdr, inout egress_metadata_t meta, in egre
                in egress_intrinsic_metadata_from_parser_t eg_prsr_md, inout egress_intrinsic_metadata_for_deparser_t eg_dprsr_md,
                inout egress_intrinsic_metadata_for_output_port_t eg_oport_md) {
     COUNTER(64, 8, 256, PACKETS_AND_BYTES) reasons;
-    COUNTER(32, 16, SIZE_VPORT_DROPS, PACKETS) vport_drops;   // by the local vport that it came in by ++ low bits of reason
+    COUNTER(32, 16, SIZE_VPORT_DROPS, PACKETS) vport_drops;   // by the local vport that it came in by, or is for, ++ low bits of reason
+    COUNTER(64, 12, SIZE_LINKS, PACKETS_AND_BYTES) link_load; // by link: what would pass it, within its rate or not
+    BYTE_METER(SIZE_LINKS, REASON_LINK_RATE) links;           // by link (Q1)
+    BYTE_METER(SIZE_VPORTS, REASON_RECEIVE_RATE) receives;    // by the local vport that it is for
 
     // --- group copies: replica id -> member vport of this edge, or path to a peer
     @id(0x01000020) action local_copy(@id(1) vport_t vport, @id(2) bit<1> tagged, @id(3) bit<12> vid) {
@@ -122,14 +126,17 @@ control egress(inout egress_headers_t hdr, inout egress_metadata_t meta, in egre
         }
     }
 
-    @id(0x01000023) action set_macs(@id(1) bit<48> src, @id(2) bit<48> dst) {
+    // The link on the way whose rate is the tightest goes with the rewrite; 0: none has a rate.
+    @id(0x01000023) action set_macs(@id(1) bit<48> src, @id(2) bit<48> dst, @id(3) link_t link) {
         hdr.ethernet.src = src;
         hdr.ethernet.dst = dst;
+        meta.link = link;
     }
+    @id(0x0100002b) action keep_macs(@id(1) link_t link) { meta.link = link; }      // no router is on the way
     @id(0x01000024) action leave_macs() { }
     @id(0x02000021) table l2_rewrite {
         key = { hdr.bridge.l2_rewrite: exact @name("l2_rewrite") @id(1); }
-        actions = { set_macs; @defaultonly leave_macs; }
+        actions = { set_macs; keep_macs; @defaultonly leave_macs; }
         const default_action = leave_macs();        // not reached: ingress.l2_guard has the same keys and punts
         size = SIZE_L2_REWRITE;
     }
@@ -281,6 +288,7 @@ control egress(inout egress_headers_t hdr, inout egress_metadata_t meta, in egre
     @hidden action lengths() {
         meta.frame_len = eg_intr_md.pkt_length - BEYOND_FRAME;
         meta.limit = hdr.bridge.mtu |+| 14;
+        meta.drop_vport = hdr.bridge.vport;
         meta.udp_source = hdr.bridge.hash | 0xc000;
     }
     @hidden action lengths_v4() { lengths(); meta.ip_end = hdr.ipv4.total_len |+| 14; }
@@ -310,8 +318,25 @@ control egress(inout egress_headers_t hdr, inout egress_metadata_t meta, in egre
         }
     }
 
-    // --- the last reason counts, as in v1model
-    @hidden action reason_none() { }
+    // --- rates: of the link, and of the vport that gets what passes that
+    @hidden action link_of_packet_out() { meta.link = hdr.bridge.mtu; }
+    @hidden action meter_link() {
+        BYTE_RATE(rate, links, meta.link[11:0], BEYOND_FRAME_LENGTH)
+        COUNT_AT(link_load, meta.link[11:0])
+        meta.rate_reason = rate;
+        meta.rate_vport = hdr.bridge.vport;
+    }
+    @hidden action meter_receive() {
+        BYTE_RATE(rate, receives, meta.out_vport[11:0], BEYOND_FRAME_LENGTH)
+        meta.rate_reason = rate;
+        meta.rate_vport = meta.out_vport;
+    }
+
+    // --- the last reason counts, as in v1model: of what goes on, whether it is within the rates
+    @hidden action reason_is_rate() {
+        meta.reason = meta.rate_reason;
+        meta.drop_vport = meta.rate_vport;
+    }
     @hidden action reason_is(reason_t reason) { meta.reason = reason; }
     @hidden table latest {
         key = {
@@ -327,7 +352,7 @@ control egress(inout egress_headers_t hdr, inout egress_metadata_t meta, in egre
             meta.pruned: ternary;
             meta.no_replica: ternary;
         }
-        actions = { reason_none; reason_is; }
+        actions = { reason_is_rate; reason_is; }
         const default_action = reason_is(REASON_FRAME_LENGTH);
         const entries = {
             LATEST_OF(false, false, _, _, _, _)
@@ -376,6 +401,11 @@ control egress(inout egress_headers_t hdr, inout egress_metadata_t meta, in egre
             }
             if (hdr.bridge.l2_rewrite != 0) {
                 l2_rewrite.apply();
+            } else {
+                link_of_packet_out();
+            }
+            if (meta.link != 0) {
+                meter_link();
             }
             if (hdr.ipv4.isValid()) {
                 meta.inner_tos = hdr.ipv4.tos;
@@ -392,10 +422,13 @@ control egress(inout egress_headers_t hdr, inout egress_metadata_t meta, in egre
             if (hdr.bridge.wrong != 0) {
                 meta.fix_ipv4 = 0;
             }
+            if (meta.rate_reason == 0 && meta.path == 0 && meta.pruned == 0) {
+                meter_receive();
+            }
             latest.apply();
             if (meta.reason != 0) {
                 COUNT_AT(reasons, meta.reason)
-                COUNT_AT(vport_drops, CELL(drop_cell, hdr.bridge.vport[11:0], meta.reason[3:0]))
+                COUNT_AT(vport_drops, CELL(drop_cell, meta.drop_vport[11:0], meta.reason[3:0]))
                 drop_now();
             }
         }

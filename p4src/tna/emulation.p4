@@ -70,6 +70,11 @@ struct metadata_both_t {
 #define IDLE_TIMEOUT support_timeout = true;
 #define METER(cells, red) meter(cells, MeterType.packets)
 #define RATE(answer, meter, index) bit<2> color = 0; meter.execute_meter((bit<32>)(index), color); bit<8> answer = (color == COLOR_RED ? REASON_OF_##meter : 0);
+#define BYTE_METER(cells, red) meter(cells, MeterType.bytes)
+#define BYTE_RATE(answer, meter, index, beyond) RATE(answer, meter, index)
+#define REASON_OF_sends REASON_SEND_RATE
+#define REASON_OF_links REASON_LINK_RATE
+#define REASON_OF_receives REASON_RECEIVE_RATE
 #define REASON_OF_punts REASON_PUNT_RATE
 #define REASON_OF_floods REASON_FLOOD_RATE
 #define max(a, b) ((a) > (b) ? (a) : (b))

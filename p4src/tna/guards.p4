@@ -48,18 +48,20 @@
             meta.keep_tag: ternary;
             meta.unknown_vtep: ternary;
             meta.unknown_peer: ternary;
+            meta.rate_reason: ternary;
             meta.class_reason: ternary;
             meta.unknown_source: ternary;
         }
         actions = { early_is_entry; early_is; early_is_class; early_is_dst; }
         const default_action = early_is_entry();
         const entries = {
-            (0, 1, 0, _, _, _, _): early_is(REASON_UNKNOWN_PORT);
-            (0, _, _, 0, 0, 0, 0): early_is_dst();
-            (0, _, _, 0, 0, 0, 1): early_is(REASON_MISS_SOURCE);
-            (0, _, _, 0, 0, _, _): early_is_class();
-            (0, _, _, 0, 1, _, _): early_is(REASON_UNKNOWN_PEER);
-            (0, _, _, 1, _, _, _): early_is(REASON_UNKNOWN_VTEP);
+            (0, 1, 0, _, _, _, _, _): early_is(REASON_UNKNOWN_PORT);
+            (0, _, _, 0, 0, 0, 0, 0): early_is_dst();
+            (0, _, _, 0, 0, 0, 0, 1): early_is(REASON_MISS_SOURCE);
+            (0, _, _, 0, 0, 0, _, _): early_is_class();
+            (0, _, _, 0, 0, _, _, _): early_is(REASON_SEND_RATE);
+            (0, _, _, 0, 1, _, _, _): early_is(REASON_UNKNOWN_PEER);
+            (0, _, _, 1, _, _, _, _): early_is(REASON_UNKNOWN_VTEP);
         }
     }
 
@@ -193,6 +195,9 @@
             (0, _, _, _, _, _, _, _): reason_is_flow();
         }
     }
+
+    // --- what a host may send: its frame without the check sequence of Ethernet, which is 4 bytes
+    @hidden action meter_send() { BYTE_RATE(rate, sends, hdr.bridge.vport[11:0], 4) meta.rate_reason = rate; }
 
     // --- what a vport says to all is metered, unless it is dropped: where it comes in; and unknown unicast where the engine floods it
     @hidden action meter_flood() { RATE(rate, floods, hdr.bridge.vport[11:0]) meta.flood_reason = rate; }

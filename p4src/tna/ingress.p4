@@ -34,6 +34,7 @@ control ingress(inout ingress_headers_t hdr, inout ingress_metadata_t meta, in i
     COUNTER(32, 16, SIZE_VPORT_DROPS, PACKETS) vport_drops;   // by local vport ++ low bits of reason
     METER(SIZE_VPORTS, REASON_PUNT_RATE) punts;       // by local vport
     METER(SIZE_VPORTS, REASON_FLOOD_RATE) floods;     // by local vport
+    BYTE_METER(SIZE_VPORTS, REASON_SEND_RATE) sends;  // by local vport: what its host may send (Q1)
 
     // --- who speaks: a vport ...
     @id(0x01000001) action set_vport(@id(1) vport_t vport) { hdr.bridge.vport = vport; }
@@ -224,6 +225,7 @@ control ingress(inout ingress_headers_t hdr, inout ingress_metadata_t meta, in i
         meta.by_tunnel = hdr.packet_out.by_tunnel[0:0];
         hdr.bridge.vport = hdr.packet_out.vport;
         hdr.bridge.hash = hdr.packet_out.hash;
+        hdr.bridge.mtu = hdr.packet_out.egress_port;
     }
 
     // --- the end: one of these. What does not go on through egress has no bridge.
@@ -303,11 +305,14 @@ control ingress(inout ingress_headers_t hdr, inout ingress_metadata_t meta, in i
         // 1. Classes. 2. Flows.
         entry.apply();
         if (meta.port.side == SIDE_ACCESS) {
+            if (meta.entry_reason == 0) {
+                meter_send();
+            }
             src_class.apply();
             punt_class.apply();
             dst_class.apply();
         }
-        if (meta.scope != 0 && meta.entry_reason == 0 && meta.class_reason == 0 && meta.unknown_source == 0) {
+        if (meta.scope != 0 && meta.entry_reason == 0 && meta.rate_reason == 0 && meta.class_reason == 0 && meta.unknown_source == 0) {
             if (hdr.ipv4.isValid() && meta.keep_tag == 0) {
                 if (!flow_exact_v4.apply().hit) {
                     flow_wild_v4.apply();

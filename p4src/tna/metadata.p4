@@ -26,7 +26,7 @@ header bridge_h {
     vport_t out_vport;
     bit<16> out_tag;         // TAGGED and the VLAN of the port where the frame leaves
     l2_rewrite_t l2_rewrite;
-    bit<16> mtu;
+    bit<16> mtu;             // of a packet-out, which has no rewrite, the link whose rate it takes from
     bit<16> hash;
     bit<8>  wrong;           // bit 0: the checksum of the IPv4 header was wrong, and stays so
 }
@@ -106,6 +106,7 @@ struct ingress_metadata_t {
     bit<1>  unknown_peer;
     bit<1>  unknown_source;
     reason_t entry_reason;   // of the frame alone: malformed, land, group source, no tunnel packet, bad packet-out
+    reason_t rate_reason;    // the sender is over its rate
     reason_t class_reason;
     reason_t dst_reason;
     reason_t early_reason;   // the earliest of those above
@@ -190,6 +191,10 @@ struct egress_metadata_t {
     bit<1>  pruned;
     bit<1>  no_nat;
     bit<1>  no_path;
+    link_t  link;            // that has a rate, of those on the way the tightest
+    reason_t rate_reason;    // the frame is over that, or over the rate of the vport that it is for
+    vport_t rate_vport;      // by which such a drop is counted
+    vport_t drop_vport;
     reason_t reason;
     bit<16> l4_rest;         // of checksums: what is not rewritten
     bit<16> icmp_rest;

@@ -22,6 +22,9 @@
 // A meter answers with 0, or with the reason of what is beyond its rate.
 #define METER(cells, red) Meter<bit<12>>(cells, MeterType_t.PACKETS, red, 0, 0)
 #define RATE(answer, meter, index) bit<8> answer = meter.execute(index);
+// The same of bytes, without those that are not the tenant's frame.
+#define BYTE_METER(cells, red) Meter<bit<12>>(cells, MeterType_t.BYTES, red, 0, 0)
+#define BYTE_RATE(answer, meter, index, beyond) bit<8> answer = meter.execute(index, beyond);
 
 #define HASH_UNIT(unit) Hash<bit<16>>(HashAlgorithm_t.CRC32) unit;
 #define FLOW_HASH(result, unit, ...) result = unit.get({ __VA_ARGS__ });

@@ -1,7 +1,10 @@
 control egress(inout headers_t hdr, inout metadata_t meta, inout standard_metadata_t standard_metadata) {
     EGRESS_UNITS
     @id(0x12000002) counter(256, CounterType.packets_and_bytes) reasons;
-    @id(0x12000005) counter(SIZE_VPORT_DROPS, CounterType.packets) vport_drops;   // by the local vport that it came in by ++ low bits of reason
+    @id(0x12000005) counter(SIZE_VPORT_DROPS, CounterType.packets) vport_drops;   // by the local vport that it came in by, or is for, ++ low bits of reason
+    @id(0x12000006) counter(SIZE_LINKS, CounterType.packets_and_bytes) link_load; // by link: what would pass it, within its rate or not
+    @id(0x14000004) meter(SIZE_LINKS, MeterType.bytes) links;                     // by link (Q1)
+    @id(0x14000005) meter(SIZE_VPORTS, MeterType.bytes) receives;                 // by the local vport that it is for
 
     // --- group copies: replica id -> member vport of this edge, or path to a peer
     @id(0x01000020) action local_copy(@id(1) vport_t vport, @id(2) bit<1> tagged, @id(3) bit<12> vid) {
@@ -54,14 +57,17 @@ control egress(inout headers_t hdr, inout metadata_t meta, inout standard_metada
         checksum = ~sum[15:0];
     }
 
-    @id(0x01000023) action set_macs(@id(1) bit<48> src, @id(2) bit<48> dst) {
+    // The link on the way whose rate is the tightest goes with the rewrite; 0: none has a rate.
+    @id(0x01000023) action set_macs(@id(1) bit<48> src, @id(2) bit<48> dst, @id(3) link_t link) {
         hdr.ethernet.src = src;
         hdr.ethernet.dst = dst;
+        meta.link = link;
     }
+    @id(0x0100002b) action keep_macs(@id(1) link_t link) { meta.link = link; }      // no router is on the way
     @id(0x01000024) action leave_macs() { }
     @id(0x02000021) table l2_rewrite {
         key = { meta.l2_rewrite: exact @name("l2_rewrite") @id(1); }
-        actions = { set_macs; @defaultonly leave_macs; }
+        actions = { set_macs; keep_macs; @defaultonly leave_macs; }
         const default_action = leave_macs();        // not reached: ingress.l2_guard has the same keys and punts
         size = SIZE_L2_REWRITE;
     }
@@ -251,9 +257,25 @@ control egress(inout headers_t hdr, inout metadata_t meta, inout standard_metada
                 || meta.l2_rewrite != 0 && (bit<17>)meta.frame_len > (bit<17>)meta.mtu + 14)) {
                 meta.egress_reason = REASON_FRAME_LENGTH;
             }
+            // Rates: only what goes on takes from them.
+            meta.drop_vport = meta.vport;
+            if (meta.egress_reason == 0 && meta.link != 0) {
+                link_load.count((bit<32>)meta.link);
+                METER(links, (bit<32>)meta.link, meta.color);
+                if (meta.color == COLOR_RED) {
+                    meta.egress_reason = REASON_LINK_RATE;
+                }
+            }
+            if (meta.egress_reason == 0 && meta.path == 0) {
+                METER(receives, (bit<32>)meta.out_vport, meta.color);
+                if (meta.color == COLOR_RED) {
+                    meta.egress_reason = REASON_RECEIVE_RATE;
+                    meta.drop_vport = meta.out_vport;
+                }
+            }
             if (meta.egress_reason != 0) {
                 reasons.count((bit<32>)meta.egress_reason);
-                vport_drops.count((bit<32>)(meta.vport[11:0] ++ meta.egress_reason[3:0]));
+                vport_drops.count((bit<32>)(meta.drop_vport[11:0] ++ meta.egress_reason[3:0]));
                 mark_to_drop(standard_metadata);
             }
         }

@@ -33,6 +33,7 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
     @id(0x12000004) counter(SIZE_VPORT_DROPS, CounterType.packets) vport_drops;   // by local vport ++ low bits of reason
     @id(0x14000001) meter(SIZE_VPORTS, MeterType.packets) punts;            // by local vport
     @id(0x14000002) meter(SIZE_VPORTS, MeterType.packets) floods;           // by local vport
+    @id(0x14000003) meter(SIZE_VPORTS, MeterType.bytes) sends;              // by local vport: what its host may send (Q1)
 
     // --- who speaks: a vport ...
     @id(0x01000001) action set_vport(@id(1) vport_t vport) { meta.vport = vport; }
@@ -258,6 +259,7 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
                 meta.dest = (dest_t)hdr.packet_out.dest;
                 meta.vport = hdr.packet_out.vport;
                 meta.hash = hdr.packet_out.hash;
+                meta.link = hdr.packet_out.egress_port;
             } else {
                 meta.map_reason = REASON_BAD_PACKET_OUT;
             }
@@ -293,9 +295,15 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
         } else if (hdr.ipv4.isValid() && hdr.ipv4.src == hdr.ipv4.dst || hdr.ipv6.isValid() && hdr.ipv6.src == hdr.ipv6.dst) {
             meta.map_reason = REASON_LAND;
         } else {
-            // 2. A vport's frame: class tables, then the flow tables.
+            // 2. A vport's frame, if its host is within its rate: class tables, then the flow tables.
             if (hdr.vlan.isValid() && meta.keep_tag == 0) {
                 meta.frame_len = meta.frame_len - 4;
+            }
+            if (meta.map_reason == REASON_NONE) {
+                METER(sends, (bit<32>)meta.vport, meta.color);
+                if (meta.color == COLOR_RED) {
+                    meta.map_reason = REASON_SEND_RATE;
+                }
             }
             if (meta.map_reason == REASON_NONE) {
                 src_class.apply();

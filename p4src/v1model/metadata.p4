@@ -31,7 +31,7 @@ struct metadata_t {
     @field_list(COPY_FIELDS) reason_t copy_reason;   // of the copy to the CPU of a packet that goes on, 0 = none
     @field_list(COPY_FIELDS) port_t copy_port;       // ingress port; bmv2 does not keep standard_metadata's
     bit<2>  side;
-    bit<2>  color;           // of a meter of the vport
+    bit<2>  color;           // of a meter
     bit<32> tag;
     bit<1>  resolve;         // dest is known: go through location
     bit<1>  by_tunnel;
@@ -49,12 +49,14 @@ struct metadata_t {
     bit<1>  raw;             // packet-out to a port: leave it alone
     bit<1>  to_group;
     nat_t   nat;
+    link_t  link;            // that has a rate, of those on the way the tightest
     path_t  path;
     vport_t out_vport;
     bit<1>  out_tagged;
     bit<12> out_vid;
     bit<8>  out_tunnel_flags;
     reason_t egress_reason;
+    vport_t drop_vport;      // by which a drop of egress is counted
     bit<2>  encap_kind;
     bit<16> outer_mtu;
     bit<16> old_sum;         // checksum over the addresses, before and after a translation

@@ -1,7 +1,7 @@
 // The pipeline of a weft edge for v1model: bmv2 simple_switch_grpc and the softswitch.
 //
 // A frame of a vport: port_map -> src_class, dst_class, punt_class -> flow_exact_* -> flow_wild_* -> l2_guard -> location -> peer, then
-// in egress: l2_rewrite -> underlay. A frame from a tunnel goes straight from tunnel_term_* and peer_list_* to location.
+// in egress: l2_rewrite -> underlay -> meters of the link and of who gets it. A frame from a tunnel goes straight from tunnel_term_* and peer_list_* to location.
 // A flow names its destination (a vport or a group), never a port or a tunnel: location and peer resolve it (O1).
 // Nothing in a frame is changed before it is certain that it is not punted, so that the engine sees what came in.
 #include <core.p4>
