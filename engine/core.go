@@ -72,6 +72,7 @@ type core struct {
 	links       *linkStates
 	portLinks   *portLinks
 	tracing     *tracing
+	linkRates   *linkRates
 	memberships *memberships
 	fragments   fragments
 	drops       drops
@@ -120,7 +121,7 @@ func newCore(a *Agent) *core {
 	c.drops, c.cache = newDrops(), newCache(a)
 	c.blocks, c.contact = newBlocks(c), newContact(c)
 	c.balance, c.monitors, c.adverts, c.speaking = newBalance(c), newMonitors(c), newAdverts(c), newSpeaking(c)
-	c.links, c.portLinks, c.tracing = newLinkStates(c), newPortLinks(c), newTracing(c)
+	c.links, c.portLinks, c.tracing, c.linkRates = newLinkStates(c), newPortLinks(c), newTracing(c), newLinkRates(c)
 	a.counts.staleSince.Store(-1)
 	c.sim.Conns, c.sim.Balance, c.sim.Blocks = c.conns, c.balance, c.blocks
 	c.rebuild(map[subject]struct{}{{kind: subjectSelf}: {}})
@@ -292,6 +293,7 @@ func (c *core) tick() {
 		c.rules.flush()
 	}
 	c.portLinks.flush()
+	c.linkRates.sweep()
 	c.sweepPace(now)
 	c.balance.sweep(now)
 	c.monitors.sweep()

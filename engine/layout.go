@@ -71,7 +71,7 @@ func (p *part) add(stage int, entries ...*p4rt.Entry) {
 type layout struct {
 	t     *offload.Tables
 	n     *locals
-	cpu   uint16 // port of the target
+	cpu   uint16         // port of the target
 	links *offload.Links // flows have numbers of them, too
 	parts map[subject]*part
 	lacks map[subject]string // what is left out, and why

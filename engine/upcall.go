@@ -129,6 +129,9 @@ func (c *core) emitAll(res *sim.Result, f *packet.Frame, ingress flow.VPortID, l
 	}
 	step := life.begin(StepPacketOut)
 	for i := range res.Outcomes {
+		if link := res.Outcomes[i].Link; link != 0 {
+			c.linkRates.use(link)
+		}
 		c.emit(res, i, f, ingress, local, hash, change && i == len(res.Outcomes)-1)
 	}
 	life.end(step, "")

@@ -78,7 +78,7 @@ func (c *core) everything(v *state.View, touched map[subject]struct{}) {
 	for p := range c.snap.VPorts() {
 		c.serveDHCP(p.ID)
 		c.admit(p.ID)
-		c.limitLink(p.ID, touched)
+		c.linkRates.limitTo(p.ID, touched)
 		c.adverts.changed(p.ID)
 		c.speaking.changed(p.ID)
 		c.portLinks.check(p.ID)
@@ -119,10 +119,12 @@ func (c *core) changed(v *state.View, deps []topology.Dep, touched map[subject]s
 			id := flow.VPortID(d.A())
 			c.adverts.changed(id)
 			c.portLinks.check(id)
-			c.limit(id, touched)
+			c.linkRates.limit(id, touched)
 			if serves, admits, speaks := c.serveDHCP(id), c.admit(id), c.speaking.changed(id); serves || admits || speaks {
 				touched[vportSubject(id)] = struct{}{}
 			}
+		case topology.DepDemand:
+			c.linkRates.limitTo(flow.VPortID(d.A()), touched)
 		case topology.DepFDB:
 			c.aging.observe(c, topology.DeviceID(d.A()), d.MAC())
 		}

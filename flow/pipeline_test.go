@@ -77,7 +77,7 @@ func newEdge(t testing.TB) *edge {
 	e.insert(t, "ingress.port_map", exact(be(2, portTenant), be(2, 0), be(1, 0)), 0, "ingress.set_vport", be(2, vport))
 	e.insert(t, "ingress.port_map", exact(be(2, portTenant), be(2, vid), be(1, 1)), 0, "ingress.set_vport", be(2, vport))
 	e.insert(t, "ingress.l2_guard", exact(be(2, rewriteID)), 0, "ingress.set_mtu", be(2, mtu))
-	e.insert(t, "egress.l2_rewrite", exact(be(2, rewriteID)), 0, "egress.set_macs", macR[:], macA[:])
+	e.insert(t, "egress.l2_rewrite", exact(be(2, rewriteID)), 0, "egress.set_macs", macR[:], macA[:], be(2, 0))
 	e.insert(t, "ingress.location", exact(be(3, dest), be(1, 0)), 0, "ingress.to_peer", be(2, peer))
 	for b := range uint64(16) { // the outer source address tells the bucket: the upper bits of the hash
 		e.insert(t, "ingress.peer", exact(be(2, peer), be(1, b)), 0, "ingress.set_path", be(2, 100+b), be(2, portUnderlay))

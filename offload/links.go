@@ -62,6 +62,14 @@ func (l *Links) Number(port flow.VPortID) uint16 {
 	return 0
 }
 
+// References returns how many references there are to the link's number.
+func (l *Links) References(port flow.VPortID) int {
+	if s := l.slots[port]; s != nil {
+		return s.refs
+	}
+	return 0
+}
+
 // Port returns the link of a number that is not free.
 func (l *Links) Port(id uint16) flow.VPortID { return l.ports[id] }
 

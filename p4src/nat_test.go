@@ -107,7 +107,7 @@ func natted(t *testing.T, kind string, v6 bool, p part, tracked uint64) *edge {
 	e := bridged(t)
 	e.add("ingress.dst_class", exact(num(1), macG), "ingress.set_scope", num(9))
 	e.add("ingress.l2_guard", exact(num(5)), "ingress.set_mtu", num(1400))
-	e.add("egress.l2_rewrite", exact(num(5)), "egress.set_macs", macG, macB)
+	e.add("egress.l2_rewrite", exact(num(5)), "egress.set_macs", macG, macB, num(0))
 	e.SetClone(1, pipeline.CloneSession{Replicas: []pipeline.Replica{{Port: cpuPort}}})
 	u, family := own[v6], "v4"
 	if v6 {

@@ -46,7 +46,7 @@ func routed(t *testing.T) *edge {
 		e.addPrio("ingress.flow_wild_"+table, 10, match, "ingress.forward_flow_wild_"+table, num(destB), num(5), num(2))
 	}
 	e.add("ingress.l2_guard", exact(num(5)), "ingress.set_mtu", num(1400))
-	e.add("egress.l2_rewrite", exact(num(5)), "egress.set_macs", macG, macB)
+	e.add("egress.l2_rewrite", exact(num(5)), "egress.set_macs", macG, macB, num(0))
 	return e
 }
 

@@ -143,7 +143,7 @@ func TestTNAEarliest(t *testing.T) {
 	for range packetsTried {
 		early := map[string]uint64{
 			"meta.entry_reason": pick(r, 0, 0, 0, 64, 82), "meta.unknown_port": pick(r, 0, 0, 0, 1), "meta.keep_tag": pick(r, 0, 1), "meta.unknown_vtep": pick(r, 0, 0, 0, 1), "meta.unknown_peer": pick(r, 0, 0, 0, 1),
-			"meta.class_reason": pick(r, 0, 0, 0, 4, 70), "meta.unknown_source": pick(r, 0, 0, 0, 1),
+			"meta.rate_reason": pick(r, 0, 0, 0, 84), "meta.class_reason": pick(r, 0, 0, 0, 4, 70), "meta.unknown_source": pick(r, 0, 0, 0, 1),
 		}
 		dst := pick(r, 0, 0, 0, 2, 69)
 		ip := pick(r, 0, 4, 6)
@@ -157,7 +157,7 @@ func TestTNAEarliest(t *testing.T) {
 			"syn": pick(r, 0, 1), "meta.location_reason": pick(r, 0, 0, 0, 12, 76),
 		}
 		guard := wantGuard(ip, ttl, dec, router, rest)
-		want := earliestOf(early["meta.entry_reason"], 65*early["meta.unknown_port"]*(1-early["meta.keep_tag"]), 66*early["meta.unknown_vtep"], 67*early["meta.unknown_peer"], early["meta.class_reason"],
+		want := earliestOf(early["meta.entry_reason"], 65*early["meta.unknown_port"]*(1-early["meta.keep_tag"]), 66*early["meta.unknown_vtep"], 67*early["meta.unknown_peer"], early["meta.rate_reason"], early["meta.class_reason"],
 			early["meta.unknown_source"], dst, rest["meta.flow_reason"], guard, rest["meta.location_reason"])
 
 		action, arg := tables["early"].lookup(t, early)
@@ -310,7 +310,7 @@ func TestTNAEgress(t *testing.T) {
 		case p["meta.no_replica"] == 1:
 			want = "REASON_NO_REPLICA"
 		default:
-			wantAction = "reason_none"
+			wantAction = "reason_is_rate"
 		}
 		if action, arg := table.lookup(t, p); action != wantAction || arg != want {
 			t.Fatalf("%v: %s(%s), want %s(%s)", p, action, arg, wantAction, want)

@@ -215,6 +215,7 @@ func (s *Store) forgetLearnt(before, after *topology.Set, changed []topology.Ref
 		case topology.KindVPort:
 			t.deletePrefix(neighPrefix(deviceOf(before, o), flow.VPortID(o.Status.ID)))
 			t.ops = append(t.ops, clientv3.OpDelete(downKey(deviceOf(before, o), flow.VPortID(o.Status.ID))))
+			t.deletePrefix(wantPrefix(deviceOf(before, o), flow.VPortID(o.Status.ID)))
 			t.deletePrefix(ribsOfPort(deviceOf(before, o), flow.VPortID(o.Status.ID)))
 			t.deletePrefix(flowsOf(flow.VPortID(o.Status.ID)))
 			for _, e := range s.learnt.behind(flow.VPortID(o.Status.ID)) {

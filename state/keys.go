@@ -48,6 +48,7 @@ import (
 //	/weft/dev/<device>/neigh/<vport>/<addr>   neighbour of a router port, binary
 //	/weft/dev/<router>/rib/<vport>/<edge>/<session>/<block>   some of the routes that a session learnt through a vport, binary, leased (rib.go)
 //	/weft/dev/<router>/down/<vport>           the edge where the link of the port's interface is down, leased (link.go)
+//	/weft/dev/<device>/want/<vport>/<edge>    bits a second that an edge wants to send over the link that leads to an interior port, decimal, leased (demand.go)
 //
 // Pools:
 //
@@ -142,6 +143,7 @@ const (
 	recordRIB     record = "rib"
 	recordPublic  record = "public"
 	recordDown    record = "down"
+	recordWant    record = "want"
 )
 
 // maxID is the largest id of a vport or device: 24 bits, the width of a VNI (E9).
@@ -276,7 +278,8 @@ func parseID(s string) (uint32, error) {
 type deviceKey struct {
 	device topology.DeviceID
 	record record
-	port   flow.VPortID       // recordPort, recordBind, recordNeigh, recordRIB, recordDown
+	port   flow.VPortID       // recordPort, recordBind, recordNeigh, recordRIB, recordDown, recordWant
+	edge   string             // recordWant
 	mac    packet.MAC         // recordFDB
 	addr   netip.Addr         // recordARP, recordNeigh
 	member topology.MemberKey // recordHealth
@@ -306,6 +309,12 @@ func parseDeviceKey(key string) (k deviceKey, err error) {
 		return k, nil
 	case recordPort, recordBind, recordDown:
 		k.port, err = parsePort(leaf)
+	case recordWant:
+		port, edge, _ := strings.Cut(leaf, "/")
+		if k.port, err = parsePort(port); err == nil && (edge == "" || strings.Contains(edge, "/")) {
+			err = bad
+		}
+		k.edge = edge
 	case recordFDB:
 		var raw []byte
 		if raw, err = lowerHex(leaf); err == nil && len(raw) != len(k.mac) {

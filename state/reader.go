@@ -137,7 +137,7 @@ func (m *batch) moved() map[string]struct{} {
 
 func (m *batch) hasTopology() bool {
 	c := &m.topo
-	return len(c.Forget)+len(c.Delete)+len(c.Put)+len(c.FDB)+len(c.BridgeNeighbours)+len(c.Neighbours)+len(c.Withdrawn)+len(c.Routes)+len(c.Health)+len(c.Watchers)+len(c.Publics)+len(c.Links) > 0
+	return len(c.Forget)+len(c.Delete)+len(c.Put)+len(c.FDB)+len(c.BridgeNeighbours)+len(c.Neighbours)+len(c.Withdrawn)+len(c.Routes)+len(c.Health)+len(c.Watchers)+len(c.Publics)+len(c.Links)+len(c.Demands) > 0
 }
 
 // forget takes note that a device is not followed any more.
@@ -233,6 +233,8 @@ func (m *batch) addRecord(e Event) error {
 	case recordDown:
 		m.addDown(k, e)
 		return nil
+	case recordWant:
+		return m.addWant(k, e)
 	case recordMonitor:
 		m.topo.Watchers = append(m.topo.Watchers, topology.PoolWatcher{Pool: k.device, Edge: string(e.Value)})
 		return nil

@@ -22,6 +22,7 @@ type Changes struct {
 	Watchers         []PoolWatcher
 	Publics          []PublicChange
 	Links            []PortLink
+	Demands          []LinkDemand
 }
 
 // FDBEntry is a learnt MAC.
@@ -105,6 +106,7 @@ func (e *edit) learn(c Changes) {
 	e.learnBridges(c)
 	e.learnHealth(c)
 	e.learnLinks(c.Links)
+	e.learnDemands(c.Demands)
 	edits := map[flow.VPortID]*shardEdit[netip.Addr, neighbourEntry]{}
 	table := tableEdit[neighbours]{target: &e.s.neigh}
 	for _, n := range c.Neighbours {

@@ -23,6 +23,7 @@ const (
 	DepGroup                   // A: bridge, the group too. Its ports
 	DepBinding                 // A: vport. Where it lives
 	DepConn                    // A: device; B: a connection that enters there, by its hash
+	DepDemand                  // A: vport. What edges want of the link that leads to it: no result relies on that, edges do
 )
 
 // Dep is one thing that a result relied on; its absence is the same Dep (E6). Comparable.
@@ -62,6 +63,9 @@ func BindingDep(v flow.VPortID) Dep { return Dep{what: depOf(DepBinding, uint32(
 func ConnDep(d DeviceID, hash uint64) Dep {
 	return Dep{what: depOf(DepConn, uint32(d)), lo: hash}
 }
+
+// DemandDep returns the dependency on what edges want of the link that leads to a vport.
+func DemandDep(v flow.VPortID) Dep { return Dep{what: depOf(DepDemand, uint32(v))} }
 
 // FDBDep returns the dependency on where a bridge finds a MAC.
 func FDBDep(d DeviceID, m packet.MAC) Dep {
@@ -132,6 +136,8 @@ func (d Dep) String() string {
 		return fmt.Sprintf("group %d", d.A())
 	case DepConn:
 		return fmt.Sprintf("a connection into device %d", d.A())
+	case DepDemand:
+		return fmt.Sprintf("demands on the link to vport %d", d.A())
 	case DepBinding:
 		return fmt.Sprintf("binding of vport %d", d.A())
 	}

@@ -309,9 +309,11 @@ func (e *edit) forget(id DeviceID) {
 	delete(e.dirty, id)
 	neigh := tableEdit[neighbours]{target: &e.s.neigh}
 	down := shardEdit[flow.VPortID, struct{}]{target: &e.s.down}
+	demands := shardEdit[flow.VPortID, map[string]BitRate]{target: &e.s.demands}
 	for _, p := range ports {
 		v := e.s.VPort(p)
 		down.remove(p)
+		demands.remove(p)
 		e.vports.set(uint32(p), nil)
 		e.forgetBGP(p)
 		e.names.remove(v.ref)

@@ -3,6 +3,8 @@ package topology
 import (
 	"strings"
 	"testing"
+
+	"github.com/weft-sdn/weft/flow"
 )
 
 func TestBitRate(t *testing.T) {
@@ -38,17 +40,53 @@ func TestRateOfLinks(t *testing.T) {
 		{"rate: 1k, ", "", `vport acme/a: spec.rate: "1k" is out of range; use 64k to 1000G bits a second`},
 		{"rate: fast, ", "", `spec.rate: "fast" is not a rate in bits a second such as 50M, 2500k or 10G`},
 	} {
-		_, err := Load("net.yaml", []byte(`
+		_, err := Load("net.yaml", []byte(linkYAML(x.near, x.far)))
+		if x.want == "" && err != nil || x.want != "" && (err == nil || !strings.Contains(err.Error(), x.want)) {
+			t.Errorf("%s%s: %v, want %s", x.near, x.far, err, x.want)
+		}
+	}
+}
+
+// linkYAML is a link between bridges x and y, by ports a and b; their specs begin with what is given.
+func linkYAML(near, far string) string {
+	return `
 {apiVersion: weft/v1, kind: Bridge, metadata: {name: x, tenant: acme}, spec: {}}
 ---
 {apiVersion: weft/v1, kind: Bridge, metadata: {name: y, tenant: acme}, spec: {}}
 ---
-{apiVersion: weft/v1, kind: VPort, metadata: {name: a, tenant: acme}, spec: {`+x.near+`device: bridge/x, peer: b}}
+{apiVersion: weft/v1, kind: VPort, metadata: {name: a, tenant: acme}, spec: {` + near + `device: bridge/x, peer: b}}
 ---
-{apiVersion: weft/v1, kind: VPort, metadata: {name: b, tenant: acme}, spec: {`+x.far+`device: bridge/y, peer: a}}
-`))
-		if x.want == "" && err != nil || x.want != "" && (err == nil || !strings.Contains(err.Error(), x.want)) {
-			t.Errorf("%s%s: %v, want %s", x.near, x.far, err, x.want)
+{apiVersion: weft/v1, kind: VPort, metadata: {name: b, tenant: acme}, spec: {` + far + `device: bridge/y, peer: a}}
+---
+{apiVersion: weft/v1, kind: VPort, metadata: {name: vm, tenant: acme}, spec: {rate: 20M, device: bridge/y}}
+`
+}
+
+// TestLinkRate: both ends of a link have the rate that one of them gives, and a change of it is one of that port; members behind it are none of the flood domain's. What an exterior port has
+// is its own.
+func TestLinkRate(t *testing.T) {
+	for _, x := range []struct {
+		near, far string
+		want      BitRate
+		members   int
+	}{{"", "", 0, 1}, {"rate: 50M, ", "", 50e6, 0}, {"", "rate: 10M, ", 10e6, 0}} {
+		s, err := Load("net.yaml", []byte(linkYAML(x.near, x.far)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids := map[string]flow.VPortID{}
+		for v := range s.VPorts() {
+			ids[v.Name] = v.ID
+		}
+		if a, b := s.LinkRate(ids["a"]), s.LinkRate(ids["b"]); a != x.want || b != x.want {
+			t.Errorf("%s%s: %v and %v, want %v", x.near, x.far, a, b, x.want)
+		}
+		if s.LinkRate(ids["vm"]) != 0 || s.VPort(ids["vm"]).Rate != 20e6 || s.LinkRate(999) != 0 {
+			t.Errorf("the vport: %v, of its link %v", s.VPort(ids["vm"]).Rate, s.LinkRate(ids["vm"]))
+		}
+		bridge, _ := s.ID(Ref{KindBridge, "acme", "x"})
+		if got := len(s.GroupMembers(s.Bridge(DeviceID(bridge)).Group())); got != x.members {
+			t.Errorf("%s%s: %d members, want %d", x.near, x.far, got, x.members)
 		}
 	}
 }

@@ -28,6 +28,7 @@ type Snapshot struct {
 	neigh   table[neighbours]                // by router port
 	publics table[publics]                   // by router that is to know of them
 	down    shardMap[flow.VPortID, struct{}] // exterior ports whose link is
+	demands shardMap[flow.VPortID, map[string]BitRate]
 	names   shardMap[Ref, uint32]
 	bound   shardMap[Ref, bound] // by binding, to tell whether it changes, and to name the dependency then
 	bgp     map[flow.VPortID][]*BGPSession
