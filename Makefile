@@ -51,8 +51,8 @@ internet: ## two BIRD upstreams with a table of the Internet each, under traffic
 bench-vpn: ## FIGUREs of VPNs: throughput beside wireguard-go alone, and how soon another edge serves when the holder is killed
 	@$(GO) test -p 1 -run '^$$' -bench '^Benchmark(Tunnel|VPNFailover)$$' -benchtime 1x ./vpn ./cmd/weft | tee /dev/stderr | awk -f .ci/figures.awk
 
-bench-telemetry: ## FIGUREs of telemetry: how fast flows leave a link that goes down, what the switch's counters cost, and what all of it costs an agent
-	@$(GO) test -p 1 -run '^$$' -bench '^Benchmark(LinkDown|Sample|TelemetryCost)$$' ./telemetry ./testbed/lab | tee /dev/stderr | awk -f .ci/figures.awk
+bench-telemetry: ## FIGUREs of telemetry: how fast flows leave a link that goes down, what the switch's counters cost, what all of it costs an agent, and how near to its rate a link carries
+	@$(GO) test -p 1 -run '^$$' -bench '^Benchmark(LinkDown|Sample|TelemetryCost|Rate)$$' ./telemetry ./testbed/lab | tee /dev/stderr | awk -f .ci/figures.awk
 
 bench-api: ## FIGUREs of the management API: writes and reads by 64 callers, lists among 100,000 vports, a network of 10,000 objects at once (3 minutes)
 	@$(GO) test -p 1 -run '^$$' -bench '^Benchmark(Writes|Reads|ListFirstPage|Apply10k)$$' -benchtime 3x -timeout 30m ./api | tee /dev/stderr | awk -f .ci/figures.awk
