@@ -93,7 +93,7 @@ func (x *placing) link(m *Megaflow) (uint16, error) {
 
 // What may come at once: a twentieth of a second's worth of bytes, and in any case some frames.
 const (
-	burstsASecond = 20
+	burstsASecond = 4
 	leastBurst    = 15_000
 )
 
