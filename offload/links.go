@@ -91,9 +91,9 @@ func (x *placing) link(m *Megaflow) (uint16, error) {
 	return id, nil
 }
 
-// What may come at once: a twentieth of a second's worth of bytes, and in any case some frames.
+// What may come at once: a fifth of a second's worth of bytes, and in any case some frames.
 const (
-	burstsASecond = 4
+	burstsASecond = 5
 	leastBurst    = 15_000
 )
 

@@ -24,7 +24,7 @@
 #define RATE(answer, meter, index) bit<8> answer = meter.execute(index);
 // The same of bytes, without those that are not the tenant's frame.
 #define BYTE_METER(cells, red) Meter<bit<12>>(cells, MeterType_t.BYTES, red, 0, 0)
-#define BYTE_RATE(answer, meter, index, beyond) bit<8> answer = meter.execute(index, beyond);
+#define BYTE_RATE(answer, meter, cell, beyond) bit<8> answer = meter.execute(index = cell, adjust_byte_count = beyond);
 
 #define HASH_UNIT(unit) Hash<bit<16>>(HashAlgorithm_t.CRC32) unit;
 #define FLOW_HASH(result, unit, ...) result = unit.get({ __VA_ARGS__ });

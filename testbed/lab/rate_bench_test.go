@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"github.com/weft-sdn/weft/testbed/bulk"
 	"github.com/weft-sdn/weft/testbed/host"
 	"github.com/weft-sdn/weft/testbed/scenario"
+	"github.com/weft-sdn/weft/testbed/wire"
 )
 
 const (
@@ -21,6 +23,7 @@ const (
 	rateTime  = 10 * time.Second
 	rateFlows = 8 // of TCP
 	ratePort  = 5001
+	rateRTT   = 20 * time.Millisecond // of the way between the hosts
 )
 
 // rateScene: vm1 and vm2, at edges of their own, send to beyond, at a third one, over one link.
@@ -39,7 +42,7 @@ var rateScene = "-- network.yaml --\n" + bulk.Object("Bridge", "red", "lan", "")
 	"-- edges --\ne1\ne2\ne3\n-- hosts --\nvm1 vport=red/vm1 edge=e1 gw=10.1.0.1,fd01::1\nvm2 vport=red/vm2 edge=e2 gw=10.1.0.1,fd01::1\nbeyond vport=red/beyond edge=e3 gw=10.2.0.1,fd02::1\n"
 
 // BenchmarkRate reports rate_error (%): by how much what arrived within 10 s, in bytes of frames, was not what the link's rate of 20 Mbit/s has for that time, the worst of: UDP at twice the rate
-// (IPv4), and 8 TCP connections (IPv6), from one edge, and from two, half from each. Each in a lab of its own, from the first packet on.
+// (IPv4), and 8 TCP connections (IPv6), from one edge, and from two, half from each. The way to the receiver is 20 ms long. Each in a lab of its own, from the first packet on.
 func BenchmarkRate(b *testing.B) {
 	s, err := scenario.Parse("rate.txtar", []byte(rateScene))
 	if err != nil {
@@ -73,6 +76,11 @@ func BenchmarkRate(b *testing.B) {
 // rateOf returns the bits a second that arrived.
 func (l *Lab) rateOf(ctx context.Context, senders []string, send func(context.Context, *host.Host, netip.Addr, int) error, v6 bool) (float64, error) {
 	receiver := l.Host("beyond").(*host.Host)
+	l.plugs.mu.Lock()
+	far := newFarLink(l.plugs.at[2])
+	l.plugs.mu.Unlock()
+	go far.run(ctx)
+	receiver.Connect(far)
 	to := receiver.Addr4()
 	if v6 {
 		to = receiver.Addr6()
@@ -100,8 +108,41 @@ func (l *Lab) rateOf(ctx context.Context, senders []string, send func(context.Co
 	case err := <-errs:
 		return 0, fmt.Errorf("a sender ended: %w", err)
 	}
-	bytes, took := receiver.Counters().BytesReceived-before, time.Since(began)
-	return float64(bytes) * 8 / took.Seconds(), nil
+	arrived, took := receiver.Counters().BytesReceived-before, time.Since(began)
+	return float64(arrived) * 8 / took.Seconds(), nil
+}
+
+// farLink is a link on which what is sent takes its time: the round trip, all of it on the way back.
+type farLink struct {
+	*wire.Member
+	queue chan farFrame
+}
+
+type farFrame struct {
+	frame []byte
+	at    time.Time
+}
+
+func newFarLink(m *wire.Member) *farLink { return &farLink{m, make(chan farFrame, 1<<14)} }
+
+// Send implements host.Link.
+func (f *farLink) Send(frame []byte) {
+	select {
+	case f.queue <- farFrame{bytes.Clone(frame), time.Now().Add(rateRTT)}:
+	default: // more than a link holds
+	}
+}
+
+func (f *farLink) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case x := <-f.queue:
+			time.Sleep(time.Until(x.at))
+			f.Member.Send(x.frame)
+		}
+	}
 }
 
 // swallow takes what is sent to ratePort.
