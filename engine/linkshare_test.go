@@ -162,7 +162,7 @@ func TestRatesOfHosts(t *testing.T) {
 		t.Fatalf("%d meters are written, want 2", len(cells))
 	}
 	for _, cell := range cells {
-		if want := (p4rt.MeterConfig{CIR: 1e6, CBurst: 50_000, PIR: 1e6, PBurst: 50_000}); *cell.Config != want {
+		if want := (p4rt.MeterConfig{CIR: 1e6, CBurst: 200_000, PIR: 1e6, PBurst: 200_000}); *cell.Config != want {
 			t.Errorf("%v: %+v, want %+v", cell, *cell.Config, want)
 		}
 	}
