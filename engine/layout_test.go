@@ -249,9 +249,9 @@ func TestMoveCostsOneDestination(t *testing.T) {
 	for _, stage := range stages {
 		changed += len(stage)
 	}
-	// Two locations (from vports, from tunnels), its replica, its rates of punts and floods, and port_map for untagged and priority-tagged frames.
-	if changed != 7 {
-		t.Errorf("%d updates, want 7", changed)
+	// Two locations (from vports, from tunnels), its replica, its rates of punts and floods, and of what it sends and gets, and port_map for untagged and priority-tagged frames.
+	if changed != 9 {
+		t.Errorf("%d updates, want 9", changed)
 	}
 }
 
