@@ -18,7 +18,7 @@ func (c *controller) connections() {
 		insert(&p4v1.CloneSessionEntry{SessionId: 1, Replicas: []*p4v1.Replica{{PortKind: &p4v1.Replica_Port{Port: be(labCPU)}}}}),
 		insert(c.entry("port_map", do("set_vport", be(7)), exact(1, 1), exact(2, 0), exact(3, 0))),
 		insert(c.entry("l2_guard", do("set_mtu", be(1500)), exact(1, 5))),
-		insert(c.entry("l2_rewrite", do("set_macs", be(0x020000000011), be(0x020000000012)), exact(1, 5))),
+		insert(c.entry("l2_rewrite", do("set_macs", be(0x020000000011), be(0x020000000012), be(0)), exact(1, 5))),
 		insert(c.entry("location", do("to_port", be(2), be(8), be(0), be(0)), exact(1, be(500)...), exact(2, 0))),
 	}
 	for n := range uint64(3) {

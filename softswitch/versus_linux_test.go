@@ -42,7 +42,7 @@ func (c *controller) tunnelFlows() {
 		insert(c.entry("src_class", do("known_source"), exact(1, 7), exact(2, mac(1)...))),
 		insert(c.entry("dst_class", do("set_scope", be(9)), exact(1, 7), exact(2, mac(2)...))),
 		insert(c.entry("l2_guard", do("set_mtu", be(1500)), exact(1, 5))),
-		insert(c.entry("l2_rewrite", do("set_macs", mac(3), mac(4)), exact(1, 5))),
+		insert(c.entry("l2_rewrite", do("set_macs", mac(3), mac(4), be(0)), exact(1, 5))),
 		insert(c.entry("location", do("to_peer", be(3)), exact(1, be(500)...), exact(2, 0))),
 		insert(c.entry("underlay", do("encap_v4", be(1), be(0xc0a80001), be(0xc0a80002), mac(5), mac(6), be(1950)), exact(1, 11))),
 	}

@@ -48,7 +48,7 @@ func forwardFlows(t testing.TB, h *harness, flows int) {
 			"ingress.forward_flow_exact_v4", be(3, tenantFlow), be(2, 5), be(1, 1), be(2, 0), be(1, 0))
 	}
 	in("ingress.l2_guard", exact(be(2, 5)), "ingress.set_mtu", be(2, 1500))
-	in("egress.l2_rewrite", exact(be(2, 5)), "egress.set_macs", be(6, 0xaabbccddee01), be(6, 0xaabbccddee02))
+	in("egress.l2_rewrite", exact(be(2, 5)), "egress.set_macs", be(6, 0xaabbccddee01), be(6, 0xaabbccddee02), be(2, 0))
 	in("ingress.location", exact(be(3, tenantFlow), be(1, 0)), "ingress.to_peer", be(2, 3))
 	for b := range 16 {
 		in("ingress.peer", exact(be(2, 3), be(1, uint64(b))), "ingress.set_path", be(2, 11), be(2, underlayPort))
