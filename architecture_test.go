@@ -45,7 +45,7 @@ var mayImport = map[string][]string{
 	"otlp":        {"engine", "flow"},
 	"openconfig":  {"access", "gnmi", "state", "topology", "flow"},
 	"access":      {"state", "topology"},
-	"api":         {"bgp", "openconfig", "access", "agent", "client", "manual", "state", "topology", "trace", "view"},
+	"api":         {"bgp", "openconfig", "access", "agent", "client", "flow", "manual", "state", "topology", "trace", "view"},
 	"trace":       {"client", "sim", "conntrack", "state", "topology", "flow", "packet"},
 	"view":        {"agent", "bgp", "client", "conntrack", "state", "topology", "flow", "packet"},
 	"client":      {"topology"},
