@@ -44,9 +44,6 @@ weft trace says which device drops a packet.`,
 			if err := printDrops(cmd.OutOrStdout(), list, out.form); err != nil {
 				return err
 			}
-			if len(list.Drops) == 0 && out.form == "table" {
-				fmt.Fprintln(cmd.ErrOrStderr(), "no drops")
-			}
 			return unanswered(cmd, list.Errors)
 		},
 	}

@@ -67,9 +67,6 @@ Flows that differ in the source MAC alone share an entry and its counters.`,
 			if err := printFlows(cmd.OutOrStdout(), list, out.form); err != nil {
 				return err
 			}
-			if len(list.Flows) == 0 && out.form != "json" {
-				fmt.Fprintln(cmd.ErrOrStderr(), "no flows: those are installed that packets have asked for")
-			}
 			return unanswered(cmd, list.Errors)
 		},
 	}
