@@ -12,15 +12,15 @@ import (
 
 // carrier is the tunnel of a VPN of any type, up while the VPN is held here.
 type carrier interface {
-	// call has peers answer that have not, and returns when it is to be called again; zero: not any more.
+	// call has peers answer that have not, and returns when it is to be called again; zero: not before there is another place to call.
 	call(now time.Time) time.Time
-	// lookUp begins to look up the names of peers that do not answer; finds tells where they may be, and moved takes that: true if there is somebody to be called.
+	// lookUp begins to look up names of peers that do not answer; located tells what was found, and moved takes that, and returns whether there is somebody to be called.
 	lookUp(peers []Peer, now time.Time)
-	finds() <-chan found
-	moved(f found) bool
+	located() <-chan found
+	moved(found) bool
 	status() []Peer
 	drops() Drops
-	// ended is closed when the tunnel has ended by itself.
+	// ended is closed when the tunnel has ended by itself, for good.
 	ended() <-chan struct{}
 	// close takes the tunnel down: nothing leaves by it any more when it returns.
 	close()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -24,7 +25,7 @@ type daemon struct {
 	counts *counts
 	tell   func(p *Peer) // completes what is known of the peer
 	peer   *remote
-	names  // that of the peer, if the daemon calls it
+	names
 }
 
 const (
@@ -35,13 +36,13 @@ const (
 // newDaemon brings the tunnel of an OpenVPN or IPsec up.
 func (s *site) newDaemon(ctx context.Context, rec *state.VPNRecord, hold *state.VPNHold) (carrier, error) {
 	spec := &rec.Site.Spec
-	d := &daemon{site: rec.Site, counts: new(counts), peer: &remote{spec: &spec.Peers[0]}}
-	if err := d.peer.place(rec.Last); err != nil {
+	d := &daemon{site: rec.Site, counts: new(counts), peer: &remote{spec: &spec.Peers[0]}, names: newNames(ctx, s.k.cfg.Lookup, 1)}
+	err := d.peer.place(rec.Last)
+	if err != nil {
 		return nil, err
 	}
-	d.names = newNames(ctx, s.k.cfg.Lookup, []*remote{d.peer})
-	var err error
 	if d.cell, err = newCell(s.log, s.noteEnded); err != nil {
+		d.names.close()
 		return nil, err
 	}
 	done := false
@@ -67,8 +68,7 @@ func (s *site) newDaemon(ctx context.Context, rec *state.VPNRecord, hold *state.
 		}
 		d.call(time.Now())
 	}
-	link := s.t.link(hold.Lock.Private.VLAN, d.counts)
-	if p := newPrivate(link, spec.MTUOr(), hold.Valid, d.counts); rec.Site.Private.Router {
+	if p := newPrivate(s.t.link(hold.Lock.Private.VLAN, d.counts), spec.MTUOr(), hold.Valid, d.counts); rec.Site.Private.Router {
 		d.pump = newPump(newRouted(p, rec.Site), spec.Peers[0].AllowedIPs, d.counts)
 	} else {
 		d.pump = newPump(newFramed(p), nil, d.counts)
@@ -122,34 +122,39 @@ func (c *cell) open(name string) (device Port, err error) {
 	return device, err
 }
 
-// callAgain is how long a peer may take to answer at one of its addresses before the next one is tried.
-const callAgain = 15 * time.Second
+// callAnother is how long a peer that has several addresses may not answer at one.
+const callAnother = 15 * time.Second
 
-// call implements carrier: the daemon calls by itself, and does not know where the peer is: the relay does.
+// call implements carrier: the daemon calls by itself, and where the peer is it is not told.
 func (d *daemon) call(now time.Time) time.Time {
-	if d.line == nil || len(d.peer.at) == 0 || d.status()[0].Connected {
+	p := d.peer
+	if d.line == nil || len(p.at) == 0 {
 		return time.Time{}
 	}
-	at := d.peer.at[d.peer.calls%len(d.peer.at)]
-	d.peer.calls++
-	_ = d.relay.call(d.line, at.String()) // an address and a port
-	if len(d.peer.at) == 1 {
+	if p.calls == 0 || !d.status()[0].Connected {
+		_ = d.relay.call(d.line, p.at[p.calls%len(p.at)].String()) // an address and a port
+		p.calls++
+	}
+	if len(p.at) == 1 {
 		return time.Time{}
 	}
-	return now.Add(callAgain)
+	return now.Add(callAnother)
 }
 
-// lookUp implements carrier: who is called needs no name.
-func (d *daemon) lookUp(peers []Peer, now time.Time) {
-	if d.line != nil {
-		d.names.lookUp(peers, now)
-	}
-}
+// lookUp implements carrier.
+func (d *daemon) lookUp(peers []Peer, now time.Time) { d.begin([]*remote{d.peer}, peers, now) }
 
 // moved implements carrier.
-func (d *daemon) moved(f found) bool { return d.take(f, d.status()) }
+func (d *daemon) moved(f found) bool {
+	at := d.peer.name.take(f)
+	if at == nil || slices.Equal(at, d.peer.at) || d.status()[0].Connected {
+		return false
+	}
+	d.peer.at, d.peer.calls = at, 0
+	return true
+}
 
-// ended implements carrier: programs that end are started again.
+// ended implements carrier: a daemon that ends is started again.
 func (d *daemon) ended() <-chan struct{} { return nil }
 
 // status implements carrier.
@@ -185,7 +190,6 @@ func (d *daemon) drops() Drops { return d.counts.read() }
 
 // close implements carrier. The daemon says goodbye while the transport is there.
 func (d *daemon) close() {
-	d.names.close()
 	d.cell.close()
 	if d.relay != nil {
 		d.relay.close()
@@ -193,4 +197,5 @@ func (d *daemon) close() {
 	if d.pump != nil {
 		d.pump.close()
 	}
+	d.names.close()
 }

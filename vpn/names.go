@@ -22,7 +22,6 @@ const (
 
 // names looks names of peers up beside their tunnel, which does not wait for name servers.
 type names struct {
-	peers  []*remote
 	found  chan found // has room for one of each peer
 	lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 	ctx    context.Context
@@ -46,14 +45,14 @@ type found struct {
 	addrs []netip.Addr
 }
 
-func newNames(ctx context.Context, lookup func(context.Context, string) ([]netip.Addr, error), peers []*remote) names {
+func newNames(ctx context.Context, lookup func(context.Context, string) ([]netip.Addr, error), peers int) names {
 	if lookup == nil {
 		lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 		}
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	return names{peers: peers, found: make(chan found, len(peers)), lookup: lookup, ctx: ctx, cancel: cancel, busy: make(chan struct{}, lookUpsAtOnce)}
+	return names{found: make(chan found, peers), lookup: lookup, ctx: ctx, cancel: cancel, busy: make(chan struct{}, lookUpsAtOnce)}
 }
 
 func (n *names) close() {
@@ -85,54 +84,63 @@ func (p *remote) place(last *state.VPNLast) error {
 	return nil
 }
 
-// finds tells where peers may be.
-func (n *names) finds() <-chan found { return n.found }
+// located tells what was found.
+func (w *names) located() <-chan found { return w.found }
 
-// lookUp begins to look up those names of peers that do not answer that are due. It does not wait.
-func (n *names) lookUp(peers []Peer, now time.Time) {
-	for i, p := range n.peers {
-		name := &p.name
-		if name.host == "" || name.going || now.Before(name.due) || peers[i].Alive(now) {
+// begin begins to look up those names of peers that do not answer that are due. It does not wait.
+func (w *names) begin(of []*remote, peers []Peer, now time.Time) {
+	for i, p := range of {
+		n := &p.name
+		if n.host == "" || n.going || now.Before(n.due) || peers[i].Alive(now) {
 			continue
 		}
 		select {
-		case n.busy <- struct{}{}:
+		case w.busy <- struct{}{}:
 		default:
 			return // the next time
 		}
-		name.going = true
-		n.going.Go(func() {
-			ctx, cancel := context.WithTimeout(n.ctx, lookUpTime)
-			addrs, err := n.lookup(ctx, name.host)
+		n.going = true
+		w.going.Go(func() {
+			ctx, cancel := context.WithTimeout(w.ctx, lookUpTime)
+			addrs, err := w.lookup(ctx, n.host)
 			cancel()
 			if err != nil {
 				addrs = nil
 			}
-			<-n.busy
-			n.found <- found{i, addrs}
+			<-w.busy
+			w.found <- found{i, addrs}
 		})
 	}
 }
 
-// take has a peer be where it was found; true: that is elsewhere, and it is to be called. peers is how they are.
-func (n *names) take(f found, peers []Peer) bool {
-	p := n.peers[f.peer]
-	name := &p.name
-	name.going = false
+// take takes what was found, and returns where the peer may be; nil: it was not found.
+func (n *nameState) take(f found) []netip.AddrPort {
+	n.going = false
 	if len(f.addrs) == 0 {
-		name.due = time.Now().Add(min(lookUpAgain<<min(name.fails, 10), lookUpSeldom))
-		name.fails++
-		return false
+		n.due = time.Now().Add(min(lookUpAgain<<min(n.fails, 10), lookUpSeldom))
+		n.fails++
+		return nil
 	}
-	name.fails, name.due = 0, time.Now().Add(lookUpSeldom)
+	n.fails, n.due = 0, time.Now().Add(lookUpSeldom)
 	at := make([]netip.AddrPort, len(f.addrs))
 	for i, a := range f.addrs {
-		at[i] = netip.AddrPortFrom(a.Unmap().WithZone(""), name.port)
+		at[i] = netip.AddrPortFrom(a.Unmap().WithZone(""), n.port)
 	}
-	slices.SortFunc(at, netip.AddrPort.Compare)                    // servers give them in another order each time
-	if slices.Equal(at, p.at) || peers[f.peer].Alive(time.Now()) { // where it answers it is
+	slices.SortFunc(at, netip.AddrPort.Compare) // servers give them in another order each time
+	return at
+}
+
+// lookUp implements carrier.
+func (w *tunnel) lookUp(peers []Peer, now time.Time) { w.begin(w.peers, peers, now) }
+
+// moved implements carrier.
+func (w *tunnel) moved(f found) bool {
+	p := w.peers[f.peer]
+	at := p.name.take(f)
+	if at == nil || slices.Equal(at, p.at) || w.status()[f.peer].Alive(time.Now()) { // where it answers it is
 		return false
 	}
 	p.at, p.calls, p.next = at, 0, time.Time{}
+	_ = w.device.IpcSet("public_key=" + p.id + "\nupdate_only=true\nendpoint=" + at[0].String() + "\n") // an address and a port
 	return true
 }

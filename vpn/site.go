@@ -266,8 +266,8 @@ func (s *site) carry(ctx context.Context, hold *state.VPNHold, r state.VPNRecord
 		case <-ctx.Done():
 			return next, nil
 		case <-w.ended():
-			return next, errors.New("the tunnel has ended by itself")
-		case f := <-w.finds():
+			return next, errors.New("WireGuard has ended by itself")
+		case f := <-w.located():
 			if w.moved(f) {
 				calls.Reset(0)
 			}

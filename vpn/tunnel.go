@@ -27,6 +27,7 @@ import (
 type tunnel struct {
 	device *device.Device
 	counts *counts
+	peers  []*remote
 	stamp  time.Time // of the last holder's handshake: peers refuse earlier ones; zero: there was none
 	names
 }
@@ -51,7 +52,7 @@ func newTunnel(ctx context.Context, k *Keeper, t *trunk, rec *state.VPNRecord, h
 	if err != nil {
 		return nil, err
 	}
-	w := &tunnel{counts: new(counts), names: newNames(ctx, k.cfg.Lookup, peers)}
+	w := &tunnel{counts: new(counts), peers: peers, names: newNames(ctx, k.cfg.Lookup, len(peers))}
 	if rec.Last != nil {
 		w.stamp = rec.Last.Stamp
 	}
@@ -182,16 +183,6 @@ func (w *tunnel) callPeer(p *remote) {
 	if peer := w.device.LookupPeer(p.key); peer != nil {
 		_ = peer.SendHandshakeInitiation(false) // again in a moment
 	}
-}
-
-// moved implements carrier.
-func (w *tunnel) moved(f found) bool {
-	if !w.take(f, w.status()) {
-		return false
-	}
-	p := w.peers[f.peer]
-	_ = w.device.IpcSet("public_key=" + p.id + "\nupdate_only=true\nendpoint=" + p.at[0].String() + "\n") // an address and a port
-	return true
 }
 
 // status tells how the peers are, in the order of the spec.

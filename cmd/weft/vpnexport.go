@@ -44,8 +44,11 @@ nowhere. Who has the old one can't connect any more.`,
 					if _, err := vpn.Export(r, peer, ""); err != nil {
 						return err // before the peer's old key is none any more
 					}
-					key, err := putPeerKey(cmd, store, ref, peer)
+					key, public, err := vpn.NewPeerKey(r.Site.Spec.TypeOr(), peer)
 					if err != nil {
+						return err
+					}
+					if err := putPeerKey(cmd, store, ref, peer, public); err != nil {
 						return err
 					}
 					private = key
@@ -78,9 +81,9 @@ func readVPN(cmd *cobra.Command, store *state.Store, ref topology.Ref) (state.VP
 	return r, nil
 }
 
-// putPeerKey makes another key for a peer of a VPN, has the VPN know its public part, and leaves the rest of it as it is then.
-func putPeerKey(cmd *cobra.Command, store *state.Store, ref topology.Ref, peer string) (private string, err error) {
-	_, err = store.Edit(cmd.Context(), state.Edit{Plan: func(c *state.Catalogue) ([]*topology.Object, []topology.Ref, error) {
+// putPeerKey has a VPN know a peer by another key, and leaves the rest of it as it is then.
+func putPeerKey(cmd *cobra.Command, store *state.Store, ref topology.Ref, peer, public string) error {
+	_, err := store.Edit(cmd.Context(), state.Edit{Plan: func(c *state.Catalogue) ([]*topology.Object, []topology.Ref, error) {
 		o := c.Set.Get(ref)
 		if o == nil {
 			return nil, nil, fmt.Errorf("%v: is not there", ref)
@@ -91,14 +94,10 @@ func putPeerKey(cmd *cobra.Command, store *state.Store, ref topology.Ref, peer s
 		if at < 0 {
 			return nil, nil, fmt.Errorf("%v has no peer %q", ref, peer)
 		}
-		key, public, err := vpn.NewPeerKey(spec.TypeOr(), peer)
-		if err != nil {
-			return nil, nil, fmt.Errorf("%v: %w", ref, err)
-		}
-		private, spec.Peers[at].PublicKey = key, public
+		spec.Peers[at].PublicKey = public
 		next := *o
 		next.Spec, next.Status = &spec, topology.Status{}
 		return []*topology.Object{&next}, nil, nil
 	}})
-	return private, err
+	return err
 }
