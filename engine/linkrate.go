@@ -12,7 +12,7 @@ import (
 )
 
 // linkRates has this edge send no more over links than their rates leave it (Q1). A link is used one way from many edges, and its rate is for all of them together: each tells the others in
-// the database what it wants to send, each computes from that what everybody gets, and sets its own meter (docs/decisions/0030-link-rates.md).
+// the database what it wants to send, each computes from that what everybody gets, and sets its own meter (docs/decisions/0019-link-rates.md).
 //
 //	upcall                the first packet over a link: wanted is all of it, told at once
 //	each second           what the target counted ahead of the meter: an eighth more than that is wanted, or all, if that is more than there is
