@@ -126,7 +126,7 @@ func TestClocksDiffer(t *testing.T) {
 	far := newEnd()
 	peer := device.NewDevice(far, conn.NewStdNetBind(), device.NewLogger(device.LogLevelSilent, ""))
 	t.Cleanup(peer.Close)
-	if err := peer.IpcSet(fmt.Sprintf("private_key=%s\nlisten_port=%d\npublic_key=%s\nallowed_ip=0.0.0.0/0\nallowed_ip=::/0\n", hex.EncodeToString(office.Bytes()), at.Port, hex.EncodeToString(private.PublicKey().Bytes()))); err == nil {
+	if err = peer.IpcSet(fmt.Sprintf("private_key=%s\nlisten_port=%d\npublic_key=%s\nallowed_ip=0.0.0.0/0\nallowed_ip=::/0\n", hex.EncodeToString(office.Bytes()), at.Port, hex.EncodeToString(private.PublicKey().Bytes()))); err == nil {
 		err = peer.Up()
 	}
 	if err != nil {
