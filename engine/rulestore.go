@@ -119,23 +119,7 @@ func (s *ruleStore) sweep(now time.Duration) {
 	c.a.cfg.Store.SaveRuleHits(ctx, all, func(i int, stored state.RuleHits, err error) {
 		answers <- func() { s.stored(&all[i], sent[i], &stored, err) }
 	})
-	c.effects.wg.Go(func() {
-		var done []func()
-		for range all {
-			select {
-			case f := <-answers:
-				done = append(done, f)
-			case <-ctx.Done():
-				return
-			}
-		}
-		c.a.mail.post(func() {
-			s.saving = false
-			for _, f := range done {
-				f()
-			}
-		})
-	})
+	c.whenAll(ctx, len(all), answers, func() { s.saving = false })
 }
 
 // hitsOf is a chain as it is stored.

@@ -172,9 +172,14 @@ func (c *core) sweepUsage(now time.Duration) {
 	c.a.cfg.Store.SaveUsage(ctx, all, func(i int, stored state.Usage, err error) {
 		answers <- func() { u.stored(&all[i], &stored, err) }
 	})
+	c.whenAll(ctx, len(all), answers, func() { u.saving = false })
+}
+
+// whenAll waits for n answers beside the core, and then has it do first, and what the answers say is to be done. When ctx ends before, nothing is.
+func (c *core) whenAll(ctx context.Context, n int, answers <-chan func(), first func()) {
 	c.effects.wg.Go(func() {
-		var done []func()
-		for range all {
+		done := []func(){first}
+		for range n {
 			select {
 			case f := <-answers:
 				done = append(done, f)
@@ -183,7 +188,6 @@ func (c *core) sweepUsage(now time.Duration) {
 			}
 		}
 		c.a.mail.post(func() {
-			u.saving = false
 			for _, f := range done {
 				f()
 			}

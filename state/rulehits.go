@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
-
 	"github.com/weft-sdn/weft/topology"
 )
 
@@ -62,24 +60,12 @@ func (s *Store) SaveRuleHits(ctx context.Context, all []RuleHits, done func(i in
 }
 
 // RuleHits reads what edges have counted; chain 0: of all chains.
-func (s *Store) RuleHits(ctx context.Context, chain topology.DeviceID) (all []RuleHits, err error) {
+func (s *Store) RuleHits(ctx context.Context, chain topology.DeviceID) ([]RuleHits, error) {
 	prefix := ruleHitsPrefix
 	if chain != 0 {
 		prefix = ruleHitsOf(chain)
 	}
-	resp, err := s.client.Get(ctx, prefix, clientv3.WithPrefix())
-	if err != nil {
-		return nil, fmt.Errorf("state: rule hits: %w", err)
-	}
-	for _, kv := range resp.Kvs {
-		h, err := parseRuleHits(string(kv.Key), kv.Value, kv.ModRevision)
-		if err != nil {
-			s.log.Warn("key in the database is not understood", "key", string(kv.Key), "err", err)
-			continue
-		}
-		all = append(all, h)
-	}
-	return all, nil
+	return readAll(ctx, s, prefix, "rule hits", parseRuleHits)
 }
 
 func parseRuleHits(key string, value []byte, revision int64) (h RuleHits, err error) {

@@ -105,22 +105,27 @@ func (s *Store) SaveUsage(ctx context.Context, all []Usage, done func(i int, sto
 }
 
 // Usage reads what edges have accounted; edge "": all.
-func (s *Store) Usage(ctx context.Context, edge string) (all []Usage, err error) {
+func (s *Store) Usage(ctx context.Context, edge string) ([]Usage, error) {
 	prefix := usagePrefix
 	if edge != "" {
 		prefix += url.PathEscape(edge) + "/"
 	}
+	return readAll(ctx, s, prefix, "usage", parseUsage)
+}
+
+// readAll reads the values under a prefix. What is not understood is left out, and said.
+func readAll[T any](ctx context.Context, s *Store, prefix, what string, parse func(key string, value []byte, revision int64) (T, error)) (all []T, err error) {
 	resp, err := s.client.Get(ctx, prefix, clientv3.WithPrefix())
 	if err != nil {
-		return nil, fmt.Errorf("state: usage: %w", err)
+		return nil, fmt.Errorf("state: %s: %w", what, err)
 	}
 	for _, kv := range resp.Kvs {
-		u, err := parseUsage(string(kv.Key), kv.Value, kv.ModRevision)
+		x, err := parse(string(kv.Key), kv.Value, kv.ModRevision)
 		if err != nil {
 			s.log.Warn("key in the database is not understood", "key", string(kv.Key), "err", err)
 			continue
 		}
-		all = append(all, u)
+		all = append(all, x)
 	}
 	return all, nil
 }
