@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"testing"
 
@@ -12,16 +13,34 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
-	"log/slog"
-
 	"github.com/weft-sdn/weft/access"
 	"github.com/weft-sdn/weft/agent"
 	"github.com/weft-sdn/weft/testbed/certs"
 )
 
-// TestGNMI: the server of a configuration serves the network by gNMI over TLS, to tokens that the REST API takes, and to no others.
-func TestGNMI(t *testing.T) {
-	store := embedded(t)
+// gnmiLab is a gNMI server with TLS, to which nobody has access yet but by its first token, or a certificate.
+type gnmiLab struct {
+	at, token string
+	ca        *certs.Authority
+}
+
+func authority(t *testing.T) *certs.Authority {
+	t.Helper()
+	ca, err := certs.New(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"server", "nic1"} {
+		if err := ca.Issue(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return ca
+}
+
+func newGNMILab(t *testing.T, limits Limits) *gnmiLab {
+	t.Helper()
+	store, ca := embedded(t), authority(t)
 	known, err := access.New(access.Config{Store: store})
 	if err != nil {
 		t.Fatal(err)
@@ -31,80 +50,6 @@ func TestGNMI(t *testing.T) {
 	if err != nil || token == "" {
 		t.Fatal(token, err)
 	}
-	ca, err := certs.New(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := ca.Issue("server"); err != nil {
-		t.Fatal(err)
-	}
-	cfg := Config{TLS: agent.TLS{Cert: ca.Cert("server"), Key: ca.Key("server")}}
-	secure, err := cfg.serverTLS()
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	running(t, func(ctx context.Context) error {
-		return ServeGNMI(ctx, l, GNMIOptions{Store: store, Guard: known, Secure: secure, Limits: Limits{Rate: 20, Burst: 10, Watches: 20}, Log: slog.New(slog.DiscardHandler)})
-	})
-	client, err := agent.TLS{CA: ca.Cert("ca")}.Client()
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := grpc.NewClient(l.Addr().String(), grpc.WithTransportCredentials(credentials.NewTLS(client)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	ask := func(authorization ...string) error {
-		ctx := t.Context()
-		for _, a := range authorization {
-			ctx = metadata.AppendToOutgoingContext(ctx, "authorization", a)
-		}
-		_, err := gpb.NewGNMIClient(conn).Get(ctx, &gpb.GetRequest{Encoding: gpb.Encoding_PROTO, Path: []*gpb.Path{{Elem: []*gpb.PathElem{{Name: "*"}}}}})
-		return err
-	}
-	if err := ask("Bearer " + token); err != nil {
-		t.Errorf("with the token: %v", err)
-	}
-	for _, bad := range [][]string{nil, {"Bearer " + token + "x"}, {token}, {"Bearer " + token, "Bearer " + token}} {
-		if err := ask(bad...); status.Code(err) != codes.Unauthenticated {
-			t.Errorf("with %d headers: %v", len(bad), err)
-		}
-	}
-	_, err = gpb.NewGNMIClient(conn).Set(metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+token), &gpb.SetRequest{})
-	if status.Code(err) != codes.Unimplemented {
-		t.Errorf("set: %v", err)
-	}
-}
-
-// TestGNMICertificate: a client certificate is who one is, as at the REST API; one of another authority is nobody's, and ends the connection. Who asks too often waits, and keeps nobody else from asking.
-func TestGNMICertificate(t *testing.T) {
-	store := embedded(t)
-	known, err := access.New(access.Config{Store: store})
-	if err != nil {
-		t.Fatal(err)
-	}
-	running(t, known.Run)
-	token, err := known.First(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	authorities := make([]*certs.Authority, 2)
-	for i := range authorities {
-		if authorities[i], err = certs.New(t.TempDir()); err != nil {
-			t.Fatal(err)
-		}
-		for _, name := range []string{"server", "nic1"} {
-			if err := authorities[i].Issue(name); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	ca, other := authorities[0], authorities[1]
 	cfg := Config{TLS: agent.TLS{CA: ca.Cert("ca"), Cert: ca.Cert("server"), Key: ca.Key("server")}}
 	secure, err := cfg.serverTLS()
 	if err != nil {
@@ -114,37 +59,83 @@ func TestGNMICertificate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const burst, streams = 6, 2
 	running(t, func(ctx context.Context) error {
-		return ServeGNMI(ctx, l, GNMIOptions{Store: store, Guard: known, Secure: secure, Limits: Limits{Rate: 1, Burst: burst, Watches: streams}, Log: slog.New(slog.DiscardHandler)})
+		return ServeGNMI(ctx, l, GNMIOptions{Store: store, Guard: known, Secure: secure, Limits: limits, Log: slog.New(slog.DiscardHandler)})
 	})
-	dial := func(with agent.TLS) gpb.GNMIClient {
-		with.CA = ca.Cert("ca")
-		c, err := with.Client()
-		if err != nil {
-			t.Fatal(err)
+	return &gnmiLab{l.Addr().String(), token, ca}
+}
+
+// dial makes a client that has a certificate, or none.
+func (l *gnmiLab) dial(t *testing.T, with agent.TLS) gpb.GNMIClient {
+	t.Helper()
+	with.CA = l.ca.Cert("ca")
+	c, err := with.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := grpc.NewClient(l.at, grpc.WithTransportCredentials(credentials.NewTLS(c)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return gpb.NewGNMIClient(conn)
+}
+
+// capable asks for the capabilities.
+func capable(ctx context.Context, c gpb.GNMIClient) codes.Code {
+	_, err := c.Capabilities(ctx, &gpb.CapabilityRequest{})
+	return status.Code(err)
+}
+
+// TestGNMI: the server of a configuration serves the network by gNMI over TLS, to tokens that the REST API takes, and to no others.
+func TestGNMI(t *testing.T) {
+	l := newGNMILab(t, Limits{Rate: 20, Burst: 10, Watches: 20})
+	client := l.dial(t, agent.TLS{})
+	ask := func(authorization ...string) error {
+		ctx := t.Context()
+		for _, a := range authorization {
+			ctx = metadata.AppendToOutgoingContext(ctx, "authorization", a)
 		}
-		conn, err := grpc.NewClient(l.Addr().String(), grpc.WithTransportCredentials(credentials.NewTLS(c)))
-		if err != nil {
-			t.Fatal(err)
+		_, err := client.Get(ctx, &gpb.GetRequest{Encoding: gpb.Encoding_PROTO, Path: []*gpb.Path{{Elem: []*gpb.PathElem{{Name: "*"}}}}})
+		return err
+	}
+	if err := ask("Bearer " + l.token); err != nil {
+		t.Errorf("with the token: %v", err)
+	}
+	for _, bad := range [][]string{nil, {"Bearer " + l.token + "x"}, {l.token}, {"Bearer " + l.token, "Bearer " + l.token}} {
+		if err := ask(bad...); status.Code(err) != codes.Unauthenticated {
+			t.Errorf("with %d headers: %v", len(bad), err)
 		}
-		t.Cleanup(func() { conn.Close() })
-		return gpb.NewGNMIClient(conn)
 	}
-	capable := func(ctx context.Context, c gpb.GNMIClient) codes.Code {
-		_, err := c.Capabilities(ctx, &gpb.CapabilityRequest{})
-		return status.Code(err)
+	_, err := client.Set(metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+l.token), &gpb.SetRequest{})
+	if status.Code(err) != codes.Unimplemented {
+		t.Errorf("set: %v", err)
 	}
-	edge := dial(agent.TLS{Cert: ca.Cert("nic1"), Key: ca.Key("nic1")})
-	if got := capable(t.Context(), edge); got != codes.OK {
-		t.Errorf("with a certificate: %v", got)
+}
+
+// TestGNMICertificate: a client certificate is who one is, as at the REST API; one of another authority is nobody's, and ends the connection.
+func TestGNMICertificate(t *testing.T) {
+	l, other := newGNMILab(t, Limits{Rate: 20, Burst: 10, Watches: 20}), authority(t)
+	for _, c := range []struct {
+		what string
+		with agent.TLS
+		want codes.Code
+	}{
+		{"a certificate", agent.TLS{Cert: l.ca.Cert("nic1"), Key: l.ca.Key("nic1")}, codes.OK},
+		{"none", agent.TLS{}, codes.Unauthenticated},
+		{"one of another authority", agent.TLS{Cert: other.Cert("nic1"), Key: other.Key("nic1")}, codes.Unavailable},
+	} {
+		if got := capable(t.Context(), l.dial(t, c.with)); got != c.want {
+			t.Errorf("with %s: %v", c.what, got)
+		}
 	}
-	if got := capable(t.Context(), dial(agent.TLS{})); got != codes.Unauthenticated {
-		t.Errorf("with none: %v", got)
-	}
-	if got := capable(t.Context(), dial(agent.TLS{Cert: other.Cert("nic1"), Key: other.Key("nic1")})); got != codes.Unavailable {
-		t.Errorf("with one of another authority: %v", got)
-	}
+}
+
+// TestGNMILimits: who asks too often waits, and keeps nobody else from asking.
+func TestGNMILimits(t *testing.T) {
+	const burst, streams = 6, 2
+	l := newGNMILab(t, Limits{Rate: 1, Burst: burst, Watches: streams})
+	edge := l.dial(t, agent.TLS{Cert: l.ca.Cert("nic1"), Key: l.ca.Key("nic1")})
 	limited := false
 	for range 2 * burst {
 		limited = limited || capable(t.Context(), edge) == codes.ResourceExhausted
@@ -152,7 +143,7 @@ func TestGNMICertificate(t *testing.T) {
 	if !limited {
 		t.Errorf("%d requests at once are taken", 2*burst)
 	}
-	as := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+token)
+	as := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+l.token)
 	if got := capable(as, edge); got != codes.OK {
 		t.Errorf("of another caller meanwhile: %v", got)
 	}
@@ -179,7 +170,7 @@ func TestGNMICertificate(t *testing.T) {
 			t.Errorf("subscription %d: %v", i, err)
 		}
 	}
-	for status.Code(err) != codes.ResourceExhausted { // or the test's own end
+	for err := error(nil); status.Code(err) != codes.ResourceExhausted; { // or the test's own end
 		if err = open[0].Send(poll); err == nil {
 			_, err = open[0].Recv()
 		}
