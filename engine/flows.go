@@ -256,14 +256,23 @@ func unlink[K comparable](heads map[K]*installedFlow, h K, f *installedFlow, of 
 	*l = links{}
 }
 
-// from returns the flows whose packets come in by a vport: each relied on it.
-func (t *flowTable) from(v flow.VPortID) (out []*installedFlow) {
+// from returns the flows whose packets come in by a vport.
+func (t *flowTable) from(v flow.VPortID) []*installedFlow {
+	all, _ := t.someFrom(v, math.MaxInt)
+	return all
+}
+
+// someFrom returns flows whose packets come in by a vport: each relied on it. Of flows that did it looks at so many at the most; all: there are no others.
+func (t *flowTable) someFrom(v flow.VPortID, most int) (out []*installedFlow, all bool) {
 	for g := range t.grounds.byDep[topology.VPortDep(v)] {
 		for f := range g.all() {
+			if most--; most < 0 {
+				return out, false
+			}
 			if f.ingress() == v {
 				out = append(out, f)
 			}
 		}
 	}
-	return out
+	return out, true
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/p4rt"
 	"github.com/weft-sdn/weft/topology"
@@ -35,9 +37,11 @@ type linkUse struct {
 }
 
 const (
-	demandsAtOnce = 256 // are written in one go
-	mostIdle      = 5   // seconds without a packet after which a link is not used any more
-	doorAjar      = 64  // the part of its rate that an edge has of a link that others use and it does not: what goes by entries that are there already is seen by that
+	demandsAtOnce = 256  // are written in one go
+	mostIdle      = 5    // seconds without a packet after which a link is not used any more
+	demandsBeside = 32   // of them, beside each other
+	leastWanted   = 1024 // the part of its rate below which what is wanted of a link is not told exactly
+	doorAjar      = 64   // the part of its rate that an edge has of a link that others use and it does not: what goes by entries that are there already is seen by that
 )
 
 func newLinkRates(c *core) *linkRates { return &linkRates{c: c, used: map[flow.VPortID]*linkUse{}} }
@@ -91,6 +95,15 @@ func (r *linkRates) limitTo(id flow.VPortID, touched map[subject]struct{}) {
 	}
 	if is != before {
 		touched[linkSubject(id)] = struct{}{}
+	}
+}
+
+// everything looks for links that are not there any more, after the whole network was read anew.
+func (r *linkRates) everything() {
+	for id, u := range r.used {
+		if r.c.snap.LinkRate(id) == 0 {
+			u.wants = 0
+		}
 	}
 }
 
@@ -212,9 +225,9 @@ func (r *linkRates) saw(id flow.VPortID, bytes uint64, now time.Duration) {
 		return
 	}
 	u.idle = 0
-	seen := topology.BitRate(float64(bytes-before) * 8 / since.Seconds())
-	wants := min(max(seen+seen/8, rate/doorAjar, 1), rate)
-	if wants >= r.c.view.limits[id] { // what it has is not enough
+	seen, has := topology.BitRate(float64(bytes-before)*8/since.Seconds()), r.c.view.limits[id]
+	wants := min(max(seen+seen/8, rate/leastWanted, 1), rate)
+	if seen >= has-has/16 { // what it has is not enough. What it has for this much is: else it would want all each other second
 		wants = rate
 	}
 	if wants > u.wants+u.wants/8 || wants < u.wants-u.wants/4 || wants == rate && u.wants != rate { // small changes are nobody's business
@@ -248,12 +261,12 @@ func (r *linkRates) flush() {
 	r.storing = true
 	ctx := c.ctx
 	c.effects.wg.Go(func() {
-		var failed error
+		var g errgroup.Group
+		g.SetLimit(demandsBeside)
 		for _, d := range some {
-			if err := c.a.cfg.Store.SetDemand(ctx, d.port, c.a.cfg.Self.ID, d.wants); err != nil {
-				failed = err
-			}
+			g.Go(func() error { return c.a.cfg.Store.SetDemand(ctx, d.port, c.a.cfg.Self.ID, d.wants) })
 		}
+		failed := g.Wait()
 		c.a.mail.post(func() {
 			r.storing = false
 			if failed != nil && ctx.Err() == nil {

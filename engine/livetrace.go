@@ -19,13 +19,15 @@ import (
 
 // Bounds of live traces at an edge (O2).
 const (
-	maxTraces     = 16    // at once
-	maxTraceKeys  = 32    // entries that are told of one
-	traceQueue    = 64    // records that wait for the database
-	maxTraceRate  = 2000  // packets a second that are brought up: faster flows are followed by their counters
-	maxTraceExtra = 20000 // packets that come up with those that match
-	traceProbe    = 250 * time.Millisecond
-	traceTellTime = 3 * time.Second
+	maxTraces       = 16    // at once
+	maxTenantTraces = 4     // of one tenant
+	maxTraceKeys    = 32    // entries that are told of one
+	traceQueue      = 64    // records that wait for the database
+	maxTraceRate    = 2000  // packets a second that are brought up: faster flows are followed by their counters
+	maxTraceExtra   = 20000 // packets that come up with those that match
+	maxTraceLook    = 4096  // flows of a vport that are looked at
+	traceProbe      = 250 * time.Millisecond
+	traceTellTime   = 3 * time.Second
 )
 
 // tracing follows real packets for who asks (O2). Entries of punt_class bring them up as if no flow entry matched: they are decided as first packets are, sent on through the same tables, and told.
@@ -101,7 +103,7 @@ func (t *tracing) check() {
 // begin finds out how fast packets that may match come.
 func (t *tracing) begin(ask state.LiveTrace) {
 	c := t.c
-	x := &liveTrace{ask: ask, until: c.now() + ask.For, to: map[string][]flow.VPortID{}, tell: make(chan func(context.Context, func(state.TraceRecord)), traceQueue)}
+	x := &liveTrace{ask: ask, until: c.now() + ask.For, to: map[string][]flow.VPortID{}, tell: make(chan func(context.Context, func(state.TraceRecord)), traceQueue+1)} // one for the end
 	t.on[ask.VPort] = x
 	c.a.counts.traces.Add(1)
 	t.teller(&x.ask, x.tell)
@@ -109,20 +111,48 @@ func (t *tracing) begin(ask state.LiveTrace) {
 		t.end(x, fmt.Sprintf("the edge follows %d others already", maxTraces))
 		return
 	}
+	if n := t.ofTenantOf(ask.VPort); n > maxTenantTraces {
+		t.end(x, fmt.Sprintf("the edge follows %d others of its tenant already", n-1))
+		return
+	}
 	coarse := ask.Match.WithoutAddrs()
-	entries := t.entriesOf(ask.VPort, &coarse)
+	entries, all := t.entriesOf(ask.VPort, &coarse)
+	most := c.traceRate(ask.VPort)
 	told := t.toldEntries(ask.VPort, &ask.Match)
 	placer := c.placer
 	x.tell <- func(ctx context.Context, tell func(state.TraceRecord)) {
-		rate := c.a.rateOf(ctx, placer, entries)
+		rate, known := c.a.rateOf(ctx, placer, entries)
 		c.a.countEntries(ctx, placer, told)
 		r := state.TraceRecord{Kind: state.TraceBegan, Entries: entriesTold(told)}
-		if rate > maxTraceRate {
-			r.Counting = fmt.Sprintf("its packets, and those that come up with them, are %d a second: more than %d are not brought up", rate, maxTraceRate)
+		switch {
+		case !known || !all:
+			r.Counting = "how many its packets are, and those that come up with them, was not found out"
+		case rate > most:
+			r.Counting = fmt.Sprintf("its packets, and those that come up with them, are %d a second: more than %d are not brought up", rate, most)
 		}
 		tell(r)
-		c.a.mail.post(func() { t.found(x, rate <= maxTraceRate) })
+		c.a.mail.post(func() { t.found(x, r.Counting == "") })
 	}
+}
+
+// ofTenantOf counts the traces of the vports of a vport's tenant.
+func (t *tracing) ofTenantOf(v flow.VPortID) (n int) {
+	of := t.c.snap.VPort(v)
+	for id := range t.on {
+		if p := t.c.snap.VPort(id); p != nil && of != nil && p.Tenant == of.Tenant {
+			n++
+		}
+	}
+	return n
+}
+
+// traceRate is how many packets a second of a vport may be brought up to be followed: no more than half of what it, or its tenant, may have brought up at all, so that none is lost by that.
+func (c *core) traceRate(v flow.VPortID) uint64 {
+	most := min(maxTraceRate, c.view.paceOf(v)/2)
+	if n := c.a.cfg.TenantRate; n > 0 {
+		most = min(most, int64(n)/2)
+	}
+	return uint64(most)
 }
 
 // found: it is known how fast packets come. From now on they come up, if they may.
@@ -168,11 +198,7 @@ func (t *tracing) end(x *liveTrace, why string) {
 		}
 		tell(last)
 	}
-	select {
-	case x.tell <- f:
-	default: // the database does not keep up: who asks sees it end by its time
-		c.a.counts.traceDrops.Add(1)
-	}
+	x.tell <- f // there is room: saw leaves one
 	close(x.tell)
 }
 
@@ -195,6 +221,13 @@ func (t *tracing) saw(res *sim.Result, f *packet.Frame, ingress flow.VPortID, re
 		return
 	}
 	c, placer := t.c, t.c.placer
+	if len(x.tell) >= traceQueue {
+		c.a.counts.traceDrops.Add(1)
+		if x.extra++; x.extra >= maxTraceExtra {
+			t.end(x, "the database does not keep up")
+		}
+		return
+	}
 	p := &state.TracedPacket{Frame: headersOf(f), Len: len(f.Data), Hash: flow.Hash(f), Reason: reason, Sends: len(res.Originated)}
 	for i := range res.Outcomes {
 		p.Outcomes = append(p.Outcomes, t.sent(&res.Outcomes[i], p.Hash))
@@ -215,8 +248,7 @@ func (t *tracing) saw(res *sim.Result, f *packet.Frame, ingress flow.VPortID, re
 			}
 		}
 	}
-	select {
-	case x.tell <- func(ctx context.Context, tell func(state.TraceRecord)) {
+	x.tell <- func(ctx context.Context, tell func(state.TraceRecord)) {
 		c.a.countEntries(ctx, placer, told)
 		if len(told) > 0 {
 			p.Entry = &told[0].TraceEntry
@@ -225,9 +257,6 @@ func (t *tracing) saw(res *sim.Result, f *packet.Frame, ingress flow.VPortID, re
 			_ = c.a.cfg.Store.LeadTrace(ctx, &x.ask, edge, vports) // the other end is not told then, which who asks sees
 		}
 		tell(r)
-	}:
-	default:
-		c.a.counts.traceDrops.Add(1)
 	}
 	if x.seen >= x.ask.Packets {
 		t.end(x, "as many packets came as were asked for")
@@ -263,7 +292,8 @@ func (t *tracing) sent(o *sim.Outcome, hash uint16) state.TraceSent {
 
 // entryFor is the flow whose entry a packet would meet, nil if there is none.
 func (t *tracing) entryFor(key *flow.Key, f *packet.Frame) (best *installedFlow) {
-	for _, x := range t.c.flows.from(key.Ingress) {
+	some, _ := t.c.flows.someFrom(key.Ingress, maxTraceLook)
+	for _, x := range some {
 		p := x.pattern()
 		g := x.placed.Guards
 		if key.And(p.mask) != p.key || g.KnownSource && p.source != key.SrcMAC {
@@ -302,27 +332,30 @@ func (t *tracing) told(f *installedFlow) toldEntry {
 	return toldEntry{x, e}
 }
 
-// flowsOf are flows of a vport whose packets may match.
-func (t *tracing) flowsOf(v flow.VPortID, m *state.TraceMatch) (out []*installedFlow) {
-	for _, f := range t.c.flows.from(v) {
+// flowsOf are flows of a vport whose packets may match. all: there are no others.
+func (t *tracing) flowsOf(v flow.VPortID, m *state.TraceMatch) (out []*installedFlow, all bool) {
+	some, all := t.c.flows.someFrom(v, maxTraceLook)
+	for _, f := range some {
 		if p := f.pattern(); m.Meets(&p.key, &p.mask) {
 			out = append(out, f)
 		}
 	}
-	return out
+	return out, all
 }
 
-// entriesOf are the entries of flows of a vport whose packets may match.
-func (t *tracing) entriesOf(v flow.VPortID, m *state.TraceMatch) (out []*p4rt.Entry) {
-	for _, f := range t.flowsOf(v, m) {
+// entriesOf are the entries of flows of a vport whose packets may match. all: there are no others.
+func (t *tracing) entriesOf(v flow.VPortID, m *state.TraceMatch) (out []*p4rt.Entry, all bool) {
+	flows, all := t.flowsOf(v, m)
+	for _, f := range flows {
 		out = append(out, t.c.placer.Entry(f.placed))
 	}
-	return out
+	return out, all
 }
 
 // toldEntries are those of them that are told, in order, with a frame of each.
 func (t *tracing) toldEntries(v flow.VPortID, m *state.TraceMatch) (out []toldEntry) {
-	for _, f := range t.flowsOf(v, m) {
+	flows, _ := t.flowsOf(v, m)
+	for _, f := range flows {
 		e := t.told(f)
 		e.Frame = f.placed.Key.AppendFrame(nil)
 		out = append(out, e)
@@ -355,36 +388,36 @@ func (a *Agent) countEntries(ctx context.Context, placer *offload.Placer, told [
 	}
 }
 
-// rateOf is how many packets a second meet some entries now.
-func (a *Agent) rateOf(ctx context.Context, placer *offload.Placer, entries []*p4rt.Entry) uint64 {
+// rateOf is how many packets a second meet some entries now. false: that was not found out.
+func (a *Agent) rateOf(ctx context.Context, placer *offload.Placer, entries []*p4rt.Entry) (uint64, bool) {
 	if len(entries) == 0 {
-		return 0
+		return 0, true
 	}
-	sum := func() (n uint64) {
-		read, err := a.readCounters(ctx, placer, entries)
-		if err != nil {
-			return 0
-		}
-		for _, e := range entries {
-			k := placer.Hash(e)
-			n += read[k].Packets
-			delete(read, k) // flows may share an entry
-		}
-		return n
+	before, err := a.readCounters(ctx, placer, entries)
+	if err != nil {
+		return 0, false
 	}
-	before, began := sum(), time.Now()
+	began := time.Now()
 	timer := time.NewTimer(traceProbe)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 	case <-ctx.Done():
-		return 0
+		return 0, false
 	}
-	after := sum()
-	if after < before {
-		return 0 // entries went
+	after, err := a.readCounters(ctx, placer, entries)
+	if err != nil {
+		return 0, false
 	}
-	return uint64(float64(after-before) / time.Since(began).Seconds())
+	var n uint64
+	for _, e := range entries {
+		k := placer.Hash(e)
+		if was, is := before[k].Packets, after[k].Packets; is > was {
+			n += is - was
+		}
+		delete(after, k) // flows may share an entry
+	}
+	return uint64(float64(n) / time.Since(began).Seconds()), true
 }
 
 // teller runs what a trace has to read and tell, in order, in a goroutine of its own until the channel is closed.
@@ -430,7 +463,7 @@ func headersOf(f *packet.Frame) []byte {
 		if len(f.Data) > f.L4+12 {
 			n = f.L4 + int(f.Data[f.L4+12]>>4)*4
 		}
-	case f.L4 != 0 && f.IsICMP() && !f.IsEchoRequest(): // an error has headers behind its own
+	case f.L4 != 0 && f.IsICMP() && !isEcho(f): // an error has headers behind its own
 	case f.L4 != 0:
 		n = f.L4 + packet.UDPLen // also that of ICMP
 		switch f.Proto {
@@ -454,4 +487,13 @@ func headersOf(f *packet.Frame) []byte {
 		binary.BigEndian.PutUint16(head[sum:], uint16(c))
 	}
 	return head
+}
+
+// isEcho reports whether an ICMP message is a ping's, there or back: what it carries is payload.
+func isEcho(f *packet.Frame) bool {
+	if f.IsEchoRequest() {
+		return true
+	}
+	t, _ := f.ICMPType()
+	return f.Is4() && t == packet.ICMPEchoReply || f.Is6() && t == packet.ICMPv6EchoReply
 }

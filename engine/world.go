@@ -83,6 +83,7 @@ func (c *core) everything(v *state.View, touched map[subject]struct{}) {
 		c.speaking.changed(p.ID)
 		c.portLinks.check(p.ID)
 	}
+	c.linkRates.everything()
 	clear(c.view.groups)
 	for b := range c.snap.Bridges() {
 		c.members(b)
