@@ -136,17 +136,27 @@ func (d *directory) allTokens() []storedToken {
 // stands reports whether what a token lets its owner do counts now, and in which role: a user who went or was disabled may nothing, and of one who has another role a token counts that is for no more. A session is of
 // the role that he has. What was made with another token goes with that. Others than users are not known here.
 func (d *directory) stands(t *storedToken, now time.Time) (Role, bool) {
+	above := *t
+	for n := 0; above.Parent != ""; n++ {
+		parent, ok := d.token(above.Parent)
+		if !ok || n == maxAncestors {
+			return "", false
+		}
+		if _, ok := d.standsAlone(&parent, now); !ok {
+			return "", false
+		}
+		above = parent
+	}
+	return d.standsAlone(t, now)
+}
+
+// maxAncestors bounds the tokens of which one made the next. It can't go round, as long as nobody writes that into the database.
+const maxAncestors = 1000
+
+// standsAlone is the same, whatever token it was made with.
+func (d *directory) standsAlone(t *storedToken, now time.Time) (Role, bool) {
 	if t.expired(now) {
 		return "", false
-	}
-	if t.Parent != "" {
-		parent, ok := d.token(t.Parent)
-		if !ok || parent.Created.After(t.Created) { // it can't go round
-			return "", false
-		}
-		if _, ok := d.stands(&parent, now); !ok {
-			return "", false
-		}
 	}
 	name, ok := strings.CutPrefix(t.Owner, userSubject)
 	if !ok {

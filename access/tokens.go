@@ -26,13 +26,10 @@ func (g *Guard) Login(ctx context.Context, from netip.Addr, user, password strin
 	if !g.known.isReady() {
 		return Token{}, "", ErrUnavailable
 	}
-	u, ok := g.known.user(name)
-	if !ok { // another server may have made him a moment ago
-		if err := g.hear(ctx); err != nil {
-			return Token{}, "", err
-		}
-		u, _ = g.known.user(name)
+	if err := g.hear(ctx); err != nil { // another server may have made him a moment ago. For all alike: the time that it takes would tell who is there
+		return Token{}, "", err
 	}
+	u, _ := g.known.user(name)
 	right, err := g.passwords.check(ctx, u.Password, password)
 	switch {
 	case err != nil:

@@ -159,7 +159,7 @@ func TestDefaults(t *testing.T) {
 // TestErrors: each names file, line, field, value and what would do; all of them come at once.
 func TestErrors(t *testing.T) {
 	for _, tc := range []struct{ old, new, want string }{
-		{"etcd: {", "etc: {", "a.yaml:1: etc: is not a known field; use one of etcd, listen, listenTLS, advertise, log, edges"},
+		{"etcd: {", "etc: {", "a.yaml:1: etc: is not a known field; use one of etcd, listen, listenTLS, advertise, log, tracing, edges"},
 		{`endpoints: ["http://127.0.0.1:2379"]`, "", "a.yaml:1: etcd.endpoints: is missing; list etcd's client URLs, such as https://192.0.2.1:2379"},
 		{`"http://127.0.0.1:2379"`, `"127.0.0.1:2379"`, `a.yaml:1: etcd.endpoints[0]: "127.0.0.1:2379" is no URL; use one such as https://192.0.2.1:2379 or unix:///run/etcd.sock`},
 		{`2379"]`, `2379", "https://x:1"]`, `a.yaml:1: etcd.endpoints[1]: "https://x:1" is of another scheme than http://127.0.0.1:2379; use one scheme for all`},

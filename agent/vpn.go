@@ -51,7 +51,7 @@ func (v *VPN) secret(name string) (string, error) {
 		return "", err
 	}
 	line, _, _ := strings.Cut(string(raw), "\n")
-	return line, nil
+	return strings.TrimSpace(line), nil
 }
 
 // vpn checks what an edge has for VPNs.

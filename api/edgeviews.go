@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -68,6 +69,12 @@ func (s *Server) bgpRouteRoute() {
 		if _, err := bgp.ParseChoice(in.Prefix); err != nil {
 			return nil, parameter("prefix", in.Prefix, "is neither a prefix nor an address", "use one such as 203.0.113.0/24 or 2001:db8::1")
 		}
+		select {
+		case s.tables <- struct{}{}:
+			defer func() { <-s.tables }()
+		case <-ctx.Done():
+			return nil, busy("too many read what neighbours tell")
+		}
 		rows, failed := s.bgpRoutes(ctx, a, agent.RouteQuery{Sent: in.Sent, Rejected: in.Rejected, Prefix: in.Prefix})
 		if !a.all {
 			c, err := s.catalogue()
@@ -83,9 +90,13 @@ func (s *Server) bgpRouteRoute() {
 	})
 }
 
-// bgpRoutes asks the edges that carry sessions out, in order of session.
+// bgpRoutes asks the edges that carry sessions out, in order of session, until there are more than the page needs.
 func (s *Server) bgpRoutes(ctx context.Context, a *viewing, q agent.RouteQuery) (rows []agent.SessionRoute, failed []agent.EdgeError) {
+	from, _ := strconv.Atoi(a.Continue) // pageOf says if it is none
 	for _, w := range view.WantedSessions(a.state) {
+		if len(rows) > from+a.Limit {
+			break
+		}
 		if a.of.Tenant != "" && view.TenantOf(w.Session) != a.of.Tenant || a.Of != "" && w.Session != a.Of {
 			continue
 		}

@@ -85,6 +85,9 @@ func (s *Server) tellLive(ctx context.Context, live *trace.LiveTrace, w http.Res
 		text = ": still here\n\n"
 		select {
 		case <-ended:
+			if ctx.Err() != nil { // not the trace: the server ends, or the other side did
+				lastWord(out, w)
+			}
 			return
 		case <-word.C:
 		case e := <-told:
@@ -105,7 +108,16 @@ func (s *Server) tellLive(ctx context.Context, live *trace.LiveTrace, w http.Res
 			text = fmt.Sprintf("event: %s\ndata: %s\n\n", e.Kind, body)
 		}
 		if !stillIn(ctx) {
+			lastWord(out, w)
 			return
 		}
+	}
+}
+
+// lastWord tells the other side of a stream that the server ends it.
+func lastWord(out *http.ResponseController, w http.ResponseWriter) {
+	_ = out.SetWriteDeadline(time.Now().Add(writeTime))
+	if _, err := w.Write([]byte(lastWords)); err == nil {
+		_ = out.Flush()
 	}
 }

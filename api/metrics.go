@@ -72,8 +72,14 @@ func (m *metrics) count(r *http.Request, status int, since time.Time) {
 	if status == 0 {
 		status = http.StatusInternalServerError
 	}
-	m.requests.WithLabelValues(r.Method, route, strconv.Itoa(status)).Inc()
+	method := r.Method
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+	default:
+		method = "other" // what others are called is up to who asks
+	}
+	m.requests.WithLabelValues(method, route, strconv.Itoa(status)).Inc()
 	if !goesOn(r.URL.Path) {
-		m.seconds.WithLabelValues(r.Method, route).Observe(time.Since(since).Seconds())
+		m.seconds.WithLabelValues(method, route).Observe(time.Since(since).Seconds())
 	}
 }

@@ -18,6 +18,9 @@ const mostPins = 16
 // mostPast is how many at once have the database read as it was: each holds all objects.
 const mostPast = 2
 
+// mostTables is how many at once read what neighbours tell: each may hold a table of the Internet.
+const mostTables = 2
+
 // pins are the catalogues that pages were read of, the last one last.
 type pins struct {
 	mu   sync.Mutex

@@ -47,6 +47,7 @@ type Server struct {
 	limits  limits
 	pins    pins
 	past    chan struct{} // a place for each that reads what was stored at a revision
+	tables  chan struct{} // a place for each that reads routes of neighbours
 	watches *places
 	metrics *metrics
 	mux     *http.ServeMux
@@ -68,7 +69,7 @@ func New(o Options) (*Server, error) {
 	def(&o.Bookmark, 15*time.Second)
 	def(&o.Burst, max(1, int(2*o.Rate)))
 	s := &Server{
-		cfg: o, store: o.Store, guard: o.Guard, log: o.Log, past: make(chan struct{}, mostPast), watches: newPlaces(o.Watches), mux: http.NewServeMux(),
+		cfg: o, store: o.Store, guard: o.Guard, log: o.Log, past: make(chan struct{}, mostPast), tables: make(chan struct{}, mostTables), watches: newPlaces(o.Watches), mux: http.NewServeMux(),
 		limits: limits{rate: rate.Limit(o.Rate), burst: o.Burst, who: map[string]*rate.Limiter{}},
 	}
 	s.metrics = newMetrics(s)

@@ -183,8 +183,5 @@ func (f *follower) flush() error { return f.out.Flush() }
 
 // end tells the other side, if it is still there, that nothing more comes.
 func (f *follower) end() {
-	_ = f.out.SetWriteDeadline(time.Now().Add(writeTime))
-	if _, err := f.w.Write([]byte(lastWords)); err == nil {
-		_ = f.flush() // it may be gone
-	}
+	lastWord(f.out, f.w)
 }

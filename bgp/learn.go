@@ -200,8 +200,8 @@ func (s *session) dropStale() {
 // dropAll takes away all that the neighbour told: the session is over.
 func (s *session) dropAll() {
 	s.stale.Stop()
+	s.judging.Lock() // what is being judged is stored first, and goes, too
 	s.rib.Clear()
-	s.judging.Lock()
 	s.heard.clear()
 	s.judging.Unlock()
 	s.mu.Lock()

@@ -114,6 +114,12 @@ func (s *session) resume() {
 	if err := s.server.EnablePeer(ctx, &api.EnablePeerRequest{Address: s.relay.Addr().Addr().String()}); err != nil && !s.over.Load() {
 		s.log.Warn("a session that was stopped does not begin again", "err", err)
 	}
+	s.mu.Lock()
+	up := s.dropped && s.life.state == Established
+	s.mu.Unlock()
+	if up { // it was not stopped yet: what it tells does not count until it begins anew
+		s.relay.Break()
+	}
 }
 
 // limitChanged sees to a limit that is another.

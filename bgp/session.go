@@ -98,6 +98,9 @@ func startSession(ctx context.Context, store *state.Store, edge string, port *to
 	s.damped = time.AfterFunc(time.Hour, s.release)
 	s.damped.Stop()
 	s.run.Go(func() { _ = rib.Run(ctx) })
+	if s.unable {
+		rib.Clear() // what an earlier run of this edge's left leads nowhere
+	}
 	if err := s.begin(ctx, w); err != nil {
 		s.end(false)
 		return nil, fmt.Errorf("bgp: session %s: %w", spec.Name, err)

@@ -30,12 +30,19 @@ func (s *Server) Get(ctx context.Context, req *gpb.GetRequest) (*gpb.GetResponse
 	if len(paths)*len(all) > maxWork {
 		return nil, status.Errorf(codes.ResourceExhausted, "%d paths among %d leaves are too many; use wildcards", len(paths), len(all))
 	}
+	told := 0
 	for _, p := range paths {
 		path, err := s.Join(req.GetPrefix(), p)
 		if err != nil {
 			return nil, err
 		}
 		leaves := below(path, all)
+		if told += len(leaves); told > maxAnswer {
+			return nil, status.Errorf(codes.ResourceExhausted, "the answer has more than %d leaves; ask for its parts", maxAnswer)
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, status.FromContextError(err).Err()
+		}
 		if len(leaves) == 0 && !wild(path) {
 			return nil, status.Errorf(codes.NotFound, "%s does not exist", Show(path))
 		}

@@ -14,8 +14,11 @@ const (
 	anyDepth = "..."
 )
 
-// maxElems bounds the elements of a path.
-const maxElems = 64
+// Bounds of a path: its elements, and how many of them stand for any number of others.
+const (
+	maxElems = 64
+	maxDeep  = 3
+)
 
 // Join is a path below a prefix, without target and origin. It refuses what this server has not. Several "..." in a row are one: what they match is the same,
 // and the ways to match them grow with their power.
@@ -32,6 +35,15 @@ func (s *Server) Join(prefix, p *gpb.Path) ([]*gpb.PathElem, error) {
 	path := slices.CompactFunc(slices.Concat(prefix.GetElem(), p.GetElem()), func(a, b *gpb.PathElem) bool {
 		return a.GetName() == anyDepth && b.GetName() == anyDepth
 	})
+	deep := 0
+	for _, e := range path {
+		if e.GetName() == anyDepth {
+			deep++
+		}
+	}
+	if deep > maxDeep {
+		return nil, Invalidf("path has %q %d times; use %d at most", anyDepth, deep, maxDeep)
+	}
 	if len(path) > maxElems {
 		return nil, Invalidf("path has %d elements; use %d at most", len(path), maxElems)
 	}

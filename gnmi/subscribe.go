@@ -14,7 +14,8 @@ import (
 const (
 	minSample = 10 * time.Millisecond // interval of samples and heartbeats
 	maxPaths  = 16_384                // in a request
-	maxWork   = 64 << 20              // paths compared with leaves at each look
+	maxWork   = 4 << 20               // paths compared with leaves at each look
+	maxAnswer = 1 << 20               // leaves of the answer to a Get
 )
 
 // defaultSample is the interval of samples if the client leaves it to the target.

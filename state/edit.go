@@ -295,11 +295,22 @@ type staged struct {
 	steps   []Step
 }
 
+// withoutStatus is what a caller wants without what the system adds: that is not his to say.
+func withoutStatus(put []*topology.Object) []*topology.Object {
+	all := slices.Clone(put)
+	for i, o := range all {
+		c := *o
+		c.Status = topology.Status{}
+		all[i] = &c
+	}
+	return all
+}
+
 // stage validates one edit.
 func (g *group) stage(put []*topology.Object, del []topology.Ref) (*staged, error) {
 	before := g.order.Set
 	st := &staged{ids: g.ids, w: writes{}}
-	all, gone := before.Expand(put, del)
+	all, gone := before.Expand(withoutStatus(put), del)
 	fresh := make([]*topology.Object, 0, len(all))
 	for _, o := range all {
 		c := *o

@@ -421,3 +421,20 @@ func TestTrimAudit(t *testing.T) {
 		}
 	}
 }
+
+// TestStatusIsNotTheCallers: what the system adds to objects is not what who writes them says.
+func TestStatusIsNotTheCallers(t *testing.T) {
+	s := embeddedStore(t)
+	o := topology.Object{APIVersion: topology.APIVersion, Kind: topology.KindRouter, Metadata: topology.Metadata{Name: "gw", Tenant: "acme"}, Spec: &topology.RouterSpec{}}
+	o.Status = topology.Status{ID: 7777, Of: "accept", Expanded: true, Filters: &topology.FilterSpec{Ingress: "other"}}
+	if _, err := s.Apply(t.Context(), []*topology.Object{&o}); err != nil {
+		t.Fatal(err)
+	}
+	is, _, err := s.Get(t.Context(), o.Ref())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st := is.Status; st.ID == 7777 || st.Of != "" || st.Expanded || st.Filters != nil {
+		t.Errorf("it is stored with %+v", st)
+	}
+}

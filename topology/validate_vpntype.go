@@ -3,6 +3,7 @@ package topology
 import (
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -53,7 +54,8 @@ func (v *validator) peerKey(o *Object, kind, field, key string, taken map[string
 	case VPNIPsec:
 		v.fail(o, field, "", "is for other types of VPN", "leave it out: an "+VPNIPsec+" has presharedKeySecret")
 	case VPNOpenVPN:
-		if raw, err := hex.DecodeString(strings.ReplaceAll(key, ":", "")); err != nil || len(raw) != 32 || len(key) != 32*3-1 {
+		bytes := strings.Split(key, ":")
+		if len(bytes) != 32 || slices.ContainsFunc(bytes, func(b string) bool { _, err := hex.DecodeString(b); return len(b) != 2 || err != nil }) {
 			v.fail(o, field, "", "is no SHA-256 fingerprint of a certificate", "give 32 bytes in hex with colons, as openssl x509 -fingerprint -sha256 prints them, or leave it out: weft vpn export --new-key makes one")
 		}
 	default:

@@ -40,7 +40,8 @@ const (
 	lastRestart  = 5 * time.Second
 )
 
-func newCell(log *slog.Logger, ended func(why string)) (*cell, error) {
+// newCell makes a cell. drops: its daemon gives up root, and owns its folder; the folder of one that does not is root's.
+func newCell(log *slog.Logger, drops bool, ended func(why string)) (*cell, error) {
 	space, err := newNamespace()
 	if err != nil {
 		return nil, err
@@ -50,7 +51,7 @@ func newCell(log *slog.Logger, ended func(why string)) (*cell, error) {
 		c.close()
 		return nil, err
 	}
-	if u, err := user.Lookup(unprivileged); err == nil {
+	if u, err := user.Lookup(unprivileged); drops && err == nil {
 		uid, _ := strconv.Atoi(u.Uid)
 		gid, _ := strconv.Atoi(u.Gid)
 		if g, err := user.LookupGroupId(u.Gid); err == nil && os.Chown(c.dir, uid, gid) == nil {

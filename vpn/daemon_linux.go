@@ -41,7 +41,7 @@ func (s *site) newDaemon(ctx context.Context, rec *state.VPNRecord, hold *state.
 	if err != nil {
 		return nil, err
 	}
-	if d.cell, err = newCell(s.log, s.noteEnded); err != nil {
+	if d.cell, err = newCell(s.log, spec.TypeOr() == topology.VPNOpenVPN, s.noteEnded); err != nil {
 		d.names.close()
 		return nil, err
 	}

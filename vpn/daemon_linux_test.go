@@ -29,7 +29,7 @@ func TestMissing(t *testing.T) {
 // needCell skips a test where there are no namespaces.
 func needCell(t *testing.T, ended func(string)) *cell {
 	t.Helper()
-	c, err := newCell(slog.New(slog.DiscardHandler), ended)
+	c, err := newCell(slog.New(slog.DiscardHandler), true, ended)
 	if err != nil {
 		t.Skipf("SKIPPED: it takes root: %v", err)
 	}

@@ -18,6 +18,9 @@ func (k *Keeper) ipsecSecret(p *topology.VPNPeerSpec) (string, error) {
 	if err == nil && len(text) < minSecret {
 		err = fmt.Errorf("peer %s: secret %s: has less than %d characters: one that openssl rand -base64 32 prints would do", p.Name, p.PresharedKeySecret, minSecret)
 	}
+	if coding := strings.ToLower(text[:min(2, len(text))]); err == nil && (coding == "0x" || coding == "0s") {
+		err = fmt.Errorf("peer %s: secret %s: begins with %s, which the remote end takes for a coding: make another", p.Name, p.PresharedKeySecret, coding)
+	}
 	return text, err
 }
 

@@ -93,16 +93,16 @@ func (s *session) count(in, out string) {
 
 // logged takes a line of the log. It returns a complaint that people may want to know; ok: the ends have agreed on keys.
 func (s *session) logged(line string, now time.Time) (complaint string, ok bool) {
-	if strings.Contains(line, "Control Channel: TLS") {
+	for _, word := range []string{"VERIFY ERROR", "TLS Error", "Options error", "bad source address", "AUTH_FAILED", "Inactivity timeout", "Cannot"} {
+		if strings.Contains(line, word) {
+			return line, false // ahead of the rest: it may have a stranger's words
+		}
+	}
+	if strings.Contains(line, "Control Channel: TLS") && !strings.Contains(line, "VERIFY") {
 		s.mu.Lock()
 		s.handshake = now
 		s.mu.Unlock()
 		return "", true
-	}
-	for _, word := range []string{"VERIFY ERROR", "TLS Error", "Options error", "bad source address", "AUTH_FAILED", "Inactivity timeout", "Cannot"} {
-		if strings.Contains(line, word) {
-			return line, false
-		}
 	}
 	return "", false
 }

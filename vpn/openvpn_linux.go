@@ -84,6 +84,7 @@ func (o *openVPN) once(ctx context.Context) error {
 		c, err := l.Accept()
 		if err == nil {
 			o.manage(ctx, c)
+			cancel() // who does not answer is ended
 		}
 	})
 	err = o.cell.exec(ctx, strings.NewReader(o.conf), nil, o.log, "openvpn", "--config", "stdin")
@@ -109,6 +110,8 @@ const askEvery = time.Second
 // manage has the daemon begin, and takes what it tells, until it closes the connection or does not answer any more.
 func (o *openVPN) manage(ctx context.Context, c net.Conn) {
 	defer c.Close()
+	stop := context.AfterFunc(ctx, func() { c.Close() })
+	defer stop()
 	var asking sync.WaitGroup
 	defer asking.Wait()
 	ctx, cancel := context.WithCancel(ctx)
@@ -135,7 +138,13 @@ func (o *openVPN) manage(ctx context.Context, c net.Conn) {
 			}
 		}
 	})
-	for lines := bufio.NewScanner(c); lines.Scan(); {
+	for lines := bufio.NewScanner(c); ; {
+		if o.server { // it is asked each second
+			_ = c.SetReadDeadline(time.Now().Add(10 * askEvery))
+		}
+		if !lines.Scan() {
+			return
+		}
 		o.session.told(strings.TrimRight(lines.Text(), "\r"))
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
 	"golang.zx2c4.com/wireguard/conn"
 )
 
@@ -24,6 +25,7 @@ type relay struct {
 
 	mu     sync.Mutex
 	lines  map[netip.AddrPort]*line // by where the peer is
+	fresh  *rate.Limiter            // lines of those who have none: each costs a socket
 	closed bool
 }
 
@@ -33,14 +35,16 @@ type line struct {
 	to     conn.Endpoint
 	at     netip.AddrPort // of the peer
 	daemon atomic.Pointer[netip.AddrPort]
-	used   atomic.Int64 // unix time, of what the daemon sent
+	used   atomic.Int64 // unix time in nanoseconds, of what the daemon sent
 
+	answers        atomic.Uint64 // packets of the daemon
 	received, sent atomic.Uint64 // bytes
 }
 
 const (
 	maxLines  = 64               // who has not answered the daemon yet has one, too
-	lineIdle  = 30 * time.Second // after which a line may be another's
+	lineIdle  = 10 * time.Minute // after which a line may be another's before those that the daemon answers seldom
+	newLines  = 200              // a second, at the most
 	maxPacket = 65535
 
 	relayPause = 10 * time.Millisecond // after an error of the system's, that it does not become a loop
@@ -50,7 +54,7 @@ var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 
 // newRelay opens a transport. listen: at that port peers call, and the daemon is called at daemon; 0: the daemon calls, where call says.
 func newRelay(space *namespace, bind conn.Bind, valid func() bool, c *counts, listen uint16, daemon netip.AddrPort) (*relay, error) {
-	r := &relay{bind: &held{bind, valid, c}, valid: valid, counts: c, space: space, daemon: daemon, lines: map[netip.AddrPort]*line{}}
+	r := &relay{bind: &held{bind, valid, c}, valid: valid, counts: c, space: space, daemon: daemon, lines: map[netip.AddrPort]*line{}, fresh: rate.NewLimiter(newLines, maxLines)}
 	receive, _, err := bind.Open(listen)
 	if err != nil {
 		return nil, err
@@ -111,9 +115,10 @@ func (r *relay) lineOf(peer conn.Endpoint) *line {
 		l.to = peer // by the address that it speaks to
 		return l
 	}
-	if !r.daemon.IsValid() || r.closed || !r.room() {
+	if !r.daemon.IsValid() || r.closed || !r.fresh.Allow() {
 		return nil
 	}
+	r.room()
 	l, err := r.newLine(peer, at)
 	if err != nil {
 		return nil
@@ -123,25 +128,31 @@ func (r *relay) lineOf(peer conn.Endpoint) *line {
 	return l
 }
 
-// room makes room for a line; false: there is none. The caller has the lock.
-func (r *relay) room() bool {
+// room makes room for a line. The caller has the lock. Any packet makes a line, be its source forged: of those it is that go, that the daemon has hardly answered, and never the peer's.
+func (r *relay) room() {
 	if len(r.lines) < maxLines {
-		return true
+		return
 	}
+	var at netip.AddrPort
+	var least *line
 	for key, l := range r.lines {
-		if time.Since(time.Unix(l.used.Load(), 0)) > lineIdle {
-			l.socket.Close()
-			delete(r.lines, key)
-			return true
+		switch idle := time.Since(time.Unix(0, l.used.Load())) > lineIdle; {
+		case least == nil, idle, l.answers.Load() < least.answers.Load(), l.answers.Load() == least.answers.Load() && l.used.Load() < least.used.Load():
+			if at, least = key, l; idle {
+				l.socket.Close()
+				delete(r.lines, at)
+				return
+			}
 		}
 	}
-	return false
+	least.socket.Close()
+	delete(r.lines, at)
 }
 
 // newLine makes a line, and takes what the daemon sends by it. The caller has the lock.
 func (r *relay) newLine(peer conn.Endpoint, at netip.AddrPort) (*line, error) {
 	l := &line{to: peer, at: at}
-	l.used.Store(time.Now().Unix())
+	l.used.Store(time.Now().UnixNano())
 	err := r.space.do(func() (err error) {
 		l.socket, err = net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(loopback, 0)))
 		return err
@@ -167,7 +178,8 @@ func (r *relay) send(l *line) {
 		if !r.daemon.IsValid() {
 			l.daemon.Store(&from) // there is nobody else in the namespace
 		}
-		l.used.Store(time.Now().Unix())
+		l.used.Store(time.Now().UnixNano())
+		l.answers.Add(1)
 		r.mu.Lock()
 		to := l.to
 		r.mu.Unlock()
