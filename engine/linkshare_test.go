@@ -113,6 +113,12 @@ func TestLinkIsShared(t *testing.T) {
 	s.has("it sends less than it may", 18e6, 18e6)
 	s.second(17e6)
 	s.has("more than leaves room for growth", 32e6, 64e6)
+	for range 3 {
+		s.second(17e6)
+		s.has("the same each second", 19.125e6, 19.125e6)
+	}
+	s.second(1e3)
+	s.has("hardly anything", 62500, 62500)
 }
 
 // TestLinkIsLeft (Q1): an edge that sends nothing any more wants nothing, and what is sent again without a first packet is seen by its meter; a rate that changes, or goes, and edges that do, count at once.
