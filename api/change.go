@@ -109,6 +109,9 @@ func (c *changing) meets(r topology.Ref, e *state.Entry) error {
 // putOne creates or replaces one object, and answers with it.
 func (s *Server) putOne(ctx context.Context, o *topology.Object, c changing) (*rawOutput, error) {
 	r := o.Ref()
+	if of := o.Status.Of; of != "" {
+		return nil, s.refused(ctx, topology.Errors{{Object: r.String(), Field: "status.of", Value: of, Problem: "says that this is a part of another object", Hint: "change that one, or leave the status out"}}, answer{form: formObject, ref: r})
+	}
 	c.put = []topology.Ref{r}
 	return s.change(ctx, c, func(cat *state.Catalogue) ([]*topology.Object, []topology.Ref, error) {
 		e := cat.Get(r)

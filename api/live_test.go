@@ -16,7 +16,7 @@ import (
 func TestLiveTraceRefused(t *testing.T) {
 	var store *state.Store
 	url, _ := guardedStore(t, &store)
-	if err := store.WaitRevision(t.Context(), 1); err != nil {
+	if err := store.WaitRevision(t.Context(), store.Catalogue().Revision); err != nil {
 		t.Fatal(err)
 	}
 	for _, tc := range []struct{ body, field, problem string }{

@@ -295,12 +295,12 @@ type staged struct {
 	steps   []Step
 }
 
-// withoutStatus is what a caller wants without what the system adds: that is not his to say.
+// withoutStatus is what a caller wants without what the system adds, which is not his to say; but for what is said to be a part of another object: that is made anew with it, or not at all.
 func withoutStatus(put []*topology.Object) []*topology.Object {
 	all := slices.Clone(put)
 	for i, o := range all {
 		c := *o
-		c.Status = topology.Status{}
+		c.Status = topology.Status{Of: o.Status.Of}
 		all[i] = &c
 	}
 	return all

@@ -426,7 +426,7 @@ func TestTrimAudit(t *testing.T) {
 func TestStatusIsNotTheCallers(t *testing.T) {
 	s := embeddedStore(t)
 	o := topology.Object{APIVersion: topology.APIVersion, Kind: topology.KindRouter, Metadata: topology.Metadata{Name: "gw", Tenant: "acme"}, Spec: &topology.RouterSpec{}}
-	o.Status = topology.Status{ID: 7777, Of: "accept", Expanded: true, Filters: &topology.FilterSpec{Ingress: "other"}}
+	o.Status = topology.Status{ID: 7777, Expanded: true, Filters: &topology.FilterSpec{Ingress: "other"}}
 	if _, err := s.Apply(t.Context(), []*topology.Object{&o}); err != nil {
 		t.Fatal(err)
 	}
@@ -434,7 +434,14 @@ func TestStatusIsNotTheCallers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if st := is.Status; st.ID == 7777 || st.Of != "" || st.Expanded || st.Filters != nil {
+	if st := is.Status; st.ID == 7777 || st.Expanded || st.Filters != nil {
 		t.Errorf("it is stored with %+v", st)
+	}
+	o.Metadata.Name, o.Status = "part", topology.Status{Of: "router acme/gw"}
+	if _, err := s.Apply(t.Context(), []*topology.Object{&o}); err != nil {
+		t.Fatal(err)
+	}
+	if is, _, err := s.Get(t.Context(), o.Ref()); err == nil {
+		t.Errorf("a part that its whole does not have is stored: %+v", is)
 	}
 }
