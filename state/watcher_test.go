@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"golang.org/x/time/rate"
 	"google.golang.org/grpc"
 )
 
@@ -395,7 +396,8 @@ func TestWatcherStartsUnderLoad(t *testing.T) {
 	e, c := startEtcd(t)
 	prefixes := []string{"/p1/", "/p2/", "/q3/", "/q4/"}
 	stop := running(t, func(ctx context.Context) error {
-		for i := 0; ctx.Err() == nil; i++ {
+		pace := rate.NewLimiter(1000, 100) // on a busy machine watchers would never have seen as much as is written
+		for i := 0; pace.Wait(ctx) == nil; i++ {
 			v := fmt.Sprint(i)
 			if _, err := c.Txn(context.WithoutCancel(ctx)).Then(clientv3.OpPut("/p1/pair", v), clientv3.OpPut("/p2/pair", v), clientv3.OpPut(fmt.Sprintf("/q%d/%d", i%2+3, i%50), v)).Commit(); err != nil {
 				return err
