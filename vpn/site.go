@@ -81,9 +81,9 @@ func (s *site) say(problem string) {
 const (
 	tryAgain     = 500 * time.Millisecond // after what went wrong, and twice as long each time after that
 	maxTryAgain  = 30 * time.Second
-	settled      = 10 * time.Second // what was held so long did not go wrong
-	maxClockWait = 2 * time.Second  // for a clock that is behind: others may have a better one
-	lookIn       = time.Second      // how often a holder looks how its peers are
+	settled      = 10 * time.Second       // what was held so long did not go wrong
+	maxClockWait = 2 * time.Second        // for a clock that is behind: others may have a better one
+	lookIn       = 250 * time.Millisecond // how often a holder looks how its peers are: what it has not stored of one that came since, the next holder does not know, and must be called by it
 )
 
 // pause is until when a site does not try. Nothing ends it before but that the VPN is another: who fails in taking it changes the lock, and would be woken by that.
