@@ -136,28 +136,7 @@ func NewAgent(cfg Config) (*Agent, error) {
 			return nil, fmt.Errorf("edge %s: interface %s: port %d: access ports are 0 to %d", cfg.Self.ID, name, port, offload.FirstUnderlay-1)
 		}
 	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
-	cfg.Logger = cfg.Logger.With("edge", cfg.Self.ID)
-	if cfg.CPUPort == 0 {
-		cfg.CPUPort = offload.CPUPort
-	}
-	orDefault(&cfg.Solicit, 10*time.Second)
-	orDefault(&cfg.IdleTimeout, 60*time.Second)
-	orDefault(&cfg.AgeTime, 30*time.Second)
-	orDefault(&cfg.AwayAfter, awayAfter)
-	orDefault(&cfg.BlockTime, blockTime)
-	cfg.Timeouts = cfg.Timeouts.OrDefaults()
-	if cfg.PuntRate <= 0 {
-		cfg.PuntRate = 50_000
-	}
-	if cfg.Workers <= 0 {
-		cfg.Workers = min(runtime.GOMAXPROCS(0), 8)
-	}
-	if cfg.VPortShare <= 0 {
-		cfg.VPortShare = 10
-	}
+	cfg.setDefaults()
 	if cfg.Pipeline.Info == nil {
 		var err error
 		if cfg.Pipeline, err = p4src.V1Model(); err != nil {
@@ -204,6 +183,32 @@ func NewAgent(cfg Config) (*Agent, error) {
 	a.writer = p4rt.NewWriter(a.session, p4rt.WriterConfig{})
 	a.core = newCore(a)
 	return a, nil
+}
+
+// setDefaults gives what is left out its default.
+func (c *Config) setDefaults() {
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	c.Logger = c.Logger.With("edge", c.Self.ID)
+	if c.CPUPort == 0 {
+		c.CPUPort = offload.CPUPort
+	}
+	orDefault(&c.Solicit, 10*time.Second)
+	orDefault(&c.IdleTimeout, 60*time.Second)
+	orDefault(&c.AgeTime, 30*time.Second)
+	orDefault(&c.AwayAfter, awayAfter)
+	orDefault(&c.BlockTime, blockTime)
+	c.Timeouts = c.Timeouts.OrDefaults()
+	if c.PuntRate <= 0 {
+		c.PuntRate = 50_000
+	}
+	if c.Workers <= 0 {
+		c.Workers = min(runtime.GOMAXPROCS(0), 8)
+	}
+	if c.VPortShare <= 0 {
+		c.VPortShare = 10
+	}
 }
 
 func orDefault(d *time.Duration, v time.Duration) {

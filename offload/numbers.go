@@ -67,11 +67,7 @@ func (t *Tables) NumbersOf(entries []*p4rt.Entry) *Numbers {
 		case t.srcClass.Table:
 			n.sources[at(e, 0)] = append(n.sources[at(e, 0)], macOf(e.Match[1].Value))
 		case t.l2Rewrite.Table:
-			if e.Action == t.l2Rewrite.actions["egress.keep_macs"] {
-				macs[at(e, 0)] = rewriteKey{link: param(e, 0)}
-			} else {
-				macs[at(e, 0)] = rewriteKey{src: macOf(e.Params[0]), dst: macOf(e.Params[1]), link: param(e, 2)}
-			}
+			macs[at(e, 0)] = t.rewriteOf(e)
 		case t.l2Guard.Table:
 			mtus[at(e, 0)] = param(e, 0)
 		case t.nat4.Table, t.nat6.Table:
@@ -188,4 +184,12 @@ func ipOf(v p4rt.Value, v4 bool) netip.Addr {
 		return netip.AddrFrom4([4]byte(b[12:]))
 	}
 	return netip.AddrFrom16(b)
+}
+
+// rewriteOf is what an entry of l2_rewrite does. Path MTUs are elsewhere.
+func (t *Tables) rewriteOf(e *p4rt.Entry) rewriteKey {
+	if e.Action == t.l2Rewrite.actions["egress.keep_macs"] {
+		return rewriteKey{link: uint16(e.Params[0].Lo)}
+	}
+	return rewriteKey{src: macOf(e.Params[0]), dst: macOf(e.Params[1]), link: uint16(e.Params[2].Lo)}
 }

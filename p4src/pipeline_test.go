@@ -33,18 +33,23 @@ func bridged(t *testing.T) *edge {
 	return e
 }
 
-// routed returns an edge where VM A's frames to its gateway are routed to VM B: wild flow, new MACs, two routers passed, path MTU 1400.
-func routed(t *testing.T) *edge {
-	e := bridged(t)
-	e.add("ingress.dst_class", exact(num(1), macG), "ingress.set_scope", num(9))
+// wildToB has all flows of scope 9 go to VM B, with rewrite 5 and so many routers passed.
+func (e *edge) wildToB(routers []byte) {
 	for _, table := range []string{"v4", "v6"} {
 		match := make([]pipeline.FieldMatch, 7)
 		for i := range match {
 			match[i].Any = true
 		}
 		match[0] = pipeline.FieldMatch{Value: []byte{9}, Mask: []byte{0xff, 0xff}}
-		e.addPrio("ingress.flow_wild_"+table, 10, match, "ingress.forward_flow_wild_"+table, num(destB), num(5), num(2))
+		e.addPrio("ingress.flow_wild_"+table, 10, match, "ingress.forward_flow_wild_"+table, num(destB), num(5), routers)
 	}
+}
+
+// routed returns an edge where VM A's frames to its gateway are routed to VM B: wild flow, new MACs, two routers passed, path MTU 1400.
+func routed(t *testing.T) *edge {
+	e := bridged(t)
+	e.add("ingress.dst_class", exact(num(1), macG), "ingress.set_scope", num(9))
+	e.wildToB(num(2))
 	e.add("ingress.l2_guard", exact(num(5)), "ingress.set_mtu", num(1400))
 	e.add("egress.l2_rewrite", exact(num(5)), "egress.set_macs", macG, macB, num(0))
 	return e

@@ -71,14 +71,7 @@ func TestLinkRate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			e := bridged(t)
 			e.add("ingress.dst_class", exact(num(1), macG), "ingress.set_scope", num(9))
-			for _, table := range []string{"v4", "v6"} {
-				match := make([]pipeline.FieldMatch, 7)
-				for i := range match {
-					match[i].Any = true
-				}
-				match[0] = pipeline.FieldMatch{Value: []byte{9}, Mask: []byte{0xff, 0xff}}
-				e.addPrio("ingress.flow_wild_"+table, 10, match, "ingress.forward_flow_wild_"+table, num(destB), num(5), num(1))
-			}
+			e.wildToB(num(1))
 			e.add("ingress.location", exact(num(destB), num(0)), "ingress.to_port", num(2), num(2), num(0), num(0))
 			macC, macD := []byte{2, 0, 0, 0, 0, 0xc}, []byte{2, 0, 0, 0, 0, 0xd}
 			for id, to := range map[uint64][]byte{6: macC, 7: macD} {
