@@ -27,27 +27,14 @@ func TestRuleHitsGoOn(t *testing.T) {
 	target := p4rttest.NewServer()
 	defer target.Close()
 	const rules = "{match: {protocols: [udp], srcPorts: [1-65535]}, action: accept}"
-	call := func(c *core, f func()) {
-		t.Helper()
-		if err := c.a.mail.call(c.ctx, f); err != nil {
-			t.Fatal(err)
-		}
-	}
-	until := func(c *core, is func() bool) {
-		t.Helper()
-		for done := false; !done; {
-			c.effects.wait()
-			call(c, func() { done = is() })
-		}
-	}
 	// saved stores what there is, and returns what the database has then of the one rule.
 	saved := func(c *core, when string) uint64 {
 		t.Helper()
-		call(c, c.round)
-		until(c, func() bool { return !c.cache.reading })
+		inCore(t, c, c.round)
+		untilInCore(t, c, func() bool { return !c.cache.reading })
 		for range 2 { // the first may find what a predecessor stored
-			call(c, func() { c.ruleStore.saved = -2 * usageTime; c.ruleStore.sweep(c.now()) })
-			until(c, func() bool { return !c.ruleStore.saving })
+			inCore(t, c, func() { c.ruleStore.saved = -2 * usageTime; c.ruleStore.sweep(c.now()) })
+			untilInCore(t, c, func() bool { return !c.ruleStore.saving })
 		}
 		all, err := store.RuleHits(t.Context(), 0)
 		if err != nil || len(all) != 1 || all[0].Edge != c.a.cfg.Self.ID || len(all[0].Rules) != 1 {
@@ -57,7 +44,7 @@ func TestRuleHitsGoOn(t *testing.T) {
 	}
 	var decided, flows uint64
 	send := func(c *core) {
-		call(c, func() {
+		inCore(t, c, func() {
 			for port := range uint16(8) {
 				fromVM1(t, c, vm2MAC, netip.MustParseAddr("10.0.1.2"), netip.MustParseAddr("10.0.1.3"), 1000+port)
 				fromVM1(t, c, vm2MAC, netip.MustParseAddr("fd00:1::2"), netip.MustParseAddr("fd00:1::3"), 1000+port)
@@ -66,7 +53,7 @@ func TestRuleHitsGoOn(t *testing.T) {
 			flows = uint64(c.flows.len())
 			c.rules.flush()
 		})
-		until(c, func() bool { return len(c.target.open) == 0 && c.a.counts.ruleBlocks.Load() > 0 })
+		untilInCore(t, c, func() bool { return len(c.target.open) == 0 && c.a.counts.ruleBlocks.Load() > 0 })
 	}
 	check := func(c *core, when string, want uint64) {
 		t.Helper()
@@ -93,8 +80,8 @@ func TestRuleHitsGoOn(t *testing.T) {
 	}
 	check(again, "another agent", times*(decided+15*flows))
 	target.Count(20, 2000, 0)
-	call(again, again.round) // read, and not stored
-	until(again, func() bool { return !again.cache.reading })
+	inCore(t, again, again.round) // read, and not stored
+	untilInCore(t, again, func() bool { return !again.cache.reading })
 	stop()
 
 	third := restarted(t, store, target, rules)
@@ -102,7 +89,7 @@ func TestRuleHitsGoOn(t *testing.T) {
 	defer stop()
 	check(third, "after a kill", times*(decided+20*flows))
 	target.Restart(false)
-	until(third, func() bool {
+	untilInCore(t, third, func() bool {
 		return third.target.term == serving && len(third.target.open) == 0 && target.View().Pushes > 1
 	})
 	target.Count(4, 400, 0)

@@ -15,25 +15,12 @@ func TestUsageGoesOn(t *testing.T) {
 	target := p4rttest.NewServer()
 	defer target.Close()
 	const rules = "{match: {protocols: [udp], srcPorts: [1-65535]}, action: accept}"
-	call := func(c *core, f func()) {
-		t.Helper()
-		if err := c.a.mail.call(c.ctx, f); err != nil {
-			t.Fatal(err)
-		}
-	}
-	until := func(c *core, is func() bool) {
-		t.Helper()
-		for done := false; !done; {
-			c.effects.wait()
-			call(c, func() { done = is() })
-		}
-	}
 	var flows, decided uint64
 	want := func(c *core, when string, each uint64) {
 		t.Helper()
-		call(c, c.round)
-		until(c, func() bool { return !c.cache.reading })
-		call(c, func() {
+		inCore(t, c, c.round)
+		untilInCore(t, c, func() bool { return !c.cache.reading })
+		inCore(t, c, func() {
 			u := c.usage.of(vportOf(t, c, "vm1")).total
 			if n := decided + flows*each; u.In.Packets != n || u.In.Bytes < 100*flows*each {
 				t.Errorf("%s: %+v is accounted, want %d packets, %d of each of %d flows", when, u, n, each, flows)
@@ -45,7 +32,7 @@ func TestUsageGoesOn(t *testing.T) {
 	}
 	c := restarted(t, store, target, rules)
 	stop := programmed(t, c, target)
-	call(c, func() {
+	inCore(t, c, func() {
 		for port := range uint16(8) {
 			fromVM1(t, c, vm2MAC, netip.MustParseAddr("10.0.1.2"), netip.MustParseAddr("10.0.1.3"), 1000+port)
 			fromVM1(t, c, vm2MAC, netip.MustParseAddr("fd00:1::2"), netip.MustParseAddr("fd00:1::3"), 1000+port)
@@ -54,11 +41,11 @@ func TestUsageGoesOn(t *testing.T) {
 		flows = uint64(c.flows.len())
 		c.rules.flush()
 	})
-	until(c, func() bool { return len(c.target.open) == 0 && c.a.counts.ruleBlocks.Load() > 0 })
+	untilInCore(t, c, func() bool { return len(c.target.open) == 0 && c.a.counts.ruleBlocks.Load() > 0 })
 	target.Count(10, 1000, 0)
 	want(c, "first", 10)
-	call(c, func() { c.sweepUsage(c.now() + 2*usageTime) })
-	until(c, func() bool { return !c.usage.saving })
+	inCore(t, c, func() { c.sweepUsage(c.now() + 2*usageTime) })
+	untilInCore(t, c, func() bool { return !c.usage.saving })
 	stored, err := store.Usage(t.Context(), c.a.cfg.Self.ID)
 	if err != nil || len(stored) != 2 || flows < 2 {
 		t.Fatalf("%+v is stored, of %d flows: %v", stored, flows, err)
@@ -81,9 +68,26 @@ func TestUsageGoesOn(t *testing.T) {
 	defer stop()
 	want(third, "after a kill", 20)
 	target.Restart(false)
-	until(third, func() bool {
+	untilInCore(t, third, func() bool {
 		return third.target.term == serving && len(third.target.open) == 0 && target.View().Pushes > 1
 	})
 	target.Count(4, 400, 0)
 	want(third, "another target", 24)
+}
+
+// inCore runs f where the agent's own things are.
+func inCore(t *testing.T, c *core, f func()) {
+	t.Helper()
+	if err := c.a.mail.call(c.ctx, f); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// untilInCore waits, effect by effect, until something is so there.
+func untilInCore(t *testing.T, c *core, is func() bool) {
+	t.Helper()
+	for done := false; !done; {
+		c.effects.wait()
+		inCore(t, c, func() { done = is() })
+	}
 }
