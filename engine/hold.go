@@ -174,9 +174,9 @@ func (c *core) ask(n neighbour, attempt uint8) {
 	if !c.effects.take(asked, 0) {
 		return // asked again in a second
 	}
-	ctx := c.ctx
+	ctx, self := c.ctx, c.view.self.ID
 	c.effects.wg.Go(func() {
-		first, _, _, err := c.a.cfg.Store.AskNeighbour(ctx, n.port, n.addr, attempt)
+		first, _, _, err := c.a.cfg.Store.AskNeighbour(ctx, self, n.port, n.addr, attempt)
 		c.a.mail.post(func() {
 			c.effects.end(asked)
 			switch {

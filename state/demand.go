@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"strconv"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
-
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/topology"
 )
@@ -40,7 +38,7 @@ func (s *Store) SetDemand(ctx context.Context, port flow.VPortID, edge string, w
 		_, err := s.forget(ctx, key, func([]byte) bool { return true })
 		return err
 	}
-	lease := clientv3.LeaseID(s.lease.Load())
+	lease := s.leaseOf(edge)
 	if lease == 0 {
 		return errUnregistered
 	}

@@ -197,7 +197,7 @@ func TestQuestionGoesWithItsEdge(t *testing.T) {
 	answered, open := addr("10.1.0.9"), addr("2001:db8::9")
 	for _, a := range []netip.Addr{answered, open} {
 		for attempt := range uint8(2) {
-			if ask, _, _, err := s.AskNeighbour(t.Context(), port, a, attempt+1); err != nil || !ask {
+			if ask, _, _, err := s.AskNeighbour(t.Context(), "e1", port, a, attempt+1); err != nil || !ask {
 				t.Fatalf("%v: %v, %v", a, ask, err)
 			}
 		}
@@ -213,7 +213,7 @@ func TestQuestionGoesWithItsEdge(t *testing.T) {
 		m, known := v.Topology.Neighbour(port, answered)
 		return asked == topology.NeighbourAbsent && known == topology.NeighbourOK && m == mac(1)
 	})
-	if _, _, rev, err = s.AskNeighbour(t.Context(), port, open, 1); err != nil {
+	if _, _, rev, err = s.AskNeighbour(t.Context(), "e1", port, open, 1); err != nil {
 		t.Fatalf("no edge is live: %v", err)
 	}
 	wait(t, s, rev)

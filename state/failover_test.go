@@ -75,10 +75,10 @@ func (l *load) again() {
 
 func sends(s syscall.Signal) func(*member) { return func(m *member) { m.signal(s) } }
 
-// renewals waits until the lease of a store's edge was renewed n times.
+// renewals waits until the lease of a store's edge e1 was renewed n times.
 func renewals(t *testing.T, c *clientv3.Client, s *Store, n int) {
 	t.Helper()
-	lease, left := clientv3.LeaseID(s.lease.Load()), int64(math.MaxInt64)
+	lease, left := s.leaseOf("e1"), int64(math.MaxInt64)
 	until(t, "renewals of the lease", func(ctx context.Context) error {
 		resp, err := c.TimeToLive(ctx, lease)
 		if err != nil {

@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
-
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/packet"
 	"github.com/weft-sdn/weft/topology"
@@ -144,10 +142,10 @@ func (s *Store) ForgetBridgeNeighbour(ctx context.Context, bridge topology.Devic
 	return s.forget(ctx, arpKey(bridge, addr), isNeigh(neighValue{known: true, mac: mac}))
 }
 
-// AskNeighbour notes that a router port is about to ask for an address, for the attempt-th time, counted from 1 (R4).
+// AskNeighbour notes that an edge is about to ask for an address at a router port, for the attempt-th time, counted from 1 (R4).
 // ask tells the caller to send the request: of all edges that call with the same attempt one is told so. If the neighbour is
 // known already, its MAC is returned. A question goes with the edge that asked it: an agent that is killed leaves none that nobody takes back.
-func (s *Store) AskNeighbour(ctx context.Context, port flow.VPortID, addr netip.Addr, attempt uint8) (ask bool, mac packet.MAC, revision int64, err error) {
+func (s *Store) AskNeighbour(ctx context.Context, edge string, port flow.VPortID, addr netip.Addr, attempt uint8) (ask bool, mac packet.MAC, revision int64, err error) {
 	if attempt == 0 || !learnable(addr) {
 		return false, mac, 0, fmt.Errorf("state: ask for %v, attempt %d: not something to ask for", addr, attempt)
 	}
@@ -155,7 +153,7 @@ func (s *Store) AskNeighbour(ctx context.Context, port flow.VPortID, addr netip.
 	if err != nil || router == 0 {
 		return false, mac, at, err
 	}
-	key, guard, lease := neighKey(router, port, addr), portKey(router, port), clientv3.LeaseID(s.lease.Load())
+	key, guard, lease := neighKey(router, port, addr), portKey(router, port), s.leaseOf(edge)
 	value := appendNeigh(nil, neighValue{attempts: attempt})
 	ask = true
 	res, err := s.settle(ctx, Op{Key: key, Guard: guard, Value: value, Lease: lease}, func(res OpResult) (Op, bool) {

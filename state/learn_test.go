@@ -94,7 +94,7 @@ func TestDeleteForgetsLearnt(t *testing.T) {
 	apply(t, s, network)
 	_, _, _, err1 := s.LearnMAC(t.Context(), 1, mac(1), 6)
 	_, _, err2 := s.LearnBridgeNeighbour(t.Context(), 1, addr("10.0.0.70"), mac(1))
-	_, _, rev, err3 := s.AskNeighbour(t.Context(), 4, addr("2001:db8::70"), 1)
+	_, _, rev, err3 := s.AskNeighbour(t.Context(), "e1", 4, addr("2001:db8::70"), 1)
 	if err1 != nil || err2 != nil || err3 != nil {
 		t.Fatal(err1, err2, err3)
 	}
@@ -205,7 +205,7 @@ func TestNeighbours(t *testing.T) {
 				var wg sync.WaitGroup
 				for g := range 8 {
 					wg.Go(func() {
-						ask, _, _, err := []*Store{a, b}[g%2].AskNeighbour(t.Context(), port, at, attempt)
+						ask, _, _, err := []*Store{a, b}[g%2].AskNeighbour(t.Context(), "e1", port, at, attempt)
 						if err != nil {
 							t.Error(err)
 						}
@@ -219,7 +219,7 @@ func TestNeighbours(t *testing.T) {
 					t.Errorf("attempt %d: %d ask", attempt, asks.Load())
 				}
 			}
-			if ask, _, rev, err := b.AskNeighbour(t.Context(), port, at, 2); ask || err != nil {
+			if ask, _, rev, err := b.AskNeighbour(t.Context(), "e1", port, at, 2); ask || err != nil {
 				t.Errorf("an earlier attempt asks again: %v", err)
 			} else if _, st := wait(t, b, rev).Topology.Neighbour(port, at); st != topology.NeighbourAsked {
 				t.Errorf("state %v, want asked", st)
@@ -231,7 +231,7 @@ func TestNeighbours(t *testing.T) {
 			if m, st := wait(t, a, rev).Topology.Neighbour(port, at); st != topology.NeighbourOK || m != mac(1) {
 				t.Errorf("the other edge sees %v %v", m, st)
 			}
-			if ask, m, _, err := a.AskNeighbour(t.Context(), port, at, 4); ask || m != mac(1) || err != nil {
+			if ask, m, _, err := a.AskNeighbour(t.Context(), "e1", port, at, 4); ask || m != mac(1) || err != nil {
 				t.Errorf("asks for a known neighbour: %v %v %v", ask, m, err)
 			}
 			confirmed, err := b.ConfirmNeighbour(t.Context(), port, at, mac(1))
@@ -265,7 +265,7 @@ func TestNeighbours(t *testing.T) {
 		})
 	}
 	for _, bad := range []string{"0.0.0.0", "224.0.0.1", "ff02::1", "::ffff:10.0.0.1", "127.0.0.1"} {
-		if _, _, _, err := a.AskNeighbour(t.Context(), port, addr(bad), 1); err == nil {
+		if _, _, _, err := a.AskNeighbour(t.Context(), "e1", port, addr(bad), 1); err == nil {
 			t.Errorf("asks for %s", bad)
 		}
 	}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
-
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/topology"
 )
@@ -33,7 +31,7 @@ func (s *Store) SetLink(ctx context.Context, port flow.VPortID, edge string, dow
 		_, err := s.forget(ctx, key, func([]byte) bool { return true })
 		return err
 	}
-	lease := clientv3.LeaseID(s.lease.Load())
+	lease := s.leaseOf(edge)
 	if lease == 0 {
 		return errUnregistered
 	}

@@ -204,7 +204,7 @@ func TestEventsOfLoadedDevices(t *testing.T) {
 		t.Errorf("a MAC that went meanwhile is at %d", p)
 	}
 	ask := idOf(t, all, topology.KindVPort, "t2", "gw-lan")
-	if first, _, _, err := e1.AskNeighbour(t.Context(), flowVPortID(ask), addr("10.0.0.9"), 1); err != nil || !first {
+	if first, _, _, err := e1.AskNeighbour(t.Context(), "e1", flowVPortID(ask), addr("10.0.0.9"), 1); err != nil || !first {
 		t.Errorf("ask at a port that is not loaded: %v, %v", first, err)
 	}
 	if got, _, err := e1.LearnNeighbour(t.Context(), flowVPortID(ask), addr("10.0.0.9"), mac(9), 0); err != nil || got != LearntNew {
@@ -366,7 +366,7 @@ func (f *shuffle) change() int64 {
 		_, _, rev, err := f.s.LearnMAC(f.t.Context(), id(topology.KindBridge, "lan"), mac(byte(f.rng.IntN(8))), flowVPortID(id(topology.KindVPort, "vm")))
 		return do(rev, err)
 	case 2:
-		_, _, rev, err := f.s.AskNeighbour(f.t.Context(), flowVPortID(id(topology.KindVPort, "gw-lan")), addr(fmt.Sprintf("10.0.0.%d", 100+f.rng.IntN(4))), 1)
+		_, _, rev, err := f.s.AskNeighbour(f.t.Context(), "e1", flowVPortID(id(topology.KindVPort, "gw-lan")), addr(fmt.Sprintf("10.0.0.%d", 100+f.rng.IntN(4))), 1)
 		return do(rev, err)
 	case 3: // the router port gets another MAC: the bridge's seeds follow
 		y := fmt.Sprintf("apiVersion: weft/v1\nkind: VPort\nmetadata: {name: gw-lan, tenant: %s}\nspec: {device: router/gw, peer: lan-gw, mac: \"02:00:00:00:00:%02x\", addresses: [10.0.0.1/24]}\n", tenant, f.rng.IntN(8))

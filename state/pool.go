@@ -64,7 +64,7 @@ type MonitorLease clientv3.LeaseID
 // ClaimMonitor makes an edge the one that runs a pool's monitor, if no edge does (N4). If the edge dies, others can claim it once ttl, whole seconds and two
 // at least, has passed. The lease is renewed while ctx lives.
 func (s *Store) ClaimMonitor(ctx context.Context, pool topology.DeviceID, edge string, ttl time.Duration) (lease MonitorLease, claimed bool, err error) {
-	lease, err = s.monitors.of(ctx, s.client, ttl)
+	lease, err = s.monitors.of(ctx, s.client, edge, ttl)
 	if err != nil {
 		return 0, false, fmt.Errorf("state: monitor of pool %d: %w", pool, err)
 	}
@@ -72,7 +72,7 @@ func (s *Store) ClaimMonitor(ctx context.Context, pool topology.DeviceID, edge s
 		If(clientv3.Compare(clientv3.CreateRevision(monitorKey(pool)), "=", 0), clientv3.Compare(clientv3.CreateRevision(selfKey(pool)), ">", 0)).
 		Then(clientv3.OpPut(monitorKey(pool), edge, clientv3.WithLease(clientv3.LeaseID(lease)))).Commit()
 	if err != nil {
-		s.monitors.forget(ttl, lease) // it may have run out
+		s.monitors.forget(edge, ttl, lease) // it may have run out
 		return 0, false, fmt.Errorf("state: monitor of pool %d: %w", pool, advised(err))
 	}
 	return lease, resp.Succeeded, nil
@@ -129,20 +129,29 @@ func (s *Store) Health(ctx context.Context, pool topology.DeviceID) (PoolHealth,
 	return out, nil
 }
 
-// monitorLeases are the etcd leases of the monitors that this process runs, one for each time to live.
+// monitorLeases are the etcd leases of the monitors that this process runs, one for each edge and time to live: they end with their edge.
 type monitorLeases struct {
 	mu     sync.Mutex
-	leases map[int64]MonitorLease
+	leases map[monitorTerm]MonitorLease
 }
 
-func (l *monitorLeases) of(ctx context.Context, c *clientv3.Client, ttl time.Duration) (MonitorLease, error) {
-	seconds := max(2, int64(ttl/time.Second))
+type monitorTerm struct {
+	edge    string
+	seconds int64
+}
+
+func termOf(edge string, ttl time.Duration) monitorTerm {
+	return monitorTerm{edge, max(2, int64(ttl/time.Second))}
+}
+
+func (l *monitorLeases) of(ctx context.Context, c *clientv3.Client, edge string, ttl time.Duration) (MonitorLease, error) {
+	term := termOf(edge, ttl)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if lease, ok := l.leases[seconds]; ok {
+	if lease, ok := l.leases[term]; ok {
 		return lease, nil
 	}
-	grant, err := c.Grant(ctx, seconds)
+	grant, err := c.Grant(ctx, term.seconds)
 	if err != nil {
 		return 0, advised(err)
 	}
@@ -152,23 +161,23 @@ func (l *monitorLeases) of(ctx context.Context, c *clientv3.Client, ttl time.Dur
 	}
 	lease := MonitorLease(grant.ID)
 	if l.leases == nil {
-		l.leases = map[int64]MonitorLease{}
+		l.leases = map[monitorTerm]MonitorLease{}
 	}
-	l.leases[seconds] = lease
+	l.leases[term] = lease
 	go func() { // ends with ctx, or when the lease has run out
 		for range renewals {
 		}
-		l.forget(ttl, lease)
+		l.forget(edge, ttl, lease)
 	}()
 	return lease, nil
 }
 
-func (l *monitorLeases) forget(ttl time.Duration, lease MonitorLease) {
-	seconds := max(2, int64(ttl/time.Second))
+func (l *monitorLeases) forget(edge string, ttl time.Duration, lease MonitorLease) {
+	term := termOf(edge, ttl)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.leases[seconds] == lease {
-		delete(l.leases, seconds)
+	if l.leases[term] == lease {
+		delete(l.leases, term)
 	}
 }
 

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
+
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/topology"
 )
@@ -88,7 +90,7 @@ func unescaped(s string) (string, error) {
 	return name, nil
 }
 
-// RIB keeps what one session learnt in the database while Run does (G2): written behind, in blocks, under the lease of the edge that this process registered, so that all of it
+// RIB keeps what one session learnt in the database while Run does (G2): written behind, in blocks, under the lease of its edge, so that all of it
 // goes when the edge's agent dies. While no edge is registered, nothing is written.
 type RIB struct {
 	store  *Store
@@ -107,7 +109,7 @@ type RIB struct {
 
 	// Run's:
 	table ribTable
-	lease int64 // under which all is stored that is not dirty; 0: nothing is
+	lease clientv3.LeaseID // under which all is stored that is not dirty; 0: nothing is
 }
 
 // ribSweep is what becomes of all routes of a table.
@@ -321,7 +323,7 @@ func (r *RIB) Run(ctx context.Context) error {
 				return nil
 			}
 		case <-retry.C:
-			if lease := r.store.lease.Load(); lease == 0 || lease == r.lease && r.table.clean() {
+			if lease := r.store.leaseOf(r.source.Edge); lease == 0 || lease == r.lease && r.table.clean() {
 				continue
 			}
 		}
@@ -370,7 +372,7 @@ var errNoLease = errors.New("state: no edge is registered")
 
 // save brings the table, and then the database, up to date; it returns how many updates that were.
 func (r *RIB) save(ctx context.Context) (told uint64, err error) {
-	lease := r.store.lease.Load()
+	lease := r.store.leaseOf(r.source.Edge)
 	if lease == 0 {
 		return 0, errNoLease
 	}

@@ -224,6 +224,48 @@ func TestRIBLease(t *testing.T) {
 	l.leads(l.all, "2001:db8:f::7", "2001:db8:1::9")
 }
 
+// TestEdgesOfOneProcess: what goes with one of a process's edges leaves what goes with another as it is, whichever came last.
+func TestEdgesOfOneProcess(t *testing.T) {
+	l := newRIBLab(t)
+	s, stopFirst := l.edge("e1")
+	second, err := s.RegisterEdge(edgeInfo("e2"), EdgeConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopSecond := running(t, second.Run)
+	untilView(t, s, "e2", hasEdge("e2"))
+	one, _ := l.learn(s, l.up1, "e1", route("203.0.113.0/24", "192.0.2.9", 1), route("2001:db8:f::/48", "2001:db8:1::9", 1))
+	two, _ := l.learn(s, l.up2, "e2", route("203.0.112.0/24", "198.51.100.9", 1))
+	for _, edge := range []string{"e1", "e2"} {
+		if err := s.SetDemand(t.Context(), l.up1, edge, 1000); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stopSecond()
+	l.leads(l.all, "203.0.112.7")
+	if err := s.SetDemand(t.Context(), l.up1, "e2", 2000); !errors.Is(err, errUnregistered) {
+		t.Errorf("e2, which is gone, wants of a link: %v, want %v", err, errUnregistered)
+	}
+	l.update(one, route("198.18.0.0/15", "192.0.2.9", 1))
+	l.leads(l.all, "198.18.7.7", "192.0.2.9")
+	l.leads(l.all, "203.0.113.7", "192.0.2.9")
+	l.leads(l.all, "2001:db8:f::7", "2001:db8:1::9")
+	if wants := l.all.View().Topology.LinkDemands(l.up1); len(wants) != 1 || wants["e1"] != 1000 {
+		t.Errorf("wanted of the link: %v, want 1000 by e1 alone", wants)
+	}
+
+	third, err := s.RegisterEdge(edgeInfo("e2"), EdgeConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	running(t, third.Run)
+	l.sync(two)
+	l.leads(l.all, "203.0.112.7", "198.51.100.9")
+	stopFirst()
+	l.leads(l.all, "203.0.113.7")
+	l.leads(l.all, "203.0.112.7", "198.51.100.9")
+}
+
 // TestRIBPortGone: a port that is deleted takes its routes along, and nothing is stored for it any more.
 func TestRIBPortGone(t *testing.T) {
 	l := newRIBLab(t)

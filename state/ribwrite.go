@@ -14,7 +14,7 @@ import (
 const ribUnderWay = 256
 
 // write stores what is dirty. A table without routes is one deletion: readers see all of them gone at once.
-func (r *RIB) write(ctx context.Context, lease int64) error {
+func (r *RIB) write(ctx context.Context, lease clientv3.LeaseID) error {
 	if len(r.table.blocks) == 0 && len(r.table.stored) > 0 {
 		return r.removeAll(ctx)
 	}
@@ -102,7 +102,7 @@ type ribWrite struct {
 }
 
 // writeAll writes blocks in any order, and takes note of those that are done.
-func (r *RIB) writeAll(ctx context.Context, lease int64, blocks []ribWrite) error {
+func (r *RIB) writeAll(ctx context.Context, lease clientv3.LeaseID, blocks []ribWrite) error {
 	type answer struct {
 		block ribWrite
 		err   error
@@ -113,7 +113,7 @@ func (r *RIB) writeAll(ctx context.Context, lease int64, blocks []ribWrite) erro
 	for _, b := range blocks {
 		op := Op{Key: r.source.prefix() + boundName(b.bound), Delete: b.value == nil, Expect: anyRevision, fence: fenceOf(ctx)}
 		if !op.Delete {
-			op.Value, op.Guard, op.Lease = b.value, portKey(r.source.Router, r.source.Port), clientv3.LeaseID(lease)
+			op.Value, op.Guard, op.Lease = b.value, portKey(r.source.Router, r.source.Port), lease
 		}
 		r.table.sent(&b)
 		err := r.store.writer.Submit(op, func(res OpResult, err error) {

@@ -60,14 +60,14 @@ type Store struct {
 
 	reader reader // owned by the watcher's goroutine
 	view   atomic.Pointer[View]
-	lease  atomic.Int64 // of the edge that this process registered last; 0: none is live
 	learnt learnt
 
 	monitors monitorLeases
 	sticky   stickyLeases
 
 	mu          sync.Mutex
-	published   chan struct{} // closed and replaced at each view
+	leases      map[string]*atomic.Int64 // by edge that this process registered; 0: it is not live
+	published   chan struct{}            // closed and replaced at each view
 	subscribers map[*subscriber]struct{}
 }
 
@@ -95,7 +95,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.MaxMACsPerPort <= 0 {
 		cfg.MaxMACsPerPort = 1024
 	}
-	s := &Store{cfg: cfg, log: cfg.Log, published: make(chan struct{}), subscribers: map[*subscriber]struct{}{}}
+	s := &Store{cfg: cfg, log: cfg.Log, leases: map[string]*atomic.Int64{}, published: make(chan struct{}), subscribers: map[*subscriber]struct{}{}}
 	var kv pb.KVClient
 	switch {
 	case cfg.Embedded != nil && len(cfg.Client.Endpoints) > 0:
@@ -216,7 +216,29 @@ func (s *Store) RegisterEdge(info EdgeInfo, cfg EdgeConfig) (*Registration, erro
 	}
 	r, err := NewRegistration(s.client, info, cfg)
 	if err == nil {
-		r.lease = &s.lease
+		r.lease = s.leaseAt(info.ID)
 	}
 	return r, err
+}
+
+// leaseAt is where the lease of an edge that this process registers is found.
+func (s *Store) leaseAt(edge string) *atomic.Int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := s.leases[edge]
+	if at == nil {
+		at = new(atomic.Int64)
+		s.leases[edge] = at
+	}
+	return at
+}
+
+// leaseOf is the lease of an edge that this process registered; 0: it is not live.
+func (s *Store) leaseOf(edge string) clientv3.LeaseID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if at := s.leases[edge]; at != nil {
+		return clientv3.LeaseID(at.Load())
+	}
+	return 0
 }
