@@ -70,6 +70,14 @@ func (m *merge) add(prefix string, fixed bool) *watch {
 	return w
 }
 
+// any is a prefix that is followed; empty: there is none.
+func (m *merge) any() string {
+	for p := range m.watches {
+		return p
+	}
+	return ""
+}
+
 // remove forgets a prefix and returns the request that ends its watch.
 func (m *merge) remove(prefix string) *pb.WatchRequest {
 	w := m.watches[prefix]

@@ -159,7 +159,7 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// Run writes and watches until ctx ends (nil) or the embedded server fails.
+// Run writes and watches until ctx ends (nil), the embedded server fails, or etcd is one that was restored meanwhile (ErrRestored).
 func (s *Store) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.writer.Run(ctx) })

@@ -157,7 +157,7 @@ type readerError struct{ error }
 
 func (e readerError) Unwrap() error { return e.error }
 
-// Run follows until ctx ends or deliver fails. deliver is called from one goroutine.
+// Run follows until ctx ends (nil), deliver fails, or etcd is behind what was read of it (ErrRestored). deliver is called from one goroutine.
 func (w *Watcher) Run(ctx context.Context, deliver func(Batch) error) error {
 	m := newMerge(w.hurry, w.fixed...)
 	w.mu.Lock()
@@ -188,6 +188,7 @@ func (plain) String() string { return "watch" }
 
 // follow opens a stream and follows all prefixes on it, until an error.
 func (w *Watcher) follow(ctx context.Context, m *merge, deliver func(Batch) error) error {
+	key, seen := m.any(), m.revision
 	g, ctx := errgroup.WithContext(clientv3.WithRequireLeader(ctx))
 	stream, err := w.watch.Watch(plain{ctx}, grpc.MaxCallRecvMsgSize(math.MaxInt32))
 	if err != nil {
@@ -196,6 +197,7 @@ func (w *Watcher) follow(ctx context.Context, m *merge, deliver func(Batch) erro
 	responses, requests, lists := make(chan *pb.WatchResponse, responseQueue), make(chan *pb.WatchRequest), make(chan listing, 1)
 	g.Go(func() error { return receive(ctx, stream, responses) })
 	g.Go(func() error { return send(ctx, stream, requests) })
+	g.Go(func() error { return w.verify(ctx, key, seen) })
 	g.Go(func() error {
 		f := follower{w: w, m: m, deliver: deliver, responses: responses, requests: requests, lists: lists, begin: g.Go, pacer: newPacer()}
 		return f.run(ctx)
