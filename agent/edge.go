@@ -161,18 +161,20 @@ func (p *Pipeline) Load() (p4src.Pipeline, error) {
 	return p4src.LoadPipeline(p.P4Info, p.DeviceConfig)
 }
 
-// run runs the edge until ctx ends (nil), another process takes it, or it can't be made.
+// run runs the edge until ctx ends (nil), another process takes it, or it can't be made at the start. Later on, what it is made of may be changing: it is tried again.
 func (r *runner) run(ctx context.Context, store *state.Store) error {
 	pause := firstPause
 	r.record = store.Record
-	for {
+	for first := true; ; first = false {
 		agent, err := r.make(store)
-		if err != nil {
+		if err != nil && first {
 			return r.stop(fmt.Errorf("edge %s: %w", r.cfg.ID, err))
 		}
-		r.set(agent, nil)
 		began := time.Now()
-		err = agent.Run(ctx)
+		if err == nil {
+			r.set(agent, nil)
+			err = agent.Run(ctx)
+		}
 		r.set(nil, err)
 		switch {
 		case ctx.Err() != nil:

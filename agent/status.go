@@ -73,7 +73,7 @@ func listenUnix(path string) (net.Listener, error) {
 // serve answers on a listener until ctx ends.
 func (s *service) serve(ctx context.Context, l net.Listener) error {
 	server := &http.Server{
-		Handler: s.handler(), ReadHeaderTimeout: headerTimeout, WriteTimeout: answerTimeout, MaxHeaderBytes: 16 << 10,
+		Handler: s.handler(), ReadHeaderTimeout: headerTimeout, WriteTimeout: answerTimeout, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	var err error

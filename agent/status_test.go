@@ -166,6 +166,48 @@ func TestRunnerStartsAgain(t *testing.T) {
 	})
 }
 
+// TestRunnerIsMadeAgain: an edge that can't be made at the start is not run; one that can't be made again, as of a file that is being replaced, is tried until it can.
+func TestRunnerIsMadeAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{ends: make(chan error), ready: make(chan struct{})}
+		var broken atomic.Pointer[error]
+		newRunner := func() *runner {
+			return &runner{cfg: Edge{ID: "e"}, log: slog.New(slog.DiscardHandler), make: func(*state.Store) (edgeAgent, error) {
+				if err := broken.Load(); err != nil {
+					return nil, *err
+				}
+				return f, nil
+			}}
+		}
+		noFile := errors.New("ca.pem: no such file")
+		broken.Store(&noFile)
+		if err := newRunner().run(t.Context(), nil); !errors.Is(err, noFile) {
+			t.Errorf("at the start: %v, want %v", err, noFile)
+		}
+		broken.Store(nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		r, ended := newRunner(), make(chan error, 1)
+		go func() { ended <- r.run(ctx, nil) }()
+		f.ends <- errors.New("boom")
+		broken.Store(&noFile)
+		time.Sleep(firstPause + time.Millisecond) // of the bubble's clock
+		synctest.Wait()
+		if st := r.status(new(state.View)); st.State != Restarting || st.Error != noFile.Error() {
+			t.Errorf("without the file: %+v", st)
+		}
+		broken.Store(nil)
+		time.Sleep(maxPause)
+		synctest.Wait()
+		if r.running() == nil {
+			t.Error("does not run again though its file is there")
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestStatusOverTLS: the API is served to clients with a certificate, has nothing to write, and says what it does not have.
 func TestStatusOverTLS(t *testing.T) {
 	dir := shortDir(t)

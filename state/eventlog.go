@@ -128,7 +128,7 @@ func (l *eventLog) record(n Note) {
 	id := noteID{n.Object, n.Reason, n.Source}
 	e := l.known[id]
 	if e == nil || now.Sub(e.Last) >= l.cfg.Window {
-		if !l.room() || !l.allow(noteOf{n.Source, n.Object.Tenant}, now) {
+		if !l.allow(noteOf{n.Source, n.Object.Tenant}, now) || !l.room() {
 			l.stats.Dropped++
 			return
 		}
@@ -166,6 +166,9 @@ func (l *eventLog) allow(of noteOf, now time.Time) bool {
 	limit := l.limits[of]
 	if limit == nil {
 		if len(l.limits) >= l.cfg.Known {
+			l.pruneLimits(now)
+		}
+		if len(l.limits) >= l.cfg.Known {
 			return false
 		}
 		limit = rate.NewLimiter(rate.Limit(l.cfg.Rate), l.cfg.Burst)
@@ -183,6 +186,11 @@ func (l *eventLog) prune(now time.Time) {
 			delete(l.known, id)
 		}
 	}
+	l.pruneLimits(now)
+}
+
+// pruneLimits forgets rates that are not used.
+func (l *eventLog) pruneLimits(now time.Time) {
 	for of, limit := range l.limits {
 		if limit.TokensAt(now) >= float64(l.cfg.Burst) {
 			delete(l.limits, of)

@@ -133,6 +133,36 @@ func TestEventLogFull(t *testing.T) {
 	}
 }
 
+// TestEventsOverTheRate: what one source tells too fast costs others nothing, and sources that are quiet again leave room for new ones.
+func TestEventsOverTheRate(t *testing.T) {
+	_, client := startEtcd(t)
+	now := time.Unix(1000, 0)
+	l := newEventLog(client, EventConfig{Known: 4, Rate: 1, Burst: 2, Delay: time.Millisecond}, func() time.Time { return now }, nil)
+	flush := func() {
+		t.Helper()
+		if err := l.flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.record(warning(EdgeObject("kept"), "X", "quiet"))
+	for i := range 20 {
+		flush()
+		l.record(warning(EdgeObject(fmt.Sprint("e", i)), "X", "loud"))
+	}
+	if e := l.known[noteID{EdgeObject("kept"), "X", "quiet"}]; e == nil || len(l.known) != 3 {
+		t.Errorf("%d events are known, the quiet one's %v; want 3 with it", len(l.known), e)
+	}
+	for _, source := range []string{"a", "b", "c", "d", "e"} {
+		now = now.Add(10 * time.Second)
+		flush()
+		before := l.stats.Noted
+		l.record(warning(EdgeObject("x"), "X", source))
+		if l.stats.Noted != before+1 {
+			t.Errorf("source %s, with %d limits known: not noted", source, len(l.limits))
+		}
+	}
+}
+
 // TestEventsWait: what happened while the database did not answer is stored once it does, with what came meanwhile; and what is left at the end, too.
 func TestEventsWait(t *testing.T) {
 	_, client := startEtcd(t)

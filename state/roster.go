@@ -1,6 +1,7 @@
 package state
 
 import (
+	"context"
 	"log/slog"
 	"maps"
 	"net"
@@ -56,16 +57,31 @@ func (r *roster) answered(at net.Addr) {
 
 // waited takes note that a call to the member at an address waited in vain.
 func (r *roster) waited(at net.Addr, vain time.Duration, now time.Time) {
+	endpoint := ""
+	if r.outwaited(at, vain) {
+		endpoint = r.endpointOf(at)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	changed := r.forgiveLocked(now)
-	if r.late[at.String()] += vain; r.late[at.String()] >= patience {
-		delete(r.late, at.String())
-		changed = r.passLocked(at, now) || changed
+	if endpoint != "" {
+		changed = r.passLocked(endpoint, now) || changed
 	}
 	if changed {
 		r.useLocked()
 	}
+}
+
+// outwaited adds to how long calls waited for the member at an address, and reports whether that is too long; then it begins anew.
+func (r *roster) outwaited(at net.Addr, vain time.Duration) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.late[at.String()] += vain
+	if r.late[at.String()] < patience {
+		return false
+	}
+	delete(r.late, at.String())
+	return true
 }
 
 // forgiveLocked ends what has been for long enough, and reports whether there was something.
@@ -76,16 +92,15 @@ func (r *roster) forgiveLocked(now time.Time) bool {
 }
 
 // passLocked passes a member over. So that there is always a majority left, others that were passed over before are used again if need be.
-func (r *roster) passLocked(at net.Addr, now time.Time) bool {
-	i := slices.IndexFunc(r.all, func(e string) bool { return endpointIs(e, at) })
-	if i < 0 || len(r.all) < 3 {
+func (r *roster) passLocked(endpoint string, now time.Time) bool {
+	if len(r.all) < 3 {
 		return false
 	}
 	if 2*(len(r.passed)+1) >= len(r.all) {
 		clear(r.passed)
 	}
-	r.passed[r.all[i]] = now.Add(passedFor)
-	r.log.Warn("a member of the database does not answer, and is passed over for a while", "endpoint", r.all[i], "for", passedFor)
+	r.passed[endpoint] = now.Add(passedFor)
+	r.log.Warn("a member of the database does not answer, and is passed over for a while", "endpoint", endpoint, "for", passedFor)
 	return true
 }
 
@@ -96,16 +111,22 @@ func (r *roster) useLocked() {
 	}
 }
 
-// endpointIs reports whether an endpoint leads to an address.
-func endpointIs(endpoint string, at net.Addr) bool {
-	u, err := url.Parse(endpoint)
-	if err != nil {
-		return false
-	}
+// endpointOf is the endpoint that leads to an address; empty: none that names can be asked for now. It may take a while, with a name server that is away, too: nobody else waits for it.
+func (r *roster) endpointOf(at net.Addr) string {
 	host, port, err := net.SplitHostPort(at.String())
-	if err != nil || port != u.Port() {
-		return false
+	if err != nil {
+		return ""
 	}
-	addrs, err := net.LookupHost(u.Hostname())
-	return err == nil && slices.Contains(addrs, host)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for _, endpoint := range r.all {
+		u, err := url.Parse(endpoint)
+		if err != nil || u.Port() != port {
+			continue
+		}
+		if addrs, err := net.DefaultResolver.LookupHost(ctx, u.Hostname()); err == nil && slices.Contains(addrs, host) {
+			return endpoint
+		}
+	}
+	return ""
 }
