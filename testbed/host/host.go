@@ -51,7 +51,7 @@ type Config struct {
 	Routes   []Route
 	MTU      int    // bytes of IP packet; zero means DefaultMTU
 	VLAN     uint16 // zero means untagged
-	// MaxRTO bounds how long TCP waits before it sends a segment again; zero means the stack's 2 minutes.
+	// MaxRTO bounds how long TCP waits before it sends a segment again; zero means the stack's 2 minutes. It does not bound how long TCP goes on trying.
 	MaxRTO time.Duration
 }
 
@@ -164,11 +164,16 @@ func (h *Host) buildStack() error {
 // a thousand segments at a time.
 const tcpBuffer = 256 << 10
 
+// perseverance is for how long TCP sends a segment again before it gives the connection up, at least (R2 of RFC 1122 §4.2.3.5).
+const perseverance = 100 * time.Second
+
 func (h *Host) tuneTCP() error {
 	sack, moderate := tcpip.TCPSACKEnabled(true), tcpip.TCPModerateReceiveBufferOption(true)
-	longest := tcpip.TCPMaxRTOOption(cmp.Or(h.cfg.MaxRTO, tcp.MaxRTO))
+	maxRTO := cmp.Or(h.cfg.MaxRTO, tcp.MaxRTO)
+	longest := tcpip.TCPMaxRTOOption(maxRTO)
+	tries := tcpip.TCPMaxRetriesOption(max(tcp.MaxRetries, perseverance/maxRTO)) // the stack counts tries, whatever time they take
 	for _, option := range []tcpip.SettableTransportProtocolOption{
-		&longest, &sack, &moderate,
+		&longest, &tries, &sack, &moderate,
 		&tcpip.TCPReceiveBufferSizeRangeOption{Min: tcp.MinBufferSize, Default: tcpBuffer / 2, Max: tcpBuffer},
 		&tcpip.TCPSendBufferSizeRangeOption{Min: tcp.MinBufferSize, Default: tcpBuffer / 2, Max: tcpBuffer},
 	} {

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/weft-sdn/weft/testbed/host"
+	"github.com/weft-sdn/weft/testbed/wait"
+	"github.com/weft-sdn/weft/testbed/wire"
 )
 
 // TestPace: a transfer asks before each piece how it may go on, and ends with the error that it gets.
@@ -47,6 +50,43 @@ func TestPace(t *testing.T) {
 		}); !errors.Is(err, enough) {
 			t.Errorf("%s: %v, want %v", name, err, enough)
 		}
+	}
+}
+
+// deaf is a link that loses segments with data, as long as it is told to.
+type deaf struct {
+	host.Link
+	on   atomic.Bool
+	lost atomic.Int64
+}
+
+func (d *deaf) Send(frame []byte) {
+	if d.on.Load() && len(frame) > 1000 {
+		d.lost.Add(1)
+		return
+	}
+	d.Link.Send(frame)
+}
+
+// TestPerseverance: a host that sends again soon goes on for as long as others do.
+func TestPerseverance(t *testing.T) {
+	const tries = 20 // the stack's own number is 15
+	cable := carry(t, wire.New(wire.Config{NameA: "a", NameB: "b", Seed: 1}))
+	d := &deaf{Link: cable.A()}
+	a := newHost(t, host.Config{Name: "a", MAC: macA, Addrs: prefixes("192.0.2.1/24"), MaxRTO: 200 * time.Millisecond}, d)
+	b := newHost(t, host.Config{Name: "b", MAC: macB, Addrs: prefixes("192.0.2.2/24")}, cable.B())
+	if err := b.ServeSink(9); err != nil {
+		t.Fatal(err)
+	}
+	pushed := make(chan error, 1)
+	go func() {
+		_, err := a.PushAt(t.Context(), netip.AddrPortFrom(b.Addr4(), 9), 1000, func(context.Context, int64) error { d.on.Store(true); return nil })
+		pushed <- err
+	}()
+	wait.Until(t, "a segment is sent again and again", func() bool { return d.lost.Load() > tries })
+	d.on.Store(false)
+	if err := <-pushed; err != nil {
+		t.Error(err)
 	}
 }
 
