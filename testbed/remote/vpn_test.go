@@ -18,7 +18,7 @@ import (
 	"github.com/weft-sdn/weft/vpn"
 )
 
-const patience = time.Minute
+const patience = 3 * time.Minute // on a machine that is busy with other things, where a lab alone may take one to start
 
 // network is a tenant's router with a VM at e3, and a VPN for which e1 and e2 compete.
 const network = `
