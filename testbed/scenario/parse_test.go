@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"bytes"
 	"net/netip"
 	"strings"
 	"testing"
@@ -47,6 +48,7 @@ func steps(s *Scenario) []Step {
 func TestParse(t *testing.T) {
 	a, b := Target{Host: "a"}, Target{Host: "b"}
 	at := func(t Target, port uint16) Target { t.Port = port; return t }
+	padded := func(frame []byte) []byte { return append(bytes.Clone(frame), make([]byte, 100-len(frame))...) }
 	first := append(append([]byte("\xff\xff\xff\xff\xff\xff\x02\x00\x00\x00\x00\x0a\x08\x06"), 0, 1, 8, 0, 6, 4, 0), 1)
 	second := []byte("\x02\x00\x00\x00\x00\x0b\x02\x00\x00\x00\x00\x0a\x88\xb5\x01")
 	pattern := Pattern{value: []byte("\x02\x00\x00\x00\x00\x0b\x00\x00\x00\x00\x00\x00\x88\xb5"),
@@ -63,6 +65,7 @@ func TestParse(t *testing.T) {
 		"http a fd01::3":                             {Op: HTTP{From: "a", To: Target{Addr: netip.MustParseAddr("fd01::3"), Port: 80}, Bytes: 1e6, Within: 30 * time.Second}},
 		"udp a b:7 count=5 size=0":                   {Op: UDP{From: "a", To: at(b, 7), Count: 5, Within: 30 * time.Second}},
 		"raw a arp.hex count=2":                      {Op: Raw{Host: "a", File: "arp.hex", Frames: [][]byte{first, second}, Count: 2, Within: 30 * time.Second}},
+		"raw a arp.hex pad=100":                      {Op: Raw{Host: "a", File: "arp.hex", Frames: [][]byte{padded(first), padded(second)}, Count: 1, Within: 30 * time.Second}},
 		"expect b seen.hex":                          {Op: Expect{Host: "b", File: "seen.hex", Patterns: []Pattern{pattern}, Within: 10 * time.Second}},
 		"! expect b seen.hex":                        {Op: Expect{Host: "b", File: "seen.hex", Patterns: []Pattern{pattern}, Absent: true, Within: 300 * time.Millisecond}},
 		"bind a e2":                                  {Op: Bind{What: "a", Edge: "e2", Within: 30 * time.Second}},
@@ -138,6 +141,7 @@ func TestParseErrors(t *testing.T) {
 		"tcp a b:0":                      `1: port "0"; it is a number from 1 to 65535`,
 		"tcp a fd01::1":                  `1: "fd01::1" has no port`,
 		"tcp a b:9 bytes=5XB":            `1: bytes=5XB; it is a number of bytes such as`,
+		"raw a arp.hex pad=9999":         `1: pad=9999; it is a whole number from 1 to 9234`,
 		"raw a none.hex":                 `1: there is no file "none.hex"; add it behind a line "-- none.hex --"`,
 		"raw a seen.hex":                 `20: frame: encoding/hex: invalid byte`,
 		"raw a more.yaml":                `12: frame: encoding/hex`,

@@ -113,6 +113,10 @@ func (p *parser) udp(w *words, fail bool) UDP {
 func (p *parser) raw(w *words) Raw {
 	r := Raw{Host: p.hostName(w, "host that sends"), File: w.next("file of frames"), Count: w.number("count", 1, 1, 100000), Within: defaultWithin}
 	r.Frames = frames(p, w, r.File, parseFrame)
+	pad := w.number("pad", 0, 1, maxFrame)
+	for i, f := range r.Frames {
+		r.Frames[i] = append(f, make([]byte, max(pad-len(f), 0))...)
+	}
 	return r
 }
 

@@ -160,7 +160,7 @@ type UDP struct {
 	Within  time.Duration
 }
 
-// Raw is "raw HOST FILE [count=]": frames as they are. It begins a new observation for
+// Raw is "raw HOST FILE [count=] [pad=]": frames as they are, with zeros behind those that are shorter than pad= says. It begins a new observation for
 // expect.
 type Raw struct {
 	Host   string
