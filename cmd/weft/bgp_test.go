@@ -59,24 +59,39 @@ func settled(text string) string {
 	return blanks.ReplaceAllString(unsettled.ReplaceAllString(text, "·"), " ")
 }
 
-// devOf runs weft dev until the test ends, and returns where its steps are written to.
+// devOf runs weft dev until the test ends, and returns where its steps are written to, once it says that its network is there: what ends it while it comes up ends the
+// test, and a test that is soon done does not interrupt it.
 func devOf(t *testing.T, file, etcd string) io.Writer {
 	t.Helper()
 	in, steps := io.Pipe()
+	var out buffer
 	root := newRoot()
 	root.SetArgs([]string{"dev", "-f", file, "--listen", etcd})
 	root.SetIn(in)
-	root.SetOut(t.Output())
+	root.SetOut(io.MultiWriter(t.Output(), &out))
 	root.SetErr(t.Output())
 	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- root.ExecuteContext(ctx) }()
+	var failed error
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		failed = root.ExecuteContext(ctx)
+	}()
 	t.Cleanup(func() {
 		cancel()
-		if err := <-ended; err != nil {
-			t.Errorf("weft dev: %v", err)
+		<-ended
+		if failed != nil {
+			t.Errorf("weft dev -f %s: %v", file, failed)
 		}
 		steps.Close()
+	})
+	until(t, func() (bool, string) {
+		select {
+		case <-ended:
+			t.Fatalf("weft dev -f %s ended before its network was there", file) // why, the cleanup tells
+		default:
+		}
+		return strings.Contains(out.String(), "ctrl-C ends it."), "weft dev prints\n" + out.String()
 	})
 	return steps
 }
