@@ -39,7 +39,7 @@ func (s *session) learn(paths []*apiutil.Path) {
 func (s *session) taking() *topology.BGPSession {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.dropped {
+	if s.dropped || s.over.Load() {
 		return nil
 	}
 	return s.spec

@@ -71,7 +71,7 @@ func (p *port) release(w *Port) (ends []func()) {
 			continue
 		}
 		delete(p.sessions, name)
-		ends = append(ends, func() { s.end(spec == nil) })
+		ends = append(ends, func() { p.endOf(s, spec == nil) })
 	}
 	return ends
 }
@@ -112,7 +112,7 @@ func (p *port) begin(ctx context.Context, spec *topology.BGPSession, w *Port) er
 		return err
 	}
 	if err := p.watched(s); err != nil {
-		s.end(false)
+		_ = s.end(false)
 		return err
 	}
 	p.sessions[spec.Name] = s
@@ -166,11 +166,19 @@ func (p *port) prune() {
 	}
 }
 
+// endOf ends a session; routes of one that is no more are removed later on if need be.
+func (p *port) endOf(s *session, forget bool) {
+	if err := s.end(forget); err != nil {
+		p.log.Warn("the routes of a session that is no more were not removed in time; it is tried again", "err", err)
+		p.cfg.left.add(s.rib.Source())
+	}
+}
+
 // end ends all sessions, and the stack.
 func (p *port) end(forget bool) {
 	var all sync.WaitGroup
 	for _, s := range p.sessions {
-		all.Go(func() { s.end(forget) })
+		all.Go(func() { p.endOf(s, forget) })
 	}
 	all.Wait()
 	for _, a := range p.acceptors {

@@ -102,7 +102,7 @@ func startSession(ctx context.Context, store *state.Store, edge string, port *to
 		rib.Clear() // what an earlier run of this edge's left leads nowhere
 	}
 	if err := s.begin(ctx, w); err != nil {
-		s.end(false)
+		_ = s.end(false)
 		return nil, fmt.Errorf("bgp: session %s: %w", spec.Name, err)
 	}
 	return s, nil
@@ -193,14 +193,14 @@ func families(s *topology.BGPSession) (f []msg.Family) {
 	return f
 }
 
-// end ends the session; forget: it is no more, and so are its routes. It returns when all is stored, or that took too long.
-func (s *session) end(forget bool) {
+// end ends the session; forget: it is no more, and so are its routes. The error says that these are still stored, as that took too long.
+func (s *session) end(forget bool) (err error) {
 	if forget {
 		s.watch.leave()
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-		_ = s.server.DeletePeer(ctx, &api.DeletePeerRequest{Address: s.relay.Addr().Addr().String()}) // says goodbye
-		s.rib.Clear()
-		_ = s.rib.Sync(ctx)
+		s.deafen()
+		_ = s.server.DeletePeer(context.Background(), &api.DeletePeerRequest{Address: s.relay.Addr().Addr().String()}) // says goodbye
+		ctx, cancel := context.WithTimeout(context.Background(), removeTime)
+		err = s.rib.Sync(ctx)
 		cancel()
 	}
 	s.watch.end()
@@ -215,6 +215,15 @@ func (s *session) end(forget bool) {
 	s.server.Stop() // also what StopBgp leaves; that there is nothing else to stop it takes for an error
 	s.relay.Close()
 	s.run.Wait()
+	return err
+}
+
+// deafen takes all routes away, and has nothing that the neighbour told, or tells, count any more.
+func (s *session) deafen() {
+	s.judging.Lock()
+	defer s.judging.Unlock()
+	s.over.Store(true)
+	s.rib.Clear()
 }
 
 // change has the session go on with what can be changed while it is up, and with what the router has now. False: it has to begin anew.

@@ -38,6 +38,7 @@ type Config struct {
 	Log    *slog.Logger
 
 	origins origins // New's
+	left    *leftovers
 }
 
 // Port is a router port with the sessions that go through it.
@@ -77,6 +78,7 @@ func New(cfg Config) *Speaker {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	cfg.left = &leftovers{store: cfg.Store, log: cfg.Log, sources: map[state.RIBSource]struct{}{}}
 	s := &Speaker{cfg: cfg, wake: make(chan struct{}, 1), ports: map[flow.VPortID]*port{}}
 	if len(cfg.Caches) > 0 {
 		s.client = rpki.New(cfg.Caches, cfg.Log)
@@ -153,8 +155,8 @@ func (s *Speaker) Run(ctx context.Context) error {
 	}
 }
 
-// lacks reports whether a port or session is wanted that could not be begun.
-func (s *Speaker) lacks() bool { return len(s.lacking) > 0 }
+// lacks reports whether a port or session is wanted that could not be begun, or one is not that could not be removed.
+func (s *Speaker) lacks() bool { return len(s.lacking) > 0 || s.cfg.left.any() }
 
 // settle makes what runs what is wanted. forget: what is not wanted is no more, and so is what it learnt. What ends does so side by side, and nobody who asks for Status waits for it.
 func (s *Speaker) settle(ctx context.Context, wanted []Port, forget bool) {
@@ -163,6 +165,11 @@ func (s *Speaker) settle(ctx context.Context, wanted []Port, forget bool) {
 		ending.Go(end)
 	}
 	ending.Wait()
+	if forget {
+		s.cfg.left.remove(ctx, s.cfg.Edge, wanted)
+	} else {
+		s.cfg.left.forget()
+	}
 	s.begin(ctx, wanted)
 	s.noteLacks()
 }

@@ -272,6 +272,9 @@ func (r *RIB) dropStaleLocked(dst netip.Prefix, first RIBRoute) {
 	}
 }
 
+// Source is the session.
+func (r *RIB) Source() RIBSource { return r.source }
+
 // Stats returns the counters.
 func (r *RIB) Stats() RIBStats {
 	r.mu.Lock()

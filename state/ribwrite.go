@@ -30,18 +30,23 @@ func (r *RIB) write(ctx context.Context, lease clientv3.LeaseID) error {
 
 // removeAll deletes all blocks.
 func (r *RIB) removeAll(ctx context.Context) error {
-	op := Op{Key: r.source.prefix(), Delete: true, Below: true, Expect: anyRevision}
-	if _, err := r.store.writer.Do(ctx, op); err != nil {
-		if errors.Is(err, ErrClosed) {
-			return err
-		}
-		return fmt.Errorf("state: remove routes of session %s: %w", r.source.Session, err)
+	if err := r.store.RemoveRIB(ctx, r.source); err != nil {
+		return err
 	}
 	r.mu.Lock()
 	r.stats.Deletes += len(r.table.stored)
 	r.mu.Unlock()
 	r.table = ribTable{}
 	return nil
+}
+
+// RemoveRIB removes all that a session learnt, whose RIB does not run. A fence of ctx is that of the write.
+func (s *Store) RemoveRIB(ctx context.Context, source RIBSource) error {
+	_, err := s.writer.Do(ctx, Op{Key: source.prefix(), Delete: true, Below: true, Expect: anyRevision})
+	if err != nil && !errors.Is(err, ErrClosed) {
+		err = fmt.Errorf("state: remove routes of session %s: %w", source.Session, err)
+	}
+	return err
 }
 
 // plan returns the writes of what is dirty, in steps. Routes go from one stored block to another when blocks are split and joined, and readers may see any moment in between. So that a
