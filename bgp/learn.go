@@ -246,7 +246,7 @@ func (s *session) became(p *apiutil.PeerState, at time.Time) {
 		idle = s.spec.RestartAfter
 	}
 	s.mu.Unlock()
-	s.relay.Established(up)
+	s.relay.Established(up, now.restart > 0)
 	if idle > 0 {
 		s.idle.Reset(idle)
 	}
