@@ -221,8 +221,16 @@ func TestEffectsAreShared(t *testing.T) {
 	for f := range c.effects.busy {
 		c.effects.end(f)
 	}
-	if len(c.effects.of) != 0 {
-		t.Errorf("shares %v are left of nothing", c.effects.of)
+	if len(c.effects.of)+len(c.effects.tenants) != 0 {
+		t.Errorf("shares %v and %v are left of nothing", c.effects.of, c.effects.tenants)
+	}
+	for of := range flow.VPortID(maxEffects / maxEffectsOf) { // ports of one tenant: the snapshot has none of them
+		for i := range maxEffectsOf {
+			c.effects.begin(learn(of+10, i), of+10)
+		}
+	}
+	if n := len(c.effects.busy); n != maxEffects/2 {
+		t.Errorf("%d of one tenant are under way, want half of %d", n, maxEffects)
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 
 // Bounds of what is under way to the database.
 const (
-	maxEffects   = 4096
+	maxEffects   = 4096                   // of which those of one tenant have no more than are left for all others
 	maxEffectsOf = 256                    // because of packets of one vport
 	refusedFor   = 5 * time.Second        // how long a refusal is not asked again
 	effectRetry  = 200 * time.Millisecond // while the database does not answer
@@ -26,10 +26,11 @@ const (
 type effects struct {
 	c       *core
 	wg      sync.WaitGroup
-	busy    map[sim.Effect]flow.VPortID // under way, and the vport whose packet it began with; 0: the agent
+	busy    map[sim.Effect]holder // under way, and whose packet it began with
 	refused map[sim.Effect]refusal
 	probes  map[neighbour]probe // their claims are under way
 	of      map[flow.VPortID]shares
+	tenants map[string]int // what is under way of each
 }
 
 // shares are what a vport has of the bounds.
@@ -48,7 +49,7 @@ type probe struct {
 }
 
 func newEffects(c *core) *effects {
-	return &effects{c: c, busy: map[sim.Effect]flow.VPortID{}, refused: map[sim.Effect]refusal{}, probes: map[neighbour]probe{}, of: map[flow.VPortID]shares{}}
+	return &effects{c: c, busy: map[sim.Effect]holder{}, refused: map[sim.Effect]refusal{}, probes: map[neighbour]probe{}, of: map[flow.VPortID]shares{}, tenants: map[string]int{}}
 }
 
 // take notes that something is under way. False: it is already, or there is no room.
@@ -56,11 +57,16 @@ func (e *effects) take(f sim.Effect, of flow.VPortID) bool {
 	if _, ok := e.busy[f]; ok {
 		return false
 	}
-	if len(e.busy) >= maxEffects || of != 0 && e.of[of].busy >= maxEffectsOf {
+	who := holder{}
+	if of != 0 {
+		who = e.c.holder(of)
+	}
+	if len(e.busy) >= maxEffects || of != 0 && (e.of[of].busy >= maxEffectsOf || e.tenants[who.tenant] >= maxEffects-len(e.busy)) {
 		e.c.a.counts.effectFails.Add(1)
 		return false
 	}
-	e.busy[f] = of
+	e.busy[f] = who
+	e.tenants[who.tenant]++
 	e.c.a.counts.learning.Store(uint64(len(e.busy)))
 	e.share(of, 1, 0)
 	e.c.lives.committing(f)
@@ -69,14 +75,17 @@ func (e *effects) take(f sim.Effect, of flow.VPortID) bool {
 
 // end notes that something is under way no more, and returns the vport that it was for.
 func (e *effects) end(f sim.Effect) (of flow.VPortID) {
-	of, ok := e.busy[f]
+	who, ok := e.busy[f]
 	if ok {
 		delete(e.busy, f)
+		if e.tenants[who.tenant]--; e.tenants[who.tenant] == 0 {
+			delete(e.tenants, who.tenant)
+		}
 		e.c.a.counts.learning.Store(uint64(len(e.busy)))
-		e.share(of, -1, 0)
+		e.share(who.port, -1, 0)
 		e.c.lives.committed(f)
 	}
-	return of
+	return who.port
 }
 
 // remember notes a refusal, so that it is not asked again for a while.
@@ -132,9 +141,8 @@ func (c *core) carryOut(list []sim.Effect, of flow.VPortID) (lost bool, wait que
 			q := question{neighbour{e.Port, e.Addr}, e.Asked}
 			if e.Hold {
 				wait = q
-			} else if len(c.holds.wanted) < maxHeld { // an originated packet's next hop: that packet does not wait
-				c.want(awaited{neighbour: q.neighbour})
-				c.pose(q)
+			} else { // an originated packet's next hop: that packet does not wait
+				c.wonder(q, of)
 			}
 		case sim.ConfirmNeighbour:
 			c.effects.confirmed(e, of)

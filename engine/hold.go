@@ -16,7 +16,7 @@ import (
 
 // Limits of packets that wait for a neighbour (R4) or a device (E7).
 const (
-	maxHeld     = 8192 // packets in all
+	maxHeld     = 8192 // packets in all, of which those of one tenant have no more than are left for all others
 	maxHeldEach = 8    // packets for one neighbour
 	maxHeldLoad = 64   // packets for one device
 	maxHeldFrom = 128  // packets from one port of a host; from others, where many send: eight times that
@@ -55,18 +55,28 @@ type wanted struct {
 	attempt  uint8
 	next     time.Duration // when to ask again, or to give up
 	there    bool          // the device is in the view
+	by       holder        // of a question for a packet that does not wait
 }
 
 type heldPacket struct {
 	data    []byte
 	ingress flow.VPortID
 	local   uint16
-	due     due // of its life, until it goes on
+	due     due    // of its life, until it goes on
+	tenant  string // of the ingress when it began to wait
 }
 
+// holder is because of whom something waits. The zero value: the agent.
+type holder struct {
+	port   flow.VPortID
+	tenant string
+}
+
+// holds are what waits, and for what. A question that a packet asked which does not wait counts as one that does.
 type holds struct {
 	wanted map[awaited]*wanted
 	from   map[flow.VPortID]int
+	of     map[string]int // by tenant
 	n      int
 	vain   station // the one whose packets, which waited in vain, are decided now
 
@@ -81,7 +91,7 @@ type arrival struct {
 }
 
 func newHolds() holds {
-	return holds{wanted: map[awaited]*wanted{}, from: map[flow.VPortID]int{}}
+	return holds{wanted: map[awaited]*wanted{}, from: map[flow.VPortID]int{}, of: map[string]int{}}
 }
 
 // want returns the entry of what is waited for. A device is loaded from now on.
@@ -117,18 +127,60 @@ func (c *core) hold(n awaited, data []byte, ingress flow.VPortID, local uint16) 
 	if n.device != 0 {
 		each = maxHeldLoad
 	}
-	if w := h.wanted[n]; w == nil && len(h.wanted) >= maxHeld || h.n >= maxHeld || h.from[ingress] >= c.shareOf(ingress, maxHeldFrom) || w != nil && len(w.packets) >= each {
+	who := c.holder(ingress)
+	if w := h.wanted[n]; w == nil && len(h.wanted) >= maxHeld || !c.mayWait(who) || w != nil && len(w.packets) >= each {
 		c.a.counts.heldDrops.Add(1)
 		c.lose(ingress, dropInVain)
 		c.lives.now.settled(sim.Drop.String(), dropInVain)
 		return w != nil
 	}
 	w := c.want(n)
-	w.packets = append(w.packets, heldPacket{append([]byte(nil), data...), ingress, local, c.lives.now.waits(&n)})
-	h.n++
-	h.from[ingress]++
+	w.packets = append(w.packets, heldPacket{append([]byte(nil), data...), ingress, local, c.lives.now.waits(&n), who.tenant})
+	h.add(who)
 	c.a.counts.held.Add(1)
 	return true
+}
+
+// wonder asks for a neighbour because of a packet that does not wait for it, unless too much waits because of its port already.
+func (c *core) wonder(q question, ingress flow.VPortID) {
+	n, who := awaited{neighbour: q.neighbour}, c.holder(ingress)
+	if c.holds.wanted[n] == nil {
+		if len(c.holds.wanted) >= maxHeld || !c.mayWait(who) {
+			return
+		}
+		c.want(n).by = who
+		c.holds.add(who)
+	}
+	c.pose(q, ingress)
+}
+
+func (c *core) holder(ingress flow.VPortID) holder {
+	if p := c.snap.VPort(ingress); p != nil {
+		return holder{ingress, p.Tenant}
+	}
+	return holder{port: ingress}
+}
+
+// mayWait reports whether there is room for one more of a port: among all, its own, and what its tenant has, which leaves as much to others.
+func (c *core) mayWait(who holder) bool {
+	h := &c.holds
+	return h.n < maxHeld && h.from[who.port] < c.shareOf(who.port, maxHeldFrom) && h.of[who.tenant] < maxHeld-h.n
+}
+
+func (h *holds) add(who holder) {
+	h.n++
+	h.from[who.port]++
+	h.of[who.tenant]++
+}
+
+func (h *holds) remove(who holder) {
+	h.n--
+	if h.from[who.port]--; h.from[who.port] == 0 {
+		delete(h.from, who.port)
+	}
+	if h.of[who.tenant]--; h.of[who.tenant] == 0 {
+		delete(h.of, who.tenant)
+	}
 }
 
 // shareOf returns how much of something a port may have, of which that of a single host has most: an uplink, where many send, has eight times that.
@@ -146,10 +198,10 @@ func (c *core) release(n awaited) *wanted {
 	delete(h.wanted, n)
 	for _, p := range w.packets {
 		c.over(p.due)
-		h.n--
-		if h.from[p.ingress]--; h.from[p.ingress] == 0 {
-			delete(h.from, p.ingress)
-		}
+		h.remove(holder{p.ingress, p.tenant})
+	}
+	if w.by != (holder{}) {
+		h.remove(w.by)
 	}
 	return w
 }
@@ -161,17 +213,25 @@ type question struct {
 }
 
 // pose asks for the first time, unless that was done.
-func (c *core) pose(q question) {
+func (c *core) pose(q question, of flow.VPortID) {
 	if !q.asked {
-		c.ask(q.neighbour, 1)
+		c.ask(q.neighbour, 1, of)
 	}
 }
 
+// asker is a port because of whose packet something is asked for; 0: none.
+func (w *wanted) asker() flow.VPortID {
+	if len(w.packets) > 0 {
+		return w.packets[0].ingress
+	}
+	return w.by.port
+}
+
 // ask notes in the database that a neighbour is asked for, and sends the request if no other node was faster. If the answer is there already, it
-// comes with a view.
-func (c *core) ask(n neighbour, attempt uint8) {
+// comes with a view. It counts as a port's.
+func (c *core) ask(n neighbour, attempt uint8, of flow.VPortID) {
 	asked := sim.Effect{Kind: sim.AskNeighbour, Port: n.port, Addr: n.addr}
-	if !c.effects.take(asked, 0) {
+	if !c.effects.take(asked, of) {
 		return // asked again in a second
 	}
 	ctx, self := c.ctx, c.view.self.ID
@@ -387,7 +447,7 @@ func (c *core) retry(now time.Duration) {
 		w.next = now + time.Second
 		if w.attempt < askAttempts {
 			w.attempt++
-			c.ask(n.neighbour, w.attempt)
+			c.ask(n.neighbour, w.attempt, w.asker())
 			continue
 		}
 		for _, p := range c.release(n).packets {

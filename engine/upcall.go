@@ -44,7 +44,7 @@ func (c *core) settleUpcall(res *sim.Result, f *packet.Frame, ingress flow.VPort
 	unlearnt, wait := c.carryOut(res.Effects, ingress)
 	if wait.port != 0 {
 		if c.hold(awaited{neighbour: wait.neighbour}, f.Data, ingress, local) {
-			c.pose(wait)
+			c.pose(wait, ingress)
 		}
 		return
 	}
