@@ -16,7 +16,7 @@ import (
 
 // Bounds of connections.
 const (
-	maxConnsOf  = 1 << 16          // that packets of one port of a bridge began
+	maxConnsOf  = 1 << 16          // that packets of one port of a host began; of others, where many send: eight times that
 	maxAttempts = 16               // translations that are tried before a connection is given up (N2)
 	connTime    = 3 * time.Second  // that packets wait for the database
 	doubtTime   = 15 * time.Second // after which a write whose outcome was not known has happened, or never will: etcd's own limit is 7 s
@@ -60,7 +60,7 @@ type conns struct {
 	storing  int                             // of unstored: under way
 	back     time.Duration                   // until then, what the database does not have is stored again: others took this edge for dead
 	doubts   map[conntrack.Key]time.Duration // since when it is not known whether it is stored: the database did not say
-	made     map[flow.VPortID]int            // connections that are remembered and the host of a port began
+	made     map[flow.VPortID]int            // connections that are remembered and packets of a port began
 }
 
 // creation is a connection that is about to be stored.
@@ -156,7 +156,7 @@ func (c *core) track(res *sim.Result, f *packet.Frame, ingress flow.VPortID, loc
 		}
 		return true
 	case r.Commit:
-		if c.conns.made[ingress] >= maxConnsOf {
+		if c.conns.made[ingress] >= c.shareOf(ingress, maxConnsOf) {
 			c.a.counts.connDrops.Add(1)
 			c.lose(ingress, dropTooManyConns)
 			return true

@@ -269,10 +269,16 @@ func TestDoubts(t *testing.T) {
 	}
 }
 
-// TestMade: a port may begin others when its connections have ended.
+// TestMade: a port, a router's too, may begin others when its connections have ended.
 func TestMade(t *testing.T) {
+	for _, port := range []string{"vm1", "gw-lan"} {
+		t.Run(port, func(t *testing.T) { testMade(t, port) })
+	}
+}
+
+func testMade(t *testing.T, port string) {
 	p := newPair(t)
-	c, vm := p.cores[0].conns, vportOf(t, p.cores[0], "vm1")
+	c, vm := p.cores[0].conns, vportOf(t, p.cores[0], port)
 	r := sim.Track{Used: true, Key: p.key, Commit: true}
 	r.Progress = r.Next(&conntrack.Packet{Proto: packet.ProtoTCP, Flags: packet.TCPSyn}, false)
 	r.New = conntrack.Conn{Forward: p.key, RetZone: 2, Progress: r.Progress}

@@ -10,7 +10,6 @@ import (
 	"github.com/weft-sdn/weft/packet"
 	"github.com/weft-sdn/weft/sim"
 	"github.com/weft-sdn/weft/state"
-	"github.com/weft-sdn/weft/topology"
 )
 
 // begin does something at the database for a key, once at a time, and then goes on with the packets that wait for the key.
@@ -59,7 +58,7 @@ func (t *conns) asNew(k conntrack.Key, f *packet.Frame, ingress flow.VPortID) *s
 // ifNew is asNew whether or not the database is being asked.
 func (t *conns) ifNew(k conntrack.Key, f *packet.Frame, ingress flow.VPortID) *sim.Track {
 	c := t.c
-	if t.made[ingress] >= maxConnsOf {
+	if t.made[ingress] >= t.c.shareOf(ingress, maxConnsOf) {
 		return nil
 	}
 	t.fresh = k
@@ -323,9 +322,9 @@ func (t *conns) begun(x *conn, ingress flow.VPortID) {
 	}
 }
 
-// beganBy counts a connection as one of the port of its first packet, if that is a host's.
+// beganBy counts a connection as one of the port of its first packet.
 func (t *conns) beganBy(x *conn, ingress flow.VPortID) {
-	if p := t.c.snap.VPort(ingress); p != nil && x.of == 0 && (p.Kind == topology.DeviceBridge || p.SingleHost()) {
+	if p := t.c.snap.VPort(ingress); p != nil && x.of == 0 {
 		x.of = ingress
 		t.made[ingress]++
 	}

@@ -15,7 +15,7 @@ import (
 
 // Reasons for which an agent drops what a simulation did not.
 const (
-	dropTooManyConns = "too many connections" // of its port of a bridge
+	dropTooManyConns = "too many connections" // of its port
 	dropInVain       = "waited in vain"       // for a neighbour, a device, a connection, or the first fragment; or too many did
 	dropDHCPRate     = "dhcp rate"            // or the database did not answer
 	dropDeparted     = "departed"             // it waited, and its vport left the edge, or was deleted
