@@ -135,8 +135,11 @@ func (s *Simulator) chain(id topology.DeviceID, in, out *topology.VPort, h *hop,
 			return actionOver, 0
 		}
 		if next < 0 {
-			if link {
-				return topology.ActionReturn, 0 // a chain that ends with a drop is not to cut hosts off from their neighbours
+			if link { // a chain that ends with a drop is not to cut hosts off from their neighbours
+				if c.End != topology.ActionReturn {
+					s.notInstallable("looks for neighbours")
+				}
+				return topology.ActionReturn, 0
 			}
 			if c.End != topology.ActionReturn {
 				s.meetsRule(c, "")
@@ -147,7 +150,8 @@ func (s *Simulator) chain(id topology.DeviceID, in, out *topology.VPort, h *hop,
 			return c.End, 0
 		}
 		rule := &c.Rules[next]
-		if link && !rule.Link {
+		if link && !rule.Link { // what others, of whom no header field says that they do not look for neighbours, would meet
+			s.notInstallable("looks for neighbours")
 			continue
 		}
 		if s.res.Trace != nil {

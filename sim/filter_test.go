@@ -3,6 +3,7 @@ package sim
 import (
 	"bytes"
 	"encoding/binary"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -198,6 +199,18 @@ func TestChainsAndNeighbours(t *testing.T) {
 	}}})
 	if got := dests(l.run("a1", ask)); slices.Contains(got, l.port("a2").Dest()) || len(got) != 1 {
 		t.Errorf("a rule against ARP lets it reach %v", got)
+	}
+	l.change(topology.Changes{Put: []*topology.Object{{
+		APIVersion: topology.APIVersion, Kind: topology.KindChain, Metadata: topology.Metadata{Name: "own", Tenant: "acme"},
+		Status: topology.Status{ID: l.id(topology.KindChain, "acme", "own")},
+		Spec: &topology.ChainSpec{Rules: []topology.RuleSpec{
+			{Match: topology.MatchSpec{Src: []topology.AddrSpec{{Prefix: netip.MustParsePrefix("2001:db8::/32")}}}, Action: "accept"},
+			{Match: topology.MatchSpec{EtherTypes: []topology.EtherType{packet.EtherTypeIPv6}}, Action: "drop"},
+		}},
+	}}})
+	r := l.run("a1", packet.AppendNS(nil, mac("0a:01"), ip("2001:db8:1::11"), ip("2001:db8:1::77")))
+	if r.Outcomes[0].Verdict != Drop || r.Installable {
+		t.Errorf("a solicitation, for which the rule that accepts does not count: %v, installable %v; want that it is dropped, and nothing else for that", r.Outcomes, r.Installable)
 	}
 }
 
