@@ -264,6 +264,35 @@ func TestGuesses(t *testing.T) {
 	}
 }
 
+// TestGuessesOfMembers: who has an account of his own guesses others' passwords no faster for logging in between, and does not lose his own for logging in often.
+func TestGuessesOfMembers(t *testing.T) {
+	l := newLab(t)
+	g := l.guard()
+	l.user(g, "mallory", ProviderViewer, "correct horse")
+	from := netip.MustParseAddr("192.0.2.7")
+	for range burstPerAddress + 2 {
+		if _, _, err := g.Login(t.Context(), from, "mallory", "correct horse"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	guesses := 0
+	for i := range burstPerAddress + 2 {
+		if _, _, err := g.Login(t.Context(), from, fmt.Sprint("user", i), "wrong password"); errors.Is(err, ErrUnauthenticated) {
+			guesses++
+		}
+		if _, _, err := g.Login(t.Context(), from, "mallory", "correct horse"); err != nil && !errors.Is(err, ErrTooMany) {
+			t.Fatal(err)
+		}
+	}
+	if guesses != burstPerAddress {
+		t.Errorf("%d guesses from one address, want %d", guesses, burstPerAddress)
+	}
+	l.clock.move(burstPerAddress * pausePerAddress)
+	if _, _, err := g.Login(t.Context(), from, "mallory", "correct horse"); err != nil {
+		t.Errorf("a while later: %v", err)
+	}
+}
+
 // TestSecrets: what was shown or set is in no error, log, record or value of the database.
 func TestSecrets(t *testing.T) {
 	l := newLab(t)

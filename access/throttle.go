@@ -4,8 +4,6 @@ import (
 	"net/netip"
 	"sync"
 	"time"
-
-	"golang.org/x/time/rate"
 )
 
 // throttle bounds how often passwords are guessed: per address more strictly than per user, so that who guesses does not lock out the user. It counts for one server.
@@ -29,43 +27,58 @@ const (
 func newThrottle(now func() time.Time) *throttle {
 	return &throttle{
 		now:       now,
-		addresses: buckets[netip.Prefix]{burst: burstPerAddress, pause: pausePerAddress, of: map[netip.Prefix]*rate.Limiter{}},
-		users:     buckets[UserName]{burst: burstPerUser, pause: pausePerUser, of: map[UserName]*rate.Limiter{}},
+		addresses: buckets[netip.Prefix]{burst: burstPerAddress, pause: pausePerAddress, of: map[netip.Prefix]bucket{}},
+		users:     buckets[UserName]{burst: burstPerUser, pause: pausePerUser, of: map[UserName]bucket{}},
 	}
 }
 
 // buckets holds those from whom attempts failed lately.
 type buckets[K comparable] struct {
 	burst int
-	pause time.Duration
-	of    map[K]*rate.Limiter
+	pause time.Duration // until one failed attempt counts no more
+	of    map[K]bucket
+}
+
+// bucket is how many failed attempts count, as of a time. (rate.Limiter has no way to give back what was taken a while ago.)
+type bucket struct {
+	failed float64
+	at     time.Time
+}
+
+// failed are the attempts that count now.
+func (b *buckets[K]) failed(k K, now time.Time) float64 {
+	l := b.of[k]
+	return max(0, l.failed-max(0, now.Sub(l.at).Seconds()/b.pause.Seconds()))
 }
 
 // left reports whether one more attempt may fail.
 func (b *buckets[K]) left(k K, now time.Time) bool {
-	l := b.of[k]
-	return l == nil || l.TokensAt(now) >= 1
+	return b.failed(k, now)+1 <= float64(b.burst)
 }
 
 // fail counts an attempt that failed; false: there is no room.
 func (b *buckets[K]) fail(k K, now time.Time) bool {
-	l := b.of[k]
-	if l == nil {
-		if len(b.of) >= maxBuckets {
-			for other, l := range b.of {
-				if l.TokensAt(now) >= float64(b.burst) {
-					delete(b.of, other)
-				}
-			}
-			if len(b.of) >= maxBuckets {
-				return false
+	if _, known := b.of[k]; !known && len(b.of) >= maxBuckets {
+		for other := range b.of {
+			if b.failed(other, now) == 0 {
+				delete(b.of, other)
 			}
 		}
-		l = rate.NewLimiter(rate.Every(b.pause), b.burst)
-		b.of[k] = l
+		if len(b.of) >= maxBuckets {
+			return false
+		}
 	}
-	l.AllowN(now, 1)
+	b.of[k] = bucket{b.failed(k, now) + 1, now}
 	return true
+}
+
+// giveBack is that one of the attempts did not fail.
+func (b *buckets[K]) giveBack(k K, now time.Time) {
+	if n := b.failed(k, now) - 1; n > 0 {
+		b.of[k] = bucket{n, now}
+	} else {
+		delete(b.of, k)
+	}
 }
 
 // take asks for an attempt, which counts as failed until it is given back.
@@ -93,11 +106,12 @@ func (t *throttle) userSucceeded(user UserName) {
 	delete(t.users.of, user)
 }
 
-// succeeded forgets what failed: he knows the password.
+// succeeded forgets what failed for the user: he knows the password. Of his address this attempt alone did not fail: else one account would do to guess others' passwords
+// without limit.
 func (t *throttle) succeeded(from netip.Addr, user UserName) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.addresses.of, network(from))
+	t.addresses.giveBack(network(from), t.now())
 	delete(t.users.of, user)
 }
 
