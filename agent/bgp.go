@@ -20,7 +20,7 @@ func (s *service) bgp(w http.ResponseWriter, r *http.Request) {
 	list := BGPList{Sessions: []BGPSession{}}
 	var found bool
 	list.Errors, found = s.each(r, func(id string, agent edgeAgent, _ *state.View) error {
-		for _, st := range agent.Sessions(r.Context()) {
+		for _, st := range agent.Sessions() {
 			list.Sessions = append(list.Sessions, BGPSession{id, st})
 		}
 		return nil
@@ -167,13 +167,8 @@ func (c *Client) Routes(ctx context.Context, q RouteQuery) (RouteList, error) {
 	return list, c.ask(ctx, pathRoutes+"?"+values.Encode(), list.read)
 }
 
-// sessionsTime is how long an edge's speaker has to tell how its sessions are when Prometheus asks.
-const sessionsTime = time.Second
-
 // edgeSessions gives how the BGP sessions of an edge are.
 func edgeSessions(out chan<- prometheus.Metric, edge string, agent edgeAgent) {
-	ctx, cancel := context.WithTimeout(context.Background(), sessionsTime)
-	defer cancel()
 	up := desc("bgp_session_up", "Whether a BGP session of a router port that lives at the edge is up.", "edge", "session")
 	received := desc("bgp_session_received_prefixes", "Prefixes that the neighbour of a BGP session tells.", "edge", "session")
 	routes := desc("bgp_session_routes", "Of these, routes in the router's table.", "edge", "session")
@@ -184,7 +179,7 @@ func edgeSessions(out chan<- prometheus.Metric, edge string, agent edgeAgent) {
 	damped := desc("bgp_session_damped_prefixes", "Prefixes that the neighbour of a BGP session tells and that are held back, for they change too often.", "edge", "session")
 	suppressed := desc("bgp_session_damped_total", "How often a prefix of the neighbour of a BGP session began to be held back, for it changed too often.", "edge", "session")
 	exceeded := desc("bgp_session_max_prefixes_total", "How often the neighbour of a BGP session began to tell more prefixes than maxPrefixes.", "edge", "session")
-	for _, s := range agent.Sessions(ctx) {
+	for _, s := range agent.Sessions() {
 		gauge := func(d *prometheus.Desc, v float64) {
 			out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, edge, s.Session)
 		}

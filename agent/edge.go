@@ -37,7 +37,7 @@ type edgeAgent interface {
 	Drops(context.Context) ([]engine.Drop, error)
 	Pools(context.Context) ([]engine.PoolStats, error)
 	Usage(context.Context) ([]state.Usage, error)
-	Sessions(context.Context) []bgp.Status
+	Sessions() []bgp.Status
 	VPNs() []vpn.Status
 	Routes(session string, sent bool, c bgp.Choice) ([]bgp.Route, error)
 	Caches() []rpki.CacheStatus

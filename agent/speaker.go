@@ -67,7 +67,7 @@ func (s *Speaking) Run(ctx context.Context) error {
 func (s *Speaking) VPNs() []vpn.Status { return s.keeper.Status() }
 
 // Sessions tells how the BGP sessions of the edge are.
-func (s *Speaking) Sessions(ctx context.Context) []bgp.Status { return s.speaker.Status(ctx) }
+func (s *Speaking) Sessions() []bgp.Status { return s.speaker.Status() }
 
 // Routes lists what the neighbour of a session tells, or is told: bgp.Speaker.
 func (s *Speaking) Routes(session string, sent bool, c bgp.Choice) ([]bgp.Route, error) {

@@ -72,7 +72,7 @@ func (*fake) VPNs() []vpn.Status {
 	}
 }
 
-func (*fake) Sessions(context.Context) []bgp.Status {
+func (*fake) Sessions() []bgp.Status {
 	return []bgp.Status{{Session: "isp/first", State: bgp.Established, Flaps: 2, Received: 7, Routes: 5, Advertised: 3, Withheld: 2, Exceeded: 4, Damped: 1, DampedTotal: 3, BFD: &bgp.BFD{State: "Up", Losses: 4, Detection: 300, Sent: 100, Received: 90, Dropped: 1, Refused: 2}}, {Session: "isp/second", State: bgp.Connecting, Why: "it does not answer"}}
 }
 

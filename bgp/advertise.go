@@ -41,8 +41,14 @@ func (s *session) tell(w *Port) error {
 			return err
 		}
 	}
+	withheld := 0
+	for _, x := range after {
+		if x.Why != "" {
+			withheld++
+		}
+	}
 	s.mu.Lock()
-	s.told = after
+	s.told, s.advertised, s.withheld = after, len(after)-withheld, withheld
 	s.mu.Unlock()
 	if len(before) > 0 && len(paths) > 0 {
 		s.log.Info("what the neighbour is told changed", "told", len(news), "withdrawn", len(gone))

@@ -2,7 +2,6 @@ package bgp
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"log/slog"
 	"strings"
@@ -32,7 +31,7 @@ func TestLacksAreToldOnce(t *testing.T) {
 	why = errors.New("it is empty")
 	told(2)
 	told(2)
-	if list := s.Status(context.Background()); len(list) != 1 || !strings.Contains(list[0].Problem, "it is empty") {
+	if list := s.Status(); len(list) != 1 || !strings.Contains(list[0].Problem, "it is empty") {
 		t.Errorf("%+v", list)
 	}
 	s.settle(t.Context(), nil, true)

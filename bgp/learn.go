@@ -227,6 +227,10 @@ func (s *session) lost(err error) {
 // became: GoBGP's state of the session is another.
 func (s *session) became(p *apiutil.PeerState, at time.Time) {
 	up := p.SessionState == msg.BGP_FSM_ESTABLISHED
+	var agreed timers
+	if up {
+		agreed = s.agreedTimers()
+	}
 	s.mu.Lock()
 	was := s.life
 	s.dropped = false
@@ -239,6 +243,7 @@ func (s *session) became(p *apiutil.PeerState, at time.Time) {
 	}
 	now, peer := s.life, s.spec.PeerAddress
 	if up {
+		s.life.agreed = agreed
 		clear(s.eors)
 	}
 	idle := time.Duration(0)

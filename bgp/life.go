@@ -34,10 +34,26 @@ type life struct {
 	families []msg.Family  // that the neighbour has, of the last time that it was up
 	restart  time.Duration // that the neighbour takes for one at most; 0: it does not restart gracefully
 	forwards bool          // it has gone on forwarding since it was lost, as far as it says
+	agreed   timers        // of the last time that it was up
 }
+
+// timers are those of a session, in seconds.
+type timers struct{ hold, keepalive int }
 
 // keeps reports whether the routes of a session that was lost stay for a while.
 func (l *life) keeps() bool { return l.graceful && l.restart > 0 }
+
+// agreedTimers asks GoBGP for the timers of a session that came up; if it does not say, those that were asked for. GoBGP counts what the neighbour told, one by one, to answer: status must not ask.
+func (s *session) agreedTimers() timers {
+	s.mu.Lock()
+	t := timers{int(s.spec.HoldTime / time.Second), int(s.spec.Keepalive / time.Second)}
+	s.mu.Unlock()
+	_ = s.server.ListPeer(s.ctx, &api.ListPeerRequest{}, func(p *api.Peer) {
+		x := p.GetTimers().GetState()
+		t = timers{int(x.GetNegotiatedHoldTime()), int(x.GetKeepaliveInterval())}
+	})
+	return t
+}
 
 // become takes GoBGP's word about a session of these families; lost is how the neighbour ended the last connection, or nil. GoBGP's connection is one with the relay, which may wait for the neighbour: until the neighbour has sent an OPEN there is none.
 func (l *life) become(p *apiutil.PeerState, families []msg.Family, lost error, at time.Time) {

@@ -98,7 +98,19 @@ func TestRenamed(t *testing.T) {
 	if !s.change(s.spec, &Port{Port: &renamed}) {
 		t.Fatal("it begins anew")
 	}
-	if st := StatusOf(s.port.Load(), s.spec); st.VPort != renamed.Tenant+"/other" {
+	if st := s.status(); st.VPort != renamed.Tenant+"/other" {
+		t.Errorf("%+v", st)
+	}
+}
+
+// TestStatusIsCheap: how a session is, is known without GoBGP, which counts a million paths one by one whatever it is asked of a neighbour.
+func TestStatusIsCheap(t *testing.T) {
+	s, _ := spliced(t)
+	s.port.Store(wayOut())
+	s.became(&apiutil.PeerState{SessionState: msg.BGP_FSM_ESTABLISHED}, time.Now())
+	s.life.agreed = timers{hold: 9, keepalive: 3}
+	s.server = nil
+	if st := s.status(); st.State != Established || st.Hold != 9 || st.Keepalive != 3 {
 		t.Errorf("%+v", st)
 	}
 }

@@ -190,12 +190,12 @@ func (p *port) end(forget bool) {
 }
 
 // status tells how the port's sessions are.
-func (p *port) status(ctx context.Context) []Status {
+func (p *port) status() []Status {
 	var list []Status
 	for _, spec := range p.wanted {
 		st := StatusOf(p.port, spec)
 		if s := p.sessions[spec.Name]; s != nil {
-			st = s.status(ctx)
+			st = s.status()
 			st.Stack = string(p.stack)
 		} else if err := p.lacks[spec.Name]; err != nil {
 			st.Problem = err.Error()

@@ -150,20 +150,6 @@ func (s *session) addRPKI(spec *topology.BGPSession, p *apiutil.Path, r *Route, 
 	}
 }
 
-// telling is how many prefixes the neighbour is told, and how many it would be but for a reason.
-func (s *session) telling() (told, withheld int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, x := range s.told {
-		if x.Why == "" {
-			told++
-		} else {
-			withheld++
-		}
-	}
-	return told, withheld
-}
-
 func describe(p *apiutil.Path, dst netip.Prefix, verdict Verdict) Route {
 	a := readAttributes(p, 0)
 	r := Route{Prefix: dst, Via: a.via, MED: a.med, LocalPref: a.localPref, Origin: originName(a.origin), Verdict: verdict, ASPath: []uint32{}}

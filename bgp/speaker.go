@@ -232,12 +232,12 @@ func (s *Speaker) noteLacks() {
 }
 
 // Status tells how the sessions are, by name.
-func (s *Speaker) Status(ctx context.Context) []Status {
+func (s *Speaker) Status() []Status {
 	s.running.RLock()
 	defer s.running.RUnlock()
 	list := []Status{}
 	for _, p := range s.ports {
-		list = append(list, p.status(ctx)...)
+		list = append(list, p.status()...)
 	}
 	slices.SortFunc(list, func(a, b Status) int { return cmp.Compare(a.Session, b.Session) })
 	return list

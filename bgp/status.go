@@ -1,12 +1,10 @@
 package bgp
 
 import (
-	"context"
 	"fmt"
 	"net/netip"
 	"time"
 
-	"github.com/osrg/gobgp/v4/api"
 	msg "github.com/osrg/gobgp/v4/pkg/packet/bgp"
 
 	"github.com/weft-sdn/weft/flow"
@@ -58,10 +56,10 @@ type Status struct {
 	Problem      string            `json:"problem,omitempty"`      // it is not carried out, and why
 }
 
-// status tells how the session is.
-func (s *session) status(ctx context.Context) Status {
+// status tells how the session is. It costs the same however many prefixes there are.
+func (s *session) status() Status {
 	s.mu.Lock()
-	spec, l, exceeded := s.spec, s.life, s.exceeded
+	spec, l, exceeded, advertised, withheld := s.spec, s.life, s.exceeded, s.advertised, s.withheld
 	s.mu.Unlock()
 	st := StatusOf(s.port.Load(), spec)
 	st.Exceeded = exceeded
@@ -75,18 +73,13 @@ func (s *session) status(ctx context.Context) Status {
 	r := s.rib.Stats()
 	st.Routes, st.Pending, st.Written = r.Routes, r.Pending, r.Puts+r.Deletes
 	if l.state == Established {
-		st.Advertised, st.Withheld = s.telling()
+		st.Advertised, st.Withheld, st.Hold, st.Keepalive = advertised, withheld, l.agreed.hold, l.agreed.keepalive
 	}
 	v4, v6 := s.heard.counts()
 	st.Received = uint64(v4 + v6)
 	if n, over := s.heard.overLimit(spec); over {
 		st.Warning = fmt.Sprintf("%d prefixes of one family are more than maxPrefixes, %d", n, spec.MaxPrefixes)
 	}
-	_ = s.server.ListPeer(ctx, &api.ListPeerRequest{}, func(p *api.Peer) {
-		if t := p.GetTimers().GetState(); l.state == Established && t.GetNegotiatedHoldTime() > 0 {
-			st.Hold, st.Keepalive = int(t.GetNegotiatedHoldTime()), int(t.GetKeepaliveInterval())
-		}
-	})
 	return st
 }
 

@@ -303,7 +303,7 @@ func (b *border) status(edge, session string) (bgp.Status, error) {
 	if err != nil {
 		return bgp.Status{}, err
 	}
-	for _, st := range s.Sessions(b.Context()) {
+	for _, st := range s.Sessions() {
 		if st.Session == "isp/"+session {
 			return st, nil
 		}
@@ -324,7 +324,7 @@ func (b *border) await(edge, session, what string, is func(*bgp.Status) bool) bg
 		if s, err := b.Speaker(edge); err == nil {
 			received, _ = s.Routes("isp/"+session, false, bgp.Choice{})
 		}
-		b.Fatalf("session %s is not: %s, but %+v (%v), and was told %v", session, what, st, err, received)
+		b.Fatalf("session %s is not: %s, but %+v (%v), and was told %d routes, of which %v", session, what, st, err, len(received), received[:min(len(received), 20)])
 	}
 	return st
 }
