@@ -25,11 +25,11 @@ func nameDrops(edge string, v *state.View, drops []engine.Drop) []Drop {
 	return out
 }
 
-// edgeDrops gives what an edge dropped. What its target does not say in time is as it was read last.
+// edgeDrops gives what an edge dropped; what entries dropped as of the last round. What its target does not say in time is as it was read last.
 func edgeDrops(out chan<- prometheus.Metric, edge string, agent edgeAgent, v *state.View) {
 	ctx, cancel := context.WithTimeout(context.Background(), dropsTime)
 	defer cancel()
-	drops, _ := agent.Drops(ctx)
+	drops, _ := agent.RoundDrops(ctx)
 	of := desc("edge_dropped_packets_total", "Packets dropped, by the vport that sent them, or else by where they came from, and by reason.", "edge", "vport", "from", "reason")
 	for _, d := range nameDrops(edge, v, drops) {
 		vport := ""

@@ -35,6 +35,7 @@ type edgeAgent interface {
 	Silent() []netip.Addr // gateways that don't answer
 	Flows(context.Context) ([]engine.Flow, error)
 	Drops(context.Context) ([]engine.Drop, error)
+	RoundDrops(context.Context) ([]engine.Drop, error) // what entries dropped as of the last round
 	Pools(context.Context) ([]engine.PoolStats, error)
 	Usage(context.Context) ([]state.Usage, error)
 	Sessions() []bgp.Status

@@ -58,6 +58,8 @@ func (*fake) Pools(ctx context.Context) ([]engine.PoolStats, error) {
 	}, nil
 }
 
+func (f *fake) RoundDrops(ctx context.Context) ([]engine.Drop, error) { return f.Drops(ctx) }
+
 func (*fake) Drops(ctx context.Context) ([]engine.Drop, error) {
 	return []engine.Drop{
 		{From: "underlay", Reason: "unknown peer", Packets: 4}, {VPort: 2, Reason: "filtered", Packets: 5}, {VPort: 2, Reason: "parser error", Packets: 6},

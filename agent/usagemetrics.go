@@ -18,9 +18,11 @@ func edgeUsage(out chan<- prometheus.Metric, edge string, agent edgeAgent, here 
 		return
 	}
 	tenants := map[string]*state.UsageTotals{}
-	counter := func(name, help string, n uint64, labels, values []string) {
-		out <- prometheus.MustNewConstMetric(desc(name, help, labels...), prometheus.CounterValue, float64(n), values...)
+	counter := func(of *prometheus.Desc, n uint64, values ...string) {
+		out <- prometheus.MustNewConstMetric(of, prometheus.CounterValue, float64(n), values...)
 	}
+	sentPackets := desc("vport_sent_packets_total", "Packets that a vport at the edge has sent.", "edge", "vport")
+	sentBytes := desc("vport_sent_bytes_total", "Bytes that a vport at the edge has sent.", "edge", "vport")
 	for _, u := range list {
 		if u.Name == "" || u.Link != "" {
 			continue
@@ -32,16 +34,17 @@ func edgeUsage(out chan<- prometheus.Metric, edge string, agent edgeAgent, here 
 		}
 		sum.Add(u.UsageTotals)
 		if here(u.ID) {
-			labels, values := []string{"edge", "vport"}, []string{edge, u.Tenant + "/" + u.Name}
-			counter("vport_sent_packets_total", "Packets that a vport at the edge has sent.", u.In.Packets, labels, values)
-			counter("vport_sent_bytes_total", "Bytes that a vport at the edge has sent.", u.In.Bytes, labels, values)
+			vport := u.Tenant + "/" + u.Name
+			counter(sentPackets, u.In.Packets, edge, vport)
+			counter(sentBytes, u.In.Bytes, edge, vport)
 		}
 	}
+	packets := desc("usage_packets_total", "Packets that came in at the edge, by tenant.", "edge", "tenant", "direction")
+	bytes := desc("usage_bytes_total", "Bytes that came in at the edge, by tenant.", "edge", "tenant", "direction")
 	for tenant, sum := range tenants {
 		for direction, n := range map[string]state.Tally{"sent": sum.In, "delivered": sum.Out} {
-			labels, values := []string{"edge", "tenant", "direction"}, []string{edge, tenant, direction}
-			counter("usage_packets_total", "Packets that came in at the edge, by tenant.", n.Packets, labels, values)
-			counter("usage_bytes_total", "Bytes that came in at the edge, by tenant.", n.Bytes, labels, values)
+			counter(packets, n.Packets, edge, tenant, direction)
+			counter(bytes, n.Bytes, edge, tenant, direction)
 		}
 	}
 }

@@ -251,7 +251,7 @@ func (a *Agent) handle(u *underlay, p *packetIn, x *ahead, snap *topology.Snapsh
 		return
 	}
 	a.counts.upcalls.Add(1)
-	defer a.core.turned(a.core.turn(p.life, &x.frame, ingress))
+	defer a.core.turned(a.core.turn(p.life, entryMatched(p.reason), &x.frame, ingress))
 	if res := x.result; res != nil && snap == a.core.snap && (!x.asked || a.core.conns.asks(res)) {
 		a.counts.ahead.Add(1)
 		a.core.settleUpcall(res, &x.frame, ingress, p.vport, p.reason)

@@ -338,11 +338,12 @@ func (c *core) first(p *heldPacket) {
 		c.lose(p.ingress, dropDeparted)
 		return
 	}
-	defer c.turned(c.turn(p.due.life, &f, p.ingress))
+	defer c.turned(c.turn(p.due.life, p.matched, &f, p.ingress))
 	c.sim.Simulate(c.snap, &f, p.ingress, c.now(), &c.res)
 	c.logRules(&c.res, &f, p.ingress)
 	c.carryOut(c.res.Effects, p.ingress)
 	c.tracing.saw(&c.res, &f, p.ingress, flow.ReasonMissFlow)
+	c.slow(&c.res, p.ingress, len(f.Data))
 	hash, piece := flow.Hash(&f), fragmentOf(&f, p.ingress)
 	c.lives.now.verdict(&c.res)
 	c.emitAll(&c.res, &f, p.ingress, p.local, hash, false) // of a copy: what its successors are is decided by the packet as it came in
@@ -359,7 +360,7 @@ func (c *core) successor(p *heldPacket, send bool) {
 	if packet.ParseUntagged(p.data, &f) != nil || c.locals.ingress(p.local) != p.ingress {
 		return
 	}
-	defer c.turned(c.turn(p.due.life, &f, p.ingress))
+	defer c.turned(c.turn(p.due.life, p.matched, &f, p.ingress))
 	c.sim.Simulate(c.snap, &f, p.ingress, c.now(), &c.res)
 	learns := slices.ContainsFunc(c.res.Effects, func(e sim.Effect) bool { return e.Kind == sim.Learn })
 	if c.res.Installable && c.res.Track.Used && !learns {

@@ -178,6 +178,13 @@ func (a *Agent) readCounters(ctx context.Context, placer *offload.Placer, entrie
 // Drops returns how many packets were dropped since the agent started, by vport and reason, and what else the target dropped, before that too if it was
 // programmed before. With an error the counts of the target are as they were read last, or missing.
 func (a *Agent) Drops(ctx context.Context) ([]Drop, error) {
+	unread := a.readDropping(ctx)
+	list, err := a.RoundDrops(ctx)
+	return list, cmp.Or(unread, err)
+}
+
+// readDropping reads the entries that drop.
+func (a *Agent) readDropping(ctx context.Context) error {
 	var entries []*p4rt.Entry
 	var placer *offload.Placer
 	var began time.Duration
@@ -188,15 +195,24 @@ func (a *Agent) Drops(ctx context.Context) ([]Drop, error) {
 				entries = append(entries, a.core.placer.Entry(f.placed))
 			}
 		}
-	}); err != nil {
-		return nil, err
+	}); err != nil || len(entries) == 0 {
+		return err
 	}
+	read, unread := a.readCounters(ctx, placer, entries)
+	return cmp.Or(a.mail.call(ctx, func() {
+		for k, n := range read {
+			a.core.count(k, n, began)
+		}
+	}), unread)
+}
+
+// RoundDrops is Drops, with what entries dropped as of the last round: it costs the same however many flows there are.
+func (a *Agent) RoundDrops(ctx context.Context) ([]Drop, error) {
 	release, err := a.holdTally(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	read, unread := a.readCounters(ctx, placer, entries)
 	rest, untold := a.tallyDrops(ctx, func() (locals []uint16) {
 		for _, local := range a.core.locals.vports.All() {
 			locals = append(locals, local)
@@ -206,9 +222,6 @@ func (a *Agent) Drops(ctx context.Context) ([]Drop, error) {
 	others, err := a.targetDrops(ctx)
 	var list []Drop
 	if err := a.mail.call(ctx, func() {
-		for k, n := range read {
-			a.core.count(k, n, began)
-		}
 		a.core.overloaded()
 		if untold == nil && err == nil {
 			list = a.core.drops.lost(append(rest, others...))
@@ -225,7 +238,7 @@ func (a *Agent) Drops(ctx context.Context) ([]Drop, error) {
 	slices.SortFunc(list, func(x, y Drop) int {
 		return cmp.Or(cmp.Compare(x.VPort, y.VPort), cmp.Compare(x.From, y.From), cmp.Compare(x.Reason, y.Reason))
 	})
-	return list, cmp.Or(unread, untold, err)
+	return list, cmp.Or(untold, err)
 }
 
 // targetDrops reads what the target counts of drops by reason alone: what came from origins than a vport, and by ports that are none's.

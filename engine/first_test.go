@@ -12,7 +12,7 @@ import (
 )
 
 // TestFirstPacketInstalls: the first packet of a connection, which waits until that is stored, leaves an entry for its successors: of the packet as it came in,
-// not as it left.
+// not as it left. It is accounted itself, once.
 func TestFirstPacketInstalls(t *testing.T) {
 	tracked := strings.ReplaceAll(network, "spec: {device: bridge/lan, mac: \"02:00:00:00:00:01\"", "spec: {device: bridge/lan, filters: {ingress: track}, mac: \"02:00:00:00:00:01\"") + `
 ---
@@ -36,6 +36,10 @@ func TestFirstPacketInstalls(t *testing.T) {
 		}
 		if n := c.flows.len(); n != 1 {
 			t.Fatalf("%s: %d flows, want 1", tt.src, n)
+		}
+		sent, got := c.usage.of(vportOf(t, c, "vm1")).total.In, c.usage.of(vportOf(t, c, "vm2")).total.Out
+		if sent.Packets != 1 || got.Packets != 1 || len(c.ruleHits) != 1 { // O4
+			t.Errorf("%s: accounted: %+v sent, %+v delivered, rules %+v; want the one packet", tt.src, sent, got, c.ruleHits)
 		}
 		for f := range c.flows.all() {
 			if k := f.placed.Key; k.DstMAC != gwMAC || k.SrcMAC != vm1MAC {

@@ -62,6 +62,7 @@ type heldPacket struct {
 	data    []byte
 	ingress flow.VPortID
 	local   uint16
+	matched bool   // an entry had matched it
 	due     due    // of its life, until it goes on
 	tenant  string // of the ingress when it began to wait
 }
@@ -135,7 +136,7 @@ func (c *core) hold(n awaited, data []byte, ingress flow.VPortID, local uint16) 
 		return w != nil
 	}
 	w := c.want(n)
-	w.packets = append(w.packets, heldPacket{append([]byte(nil), data...), ingress, local, c.lives.now.waits(&n), who.tenant})
+	w.packets = append(w.packets, heldPacket{append([]byte(nil), data...), ingress, local, c.lives.matched, c.lives.now.waits(&n), who.tenant})
 	h.add(who)
 	c.a.counts.held.Add(1)
 	return true
@@ -397,13 +398,14 @@ func (c *core) again(p *heldPacket, lost sim.Lost) {
 		c.lose(p.ingress, dropDeparted)
 		return
 	}
-	defer c.turned(c.turn(p.due.life, &f, p.ingress))
+	defer c.turned(c.turn(p.due.life, p.matched, &f, p.ingress))
 	if lost == (sim.Lost{}) {
 		c.upcall(&f, p.ingress, p.local, flow.ReasonMissFlow)
 		return
 	}
 	c.sim.SimulateLost(c.snap, &f, p.ingress, c.now(), lost, &c.res)
 	c.lives.now.verdict(&c.res)
+	c.slow(&c.res, p.ingress, len(f.Data))
 	if len(c.res.Outcomes) > 0 && c.res.Outcomes[0].Verdict == sim.Drop {
 		c.dropped(p.ingress, c.res.Outcomes[0].Drop)
 	} else {

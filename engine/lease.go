@@ -61,14 +61,14 @@ func (c *core) lease(res *sim.Result, data []byte, ingress flow.VPortID, local u
 	}
 	j := &leaseJob{leaseKey: leaseKey{state.LeaseClient{VPort: ingress, MAC: e.MAC}, e.Addr.Is6()}, begun: c.now()}
 	if before := c.leases.busy[j.leaseKey]; before != nil && len(before.next) < maxLeasesNext {
-		before.next = append(before.next, heldPacket{append([]byte(nil), data...), ingress, local, due{}, ""})
+		before.next = append(before.next, heldPacket{append([]byte(nil), data...), ingress, local, c.lives.matched, due{}, ""})
 		return true
 	} else if before != nil || len(c.leases.busy) >= maxLeases || c.leases.from[ingress] >= maxLeasesFrom || !c.leases.rate.allow(ingress, c.now()) {
 		c.a.counts.dhcpDrops.Add(1)
 		c.lose(ingress, dropDHCPRate)
 		return true
 	}
-	j.heldPacket = heldPacket{append([]byte(nil), data...), ingress, local, due{}, ""}
+	j.heldPacket = heldPacket{append([]byte(nil), data...), ingress, local, c.lives.matched, due{}, ""}
 	c.leases.busy[j.leaseKey] = j
 	c.leases.from[ingress]++
 	c.lives.now.settled(sim.Consumed.String(), "")

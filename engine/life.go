@@ -148,8 +148,14 @@ func (l *Life) made() {
 
 // lives has the lives of packets of which something is under way.
 type lives struct {
-	now     *Life              // of the packet that is being decided
+	turn
 	commits map[sim.Effect]due // of what is under way to the database
+}
+
+// turn is what is known of the packet that is being decided, beside what it is.
+type turn struct {
+	now     *Life // nil: it is not sampled
+	matched bool  // an entry had matched it, so that the target has counted it
 }
 
 // due is a step that ends later.
@@ -158,9 +164,9 @@ type due struct {
 	step int
 }
 
-// turn begins with the decision of a packet, and returns that of which packet it interrupts.
-func (c *core) turn(l *Life, f *packet.Frame, ingress flow.VPortID) (before *Life) {
-	before, c.lives.now = c.lives.now, l
+// turn begins with the decision of a packet, and returns that of which packet it interrupts. matched: an entry had matched it.
+func (c *core) turn(l *Life, matched bool, f *packet.Frame, ingress flow.VPortID) (before turn) {
+	before, c.lives.turn = c.lives.turn, turn{l, matched}
 	if l != nil {
 		l.end(len(l.Steps)-1, "")
 		l.VPort, l.Port, l.Keyed, l.Flow = ingress, c.nameOf(ingress), true, flow.KeyOf(f, ingress)
@@ -169,7 +175,7 @@ func (c *core) turn(l *Life, f *packet.Frame, ingress flow.VPortID) (before *Lif
 }
 
 // turned goes back to the packet that was interrupted.
-func (c *core) turned(before *Life) { c.lives.now = before }
+func (c *core) turned(before turn) { c.lives.turn = before }
 
 // verdict notes what is decided of the packet.
 func (l *Life) verdict(res *sim.Result) {

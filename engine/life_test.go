@@ -49,7 +49,7 @@ func TestUnsampled(t *testing.T) {
 		c := new(core)
 		off := testing.AllocsPerRun(200, step)
 		life := testing.AllocsPerRun(200, func() {
-			before := c.turn(nil, nil, 0)
+			before := c.turn(nil, false, nil, 0)
 			c.lives.now.end(c.lives.now.begin(StepSimulate), "")
 			c.lives.now.verdict(nil)
 			c.lives.now.waits(nil)

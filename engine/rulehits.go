@@ -3,7 +3,6 @@ package engine
 import (
 	"cmp"
 	"context"
-	"maps"
 	"slices"
 
 	"github.com/weft-sdn/weft/sim"
@@ -28,7 +27,7 @@ func (h ruleHits) add(rules []sim.RuleMet, n amount) {
 	}
 }
 
-// RuleHits is how many packets that came in at an edge met a rule since its agent started.
+// RuleHits is how many packets that came in at an edge met a rule, whichever agent counted them.
 type RuleHits struct {
 	Chain          topology.DeviceID
 	Tenant, Name   string // of the chain
@@ -36,11 +35,12 @@ type RuleHits struct {
 	Packets, Bytes uint64
 }
 
-// RuleHits returns those of all rules that were met and are still there, in order. What entries have counted since the last round is not in it yet.
+// RuleHits returns those of all rules that were met and are still there, in order, as they are stored: what is not stored yet may be lost with the agent, and what is told never decreases. Of a
+// chain of which it is not known yet what is stored there are none.
 func (a *Agent) RuleHits(ctx context.Context) ([]RuleHits, error) {
 	var met ruleHits
 	var s *topology.Snapshot
-	if err := a.mail.call(ctx, func() { met, s = maps.Clone(a.core.ruleHits), a.core.snap }); err != nil {
+	if err := a.mail.call(ctx, func() { met, s = a.core.ruleStore.told(), a.core.snap }); err != nil {
 		return nil, err
 	}
 	list, gone := met.name(s)

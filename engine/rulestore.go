@@ -90,7 +90,7 @@ func (s *ruleStore) sweep(now time.Duration) {
 	s.saved = now
 	own := map[topology.DeviceID]map[string]amount{}
 	for r, n := range c.ruleHits {
-		if x := s.chains[r.Chain]; x != nil && x.dirty {
+		if x := s.chains[r.Chain]; x != nil && (x.dirty || c.snap.Chain(r.Chain) == nil) {
 			if own[r.Chain] == nil {
 				own[r.Chain] = map[string]amount{}
 			}
@@ -120,6 +120,25 @@ func (s *ruleStore) sweep(now time.Duration) {
 		answers <- func() { s.stored(&all[i], sent[i], &stored, err) }
 	})
 	c.whenAll(ctx, len(all), answers, func() { s.saving = false })
+}
+
+// told is what is stored, of chains of which that is known.
+func (s *ruleStore) told() ruleHits {
+	all := ruleHits{}
+	for id, x := range s.chains {
+		if x.rev == 0 {
+			continue
+		}
+		for _, part := range []map[string]amount{x.base, x.kept} {
+			for rule, n := range part {
+				r := sim.RuleMet{Chain: id, Rule: rule}
+				sum := all[r]
+				sum.Add(n)
+				all[r] = sum
+			}
+		}
+	}
+	return all
 }
 
 // hitsOf is a chain as it is stored.

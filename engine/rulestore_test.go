@@ -40,6 +40,10 @@ func TestRuleHitsGoOn(t *testing.T) {
 		if err != nil || len(all) != 1 || all[0].Edge != c.a.cfg.Self.ID || len(all[0].Rules) != 1 {
 			t.Fatalf("%s: stored %+v, %v", when, all, err)
 		}
+		list, err := c.a.RuleHits(t.Context())
+		if err != nil || len(list) != 1 || list[0].Packets != all[0].Rules["#1"].Packets {
+			t.Errorf("%s: %+v is told, %+v is stored: %v", when, list, all[0].Rules, err)
+		}
 		return all[0].Rules["#1"].Packets
 	}
 	var decided, flows uint64
@@ -77,6 +81,9 @@ func TestRuleHitsGoOn(t *testing.T) {
 	stop = programmed(t, again, target)
 	if s := again.a.Stats(); s.Adopted != flows {
 		t.Fatalf("%d flows were taken over, want %d", s.Adopted, flows)
+	}
+	if list, err := again.a.RuleHits(t.Context()); err != nil || len(list) > 0 {
+		t.Errorf("%+v is told while it is not known what is stored: %v", list, err)
 	}
 	check(again, "another agent", times*(decided+15*flows))
 	target.Count(20, 2000, 0)

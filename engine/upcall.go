@@ -53,7 +53,7 @@ func (c *core) settleUpcall(res *sim.Result, f *packet.Frame, ingress flow.VPort
 	}
 	c.lives.now.verdict(res)
 	c.tracing.saw(res, f, ingress, reason)
-	c.slow(res, ingress, len(f.Data), reason)
+	c.slow(res, ingress, len(f.Data))
 	c.answers(res.Effects, f)
 	c.originate(res, ingress)
 	if installs(res, reason) && !unlearnt {

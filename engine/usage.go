@@ -262,10 +262,18 @@ func (u *usage) answered(x *update) {
 	}
 }
 
-// slow accounts a packet that the agent decided, unless an entry had matched it: then the target has counted it.
-func (c *core) slow(res *sim.Result, ingress flow.VPortID, length int, reason flow.Reason) {
+// entryMatched reports whether a packet that the target sent up had met its flow's entry, which has counted it.
+func entryMatched(reason flow.Reason) bool {
 	switch reason {
 	case flow.ReasonReject, flow.ReasonTTL, flow.ReasonLength, flow.ReasonTrackedSYN, flow.ReasonTrackedEnd, flow.ReasonNoLocation, flow.ReasonNoPeer, flow.ReasonNoRewrite, flow.ReasonHeader, flow.ReasonMartian:
+		return true
+	}
+	return false
+}
+
+// slow accounts the packet that the agent is deciding, unless an entry had matched it: then the target has counted it.
+func (c *core) slow(res *sim.Result, ingress flow.VPortID, length int) {
+	if c.lives.matched {
 		return
 	}
 	if c.view.places[ingress].at.VLAN != 0 {

@@ -220,7 +220,8 @@ func TestUsageOfReasons(t *testing.T) {
 	c := newCached(t, 10, 100, 64)
 	res := &sim.Result{Outcomes: []sim.Outcome{{Verdict: sim.Forward, Dest: c.ids[2].Dest()}}, Crossed: []flow.VPortID{c.ids[2]}}
 	for _, reason := range []flow.Reason{flow.ReasonMissFlow, flow.ReasonTTL, flow.ReasonTrackedSYN, flow.ReasonReject, flow.ReasonARP, flow.ReasonNoLocation} {
-		c.slow(res, c.ids[1], 100, reason)
+		c.lives.matched = entryMatched(reason)
+		c.slow(res, c.ids[1], 100)
 	}
 	got := c.usage.of(c.ids[2]).total
 	if want := (state.UsageTotals{Out: tallied(2, 200), Crossed: tallied(2, 200)}); got != want {

@@ -241,12 +241,17 @@ func (a *account) take(s *state.Usage) {
 	}
 }
 
-// Usage returns what is accounted at the edge since its database began, as far as the last round has read it.
+// Usage returns what is accounted at the edge since its database began, as it is stored: what is not stored yet may be lost with the agent, and what is told never decreases. Of a vport of which
+// it is not known yet what is stored there is none.
 func (a *Agent) Usage(ctx context.Context) (list []state.Usage, err error) {
 	c := a.core
 	err = a.mail.call(ctx, func() {
 		for v, x := range c.usage.accounts {
-			list = append(list, c.usageOf(v, x))
+			if x.rev != 0 {
+				u := c.usageOf(v, x)
+				u.UsageTotals = x.kept
+				list = append(list, u)
+			}
 		}
 	})
 	return list, err

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	gpb "github.com/openconfig/gnmi/proto/gnmi"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
@@ -32,6 +33,7 @@ type Guard interface {
 const (
 	pace      = 500 * time.Millisecond // between two looks of a subscription because of changes
 	usageLife = 2 * time.Second        // that counters are not read again
+	treeLife  = time.Minute            // that what was built is kept after it was looked at
 	usageTime = 2 * time.Second        // that the database has for them
 	least     = 500 * time.Millisecond // between samples: counters are stored each few seconds
 )
@@ -71,7 +73,21 @@ func New(store *state.Store, guard Guard) *Server {
 
 // Run tells subscribers of changes until ctx ends.
 func (s *Server) Run(ctx context.Context) error {
-	err := s.store.Watch(ctx, func(state.Change) { s.Changed() })
+	g, watching := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.store.Watch(watching, func(state.Change) { s.Changed() }) })
+	g.Go(func() error {
+		tick := time.NewTicker(treeLife)
+		defer tick.Stop()
+		for {
+			select {
+			case <-watching.Done():
+				return context.Cause(watching)
+			case now := <-tick.C:
+				s.trees.drop(now.Add(-treeLife))
+			}
+		}
+	})
+	err := g.Wait()
 	if ctx.Err() != nil {
 		return nil
 	}

@@ -3,6 +3,7 @@ package openconfig
 import (
 	"slices"
 	"sync"
+	"time"
 
 	gpb "github.com/openconfig/gnmi/proto/gnmi"
 
@@ -36,6 +37,8 @@ type trees struct {
 const maxTrees = 1024
 
 type tree struct {
+	asked time.Time // last; trees' lock is for it
+
 	mu     sync.Mutex
 	view   *state.View
 	counts *counts
@@ -53,6 +56,7 @@ func (t *trees) leaves(of scope, view *state.View, n *counts) []gnmi.Leaf {
 		x = new(tree)
 		t.of[of] = x
 	}
+	x.asked = time.Now()
 	t.mu.Unlock()
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -64,6 +68,17 @@ func (t *trees) leaves(of scope, view *state.View, n *counts) []gnmi.Leaf {
 		x.view, x.counts, x.leaves = view, n, b.leaves()
 	}
 	return x.leaves
+}
+
+// drop forgets what nobody has looked at since a time: it holds a view that may be old, and what there was then.
+func (t *trees) drop(since time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for of, x := range t.of {
+		if x.asked.Before(since) {
+			delete(t.of, of)
+		}
+	}
 }
 
 // builder gathers what one caller sees.
