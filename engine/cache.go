@@ -17,6 +17,7 @@ const (
 	roundTime  = 10 * time.Second       // between two rounds when nothing is new
 	roundRest  = 100 * time.Millisecond // that is left between two rounds at least
 	roundShare = 16                     // a round that took t is followed by a rest of (roundShare - 1) * t at least: reading takes no more of the target's time
+	countShare = 50                     // the same, of a round that does no more than count
 	freshShare = 16                     // a round is due when as many flows are new as a sixteenth of all, where room is scarce
 	roundChunk = 512                    // entries that are taken note of before packets have their turn
 	evictMost  = 2048                   // entries that are evicted at once
@@ -100,12 +101,20 @@ func (c *core) paceRounds() {
 		return
 	}
 	rest := c.now() - h.ended
-	if rest < max(roundRest, (roundShare-1)*h.took) {
+	if rest < max(roundRest, (c.restShare()-1)*h.took) {
 		return
 	}
 	if rest >= c.roundTime() || c.placer.Scarce() && (h.short || h.fresh > c.flows.len()/freshShare) {
 		c.round()
 	}
+}
+
+// restShare is of how much of the time a round may be: a good part of it where it tells which entries may go, and so little where it counts packets alone that decisions do not suffer.
+func (c *core) restShare() time.Duration {
+	if c.a.cfg.Profile.NoIdle || c.placer.Scarce() {
+		return roundShare
+	}
+	return countShare
 }
 
 // roundTime is the time between two rounds when nothing is new. Where the target does not tell what is idle, a flow is found to be so within half of its time.

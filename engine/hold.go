@@ -405,7 +405,6 @@ func (c *core) again(p *heldPacket, lost sim.Lost) {
 	}
 	c.sim.SimulateLost(c.snap, &f, p.ingress, c.now(), lost, &c.res)
 	c.lives.now.verdict(&c.res)
-	c.slow(&c.res, p.ingress, len(f.Data))
 	if len(c.res.Outcomes) > 0 && c.res.Outcomes[0].Verdict == sim.Drop {
 		c.dropped(p.ingress, c.res.Outcomes[0].Drop)
 	} else {

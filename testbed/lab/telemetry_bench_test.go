@@ -3,68 +3,188 @@
 package lab
 
 import (
-	"context"
-	"fmt"
-	"io"
-	"log/slog"
-	"net"
-	"net/http"
+	"bytes"
+	"math"
+	"runtime"
+	"runtime/pprof"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
-	otlpserver "go.opentelemetry.io/proto/otlp/collector/trace/v1"
-	"google.golang.org/grpc"
+	"github.com/google/pprof/profile"
 
-	weftagent "github.com/weft-sdn/weft/agent"
 	"github.com/weft-sdn/weft/testbed/bulk"
 )
 
-// How telemetry is asked for while it is measured: three times as often as Prometheus does by default, and as gNMI is by default. A turn begins with both.
+// Sizes of BenchmarkTelemetryCost.
 const (
-	scrapeEvery = 5 * time.Second
-	gnmiEvery   = 5 // seconds
+	telemetryPairs  = 8
+	telemetryFlows  = 10_000           // that are measured in a turn
+	telemetryWarm   = 1_000            // and those before them
+	telemetryQuiet  = 20_000           // that there are while none begins
+	telemetryWindow = 256              // under way at once
+	telemetryTime   = 20 * time.Second // of quiet
+	telemetryScrape = 20               // scrapes that are measured
+	scrapeEvery     = 15 * time.Second // as Prometheus does by convention
 )
 
-// BenchmarkTelemetryCost reports telemetry_cost, in percent of the rate of decisions: what an agent decides less, of first packets that get an entry each, while its metrics are scraped each five
-// seconds, a collector takes traces of one packet of a thousand, and its switch tells of its ports by gNMI, than one of which nothing is asked. Entries' counters are read in rounds in both. It is
-// the median of pairs, in turns, of processor time per packet, of all that takes part, as other work on the machine changes that less than the rate: telemetry_cost_wall is by that. scrape_cpu is what
-// one scrape costs of an agent with so many flows.
+// BenchmarkTelemetryCost reports telemetry_cost, in percent of the rate of decisions: how much less an agent decides because of all that telemetry does. That is the sum of
+//
+//	decide    of turns in pairs, with telemetry and without, one after the other: processor time of a first packet that gets an entry, of all that takes part; the median of the pairs
+//	quiet     what is asked for while no flow begins, with telemetry and without: of one processor
+//	scrape    the metrics of an agent with so many flows, once each 15 s: of one processor
+//	accounts  what is always counted: the share of the time of first packets in which they are accounted, by vport, rule and reason, as a profile tells
+//	rounds    the same: entries that are read back each 10 s, of one processor, for so many flows
+//
+// With telemetry: a collector takes traces of one packet of a thousand, the switch tells of its ports by gNMI each 5 s and when something changes, and somebody is
+// subscribed to the virtual network's statuses and counters, each 5 s. All of them are of this process, and what they take counts. The other figures are of processor time too, as other work on the
+// machine changes that less than rates; telemetry_cost_noise is the standard error of decide.
 func BenchmarkTelemetryCost(b *testing.B) {
-	const flows, pairs, window, scrapes = 10_000, 6, 256, 20
 	for b.Loop() {
-		r := newRig(b, rigConfig{objects: bulk.Network(bulk.OddPorts(), ""), share: 100, frames: 2 * pairs * flows, reachable: true})
-		collector := r.collector()
-		var byCPU, byRate []float64
-		for pair := range pairs {
-			var rate, cpu [2]float64
-			for turn := range 2 {
-				on := (turn + pair) % 2
-				stop := r.service(map[int]string{1: collector}[on])
-				from := (2*pair + turn) * flows
-				begun, used := time.Now(), bulk.CPUTime(b)
-				arrived, again, _ := r.flows(bulk.Odd, from, from+flows, window, 3*time.Minute)
-				took, spent := time.Since(begun), bulk.CPUTime(b)-used
-				r.check(arrived == flows, "%d of %d first packets arrived", arrived, flows)
-				rate[on], cpu[on] = float64(flows+again)/took.Seconds(), float64(spent)/float64(flows+again)
-				stop()
-			}
-			byCPU, byRate = append(byCPU, 100*(1-cpu[0]/cpu[1])), append(byRate, 100*(1-rate[1]/rate[0]))
-			b.Logf("pair %d: off %.0f/s and %.1f us, on %.0f/s and %.1f us: %.1f %% by processor time, %.1f %% by rate", pair, rate[0], cpu[0]/1e3, rate[1], cpu[1]/1e3, byCPU[pair], byRate[pair])
+		r := newRig(b, rigConfig{objects: bulk.Network(bulk.OddPorts(), ""), share: 100, frames: telemetryQuiet + 2*telemetryPairs*(telemetryFlows+telemetryWarm), reachable: true})
+		t := &telemetryCost{rig: r, collector: r.collector()}
+		t.quiet()
+		for pair := range telemetryPairs {
+			t.pair(pair)
 		}
-		stop, used := r.service(collector), time.Duration(0)
-		for range scrapes {
-			begun := bulk.CPUTime(b)
-			if status, err := r.get(b.Context(), "/metrics"); err != nil || status != http.StatusOK {
-				b.Fatalf("metrics: status %d, %v", status, err)
-			}
-			used += bulk.CPUTime(b) - begun
-		}
-		stop()
-		b.ReportMetric(float64(used)/scrapes/1e6, "scrape_cpu:ms")
-		b.ReportMetric(median(byCPU), "telemetry_cost:%")
-		b.ReportMetric(median(byRate), "telemetry_cost_wall:%")
+		t.report(b)
 	}
+}
+
+// telemetryCost is what was measured, without telemetry and with it.
+type telemetryCost struct {
+	*rig
+	collector string
+	next      int // flow
+
+	idle    [2]measured
+	decided [2]measured // all turns
+	percent []float64   // of each pair
+	rates   []float64   // the same, by rate
+}
+
+// measured is what something took.
+type measured struct {
+	cpu, took time.Duration
+	profiles  []*profile.Profile
+}
+
+// measure does something, and says what it took.
+func (r *rig) measure(do func()) (m measured) {
+	r.Helper()
+	var file bytes.Buffer
+	runtime.GC()
+	if err := pprof.StartCPUProfile(&file); err != nil {
+		r.Fatalf("this benchmark profiles itself: %v", err)
+	}
+	begun, used := time.Now(), bulk.CPUTime(r)
+	do()
+	m.cpu, m.took = bulk.CPUTime(r)-used, time.Since(begun)
+	pprof.StopCPUProfile()
+	p, err := profile.Parse(&file)
+	if err != nil {
+		r.Fatal(err)
+	}
+	m.profiles = []*profile.Profile{p}
+	return m
+}
+
+func (m *measured) add(o measured) {
+	m.cpu, m.took, m.profiles = m.cpu+o.cpu, m.took+o.took, append(m.profiles, o.profiles...)
+}
+
+// share is how much of the time was spent within functions, by the begins of their names behind the module's.
+func (m *measured) share(of []string) float64 {
+	var within, all int64
+	for _, p := range m.profiles {
+		for _, s := range p.Sample {
+			all += s.Value[1]
+			if slices.ContainsFunc(s.Location, func(l *profile.Location) bool {
+				return slices.ContainsFunc(l.Line, func(line profile.Line) bool {
+					name := strings.TrimPrefix(line.Function.Name, "github.com/weft-sdn/weft/")
+					return slices.ContainsFunc(of, func(begin string) bool { return strings.HasPrefix(name, begin) })
+				})
+			}) {
+				within += s.Value[1]
+			}
+		}
+	}
+	return float64(within) / float64(max(1, all))
+}
+
+// What accounts packets, and what reads entries back, with who answers that.
+var (
+	accountFuncs = []string{"engine.(*core).slow", "engine.(*usage).", "engine.ruleHits.", "engine.(*ruleStore).", "engine.passageOf", "engine.(*core).sweepUsage", "engine.(*core).dropped", "engine.(*core).lose"}
+	roundFuncs   = append([]string{"engine.(*core).round", "engine.(*core).readAll", "engine.(*readback).", "engine.(*Agent).readFlows", "engine.(*core).count", "p4rt.(*link).read", "p4rt.(*link).query", "softswitch.(*Server).Read", "google.golang.org/grpc"}, accountFuncs...)
+)
+
+// begin begins flows, and returns how many first packets the agent got.
+func (t *telemetryCost) begin(n int) int {
+	t.Helper()
+	arrived, again, _ := t.flows(bulk.Odd, t.next, t.next+n, telemetryWindow, 3*time.Minute)
+	t.check(arrived == n, "%d of %d first packets arrived", arrived, n)
+	t.next += n
+	return n + again
+}
+
+// quiet measures what there is to do while no flow begins.
+func (t *telemetryCost) quiet() {
+	for _, on := range [...]int{1, 0} {
+		stop := t.service(on == 1, t.collector)
+		if on == 1 {
+			t.begin(telemetryQuiet)
+		}
+		t.idle[on] = t.measure(func() { <-time.After(telemetryTime) })
+		stop()
+	}
+}
+
+// pair measures two turns. Which is first changes.
+func (t *telemetryCost) pair(pair int) {
+	var rate, cpu [2]float64
+	for turn := range 2 {
+		on := (turn + pair) % 2
+		stop := t.service(on == 1, t.collector)
+		t.begin(telemetryWarm)
+		n := 0
+		m := t.measure(func() { n = t.begin(telemetryFlows) })
+		stop()
+		t.decided[on].add(m)
+		rate[on], cpu[on] = float64(n)/m.took.Seconds(), float64(m.cpu)/float64(n)
+	}
+	t.percent, t.rates = append(t.percent, 100*(1-cpu[0]/cpu[1])), append(t.rates, 100*(1-rate[1]/rate[0]))
+	t.Logf("pair %d: off %.0f/s and %.1f us, on %.0f/s and %.1f us: %.1f %% by processor time, %.1f %% by rate", pair, rate[0], cpu[0]/1e3, rate[1], cpu[1]/1e3, t.percent[pair], t.rates[pair])
+}
+
+// report reports the figures.
+func (t *telemetryCost) report(b *testing.B) {
+	idle := [2]float64{100 * float64(t.idle[0].cpu) / float64(t.idle[0].took), 100 * float64(t.idle[1].cpu) / float64(t.idle[1].took)}
+	decide, quiet := median(t.percent), idle[1]-idle[0]
+	rounds, accounts := idle[0]*t.idle[0].share(roundFuncs), 100*t.decided[1].share(accountFuncs)
+	scrape := t.scrapeCPU()
+	b.Logf("quiet: off %.2f %% of a processor, on %.2f %%", idle[0], idle[1])
+	b.ReportMetric(decide+quiet+100*float64(scrape)/float64(scrapeEvery)+accounts+rounds, "telemetry_cost:%")
+	b.ReportMetric(decide, "telemetry_cost_decide:%")
+	b.ReportMetric(noise(t.percent), "telemetry_cost_noise:%")
+	b.ReportMetric(quiet, "telemetry_cost_quiet:%")
+	b.ReportMetric(accounts, "telemetry_cost_accounts:%")
+	b.ReportMetric(rounds, "telemetry_cost_rounds:%")
+	b.ReportMetric(median(t.rates), "telemetry_cost_wall:%")
+	b.ReportMetric(float64(scrape)/1e6, "scrape_cpu:ms")
+}
+
+// scrapeCPU is what one scrape takes, of an agent with all flows that there are.
+func (t *telemetryCost) scrapeCPU() time.Duration {
+	stop := t.service(true, t.collector)
+	defer stop()
+	used := time.Duration(0)
+	for range telemetryScrape {
+		begun := bulk.CPUTime(t)
+		t.scrape(t.Context())
+		used += bulk.CPUTime(t) - begun
+	}
+	return used / telemetryScrape
 }
 
 func median(all []float64) float64 {
@@ -72,113 +192,15 @@ func median(all []float64) float64 {
 	return (all[(len(all)-1)/2] + all[len(all)/2]) / 2
 }
 
-// sink takes traces.
-type sink struct {
-	otlpserver.UnimplementedTraceServiceServer
-}
-
-func (sink) Export(context.Context, *otlpserver.ExportTraceServiceRequest) (*otlpserver.ExportTraceServiceResponse, error) {
-	return &otlpserver.ExportTraceServiceResponse{}, nil
-}
-
-// collector starts an OTLP receiver, and returns where.
-func (r *rig) collector() string {
-	r.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		r.Fatal(err)
+// noise is the standard error of a mean.
+func noise(all []float64) float64 {
+	var sum, squares float64
+	for _, x := range all {
+		sum += x
 	}
-	server := grpc.NewServer()
-	otlpserver.RegisterTraceServiceServer(server, sink{})
-	r.background(func(ctx context.Context) error {
-		context.AfterFunc(ctx, server.Stop)
-		return server.Serve(l)
-	})
-	return l.Addr().String()
-}
-
-// service runs an agent as weft agent does, and returns when its target holds what it is to. With a collector of traces, all telemetry is on.
-func (r *rig) service(collector string) (stop func()) {
-	r.Helper()
-	telemetry := ""
-	tracing := ""
-	if collector != "" {
-		telemetry, tracing = fmt.Sprintf("gnmi: {address: %q, interval: %d}", r.target.address(), gnmiEvery), fmt.Sprintf("tracing: {address: %q}", collector)
+	n := float64(len(all))
+	for _, x := range all {
+		squares += (x - sum/n) * (x - sum/n)
 	}
-	cfg, err := weftagent.Decode("agent.yaml", r.dir, fmt.Appendf(nil, `
-etcd: {endpoints: [%q]}
-listen: "unix:%s/status"
-%s
-edges:
-- id: %s
-  target: {address: %q, profile: softswitch}
-  vportShare: 100
-  vteps: [%v]
-  uplinks: [{port: 256, mac: 02:ed:00:00:00:01, addresses: [192.0.2.2], gateways: [192.0.2.1], mtu: 1600}]
-  %s
-`, r.etcd.Endpoints()[0], r.dir, tracing, bulk.Edge, r.target.address(), vtep(1, 4), telemetry))
-	if err != nil {
-		r.Fatal(err)
-	}
-	ends := []func(){r.run(func(ctx context.Context) error { return weftagent.Run(ctx, cfg, slog.New(slog.DiscardHandler)) })}
-	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Minute)
-	defer cancel()
-	for !r.ready(ctx) {
-		select {
-		case <-time.After(20 * time.Millisecond):
-		case <-ctx.Done():
-			r.Fatal("the agent does not serve")
-		}
-	}
-	if err := r.store.WaitApplied(ctx, r.revision); err != nil {
-		r.Fatal(err)
-	}
-	if collector != "" {
-		ends = append(ends, r.run(func(ctx context.Context) error { return r.scrape(ctx) }))
-	}
-	return func() {
-		for _, end := range slices.Backward(ends) {
-			end()
-		}
-	}
-}
-
-// ready asks whether the agent serves all its edges.
-func (r *rig) ready(ctx context.Context) bool {
-	status, err := r.get(ctx, "/readyz")
-	return err == nil && status == http.StatusOK
-}
-
-// get asks the agent's status server.
-func (r *rig) get(ctx context.Context, path string) (status int, err error) {
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", r.dir+"/status")
-	}}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://agent"+path, nil)
-	if err != nil {
-		return 0, err
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return 0, err
-	}
-	defer resp.Body.Close()
-	_, err = io.Copy(io.Discard, resp.Body)
-	return resp.StatusCode, err
-}
-
-// scrape reads the agent's metrics again and again.
-func (r *rig) scrape(ctx context.Context) error {
-	tick := time.NewTicker(scrapeEvery)
-	defer tick.Stop()
-	for {
-		if status, err := r.get(ctx, "/metrics"); ctx.Err() == nil && (err != nil || status != http.StatusOK) {
-			return fmt.Errorf("metrics: status %d, %w", status, err)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
+	return math.Sqrt(squares / (n - 1) / n)
 }
