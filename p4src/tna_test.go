@@ -103,11 +103,7 @@ func TestTNAEntry(t *testing.T) {
 		p := map[string]uint64{
 			"ig_prsr_md.parser_err": pick(r, 0, 0, 0, 2), "meta.malformed": pick(r, 0, 0, 0, 1), "meta.port.side": pick(r, 0, 0, 0, 1, 2), "hdr.packet_out.mode": pick(r, 0, 1, 7),
 			"meta.tunnel_kind": pick(r, 0, 1, 2, 3), "hdr.ethernet.src": pick(r, 0, 0x020000000001, 0x010000000000, 0xffffffffffff),
-			"meta.differ0": pick(r, 0, 0, 0, 1<<31), "meta.differ1": pick(r, 0, 0, 0, 1), "meta.differ2": pick(r, 0, 0, 0, 256), "meta.differ3": pick(r, 0, 0, 0, 5),
 		}
-		ip := pick(r, 0, 4, 6)
-		p["hdr.ipv4.isValid()"], p["hdr.ipv6.isValid()"] = bit(ip == 4), bit(ip == 6)
-		same := p["meta.differ0"]|p["meta.differ1"]|p["meta.differ2"]|p["meta.differ3"] == 0
 		action, arg := table.lookup(t, p)
 		wantAction, want := "entry_is", ""
 		switch {
@@ -125,8 +121,6 @@ func TestTNAEntry(t *testing.T) {
 			wantAction = "entry_ok"
 		case p["hdr.ethernet.src"]>>40&1 == 1 || p["hdr.ethernet.src"] == 0:
 			want = "REASON_GROUP_SOURCE"
-		case ip != 0 && same:
-			want = "REASON_LAND"
 		default:
 			wantAction = "entry_ok"
 		}
@@ -137,12 +131,30 @@ func TestTNAEntry(t *testing.T) {
 	table.used(t)
 }
 
+// TestTNALand: of IPv4 the first difference alone is computed.
+func TestTNALand(t *testing.T) {
+	table, r := constTables(t, "tna/guards.p4")["land"], rand.New(rand.NewPCG(1, 6))
+	for range packetsTried {
+		p := map[string]uint64{"meta.differ0": pick(r, 0, 0, 0, 1<<31), "meta.differ1": pick(r, 0, 0, 0, 1), "meta.differ2": pick(r, 0, 0, 0, 256), "meta.differ3": pick(r, 0, 0, 0, 5)}
+		ip := pick(r, 0, 4, 6)
+		p["hdr.ipv4.isValid()"], p["hdr.ipv6.isValid()"] = bit(ip == 4), bit(ip == 6)
+		want := "is_no_land"
+		if ip == 4 && p["meta.differ0"] == 0 || ip == 6 && p["meta.differ0"]|p["meta.differ1"]|p["meta.differ2"]|p["meta.differ3"] == 0 {
+			want = "is_land"
+		}
+		if action, _ := table.lookup(t, p); action != want {
+			t.Fatalf("%v: %s, want %s", p, action, want)
+		}
+	}
+	table.used(t)
+}
+
 // TestTNAEarliest: of all reasons but the peer's the earliest counts, as in v1model's ingress steps 3 and 5: through early, router_guard and earliest.
 func TestTNAEarliest(t *testing.T) {
 	tables, named, r := constTables(t, "tna/guards.p4"), constants(t), rand.New(rand.NewPCG(1, 2))
 	for range packetsTried {
 		early := map[string]uint64{
-			"meta.entry_reason": pick(r, 0, 0, 0, 64, 82), "meta.unknown_port": pick(r, 0, 0, 0, 1), "meta.keep_tag": pick(r, 0, 1), "meta.unknown_vtep": pick(r, 0, 0, 0, 1), "meta.unknown_peer": pick(r, 0, 0, 0, 1),
+			"meta.entry_reason": pick(r, 0, 0, 0, 64, 79), "meta.land": pick(r, 0, 0, 0, 1), "meta.unknown_port": pick(r, 0, 0, 0, 1), "meta.keep_tag": pick(r, 0, 1), "meta.unknown_vtep": pick(r, 0, 0, 0, 1), "meta.unknown_peer": pick(r, 0, 0, 0, 1),
 			"meta.rate_reason": pick(r, 0, 0, 0, 84), "meta.class_reason": pick(r, 0, 0, 0, 4, 70), "meta.unknown_source": pick(r, 0, 0, 0, 1),
 		}
 		dst := pick(r, 0, 0, 0, 2, 69)
@@ -157,7 +169,7 @@ func TestTNAEarliest(t *testing.T) {
 			"syn": pick(r, 0, 1), "meta.location_reason": pick(r, 0, 0, 0, 12, 76),
 		}
 		guard := wantGuard(ip, ttl, dec, router, rest)
-		want := earliestOf(early["meta.entry_reason"], 65*early["meta.unknown_port"]*(1-early["meta.keep_tag"]), 66*early["meta.unknown_vtep"], 67*early["meta.unknown_peer"], early["meta.rate_reason"], early["meta.class_reason"],
+		want := earliestOf(early["meta.entry_reason"], 82*early["meta.land"], 65*early["meta.unknown_port"]*(1-early["meta.keep_tag"]), 66*early["meta.unknown_vtep"], 67*early["meta.unknown_peer"], early["meta.rate_reason"], early["meta.class_reason"],
 			early["meta.unknown_source"], dst, rest["meta.flow_reason"], guard, rest["meta.location_reason"])
 
 		action, arg := tables["early"].lookup(t, early)

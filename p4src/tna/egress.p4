@@ -133,7 +133,7 @@ control egress(inout egress_headers_t hdr, inout egress_metadata_t meta, in egre
         meta.link = link;
     }
     @id(0x0100002b) action keep_macs(@id(1) link_t link) { meta.link = link; }      // no router is on the way
-    @id(0x01000024) action leave_macs() { }
+    @id(0x01000024) action leave_macs() { meta.link = hdr.bridge.mtu; }             // no flow with a rewrite: the mtu of a packet-out is a link, of others it is 0
     @id(0x02000021) table l2_rewrite {
         key = { hdr.bridge.l2_rewrite: exact @name("l2_rewrite") @id(1); }
         actions = { set_macs; keep_macs; @defaultonly leave_macs; }
@@ -319,7 +319,6 @@ control egress(inout egress_headers_t hdr, inout egress_metadata_t meta, in egre
     }
 
     // --- rates: of the link, and of the vport that gets what passes that
-    @hidden action link_of_packet_out() { meta.link = hdr.bridge.mtu; }
     @hidden action meter_link() {
         BYTE_RATE(rate, links, meta.link[11:0], BEYOND_FRAME_LENGTH)
         COUNT_AT(link_load, meta.link[11:0])
@@ -399,11 +398,7 @@ control egress(inout egress_headers_t hdr, inout egress_metadata_t meta, in egre
                 }
                 translate_l4.apply();
             }
-            if (hdr.bridge.l2_rewrite != 0) {
-                l2_rewrite.apply();
-            } else {
-                link_of_packet_out();
-            }
+            l2_rewrite.apply();
             if (meta.link != 0) {
                 meter_link();
             }

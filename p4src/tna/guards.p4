@@ -1,7 +1,7 @@
 // Tables of constants that the control plane does not see: a part of control ingress. What v1model says with nested conditions is said here by rows,
 // as a row is one stage however many conditions it has. The first row that matches counts.
 
-    // --- the frame alone: whole, of a station, not to itself; a tunnel packet; a known packet-out
+    // --- the frame alone: whole, of a station; a tunnel packet; a known packet-out
     @hidden action entry_is(reason_t reason) { meta.in_port = (bit<16>)ig_intr_md.ingress_port; meta.entry_reason = reason; }
     @hidden action entry_ok() { meta.in_port = (bit<16>)ig_intr_md.ingress_port; }
     @hidden action packet_out_raw() { meta.in_port = (bit<16>)ig_intr_md.ingress_port; meta.raw = 1; }
@@ -13,6 +13,26 @@
             hdr.packet_out.mode: ternary;
             meta.tunnel_kind: ternary;
             hdr.ethernet.src: ternary;
+        }
+        actions = { entry_is; entry_ok; packet_out_raw; }
+        const default_action = entry_is(REASON_PARSER_ERROR);
+        const entries = {
+            (0, 0, SIDE_CPU, OUT_PORT, _, _): packet_out_raw();
+            (0, 0, SIDE_CPU, OUT_DEST, _, _): entry_ok();
+            (0, 0, SIDE_CPU, _, _, _): entry_is(REASON_BAD_PACKET_OUT);
+            (0, 0, SIDE_UNDERLAY, _, TUNNEL_NONE, _): entry_is(REASON_UNDERLAY);
+            (0, 0, SIDE_UNDERLAY, _, _, _): entry_ok();
+            (0, 0, SIDE_ACCESS, _, _, 0x010000000000 &&& 0x010000000000): entry_is(REASON_GROUP_SOURCE);
+            (0, 0, SIDE_ACCESS, _, _, 0): entry_is(REASON_GROUP_SOURCE);
+            (0, 0, SIDE_ACCESS, _, _, _): entry_ok();
+        }
+    }
+
+    // --- a vport's IP packet to itself
+    @hidden action is_land() { meta.land = 1; }
+    @hidden action is_no_land() { }
+    @hidden table land {
+        key = {
             hdr.ipv4.isValid(): ternary;
             hdr.ipv6.isValid(): ternary;
             meta.differ0: ternary;
@@ -20,19 +40,11 @@
             meta.differ2: ternary;
             meta.differ3: ternary;
         }
-        actions = { entry_is; entry_ok; packet_out_raw; }
-        const default_action = entry_is(REASON_PARSER_ERROR);
+        actions = { is_land; is_no_land; }
+        const default_action = is_no_land();
         const entries = {
-            (0, 0, SIDE_CPU, OUT_PORT, _, _, _, _, _, _, _, _): packet_out_raw();
-            (0, 0, SIDE_CPU, OUT_DEST, _, _, _, _, _, _, _, _): entry_ok();
-            (0, 0, SIDE_CPU, _, _, _, _, _, _, _, _, _): entry_is(REASON_BAD_PACKET_OUT);
-            (0, 0, SIDE_UNDERLAY, _, TUNNEL_NONE, _, _, _, _, _, _, _): entry_is(REASON_UNDERLAY);
-            (0, 0, SIDE_UNDERLAY, _, _, _, _, _, _, _, _, _): entry_ok();
-            (0, 0, SIDE_ACCESS, _, _, 0x010000000000 &&& 0x010000000000, _, _, _, _, _, _): entry_is(REASON_GROUP_SOURCE);
-            (0, 0, SIDE_ACCESS, _, _, 0, _, _, _, _, _, _): entry_is(REASON_GROUP_SOURCE);
-            (0, 0, SIDE_ACCESS, _, _, _, true, _, 0, 0, 0, 0): entry_is(REASON_LAND);
-            (0, 0, SIDE_ACCESS, _, _, _, _, true, 0, 0, 0, 0): entry_is(REASON_LAND);
-            (0, 0, SIDE_ACCESS, _, _, _, _, _, _, _, _, _): entry_ok();
+            (true, _, 0, _, _, _): is_land();
+            (_, true, 0, 0, 0, 0): is_land();
         }
     }
 
@@ -44,6 +56,7 @@
     @hidden table early {
         key = {
             meta.entry_reason: ternary;
+            meta.land: ternary;
             meta.unknown_port: ternary;
             meta.keep_tag: ternary;
             meta.unknown_vtep: ternary;
@@ -55,13 +68,14 @@
         actions = { early_is_entry; early_is; early_is_class; early_is_dst; }
         const default_action = early_is_entry();
         const entries = {
-            (0, 1, 0, _, _, _, _, _): early_is(REASON_UNKNOWN_PORT);
-            (0, _, _, 0, 0, 0, 0, 0): early_is_dst();
-            (0, _, _, 0, 0, 0, 0, 1): early_is(REASON_MISS_SOURCE);
-            (0, _, _, 0, 0, 0, _, _): early_is_class();
-            (0, _, _, 0, 0, _, _, _): early_is(REASON_SEND_RATE);
-            (0, _, _, 0, 1, _, _, _): early_is(REASON_UNKNOWN_PEER);
-            (0, _, _, 1, _, _, _, _): early_is(REASON_UNKNOWN_VTEP);
+            (0, 1, _, _, _, _, _, _, _): early_is(REASON_LAND);
+            (0, _, 1, 0, _, _, _, _, _): early_is(REASON_UNKNOWN_PORT);
+            (0, _, _, _, 0, 0, 0, 0, 0): early_is_dst();
+            (0, _, _, _, 0, 0, 0, 0, 1): early_is(REASON_MISS_SOURCE);
+            (0, _, _, _, 0, 0, 0, _, _): early_is_class();
+            (0, _, _, _, 0, 0, _, _, _): early_is(REASON_SEND_RATE);
+            (0, _, _, _, 0, 1, _, _, _): early_is(REASON_UNKNOWN_PEER);
+            (0, _, _, _, 1, _, _, _, _): early_is(REASON_UNKNOWN_VTEP);
         }
     }
 

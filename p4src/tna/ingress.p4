@@ -302,17 +302,19 @@ control ingress(inout ingress_headers_t hdr, inout ingress_metadata_t meta, in i
             }
         }
 
-        // 1. Classes. 2. Flows.
         entry.apply();
+
+        // 1. Classes. 2. Flows.
         if (meta.port.side == SIDE_ACCESS) {
             if (meta.entry_reason == 0) {
                 meter_send();
             }
+            land.apply();
             src_class.apply();
             punt_class.apply();
             dst_class.apply();
         }
-        if (meta.scope != 0 && meta.entry_reason == 0 && meta.rate_reason == 0 && meta.class_reason == 0 && meta.unknown_source == 0) {
+        if (meta.scope != 0 && meta.entry_reason == 0 && meta.land == 0 && meta.rate_reason == 0 && meta.class_reason == 0 && meta.unknown_source == 0) {
             if (hdr.ipv4.isValid() && meta.keep_tag == 0) {
                 if (!flow_exact_v4.apply().hit) {
                     flow_wild_v4.apply();

@@ -105,7 +105,8 @@ struct ingress_metadata_t {
     bit<1>  unknown_vtep;
     bit<1>  unknown_peer;
     bit<1>  unknown_source;
-    reason_t entry_reason;   // of the frame alone: malformed, land, group source, no tunnel packet, bad packet-out
+    reason_t entry_reason;   // of the frame alone: malformed, group source, no tunnel packet, bad packet-out
+    bit<1>  land;
     reason_t rate_reason;    // the sender is over its rate
     reason_t class_reason;
     reason_t dst_reason;
