@@ -38,6 +38,7 @@ type edgeAgent interface {
 	RoundDrops(context.Context) ([]engine.Drop, error) // what entries dropped as of the last round
 	Pools(context.Context) ([]engine.PoolStats, error)
 	Usage(context.Context) ([]state.Usage, error)
+	TenantUsage(context.Context) (map[string]state.UsageTotals, error)
 	Sessions() []bgp.Status
 	VPNs() []vpn.Status
 	Routes(session string, sent bool, c bgp.Choice) ([]bgp.Route, error)

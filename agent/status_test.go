@@ -115,6 +115,11 @@ func (*fake) Usage(context.Context) ([]state.Usage, error) {
 	}, nil
 }
 
+func (*fake) TenantUsage(context.Context) (map[string]state.UsageTotals, error) {
+	n := func(packets uint64) state.Tally { return state.Tally{Packets: packets, Bytes: 100 * packets} }
+	return map[string]state.UsageTotals{"acme": {In: n(2), Out: n(3)}}, nil
+}
+
 // TestRunnerStartsAgain: an edge that ended with an error is started again after a pause that grows; not one that was taken.
 func TestRunnerStartsAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -25,11 +25,13 @@ import (
 type usage struct {
 	c        *core
 	accounts map[flow.VPortID]*account
-	leaving  map[uint64]*settlement    // by entry: what is to be read once more
-	deleted  map[uint64]time.Duration  // by entry: when its deletion was confirmed; underWay: it was not
-	numbers  *offload.Numbers          // of what a predecessor left in the target; nil: that is done
-	before   map[flow.VPortID]liveness // what it had accounted of that
-	audited  time.Duration             // when the last audit began: what was asked for before says nothing
+	tenants  map[string]*state.UsageTotals // what this process accounted of a tenant's hosts: it never decreases, whatever becomes of accounts
+	nobodys  state.UsageTotals             // the same of links, and of vports that it does not know
+	leaving  map[uint64]*settlement        // by entry: what is to be read once more
+	deleted  map[uint64]time.Duration      // by entry: when its deletion was confirmed; underWay: it was not
+	numbers  *offload.Numbers              // of what a predecessor left in the target; nil: that is done
+	before   map[flow.VPortID]liveness     // what it had accounted of that
+	audited  time.Duration                 // when the last audit began: what was asked for before says nothing
 	saving   bool
 	saved    time.Duration
 	process  int64  // names this process in what is stored: a name of its own, since that of the edge goes on (takeover.go)
@@ -47,7 +49,8 @@ type liveness = state.UsageLive
 
 // account is what is accounted of a vport at this edge.
 type account struct {
-	total  state.UsageTotals // what was stored by others before is part of it as soon as that is known
+	total  state.UsageTotals  // what was stored by others before is part of it as soon as that is known
+	sum    *state.UsageTotals // its tenant's; nil: not known yet
 	live   liveness
 	dirty  bool
 	since  time.Time         // when it began
@@ -77,7 +80,7 @@ type settlement struct {
 }
 
 func newUsage(c *core) usage {
-	return usage{c: c, accounts: map[flow.VPortID]*account{}, leaving: map[uint64]*settlement{}, deleted: map[uint64]time.Duration{}, process: rand.Int64()}
+	return usage{c: c, accounts: map[flow.VPortID]*account{}, tenants: map[string]*state.UsageTotals{}, leaving: map[uint64]*settlement{}, deleted: map[uint64]time.Duration{}, process: rand.Int64()}
 }
 
 // wayOf returns where a flow's packets are accounted.
@@ -102,19 +105,47 @@ func (u *usage) of(v flow.VPortID) *account {
 	return a
 }
 
+// grows adds to an account.
+func (u *usage) grows(v flow.VPortID, n state.UsageTotals) {
+	a := u.of(v)
+	a.total.Add(n)
+	a.dirty = true
+	if a.sum == nil {
+		a.sum = u.sumOf(v)
+	}
+	if a.sum != nil {
+		a.sum.Add(n)
+	} else {
+		u.nobodys.Add(n)
+	}
+}
+
+// sumOf is where what is accounted of a vport is added up; nil: that is not known.
+func (u *usage) sumOf(v flow.VPortID) *state.UsageTotals {
+	p := u.c.snap.VPort(v)
+	switch {
+	case p == nil:
+		return nil
+	case !p.Exterior:
+		return &u.nobodys
+	}
+	sum := u.tenants[p.Tenant]
+	if sum == nil {
+		sum = &state.UsageTotals{}
+		u.tenants[p.Tenant] = sum
+	}
+	return sum
+}
+
 // carried accounts packets.
 func (u *usage) carried(w *way, n amount) {
 	if n == (amount{}) {
 		return
 	}
-	in := u.of(w.ingress)
-	in.total.In.Add(n)
-	in.dirty = true
+	u.grows(w.ingress, state.UsageTotals{In: n})
 	u.delivered(w.dest, w.ingress, n)
 	for _, v := range w.crossed {
-		a := u.of(v)
-		a.total.Crossed.Add(n)
-		a.dirty = true
+		u.grows(v, state.UsageTotals{Crossed: n})
 	}
 	u.c.ruleHits.add(w.rules, n)
 	u.c.ruleStore.met(w.rules)
@@ -126,16 +157,12 @@ func (u *usage) delivered(d flow.Dest, from flow.VPortID, n amount) {
 		return
 	}
 	if !u.c.snap.IsGroup(d) {
-		a := u.of(d.VPort())
-		a.total.Out.Add(n)
-		a.dirty = true
+		u.grows(d.VPort(), state.UsageTotals{Out: n})
 		return
 	}
 	for _, v := range u.c.snap.GroupMembers(d) {
 		if v != from {
-			a := u.of(v)
-			a.total.Out.Add(n)
-			a.dirty = true
+			u.grows(v, state.UsageTotals{Out: n})
 		}
 	}
 }
@@ -150,6 +177,9 @@ func (u *usage) lives(w *way, n amount, more bool) {
 	change(&u.of(w.ingress).live.In, n)
 	if w.dest != 0 && !u.c.snap.IsGroup(w.dest) { // who is in a group changes
 		change(&u.of(w.dest.VPort()).live.Out, n)
+	}
+	for _, v := range w.crossed {
+		change(&u.of(v).live.Crossed, n)
 	}
 }
 

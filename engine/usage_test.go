@@ -152,13 +152,17 @@ func TestUsageOfPredecessor(t *testing.T) {
 		}
 	})
 	clear(c.usage.accounts)
+	clear(c.usage.tenants)
+	link := vportOf(t, c.core, "gw-lan")
 	for _, f := range c.core.flows.byEntry {
 		f.counted, f.recount = amount{}, true // as adopted
+		f.relies.crossed = []flow.VPortID{link}
 	}
 	c.usage.numbers = c.a.tables.NumbersOf(entries)
 	c.inherit([]state.Usage{
 		{ID: c.ids[1], UsageTotals: state.UsageTotals{In: before}, Live: liveness{In: before}},
 		{ID: c.ids[2], UsageTotals: state.UsageTotals{Out: before}, Live: liveness{Out: before}},
+		{ID: link, UsageTotals: state.UsageTotals{Crossed: before}, Live: liveness{Crossed: before}},
 	})
 	c.audit(false)
 	some(3)
@@ -168,6 +172,20 @@ func TestUsageOfPredecessor(t *testing.T) {
 	c.later(roundTime)
 	c.settled()
 	c.usageIs("after that", sent)
+	if got, want := c.usage.of(link).total.Crossed, tallied(sent[1], sent[1]*cachedLen); got != want {
+		t.Errorf("of a link %+v is accounted, want %+v", got, want)
+	}
+	own := tallied(sent[1]-before.Packets, sent[1]*cachedLen-before.Bytes)
+	if got, want := *c.usage.tenants["red"], (state.UsageTotals{In: own, Out: own}); got != want {
+		t.Errorf("this process accounted %+v of the tenant, want %+v", got, want)
+	}
+	clear(c.usage.accounts)
+	some(1)
+	c.later(roundTime)
+	c.settled()
+	if got, want := c.usage.tenants["red"].In.Packets, sent[1]-before.Packets; got != want {
+		t.Errorf("and %d packets when accounts were forgotten, want %d", got, want)
+	}
 }
 
 // TestUsageOfDeleted (O4): what the target says of an entry that is being deleted is not taken for that of one that is written in its place.

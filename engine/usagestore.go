@@ -62,7 +62,13 @@ func (x *audit) account(n *counted, f *installedFlow, _ time.Duration) {
 		return
 	}
 	if f != nil {
-		for _, r := range wayOf(f).rules {
+		w := wayOf(f)
+		for _, v := range w.crossed {
+			l := x.left[v]
+			l.Crossed.Add(has)
+			x.left[v] = l
+		}
+		for _, r := range w.rules {
 			sum := x.rules[r]
 			sum.Add(has)
 			x.rules[r] = sum
@@ -138,12 +144,11 @@ func (a *Agent) bring(ctx context.Context, target inspector, stages []p4rt.Stage
 
 // grown accounts what counters have more than a predecessor had accounted of them.
 func (u *usage) grown(v flow.VPortID, l liveness) {
-	before, a := u.before[v], u.of(v)
+	before := u.before[v]
 	l.In.Sub(before.In)
 	l.Out.Sub(before.Out)
-	a.total.In.Add(l.In)
-	a.total.Out.Add(l.Out)
-	a.dirty = true
+	l.Crossed.Sub(before.Crossed)
+	u.grows(v, state.UsageTotals(l))
 }
 
 // sweepUsage stores what has changed, and forgets accounts of vports that are gone.
@@ -255,6 +260,18 @@ func (a *Agent) Usage(ctx context.Context) (list []state.Usage, err error) {
 		}
 	})
 	return list, err
+}
+
+// TenantUsage returns what this process has accounted of hosts at the edge, by tenant: it only grows.
+func (a *Agent) TenantUsage(ctx context.Context) (all map[string]state.UsageTotals, err error) {
+	u := &a.core.usage
+	err = a.mail.call(ctx, func() {
+		all = make(map[string]state.UsageTotals, len(u.tenants))
+		for tenant, sum := range u.tenants {
+			all[tenant] = *sum
+		}
+	})
+	return all, err
 }
 
 func amountOf(n p4rt.Counter) amount {

@@ -55,8 +55,9 @@ func (t *UsageTotals) Add(n UsageTotals) {
 
 // UsageLive is what of a vport's totals was read from counters that the target had when they were written.
 type UsageLive struct {
-	In  Tally `json:"in"`
-	Out Tally `json:"out"`
+	In      Tally `json:"in"`
+	Out     Tally `json:"out"` // but as one of a group
+	Crossed Tally `json:"crossed"`
 }
 
 // Usage is what an edge has accounted of a vport (O4): of packets that came in at that edge. A vport's usage is the sum over all edges.
