@@ -27,15 +27,18 @@ func (s *Server) Get(ctx context.Context, req *gpb.GetRequest) (*gpb.GetResponse
 	if err != nil {
 		return nil, err
 	}
-	if len(paths)*len(all) > maxWork {
-		return nil, status.Errorf(codes.ResourceExhausted, "%d paths among %d leaves are too many; use wildcards", len(paths), len(all))
-	}
-	told := 0
-	for _, p := range paths {
-		path, err := s.Join(req.GetPrefix(), p)
-		if err != nil {
+	asked, work := make([][]*gpb.PathElem, len(paths)), 0
+	for i, p := range paths {
+		if asked[i], err = s.Join(req.GetPrefix(), p); err != nil {
 			return nil, err
 		}
+		work += compares(asked[i])
+	}
+	if err := affordable(work, len(all)); err != nil {
+		return nil, err
+	}
+	told := 0
+	for _, path := range asked {
 		leaves := below(path, all)
 		if told += len(leaves); told > maxAnswer {
 			return nil, status.Errorf(codes.ResourceExhausted, "the answer has more than %d leaves; ask for its parts", maxAnswer)

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -138,6 +140,42 @@ func TestUpdatesOnly(t *testing.T) {
 		if r, err := stream.Recv(); err != nil || !r.GetSyncResponse() {
 			t.Errorf("%v: %v, %v", mode, r, err)
 		}
+	}
+}
+
+// growing is a tree that has ever more leaves.
+type growing struct{ looks atomic.Int32 }
+
+func (g *growing) Leaves(context.Context) ([]Leaf, error) {
+	leaves := make(fixed, 10<<(2*g.looks.Add(1)))
+	for i := range leaves {
+		leaves[i] = NewLeaf(CounterLeaf, uint64(i), iface(strconv.Itoa(i), "state", "counters", "in-pkts"))
+	}
+	return leaves, nil
+}
+
+// TestTooDear: what takes too many comparisons is refused, at first or once there are too many leaves.
+func TestTooDear(t *testing.T) {
+	deep := &gpb.Path{Elem: elems("...", "*", "...", "*", "...", "x")}
+	var many []*gpb.Path
+	for range 512 {
+		many = append(many, deep)
+	}
+	c := client(t, Config{Tree: make(fixed, 100)})
+	if _, err := c.Get(t.Context(), &gpb.GetRequest{Path: many, Encoding: gpb.Encoding_PROTO}); status.Code(err) != codes.ResourceExhausted {
+		t.Errorf("a Get: %v", err)
+	}
+	c = client(t, Config{Tree: &growing{}})
+	stream, err := c.Subscribe(t.Context())
+	if err == nil {
+		err = stream.Send(subscribe(gpb.SubscriptionList_STREAM, true, &gpb.Subscription{Path: deep, Mode: gpb.SubscriptionMode_SAMPLE, SampleInterval: uint64(minSample)}))
+	}
+	answers := 0
+	for ; err == nil; answers++ {
+		_, err = stream.Recv()
+	}
+	if status.Code(err) != codes.ResourceExhausted || answers == 0 {
+		t.Errorf("a subscription ends after %d answers with %v", answers, err)
 	}
 }
 

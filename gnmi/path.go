@@ -50,6 +50,17 @@ func (s *Server) Join(prefix, p *gpb.Path) ([]*gpb.PathElem, error) {
 	return path, nil
 }
 
+// compares is how many comparisons with a leaf a path takes, give or take: each anyDepth of it may stand for any number of elements.
+func compares(path []*gpb.PathElem) int {
+	n := 1
+	for _, e := range path {
+		if e.GetName() == anyDepth {
+			n *= 8
+		}
+	}
+	return n
+}
+
 // Covers tells whether a leaf is at or below the path.
 func Covers(path, leaf []*gpb.PathElem) bool {
 	if len(path) == 0 {

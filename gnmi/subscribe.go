@@ -14,7 +14,7 @@ import (
 const (
 	minSample = 10 * time.Millisecond // interval of samples and heartbeats
 	maxPaths  = 16_384                // in a request
-	maxWork   = 4 << 20               // paths compared with leaves at each look
+	maxWork   = 4 << 20               // comparisons of paths with leaves at each look
 	maxAnswer = 1 << 20               // leaves of the answer to a Get
 )
 
@@ -57,7 +57,7 @@ func (s *Server) Subscribe(stream gpb.GNMI_SubscribeServer) error {
 	if err != nil {
 		return err
 	}
-	f := &feed{s: s, stream: stream, list: list, subs: subs, sent: map[string]Leaf{}}
+	f := &feed{s: s, stream: stream, list: list, subs: subs, work: workOf(subs), sent: map[string]Leaf{}}
 	switch list.GetMode() {
 	case gpb.SubscriptionList_ONCE:
 		return f.everything(all)
@@ -101,10 +101,23 @@ func (s *Server) check(list *gpb.SubscriptionList, all []Leaf) ([]subscription, 
 		}
 		out = append(out, sub)
 	}
-	if n := len(out) * len(all); n > maxWork {
-		return nil, status.Errorf(codes.ResourceExhausted, "%d subscriptions among %d leaves are too many; use wildcards", len(out), len(all))
+	return out, affordable(workOf(out), len(all))
+}
+
+// workOf is what a look at each leaf for some subscriptions takes, in comparisons.
+func workOf(subs []subscription) (n int) {
+	for i := range subs {
+		n += compares(subs[i].path)
 	}
-	return out, nil
+	return n
+}
+
+// affordable refuses what would take too long at each look.
+func affordable(work, leaves int) error {
+	if work*leaves > maxWork {
+		return status.Errorf(codes.ResourceExhausted, "paths that take %d comparisons for each of %d leaves are too many; use fewer, and %q rather than %q", work, leaves, anyName, anyDepth)
+	}
+	return nil
 }
 
 func (s *Server) checkStream(sub *subscription, all []Leaf) error {
@@ -136,6 +149,7 @@ type feed struct {
 	stream gpb.GNMI_SubscribeServer
 	list   *gpb.SubscriptionList
 	subs   []subscription
+	work   int             // workOf
 	sent   map[string]Leaf // STREAM: those sent last, by path
 }
 
@@ -152,7 +166,13 @@ func (f *feed) everything(all []Leaf) error {
 }
 
 // look returns what there is now for the caller.
-func (f *feed) look() ([]Leaf, error) { return f.s.config.Tree.Leaves(f.stream.Context()) }
+func (f *feed) look() ([]Leaf, error) {
+	all, err := f.s.config.Tree.Leaves(f.stream.Context())
+	if err == nil {
+		err = affordable(f.work, len(all)) // there may be more by now
+	}
+	return all, err
+}
 
 // send sends leaves as one notification.
 func (f *feed) send(leaves []Leaf) error {
