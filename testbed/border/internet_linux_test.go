@@ -4,12 +4,15 @@ import (
 	"net/netip"
 	"os"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/weft-sdn/weft/bgp"
+	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/testbed/internet"
 	"github.com/weft-sdn/weft/testbed/peer"
+	"github.com/weft-sdn/weft/topology"
 )
 
 // strideVariable has TestInternet take every so-manieth prefix of the Internet's table; 1: all of it, which takes minutes and 8 GB (make internet).
@@ -41,11 +44,14 @@ func TestInternet(t *testing.T) {
 		peers:    map[string]peer.Config{"isp1": first, "isp2": second},
 		patience: 2*time.Minute + 15*time.Minute/time.Duration(stride),
 	})
-	began := time.Now()
 	of := [...]int{count(first.Announce), count(second.Announce)}
-	b.up("e1", "first", of[0])
-	b.up("e2", "second", of[1])
-	t.Logf("%d and %d prefixes are routes after %v", of[0], of[1], time.Since(began).Round(time.Millisecond))
+	up := b.up("e1", "first", of[0]).Since
+	if other := b.up("e2", "second", of[1]).Since; other.Before(up) {
+		up = other
+	}
+	b.routed(of[0] + of[1])
+	t.Logf("%d and %d prefixes are routes at all edges %v after the first session is up", of[0], of[1], time.Since(up).Round(time.Millisecond))
+	b.logSize("two tables")
 
 	moving, staying := b.echoes("isp1", "isp2"), []*stream{}
 	for _, p := range oneOfEach(t, table) {
@@ -72,13 +78,62 @@ func TestInternet(t *testing.T) {
 		b.peer("isp1").Kill()
 		b.goes("isp2", append(moving[:len(moving):len(moving)], staying...)...)
 	})
+	b.routed(of[1])
+	b.logSize("one table")
 	change("it is back", func() {
 		b.must(b.peer("isp1").Restart())
 		b.up("e1", "first", of[0])
 		b.goes("isp1", moving...)
 	})
+	b.routed(of[0] + of[1])
+	b.logSize("two tables, one of them for the second time")
 	if st := b.up("e2", "second", of[1]); st.Flaps != 0 {
 		t.Errorf("the session beside: %+v", st)
+	}
+}
+
+// routed waits until the routing tables of all edges have so many learnt routes.
+func (b *border) routed(n int) {
+	b.Helper()
+	for _, edge := range b.Edges() {
+		var has int
+		if !b.eventually(func() bool { has = b.learnt(edge, n); return has == n }) {
+			b.Fatalf("edge %s has %d learnt routes, want %d", edge, has, n)
+		}
+	}
+}
+
+// learnt is how many learnt routes an edge's routing table has, which are counted when it has about as many as are wanted; else how many routes it has.
+func (b *border) learnt(edge string, want int) (n int) {
+	s, err := b.Store(edge)
+	b.must(err)
+	for r := range s.View().Topology.Routers() {
+		if all := r.Routes.Len(); all < want || all > want+100 {
+			return all
+		}
+		for route := range r.Routes.All() {
+			if route.Origin == topology.OriginLearned {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// logSize logs what the installation takes, and how long an edge takes to say how its sessions are.
+func (b *border) logSize(what string) {
+	b.Helper()
+	members, err := state.Members(b.Context(), state.ClientConfig{Endpoints: b.Endpoints()})
+	b.must(err)
+	var used syscall.Rusage
+	b.must(syscall.Getrusage(syscall.RUSAGE_SELF, &used))
+	began := time.Now()
+	_, err = b.status("e1", "first")
+	took := time.Since(began)
+	b.must(err)
+	for _, m := range members {
+		b.Logf("%s: etcd has %.1f MB in use, in a file of %.1f MB; agents, targets and etcd, in one process, took %.1f GB at most and %v of processor time; the status of a session takes %v",
+			what, float64(m.InUse)/1e6, float64(m.Size)/1e6, float64(used.Maxrss)/1e6, time.Duration(used.Utime.Nano()+used.Stime.Nano()).Round(time.Second), took.Round(time.Microsecond))
 	}
 }
 
