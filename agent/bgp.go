@@ -94,8 +94,11 @@ func (l *RouteList) stream(w http.ResponseWriter) {
 	_, _ = w.Write([]byte("]}\n"))
 }
 
-// read reads what stream wrote.
-func (l *RouteList) read(from *json.Decoder) error {
+// errEnough ends the reading of a list.
+var errEnough = errors.New("enough was read")
+
+// read reads what stream wrote, and has each route taken until that is false.
+func (l *RouteList) read(from *json.Decoder, take func(bgp.Route) bool) error {
 	if err := expect(from, json.Delim('{')); err != nil {
 		return err
 	}
@@ -110,7 +113,7 @@ func (l *RouteList) read(from *json.Decoder) error {
 		case "session":
 			err = from.Decode(&l.Session)
 		case "routes":
-			err = l.readRoutes(from)
+			err = readRoutes(from, take)
 		default:
 			err = from.Decode(new(json.RawMessage))
 		}
@@ -121,17 +124,18 @@ func (l *RouteList) read(from *json.Decoder) error {
 	return expect(from, json.Delim('}'))
 }
 
-func (l *RouteList) readRoutes(from *json.Decoder) error {
+func readRoutes(from *json.Decoder, take func(bgp.Route) bool) error {
 	if err := expect(from, json.Delim('[')); err != nil {
 		return err
 	}
-	l.Routes = []bgp.Route{}
 	for from.More() {
 		var r bgp.Route
 		if err := from.Decode(&r); err != nil {
 			return err
 		}
-		l.Routes = append(l.Routes, r)
+		if !take(r) {
+			return errEnough
+		}
 	}
 	return expect(from, json.Delim(']'))
 }
@@ -152,6 +156,17 @@ func (c *Client) BGP(ctx context.Context, edge string) (BGPList, error) {
 
 // Routes lists what the neighbour of a BGP session tells, or is told.
 func (c *Client) Routes(ctx context.Context, q RouteQuery) (RouteList, error) {
+	routes := []bgp.Route{}
+	list, err := c.EachRoute(ctx, q, func(r bgp.Route) bool {
+		routes = append(routes, r)
+		return true
+	})
+	list.Routes = routes
+	return list, err
+}
+
+// EachRoute has each of these taken as it comes, until that is false. What it returns has no routes.
+func (c *Client) EachRoute(ctx context.Context, q RouteQuery, take func(bgp.Route) bool) (RouteList, error) {
 	values := url.Values{"session": {q.Session}}
 	for name, value := range map[string]string{"edge": q.Edge, "prefix": q.Prefix} {
 		if value != "" {
@@ -164,7 +179,11 @@ func (c *Client) Routes(ctx context.Context, q RouteQuery) (RouteList, error) {
 		}
 	}
 	var list RouteList
-	return list, c.ask(ctx, pathRoutes+"?"+values.Encode(), list.read)
+	err := c.ask(ctx, pathRoutes+"?"+values.Encode(), func(from *json.Decoder) error { return list.read(from, take) })
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return list, err
 }
 
 // edgeSessions gives how the BGP sessions of an edge are.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"slices"
-	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -75,7 +74,11 @@ func (s *Server) bgpRouteRoute() {
 		case <-ctx.Done():
 			return nil, busy("too many read what neighbours tell")
 		}
-		rows, failed := s.bgpRoutes(ctx, a, agent.RouteQuery{Sent: in.Sent, Rejected: in.Rejected, Prefix: in.Prefix})
+		from, err := a.from()
+		if err != nil {
+			return nil, err
+		}
+		rows, failed := s.bgpRoutes(ctx, a, from, agent.RouteQuery{Sent: in.Sent, Rejected: in.Rejected, Prefix: in.Prefix})
 		if !a.all {
 			c, err := s.catalogue()
 			if err != nil {
@@ -86,15 +89,15 @@ func (s *Server) bgpRouteRoute() {
 				rows[i].From = conceal(rows[i].From)
 			}
 		}
-		return pageOf(a, rows, a.failures(failed))
+		return pageFrom(a, from, rows, a.failures(failed)), nil
 	})
 }
 
-// bgpRoutes asks the edges that carry sessions out, in order of session, until there are more than the page needs.
-func (s *Server) bgpRoutes(ctx context.Context, a *viewing, q agent.RouteQuery) (rows []agent.SessionRoute, failed []agent.EdgeError) {
-	from, _ := strconv.Atoi(a.Continue) // pageOf says if it is none
+// bgpRoutes asks the edges that carry sessions out, in order of session, until the page has its rows.
+func (s *Server) bgpRoutes(ctx context.Context, a *viewing, from int, q agent.RouteQuery) (rows []agent.SessionRoute, failed []agent.EdgeError) {
+	p := routePage{skip: from, limit: a.Limit}
 	for _, w := range view.WantedSessions(a.state) {
-		if len(rows) > from+a.Limit {
+		if p.full() {
 			break
 		}
 		if a.of.Tenant != "" && view.TenantOf(w.Session) != a.of.Tenant || a.Of != "" && w.Session != a.Of {
@@ -105,17 +108,34 @@ func (s *Server) bgpRoutes(ctx context.Context, a *viewing, q agent.RouteQuery) 
 			continue
 		}
 		q.Session, q.Edge = w.Session, w.Edge
-		list, err := view.AskOne(ctx, s.asker(), w.Edge, w.At, func(ctx context.Context, c *agent.Client, _ string) (agent.RouteList, error) { return c.Routes(ctx, q) })
-		if err != nil {
+		before := p
+		if _, err := view.AskOne(ctx, s.asker(), w.Edge, w.At, func(ctx context.Context, c *agent.Client, _ string) (agent.RouteList, error) {
+			return c.EachRoute(ctx, q, func(r bgp.Route) bool { return p.take(agent.SessionRoute{Edge: w.Edge, Session: w.Session, Route: r}) })
+		}); err != nil {
+			p = before
 			failed = append(failed, agent.EdgeError{Edge: w.Edge, Error: "session " + w.Session + ": " + err.Error()})
-			continue
-		}
-		for _, r := range list.Routes {
-			rows = append(rows, agent.SessionRoute{Edge: w.Edge, Session: w.Session, Route: r})
 		}
 	}
-	return rows, failed
+	return p.rows, failed
 }
+
+// routePage gathers the rows of a page, and one more, if there is one. There may be a million routes: what is before the page is not kept.
+type routePage struct {
+	skip, limit int
+	rows        []agent.SessionRoute
+}
+
+// take takes the next row; false: it was the last that is needed.
+func (p *routePage) take(r agent.SessionRoute) bool {
+	if p.skip > 0 {
+		p.skip--
+		return true
+	}
+	p.rows = append(p.rows, r)
+	return !p.full()
+}
+
+func (p *routePage) full() bool { return len(p.rows) > p.limit }
 
 type usageInput struct {
 	ViewInput

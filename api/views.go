@@ -83,16 +83,29 @@ func addView[T any](s *Server, name string, kind topology.Kind, summary string, 
 
 // pageOf is a page of rows.
 func pageOf[T any](a *viewing, rows []T, failed []agent.EdgeError) (*rowsOutput[T], error) {
-	from := 0
-	if a.Continue != "" {
-		var err error
-		if from, err = strconv.Atoi(a.Continue); err != nil || from < 0 {
-			return nil, parameter("continue", a.Continue, "is not what a view gave", "use it as it was, or leave it out")
-		}
+	from, err := a.from()
+	if err != nil {
+		return nil, err
 	}
+	return pageFrom(a, from, rows[min(from, len(rows)):], failed), nil
+}
+
+// from is how many rows were in the pages before.
+func (a *viewing) from() (int, error) {
+	if a.Continue == "" {
+		return 0, nil
+	}
+	from, err := strconv.Atoi(a.Continue)
+	if err != nil || from < 0 {
+		return 0, parameter("continue", a.Continue, "is not what a view gave", "use it as it was, or leave it out")
+	}
+	return from, nil
+}
+
+// pageFrom returns the page that begins with some rows; more than it holds: there is another one.
+func pageFrom[T any](a *viewing, from int, rows []T, failed []agent.EdgeError) *rowsOutput[T] {
 	out := &rowsOutput[T]{}
 	out.Body.Revision = a.state.Revision
-	rows = rows[min(from, len(rows)):]
 	if len(rows) > a.Limit {
 		rows = rows[:a.Limit]
 		out.Body.Continue = strconv.Itoa(from + a.Limit)
@@ -101,7 +114,7 @@ func pageOf[T any](a *viewing, rows []T, failed []agent.EdgeError) (*rowsOutput[
 	for _, e := range failed {
 		out.Body.Errors = append(out.Body.Errors, client.EdgeError(e))
 	}
-	return out, nil
+	return out
 }
 
 // viewRoutes registers what the network does.
