@@ -18,6 +18,7 @@ type VPN struct {
 	Device    string `json:"device"`    // the agent's end of that: a network interface, tap:NAME, or unix:PATH
 	KeyFile   string `json:"keyFile"`   // whose first line is the key that private keys are sealed with in the database: 32 bytes in base64, the same at all edges
 	Secrets   string `json:"secrets"`   // folder of files, one a preshared key
+	UIDs      string `json:"uids"`      // FIRST-LAST: user ids, one for each daemon
 }
 
 // keeper is the configuration as package vpn wants it.
@@ -28,6 +29,9 @@ func (v *VPN) keeper(edge string, store *state.Store, log *slog.Logger) vpn.Conf
 	}
 	c.Open = func() (vpn.Port, error) { return port.Open(v.Device) }
 	c.Seal, _ = v.seal() // checked
+	if v.UIDs != "" {
+		c.UIDs, _ = vpn.ParseUIDs(v.UIDs) // checked
+	}
 	return c
 }
 
@@ -72,5 +76,8 @@ func (c *checker) vpn(at string, e *Edge) {
 		c.fail(at+".keyFile", "", "is missing", "name a file with a key that all edges have: openssl rand -base64 32 makes one")
 	} else if _, err := v.seal(); err != nil {
 		c.fail(at+".keyFile", v.KeyFile, err.Error(), "openssl rand -base64 32 makes a key; all edges need the same")
+	}
+	if _, err := vpn.ParseUIDs(v.UIDs); v.UIDs != "" && err != nil {
+		c.fail(at+".uids", v.UIDs, err.Error(), "such as 61184-61247: those of nobody else on the agent's host, and of no other agent there")
 	}
 }

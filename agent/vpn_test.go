@@ -19,7 +19,7 @@ func TestVPNMetrics(t *testing.T) {
 		"weft_vpn_held e1 acme/other": 0, "weft_vpn_takeovers_total e1 acme/other": 0,
 	}
 	for name, reasons := range map[string]map[string]float64{"acme/office": {"too_long": 3}, "acme/shop": {}} {
-		all := map[string]float64{"not_for_us": 0, "too_long": 0, "not_allowed": 0, "not_held": 0, "no_transport": 0, "queue_is_full": 0, "not_taken": 0}
+		all := map[string]float64{"not_for_us": 0, "too_long": 0, "not_allowed": 0, "not_held": 0, "no_transport": 0, "queue_is_full": 0, "not_taken": 0, "refused": 0}
 		maps.Copy(all, reasons)
 		for reason, n := range all {
 			want["weft_vpn_dropped_packets_total e1 "+reason+" "+name] = n
@@ -37,13 +37,15 @@ func TestVPNConfig(t *testing.T) {
 		}
 	}
 	for vpn, want := range map[string]string{
-		`{interface: vm1, device: "unix:/run/vpn", keyFile: good}`:  "",
-		`{device: "unix:/run/vpn", keyFile: good}`:                  `vpn.interface: is missing`,
-		`{interface: vpn9, device: "unix:/run/vpn", keyFile: good}`: `vpn.interface: "vpn9" is none of the edge's interfaces`,
-		`{interface: vm1, keyFile: good}`:                           `vpn.device: is missing`,
-		`{interface: vm1, device: tap9}`:                            `vpn.keyFile: is missing`,
-		`{interface: vm1, device: tap9, keyFile: none}`:             `no such file`,
-		`{interface: vm1, device: tap9, keyFile: short}`:            `is no key`,
+		`{interface: vm1, device: "unix:/run/vpn", keyFile: good}`:         "",
+		`{device: "unix:/run/vpn", keyFile: good}`:                         `vpn.interface: is missing`,
+		`{interface: vpn9, device: "unix:/run/vpn", keyFile: good}`:        `vpn.interface: "vpn9" is none of the edge's interfaces`,
+		`{interface: vm1, keyFile: good}`:                                  `vpn.device: is missing`,
+		`{interface: vm1, device: tap9}`:                                   `vpn.keyFile: is missing`,
+		`{interface: vm1, device: tap9, keyFile: none}`:                    `no such file`,
+		`{interface: vm1, device: tap9, keyFile: good, uids: 61184-61247}`: "",
+		`{interface: vm1, device: tap9, keyFile: good, uids: 0-9}`:         `vpn.uids: "0-9" are no user ids from 1000 on`,
+		`{interface: vm1, device: tap9, keyFile: short}`:                   `is no key`,
 	} {
 		_, err := Decode("agent.yaml", dir, []byte(strings.Replace(small, "  interfaces: {vm1: 1}", "  interfaces: {vm1: 1}\n  vpn: "+vpn, 1)))
 		switch {

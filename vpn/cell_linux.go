@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"os/user"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"sync"
@@ -22,9 +23,8 @@ import (
 type cell struct {
 	log     *slog.Logger
 	space   *namespace
-	dir     string // private: the daemon's files
-	user    string // as which the daemon runs on when it has its device and sockets; empty: root
-	group   string
+	folder  *folder // the daemon's files
+	as      owner
 	stop    context.CancelFunc
 	ended   func(why string) // that the daemon ended by itself
 	running sync.WaitGroup
@@ -33,51 +33,58 @@ type cell struct {
 	said string // its last complaint
 }
 
+// owner is as whom a daemon runs; zero: as root.
+type owner struct{ uid, gid uint32 }
+
 const (
-	unprivileged = "nobody"
 	endTime      = 1500 * time.Millisecond // that a daemon has to end
 	firstRestart = 200 * time.Millisecond
 	lastRestart  = 5 * time.Second
 )
 
-// newCell makes a cell. drops: its daemon gives up root, and owns its folder; the folder of one that does not is root's.
-func newCell(log *slog.Logger, drops bool, ended func(why string)) (*cell, error) {
+// nobody is the user that daemons are which have none of their own.
+func nobody() owner {
+	const none = 65534 // the kernel's own
+	u, err := user.Lookup("nobody")
+	if err != nil {
+		return owner{none, none}
+	}
+	uid, err1 := strconv.ParseUint(u.Uid, 10, 32)
+	gid, err2 := strconv.ParseUint(u.Gid, 10, 32)
+	if errors.Join(err1, err2) != nil || uid == 0 {
+		return owner{none, none}
+	}
+	return owner{uint32(uid), uint32(gid)}
+}
+
+// newCell makes a cell of a user's.
+func newCell(log *slog.Logger, as owner, ended func(why string)) (*cell, error) {
 	space, err := newNamespace()
 	if err != nil {
 		return nil, err
 	}
-	c := &cell{log: log, space: space, stop: func() {}, ended: ended}
-	if c.dir, err = os.MkdirTemp("", "weft-vpn-"); err != nil { // mode 0700
-		c.close()
-		return nil, err
-	}
-	if u, err := user.Lookup(unprivileged); drops && err == nil {
-		uid, _ := strconv.Atoi(u.Uid)
-		gid, _ := strconv.Atoi(u.Gid)
-		if g, err := user.LookupGroupId(u.Gid); err == nil && os.Chown(c.dir, uid, gid) == nil {
-			c.user, c.group = u.Username, g.Name
-		}
+	c := &cell{log: log, space: space, as: as, stop: func() {}, ended: ended}
+	if c.folder, err = newFolder(int(as.uid), int(as.gid)); err != nil {
+		_ = space.close()
+		return nil, fmt.Errorf("a folder for the daemon: %w", err)
 	}
 	return c, nil
 }
 
 // write writes a file of the daemon's.
 func (c *cell) write(name, text string) error {
-	path := c.dir + "/" + name
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(c.path(name), []byte(text), 0o600); err != nil {
 		return err
 	}
-	return c.give(path)
+	return c.give(name)
 }
 
+// path is where a file of the daemon's is.
+func (c *cell) path(name string) string { return filepath.Join(c.folder.path, name) }
+
 // give has the daemon own a file or folder.
-func (c *cell) give(path string) error {
-	info, err := os.Stat(c.dir)
-	if err != nil {
-		return err
-	}
-	owner := info.Sys().(*syscall.Stat_t)
-	return os.Chown(path, int(owner.Uid), int(owner.Gid))
+func (c *cell) give(name string) error {
+	return os.Chown(c.path(name), int(c.as.uid), int(c.as.gid))
 }
 
 // run has the daemon run, again and again, until the cell is closed. once runs it once.
@@ -137,9 +144,12 @@ func (c *cell) exec(ctx context.Context, stdin io.Reader, env []string, line fun
 		return err
 	}
 	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.Dir = stdin, w, w, c.dir
+	cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.Dir = stdin, w, w, c.folder.path
 	cmd.Env = slices.Concat([]string{"PATH=" + os.Getenv("PATH")}, env) // and nothing of the agent's
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}  // it does not outlive the agent
+	if c.as != (owner{}) {
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: c.as.uid, Gid: c.as.gid}
+	}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = endTime
 	var reading sync.WaitGroup
@@ -171,5 +181,5 @@ func (c *cell) close() {
 	c.stop()
 	c.running.Wait()
 	_ = c.space.close()
-	_ = os.RemoveAll(c.dir)
+	c.folder.remove()
 }

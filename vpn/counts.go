@@ -11,6 +11,7 @@ type Drops struct {
 	NoTransport uint64 `json:"no_transport"`  // encrypted packets that the transport did not take
 	Overflow    uint64 `json:"queue_is_full"` // frames of the ports that came faster than they were taken
 	NotTaken    uint64 `json:"not_taken"`     // frames that the data port did not take
+	Refused     uint64 `json:"refused"`       // packets that the daemon of an OpenVPN or IPsec refused: replays, forged ones, garbage
 }
 
 // Dropped is how many packets were dropped for a reason.
@@ -22,17 +23,17 @@ type Dropped struct {
 // All lists the drops by reason, as metrics name them.
 func (d *Drops) All() []Dropped {
 	return []Dropped{
-		{"not_for_us", d.NotForUs}, {"too_long", d.TooLong}, {"not_allowed", d.NotAllowed}, {"not_held", d.NotHeld}, {"no_transport", d.NoTransport}, {"queue_is_full", d.Overflow}, {"not_taken", d.NotTaken},
+		{"not_for_us", d.NotForUs}, {"too_long", d.TooLong}, {"not_allowed", d.NotAllowed}, {"not_held", d.NotHeld}, {"no_transport", d.NoTransport}, {"queue_is_full", d.Overflow}, {"not_taken", d.NotTaken}, {"refused", d.Refused},
 	}
 }
 
 // counts are Drops as they grow.
 type counts struct {
-	notForUs, tooLong, notAllowed, notHeld, noTransport, overflow, notTaken atomic.Uint64
+	notForUs, tooLong, notAllowed, notHeld, noTransport, overflow, notTaken, refused atomic.Uint64
 }
 
 func (c *counts) read() Drops {
 	return Drops{
-		NotForUs: c.notForUs.Load(), TooLong: c.tooLong.Load(), NotAllowed: c.notAllowed.Load(), NotHeld: c.notHeld.Load(), NoTransport: c.noTransport.Load(), Overflow: c.overflow.Load(), NotTaken: c.notTaken.Load(),
+		NotForUs: c.notForUs.Load(), TooLong: c.tooLong.Load(), NotAllowed: c.notAllowed.Load(), NotHeld: c.notHeld.Load(), NoTransport: c.noTransport.Load(), Overflow: c.overflow.Load(), NotTaken: c.notTaken.Load(), Refused: c.refused.Load(),
 	}
 }

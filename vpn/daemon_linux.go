@@ -19,6 +19,7 @@ import (
 type daemon struct {
 	site   *topology.VPN
 	cell   *cell
+	back   func() // gives its user id back
 	relay  *relay
 	line   *line // by which the daemon calls; nil: it is called
 	pump   *pump
@@ -36,13 +37,9 @@ const (
 // newDaemon brings the tunnel of an OpenVPN or IPsec up.
 func (s *site) newDaemon(ctx context.Context, rec *state.VPNRecord, hold *state.VPNHold) (carrier, error) {
 	spec := &rec.Site.Spec
-	d := &daemon{site: rec.Site, counts: new(counts), peer: &remote{spec: &spec.Peers[0]}, names: newNames(ctx, s.k.cfg.Lookup, 1)}
+	d := &daemon{site: rec.Site, counts: new(counts), back: func() {}, peer: &remote{spec: &spec.Peers[0]}, names: newNames(ctx, s.k.cfg.Lookup, 1)}
 	err := d.peer.place(rec.Last)
 	if err != nil {
-		return nil, err
-	}
-	if d.cell, err = newCell(s.log, spec.TypeOr() == topology.VPNOpenVPN, s.noteEnded); err != nil {
-		d.names.close()
 		return nil, err
 	}
 	done := false
@@ -51,6 +48,15 @@ func (s *site) newDaemon(ctx context.Context, rec *state.VPNRecord, hold *state.
 			d.close()
 		}
 	}()
+	as := owner{} // strongSwan makes its device itself
+	if spec.TypeOr() == topology.VPNOpenVPN {
+		if as, err = d.own(&s.k.uids); err != nil {
+			return nil, err
+		}
+	}
+	if d.cell, err = newCell(s.log, as, s.noteEnded); err != nil {
+		return nil, err
+	}
 	var bind conn.Bind = conn.NewStdNetBind()
 	if rec.Site.Public != nil {
 		bind = newPublic(s.t, hold.Lock.Public.VLAN, rec.Site, hold.Valid, d.counts)
@@ -84,12 +90,33 @@ func (s *site) newDaemon(ctx context.Context, rec *state.VPNRecord, hold *state.
 	return d, nil
 }
 
-// device makes the device of an OpenVPN. It is there as long as the cell.
+// own has a daemon be a user of its own, or else nobody.
+func (d *daemon) own(all *uids) (owner, error) {
+	if all.of == (UIDs{}) {
+		return nobody(), nil
+	}
+	id, err := all.take()
+	if err != nil {
+		return owner{}, err
+	}
+	d.back = func() { all.back(id) }
+	return owner{id, id}, nil
+}
+
+// heard takes a line of its daemon's log; words are what the daemon says of packets that it refuses.
+func (d *daemon) heard(line string, words []string) {
+	d.cell.log.Debug("the daemon: " + line)
+	if refuses(line, words) {
+		d.counts.refused.Add(1)
+	}
+}
+
+// device makes the device of an OpenVPN, which its user may open. It is there as long as the cell.
 func (c *cell) device(mode netlink.TuntapMode, mtu uint16) error {
 	return c.space.do(func() error {
 		attrs := netlink.NewLinkAttrs()
 		attrs.Name = daemonDevice
-		t := &netlink.Tuntap{LinkAttrs: attrs, Mode: mode, Flags: netlink.TUNTAP_NO_PI}
+		t := &netlink.Tuntap{LinkAttrs: attrs, Mode: mode, Flags: netlink.TUNTAP_NO_PI, Owner: c.as.uid, Group: c.as.gid}
 		if err := netlink.LinkAdd(t); err != nil {
 			return fmt.Errorf("make a device: %w", err)
 		}
@@ -190,7 +217,10 @@ func (d *daemon) drops() Drops { return d.counts.read() }
 
 // close implements carrier. The daemon says goodbye while the transport is there.
 func (d *daemon) close() {
-	d.cell.close()
+	if d.cell != nil {
+		d.cell.close()
+	}
+	d.back()
 	if d.relay != nil {
 		d.relay.close()
 	}

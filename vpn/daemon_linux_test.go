@@ -29,7 +29,7 @@ func TestMissing(t *testing.T) {
 // needCell skips a test where there are no namespaces.
 func needCell(t *testing.T, ended func(string)) *cell {
 	t.Helper()
-	c, err := newCell(slog.New(slog.DiscardHandler), true, ended)
+	c, err := newCell(slog.New(slog.DiscardHandler), nobody(), ended)
 	if err != nil {
 		t.Skipf("SKIPPED: it takes root: %v", err)
 	}
@@ -41,7 +41,7 @@ func needCell(t *testing.T, ended func(string)) *cell {
 func TestCell(t *testing.T) {
 	ended := make(chan string, 100)
 	c := needCell(t, func(why string) { ended <- why })
-	if info, err := os.Stat(c.dir); err != nil || info.Mode().Perm() != 0o700 {
+	if info, err := os.Stat(c.folder.path); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("%v, %v", info, err)
 	}
 	c.run(func(ctx context.Context) error {
@@ -53,7 +53,7 @@ func TestCell(t *testing.T) {
 		}
 	}
 	c.close()
-	if _, err := os.Stat(c.dir); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(c.folder.path); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the folder is there: %v", err)
 	}
 }

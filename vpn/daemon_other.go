@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/weft-sdn/weft/state"
 )
@@ -14,6 +15,9 @@ import (
 func missing(kind, _, _ string) error {
 	return fmt.Errorf("%s takes Linux at the edge: %w", kind, errors.ErrUnsupported)
 }
+
+// sweep: there are no daemons, that would leave something behind.
+func sweep(*slog.Logger) {}
 
 func (s *site) newDaemon(context.Context, *state.VPNRecord, *state.VPNHold) (carrier, error) {
 	return nil, errors.ErrUnsupported

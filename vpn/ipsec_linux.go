@@ -1,6 +1,7 @@
 package vpn
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,7 +26,7 @@ type ipsec struct {
 	d      *daemon
 	site   *topology.VPN
 	secret string
-	called netip.AddrPort
+	called netip.AddrPort // where it calls, in the namespace; if it is called, where the peer was last: invalid, if that is not known
 
 	mu        sync.Mutex
 	connected bool
@@ -52,9 +53,10 @@ const ikeConf = `charon-systemd {
   port_nat_t = %d
   install_routes = no
   install_virtual_ip = no
-  retransmit_timeout = 1.0
-  retransmit_base = 1.4
-  retransmit_tries = 4
+  # After 0.4, 1, 1.9, 3.3, 5.3 and 8.3 s: packets get lost while the network learns where a new holder is. Who has not answered after 12.9 s is gone.
+  retransmit_timeout = 0.4
+  retransmit_base = 1.5
+  retransmit_tries = 6
   # All that call come from the relay: what is counted by address counts them all as one.
   block_threshold = 0
   cookie_threshold = 3
@@ -90,10 +92,17 @@ func (s *site) startIPsec(d *daemon, rec *state.VPNRecord, called netip.AddrPort
 	}
 	i := &ipsec{d: d, site: rec.Site, secret: secret, called: called}
 	port := daemonPort
-	if d.line != nil {
+	switch {
+	case d.line != nil:
 		port = 4500 // from which it calls
+	case len(d.peer.at) > 0:
+		if i.called, err = d.relay.reach(d.peer.at[0]); err != nil {
+			return fmt.Errorf("the transport: %w", err)
+		}
+	default:
+		i.called = netip.AddrPort{}
 	}
-	if err := d.cell.write(ikeFile, fmt.Sprintf(ikeConf, port, d.cell.dir+"/"+viciFile)); err != nil {
+	if err := d.cell.write(ikeFile, fmt.Sprintf(ikeConf, port, d.cell.path(viciFile))); err != nil {
 		return err
 	}
 	if err := d.cell.space.do(func() error { return ownAddresses(selectorsOf(rec.Site)) }); err != nil {
@@ -133,7 +142,7 @@ func ownAddresses(networks []netip.Prefix) error {
 // once runs the daemon until it ends.
 func (i *ipsec) once(ctx context.Context) error {
 	c := i.d.cell
-	_ = os.Remove(c.dir + "/" + viciFile)
+	_ = os.Remove(c.path(viciFile))
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var managing sync.WaitGroup
@@ -143,7 +152,7 @@ func (i *ipsec) once(ctx context.Context) error {
 			cancel(err)
 		}
 	})
-	err := c.exec(ctx, nil, []string{"STRONGSWAN_CONF=" + c.dir + "/" + ikeFile}, i.log, "charon-systemd")
+	err := c.exec(ctx, nil, []string{"STRONGSWAN_CONF=" + c.path(ikeFile)}, i.log, "charon-systemd")
 	ended()
 	managing.Wait()
 	i.d.pump.detach()
@@ -158,7 +167,7 @@ func (i *ipsec) once(ctx context.Context) error {
 
 // log takes a line of strongSwan's log. There are no keys in it.
 func (i *ipsec) log(line string) {
-	i.d.cell.log.Debug("strongswan: " + line)
+	i.d.heard(line, ipsecRefuses)
 	for _, word := range []string{"authentication of", "AUTHENTICATION_FAILED", "AUTH_FAILED", "NO_PROPOSAL_CHOSEN", "TS_UNACCEPTABLE", "giving up after", "no shared key found", "MAC mismatched", "no matching"} {
 		if strings.Contains(line, word) && !strings.Contains(line, "successful") && !strings.Contains(line, "(myself)") {
 			i.d.cell.complain("IPsec: " + line)
@@ -215,7 +224,7 @@ func (i *ipsec) connect(ctx context.Context) (*vici.Session, error) {
 	late := time.NewTimer(startTime)
 	defer late.Stop()
 	for {
-		session, err := vici.NewSession(vici.WithSocketPath(i.d.cell.dir + "/" + viciFile))
+		session, err := vici.NewSession(vici.WithSocketPath(i.d.cell.path(viciFile)))
 		if err == nil {
 			return session, nil
 		}
@@ -283,11 +292,11 @@ func (i *ipsec) load(ctx context.Context, session *vici.Session) error {
 	secret := viciSecret{weftSA, "IKE", i.secret, []string{commonName(i.site.Name), p.Name}}
 	child := viciChild{Local: texts(selectorsOf(i.site)), Remote: texts(p.AllowedIPs), Proposals: espProposals, Start: "none", Close: "none", DPD: "clear"}
 	c := viciConnection{
-		Version: "2", LocalAddrs: []string{loopback.String()}, RemoteAddrs: []string{"%any"}, LocalPort: strconv.Itoa(daemonPort), RemotePort: "4500", Encap: "yes", MOBIKE: "no",
-		Proposals: ikeProposals, DPDDelay: strconv.Itoa(p.KeepaliveOr()) + "s", KeyingTries: "0", Local: viciAuth{"psk", commonName(i.site.Name)}, Remote: viciAuth{"psk", p.Name},
+		Version: "2", LocalAddrs: []string{loopback.String()}, RemoteAddrs: []string{loopback.String()}, LocalPort: strconv.Itoa(daemonPort), RemotePort: strconv.Itoa(cmp.Or(int(i.called.Port()), 4500)), Encap: "yes", MOBIKE: "no",
+		Proposals: ikeProposals, DPDDelay: strconv.Itoa(p.KeepaliveOr()) + "s", KeyingTries: "1", Local: viciAuth{"psk", commonName(i.site.Name)}, Remote: viciAuth{"psk", p.Name},
 	}
 	if i.d.line != nil {
-		c.RemoteAddrs, c.RemotePort, c.LocalPort = []string{i.called.Addr().String()}, strconv.Itoa(int(i.called.Port())), "4500"
+		c.LocalPort, c.KeyingTries = "4500", "0"
 		child.Start, child.Close, child.DPD = "start", "start", "restart"
 	}
 	c.Children = map[string]viciChild{weftSA: child}
@@ -302,6 +311,9 @@ func (i *ipsec) load(ctx context.Context, session *vici.Session) error {
 		if _, err := session.Call(ctx, ask.command, m); err != nil {
 			return fmt.Errorf("strongSwan: %s: %w", ask.command, err)
 		}
+	}
+	if i.d.line == nil && i.called.IsValid() {
+		return i.initiate(ctx, session) // the peer still speaks to the holder before: that it is gone it would find out by its own time limits
 	}
 	return nil
 }
@@ -347,7 +359,7 @@ func (i *ipsec) ask(ctx context.Context, session *vici.Session) error {
 	return nil
 }
 
-// initiate has a daemon call that has given up: it does when the peer refused it.
+// initiate has a daemon call. One that calls gives up when the peer refused it.
 func (i *ipsec) initiate(ctx context.Context, session *vici.Session) error {
 	m, err := vici.MarshalMessage(&struct {
 		Child   string `vici:"child"`
@@ -370,6 +382,9 @@ func (i *ipsec) take(sa *viciSA, now time.Time) bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.at = netip.AddrPortFrom(host, uint16(port))
+	if i.d.line == nil {
+		i.called = i.at // for a daemon that is started again
+	}
 	for _, c := range children {
 		if s, err := strconv.Atoi(c.Install); err == nil {
 			if at := now.Add(-time.Duration(s) * time.Second).Truncate(time.Second); at.Sub(i.handshake) > time.Second { // the same, but for rounding

@@ -24,6 +24,7 @@ type Config struct {
 	Open      func() (Port, error)                                         // opens the agent's end of the data port; nil: there is none, and the edge holds no VPN
 	Seal      *Seal                                                        // nil: none was given, and the edge holds no VPN
 	Secret    func(name string) (string, error)                            // a preshared key
+	UIDs      UIDs                                                         // of daemons
 	Lookup    func(ctx context.Context, host string) ([]netip.Addr, error) // of peers' names; nil: the system's
 	Log       *slog.Logger
 }
@@ -32,6 +33,7 @@ type Config struct {
 type Keeper struct {
 	cfg  Config
 	wake chan struct{}
+	uids uids
 
 	mu      sync.Mutex
 	live    bool // the database has the edge
@@ -49,7 +51,7 @@ func New(cfg Config) *Keeper {
 	if cfg.Secret == nil {
 		cfg.Secret = func(string) (string, error) { return "", errors.New("the edge has no secrets") }
 	}
-	k := &Keeper{cfg: cfg, wake: make(chan struct{}, 1), sites: map[string]*site{}}
+	k := &Keeper{cfg: cfg, wake: make(chan struct{}, 1), uids: uids{of: cfg.UIDs}, sites: map[string]*site{}}
 	switch {
 	case cfg.Open == nil:
 		k.problem = "the edge has no data port for VPNs: vpn.interface and vpn.device of its agent's configuration"
@@ -93,6 +95,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 	if k.cfg.Open == nil || k.cfg.Seal == nil {
 		return g.Wait()
 	}
+	sweep(k.cfg.Log)
 	g.Go(func() error {
 		for ctx.Err() == nil {
 			err := k.withPort(ctx)

@@ -18,6 +18,7 @@ import (
 
 // openVPN runs OpenVPN in a cell.
 type openVPN struct {
+	d       *daemon
 	cell    *cell
 	server  bool
 	conf    string // with the private key: it goes to the daemon by a pipe
@@ -43,18 +44,17 @@ func (s *site) startOpenVPN(d *daemon, rec *state.VPNRecord, called netip.AddrPo
 		return err
 	}
 	d.pump.attach(device)
-	clients := d.cell.dir + "/" + clientsDir
-	if err := os.Mkdir(clients, 0o700); err != nil {
+	if err := os.Mkdir(d.cell.path(clientsDir), 0o700); err != nil {
 		return err
 	}
-	if err := d.cell.give(clients); err != nil {
+	if err := d.cell.give(clientsDir); err != nil {
 		return err
 	}
 	if err := d.cell.write(clientsDir+"/"+clientsFile, openVPNRoutes(rec.Site)); err != nil {
 		return err
 	}
-	at := &place{device: daemonDevice, dir: d.cell.dir, relay: called, user: d.cell.user, group: d.cell.group}
-	o := &openVPN{cell: d.cell, server: d.line == nil, conf: openVPNConf(rec.Site, &keys, at)}
+	at := &place{device: daemonDevice, dir: d.cell.folder.path, relay: called}
+	o := &openVPN{d: d, cell: d.cell, server: d.line == nil, conf: openVPNConf(rec.Site, &keys, at)}
 	o.session.server = o.server
 	d.tell = func(p *Peer) {
 		p.Endpoint = d.endpoint(o.session.peer(p))
@@ -72,10 +72,14 @@ func (s *site) startOpenVPN(d *daemon, rec *state.VPNRecord, called netip.AddrPo
 
 // once runs the daemon until it ends. It is told to end by its management socket when the agent ends, however that does.
 func (o *openVPN) once(ctx context.Context) error {
-	path := o.cell.dir + "/" + managementFile
+	path := o.cell.path(managementFile)
 	_ = os.Remove(path)
 	l, err := net.Listen("unix", path)
 	if err != nil {
+		return fmt.Errorf("management socket: %w", err)
+	}
+	if err := o.cell.give(managementFile); err != nil {
+		l.Close()
 		return fmt.Errorf("management socket: %w", err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -97,7 +101,7 @@ func (o *openVPN) once(ctx context.Context) error {
 
 // log takes a line of OpenVPN's log. There are no keys in it.
 func (o *openVPN) log(line string) {
-	o.cell.log.Debug("openvpn: " + line)
+	o.d.heard(line, openVPNRefuses)
 	if complaint, ok := o.session.logged(line, time.Now()); ok {
 		o.cell.complain("")
 	} else if complaint != "" {

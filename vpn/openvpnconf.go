@@ -39,10 +39,8 @@ func openVPNCommon(l *listing, site *topology.VPN, p *topology.VPNPeerSpec, prot
 // place is where a daemon of this end is, in its namespace.
 type place struct {
 	device string         // TUN or TAP
-	dir    string         // private; the daemon, when it has no privileges any more, may read it
+	dir    string         // private to the daemon
 	relay  netip.AddrPort // whom it calls; in the server's role: where it is called
-	user   string
-	group  string
 }
 
 // Files of an OpenVPN in its folder.
@@ -74,12 +72,6 @@ func openVPNConf(site *topology.VPN, keys *openVPNKeys, at *place) string {
 	}
 	l.line("ifconfig-noexec\nroute-noexec\nscript-security 0")
 	l.line("management %s/%s unix\nmanagement-client\nmanagement-hold", at.dir, managementFile) // it ends when the agent does
-	if at.user != "" {
-		l.line("user %s", at.user)
-	}
-	if at.group != "" {
-		l.line("group %s", at.group)
-	}
 	l.line("suppress-timestamps")
 	l.line("peer-fingerprint %s", p.PublicKey)
 	l.line("<cert>\n%s</cert>\n<key>\n%s</key>", certificatePEM(keys.certificate), privatePEM(keys.private))

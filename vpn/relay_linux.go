@@ -119,13 +119,38 @@ func (r *relay) lineOf(peer conn.Endpoint) *line {
 		return nil
 	}
 	r.room()
-	l, err := r.newLine(peer, at)
+	l, err := r.newCalled(peer, at)
 	if err != nil {
 		return nil
 	}
-	l.daemon.Store(&r.daemon)
-	r.lines[at] = l
 	return l
+}
+
+// newCalled makes the line of a peer to a daemon that is called. The caller has the lock.
+func (r *relay) newCalled(peer conn.Endpoint, at netip.AddrPort) (*line, error) {
+	l, err := r.newLine(peer, at)
+	if err == nil {
+		l.daemon.Store(&r.daemon)
+		r.lines[at] = l
+	}
+	return l, err
+}
+
+// reach is the line by which a daemon that is called may itself call a peer, where that was last. It returns where the daemon has the peer.
+func (r *relay) reach(peer netip.AddrPort) (at netip.AddrPort, err error) {
+	to, err := r.bind.ParseEndpoint(peer.String())
+	if err != nil {
+		return at, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	l := r.lines[where(to)]
+	if l == nil {
+		if l, err = r.newCalled(to, where(to)); err != nil {
+			return at, err
+		}
+	}
+	return l.local(), nil
 }
 
 // room makes room for a line. The caller has the lock. Any packet makes a line, be its source forged: of those it is that go, that the daemon has hardly answered, and never the peer's.

@@ -62,6 +62,12 @@ func (e *edge) vpnService(dir string) service.VPN {
 	return v
 }
 
+// User ids of daemons, by edge: those that systemd has for services without a user.
+const (
+	firstVPNUser = 61184
+	vpnUsers     = 16
+)
+
 // vpnConfig is the same of an agent in this process.
 func (e *edge) vpnConfig(dir string, store *state.Store, log *slog.Logger) (vpn.Config, error) {
 	c := vpn.Config{Edge: e.plan.name, Store: store, Interface: vpnInterface, Secret: e.cfg.VPNSecret, Log: log}
@@ -72,6 +78,8 @@ func (e *edge) vpnConfig(dir string, store *state.Store, log *slog.Logger) (vpn.
 	if err == nil {
 		c.Seal, err = vpn.ParseSeal(string(raw))
 	}
+	c.UIDs.First = firstVPNUser + vpnUsers*uint32(e.plan.n%256)
+	c.UIDs.Last = c.UIDs.First + vpnUsers - 1
 	c.Open = func() (vpn.Port, error) { return port.Open("unix:" + e.vpnSocket(dir)) }
 	return c, err
 }

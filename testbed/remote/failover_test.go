@@ -69,7 +69,7 @@ func (b *bench) holder() (edge, other string) {
 }
 
 // steady pings until ctx ends, a hundred times a second, and tells the longest that there was no answer.
-func steady(ctx context.Context, from *Site, to netip.Addr) (gap time.Duration) {
+func steady(ctx context.Context, from pinger, to netip.Addr) (gap time.Duration) {
 	last := time.Now()
 	for ctx.Err() == nil {
 		r, err := from.PingWith(ctx, to, host.PingConfig{Count: 1, Timeout: 100 * time.Millisecond})
@@ -97,18 +97,18 @@ func TestHolderIsKilled(t *testing.T) {
 		_, err := s.PushAt(t.Context(), netip.MustParseAddrPort("10.1.0.5:9"), 4<<20, slowly(512<<10))
 		pushed <- err
 	}()
-	t.Logf("%s was killed, %s has it: no ping was answered for %v", edge, other, b.kill(s, w, edge, other))
+	t.Logf("%s was killed, %s has it: no ping was answered for %v", edge, other, b.kill(s, "10.1.0.5", w, edge, other))
 	if err := <-pushed; err != nil {
 		t.Errorf("the TCP connection: %v", err)
 	}
 }
 
-// kill takes the agent that holds the VPN away, as SIGKILL does: its connections end, and it says nothing more. It returns for how long the site's pings were not answered, once they are again. The agent starts again then.
-func (b *bench) kill(s *Site, w *ways, edge, other string) time.Duration {
+// kill takes the agent that holds the VPN away, as SIGKILL does: its connections end, and it says nothing more. It returns for how long pings of from were not answered, once they are again. The agent starts again then.
+func (b *bench) kill(from pinger, to string, w *ways, edge, other string) time.Duration {
 	b.Helper()
 	ctx, cancel := context.WithCancel(b.Context())
 	gaps := make(chan time.Duration, 1)
-	go func() { gaps <- steady(ctx, s, netip.MustParseAddr("10.1.0.5")) }()
+	go func() { gaps <- steady(ctx, from, netip.MustParseAddr(to)) }()
 	w.get(edge).SetCut(true)
 	stopped := make(chan error, 1)
 	go func() { stopped <- b.StopAgent(edge) }()
@@ -118,7 +118,7 @@ func (b *bench) kill(s *Site, w *ways, edge, other string) time.Duration {
 		}
 		return nil
 	})
-	b.pings(s, "10.1.0.5")
+	b.pings(from, to)
 	b.pings(b.vm(), "fd50::2")
 	cancel()
 	w.get(edge).SetCut(false)

@@ -1,7 +1,6 @@
 package remote
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -138,9 +137,7 @@ func TestOpenVPNCalls(t *testing.T) {
 }
 
 // fails takes the agent that holds the VPN away without a word, and waits until packets go by the other edge.
-func (b *bench) fails(w *ways, edge, other string, from interface {
-	PingWith(context.Context, netip.Addr, host.PingConfig) (host.PingResult, error)
-}) {
+func (b *bench) fails(w *ways, edge, other string, from pinger) {
 	b.Helper()
 	began := time.Now()
 	w.get(edge).SetCut(true)

@@ -180,10 +180,13 @@ func (b *bench) status(edge string) (vpn.Status, error) {
 	return vpn.Status{}, errors.New("the edge knows of no VPN")
 }
 
-// pings waits until a ping of from reaches to.
-func (b *bench) pings(from interface {
+// pinger is a host that can ping.
+type pinger interface {
 	PingWith(context.Context, netip.Addr, host.PingConfig) (host.PingResult, error)
-}, to string) {
+}
+
+// pings waits until a ping of from reaches to.
+func (b *bench) pings(from pinger, to string) {
 	b.Helper()
 	b.eventually("ping "+to, func() error {
 		r, err := from.PingWith(b.Context(), netip.MustParseAddr(to), host.PingConfig{Count: 1, Timeout: time.Second})
