@@ -155,15 +155,22 @@ func (s *Server) usageRoute() {
 			return nil, s.problemOf(ctx, err)
 		}
 		rows := view.Usage(all, view.UsageQuery{Tenant: a.of.Tenant, VPort: a.Of, Link: in.By == "link", Tenants: in.By == "tenant"})
+		view.AddRates(rows, view.Rates(a.state, a.of))
 		if !a.all {
 			for i := range rows {
-				if rows[i].Link != "" && view.TenantOf(rows[i].Link) != a.of.Tenant && !slices.Contains(s.lent(a.of.Tenant), rows[i].Link) {
-					rows[i].Link = access.Anothers
-				}
+				rows[i].Link = s.linkName(rows[i].Link, a.of.Tenant)
 			}
 		}
 		return pageOf(a, rows, nil)
 	})
+}
+
+// linkName is the port at a link's other end, as far as a tenant is told.
+func (s *Server) linkName(port, tenant string) string {
+	if port != "" && view.TenantOf(port) != tenant && !slices.Contains(s.lent(tenant), port) {
+		return access.Anothers
+	}
+	return port
 }
 
 // lent are the provider's interior ports that a tenant may link to: it knows their names.

@@ -152,6 +152,15 @@ func (s *Server) viewRoutes() {
 		rows, err := view.RuleHits(ctx, s.store, a.state, a.of)
 		return rows, nil, err
 	})
+	addView(s, "rates", access.KindCounter, "Rates that are set of vports and links, and how edges share those of links now", func(_ context.Context, a *viewing) ([]client.Rate, []agent.EdgeError, error) {
+		rows := view.Rates(a.state, a.of)
+		if !a.all {
+			for i := range rows {
+				rows[i].Link = s.linkName(rows[i].Link, a.of.Tenant)
+			}
+		}
+		return rows, nil, nil
+	})
 	addView(s, "sessions", access.KindSession, "BGP sessions, as the edges say that carry them out", s.sessions)
 	addView(s, "flows", access.KindFlow, "Flows that are installed, as edges say", s.flows)
 	addView(s, "drops", access.KindFlow, "What was dropped, and why, as edges say", s.drops)

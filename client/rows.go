@@ -130,6 +130,22 @@ type Usage struct {
 	Out    Tally     `json:"out"`             // vport, tenant: delivered; link: nothing
 	From   time.Time `json:"from"`
 	To     time.Time `json:"to"`
+	Rate   uint64    `json:"rate,omitempty"` // that is set of the vport, or of the link, in bits a second; none: no limit
+}
+
+// Rate is a rate that is set, of an exterior vport or of a link one way, in bits a second (Q1).
+type Rate struct {
+	VPort  string      `json:"vport"`            // TENANT/NAME; of a link: by which packets come in from the other end
+	Link   string      `json:"link,omitempty"`   // TENANT/NAME of the port at the link's other end; none: it is of what the vport's host sends, and of what it is sent
+	Rate   uint64      `json:"rate"`             // of all edges together
+	Shares []RateShare `json:"shares,omitempty"` // of the edges that use the link now, in order
+}
+
+// RateShare is what an edge may send over a link that has a rate.
+type RateShare struct {
+	Edge  string `json:"edge"`
+	Share uint64 `json:"share"` // bits a second
+	Wants uint64 `json:"wants"` // by what it saw lately
 }
 
 // RuleHits is how many packets met a rule of a chain, over all edges. It never decreases while there is the rule.

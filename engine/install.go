@@ -49,6 +49,7 @@ func (c *core) install(res *sim.Result, key flow.Key, local uint16) {
 	}
 	m.Key, m.Mask, m.Guards, m.Idle, m.Prio = key, res.Mask, res.Guards, c.a.cfg.IdleTimeout, c.flows.generation()
 	c.tracked(&m, &res.Track)
+	c.linkRates.meter(&m)
 	err := c.scarceRoom(&m, res.Mask, local)
 	if err == nil {
 		err = c.enter(m, res, local)

@@ -34,7 +34,7 @@ func (c *core) subjectName(s subject) (tenant, object string) {
 	switch s.kind {
 	case subjectPeer:
 		return "", "edge/" + s.edge
-	case subjectVPort:
+	case subjectVPort, subjectLink: // the link that leads to it
 		if p := c.snap.VPort(flow.VPortID(s.id)); p != nil {
 			ref = topology.Ref{Kind: topology.KindVPort, Tenant: p.Tenant, Name: p.Name}
 		}

@@ -293,7 +293,7 @@ func (l *layout) place(p *part, v *view, id flow.VPortID, at place) error {
 func (l *layout) link(p *part, id flow.VPortID, rate topology.BitRate) error {
 	number, ok := l.links.Acquire(id)
 	if !ok {
-		return fmt.Errorf("%w: too many links that have a rate", offload.ErrNoID)
+		return fmt.Errorf("%w: too many links that have a rate: that of the link to this port is not held to", offload.ErrNoID)
 	}
 	p.drop = append(p.drop, func() func() {
 		if _, last := l.links.Release(id); !last {

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/offload"
 	"github.com/weft-sdn/weft/p4rt"
 	"github.com/weft-sdn/weft/topology"
 )
@@ -41,36 +42,9 @@ const (
 	mostIdle      = 5    // seconds without a packet after which a link is not used any more
 	demandsBeside = 32   // of them, beside each other
 	leastWanted   = 1024 // the part of its rate below which what is wanted of a link is not told exactly
-	doorAjar      = 64   // the part of its rate that an edge has of a link that others use and it does not: what goes by entries that are there already is seen by that
 )
 
 func newLinkRates(c *core) *linkRates { return &linkRates{c: c, used: map[flow.VPortID]*linkUse{}} }
-
-// share is what an edge gets of a rate by what edges want: nobody more than he wants while another one gets less (max-min fairness), and of what nobody wants, all alike. All of them
-// together get no more than the rate.
-func share(rate topology.BitRate, wants map[string]topology.BitRate, edge string) topology.BitRate {
-	own, uses := wants[edge]
-	switch {
-	case len(wants) == 0:
-		return rate
-	case !uses:
-		return max(rate/doorAjar, 1)
-	}
-	all := make([]topology.BitRate, 0, len(wants))
-	for _, w := range wants {
-		all = append(all, min(w, rate))
-	}
-	slices.Sort(all)
-	left := rate
-	for i, w := range all {
-		fair := left / topology.BitRate(len(all)-i)
-		if w >= fair { // nor is any that wants more content
-			return max(min(own, fair), 1)
-		}
-		left -= w
-	}
-	return own + left/topology.BitRate(len(all))
-}
 
 // limit takes what a change of an interior port makes of the rates of its link, both ways.
 func (r *linkRates) limit(id flow.VPortID, touched map[subject]struct{}) {
@@ -85,7 +59,7 @@ func (r *linkRates) limitTo(id flow.VPortID, touched map[subject]struct{}) {
 	c := r.c
 	before, is := c.view.limits[id], topology.BitRate(0)
 	if rate := c.snap.LinkRate(id); rate != 0 {
-		is = share(rate, r.wants(id), c.view.self.ID)
+		is = rate.Share(r.wants(id), c.view.self.ID)
 		c.view.limits[id] = is
 	} else {
 		delete(c.view.limits, id)
@@ -134,6 +108,38 @@ func (r *linkRates) use(id flow.VPortID) {
 	r.flush()
 }
 
+// meter has a flow pass its link without a meter where the edge has none left: on the slow path it would not be served at all, and took its rate no better.
+func (r *linkRates) meter(m *offload.Megaflow) {
+	if links := r.c.placer.Links(); m.Link != 0 && links.Number(m.Link) == 0 && links.Full() {
+		m.Link = 0
+		r.c.a.counts.unmetered.Add(1)
+	}
+}
+
+// meterLeft gives meters that have become free to links that had to do without, and has what passes these decided again.
+func (r *linkRates) meterLeft() {
+	c, touched := r.c, map[subject]struct{}{}
+	for s := range c.layout.lacks {
+		if s.kind == subjectLink && !c.placer.Links().Full() {
+			touched[s] = struct{}{}
+		}
+	}
+	if len(touched) == 0 {
+		return
+	}
+	c.rebuild(touched)
+	var has []topology.Dep
+	for s := range touched {
+		if id := flow.VPortID(s.id); c.placer.Links().Number(id) != 0 {
+			has = append(has, topology.VPortDep(id))
+		}
+	}
+	if len(has) > 0 {
+		c.doubtAll(has, c.snap)
+		c.recheck(0)
+	}
+}
+
 // want takes what this edge wants of a link, and rewrites its meter if it gets another share by that.
 func (r *linkRates) want(id flow.VPortID, wants topology.BitRate) {
 	u := r.used[id]
@@ -156,6 +162,7 @@ func (r *linkRates) sweep() {
 			r.want(id, told)
 		}
 	}
+	r.meterLeft()
 	r.read()
 	r.flush()
 }

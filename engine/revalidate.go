@@ -203,6 +203,7 @@ func (c *core) redecide(key flow.Key, prio int32, of *conn) (m offload.Megaflow,
 	}
 	m.Key, m.Mask, m.Guards, m.Idle, m.Prio = key, res.Mask, res.Guards, c.a.cfg.IdleTimeout, prio
 	c.tracked(&m, t)
+	c.linkRates.meter(&m)
 	return m, true
 }
 

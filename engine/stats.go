@@ -54,6 +54,7 @@ type Stats struct {
 	NotInstalled uint64 `json:"not_installed"`    // decisions that stay on the slow path for want of an entry that can do it, or of room
 	OverShare    uint64 `json:"over_share"`       // of these, because their vport had its share of the flow tables
 	NotKept      uint64 `json:"not_kept"`         // of NotInstalled, because room was scarce and it was the flow's first packet (E5)
+	Unmetered    uint64 `json:"unmetered"`        // flows decided to pass a link without its meter, since the edge had none left (Q1)
 	EvictedShare uint64 `json:"evicted_share"`    // flows evicted since their vport had its share of a table, or of all flow entries
 	EvictedTable uint64 `json:"evicted_table"`    // since a table was nearly full
 	EvictedLimit uint64 `json:"evicted_limit"`    // since the edge had nearly as many as it may
@@ -148,6 +149,7 @@ type counts struct {
 	notInstalled                                        atomic.Uint64
 	overShare                                           atomic.Uint64
 	notKept                                             atomic.Uint64
+	unmetered                                           atomic.Uint64
 	evictedShare                                        atomic.Uint64
 	evictedTable                                        atomic.Uint64
 	evictedLimit                                        atomic.Uint64
@@ -217,6 +219,7 @@ func (a *Agent) Stats() Stats {
 		NotInstalled: c.notInstalled.Load(),
 		OverShare:    c.overShare.Load(),
 		NotKept:      c.notKept.Load(),
+		Unmetered:    c.unmetered.Load(),
 		EvictedShare: c.evictedShare.Load(),
 		EvictedTable: c.evictedTable.Load(),
 		EvictedLimit: c.evictedLimit.Load(),

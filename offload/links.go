@@ -37,6 +37,9 @@ func (l *Links) Acquire(port flow.VPortID) (id uint16, ok bool) {
 	return 0, false
 }
 
+// Full reports whether no number is left.
+func (l *Links) Full() bool { return len(l.ports) >= l.size-1 }
+
 // Release drops a reference. Last: the number is to be given back with Confirm.
 func (l *Links) Release(port flow.VPortID) (id uint16, last bool) {
 	s := l.slots[port]

@@ -18,6 +18,7 @@ type UsageRow struct {
 	Out    state.Tally `json:"out"`             // vport, tenant: delivered; link: nothing
 	From   time.Time   `json:"from"`
 	To     time.Time   `json:"to"`
+	Rate   uint64      `json:"rate,omitempty"` // that is set of the vport, or of the link, in bits a second; none: no limit
 }
 
 // UsageQuery is which usage is asked for, and how it is summed up.

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/url"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -45,7 +44,8 @@ stored last: at most some 20 s ago.
 Totals never decrease, and go on when agents and targets start anew and vports
 move. So the usage of a time is the difference of two readings: --since takes
 an earlier reading, as -o json printed it, away from this one. FROM is since
-when is counted, TO until when.
+when is counted, TO until when, RATE what is set of the vport or link now, in
+bits a second.
 
 Bytes are those of frames as they came in from the vport that sent them.`,
 		Example: `  # What of each vport?
@@ -96,9 +96,10 @@ func (q *usageQuery) rows(cmd *cobra.Command, at *reach) (rows []view.UsageRow, 
 	case over:
 		return told.Items, nil
 	}
-	err = at.db.with(cmd.Context(), func(store *state.Store) error {
+	err = at.db.watching(cmd.Context(), func(store *state.Store) error {
 		all, err := store.Usage(cmd.Context(), "")
 		rows = view.Usage(all, view.UsageQuery{Tenant: q.tenant, VPort: q.vport, Link: q.link, Tenants: q.tenants})
+		view.AddRates(rows, view.Rates(store.View(), view.Of{}))
 		return err
 	})
 	return rows, err
@@ -148,12 +149,12 @@ func printUsage(w io.Writer, list usageList, form string) error {
 	if form == "json" {
 		return printJSON(w, list)
 	}
-	head := []string{"TENANT", "VPORT", "SENT", "BYTES", "RECEIVED", "BYTES", "FROM", "TO"}
+	head := []string{"TENANT", "VPORT", "SENT", "BYTES", "RECEIVED", "BYTES", "FROM", "TO", "RATE"}
 	switch list.By {
 	case "tenant":
-		head = slices.Delete(head, 1, 2)
+		head = []string{"TENANT", "SENT", "BYTES", "RECEIVED", "BYTES", "FROM", "TO"}
 	case "link":
-		head = []string{"TENANT", "VPORT", "FROM PORT", "PACKETS", "BYTES", "FROM", "TO"}
+		head = []string{"TENANT", "VPORT", "FROM PORT", "PACKETS", "BYTES", "FROM", "TO", "RATE"}
 	}
 	rows := make([][]string, 0, len(list.Items))
 	for _, r := range list.Items {
@@ -168,7 +169,11 @@ func printUsage(w io.Writer, list usageList, form string) error {
 		if list.By != "link" {
 			row = append(row, fmt.Sprint(r.Out.Packets), fmt.Sprint(r.Out.Bytes))
 		}
-		rows = append(rows, append(row, r.From.UTC().Format(time.RFC3339), r.To.UTC().Format(time.RFC3339)))
+		row = append(row, r.From.UTC().Format(time.RFC3339), r.To.UTC().Format(time.RFC3339))
+		if list.By != "tenant" {
+			row = append(row, rateText(r.Rate))
+		}
+		rows = append(rows, row)
 	}
 	if form != "csv" {
 		return table(w, head, rows)

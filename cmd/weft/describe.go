@@ -24,8 +24,9 @@ func newDescribe() *cobra.Command {
 		Long: `Show objects as they are stored, and what belongs to them: where a vport is
 bound and how its edge stands, how the members of a pool and BGP sessions are,
 how many packets met each rule of a chain (over all edges, a few seconds ago),
-which parts an object is made into, which objects refer to it, and what edges
-can't do of it.`,
+which rates are set of a vport or its link, how edges share that one and what
+was dropped for them, which parts an object is made into, which objects refer
+to it, and what edges can't do of it.`,
 		Example: `  weft describe vport acme/web
   weft describe router/gw --tenant acme
   weft describe chain services --tenant acme`,
@@ -35,7 +36,7 @@ can't do of it.`,
 			if err != nil {
 				return err
 			}
-			return at.with(cmd.Context(), func(n network) error { return describeAll(cmd, n, refs) })
+			return at.with(cmd.Context(), func(n network) error { return describeAll(cmd, &at, n, refs) })
 		},
 	}
 	in.tenantFlag(cmd)
@@ -45,7 +46,7 @@ can't do of it.`,
 	return cmd
 }
 
-func describeAll(cmd *cobra.Command, n network, refs []topology.Ref) error {
+func describeAll(cmd *cobra.Command, at *reach, n network, refs []topology.Ref) error {
 	all, err := n.List(cmd.Context(), topology.Kinds(), "")
 	if err != nil {
 		return err
@@ -96,6 +97,11 @@ func describeAll(cmd *cobra.Command, n network, refs []topology.Ref) error {
 		}
 		if r.Kind == topology.KindChain {
 			if err := describeHits(cmd, n, o); err != nil {
+				return err
+			}
+		}
+		if r.Kind == topology.KindVPort {
+			if err := describeRates(cmd, n, at, r.Tenant+"/"+r.Name, liveAt(rows, set, r)); err != nil {
 				return err
 			}
 		}
@@ -167,6 +173,17 @@ func describeParts(w io.Writer, all []*topology.Object, r topology.Ref) {
 	if n > maxParts {
 		fmt.Fprintf(w, "part      and %d more, which weft get all --expand --tenant %s shows\n", n-maxParts, r.Tenant)
 	}
+}
+
+// liveAt are the edges where a vport is bound, as far as they are there to be asked. Who is told of no edges is told of none here.
+func liveAt(rows []client.Edge, set *topology.Set, vport topology.Ref) (edges []string) {
+	for _, u := range set.Users(vport) {
+		b, is := set.Get(u).Spec.(*topology.BindingSpec)
+		if is && slices.ContainsFunc(rows, func(r client.Edge) bool { return r.ID == b.Edge && r.State != client.EdgeAway && r.Status != "" }) {
+			edges = append(edges, b.Edge)
+		}
+	}
+	return edges
 }
 
 // standing is an edge's state in words.

@@ -154,6 +154,15 @@ func (d *direct) RuleHits(ctx context.Context, chain *topology.Object) ([]client
 	return view.RuleHits(ctx, d.store, v, view.Of{Name: chain.Tenant() + "/" + chain.Metadata.Name})
 }
 
+// Rates implements network.
+func (d *direct) Rates(ctx context.Context, vport string) ([]client.Rate, error) {
+	v, err := d.view(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return view.Rates(v, view.Of{Name: vport}), nil
+}
+
 // Edges implements network.
 func (d *direct) Edges(ctx context.Context) ([]client.Edge, error) {
 	v, err := d.view(ctx)

@@ -33,6 +33,8 @@ configuration has no gnmi tell nothing.
   IN, OUT bits a second between the last two samples
   ERRORS  frames with errors and frames dropped, in both directions
   CHANGED when it went up or down last, by the switch's clock
+  RATE    that is set of a vport which is bound there, each way; no column where
+          none has one
 
 An uplink that is down is no way to other edges. One that is unknown is.`,
 		Example: `  # How are the links?
@@ -46,7 +48,7 @@ An uplink that is down is no way to other edges. One that is unknown is.`,
 			if err != nil {
 				return err
 			}
-			if err := printInterfaces(cmd.OutOrStdout(), list, out.form, time.Now()); err != nil {
+			if err := printInterfaces(cmd.OutOrStdout(), list, q.ratesAt(cmd, &at), out.form, time.Now()); err != nil {
 				return err
 			}
 			return unanswered(cmd, list.Errors)
@@ -88,7 +90,32 @@ func (q *flowQuery) interfaces(cmd *cobra.Command, at *reach) (agent.InterfaceLi
 	return list, nil
 }
 
-func printInterfaces(w io.Writer, list agent.InterfaceList, form string, now time.Time) error {
+// ratesAt are the rates of the vports that are bound at interfaces, by EDGE:INTERFACE, as far as whoever asks may know.
+func (q *flowQuery) ratesAt(cmd *cobra.Command, at *reach) map[string]string {
+	if q.agent != "" {
+		return nil // the database has them, and it is not asked
+	}
+	rates, _ := ratesOf(cmd, at, view.Of{})
+	of := map[string]string{}
+	for _, r := range rates {
+		if r.Link == "" {
+			of[r.VPort] = rateText(r.Rate)
+		}
+	}
+	if len(of) == 0 {
+		return nil
+	}
+	all := map[string]string{}
+	for _, p := range livingPlaces(cmd, at) {
+		if rate := of[p.VPort]; rate != "" {
+			key := p.Edge + ":" + p.Interface
+			all[key] = strings.TrimPrefix(all[key]+","+rate, ",")
+		}
+	}
+	return all
+}
+
+func printInterfaces(w io.Writer, list agent.InterfaceList, rates map[string]string, form string, now time.Time) error {
 	if form == "json" {
 		return printJSON(w, list)
 	}
@@ -96,9 +123,17 @@ func printInterfaces(w io.Writer, list agent.InterfaceList, form string, now tim
 	if form == "wide" {
 		head = append(head, "ADMIN", "OPER", "IN-PKTS", "OUT-PKTS", "IN-BYTES", "OUT-BYTES", "FLAPS", "RESETS", "UPDATED")
 	}
+	if len(rates) > 0 {
+		head = append(head, "RATE")
+	}
 	rows := make([][]string, 0, len(list.Interfaces))
 	for i := range list.Interfaces {
-		rows = append(rows, interfaceRow(&list.Interfaces[i], form == "wide", now))
+		one := &list.Interfaces[i]
+		row := interfaceRow(one, form == "wide", now)
+		if len(rates) > 0 {
+			row = append(row, or(rates[one.Edge+":"+one.As]))
+		}
+		rows = append(rows, row)
 	}
 	if err := table(w, head, rows); err != nil {
 		return err

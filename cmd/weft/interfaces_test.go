@@ -40,9 +40,13 @@ nic10: the switch's gNMI server at sw10:9339: the target says nothing for 15s
 `,
 	} {
 		var b strings.Builder
-		if err := printInterfaces(&b, list, form, now); err != nil || b.String() != want {
+		if err := printInterfaces(&b, list, nil, form, now); err != nil || b.String() != want {
 			t.Errorf("%s: %v\n%swant\n%s", form, err, b.String(), want)
 		}
+	}
+	var b strings.Builder
+	if err := printInterfaces(&b, list, map[string]string{"nic1:vm1": "20M,5M"}, "table", now); err != nil || !strings.Contains(b.String(), "CHANGED   RATE\n") || !strings.Contains(b.String(), "  -         20M,5M\n") {
+		t.Errorf("with rates: %v\n%s", err, b.String())
 	}
 	for n, want := range map[float64]string{0: "0", 999: "999", 1000: "1k", 1.5e9: "1.5G", 400e9: "400G", 1e12: "1T"} {
 		if got := bits(n); got != want {

@@ -29,6 +29,8 @@ type network interface {
 	Health(ctx context.Context, pool *topology.Object) (state.PoolHealth, error)
 	// RuleHits are the packets that met the rules of a chain.
 	RuleHits(ctx context.Context, chain *topology.Object) ([]client.RuleHits, error)
+	// Rates are those that are set of a vport, or of the link that it is an end of.
+	Rates(ctx context.Context, vport string) ([]client.Rate, error)
 	// Edges are those that are known or that bindings name.
 	Edges(ctx context.Context) ([]client.Edge, error)
 	// Session says how a BGP session is, in one line.

@@ -231,6 +231,18 @@ func (r *remote) RuleHits(ctx context.Context, chain *topology.Object) ([]client
 	return rows.Items, nil
 }
 
+// Rates implements network.
+func (r *remote) Rates(ctx context.Context, vport string) ([]client.Rate, error) {
+	rows, err := allOf[client.Rate](ctx, r.api, "rates", url.Values{"of": {vport}})
+	if client.StatusOf(err) == http.StatusForbidden { // he may see the vport, and not what passes it
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return rows.Items, nil
+}
+
 // Edges implements network.
 func (r *remote) Edges(ctx context.Context) ([]client.Edge, error) {
 	rows, err := allOf[client.Edge](ctx, r.api, "edges", nil)

@@ -43,7 +43,9 @@ func newTop() *cobra.Command {
 		Long: `Show the vports, or the flows, by which most comes in, over and over: rates
 since the time before, as the entries of the targets count. Packets that agents
 decide are not among them: weft_edge_upcalls_total has these. OF PORT is how
-much that is of the speed of the vport's interface, where switches tell it.
+much that is of the speed of the vport's interface, where switches tell it, and
+OF RATE how much of the rate that is set of the vport: what is beyond that is
+dropped ahead of entries, and not counted.
 
 To a terminal it goes on until it is interrupted; else it tells once. --count
 says otherwise.`,
@@ -89,9 +91,9 @@ func (q *topQuery) run(cmd *cobra.Command, from *reach) error {
 		return err
 	}
 	at := time.Now()
-	speeds := map[string]uint64{}
+	var most bounds
 	if q.by == byVPort {
-		speeds = q.speeds(cmd, from)
+		most = bounds{speeds: q.speeds(cmd, from), rates: q.rates(cmd, from)}
 	}
 	live := terminal && q.count != 1
 	if live {
@@ -108,9 +110,9 @@ func (q *topQuery) run(cmd *cobra.Command, from *reach) error {
 		now := time.Now()
 		rows := topRows(list.Flows, next.Flows, now.Sub(at), q.by)
 		if live {
-			err = q.redraw(out, rows, speeds, now)
+			err = q.redraw(out, rows, most, now)
 		} else {
-			err = printTop(out, rows, q.most, q.by, speeds)
+			err = printTop(out, rows, q.most, q.by, most)
 		}
 		if err != nil {
 			return err
@@ -229,16 +231,7 @@ func (q *topQuery) speeds(cmd *cobra.Command, from *reach) map[string]uint64 {
 	for i := range list.Interfaces {
 		at[list.Interfaces[i].Edge+":"+list.Interfaces[i].As] = list.Interfaces[i].Speed
 	}
-	var places []client.Place
-	if rows, over, err := viewed[client.Place](cmd.Context(), from, "places", nil); over && err == nil {
-		places = rows.Items
-	} else if !over {
-		_ = from.db.watching(cmd.Context(), func(store *state.Store) error { // rates are told without, too
-			places = view.Places(store.View(), view.Of{})
-			return nil
-		})
-	}
-	for _, p := range places {
+	for _, p := range livingPlaces(cmd, from) {
 		if speed := at[p.Edge+":"+p.Interface]; speed > 0 {
 			speeds[p.Edge+" "+p.VPort] = speed
 		}
@@ -246,8 +239,44 @@ func (q *topQuery) speeds(cmd *cobra.Command, from *reach) map[string]uint64 {
 	return speeds
 }
 
+// livingPlaces are where vports live, as far as whoever asks may know.
+func livingPlaces(cmd *cobra.Command, from *reach) (places []client.Place) {
+	rows, over, err := viewed[client.Place](cmd.Context(), from, "places", nil)
+	switch {
+	case over && err == nil:
+		places = rows.Items
+	case !over:
+		_ = from.db.watching(cmd.Context(), func(store *state.Store) error { // the rest is told without, too
+			places = view.Places(store.View(), view.Of{})
+			return nil
+		})
+	}
+	return places
+}
+
+// bounds are what vports can't send more than, in bits a second: nothing where by is another than vport.
+type bounds struct {
+	speeds map[string]uint64 // of their interfaces, by edge and vport
+	rates  map[string]uint64 // that are set, by vport
+}
+
+// rates are those that are set of vports, as far as whoever asks may know.
+func (q *topQuery) rates(cmd *cobra.Command, from *reach) map[string]uint64 {
+	if q.flows.agent != "" {
+		return nil // the database has them, and it is not asked
+	}
+	rates := map[string]uint64{}
+	rows, _ := ratesOf(cmd, from, view.Of{})
+	for _, r := range rows {
+		if r.Link == "" {
+			rates[r.VPort] = r.Rate
+		}
+	}
+	return rates
+}
+
 // redraw tells on a terminal: over what it told before, line by line, so that nothing flickers.
-func (q *topQuery) redraw(w io.Writer, rows []topRow, speeds map[string]uint64, now time.Time) error {
+func (q *topQuery) redraw(w io.Writer, rows []topRow, bound bounds, now time.Time) error {
 	at, most := screenOf(w), q.most
 	if at.height > 0 {
 		most = max(1, min(most, at.height-5)) // what is above and below
@@ -263,7 +292,7 @@ func (q *topQuery) redraw(w io.Writer, rows []topRow, speeds map[string]uint64, 
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s  every %v  %s bit/s, %s packets/s of %s; ctrl-C ends\n", now.Format(time.TimeOnly), q.interval, bits(sum.bits), bits(sum.packets), counted(sum.flows, "flow"))
 	shown := rows[:len(rows)-idle] // those by which nothing came are last
-	if err := printTopOn(at, &b, shown, most, q.by, speeds); err != nil {
+	if err := printTopOn(at, &b, shown, most, q.by, bound); err != nil {
 		return err
 	}
 	if more := len(shown) - most; more > 0 {
@@ -276,30 +305,36 @@ func (q *topQuery) redraw(w io.Writer, rows []topRow, speeds map[string]uint64, 
 	return err
 }
 
-func printTop(w io.Writer, rows []topRow, most int, by string, speeds map[string]uint64) error {
-	return printTopOn(screenOf(w), w, rows, most, by, speeds)
+func printTop(w io.Writer, rows []topRow, most int, by string, bound bounds) error {
+	return printTopOn(screenOf(w), w, rows, most, by, bound)
 }
 
 // printTopOn prints rows as they are shown on a screen.
-func printTopOn(at screen, w io.Writer, rows []topRow, most int, by string, speeds map[string]uint64) error {
+func printTopOn(at screen, w io.Writer, rows []topRow, most int, by string, bound bounds) error {
 	head := []string{"EDGE", "VPORT", "BITS/S", "PACKETS/S", "FLOWS"}
-	switch {
-	case by == byFlow:
+	if by == byFlow {
 		head = []string{"EDGE", "VPORT", "TO", "BITS/S", "PACKETS/S", "FLOW"}
-	case len(speeds) > 0:
+	}
+	if len(bound.speeds) > 0 {
 		head = append(head, "OF PORT")
+	}
+	if len(bound.rates) > 0 {
+		head = append(head, "OF RATE")
 	}
 	cells := make([][]string, 0, min(len(rows), most))
 	for _, r := range rows[:min(len(rows), most)] {
-		switch {
-		case by == byFlow:
+		if by == byFlow {
 			cells = append(cells, []string{r.edge, r.vport, r.to, bits(r.bits), bits(r.packets), r.what})
 			continue
-		case len(speeds) > 0:
-			cells = append(cells, []string{r.edge, r.vport, bits(r.bits), bits(r.packets), fmt.Sprint(r.flows), shareText(r.bits, speeds[r.edge+" "+r.vport])})
-			continue
 		}
-		cells = append(cells, []string{r.edge, r.vport, bits(r.bits), bits(r.packets), fmt.Sprint(r.flows)})
+		row := []string{r.edge, r.vport, bits(r.bits), bits(r.packets), fmt.Sprint(r.flows)}
+		if len(bound.speeds) > 0 {
+			row = append(row, shareText(r.bits, bound.speeds[r.edge+" "+r.vport]))
+		}
+		if len(bound.rates) > 0 {
+			row = append(row, shareText(r.bits, bound.rates[r.vport]))
+		}
+		cells = append(cells, row)
 	}
 	return tableOn(at, w, head, len(cells), func(i int) []string { return cells[i] })
 }

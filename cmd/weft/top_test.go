@@ -16,9 +16,9 @@ func TestTop(t *testing.T) {
 	before := []agent.Flow{flow("acme/a", "x", 100), flow("acme/a", "y", 50), flow("acme/b", "x", 1000)}
 	now := []agent.Flow{flow("acme/a", "x", 120), flow("acme/a", "y", 10), flow("acme/b", "x", 1000), flow("acme/c", "x", 4)}
 	for by, want := range map[string]string{
-		byVPort: `EDGE  VPORT   BITS/S  PACKETS/S  FLOWS  OF PORT
-nic1  acme/a  12k     15         2      12% of 100k
-nic1  acme/c  1.6k    2          1      -
+		byVPort: `EDGE  VPORT   BITS/S  PACKETS/S  FLOWS  OF PORT      OF RATE
+nic1  acme/a  12k     15         2      12% of 100k  25% of 48k
+nic1  acme/c  1.6k    2          1      -            10% of 16k
 `,
 		byFlow: `EDGE  VPORT   TO        BITS/S  PACKETS/S  FLOW
 nic1  acme/a  acme/web  8k      10         x
@@ -26,7 +26,7 @@ nic1  acme/a  acme/web  4k      5          y
 `,
 	} {
 		var b strings.Builder
-		if err := printTop(&b, topRows(before, now, 2*time.Second, by), 2, by, map[string]uint64{"nic1 acme/a": 100e3}); err != nil || b.String() != want {
+		if err := printTop(&b, topRows(before, now, 2*time.Second, by), 2, by, bounds{map[string]uint64{"nic1 acme/a": 100e3}, map[string]uint64{"acme/a": 48e3, "acme/c": 16e3}}); err != nil || b.String() != want {
 			t.Errorf("%s: %v\n%swant\n%s", by, err, b.String(), want)
 		}
 	}

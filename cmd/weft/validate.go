@@ -39,6 +39,7 @@ stored or sent.`,
 			if err := report(cmd, err); err != nil {
 				return err
 			}
+			warn(cmd, set, set.All())
 			return printObjects(cmd.OutOrStdout(), set)
 		},
 	}
@@ -54,6 +55,13 @@ func report(cmd *cobra.Command, err error) error {
 	}
 	fmt.Fprintln(cmd.ErrOrStderr(), list)
 	return errReported
+}
+
+// warn tells what of valid objects does less than it says.
+func warn(cmd *cobra.Command, set *topology.Set, put []*topology.Object) {
+	for _, w := range set.RateWarnings(put) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "warning: %v\n", w)
+	}
 }
 
 func printObjects(w io.Writer, set *topology.Set) error {

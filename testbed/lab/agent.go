@@ -109,7 +109,7 @@ func (a *localAgent) once(ctx context.Context) (err error) {
 	speaking, err := weftagent.NewSpeaking(engine.Config{
 		Store: store, Self: engine.Edge{ID: e.plan.name, VTEPs: e.plan.vteps, Tunnel: e.plan.tunnel, Multicast: e.plan.multicast}, Links: e.links(),
 		Interfaces: e.plan.interfaces, Dial: e.target.dial, DeviceID: uint64(e.plan.n), Profile: e.target.profile(), Pipeline: e.program.Pipeline, Logger: e.logger, Version: "lab",
-		AwayAfter: cmp.Or(e.cfg.AwayAfter, awayAfter), IdleTimeout: e.cfg.IdleTimeout, AgeTime: e.cfg.AgeTime, VPortShare: e.cfg.VPortShare, MaxFlows: e.cfg.MaxFlows, Timeouts: e.cfg.Timeouts,
+		AwayAfter: cmp.Or(e.cfg.AwayAfter, awayAfter), IdleTimeout: e.cfg.IdleTimeout, AgeTime: e.cfg.AgeTime, VPortShare: e.cfg.VPortShare, MaxFlows: e.cfg.MaxFlows, PuntRate: e.cfg.PuntRate, Timeouts: e.cfg.Timeouts,
 	}, bgp.Config{Edge: e.plan.name, Store: store, Stack: e.cfg.BGPStack, Secret: e.cfg.BGPSecret, Caches: e.cfg.RPKI, Log: e.logger}, keeper)
 	if err != nil {
 		return err

@@ -77,6 +77,7 @@ type Config struct {
 	Timeouts   conntrack.Timeouts // of connections, the same
 	VPortShare int                // the same
 	MaxFlows   int64              // the same
+	PuntRate   int64              // the same
 	// Linger is that of their stores; 0: state.Config's default.
 	Linger time.Duration
 	// Logger gets the logs of what runs in this process; nil: nobody.

@@ -103,6 +103,9 @@ func (e *edge) ledger(ctx context.Context) (all []Stage, err error) {
 	for n, a := range e.access {
 		cable(fmt.Sprintf("access cable %d", n), a.cable.A(), a.cable.B())
 	}
+	if e.vpn != nil {
+		cable("cable of VPNs", e.vpn.A(), e.vpn.B())
+	}
 	for i, u := range e.uplinks {
 		cable(fmt.Sprintf("uplink %d", i+1), u.Edge(), u.Gateway())
 	}

@@ -2,8 +2,10 @@ package lab_test
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,42 +16,18 @@ import (
 )
 
 // mixed is a network over three edges: bridge lan with a filter and a small flood rate, a far network behind a router with a small MTU, a reject and a blackhole route, and a host that tracks
-// connections. red5's vport is bound nowhere.
-const mixed = `
--- network.yaml --
-{apiVersion: weft/v1, kind: Chain, metadata: {name: rules, tenant: red}, spec: {default: accept, rules: [{match: {protocols: [udp], dstPorts: [9]}, action: drop}, {match: {protocols: [udp], dstPorts: [10]}, action: reject}]}}
----
-{apiVersion: weft/v1, kind: Chain, metadata: {name: known, tenant: red}, spec: {default: accept, rules: [{match: {states: [established]}, action: accept}]}}
----
-{apiVersion: weft/v1, kind: Bridge, metadata: {name: lan, tenant: red}, spec: {floodRate: 8, filters: {ingress: rules}}}
----
-{apiVersion: weft/v1, kind: Bridge, metadata: {name: far, tenant: red}, spec: {filters: {ingress: known}}}
----
-{apiVersion: weft/v1, kind: Router, metadata: {name: gw, tenant: red}, spec: {routes: [{dst: 10.8.0.0/16, kind: reject}, {dst: "fd08::/16", kind: reject}, {dst: 10.9.0.0/16, kind: blackhole}, {dst: "fd09::/16", kind: blackhole}]}}
----
-{apiVersion: weft/v1, kind: VPort, metadata: {name: lan-gw, tenant: red}, spec: {device: bridge/lan, peer: gw-lan}}
----
-{apiVersion: weft/v1, kind: VPort, metadata: {name: gw-lan, tenant: red}, spec: {device: router/gw, peer: lan-gw, mac: "02:00:00:00:01:01", addresses: [10.0.0.254/24, "fd00::fe/64"]}}
----
-{apiVersion: weft/v1, kind: VPort, metadata: {name: far-gw, tenant: red}, spec: {device: bridge/far, peer: gw-far}}
----
-{apiVersion: weft/v1, kind: VPort, metadata: {name: gw-far, tenant: red}, spec: {device: router/gw, peer: far-gw, mac: "02:00:00:00:01:02", mtu: 1280, addresses: [10.1.0.254/24, "fd01::fe/64"]}}
----
-{apiVersion: weft/v1, kind: VPort, metadata: {name: vm1, tenant: red}, spec: {device: bridge/lan, mac: "02:00:00:00:00:01", addresses: [10.0.0.1/24, "fd00::1/64"]}}
----
-{apiVersion: weft/v1, kind: VPort, metadata: {name: vm2, tenant: red}, spec: {device: bridge/lan, mac: "02:00:00:00:00:02", addresses: [10.0.0.2/24, "fd00::2/64"]}}
----
-{apiVersion: weft/v1, kind: VPort, metadata: {name: vm3, tenant: red}, spec: {device: bridge/far, mac: "02:00:00:00:00:03", addresses: [10.1.0.3/24, "fd01::3/64"]}}
----
-{apiVersion: weft/v1, kind: VPort, metadata: {name: vm4, tenant: red}, spec: {device: bridge/lan, mac: "02:00:00:00:00:04", addresses: [10.0.0.4/24, "fd00::4/64"]}}
----
-{apiVersion: weft/v1, kind: VPort, metadata: {name: vm5, tenant: red}, spec: {device: bridge/lan, mac: "02:00:00:00:00:05", addresses: [10.0.0.5/24, "fd00::5/64"]}}
--- hosts --
-red1 vport=red/vm1 edge=e1 mac=02:00:00:00:00:01 ip=10.0.0.1/24,fd00::1/64 gw=10.0.0.254,fd00::fe
-red2 vport=red/vm2 edge=e2 mac=02:00:00:00:00:02 ip=10.0.0.2/24,fd00::2/64 gw=10.0.0.254,fd00::fe
-red3 vport=red/vm3 edge=e3 mac=02:00:00:00:00:03 ip=10.1.0.3/24,fd01::3/64 gw=10.1.0.254,fd01::fe
-red4 vport=red/vm4 edge=e1 mac=02:00:00:00:00:04 ip=10.0.0.4/24,fd00::4/64 gw=10.0.0.254,fd00::fe
-`
+// connections. vm2 and vm4, and the link to the router, have rates; vm5 is bound nowhere.
+func mixed() string {
+	return redNetwork(map[string]string{
+		"lan": "floodRate: 8, filters: {ingress: rules}", "far": "filters: {ingress: known}", "gw-far": "mtu: 1280", "vm2": "rate: 64k", "gw-lan": "rate: 64k",
+		"gw": `routes: [{dst: 10.8.0.0/16, kind: reject}, {dst: "fd08::/16", kind: reject}, {dst: 10.9.0.0/16, kind: blackhole}, {dst: "fd09::/16", kind: blackhole}]`,
+	},
+		`{apiVersion: weft/v1, kind: Chain, metadata: {name: rules, tenant: red}, spec: {default: accept, rules: [{match: {protocols: [udp], dstPorts: [9]}, action: drop}, {match: {protocols: [udp], dstPorts: [10]}, action: reject}]}}`,
+		`{apiVersion: weft/v1, kind: Chain, metadata: {name: known, tenant: red}, spec: {default: accept, rules: [{match: {states: [established]}, action: accept}]}}`,
+		`{apiVersion: weft/v1, kind: VPort, metadata: {name: vm4, tenant: red}, spec: {device: bridge/lan, mac: "02:00:00:00:00:04", addresses: [10.0.0.4/24, "fd00::4/64"], rate: 64k}}`,
+		`{apiVersion: weft/v1, kind: VPort, metadata: {name: vm5, tenant: red}, spec: {device: bridge/lan, mac: "02:00:00:00:00:05", addresses: [10.0.0.5/24, "fd00::5/64"]}}`,
+	) + redHosts("e1", "e2", "e3", "e1")
+}
 
 // traffic makes frames at random.
 type traffic struct {
@@ -57,7 +35,7 @@ type traffic struct {
 	asked bool // no more packets to where nobody answers: they wait for seconds
 }
 
-// any is a frame of a host of lan: to a neighbour here, at another edge, bound nowhere, or not known, to a group, to the far network, routed to nowhere; filtered, refused, with a TTL that ends, too
+// any is a frame of a host of lan: to a neighbour here, at another edge, bound nowhere, or not known, to all, to a group, to the far network, routed to nowhere; filtered, refused, with a TTL that ends, too
 // long, cut off, or damaged.
 func (r traffic) any(from byte) []byte {
 	v6 := r.IntN(2) == 0
@@ -70,7 +48,7 @@ func (r traffic) any(from byte) []byte {
 	mac := func(n byte) packet.MAC { return packet.MAC{2, 0, 0, 0, 0, n} }
 	gateway := packet.MAC{2, 0, 0, 0, 1, 1}
 	u := packet.UDP{SrcMAC: mac(from), Src: at(0, from), SrcPort: uint16(4000 + r.IntN(4)), DstPort: uint16(20 + r.IntN(4)), TTL: 64, Payload: make([]byte, r.IntN(200))}
-	kind := r.IntN(14)
+	kind := r.IntN(15)
 	if kind == 9 && r.asked {
 		kind = 0
 	}
@@ -97,6 +75,11 @@ func (r traffic) any(from byte) []byte {
 		u.DstMAC, u.Dst, u.TTL = gateway, at(1, 3), 1
 	case 13:
 		u.DstMAC, u.Dst, u.Payload = gateway, at(1, 3), make([]byte, 1350) // longer than the way takes
+	case 14: // to a group
+		u.DstMAC, u.Dst = packet.MAC{1, 0, 0x5e, 0, 0, 5}, netip.AddrFrom4([4]byte{239, 0, 0, 5})
+		if v6 {
+			u.DstMAC, u.Dst = packet.MAC{0x33, 0x33, 0, 0, 0, 5}, netip.AddrFrom16([16]byte{0: 0xff, 1: 5, 15: 5})
+		}
 	}
 	frame := packet.AppendUDP(nil, &u)
 	switch r.IntN(16) {
@@ -120,33 +103,13 @@ func (r traffic) any(from byte) []byte {
 // pass, from the hosts' interfaces over cables, ports, pipelines, agents and the fabric to the hosts', what came in is what went out and what was dropped there; and what an edge tells of drops by
 // vport and reason is what its pipeline and its agent dropped.
 func TestEveryPacketIsAccountedFor(t *testing.T) {
-	file, err := scenario.Parse("mixed.txtar", []byte(mixed))
+	file, err := scenario.Parse("mixed.txtar", []byte(mixed()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	l := start(t, lab.Config{Scenario: file, IdleTimeout: 2 * time.Second})
 	random := traffic{Rand: rand.New(rand.NewPCG(8, 9))}
-	atRest := func(when string) {
-		t.Helper()
-		before, after := "", ""
-		within(t, "the ledger "+when, func() (string, bool) {
-			all, err := l.Ledger(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			all = append(all, hostStages(t, l, all, "red1", "red2", "red3", "red4")...)
-			var off, whole strings.Builder
-			for i := range all {
-				fmt.Fprintln(&whole, all[i].String())
-				if all[i].Off() != 0 {
-					fmt.Fprintf(&off, "\n%+d: %s", all[i].Off(), all[i].String())
-				}
-			}
-			before, after = after, whole.String()
-			return off.String(), off.Len() == 0 && before == after
-		})
-		t.Logf("%s:\n%s", when, after)
-	}
+	hosts := []string{"red1", "red2", "red3", "red4"}
 	for round := range 2 {
 		random.asked = round > 0
 		for _, n := range []byte{1, 4} {
@@ -156,14 +119,68 @@ func TestEveryPacketIsAccountedFor(t *testing.T) {
 			}
 			inject(t, l.Host(fmt.Sprintf("red%d", n)), frames...)
 		}
-		atRest(fmt.Sprintf("after round %d", round+1))
+		for _, b := range beyondRates() {
+			inject(t, l.Host(b.host), slices.Repeat([][]byte{b.frame}, 200)...)
+		}
+		atRest(t, l, fmt.Sprintf("round %d", round+1), hosts...)
 		if round == 0 { // frames get lost in the underlay
 			if err := l.Link(t.Context(), scenario.Link{Edge: "e1", Up: true, Loss: 0.3}); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	missing := map[string]bool{"filtered": true, "parser error": true, "no route": true, "invalid source mac": true, "unknown port": true, "ttl expired": true, "too big": true, "blackhole": true, "reject route": true, "unreachable": true, "flood rate": true}
+	mustDrop(t, l, "filtered", "parser error", "no route", "invalid source mac", "unknown port", "ttl expired", "too big", "blackhole", "reject route", "unreachable", "flood rate", "send rate", "receive rate", "link rate")
+}
+
+// beyondRates are frames of which many at once are more than the rates of mixed let pass: of a host that may send little, to one that is sent little, and over a link.
+func beyondRates() []burst {
+	frame := func(from byte, to packet.MAC, dst netip.Addr) []byte {
+		return packet.AppendUDP(nil, &packet.UDP{SrcMAC: packet.MAC{2, 0, 0, 0, 0, from}, DstMAC: to, Src: netip.AddrFrom4([4]byte{10, 0, 0, from}), Dst: dst, SrcPort: 7, DstPort: 8, TTL: 64, Payload: make([]byte, 1200)})
+	}
+	return []burst{
+		{"red4", frame(4, packet.MAC{2, 0, 0, 0, 0, 1}, netip.AddrFrom4([4]byte{10, 0, 0, 1}))},
+		{"red1", frame(1, packet.MAC{2, 0, 0, 0, 0, 2}, netip.AddrFrom4([4]byte{10, 0, 0, 2}))},
+		{"red1", frame(1, packet.MAC{2, 0, 0, 0, 1, 1}, netip.AddrFrom4([4]byte{10, 1, 0, 3}))},
+	}
+}
+
+// burst is a frame that a host sends many times.
+type burst struct {
+	host  string
+	frame []byte
+}
+
+// atRest waits until nothing is under way, and at each place as much came in as went out.
+func atRest(t *testing.T, l *lab.Lab, when string, hosts ...string) (all []lab.Stage) {
+	t.Helper()
+	before, after := "", ""
+	within(t, "the ledger after "+when, func() (string, bool) {
+		var err error
+		if all, err = l.Ledger(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, hostStages(t, l, all, hosts...)...)
+		var off, whole strings.Builder
+		for i := range all {
+			fmt.Fprintln(&whole, all[i].String())
+			if all[i].Off() != 0 {
+				fmt.Fprintf(&off, "\n%+d: %s", all[i].Off(), all[i].String())
+			}
+		}
+		before, after = after, whole.String()
+		return off.String(), off.Len() == 0 && before == after
+	})
+	t.Logf("after %s:\n%s", when, after)
+	return all
+}
+
+// mustDrop checks that edges tell of drops for each reason.
+func mustDrop(t *testing.T, l *lab.Lab, reasons ...string) {
+	t.Helper()
+	missing := map[string]bool{}
+	for _, r := range reasons {
+		missing[r] = true
+	}
 	for _, edge := range l.Edges() {
 		drops, err := l.Drops(t.Context(), edge)
 		if err != nil {
@@ -174,7 +191,7 @@ func TestEveryPacketIsAccountedFor(t *testing.T) {
 		}
 	}
 	if len(missing) > 0 {
-		t.Errorf("nothing was dropped for %v", missing)
+		t.Errorf("nothing was dropped for %v", slices.Sorted(maps.Keys(missing)))
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -160,13 +162,13 @@ func (n *numbered) fast(l *lab.Lab) {
 	})
 }
 
-func tracedHosts(t *testing.T) (*lab.Lab, *state.Store, *numbered) {
+func tracedHosts(t *testing.T, target string) (*lab.Lab, *state.Store, *numbered) {
 	t.Helper()
 	file, err := scenario.Parse("traced.txtar", []byte(tracedLab))
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, store := open(t, lab.Config{Scenario: file})
+	l, store := open(t, lab.Config{Scenario: file, Target: target})
 	n := numbers(t, l)
 	n.arrived()
 	n.fast(l)
@@ -175,7 +177,16 @@ func tracedHosts(t *testing.T) (*lab.Lab, *state.Store, *numbered) {
 
 // TestLiveTrace (O2): real packets of a vport are told at both edges, beside what the network says of them, and arrive all, in order; then nothing is left at the edges or in the database.
 func TestLiveTrace(t *testing.T) {
-	l, store, n := tracedHosts(t)
+	for _, target := range []string{lab.Softswitch, lab.BMv2} {
+		t.Run(target, func(t *testing.T) { liveTrace(t, target) })
+	}
+}
+
+func liveTrace(t *testing.T, target string) {
+	if _, err := exec.LookPath("simple_switch_grpc"); target == lab.BMv2 && (err != nil || os.Geteuid() != 0) {
+		t.Skip("needs root, and simple_switch_grpc on PATH")
+	}
+	l, store, n := tracedHosts(t, target)
 	for _, tc := range []struct {
 		match    client.LiveMatch
 		from, to string
@@ -233,7 +244,7 @@ func TestLiveTrace(t *testing.T) {
 
 // TestLiveTraceFast: flows that are too fast to be brought up are followed by the counters of their entries, and their packets stay on the fast path.
 func TestLiveTraceFast(t *testing.T) {
-	l, store, n := tracedHosts(t)
+	l, store, n := tracedHosts(t, "")
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() {
@@ -291,7 +302,7 @@ func (redViewer) Authenticate(*http.Request) (access.Identity, error) {
 
 // TestLiveTraceByAPI: a tenant follows packets of its own vport by the API, and is told nothing of the underlay; who hangs up has ended it.
 func TestLiveTraceByAPI(t *testing.T) {
-	_, store, n := tracedHosts(t)
+	_, store, n := tracedHosts(t, "")
 	guard, err := access.New(access.Config{Store: store})
 	if err != nil {
 		t.Fatal(err)
@@ -362,7 +373,7 @@ func traceLeft(t *testing.T, store *state.Store) {
 
 // TestLiveTraceEnds: a trace of which nobody hears any more leaves nothing behind, also at an edge whose agent ended in the midst of it; it ends by its time, too.
 func TestLiveTraceEnds(t *testing.T) {
-	l, store, n := tracedHosts(t)
+	l, store, n := tracedHosts(t, "")
 	id, _ := store.View().Topology.ID(topology.Ref{Kind: topology.KindVPort, Tenant: "red", Name: "vm1"})
 	ask := state.LiveTrace{VPort: flow.VPortID(id), Packets: state.MaxTracePackets, For: time.Minute}
 	for _, away := range []bool{false, true} {

@@ -28,32 +28,7 @@ func TestUsage(t *testing.T) {
 	rules := func(rest string) string {
 		return `{apiVersion: weft/v1, kind: Chain, metadata: {name: rules, tenant: red}, spec: {default: accept, rules: [{match: {protocols: [udp], srcPorts: [` + strings.Join(odd, ", ") + `]}, action: accept}` + rest + `]}}`
 	}
-	text := "leg move\nbind red1 e2\nping red1 red2\n-- network.yaml --\n" + rules("") + `
----
-{apiVersion: weft/v1, kind: Bridge, metadata: {name: lan, tenant: red}, spec: {filters: {ingress: rules}}}
----
-{apiVersion: weft/v1, kind: Bridge, metadata: {name: far, tenant: red}, spec: {}}
----
-{apiVersion: weft/v1, kind: Router, metadata: {name: gw, tenant: red}, spec: {}}
----
-{apiVersion: weft/v1, kind: VPort, metadata: {name: lan-gw, tenant: red}, spec: {device: bridge/lan, peer: gw-lan}}
----
-{apiVersion: weft/v1, kind: VPort, metadata: {name: gw-lan, tenant: red}, spec: {device: router/gw, peer: lan-gw, mac: "02:00:00:00:01:01", addresses: [10.0.0.254/24, "fd00::fe/64"]}}
----
-{apiVersion: weft/v1, kind: VPort, metadata: {name: far-gw, tenant: red}, spec: {device: bridge/far, peer: gw-far}}
----
-{apiVersion: weft/v1, kind: VPort, metadata: {name: gw-far, tenant: red}, spec: {device: router/gw, peer: far-gw, mac: "02:00:00:00:01:02", addresses: [10.1.0.254/24, "fd01::fe/64"]}}
----
-{apiVersion: weft/v1, kind: VPort, metadata: {name: vm1, tenant: red}, spec: {device: bridge/lan, mac: "02:00:00:00:00:01", addresses: [10.0.0.1/24, "fd00::1/64"]}}
----
-{apiVersion: weft/v1, kind: VPort, metadata: {name: vm2, tenant: red}, spec: {device: bridge/lan, mac: "02:00:00:00:00:02", addresses: [10.0.0.2/24, "fd00::2/64"]}}
----
-{apiVersion: weft/v1, kind: VPort, metadata: {name: vm3, tenant: red}, spec: {device: bridge/far, mac: "02:00:00:00:00:03", addresses: [10.1.0.3/24, "fd01::3/64"]}}
--- hosts --
-red1 vport=red/vm1 edge=e1 mac=02:00:00:00:00:01 ip=10.0.0.1/24,fd00::1/64 gw=10.0.0.254,fd00::fe
-red2 vport=red/vm2 edge=e2 mac=02:00:00:00:00:02 ip=10.0.0.2/24,fd00::2/64 gw=10.0.0.254,fd00::fe
-red3 vport=red/vm3 edge=e2 mac=02:00:00:00:00:03 ip=10.1.0.3/24,fd01::3/64 gw=10.1.0.254,fd01::fe
-`
+	text := "leg move\nbind red1 e2\nping red1 red2\n" + redNetwork(map[string]string{"lan": "filters: {ingress: rules}"}, rules("")) + redHosts("e1", "e2", "e2")
 	file, err := scenario.Parse("usage.txtar", []byte(text))
 	if err != nil {
 		t.Fatal(err)

@@ -1,4 +1,4 @@
-package engine
+package topology_test
 
 import (
 	"fmt"
@@ -30,7 +30,7 @@ func TestShare(t *testing.T) {
 		{wants{"a": 16e6, "b": 16e6, "c": 16e6, "d": 16e6}, wants{"a": 16e6, "c": 16e6, "d": 16e6}}, //
 	} {
 		for edge, want := range x.want {
-			if got := share(64e6, x.told, edge); got != want {
+			if got := topology.BitRate(64e6).Share(x.told, edge); got != want {
 				t.Errorf("%v: %s has %d, want %d", x.told, edge, got, want)
 			}
 		}
@@ -48,7 +48,7 @@ func TestSharesAreFair(t *testing.T) {
 		}
 		var sum, most topology.BitRate
 		for edge := range maps.Keys(told) {
-			s := share(rate, told, edge)
+			s := rate.Share(told, edge)
 			sum += s
 			most = max(most, s)
 		}
@@ -56,7 +56,7 @@ func TestSharesAreFair(t *testing.T) {
 			t.Fatalf("%v: %d of %d", told, sum, rate)
 		}
 		for edge, wants := range told {
-			if s := share(rate, told, edge); s < wants && s+1 < most {
+			if s := rate.Share(told, edge); s < wants && s+1 < most {
 				t.Fatalf("%v: %s has %d of %d, and another %d", told, edge, s, rate, most)
 			}
 		}
