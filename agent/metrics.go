@@ -60,6 +60,7 @@ func counters() []counter {
 		{"adverts", "Router advertisements sent without being asked.", func(s *engine.Stats) uint64 { return s.Adverts }},
 		{"unlogged", "Decisions that a rule wanted logged, over the rate.", func(s *engine.Stats) uint64 { return s.Unlogged }},
 		{"learnt", "MACs and neighbours that went to the database.", func(s *engine.Stats) uint64 { return s.Learnt }},
+		{"learn_full", "MACs and addresses that were not learnt: too many are behind their vport.", func(s *engine.Stats) uint64 { return s.LearnFull }},
 		{"effect_fails", "What was learnt and could not be stored.", func(s *engine.Stats) uint64 { return s.EffectFails }},
 		{"aged", "Learnt MACs that were forgotten.", func(s *engine.Stats) uint64 { return s.Aged }},
 		{"installed", "Flow entries wanted: new ones, adopted ones and modified ones.", func(s *engine.Stats) uint64 { return s.Installed }},

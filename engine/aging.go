@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"net/netip"
 	"time"
 
 	"github.com/weft-sdn/weft/flow"
@@ -25,7 +24,6 @@ type learntMAC struct {
 type backed struct {
 	flows int
 	idle  time.Duration // since when flows is 0
-	gone  bool          // the MAC was forgotten; addresses that were on their way to the database then may have come after
 }
 
 func newAging(age time.Duration, d *devices) aging { return aging{age, map[learntMAC]*backed{}, d} }
@@ -105,41 +103,26 @@ func (c *core) age(now time.Duration) {
 		switch {
 		case e.flows > 0:
 			e.idle = now
-		case now-e.idle < c.aging.time:
-		case c.forget(k, e.gone):
-			e.gone, e.idle = true, now
-		default:
+		case now-e.idle >= c.aging.time:
+			c.forget(k)
 			delete(c.aging.entries, k)
 			c.devices.drop(k.bridge)
 		}
 	}
 }
 
-// forget takes a MAC out of the database, and the addresses that were learnt at it; rest: the MAC went before. It reports whether there was anything.
-func (c *core) forget(k learntMAC, rest bool) bool {
+// forget takes a MAC out of the database, if this edge may, and the addresses that were learnt at it. One that is on its way there at the moment is left (strays.go).
+func (c *core) forget(k learntMAC) {
 	port, here := c.agesHere(k)
+	if !here {
+		return
+	}
+	c.a.counts.aged.Add(1)
 	b := c.snap.Bridge(k.bridge)
-	if b == nil || !here && !rest {
-		return false
-	}
-	var addrs []netip.Addr
-	if _, known := b.FDB(k.mac); here || !known {
-		for a := range b.LearntAddrs(k.mac) {
-			addrs = append(addrs, a)
-		}
-	}
-	if !here && len(addrs) == 0 {
-		return false
-	}
-	if here {
-		c.a.counts.aged.Add(1)
-	}
+	addrs := b.LearntAddrs(k.mac)
 	ctx, s := c.ctx, c.a.cfg.Store
 	c.effects.wg.Go(func() {
-		var err error
-		if here {
-			_, err = s.ForgetMAC(ctx, k.bridge, k.mac, port)
-		}
+		_, err := s.ForgetMAC(ctx, k.bridge, k.mac, port)
 		for _, a := range addrs {
 			if err == nil {
 				_, err = s.ForgetBridgeNeighbour(ctx, k.bridge, a, k.mac)
@@ -150,5 +133,4 @@ func (c *core) forget(k learntMAC, rest bool) bool {
 			c.a.mail.post(func() { c.aging.observe(c, k.bridge, k.mac) })
 		}
 	})
-	return true
 }

@@ -22,6 +22,7 @@ import (
 //   - lease.go: DHCP
 //   - device.go: what of the network is kept loaded
 //   - aging.go: learnt MACs without flows
+//   - strays.go: what was learnt of stations that are nowhere any more
 //   - term.go: updates and the target
 type core struct {
 	a     *Agent
@@ -84,6 +85,7 @@ type core struct {
 	lives       lives
 	outlet      outlet
 	aging       aging
+	strays      strays
 	errors      *limiter
 	logged      *limiter      // by chain
 	warnings    *limiter      // of vports that have their share
@@ -286,6 +288,7 @@ func (c *core) tick() {
 	c.sweepUsage(now)
 	c.ruleStore.sweep(now)
 	c.age(now)
+	c.lookForStrays(now)
 	c.effects.sweep(now)
 	c.conns.sweep(now)
 	c.blocks.sweep(now)

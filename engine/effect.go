@@ -203,7 +203,7 @@ func (e *effects) store(ctx context.Context, f sim.Effect, replace int64) (learn
 	case sim.Learn:
 		learnt, _, _, err = s.LearnMAC(ctx, f.Device, f.MAC, f.Port)
 	case sim.LearnBridgeNeighbour:
-		learnt, _, err = s.LearnBridgeNeighbour(ctx, f.Device, f.Addr, f.MAC)
+		learnt, _, err = s.LearnBridgeNeighbour(ctx, f.Device, f.Port, f.Addr, f.MAC)
 	case sim.LearnNeighbour:
 		learnt, _, err = s.LearnNeighbour(ctx, f.Port, f.Addr, f.MAC, replace)
 	case sim.ConfirmNeighbour:

@@ -62,7 +62,12 @@ func (c *core) noteLacks(before map[subject]string) {
 
 // noteRefused records that the database refused what was heard, where somebody has to do something about it.
 func (c *core) noteRefused(f sim.Effect, learnt state.Learnt) {
-	if f.Kind != sim.Learn {
+	switch {
+	case f.Kind == sim.LearnBridgeNeighbour && learnt == state.RefusedFull:
+		c.a.counts.learnFull.Add(1)
+		c.noteVPort(f.Port, "TooManyAddresses", "an address is not learnt: too many are at its MAC, or behind the vport; requests for it are flooded")
+		return
+	case f.Kind != sim.Learn:
 		return
 	}
 	switch learnt {
@@ -72,6 +77,7 @@ func (c *core) noteRefused(f sim.Effect, learnt state.Learnt) {
 				fmt.Sprintf("MAC %s moves too often and stays where it is; vport %s has it, too", f.MAC, c.nameOf(f.Port)))
 		}
 	case state.RefusedFull:
+		c.a.counts.learnFull.Add(1)
 		c.noteVPort(f.Port, "TooManyMACs", fmt.Sprintf("MAC %s is not learnt: too many are behind the vport", f.MAC))
 	}
 }

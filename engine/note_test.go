@@ -29,6 +29,7 @@ func TestNotes(t *testing.T) {
 	c.effects.done(learn, state.LearntNew)   // nobody needs to know
 	c.effects.done(learn, state.RefusedGone) // it is on its way
 	c.effects.done(sim.Effect{Kind: sim.LearnBridgeNeighbour, Device: bridge, MAC: mac}, state.RefusedSeed)
+	c.effects.done(sim.Effect{Kind: sim.LearnBridgeNeighbour, Device: bridge, MAC: mac, Port: vm1}, state.RefusedFull)
 	c.noteFull("table x is nearly full")
 	c.noteFull("table x is nearly full") // within a minute
 	before := map[subject]string{peerSubject("e9"): "no path"}
@@ -49,7 +50,7 @@ func TestNotes(t *testing.T) {
 	self := c.view.self.ID
 	want := []string{
 		"Normal Applied edge/e9 x1", "Warning MACPinned bridge/red/" + c.snap.Bridge(bridge).Name + " x2", "Warning NotApplied vport/red/vm1 x1",
-		"Warning TableFull edge/" + self + " x1", "Warning TargetRefused edge/" + self + " x1", "Warning TooManyMACs vport/red/vm1 x1",
+		"Warning TableFull edge/" + self + " x1", "Warning TargetRefused edge/" + self + " x1", "Warning TooManyAddresses vport/red/vm1 x1", "Warning TooManyMACs vport/red/vm1 x1",
 	}
 	var got []string
 	tick := time.NewTicker(20 * time.Millisecond)

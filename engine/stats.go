@@ -41,6 +41,7 @@ type Stats struct {
 	Spoken       uint64 `json:"spoken"`           // packets that came for the sessions of router ports
 	DHCPDrops    uint64 `json:"dhcp_drops"`       // DHCP messages that came to nothing: too many at once, or the database refused
 	Learnt       uint64 `json:"learnt"`           // MACs and neighbours that went to the database
+	LearnFull    uint64 `json:"learn_full"`       // MACs and addresses that were not learnt, since too many are behind their vport
 	Learning     uint64 `json:"learning"`         // what was heard and is on its way to the database, now
 	EffectFails  uint64 `json:"effect_fails"`     // what could not be stored: too much at once, or the database refused
 	Aged         uint64 `json:"aged"`             // learnt MACs forgotten
@@ -131,6 +132,7 @@ type counts struct {
 	spoken                                              atomic.Uint64
 	lateData                                            atomic.Uint64
 	learnt                                              atomic.Uint64
+	learnFull                                           atomic.Uint64
 	learning                                            atomic.Uint64
 	effectFails                                         atomic.Uint64
 	aged                                                atomic.Uint64
@@ -199,6 +201,7 @@ func (a *Agent) Stats() Stats {
 		Spoken:       c.spoken.Load(),
 		LateData:     c.lateData.Load(),
 		Learnt:       c.learnt.Load(),
+		LearnFull:    c.learnFull.Load(),
 		Learning:     c.learning.Load(),
 		EffectFails:  c.effectFails.Load(),
 		Aged:         c.aged.Load(),

@@ -101,16 +101,19 @@ func (s *Simulator) learn(b *topology.Bridge, p *topology.VPort, h *hop) {
 	}
 	// K9. Not a part of the mask: it changes no outcome. Addresses beyond the linked subnets are somebody else's, behind a router.
 	if s.f.L3 != 0 && !s.f.IsND() {
-		s.learnNeighbour(b, s.f.SrcAddr(), h.src)
+		s.learnNeighbour(b, p, s.f.SrcAddr(), h.src)
 	}
 }
 
-// learnNeighbour notes the MAC of an address in the bridge's ARP cache, if that is new.
-func (s *Simulator) learnNeighbour(b *topology.Bridge, a netip.Addr, m packet.MAC) {
+// learnNeighbour notes the MAC of an address in the bridge's ARP cache, if that is new. Who comes in with a MAC that the configuration has elsewhere tells nothing.
+func (s *Simulator) learnNeighbour(b *topology.Bridge, p *topology.VPort, a netip.Addr, m packet.MAC) {
 	if old, ok := b.Neighbour(a); ok && old == m {
 		return
 	}
 	if a.IsUnspecified() || a.Is4In6() || a.IsMulticast() || a.IsLoopback() || !m.IsUnicast() || s.origin != nil || b.SeededNeighbour(a) {
+		return
+	}
+	if at, _ := b.FDB(m); at != p.ID && b.SeededMAC(m) {
 		return
 	}
 	inside := len(b.Subnets) == 0 || a.IsLinkLocalUnicast() && a.Is6()
@@ -118,16 +121,16 @@ func (s *Simulator) learnNeighbour(b *topology.Bridge, a netip.Addr, m packet.MA
 		inside = slices.ContainsFunc(b.Subnets, func(p netip.Prefix) bool { return p.Contains(a) })
 	}
 	if inside {
-		s.effect(Effect{Kind: LearnBridgeNeighbour, Device: b.ID, Addr: a, MAC: m})
+		s.effect(Effect{Kind: LearnBridgeNeighbour, Device: b.ID, Port: p.ID, Addr: a, MAC: m})
 	}
 }
 
 // hearNeighbour is learnNeighbour from ARP and neighbour discovery: an answer or announcement, which nobody may have asked for, changes what is there and
 // creates nothing (R4).
-func (s *Simulator) hearNeighbour(b *topology.Bridge, a netip.Addr, m packet.MAC, asks bool) {
+func (s *Simulator) hearNeighbour(b *topology.Bridge, p *topology.VPort, a netip.Addr, m packet.MAC, asks bool) {
 	s.dep(topology.BridgeNeighbourDep(b.ID, a))
 	if _, known := b.Neighbour(a); known || asks {
-		s.learnNeighbour(b, a, m)
+		s.learnNeighbour(b, p, a, m)
 	}
 }
 
@@ -148,7 +151,7 @@ func (s *Simulator) suppressARP(b *topology.Bridge, p *topology.VPort, h *hop) b
 	if err != nil {
 		return false
 	}
-	s.hearNeighbour(b, a.SenderIP, a.SenderMAC, a.Op == packet.ARPRequest && !a.Gratuitous())
+	s.hearNeighbour(b, p, a.SenderIP, a.SenderMAC, a.Op == packet.ARPRequest && !a.Gratuitous())
 	if a.Op != packet.ARPRequest || a.Gratuitous() {
 		return false
 	}
@@ -171,9 +174,9 @@ func (s *Simulator) suppressND(b *topology.Bridge, p *topology.VPort, h *hop) bo
 	}
 	switch {
 	case q.Type == packet.ICMPv6NeighAdv && !q.LinkAddr.IsZero():
-		s.hearNeighbour(b, q.Target, q.LinkAddr, false)
+		s.hearNeighbour(b, p, q.Target, q.LinkAddr, false)
 	case q.Type != packet.ICMPv6NeighAdv && !q.LinkAddr.IsZero():
-		s.hearNeighbour(b, q.Src, q.LinkAddr, true)
+		s.hearNeighbour(b, p, q.Src, q.LinkAddr, true)
 	}
 	if q.Type != packet.ICMPv6NeighSol {
 		return false

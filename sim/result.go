@@ -154,7 +154,7 @@ type EffectKind uint8
 // Effects.
 const (
 	Learn                EffectKind = iota + 1 // bridge Device: MAC is behind Port (B2)
-	LearnBridgeNeighbour                       // bridge Device: Addr is at MAC (K9)
+	LearnBridgeNeighbour                       // bridge Device: Addr is at MAC, which is behind Port (K9)
 	LearnNeighbour                             // router port Port: Addr is at MAC (R4)
 	AskNeighbour                               // router port Port: Addr is wanted; the request is among Originated, unless it was Asked already
 	Load                                       // Device is not in the snapshot (E7): when it is, the packet is to be decided anew. Nothing else of the result counts

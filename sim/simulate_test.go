@@ -2,6 +2,7 @@ package sim
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -142,7 +143,7 @@ func TestLearning(t *testing.T) {
 	r := l.run("a3", frame)
 	want := []Effect{
 		{Kind: Learn, Device: l.bridge("web"), MAC: mac("0b:07"), Port: l.port("a3")},
-		{Kind: LearnBridgeNeighbour, Device: l.bridge("web"), Addr: ip("10.1.0.77"), MAC: mac("0b:07")},
+		{Kind: LearnBridgeNeighbour, Device: l.bridge("web"), Port: l.port("a3"), Addr: ip("10.1.0.77"), MAC: mac("0b:07")},
 	}
 	if d := cmp.Diff(want, r.Effects, cmpAddr); d != "" {
 		t.Error(d)
@@ -169,10 +170,19 @@ func TestLearning(t *testing.T) {
 	if r = l.run("a2", udp{from: mac("0a:01"), to: mac("0b:07"), src: "10.1.0.11", dst: "10.1.0.77"}.frame()); len(r.Effects) != 0 {
 		t.Errorf("a seeded MAC was learnt: %+v", r.Effects)
 	}
+	for _, elsewhere := range [][]byte{
+		udp{from: mac("0a:01"), to: mac("0b:07"), src: "10.1.0.78", dst: "10.1.0.77"}.frame(), packet.AppendNS(nil, mac("0a:01"), ip("fe80::78"), ip("fe80::77")),
+		packet.AppendARPRequest(nil, mac("0a:01"), ip("10.1.0.78"), ip("10.1.0.77")),
+	} {
+		r = l.run("a2", elsewhere)
+		if slices.ContainsFunc(r.Effects, func(e Effect) bool { return e.Device == l.bridge("web") }) {
+			t.Errorf("learnt of a MAC that is at another port by configuration: %+v", r.Effects)
+		}
+	}
 	r = l.run("b1", frame)
 	want = []Effect{
 		{Kind: Learn, Device: l.bridge("back"), MAC: mac("0b:07"), Port: l.port("b1")},
-		{Kind: LearnBridgeNeighbour, Device: l.bridge("back"), Addr: ip("10.1.0.77"), MAC: mac("0b:07")},
+		{Kind: LearnBridgeNeighbour, Device: l.bridge("back"), Port: l.port("b1"), Addr: ip("10.1.0.77"), MAC: mac("0b:07")},
 		{Kind: Learn, Device: l.bridge("web"), MAC: mac("0b:07"), Port: l.port("web-back")},
 	}
 	if d := cmp.Diff(want, r.Effects, cmpAddr); d != "" || !r.Mask.SrcMAC.IsBroadcast() {

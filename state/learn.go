@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"sync"
 	"time"
 
 	"github.com/weft-sdn/weft/flow"
@@ -27,14 +26,15 @@ const (
 	LearntMove                   // the entry was another's
 	RefusedSeed                  // the configuration says otherwise, and wins (B4, B5)
 	RefusedPinned                // the MAC moved too often and stays where it is
-	RefusedFull                  // too many MACs behind that port
+	RefusedFull                  // too many MACs behind that port, or too many addresses
 	RefusedUnasked               // nobody asked for that neighbour (R4)
 	RefusedGone                  // the device or port is not in the configuration any more
+	RefusedMAC                   // the MAC of that address was not learnt
 )
 
 // String returns the name used in traces and metrics.
 func (l Learnt) String() string {
-	names := [...]string{"nothing", "new", "move", "seed", "pinned", "full", "unasked", "gone"}
+	names := [...]string{"nothing", "new", "move", "seed", "pinned", "full", "unasked", "gone", "mac"}
 	if int(l) < len(names) {
 		return names[l]
 	}
@@ -61,10 +61,15 @@ func (s *Store) LearnMAC(ctx context.Context, bridge topology.DeviceID, mac pack
 	} else if !s.partial() {
 		return RefusedGone, 0, v.Revision, nil
 	}
-	id := fdbID{bridge, mac}
 	if s.learnt.count(port) >= s.cfg.MaxMACsPerPort {
 		return RefusedFull, known, v.Revision, nil
 	}
+	return s.storeMAC(ctx, bridge, mac, port)
+}
+
+// storeMAC is LearnMAC whatever the view says.
+func (s *Store) storeMAC(ctx context.Context, bridge topology.DeviceID, mac packet.MAC, port flow.VPortID) (Learnt, flow.VPortID, int64, error) {
+	id := fdbID{bridge, mac}
 	key, guard := fdbKey(bridge, mac), portKey(bridge, port)
 	at, outcome := port, LearntNew
 	res, err := s.settle(ctx, Op{Key: key, Guard: guard, Value: appendFDB(nil, fdbValue{vport: port})}, func(res OpResult) (Op, bool) {
@@ -103,13 +108,16 @@ func (s *Store) ForgetMAC(ctx context.Context, bridge topology.DeviceID, mac pac
 	})
 }
 
-// LearnBridgeNeighbour tells a bridge the MAC of an address that it saw as source (K9, B5).
-func (s *Store) LearnBridgeNeighbour(ctx context.Context, bridge topology.DeviceID, addr netip.Addr, mac packet.MAC) (Learnt, int64, error) {
+// LearnBridgeNeighbour tells a bridge the MAC of an address that it saw as source behind a port (K9, B5). It is stored only with its MAC in the bridge's table, so that what bounds
+// MACs, and takes them away, does so with addresses.
+func (s *Store) LearnBridgeNeighbour(ctx context.Context, bridge topology.DeviceID, port flow.VPortID, addr netip.Addr, mac packet.MAC) (Learnt, int64, error) {
 	if !mac.IsUnicast() || !learnable(addr) {
 		return 0, 0, fmt.Errorf("state: learn %v at %v: %w", addr, mac, ErrNotStation)
 	}
 	v := s.View()
+	seeded := false
 	if b := v.Topology.Bridge(bridge); b != nil {
+		seeded = b.SeededMAC(mac)
 		known, has := b.Neighbour(addr)
 		switch {
 		case has && known == mac:
@@ -120,10 +128,41 @@ func (s *Store) LearnBridgeNeighbour(ctx context.Context, bridge topology.Device
 	} else if !s.partial() {
 		return RefusedGone, v.Revision, nil
 	}
-	key, guard := arpKey(bridge, addr), selfKey(bridge)
-	value := appendNeigh(nil, neighValue{known: true, mac: mac})
-	outcome := LearntNew
-	res, err := s.settle(ctx, Op{Key: key, Guard: guard, Value: value}, func(res OpResult) (Op, bool) {
+	id := fdbID{bridge, mac}
+	if s.learnt.addrsAt(id) >= s.cfg.MaxAddrsPerMAC || s.learnt.addrsBehind(port) >= s.cfg.MaxAddrsPerPort {
+		return RefusedFull, v.Revision, nil
+	}
+	guard, place := selfKey(bridge), s.LearnMAC
+	if !seeded {
+		guard = fdbKey(bridge, mac)
+	}
+	for range casAttempts {
+		learnt, _, rev, err := place(ctx, bridge, mac, port)
+		switch {
+		case err != nil:
+			return 0, rev, err
+		case learnt == RefusedGone:
+			return RefusedGone, rev, nil
+		case learnt > LearntMove:
+			return RefusedMAC, rev, nil
+		}
+		learnt, res, err := s.storeAddr(ctx, id, guard, addr)
+		if !res.GuardGone || err != nil {
+			return learnt, res.Revision, err
+		}
+		if seeded {
+			return RefusedGone, res.Revision, nil
+		}
+		place = s.storeMAC // it was forgotten, and the view does not show that yet
+	}
+	return 0, 0, fmt.Errorf("state: %s: %w", arpKey(bridge, addr), ErrConflict)
+}
+
+// storeAddr writes an entry of a bridge's ARP cache as long as the guard is there.
+func (s *Store) storeAddr(ctx context.Context, at fdbID, guard string, addr netip.Addr) (outcome Learnt, res OpResult, err error) {
+	key, value := arpKey(at.bridge, addr), appendNeigh(nil, neighValue{known: true, mac: at.mac})
+	outcome = LearntNew
+	res, err = s.settle(ctx, Op{Key: key, Guard: guard, Value: value}, func(res OpResult) (Op, bool) {
 		outcome = LearntMove
 		if string(res.Value) == string(value) {
 			outcome = LearntNothing
@@ -131,10 +170,7 @@ func (s *Store) LearnBridgeNeighbour(ctx context.Context, bridge topology.Device
 		}
 		return Op{Key: key, Guard: guard, Value: value, Expect: res.ModRevision}, true
 	})
-	if res.GuardGone {
-		outcome = RefusedGone
-	}
-	return outcome, res.Revision, err
+	return outcome, res, err
 }
 
 // ForgetBridgeNeighbour removes a learnt entry of a bridge's ARP cache if it still says mac.
@@ -267,86 +303,4 @@ func (s *Store) forget(ctx context.Context, key string, wanted func([]byte) bool
 		return Remove(key, res.ModRevision), res.ModRevision != 0 && wanted(res.Value)
 	})
 	return res.Revision, err
-}
-
-// fdbID names an entry of a bridge's table.
-type fdbID struct {
-	bridge topology.DeviceID
-	mac    packet.MAC
-}
-
-// fdbChange is an entry as read; vport 0: removed.
-type fdbChange struct {
-	id fdbID
-	v  fdbValue
-}
-
-// learnt counts what is in the tables: MACs per port, and moves, as this process sees them come by (no two clocks are compared).
-type learnt struct {
-	mu    sync.Mutex
-	now   func() time.Time
-	ports map[flow.VPortID]map[fdbID]struct{}
-	at    map[fdbID]flow.VPortID
-	moves map[fdbID][]time.Time // the last pinMoves ones
-}
-
-func (l *learnt) init(now func() time.Time) {
-	l.now, l.ports, l.at, l.moves = now, map[flow.VPortID]map[fdbID]struct{}{}, map[fdbID]flow.VPortID{}, map[fdbID][]time.Time{}
-}
-
-// observe takes note of changes in the database, by whichever edge.
-func (l *learnt) observe(changes []fdbChange) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, c := range changes {
-		old, had := l.at[c.id]
-		if had && old == c.v.vport {
-			continue
-		}
-		if had {
-			delete(l.ports[old], c.id)
-			if len(l.ports[old]) == 0 {
-				delete(l.ports, old)
-			}
-		}
-		if c.v.vport == 0 {
-			delete(l.at, c.id)
-			delete(l.moves, c.id)
-			continue
-		}
-		if had {
-			m := append(l.moves[c.id], l.now())
-			l.moves[c.id] = m[max(0, len(m)-pinMoves):]
-		}
-		l.at[c.id] = c.v.vport
-		if l.ports[c.v.vport] == nil {
-			l.ports[c.v.vport] = map[fdbID]struct{}{}
-		}
-		l.ports[c.v.vport][c.id] = struct{}{}
-	}
-}
-
-// restless reports whether one more move would be too many.
-func (l *learnt) restless(id fdbID) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	m := l.moves[id]
-	return len(m) >= pinMoves && l.now().Sub(m[0]) < pinWindow
-}
-
-func (l *learnt) count(port flow.VPortID) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.ports[port])
-}
-
-// behind returns the MACs learnt behind a port.
-func (l *learnt) behind(port flow.VPortID) []fdbID {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	out := make([]fdbID, 0, len(l.ports[port]))
-	for id := range l.ports[port] {
-		out = append(out, id)
-	}
-	return out
 }

@@ -93,7 +93,7 @@ func TestDeleteForgetsLearnt(t *testing.T) {
 	s := embeddedStore(t)
 	apply(t, s, network)
 	_, _, _, err1 := s.LearnMAC(t.Context(), 1, mac(1), 6)
-	_, _, err2 := s.LearnBridgeNeighbour(t.Context(), 1, addr("10.0.0.70"), mac(1))
+	_, _, err2 := s.LearnBridgeNeighbour(t.Context(), 1, 6, addr("10.0.0.70"), mac(1))
 	_, _, rev, err3 := s.AskNeighbour(t.Context(), "e1", 4, addr("2001:db8::70"), 1)
 	if err1 != nil || err2 != nil || err3 != nil {
 		t.Fatal(err1, err2, err3)
@@ -274,16 +274,19 @@ func TestNeighbours(t *testing.T) {
 func TestBridgeNeighbours(t *testing.T) {
 	s := embeddedStore(t)
 	apply(t, s, network)
+	seeded := packet.MAC{2, 0, 0, 0, 0, 0x99}
 	for _, tc := range []struct {
 		ip   string
 		mac  packet.MAC
+		port flow.VPortID
 		want Learnt
 	}{
-		{"10.0.0.77", mac(1), LearntNew}, {"10.0.0.77", mac(1), LearntNothing}, {"10.0.0.77", mac(2), LearntMove},
-		{"10.0.0.99", mac(1), RefusedSeed}, {"10.0.0.99", packet.MAC{2, 0, 0, 0, 0, 0x99}, LearntNothing},
-		{"2001:db8::77", mac(1), LearntNew}, {"2001:db8::11", mac(1), RefusedSeed},
+		{"10.0.0.77", mac(1), 6, LearntNew}, {"10.0.0.77", mac(1), 6, LearntNothing}, {"10.0.0.77", mac(2), 6, LearntMove},
+		{"10.0.0.99", mac(1), 6, RefusedSeed}, {"10.0.0.99", seeded, 5, LearntNothing},
+		{"2001:db8::77", mac(1), 6, LearntNew}, {"2001:db8::11", mac(1), 6, RefusedSeed},
+		{"10.0.0.78", seeded, 5, LearntNew}, {"2001:db8::78", seeded, 6, RefusedMAC}, // it is somebody else's
 	} {
-		got, rev, err := s.LearnBridgeNeighbour(t.Context(), 1, addr(tc.ip), tc.mac)
+		got, rev, err := s.LearnBridgeNeighbour(t.Context(), 1, tc.port, addr(tc.ip), tc.mac)
 		if err != nil || got != tc.want {
 			t.Errorf("%s at %v: %v, %v; want %v", tc.ip, tc.mac, got, err, tc.want)
 		}
@@ -299,8 +302,79 @@ func TestBridgeNeighbours(t *testing.T) {
 	if _, ok := wait(t, s, rev).Topology.Bridge(1).Neighbour(addr("10.0.0.77")); ok {
 		t.Error("not forgotten")
 	}
-	if got, _, err := s.LearnBridgeNeighbour(t.Context(), 99, addr("10.0.0.1"), mac(1)); err != nil || got != RefusedGone {
+	if got, _, err := s.LearnBridgeNeighbour(t.Context(), 99, 6, addr("10.0.0.1"), mac(1)); err != nil || got != RefusedGone {
 		t.Errorf("no such bridge: %v, %v", got, err)
+	}
+}
+
+// TestAddressesAreBounded: a host that makes up addresses, or MACs for them, has the database keep so many for each MAC and for the port and no more, in both families.
+func TestAddressesAreBounded(t *testing.T) {
+	for family, ip := range map[string]string{"IPv4": "10.0.0.%d", "IPv6": "fe80::%d"} {
+		t.Run(family, func(t *testing.T) {
+			s, _ := openStore(t, Config{
+				Embedded: &EmbeddedConfig{Dir: t.TempDir(), FastTimers: true, UnsafeNoFsync: true}, MaxMACsPerPort: 2, MaxAddrsPerMAC: 3, MaxAddrsPerPort: 5,
+			})
+			apply(t, s, network)
+			vm1, vm2 := flow.VPortID(5), flow.VPortID(6)
+			n := 100
+			learn := func(port flow.VPortID, m packet.MAC, want ...Learnt) {
+				t.Helper()
+				for _, want := range want {
+					n++
+					got, rev, err := s.LearnBridgeNeighbour(t.Context(), 1, port, addr(fmt.Sprintf(ip, n)), m)
+					if err != nil || got != want {
+						t.Errorf("address %d at %v: %v, %v; want %v", n, m, got, err, want)
+					}
+					wait(t, s, rev)
+				}
+			}
+			learn(vm2, mac(1), LearntNew, LearntNew, LearntNew, RefusedFull) // of the MAC
+			learn(vm2, mac(2), LearntNew, LearntNew, RefusedFull)            // of the port
+			rev, err := s.ForgetMAC(t.Context(), 1, mac(2), vm2)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wait(t, s, rev)
+			learn(vm2, mac(3), LearntNew, LearntNew, RefusedFull)
+			learn(vm2, mac(4), RefusedFull)
+			rev, err = s.ForgetBridgeNeighbour(t.Context(), 1, addr(fmt.Sprintf(ip, 101)), mac(1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			wait(t, s, rev)
+			learn(vm2, mac(4), RefusedMAC) // too many MACs
+			learn(vm1, mac(5), LearntNew)
+			learn(vm1, mac(1), LearntNew, RefusedFull) // moves with its addresses
+			learn(vm2, mac(3), LearntNew, RefusedFull)
+			all, _ := contents(t, s.client, recordPrefix(1, recordARP))
+			if len(all) != 3+2+3+1 {
+				t.Errorf("%d addresses are stored: %q", len(all), all)
+			}
+		})
+	}
+}
+
+// TestAddressNeedsItsMAC: a MAC that was forgotten a moment ago, as the view does not show yet, comes back with the address that speaks from it.
+func TestAddressNeedsItsMAC(t *testing.T) {
+	s := embeddedStore(t)
+	apply(t, s, network)
+	_, _, rev, err := s.LearnMAC(t.Context(), 1, mac(1), 6)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stale := wait(t, s, rev)
+	if rev, err = s.ForgetMAC(t.Context(), 1, mac(1), 6); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, s, rev)
+	s.view.Store(stale) // as if the watch were late
+	got, rev, err := s.LearnBridgeNeighbour(t.Context(), 1, 6, addr("2001:db8::70"), mac(1))
+	if err != nil || got != LearntNew {
+		t.Fatalf("learnt %v, %v", got, err)
+	}
+	b := wait(t, s, rev).Topology.Bridge(1)
+	if at, ok := b.FDB(mac(1)); !ok || at != 6 {
+		t.Errorf("the address is known, and its MAC at %d, %v", at, ok)
 	}
 }
 

@@ -36,6 +36,7 @@ type batch struct {
 	agents []agentChange
 	conf   int64 // revision of the generation, if it changed
 	fdb    []fdbChange
+	arp    []arpChange
 	ribs   []ribChange
 	told   []Told
 	before *topology.Snapshot
@@ -81,7 +82,7 @@ func (s *Store) deliver(b Batch) error {
 		v.Agents = m.newAgents(old.Agents)
 		s.watcher.setGap(time.Duration(v.Known.Len()) * gapPerEdge)
 	}
-	s.learnt.observe(m.fdb)
+	s.learnt.observe(m.fdb, m.arp)
 	s.publish(v, deps, m.told, edges, m.moved(), len(s.reader.losses) < losses)
 	return nil
 }
@@ -150,6 +151,8 @@ func (m *batch) forget(prefix string, known map[string]int64) {
 			m.binds[k.port] = nil
 		case k.record == recordFDB:
 			m.fdb = append(m.fdb, fdbChange{id: fdbID{k.device, k.mac}})
+		case k.record == recordARP:
+			m.arp = append(m.arp, arpChange{id: arpID{k.device, k.addr}})
 		}
 	}
 	if id, ok := deviceOfPrefix(prefix); ok {
@@ -247,6 +250,7 @@ func (m *batch) addRecord(e Event) error {
 	}
 	if k.record == recordARP {
 		m.topo.BridgeNeighbours = append(m.topo.BridgeNeighbours, topology.BridgeNeighbour{Bridge: k.device, Addr: k.addr, MAC: n.mac})
+		m.arp = append(m.arp, arpChange{arpID{k.device, k.addr}, n.mac})
 		return nil
 	}
 	state := topology.NeighbourAbsent

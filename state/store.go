@@ -32,11 +32,13 @@ type Config struct {
 	AuditAge time.Duration // how long the audit log keeps a record; 90 days
 	MaxAudit int           // records of it that are kept (TrimAudit); 100,000
 
-	Writer         WriterConfig
-	Events         EventConfig
-	MaxMACsPerPort int              // learnt MACs behind one vport; 1024
-	Now            func() time.Time // nil: time.Now. Only differences matter
-	Log            *slog.Logger     // nil: silent
+	Writer          WriterConfig
+	Events          EventConfig
+	MaxMACsPerPort  int              // learnt MACs behind one vport; 1024
+	MaxAddrsPerMAC  int              // addresses learnt at one MAC of a bridge; 256
+	MaxAddrsPerPort int              // addresses learnt at all MACs that were learnt behind one vport; 2048
+	Now             func() time.Time // nil: time.Now. Only differences matter
+	Log             *slog.Logger     // nil: silent
 }
 
 // Store is the shared database, as one process sees it.
@@ -94,6 +96,12 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	if cfg.MaxMACsPerPort <= 0 {
 		cfg.MaxMACsPerPort = 1024
+	}
+	if cfg.MaxAddrsPerMAC <= 0 {
+		cfg.MaxAddrsPerMAC = 256
+	}
+	if cfg.MaxAddrsPerPort <= 0 {
+		cfg.MaxAddrsPerPort = 2048
 	}
 	s := &Store{cfg: cfg, log: cfg.Log, leases: map[string]*atomic.Int64{}, published: make(chan struct{}), subscribers: map[*subscriber]struct{}{}}
 	var kv pb.KVClient

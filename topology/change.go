@@ -188,6 +188,7 @@ func (e *edit) learnBridges(c Changes) {
 	type edits struct {
 		macs  shardEdit[macKey, flow.VPortID]
 		neigh shardEdit[netip.Addr, packet.MAC]
+		addrs addrEdit
 	}
 	all := map[DeviceID]*edits{}
 	table := tableEdit[learned]{target: &e.s.learned}
@@ -199,7 +200,7 @@ func (e *edit) learnBridges(c Changes) {
 				*fresh = *old
 			}
 			table.set(uint32(id), fresh)
-			ed = &edits{macs: shardEdit[macKey, flow.VPortID]{target: &fresh.macs}, neigh: shardEdit[netip.Addr, packet.MAC]{target: &fresh.neigh}}
+			ed = &edits{macs: shardEdit[macKey, flow.VPortID]{target: &fresh.macs}, neigh: shardEdit[netip.Addr, packet.MAC]{target: &fresh.neigh}, addrs: addrEdit{shardEdit: shardEdit[macKey, []netip.Addr]{target: &fresh.addrs}}}
 			all[id] = ed
 			if b := e.s.Bridge(id); b != nil {
 				next := *b
@@ -218,11 +219,55 @@ func (e *edit) learnBridges(c Changes) {
 		e.changed[FDBDep(f.Bridge, f.MAC)] = struct{}{}
 	}
 	for _, n := range c.BridgeNeighbours {
+		ed := of(n.Bridge)
+		if old, had := ed.neigh.target.get(n.Addr); had {
+			ed.addrs.take(old, n.Addr)
+		}
 		if n.MAC.IsZero() {
-			of(n.Bridge).neigh.remove(n.Addr)
+			ed.neigh.remove(n.Addr)
 		} else {
-			of(n.Bridge).neigh.set(n.Addr, n.MAC)
+			ed.neigh.set(n.Addr, n.MAC)
+			ed.addrs.give(n.MAC, n.Addr)
 		}
 		e.changed[BridgeNeighbourDep(n.Bridge, n.Addr)] = struct{}{}
+	}
+}
+
+// addrEdit changes which addresses each MAC has.
+type addrEdit struct {
+	shardEdit[macKey, []netip.Addr]
+	fresh map[macKey]struct{} // whose list this edit made
+}
+
+// list returns a MAC's addresses, to be changed.
+func (e *addrEdit) list(k macKey) []netip.Addr {
+	addrs, _ := e.target.get(k)
+	if _, own := e.fresh[k]; own {
+		return addrs
+	}
+	if e.fresh == nil {
+		e.fresh = map[macKey]struct{}{}
+	}
+	e.fresh[k] = struct{}{}
+	return slices.Clone(addrs)
+}
+
+func (e *addrEdit) give(m packet.MAC, a netip.Addr) {
+	k := macKey(m.Uint64())
+	e.set(k, append(e.list(k), a))
+}
+
+func (e *addrEdit) take(m packet.MAC, a netip.Addr) {
+	k := macKey(m.Uint64())
+	addrs := e.list(k)
+	if i := slices.Index(addrs, a); i >= 0 {
+		addrs[i] = addrs[len(addrs)-1]
+		addrs = addrs[:len(addrs)-1]
+	}
+	if len(addrs) == 0 {
+		e.remove(k)
+		delete(e.fresh, k)
+	} else {
+		e.set(k, addrs)
 	}
 }

@@ -34,6 +34,7 @@ type Bridge struct {
 type learned struct {
 	macs  shardMap[macKey, flow.VPortID]
 	neigh shardMap[netip.Addr, packet.MAC]
+	addrs shardMap[macKey, []netip.Addr] // neigh by MAC
 }
 
 // macKey is a MAC as a number, which a map finds in half the time.
@@ -74,15 +75,30 @@ func (b *Bridge) LearntMACs(port flow.VPortID) iter.Seq[packet.MAC] {
 	}
 }
 
-// LearntAddrs returns the addresses that the bridge learnt at a MAC, in no order.
-func (b *Bridge) LearntAddrs(mac packet.MAC) iter.Seq[netip.Addr] {
-	return func(yield func(netip.Addr) bool) {
+// LearntAddrs returns the addresses that the bridge learnt at a MAC, in no order. Read-only.
+func (b *Bridge) LearntAddrs(mac packet.MAC) []netip.Addr {
+	if b.learned == nil {
+		return nil
+	}
+	addrs, _ := b.learned.addrs.get(macKey(mac.Uint64()))
+	return addrs
+}
+
+// LostAddrs returns what the bridge learnt of addresses at MACs of which it does not know any more where they are, in no order.
+func (b *Bridge) LostAddrs() iter.Seq2[netip.Addr, packet.MAC] {
+	return func(yield func(netip.Addr, packet.MAC) bool) {
 		if b.learned == nil {
 			return
 		}
-		for a, m := range b.learned.neigh.all() {
-			if m == mac && !yield(a) {
-				return
+		for k, addrs := range b.learned.addrs.all() {
+			mac := packet.MACFromUint64(uint64(k))
+			if _, known := b.FDB(mac); known {
+				continue
+			}
+			for _, a := range addrs {
+				if !yield(a, mac) {
+					return
+				}
 			}
 		}
 	}

@@ -219,6 +219,41 @@ func TestLearnedTables(t *testing.T) {
 	}
 }
 
+// TestLearntAddrs: a bridge tells the addresses of each MAC, and of which MACs it does not know any more where they are; an earlier snapshot stays as it is.
+func TestLearntAddrs(t *testing.T) {
+	s, err := Load("net.yaml", []byte(small))
+	if err != nil {
+		t.Fatal(err)
+	}
+	web, vm := DeviceID(1), flow.VPortID(3)
+	a, b := packet.MAC{2, 0, 0, 0, 0, 0x77}, packet.MAC{2, 0, 0, 0, 0, 0x78}
+	x, y, z := netip.MustParseAddr("10.0.0.77"), netip.MustParseAddr("fe80::77"), netip.MustParseAddr("fe80::78")
+	at := func(s *Snapshot) string {
+		lost := map[netip.Addr]packet.MAC{}
+		for addr, m := range s.Bridge(web).LostAddrs() {
+			lost[addr] = m
+		}
+		sorted := func(m packet.MAC) []netip.Addr {
+			return slices.SortedFunc(slices.Values(s.Bridge(web).LearntAddrs(m)), netip.Addr.Compare)
+		}
+		return fmt.Sprintf("%v %v lost %v", sorted(a), sorted(b), lost)
+	}
+	first, _ := s.With(Changes{FDB: []FDBEntry{{web, a, vm}}, BridgeNeighbours: []BridgeNeighbour{{web, x, a}, {web, y, a}, {web, z, a}}})
+	moved, _ := first.With(Changes{BridgeNeighbours: []BridgeNeighbour{{web, x, b}, {web, y, a}}})
+	gone, _ := moved.With(Changes{FDB: []FDBEntry{{Bridge: web, MAC: a}}, BridgeNeighbours: []BridgeNeighbour{{Bridge: web, Addr: x}, {Bridge: web, Addr: z}}})
+	for i, tt := range []struct {
+		is   *Snapshot
+		want string
+	}{
+		{first, fmt.Sprintf("[%v %v %v] [] lost map[]", x, y, z)}, {moved, fmt.Sprintf("[%v %v] [%v] lost map[%v:%v]", y, z, x, x, b)},
+		{gone, fmt.Sprintf("[%v] [] lost map[%v:%v]", y, y, a)},
+	} {
+		if got := at(tt.is); got != tt.want {
+			t.Errorf("step %d: %s, want %s", i, got, tt.want)
+		}
+	}
+}
+
 // TestLearnedMany: of so many routes that change at once, dependencies tell the first bits, and any result that relied on one of the routes is affected.
 func TestLearnedMany(t *testing.T) {
 	objects, err := Decode("net.yaml", []byte(small))
