@@ -47,7 +47,7 @@ func (s *session) taking() *topology.BGPSession {
 
 // store judges paths, those to one prefix next to each other, and has what comes of them be stored. The caller has judging.
 func (s *session) store(spec *topology.BGPSession, paths []*apiutil.Path) {
-	if s.taking() == nil || s.isUnable() {
+	if s.taking() == nil || s.whyUnable() != "" {
 		return // since paths were listed
 	}
 	routes := s.routesOf(spec, paths, time.Now())
@@ -60,18 +60,19 @@ func (s *session) store(spec *topology.BGPSession, paths []*apiutil.Path) {
 	}
 }
 
-func (s *session) isUnable() bool {
+// whyUnable is why the edge can not forward what others would send it; empty: it can.
+func (s *session) whyUnable() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.unable
 }
 
-// setUnable is told whether the edge can forward what others send it. If it can not, what the neighbour told is no route, as others' packets would be lost here; when it can, it is judged again.
-func (s *session) setUnable(is bool) {
+// setUnable is told why the edge can not forward what others send it; empty: it can. If it can not, what the neighbour told is no route, as others' packets would be lost here; when it can, it is judged again.
+func (s *session) setUnable(why string) {
 	s.judging.Lock()
 	s.mu.Lock()
-	was := s.unable
-	s.unable = is
+	was, is := s.unable != "", why != ""
+	s.unable = why
 	s.mu.Unlock()
 	if is && !was {
 		s.rib.Clear()

@@ -26,6 +26,7 @@ const (
 	RejectedPrefix Verdict = "no unicast"   // what is no unicast destination outside of the router: groups, loopback, link-local
 	RejectedDamped Verdict = "damped"       // it changes too often (RFC 2439)
 	RejectedWorse  Verdict = "worse"        // another path of the neighbour to the prefix is better (RFC 7911)
+	RejectedUnable Verdict = "edge"         // the edge can not forward what others would send it
 	RejectedFamily Verdict = "other family" // of a family that is not the session's
 )
 

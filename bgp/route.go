@@ -3,7 +3,6 @@ package bgp
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"net/netip"
 	"slices"
 	"time"
@@ -12,6 +11,7 @@ import (
 	msg "github.com/osrg/gobgp/v4/pkg/packet/bgp"
 
 	"github.com/weft-sdn/weft/rpki"
+	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/topology"
 )
 
@@ -77,9 +77,8 @@ func (s *session) received(c Choice) ([]Route, error) {
 
 // describeAll describes the paths to one prefix, with what becomes of each.
 func (s *session) describeAll(spec *topology.BGPSession, paths []*apiutil.Path) []Route {
-	list := make([]Route, 0, len(paths))
-	metrics := make([]uint64, len(paths))
-	best := uint64(math.MaxUint64)
+	list, ribs := make([]Route, 0, len(paths)), make([]state.RIBRoute, len(paths))
+	var accepted []state.RIBRoute
 	for i, p := range paths {
 		r, verdict, rule := judge(spec, s.port.Load(), p, s.origins)
 		held, is := s.damper.holds(r.Dst, time.Now())
@@ -94,14 +93,22 @@ func (s *session) describeAll(spec *topology.BGPSession, paths []*apiutil.Path) 
 		if spec.AddPaths {
 			d.PathID = p.RemoteID
 		}
-		if metrics[i] = r.Metric; verdict == Accepted {
-			best = min(best, r.Metric)
+		if ribs[i] = r; verdict == Accepted {
+			accepted = append(accepted, r)
 		}
 		list = append(list, d)
 	}
+	unable, taken := s.whyUnable(), bestOfEach(accepted)
 	for i := range list {
-		if d := &list[i]; d.Verdict == Accepted && metrics[i] > best {
+		d, isWay := &list[i], func(r state.RIBRoute) bool { return r.Via == ribs[i].Via }
+		switch {
+		case d.Verdict != Accepted:
+		case ribs[i].Metric > taken[0].Metric:
 			d.Verdict, d.Why = RejectedWorse, "another path of the neighbour is better"
+		case !slices.ContainsFunc(taken, isWay):
+			d.Verdict, d.Why = RejectedWorse, fmt.Sprintf("%d other paths of the neighbour are as good", len(taken))
+		case unable != "":
+			d.Verdict, d.Why = RejectedUnable, unable
 		}
 	}
 	return list
@@ -135,12 +142,12 @@ func (s *session) addRPKI(spec *topology.BGPSession, p *apiutil.Path, r *Route, 
 		return
 	}
 	from := readAttributes(p, spec.LocalAS).from
-	state, vrp := s.origins.Validate(r.Prefix, from)
-	if r.RPKI = state; r.Verdict != RejectedFilter || rule == noRule || spec.Import[rule].RPKI == "" {
+	validity, vrp := s.origins.Validate(r.Prefix, from)
+	if r.RPKI = validity; r.Verdict != RejectedFilter || rule == noRule || spec.Import[rule].RPKI == "" {
 		return
 	}
 	switch {
-	case state != rpki.Invalid:
+	case validity != rpki.Invalid:
 	case from == rpki.NoOrigin:
 		r.Why += ": the path ends in a set"
 	case vrp.AS == from:
@@ -188,7 +195,7 @@ func why(s *topology.BGPSession, v Verdict, rule int, via netip.Addr) string {
 	return ""
 }
 
-// ruleText is what prefixes a rule fits.
+// ruleText is what a rule fits.
 func ruleText(r *topology.BGPRule) string {
 	n := uint8(r.Prefix.Bits())
 	text := r.Prefix.String()
@@ -198,6 +205,9 @@ func ruleText(r *topology.BGPRule) string {
 		text = fmt.Sprintf("%s le %d", r.Prefix, r.LE)
 	default:
 		text = fmt.Sprintf("%s ge %d le %d", r.Prefix, r.GE, r.LE)
+	}
+	if (r.Community != topology.Community{}) {
+		text += " community " + r.Community.String()
 	}
 	if r.RPKI != "" {
 		text += " rpki " + string(r.RPKI)

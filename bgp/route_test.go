@@ -54,6 +54,42 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// TestDescribed: of paths that are judged alike, those that are no routes say why, too: the better ones, or as many as are used, are others; or the edge could not forward what they would bring.
+func TestDescribed(t *testing.T) {
+	spec := external()
+	spec.AddPaths = true
+	s := &session{}
+	s.port.Store(wayOut())
+	var paths []*apiutil.Path
+	for i := range mostWays + 2 {
+		p := pathOf(t, "198.51.100.0/24", netip.AddrFrom4([4]byte{192, 0, 2, byte(100 + i)}), []uint32{64501})
+		p.RemoteID = uint32(i)
+		paths = append(paths, p)
+	}
+	paths = append(paths, pathOf(t, "198.51.100.0/24", netip.MustParseAddr("192.0.2.9"), []uint32{64501, 64502}), pathOf(t, "198.51.100.0/24", netip.MustParseAddr("192.0.2.9"), []uint32{64500}))
+	for unable, want := range map[string]map[Verdict]string{
+		"":                                 {Accepted: "", RejectedWorse: "", RejectedLoop: "own AS 64500 on the path"},
+		"all uplinks of the edge are down": {RejectedUnable: "all uplinks of the edge are down", RejectedWorse: "", RejectedLoop: "own AS 64500 on the path"},
+	} {
+		s.unable = unable
+		whys := map[string]int{}
+		for _, r := range s.describeAll(spec, paths) {
+			why, is := want[r.Verdict]
+			if !is || r.Verdict != RejectedWorse && r.Why != why {
+				t.Errorf("unable %q: %+v", unable, r)
+			}
+			whys[r.Why]++
+		}
+		if whys["another path of the neighbour is better"] != 1 || whys["16 other paths of the neighbour are as good"] != 2 || whys[unable] != mostWays {
+			t.Errorf("unable %q: %v", unable, whys)
+		}
+	}
+	rule := topology.BGPRule{Prefix: netip.MustParsePrefix("10.0.0.0/8"), GE: 8, LE: 32, Community: topology.StandardCommunity(64501<<16 | 7), RPKI: "invalid"}
+	if got := ruleText(&rule); got != "10.0.0.0/8 le 32 community 64501:7 rpki invalid" {
+		t.Error(got)
+	}
+}
+
 // pathOf is a path as GoBGP tells it.
 func pathOf(t *testing.T, prefix string, via netip.Addr, path []uint32) *apiutil.Path {
 	t.Helper()

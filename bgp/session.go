@@ -58,7 +58,7 @@ type session struct {
 	cut                  string              // why this end ended the connection, until GoBGP says that it is over; empty: it did not
 	wayUp                bool                // BFD is up
 	stopped              bool                // it told too many prefixes
-	unable               bool                // the edge can not forward what others would send it for the neighbour's routes: there are none
+	unable               string              // why the edge can not forward what others would send it for the neighbour's routes: there are none; empty: it can
 	exceeds              bool                // it does
 	exceeded             uint64              // how often it began to
 	idle                 *time.Timer         // when it begins again after that
@@ -89,7 +89,7 @@ func startSession(ctx context.Context, store *state.Store, edge string, port *to
 		life: life{state: Connecting, since: time.Now()},
 	}
 	s.port.Store(port)
-	s.unable = w.Unable != ""
+	s.unable = w.Unable
 	s.heard.clear()
 	s.server = server.NewBgpServer(server.LoggerOption(slog.New(quiet{s.log.Handler(), &s.over}), nil))
 	go s.server.Serve()
@@ -99,7 +99,7 @@ func startSession(ctx context.Context, store *state.Store, edge string, port *to
 	s.damped = time.AfterFunc(time.Hour, s.release)
 	s.damped.Stop()
 	s.run.Go(func() { _ = rib.Run(ctx) })
-	if s.unable {
+	if s.unable != "" {
 		rib.Clear() // what an earlier run of this edge's left leads nowhere
 	}
 	if err := s.begin(ctx, w); err != nil {
@@ -246,7 +246,7 @@ func (s *session) change(spec *topology.BGPSession, w *Port) bool {
 	if err := s.tell(w); err != nil {
 		s.log.Warn("what is advertised was not changed", "err", err)
 	}
-	s.setUnable(w.Unable != "")
+	s.setUnable(w.Unable)
 	s.limitChanged(old, spec)
 	if spec.NoDamping {
 		s.judgeSome(s.damper.forget())
