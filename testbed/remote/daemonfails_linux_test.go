@@ -19,6 +19,7 @@ type daemonKind struct {
 	needs  []string
 	text   string
 	office func(*bench, *netns.Host)
+	port   uint16 // at which the VPN is called; 0: it calls
 }
 
 // daemonKinds are OpenVPN and IPsec, called and calling.
@@ -27,10 +28,10 @@ func daemonKinds() map[string]daemonKind {
 	ipsec := func(b *bench, h *netns.Host) { b.strongSwan(h, b.export(), ipsecSecret) }
 	strongSwan := []string{"charon-systemd", "swanctl"}
 	return map[string]daemonKind{
-		"OpenVPN is called": {[]string{"openvpn"}, called + openVPNSite("  listenPort: 1194\n", behindOffice), openVPN},
-		"OpenVPN calls":     {[]string{"openvpn"}, provider + openVPNSite("", behindOffice+`, endpoint: "[2001:db8:113::9]:1194"`), openVPN},
-		"IPsec is called":   {strongSwan, called + ipsecSite("  listenPort: 4500\n", behindOffice), ipsec},
-		"IPsec calls":       {strongSwan, provider + ipsecSite("", behindOffice+`, endpoint: "203.0.113.9:4500"`), ipsec},
+		"OpenVPN is called": {[]string{"openvpn"}, called + openVPNSite("  listenPort: 1194\n", behindOffice), openVPN, 1194},
+		"OpenVPN calls":     {[]string{"openvpn"}, provider + openVPNSite("", behindOffice+`, endpoint: "[2001:db8:113::9]:1194"`), openVPN, 0},
+		"IPsec is called":   {strongSwan, called + ipsecSite("  listenPort: 4500\n", behindOffice), ipsec, 4500},
+		"IPsec calls":       {strongSwan, provider + ipsecSite("", behindOffice+`, endpoint: "203.0.113.9:4500"`), ipsec, 0},
 	}
 }
 
