@@ -41,49 +41,110 @@ func as(t *testing.T, url, token string) *client.Client {
 	return c
 }
 
-// TestAccounts: from the token of the first run to a tenant's user who logs in, makes a token, and is locked out.
-func TestAccounts(t *testing.T) {
-	store := embedded(t)
-	url, first := letIn(t, store)
-	ctx := t.Context()
-	admin, anybody := as(t, url, first), clientOf(t, url)
-	if w, err := anybody.Ways(ctx); err != nil || !w.Password || w.OIDC != nil {
-		t.Errorf("%+v, %v", w, err)
+// personnel is a server whose tenant acme has a user ann, who has logged in.
+type personnel struct {
+	url        string
+	admin, ann *client.Client
+	anybody    *client.Client // shows nothing
+}
+
+func newPersonnel(t *testing.T) *personnel {
+	t.Helper()
+	url, first := letIn(t, embedded(t))
+	p := &personnel{url: url, admin: as(t, url, first), anybody: clientOf(t, url)}
+	if _, err := p.admin.CreateUser(t.Context(), client.NewUser{User: client.User{Name: "ann", Tenant: "acme", Role: "tenant-admin"}, Password: "correct horse"}); err != nil {
+		t.Fatal(err)
 	}
-	if id, err := admin.Whoami(ctx); err != nil || id.Role != "provider-admin" || id.Subject != "token:first" {
+	m, err := p.anybody.Login(t.Context(), "acme/ann", "correct horse")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.ann = as(t, url, m.Secret)
+	return p
+}
+
+// TestFirstToken: the token of the first run is the provider's administrator, until it is revoked.
+func TestFirstToken(t *testing.T) {
+	url, first := letIn(t, embedded(t))
+	ctx := t.Context()
+	admin := as(t, url, first)
+	id, err := admin.Whoami(ctx)
+	if err != nil || id.Role != "provider-admin" || id.Subject != "token:first" {
 		t.Fatalf("%+v, %v", id, err)
 	}
-	if _, err := admin.CreateUser(ctx, client.NewUser{User: client.User{Name: "ann", Tenant: "acme", Role: "tenant-admin"}, Password: "correct horse"}); err != nil {
+	if _, err := admin.CreateUser(ctx, client.NewUser{User: client.User{Name: "root", Role: "provider-admin"}, Password: "correct horse"}); err != nil {
 		t.Fatal(err)
 	}
-	_, err := admin.CreateUser(ctx, client.NewUser{User: client.User{Name: "ann", Tenant: "acme", Role: "tenant-viewer"}, Password: "correct horse"})
-	wants(t, err, http.StatusConflict)
-	_, err = admin.CreateUser(ctx, client.NewUser{User: client.User{Name: "bob", Tenant: "acme", Role: "tenant-viewer"}, Password: "short"})
-	wants(t, err, http.StatusUnprocessableEntity)
-	_, err = anybody.Login(ctx, "acme/ann", "wrong password")
+	if u, err := admin.User(ctx, "", "root"); err != nil || u.Role != "provider-admin" {
+		t.Errorf("%+v, %v", u, err)
+	}
+	if err := admin.RevokeToken(ctx, id.Token); err != nil {
+		t.Fatal(err)
+	}
+	_, err = admin.Whoami(ctx)
 	wants(t, err, http.StatusUnauthorized)
+}
 
-	m, err := anybody.Login(ctx, "acme/ann", "correct horse")
-	if err != nil {
-		t.Fatal(err)
+// TestLogin: who knows the password gets a session of his role.
+func TestLogin(t *testing.T) {
+	p := newPersonnel(t)
+	ctx := t.Context()
+	if w, err := p.anybody.Ways(ctx); err != nil || !w.Password || w.OIDC != nil {
+		t.Errorf("%+v, %v", w, err)
 	}
-	ann := as(t, url, m.Secret)
-	if id, err := ann.Whoami(ctx); err != nil || id.Role != "tenant-admin" || id.Tenant != "acme" || id.Method != "session" || id.Expires.IsZero() {
+	if id, err := p.ann.Whoami(ctx); err != nil || id.Role != "tenant-admin" || id.Tenant != "acme" || id.Method != "session" || id.Expires.IsZero() {
 		t.Errorf("%+v, %v", id, err)
 	}
-	if _, err := ann.CreateUser(ctx, client.NewUser{User: client.User{Name: "vic", Tenant: "acme", Role: "tenant-viewer"}, Password: "battery staple"}); err != nil {
+	_, err := p.anybody.Login(ctx, "acme/ann", "wrong password")
+	wants(t, err, http.StatusUnauthorized)
+	_, err = p.anybody.Whoami(ctx)
+	wants(t, err, http.StatusUnauthorized)
+}
+
+// TestUsers: a tenant's administrator makes users of the tenant and no others; who is disabled is out at once.
+func TestUsers(t *testing.T) {
+	p := newPersonnel(t)
+	ctx := t.Context()
+	for _, tc := range []struct {
+		by     *client.Client
+		user   client.User
+		secret string
+		status int
+	}{
+		{p.admin, client.User{Name: "ann", Tenant: "acme", Role: "tenant-viewer"}, "correct horse", http.StatusConflict},
+		{p.admin, client.User{Name: "bob", Tenant: "acme", Role: "tenant-viewer"}, "short", http.StatusUnprocessableEntity},
+		{p.ann, client.User{Name: "vic", Role: "provider-admin"}, "battery staple", http.StatusForbidden},
+	} {
+		_, err := tc.by.CreateUser(ctx, client.NewUser{User: tc.user, Password: tc.secret})
+		wants(t, err, tc.status)
+	}
+	if _, err := p.ann.CreateUser(ctx, client.NewUser{User: client.User{Name: "vic", Tenant: "acme", Role: "tenant-viewer"}, Password: "battery staple"}); err != nil {
 		t.Fatal(err)
 	}
-	_, err = ann.CreateUser(ctx, client.NewUser{User: client.User{Name: "vic", Role: "provider-admin"}, Password: "battery staple"})
-	wants(t, err, http.StatusForbidden)
-	if users, err := ann.Users(ctx); err != nil || len(users) != 2 {
+	if users, err := p.ann.Users(ctx); err != nil || len(users) != 2 {
 		t.Errorf("%+v, %v", users, err)
 	}
-	made, err := ann.CreateToken(ctx, client.NewToken{Name: "ci", Kinds: []topology.Kind{topology.KindBridge}, Seconds: 3600})
+	yes := true
+	if u, err := p.admin.ChangeUser(ctx, "acme", "ann", client.UserChange{Disabled: &yes}); err != nil || !u.Disabled {
+		t.Fatalf("%+v, %v", u, err)
+	}
+	_, err := p.ann.Whoami(ctx)
+	wants(t, err, http.StatusUnauthorized)
+	if err := p.admin.DeleteUser(ctx, "acme", "ann"); err != nil {
+		t.Fatal(err)
+	}
+	wants(t, p.admin.DeleteUser(ctx, "acme", "ann"), http.StatusNotFound)
+}
+
+// TestTokens: a token does what it was made for, and a stream ends with the token that it was asked for with.
+func TestTokens(t *testing.T) {
+	p := newPersonnel(t)
+	ctx := t.Context()
+	made, err := p.ann.CreateToken(ctx, client.NewToken{Name: "ci", Kinds: []topology.Kind{topology.KindBridge}, Seconds: 3600})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ci := as(t, url, made.Secret)
+	ci := as(t, p.url, made.Secret)
 	bridge := objects(t, "{apiVersion: weft/v1, kind: Bridge, metadata: {name: lan, tenant: acme}, spec: {}}")
 	if _, err := ci.Create(ctx, &bridge[0], client.Options{}); err != nil {
 		t.Fatal(err)
@@ -91,11 +152,9 @@ func TestAccounts(t *testing.T) {
 	router := objects(t, "{apiVersion: weft/v1, kind: Router, metadata: {name: r, tenant: acme}, spec: {}}")
 	_, err = ci.Create(ctx, &router[0], client.Options{})
 	wants(t, err, http.StatusForbidden)
-	if list, err := ann.Tokens(ctx); err != nil || len(list) != 2 {
+	if list, err := p.ann.Tokens(ctx); err != nil || len(list) != 2 {
 		t.Errorf("%+v, %v", list, err)
 	}
-
-	// A stream ends with the token that it was asked for with.
 	began, ended := make(chan struct{}, 1), make(chan error, 1)
 	go func() {
 		ended <- ci.Watch(ctx, client.WatchOptions{ListOptions: client.ListOptions{Kinds: []topology.Kind{topology.KindBridge}}}, func(client.Event) error {
@@ -107,39 +166,13 @@ func TestAccounts(t *testing.T) {
 		})
 	}()
 	<-began
-	if err := ann.RevokeToken(ctx, made.Token.ID); err != nil {
+	if err := p.ann.RevokeToken(ctx, made.Token.ID); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ann.Patch(ctx, ref(topology.KindBridge, "lan"), client.MergePatch, []byte(`{"metadata":{"labels":{"a":"b"}}}`), client.Options{}); err != nil {
+	if _, err := p.ann.Patch(ctx, ref(topology.KindBridge, "lan"), client.MergePatch, []byte(`{"metadata":{"labels":{"a":"b"}}}`), client.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	wants(t, <-ended, http.StatusUnauthorized)
-
-	yes := true
-	if u, err := admin.ChangeUser(ctx, "acme", "ann", client.UserChange{Disabled: &yes}); err != nil || !u.Disabled {
-		t.Fatalf("%+v, %v", u, err)
-	}
-	_, err = ann.Whoami(ctx)
-	wants(t, err, http.StatusUnauthorized)
-	if err := admin.DeleteUser(ctx, "acme", "ann"); err != nil {
-		t.Fatal(err)
-	}
-	wants(t, admin.DeleteUser(ctx, "acme", "ann"), http.StatusNotFound)
-	if _, err := admin.CreateUser(ctx, client.NewUser{User: client.User{Name: "root", Role: "provider-admin"}, Password: "correct horse"}); err != nil {
-		t.Fatal(err)
-	}
-	if u, err := admin.User(ctx, "", "root"); err != nil || u.Role != "provider-admin" {
-		t.Errorf("%+v, %v", u, err)
-	}
-	id, err := admin.Whoami(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := admin.RevokeToken(ctx, id.Token); err != nil {
-		t.Fatal(err)
-	}
-	_, err = admin.Whoami(ctx)
-	wants(t, err, http.StatusUnauthorized)
 }
 
 // TestPasswordsNotTold: what is sent to log in or to make users is not repeated by an answer, however wrong it is.

@@ -27,6 +27,8 @@ type Config struct {
 	Timeout   time.Duration // of one try; 60 s
 	Retries   int           // of what the server was too busy for, or did not answer; 4. Negative: none
 	UserAgent string
+	// Lost is called when the server of a watch does not answer any more, once until it does again: the watch goes on meanwhile. nil: nobody is told.
+	Lost func(error)
 }
 
 // Token returns a Config.Token that is always the same.
@@ -127,6 +129,9 @@ func (c *Client) Do(ctx context.Context, r Request, into any) (http.Header, erro
 	}
 }
 
+// ErrNoAnswer: the server is not reached, or the connection was lost before the answer was there. A change without an Idempotency-Key may have been made.
+var ErrNoAnswer = errors.New("does not answer")
+
 // errAnswer: there was an answer, and it can't be read.
 var errAnswer = errors.New("the server's answer can't be read")
 
@@ -194,7 +199,7 @@ func (c *Client) failed(err error) error {
 	if errors.As(err, &u) {
 		err = u.Err
 	}
-	return fmt.Errorf("the API at %s does not answer: %w", c.base, err)
+	return fmt.Errorf("the API at %s %w: %w", c.base, ErrNoAnswer, err)
 }
 
 // headerKey is that of a request that may be made twice and counts once.

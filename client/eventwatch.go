@@ -18,7 +18,7 @@ func WatchEvents[T any](ctx context.Context, c *Client, q url.Values, since int6
 	}
 	var last int64                // revision of what was told last
 	told := map[string]struct{}{} // of that revision
-	return again(ctx, &since, func() error {
+	return c.again(ctx, &since, func() (bool, error) {
 		query.Del("since")
 		if since > 0 {
 			query.Set("since", strconv.FormatInt(since, 10))

@@ -29,15 +29,15 @@ func (e handlerError) Unwrap() error { return e.err }
 // Watch calls fn with each change of objects, in order, until ctx ends (nil) or fn returns an error, which it returns. A connection that is lost is made again, and goes on where it
 // was. IsGone of its error: changes since the revision are not kept any more; list, and watch from that revision.
 func (c *Client) Watch(ctx context.Context, o WatchOptions, fn func(Event) error) error {
-	return again(ctx, &o.Since, func() error { return c.watchOnce(ctx, &o, fn) })
+	return c.again(ctx, &o.Since, func() (bool, error) { return c.watchOnce(ctx, &o, fn) })
 }
 
-// again makes connections of a watch until ctx ends (nil) or there is no use.
-func again(ctx context.Context, since *int64, once func() error) error {
-	pause := firstPause
+// again makes connections of a watch until ctx ends (nil) or there is no use. once tells whether the server answered, too.
+func (c *Client) again(ctx context.Context, since *int64, once func() (answered bool, err error)) error {
+	pause, told := firstPause, false
 	for {
 		began := *since
-		err := once()
+		answered, err := once()
 		var handled handlerError
 		var refused *Problem
 		switch {
@@ -51,6 +51,10 @@ func again(ctx context.Context, since *int64, once func() error) error {
 		if *since != began {
 			pause = firstPause
 		}
+		if told = told && !answered; err != nil && !told && c.cfg.Lost != nil {
+			c.cfg.Lost(err)
+			told = true
+		}
 		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
@@ -63,7 +67,7 @@ func again(ctx context.Context, since *int64, once func() error) error {
 }
 
 // watchOnce reads events of one connection. What was told whole is in o.Since.
-func (c *Client) watchOnce(ctx context.Context, o *WatchOptions, fn func(Event) error) error {
+func (c *Client) watchOnce(ctx context.Context, o *WatchOptions, fn func(Event) error) (answered bool, err error) {
 	q := o.query()
 	if o.Since > 0 {
 		q.Set("since", strconv.FormatInt(o.Since, 10))
@@ -83,18 +87,26 @@ func (c *Client) watchOnce(ctx context.Context, o *WatchOptions, fn func(Event) 
 	})
 }
 
-// stream calls fn with the data of each event of one connection.
-func (c *Client) stream(ctx context.Context, path string, q url.Values, fn func(data []byte) error) error {
+// stream calls fn with the data of each event of one connection. answered: there was a stream.
+func (c *Client) stream(ctx context.Context, path string, q url.Values, fn func(data []byte) error) (answered bool, err error) {
 	resp, err := c.send(ctx, Request{Method: http.MethodGet, Path: path, Query: q, Header: http.Header{"Accept": {"text/event-stream"}}}, nil)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		body, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<20)) // as much of it as there is
-		return problemOf(resp, body)
+		return false, problemOf(resp, body)
 	}
-	return readEvents(resp.Body, fn)
+	var failed error
+	err = readEvents(resp.Body, func(data []byte) error {
+		failed = fn(data)
+		return failed
+	})
+	if err != nil && failed == nil {
+		err = c.failed(err)
+	}
+	return true, err
 }
 
 const maxEvent = 16 << 20 // bytes of one event

@@ -5,6 +5,9 @@ import (
 	"strings"
 )
 
+// Absent is the problem of an object that is named and is not there.
+const Absent = "does not exist"
+
 // FieldError tells what is wrong with one field of one object, and what would do.
 type FieldError struct {
 	File    string // empty if the object is not from a file

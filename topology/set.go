@@ -64,7 +64,7 @@ func (s *Set) Apply(put []*Object, del []Ref) (*Set, error) {
 	touched := slices.Clone(del)
 	for _, r := range del {
 		if e.set.Get(r) == nil {
-			v.errs = append(v.errs, &FieldError{Object: r.String(), Problem: "does not exist"})
+			v.errs = append(v.errs, &FieldError{Object: r.String(), Problem: Absent})
 			continue
 		}
 		e.drop(r)

@@ -204,15 +204,20 @@ func (w *waiting) wait(cmd *cobra.Command, n network, rev int64, tenants map[str
 	}
 	busy.end()
 	if !a.done {
-		return fmt.Errorf("revision %d is stored, but after %v not applied by %s; weft edges shows where they are", rev, w.timeout, strings.Join(a.behind, ", "))
+		return behind("revision %d is stored, but after %v not applied by %s; weft edges shows where they are", rev, w.timeout, strings.Join(a.behind, ", "))
 	}
 	if _, err := fmt.Fprintf(cmd.OutOrStdout(), "revision %d: %s\n", rev, a.text()); err != nil {
 		return err
 	}
 	if len(a.lacks) > 0 {
-		return fmt.Errorf("not all of it can be done:\n  %s", strings.Join(a.lacks, "\n  "))
+		return behind("not all of it can be done:\n  %s", strings.Join(a.lacks, "\n  "))
 	}
 	return nil
+}
+
+// behind is an error of a change that is stored.
+func behind(format string, args ...any) error {
+	return &exitError{exitBehind, fmt.Errorf(format, args...)}
 }
 
 // text says how many edges have what was waited for, and which will only when they are live.

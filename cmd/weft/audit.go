@@ -146,9 +146,7 @@ func (q *auditQuery) stored(ctx context.Context, store *state.Store, about topol
 func printAudit(w io.Writer, all []client.AuditRecord, form string) error {
 	switch form {
 	case "json":
-		return printJSON(w, struct {
-			Items []client.AuditRecord `json:"items"`
-		}{all})
+		return printItems(w, all)
 	case "yaml":
 		return printYAML(w, all)
 	}

@@ -127,7 +127,7 @@ func (q *bgpQuery) routesOver(cmd *cobra.Command, want agent.RouteQuery) (list *
 	}
 	sessions, _, err := viewed[agent.BGPSession](cmd.Context(), &q.at, "sessions", url.Values{"of": {want.Session}})
 	if err == nil && len(sessions.Items) == 0 {
-		err = fmt.Errorf("bgpsession %s: is not there", want.Session)
+		err = missing("bgpsession %s: is not there", want.Session)
 	}
 	return list, true, err
 }

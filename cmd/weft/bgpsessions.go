@@ -94,7 +94,7 @@ func (q *bgpQuery) wanted(cmd *cobra.Command, names []string) (all []view.Wanted
 			for _, w := range all {
 				others = append(others, w.Session)
 			}
-			return nil, fmt.Errorf("bgpsession %s: is not there; there is %s", name, cmp.Or(shortList(others), "none"))
+			return nil, missing("bgpsession %s: is not there; there is %s", name, cmp.Or(shortList(others), "none"))
 		}
 	}
 	return slices.DeleteFunc(all, func(w view.WantedSession) bool {
@@ -142,7 +142,7 @@ func (q *bgpQuery) collect(cmd *cobra.Command, names []string) (agent.BGPList, e
 func namedSessions(all []agent.BGPSession, names []string) ([]agent.BGPSession, error) {
 	for _, name := range names {
 		if !slices.ContainsFunc(all, func(s agent.BGPSession) bool { return s.Session == name }) {
-			return nil, fmt.Errorf("bgpsession %s: is not there", name)
+			return nil, missing("bgpsession %s: is not there", name)
 		}
 	}
 	return slices.DeleteFunc(all, func(s agent.BGPSession) bool { return len(names) > 0 && !slices.Contains(names, s.Session) }), nil

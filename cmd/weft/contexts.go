@@ -124,7 +124,7 @@ func (c *contexts) save() error {
 func (c *contexts) named(name string) (account, error) {
 	a, ok := c.Items[name]
 	if !ok {
-		return a, fmt.Errorf("context %q: is not there; there is %s", name, or(strings.Join(c.names(), ", ")))
+		return a, missing("context %q: is not there; there is %s", name, or(strings.Join(c.names(), ", ")))
 	}
 	return a, nil
 }

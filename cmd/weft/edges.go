@@ -58,19 +58,19 @@ follow below: the active one, and those that stand by.`,
 }
 
 // chosenEdges are those that are named, all if none is, and an error for each that is not there.
-func chosenEdges(rows []client.Edge, ids []string) (chosen []client.Edge, missing error) {
+func chosenEdges(rows []client.Edge, ids []string) (chosen []client.Edge, unknown error) {
 	if len(ids) == 0 {
 		return rows, nil
 	}
 	for _, id := range ids {
 		i := slices.IndexFunc(rows, func(r client.Edge) bool { return r.ID == id })
 		if i < 0 {
-			missing = errors.Join(missing, fmt.Errorf("edge %q: is neither known nor named by a binding", id))
+			unknown = errors.Join(unknown, missing("edge %q: is neither known nor named by a binding", id))
 			continue
 		}
 		chosen = append(chosen, rows[i])
 	}
-	return chosen, missing
+	return chosen, unknown
 }
 
 // printAgents tells, below the table, which agents act for edges that have several.
@@ -93,9 +93,7 @@ func printAgents(w io.Writer, rows []client.Edge) error {
 func printEdges(w io.Writer, rows []client.Edge, form string) error {
 	switch form {
 	case "json":
-		return printJSON(w, struct {
-			Items []client.Edge `json:"items"`
-		}{rows})
+		return printItems(w, rows)
 	case "yaml":
 		return printYAML(w, rows)
 	case "name":

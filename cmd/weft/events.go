@@ -133,9 +133,7 @@ func eventCells(e state.LoggedEvent, now time.Time) []string {
 func printEvents(w io.Writer, all []state.LoggedEvent, form string) error {
 	switch form {
 	case "json":
-		return printJSON(w, struct {
-			Items []state.LoggedEvent `json:"items"`
-		}{all})
+		return printItems(w, all)
 	case "yaml":
 		return printYAML(w, all)
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -54,9 +53,7 @@ weft import puts it into another database, or into this one when it is empty.`,
 					}
 				}
 				if out.form == "json" {
-					return printJSON(cmd.OutOrStdout(), struct {
-						Items []*topology.Object `json:"items"`
-					}{written})
+					return printItems(cmd.OutOrStdout(), written)
 				}
 				return printYAML(cmd.OutOrStdout(), written)
 			})
@@ -125,11 +122,11 @@ func (c *changed) onlyNew() error {
 	case len(differ) == 0:
 		return nil
 	case len(differ) == 1:
-		return fmt.Errorf("%s is stored, and differs: weft diff shows how, --replace puts that of the files in its place", differ[0])
+		return &exitError{exitConflict, fmt.Errorf("%s is stored, and differs: weft diff shows how, --replace puts that of the files in its place", differ[0])}
 	}
 	const most = 5
 	if n := len(differ) - most; n > 0 {
 		differ = append(differ[:most], fmt.Sprintf("%d more", n))
 	}
-	return errors.New(strings.Join(differ, ", ") + " are stored, and differ: weft diff shows how, --replace puts those of the files in their place")
+	return &exitError{exitConflict, fmt.Errorf("%s are stored, and differ: weft diff shows how, --replace puts those of the files in their place", strings.Join(differ, ", "))}
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strconv"
 
@@ -12,7 +11,7 @@ import (
 )
 
 // findAll returns the objects that are named, and an error for each that is not there. What no object is called and is a number is an id.
-func findAll(ctx context.Context, n network, refs []topology.Ref) (found []*topology.Object, missing, err error) {
+func findAll(ctx context.Context, n network, refs []topology.Ref) (found []*topology.Object, lost, err error) {
 	for _, r := range refs {
 		o, _, err := n.Get(ctx, r)
 		if errors.Is(err, state.ErrNotFound) {
@@ -21,7 +20,7 @@ func findAll(ctx context.Context, n network, refs []topology.Ref) (found []*topo
 				return nil, nil, err
 			}
 			if o = withID(all, r.Name); o == nil {
-				missing = errors.Join(missing, notThere(all, r))
+				lost = errors.Join(lost, notThere(all, r))
 				continue
 			}
 		}
@@ -30,7 +29,7 @@ func findAll(ctx context.Context, n network, refs []topology.Ref) (found []*topo
 		}
 		found = append(found, o)
 	}
-	return found, missing, nil
+	return found, lost, nil
 }
 
 // withID is the object whose id is written so; nil: none has it.
@@ -53,11 +52,11 @@ func byID(ctx context.Context, n network, refs []topology.Ref) ([]topology.Ref, 
 		if _, err := strconv.ParseUint(r.Name, 10, 32); err != nil {
 			continue
 		}
-		found, missing, err := findAll(ctx, n, []topology.Ref{r})
+		found, lost, err := findAll(ctx, n, []topology.Ref{r})
 		switch {
 		case err != nil:
 			return nil, err
-		case missing == nil:
+		case lost == nil:
 			out[i] = found[0].Ref()
 		}
 	}
@@ -78,5 +77,5 @@ func oneOf(ctx context.Context, n network, r topology.Ref) (*topology.Object, in
 	if err != nil {
 		return nil, 0, err
 	}
-	return nil, 0, fmt.Errorf("%w", notThere(all, r))
+	return nil, 0, notThere(all, r)
 }

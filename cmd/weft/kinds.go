@@ -129,7 +129,7 @@ func notThere(all []*topology.Object, r topology.Ref) error {
 		}
 	}
 	if len(others) == 0 {
-		return fmt.Errorf("%s: is not there", refName(r))
+		return missing("%s: is not there", refName(r))
 	}
-	return fmt.Errorf("%s: is not there; there is %s", refName(r), strings.Join(others, ", "))
+	return missing("%s: is not there; there is %s", refName(r), strings.Join(others, ", "))
 }

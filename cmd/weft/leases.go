@@ -107,7 +107,7 @@ func leaseRows(cmd *cobra.Command, store *state.Store, in *scope, names []string
 	for _, r := range refs {
 		of, err := view.Leases(cmd.Context(), store, []topology.Ref{r})
 		if errors.Is(err, state.ErrNotFound) {
-			err = fmt.Errorf("%s: is not there", refName(r))
+			err = missing("%s: is not there", refName(r))
 		}
 		if err != nil {
 			return nil, err
@@ -120,9 +120,7 @@ func leaseRows(cmd *cobra.Command, store *state.Store, in *scope, names []string
 func printLeases(w io.Writer, rows []client.Lease, form string) error {
 	switch form {
 	case "json":
-		return printJSON(w, struct {
-			Items []client.Lease `json:"items"`
-		}{rows})
+		return printItems(w, rows)
 	case "yaml":
 		return printYAML(w, rows)
 	case "name":

@@ -43,9 +43,7 @@ func (l *listing) print(cmd *cobra.Command, n network, found []*topology.Object,
 		if one {
 			return printJSON(w, found[0])
 		}
-		return printJSON(w, struct {
-			Items []*topology.Object `json:"items"`
-		}{append([]*topology.Object{}, found...)})
+		return printItems(w, found)
 	case "yaml":
 		return printYAML(w, found)
 	case "name":

@@ -94,7 +94,7 @@ func (l *login) run() error {
 	if err := l.authenticate(ctx, &a); err != nil {
 		return err
 	}
-	c, err := a.client(nil)
+	c, err := a.client(nil, nil)
 	if err != nil {
 		return err
 	}
@@ -124,7 +124,7 @@ func (l *login) authenticate(ctx context.Context, a *account) error {
 		a.Token = token
 		return err
 	}
-	c, err := a.client(nil)
+	c, err := a.client(nil, nil)
 	if err != nil {
 		return err
 	}
@@ -227,7 +227,7 @@ again, or as another login of weft context.`,
 			if err := all.save(); err != nil {
 				return err
 			}
-			c, err := a.client(nil)
+			c, err := a.client(nil, nil)
 			if err == nil {
 				err = c.Logout(cmd.Context())
 				c.Close()

@@ -3,12 +3,15 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"os/exec"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
@@ -62,11 +65,27 @@ func (a *account) take(t *oauth2.Token) error {
 	if id == "" {
 		return fmt.Errorf("OpenID provider %s: its answer has no id_token; the scope openid would do", a.OIDC.Issuer)
 	}
-	a.Token, a.Expires = id, t.Expiry
+	a.Token, a.Expires = id, endOf(id)
 	if t.RefreshToken != "" {
 		a.OIDC.Refresh = t.RefreshToken
 	}
 	return nil
+}
+
+// endOf is when an ID token ends, as it says itself (RFC 7519 section 4.1.4): the access token, of which the answer tells, may live longer. Zero: it does not say.
+func endOf(id string) time.Time {
+	parts := strings.Split(id, ".")
+	if len(parts) != 3 {
+		return time.Time{}
+	}
+	var claims struct {
+		Expires float64 `json:"exp"` // seconds, maybe with a fraction
+	}
+	b, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil || json.Unmarshal(b, &claims) != nil || claims.Expires <= 0 {
+		return time.Time{}
+	}
+	return time.Unix(int64(claims.Expires), 0)
 }
 
 // byDevice is the device authorization grant (RFC 8628): a code is typed in elsewhere.

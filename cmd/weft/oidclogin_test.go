@@ -3,131 +3,21 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto"
-	"crypto/rand"
-	"crypto/rsa"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/json"
-	"fmt"
-	"io"
-	"math/big"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/weft-sdn/weft/access"
 	"github.com/weft-sdn/weft/api"
+	"github.com/weft-sdn/weft/client"
 	"github.com/weft-sdn/weft/state"
+	"github.com/weft-sdn/weft/topology"
 )
-
-// provider is an OpenID provider whose one user, ann of tenant acme, always agrees.
-type provider struct {
-	t   *testing.T
-	key *rsa.PrivateKey
-	url string
-
-	mu        sync.Mutex
-	challenge string        // of the code that was given last (RFC 7636)
-	life      time.Duration // of ID tokens
-	polls     int           // for the device's token
-	renewed   int
-}
-
-func newProvider(t *testing.T) *provider {
-	t.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &provider{t: t, key: key, life: time.Hour}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
-		p.answer(w, http.StatusOK, map[string]any{
-			"issuer": p.url, "authorization_endpoint": p.url + "/auth", "token_endpoint": p.url + "/token", "jwks_uri": p.url + "/keys",
-			"device_authorization_endpoint": p.url + "/device", "id_token_signing_alg_values_supported": []string{"RS256"},
-		})
-	})
-	mux.HandleFunc("GET /keys", func(w http.ResponseWriter, _ *http.Request) {
-		b64 := base64.RawURLEncoding.EncodeToString
-		p.answer(w, http.StatusOK, map[string]any{"keys": []map[string]string{{
-			"kty": "RSA", "alg": "RS256", "use": "sig", "kid": "k", "n": b64(key.N.Bytes()), "e": b64(big.NewInt(int64(key.E)).Bytes()),
-		}}})
-	})
-	mux.HandleFunc("GET /auth", p.auth)
-	mux.HandleFunc("POST /device", func(w http.ResponseWriter, _ *http.Request) {
-		p.answer(w, http.StatusOK, map[string]any{"device_code": "dc", "user_code": "ABCD-EFGH", "verification_uri": p.url + "/activate", "expires_in": 60, "interval": 1})
-	})
-	mux.HandleFunc("POST /token", p.token)
-	s := httptest.NewServer(mux)
-	t.Cleanup(s.Close)
-	p.url = s.URL
-	return p
-}
-
-func (p *provider) answer(w http.ResponseWriter, status int, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v)
-}
-
-// auth sends the browser back with a code.
-func (p *provider) auth(w http.ResponseWriter, r *http.Request) {
-	q := r.URL.Query()
-	p.mu.Lock()
-	p.challenge = q.Get("code_challenge")
-	p.mu.Unlock()
-	back := url.Values{"code": {"c0de"}, "state": {q.Get("state")}}
-	http.Redirect(w, r, q.Get("redirect_uri")+"?"+back.Encode(), http.StatusFound)
-}
-
-func (p *provider) token(w http.ResponseWriter, r *http.Request) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	switch r.FormValue("grant_type") {
-	case "authorization_code":
-		sum := sha256.Sum256([]byte(r.FormValue("code_verifier")))
-		if base64.RawURLEncoding.EncodeToString(sum[:]) != p.challenge || p.challenge == "" || r.FormValue("code") != "c0de" {
-			p.answer(w, http.StatusBadRequest, map[string]string{"error": "invalid_grant"})
-			return
-		}
-	case "urn:ietf:params:oauth:grant-type:device_code":
-		if p.polls++; p.polls == 1 {
-			p.answer(w, http.StatusBadRequest, map[string]string{"error": "authorization_pending"})
-			return
-		}
-	case "refresh_token":
-		p.renewed++
-	}
-	p.answer(w, http.StatusOK, map[string]any{"access_token": "at", "token_type": "Bearer", "expires_in": int(p.life / time.Second), "refresh_token": "rt", "id_token": p.idToken()})
-}
-
-// idToken is signed with RS256 (RFC 7515).
-func (p *provider) idToken() string {
-	part := func(v any) string {
-		b, err := json.Marshal(v)
-		if err != nil {
-			p.t.Error(err)
-		}
-		return base64.RawURLEncoding.EncodeToString(b)
-	}
-	now := time.Now()
-	text := part(map[string]string{"alg": "RS256", "kid": "k", "typ": "JWT"}) + "." + part(map[string]any{
-		"iss": p.url, "aud": "weft", "sub": "ann-1", "preferred_username": "ann", "groups": []string{"acme-net"}, "iat": now.Unix(), "exp": now.Add(p.life).Unix(),
-	})
-	sum := sha256.Sum256([]byte(text))
-	sig, err := rsa.SignPKCS1v15(rand.Reader, p.key, crypto.SHA256, sum[:])
-	if err != nil {
-		p.t.Error(err)
-	}
-	return text + "." + base64.RawURLEncoding.EncodeToString(sig)
-}
 
 // trusting serves an API that trusts the provider, and returns its URL.
 func trusting(t *testing.T, p *provider) string {
@@ -141,7 +31,9 @@ func trusting(t *testing.T, p *provider) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	guard, err := access.New(access.Config{Store: store, OIDC: &access.OIDC{Issuer: p.url, ClientID: "weft", Rules: []access.OIDCRule{{Value: "acme-net", Role: access.TenantEditor, Tenant: "acme"}}}})
+	guard, err := access.New(access.Config{Store: store, OIDC: &access.OIDC{Issuer: p.url, ClientID: "weft", Scopes: []string{"openid", "profile", "offline_access"}, Rules: []access.OIDCRule{
+		{Value: "netops", Role: access.ProviderAdmin}, {Value: "acme-net", Role: access.TenantEditor, Tenant: "acme"}, {Value: "customers", Role: access.TenantViewer},
+	}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,64 +61,135 @@ func trusting(t *testing.T, p *provider) string {
 	return s.URL
 }
 
-// TestOIDCLogin: by a browser with PKCE, and by a device's code; the ID token is shown to the server, and renewed when it ends.
+// loginAt runs weft login while a user of the provider's does what it says in his browser, and returns what it printed.
+func loginAt(t *testing.T, p *provider, user, server string, args ...string) string {
+	t.Helper()
+	opened := regexp.MustCompile(`(?m)^open (\S+)$`)
+	var stdout, stderr buffer
+	ended := make(chan int, 1)
+	go func() { ended <- run(t.Context(), append([]string{"login", server}, args...), &stdout, &stderr) }()
+	browsed := false
+	until(t, func() (bool, string) {
+		if m := opened.FindStringSubmatch(stderr.String()); m != nil && !browsed {
+			browsed = true
+			p.browse(user, m[1])
+		}
+		return len(ended) > 0, stderr.String()
+	})
+	if code := <-ended; code != 0 {
+		t.Fatalf("weft login %v: status %d: %s", args, code, stderr.String())
+	}
+	return stdout.String() + stderr.String()
+}
+
+// TestOIDCLogin: at a provider of another maker one logs in by a browser with PKCE, and by a device's code; commands show the ID token to the server, and renew it when it ends.
 func TestOIDCLogin(t *testing.T) {
 	p := newProvider(t)
 	at := trusting(t, p)
 	t.Setenv("WEFT_CONFIG", filepath.Join(t.TempDir(), "config.yaml"))
-	t.Setenv("PATH", t.TempDir()) // no browser but this one
-	opened := regexp.MustCompile(`(?m)^open (\S+)`)
-	login := func(args ...string) string {
+	t.Setenv("PATH", t.TempDir()) // no browser but the test's
+	if text := loginAt(t, p, "ann", at, "--oidc"); !strings.Contains(text, "logged in at "+at+" as oidc:ann, tenant-editor of acme") || strings.Contains(text, "eyJ") {
+		t.Errorf("login says %s", text)
+	}
+	weft := func(want int, args ...string) string {
 		t.Helper()
-		var stdout, stderr buffer
-		ended := make(chan int, 1)
-		go func() { ended <- run(t.Context(), append([]string{"login", at}, args...), &stdout, &stderr) }()
-		browsed := false
-		until(t, func() (bool, string) {
-			if m := opened.FindStringSubmatch(stderr.String()); m != nil && !browsed && strings.Contains(m[1], "/auth?") {
-				browsed = true
-				resp, err := http.Get(m[1])
-				if err != nil {
-					t.Error(err)
-				} else {
-					_, _ = io.Copy(io.Discard, resp.Body)
-					resp.Body.Close()
-				}
-			}
-			return len(ended) > 0, stderr.String()
-		})
-		if code := <-ended; code != 0 {
-			t.Fatalf("weft login %v: status %d: %s", args, code, stderr.String())
+		var stdout, stderr bytes.Buffer
+		if code := run(t.Context(), args, &stdout, &stderr); code != want {
+			t.Fatalf("weft %s: status %d: %s%s", strings.Join(args, " "), code, stdout.String(), stderr.String())
 		}
 		return stdout.String() + stderr.String()
 	}
-	if text := login("--oidc"); !strings.Contains(text, "tenant-editor of acme") || strings.Contains(text, "eyJ") {
-		t.Errorf("login says %s", text)
-	}
-	if text := login("--device", "--context", "device"); !strings.Contains(text, "type in ABCD-EFGH") || !strings.Contains(text, "(context device)") {
-		t.Errorf("login says %s", text)
-	}
-	p.mu.Lock()
-	if p.polls != 2 {
-		t.Errorf("the provider was asked %d times for the device's token", p.polls)
-	}
-	p.life = time.Second // ends within renewBefore
-	p.mu.Unlock()
-	login("--oidc")
-	p.mu.Lock()
-	p.life = time.Hour
-	p.mu.Unlock()
-	for range 2 {
-		var stdout, stderr bytes.Buffer
-		if code := run(t.Context(), []string{"whoami"}, &stdout, &stderr); code != 0 || !strings.Contains(stdout.String(), "tenant-editor of acme") {
-			t.Fatalf("weft whoami: status %d: %s%s", code, stdout.String(), stderr.String())
+	net := filepath.Join(t.TempDir(), "net.yaml")
+	write := func(tenant string) {
+		t.Helper()
+		if err := os.WriteFile(net, []byte("{apiVersion: weft/v1, kind: Bridge, metadata: {name: lan, tenant: "+tenant+"}, spec: {}}\n"), 0o600); err != nil {
+			t.Fatal(err)
 		}
 	}
-	if p.renewed != 1 {
-		t.Errorf("the ID token was renewed %d times, want once", p.renewed)
+	write("acme")
+	weft(exitOK, "apply", "-f", net)
+	if out := weft(exitOK, "get", "bridges"); !strings.Contains(out, "lan") {
+		t.Errorf("his bridges are\n%s", out)
 	}
-	var out bytes.Buffer
-	if code := run(t.Context(), []string{"login", at, "--oidc", "--device"}, &out, &out); code != exitUsage {
-		t.Errorf("two ways at once: status %d: %s", code, fmt.Sprint(&out))
+	write("globex")
+	weft(exitFailed, "apply", "-f", net)
+
+	if text := loginAt(t, p, "root", at, "--device", "--context", "device"); !strings.Contains(text, "/device?user_code=") || !strings.Contains(text, "provider-admin (context device)") {
+		t.Errorf("login says %s", text)
+	}
+	weft(exitOK, "apply", "-f", net)
+
+	p.live(renewBefore / 2) // so that each command renews it
+	loginAt(t, p, "ann", at, "--oidc")
+	before := p.renewals()
+	p.live(time.Hour) // the access token beside it lives five minutes
+	for range 3 {
+		if out := weft(exitOK, "whoami"); !strings.Contains(out, "tenant-editor of acme") || !strings.Contains(out, "for 59m") {
+			t.Errorf("whoami says %s", out)
+		}
+	}
+	if n := p.renewals() - before; n != 1 {
+		t.Errorf("the ID token was renewed %d times, want once", n)
+	}
+	weft(exitUsage, "login", at, "--oidc", "--device")
+}
+
+// TestOIDCTokens: the API takes the ID tokens that a provider of another maker makes out for it, with the role of their user, until they end, whatever key signs them; and no others.
+func TestOIDCTokens(t *testing.T) {
+	p := newProvider(t)
+	at := trusting(t, p)
+	whoami := func(token string) (client.Identity, error) {
+		t.Helper()
+		c, err := client.New(client.Config{Server: at, Token: client.Token(token)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		return c.Whoami(t.Context())
+	}
+	for user, want := range map[string]client.Identity{
+		"root": {Role: "provider-admin"}, "ann": {Role: "tenant-editor", Tenant: "acme"}, "gus": {Role: "tenant-viewer", Tenant: "globex"},
+	} {
+		if who, err := whoami(p.token("weft", user)); err != nil || who.Subject != "oidc:"+user || who.Name != user || who.Role != want.Role || who.Tenant != want.Tenant || who.Expires.IsZero() {
+			t.Errorf("%s: %+v, %v", user, who, err)
+		}
+	}
+	refused := func(what, token, want string) {
+		t.Helper()
+		if _, err := whoami(token); client.StatusOf(err) != http.StatusUnauthorized || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), token) {
+			t.Errorf("%s: %v, want %s", what, err, want)
+		}
+	}
+	refused("no group", p.token("weft", "eve"), "none of the rules fits its claim groups")
+	refused("another client's", p.token("wiki", "root"), "is not one of "+p.url+" for client weft")
+	refused("another provider's", newProvider(t).token("weft", "root"), "is not one of "+p.url)
+
+	old := p.token("weft", "ann")
+	p.rotate()
+	renewed := p.token("weft", "ann")
+	until(t, func() (bool, string) { // the provider is not asked at each request for its keys
+		_, err := whoami(renewed)
+		return err == nil, "the new key is not known"
+	})
+	refused("of a key that is withdrawn", old, "is not signed by it")
+
+	p.live(time.Second)
+	short := p.token("weft", "root")
+	until(t, func() (bool, string) {
+		_, err := whoami(short)
+		return client.StatusOf(err) == http.StatusUnauthorized, "it does not end"
+	})
+	refused("expired", short, "has expired; log in again")
+
+	// A tenant's editor is that whatever proves who he is.
+	p.live(time.Hour)
+	c, err := client.New(client.Config{Server: at, Token: client.Token(p.token("weft", "gus"))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	bridge := &topology.Object{Kind: topology.KindBridge, Metadata: topology.Metadata{Name: "lan", Tenant: "globex"}, Spec: &topology.BridgeSpec{}}
+	if _, err := c.Create(t.Context(), bridge, client.Options{}); client.StatusOf(err) != http.StatusForbidden {
+		t.Errorf("a viewer writes: %v", err)
 	}
 }

@@ -98,6 +98,13 @@ func printJSON(w io.Writer, v any) error {
 	return e.Encode(v)
 }
 
+// printItems prints a list as JSON, in the form of the API's lists.
+func printItems[T any](w io.Writer, all []T) error {
+	return printJSON(w, struct {
+		Items []T `json:"items"`
+	}{append([]T{}, all...)})
+}
+
 // printLine prints a value as JSON in one line.
 func printLine(w io.Writer, v any) error {
 	e := json.NewEncoder(w)

@@ -114,7 +114,7 @@ func (r *reach) remote() (*client.Client, error) {
 	if err != nil || a.Server == "" {
 		return nil, err
 	}
-	return a.client(a.renewer(name))
+	return a.client(a.renewer(name), r.api.lost)
 }
 
 // with calls fn with the network.

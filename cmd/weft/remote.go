@@ -164,7 +164,7 @@ func inFiles(err error, put []*topology.Object) error {
 		}
 		list = append(list, f)
 	}
-	return list
+	return &exitError{statusOf(err), list}
 }
 
 // Applied implements network.

@@ -18,10 +18,12 @@ import (
 // server are the flags that say where the API is, and who asks.
 type server struct {
 	url, ca, context string
+	cmd              *cobra.Command
 }
 
 // flags adds the flags to a command.
 func (s *server) flags(cmd *cobra.Command) {
+	s.cmd = cmd
 	f := cmd.Flags()
 	f.StringVar(&s.url, "server", "", "the API's `URL`, such as https://api.example.net:9580; default: $WEFT_SERVER, or where one has logged in")
 	f.StringVar(&s.ca, "server-ca", "", "PEM `file` of the authority of its certificate; default: $WEFT_SERVER_CA, or as at the login")
@@ -73,8 +75,13 @@ func (s *server) account() (name string, a account, err error) {
 	return name, a, nil
 }
 
-// client returns a client of an account's server.
-func (a *account) client(renew func(context.Context) (string, error)) (*client.Client, error) {
+// lost says that what is watched can't be for now.
+func (s *server) lost(err error) {
+	fmt.Fprintf(s.cmd.ErrOrStderr(), "%s: %v; trying again\n", s.cmd.CommandPath(), err)
+}
+
+// client returns a client of an account's server. lost is client.Config.Lost.
+func (a *account) client(renew func(context.Context) (string, error), lost func(error)) (*client.Client, error) {
 	t := agent.TLS{CA: a.CA}
 	var trust *tls.Config
 	if a.CA != "" {
@@ -86,7 +93,7 @@ func (a *account) client(renew func(context.Context) (string, error)) (*client.C
 	if renew == nil {
 		renew = client.Token(a.Token)
 	}
-	c, err := client.New(client.Config{Server: a.Server, TLS: trust, Token: renew, UserAgent: "weft/" + agent.Version()})
+	c, err := client.New(client.Config{Server: a.Server, TLS: trust, Token: renew, UserAgent: "weft/" + agent.Version(), Lost: lost})
 	if err != nil {
 		return nil, usage(fmt.Errorf("--server %w", err))
 	}
@@ -105,7 +112,7 @@ func (s *server) connect() (*client.Client, error) {
 	case a.Server == "":
 		return nil, usage(errNoServer)
 	}
-	return a.client(a.renewer(name))
+	return a.client(a.renewer(name), s.lost)
 }
 
 // with calls fn with a client of the server.

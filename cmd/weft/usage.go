@@ -4,19 +4,29 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/weft-sdn/weft/client"
 	"github.com/weft-sdn/weft/softswitch/cli"
+	"github.com/weft-sdn/weft/state"
+	"github.com/weft-sdn/weft/topology"
 )
 
-// Exit statuses. weft diff has its own, those of diff.
+// Exit statuses (docs/operations.md). weft diff has its own, those of diff.
 const (
 	exitOK          = 0
 	exitFailed      = 1
 	exitUsage       = 2
+	exitMissing     = 3   // what is named is not there
+	exitConflict    = 4   // it is there already, or somebody else has changed it
+	exitDenied      = 5   // not logged in, or not allowed to
+	exitAway        = 6   // the server or the database does not answer, or is too busy
+	exitBehind      = 7   // the change is stored, and edges do not have it yet, or can't do all of it
 	exitInterrupted = 130 // 128 + SIGINT, as shells have it
 )
 
@@ -32,10 +42,17 @@ func (e *exitError) Unwrap() error { return e.err }
 // usage marks an error as one of how the command was called.
 func usage(err error) error { return &exitError{exitUsage, err} }
 
+// missing is an error of something that is not there.
+func missing(format string, args ...any) error {
+	return &exitError{exitMissing, fmt.Errorf(format, args...)}
+}
+
 // statusOf returns the exit status for what a command returned.
 func statusOf(err error) int {
 	var exit *exitError
 	var switchUsage *cli.UsageError
+	var away *databaseError
+	var list topology.Errors
 	switch {
 	case err == nil:
 		return exitOK
@@ -43,8 +60,29 @@ func statusOf(err error) int {
 		return exit.status
 	case errors.As(err, &switchUsage):
 		return exitUsage
+	case errors.Is(err, state.ErrNotFound), errors.As(err, &list) && absent(list):
+		return exitMissing
+	case errors.Is(err, state.ErrConflict):
+		return exitConflict
+	case errors.Is(err, client.ErrNoAnswer), errors.Is(err, state.ErrUnknownOutcome), errors.As(err, &away):
+		return exitAway
+	}
+	switch client.StatusOf(err) {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return exitDenied
+	case http.StatusNotFound:
+		return exitMissing
+	case http.StatusConflict, http.StatusPreconditionFailed:
+		return exitConflict
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusBadGateway, http.StatusGatewayTimeout:
+		return exitAway
 	}
 	return exitFailed
+}
+
+// absent reports whether all that is wrong is that objects are not there.
+func absent(list topology.Errors) bool {
+	return !slices.ContainsFunc(list, func(e *topology.FieldError) bool { return e.Problem != topology.Absent || e.Field != "" })
 }
 
 // markUsage makes errors of flags and arguments usage errors, in a command and all below it.

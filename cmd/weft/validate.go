@@ -54,7 +54,7 @@ func report(cmd *cobra.Command, err error) error {
 		return err
 	}
 	fmt.Fprintln(cmd.ErrOrStderr(), list)
-	return errReported
+	return &exitError{statusOf(err), errReported}
 }
 
 // warn tells what of valid objects does less than it says.

@@ -119,7 +119,7 @@ func collectVPNs(cmd *cobra.Command, q *flowQuery, db *database, names []string)
 	if at := slices.IndexFunc(names, func(n string) bool {
 		return !slices.ContainsFunc(list.VPNs, func(v agent.VPNStatus) bool { return v.VPN == n })
 	}); at >= 0 {
-		return list, fmt.Errorf("vpn %s: is not there", names[at])
+		return list, missing("vpn %s: is not there", names[at])
 	}
 	list.VPNs = slices.DeleteFunc(list.VPNs, func(v agent.VPNStatus) bool { return len(names) > 0 && !slices.Contains(names, v.VPN) })
 	slices.SortFunc(list.VPNs, func(a, b agent.VPNStatus) int { return cmp.Or(cmp.Compare(a.VPN, b.VPN), cmp.Compare(a.Edge, b.Edge)) })

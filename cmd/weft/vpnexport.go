@@ -76,7 +76,7 @@ func readVPN(cmd *cobra.Command, store *state.Store, ref topology.Ref) (state.VP
 	}
 	r, there := all[ref.Tenant+"/"+ref.Name]
 	if !there || r.Site == nil {
-		return state.VPNRecord{}, fmt.Errorf("%v: is not there", ref)
+		return state.VPNRecord{}, missing("%v: is not there", ref)
 	}
 	return r, nil
 }
@@ -86,7 +86,7 @@ func putPeerKey(cmd *cobra.Command, store *state.Store, ref topology.Ref, peer, 
 	_, err := store.Edit(cmd.Context(), state.Edit{Plan: func(c *state.Catalogue) ([]*topology.Object, []topology.Ref, error) {
 		o := c.Set.Get(ref)
 		if o == nil {
-			return nil, nil, fmt.Errorf("%v: is not there", ref)
+			return nil, nil, missing("%v: is not there", ref)
 		}
 		spec := *o.Spec.(*topology.VPNSpec)
 		spec.Peers = slices.Clone(spec.Peers)
