@@ -187,8 +187,8 @@ func catalogueOf(entries []*Entry, generation int64) (*Catalogue, error) {
 	return c, nil
 }
 
-// forgetLearnt removes what was learnt about the devices and ports that go, and about ports that become another device's.
-func (s *Store) forgetLearnt(before, after *topology.Set, changed []topology.Ref, t *txn) {
+// forgetLearnt removes what was learnt about the devices and ports that go, and about ports that become another device's. It returns ports whose bridges are to forget what is behind them.
+func (t *txn) forgetLearnt(before, after *topology.Set, changed []topology.Ref) (left []leftPort) {
 	for _, r := range changed {
 		o, is := before.Get(r), after.Get(r)
 		if o != nil && r.Kind == topology.KindPool {
@@ -218,11 +218,12 @@ func (s *Store) forgetLearnt(before, after *topology.Set, changed []topology.Ref
 			t.deletePrefix(wantPrefix(deviceOf(before, o), flow.VPortID(o.Status.ID)))
 			t.deletePrefix(ribsOfPort(deviceOf(before, o), flow.VPortID(o.Status.ID)))
 			t.deletePrefix(flowsOf(flow.VPortID(o.Status.ID)))
-			for _, e := range s.learnt.behind(flow.VPortID(o.Status.ID)) {
-				t.ops = append(t.ops, clientv3.OpDelete(fdbKey(e.bridge, e.mac)))
+			if bridge, _ := o.DeviceRef(); bridge.Kind == topology.KindBridge && after.Get(bridge) != nil {
+				left = append(left, leftPort{deviceOf(before, o), flow.VPortID(o.Status.ID), o.Spec.(*topology.VPortSpec).MAC})
 			}
 		}
 	}
+	return left
 }
 
 // encodeObject returns nil for nil.

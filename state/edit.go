@@ -223,6 +223,7 @@ type group struct {
 	ids     idBlock
 	w       writes
 	forget  txn             // what was learnt of what goes
+	left    []leftPort      // what was learnt behind these goes afterwards
 	once    map[string]bool // names of edits
 	onces   map[string][]byte
 	audit   []storedRecord
@@ -291,6 +292,7 @@ type staged struct {
 	ids     idBlock
 	w       writes
 	forget  txn
+	left    []leftPort
 	updates []Update
 	steps   []Step
 }
@@ -347,7 +349,7 @@ func (g *group) stage(put []*topology.Object, del []topology.Ref) (*staged, erro
 	if err := recompile(before, st.after, changed, st.w); err != nil {
 		return nil, err
 	}
-	g.s.forgetLearnt(before, st.after, changed, &st.forget)
+	st.left = st.forget.forgetLearnt(before, st.after, changed)
 	return st, nil
 }
 
@@ -413,6 +415,7 @@ func (g *group) take(st *staged) {
 	}
 	maps.Copy(g.w, st.w)
 	g.forget.ops = append(g.forget.ops, st.forget.ops...)
+	g.left = append(g.left, st.left...)
 	for _, u := range st.updates {
 		g.touched[u.Ref] = true
 		if u.After != nil {
@@ -440,6 +443,9 @@ func (g *group) commit(ctx context.Context, edits []*waitingEdit) error {
 		if len(g.w) > 0 {
 			rev = at
 			g.adopt(rev)
+			if err := s.forgetBehind(ctx, g.left); err != nil {
+				s.log.Warn("what was learnt behind deleted vports is left to the edges", "err", err)
+			}
 		}
 	}
 	for _, w := range edits {

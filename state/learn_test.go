@@ -80,9 +80,9 @@ func TestLearnMAC(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wait(t, s, rev)
+	all, after := contents(t, s.client, recordPrefix(1, recordFDB))
+	wait(t, s, max(rev, after))
 	learn(mac(22), vm2, 0, RefusedGone)
-	all, _ := contents(t, s.client, recordPrefix(1, recordFDB))
 	if len(all) != 1 || all[fdbKey(1, mac(21))] == "" {
 		t.Errorf("left in the table: %q", all)
 	}
@@ -122,6 +122,49 @@ func TestDeleteForgetsLearnt(t *testing.T) {
 	}
 	if left := dump(s.View().Topology); len(left) != 0 {
 		t.Errorf("view: %v", left)
+	}
+}
+
+// TestDeleteForgetsBehind: a vport takes along what its bridge learnt behind it, MACs and the addresses at these and at its own, however many a host made up, by whatever process it is
+// deleted; nothing else goes.
+func TestDeleteForgetsBehind(t *testing.T) {
+	for name, running := range map[string]bool{"weft delete": false, "API server": true} {
+		t.Run(name, func(t *testing.T) {
+			s := embeddedStore(t)
+			rev := apply(t, s, network+"---\n{apiVersion: weft/v1, kind: VPort, metadata: {name: vm3, tenant: acme}, spec: {device: bridge/web, mac: \"02:00:00:00:00:03\"}}\n")
+			vm3, _ := wait(t, s, rev).Topology.ID(ref(topology.KindVPort, "vm3"))
+			ids := map[string]flow.VPortID{"vm2": 6, "vm3": flow.VPortID(vm3)}
+			learn := func(port string, m packet.MAC, ips ...string) {
+				for _, ip := range ips {
+					got, _, err := s.LearnBridgeNeighbour(t.Context(), 1, ids[port], addr(ip), m)
+					if err != nil || got != LearntNew {
+						t.Errorf("%s at %v: %v, %v", ip, m, got, err)
+					}
+				}
+			}
+			learn("vm2", mac(1), "10.0.0.70", "2001:db8::70")
+			learn("vm3", packet.MAC{2, 0, 0, 0, 0, 3}, "10.0.0.80", "2001:db8::80")
+			var wg sync.WaitGroup
+			for n := range byte(100) {
+				wg.Go(func() { learn("vm3", mac(100+n), fmt.Sprintf("10.0.1.%d", n+1), fmt.Sprintf("fe80::%d", n+1)) })
+			}
+			wg.Wait()
+			by := s
+			if !running {
+				var err error
+				if by, err = Open(t.Context(), Config{Client: ClientConfig{Endpoints: s.Endpoints()}}); err != nil {
+					t.Fatal(err)
+				}
+				defer by.Close()
+			}
+			if _, err := by.Delete(t.Context(), ref(topology.KindVPort, "vm3")); err != nil {
+				t.Fatal(err)
+			}
+			all, _ := contents(t, s.client, recordPrefix(1, recordFDB), recordPrefix(1, recordARP))
+			if len(all) != 3 || all[fdbKey(1, mac(1))] == "" || all[arpKey(1, addr("10.0.0.70"))] == "" || all[arpKey(1, addr("2001:db8::70"))] == "" {
+				t.Errorf("%d entries are left, want the 3 of vm2: %q", len(all), all)
+			}
+		})
 	}
 }
 

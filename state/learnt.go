@@ -38,7 +38,7 @@ type arpChange struct {
 type learnt struct {
 	mu    sync.Mutex
 	now   func() time.Time
-	ports map[flow.VPortID]map[fdbID]struct{}
+	ports map[flow.VPortID]int // of at, behind each port
 	at    map[fdbID]flow.VPortID
 	moves map[fdbID][]time.Time // the last pinMoves ones
 	macs  map[arpID]packet.MAC
@@ -47,7 +47,7 @@ type learnt struct {
 }
 
 func (l *learnt) init(now func() time.Time) {
-	l.now, l.ports, l.at, l.moves = now, map[flow.VPortID]map[fdbID]struct{}{}, map[fdbID]flow.VPortID{}, map[fdbID][]time.Time{}
+	l.now, l.ports, l.at, l.moves = now, map[flow.VPortID]int{}, map[fdbID]flow.VPortID{}, map[fdbID][]time.Time{}
 	l.macs, l.addrs, l.total = map[arpID]packet.MAC{}, map[fdbID]int{}, map[flow.VPortID]int{}
 }
 
@@ -82,10 +82,7 @@ func (l *learnt) place(c fdbChange) {
 	}
 	addrs := l.addrs[c.id]
 	if had {
-		delete(l.ports[old], c.id)
-		if len(l.ports[old]) == 0 {
-			delete(l.ports, old)
-		}
+		add(l.ports, old, -1)
 		add(l.total, old, -addrs)
 	}
 	if c.v.vport == 0 {
@@ -98,10 +95,7 @@ func (l *learnt) place(c fdbChange) {
 		l.moves[c.id] = m[max(0, len(m)-pinMoves):]
 	}
 	l.at[c.id] = c.v.vport
-	if l.ports[c.v.vport] == nil {
-		l.ports[c.v.vport] = map[fdbID]struct{}{}
-	}
-	l.ports[c.v.vport][c.id] = struct{}{}
+	add(l.ports, c.v.vport, 1)
 	add(l.total, c.v.vport, addrs)
 }
 
@@ -132,7 +126,7 @@ func (l *learnt) restless(id fdbID) bool {
 func (l *learnt) count(port flow.VPortID) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.ports[port])
+	return l.ports[port]
 }
 
 // addrsAt returns how many addresses were learnt at a MAC.
@@ -147,15 +141,4 @@ func (l *learnt) addrsBehind(port flow.VPortID) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.total[port]
-}
-
-// behind returns the MACs learnt behind a port.
-func (l *learnt) behind(port flow.VPortID) []fdbID {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	out := make([]fdbID, 0, len(l.ports[port]))
-	for id := range l.ports[port] {
-		out = append(out, id)
-	}
-	return out
 }
