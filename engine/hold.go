@@ -314,11 +314,7 @@ func (c *core) resume(deps []topology.Dep, all bool) {
 // learnt reports whether a bridge knows a station, or is gone.
 func (c *core) learnt(s station) bool {
 	b := c.snap.Bridge(s.bridge)
-	if b == nil {
-		return true
-	}
-	_, known := b.FDB(s.mac)
-	return known
+	return b == nil || c.snap.Station(b, s.mac) != nil
 }
 
 // decide decides the packets that wait for something.

@@ -4,12 +4,13 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/packet"
 	"github.com/weft-sdn/weft/topology"
 )
 
-// strays are what bridges remember of stations that are nowhere any more: addresses whose MAC is not in the table. What takes a MAC away takes them along, but for what is on its way
-// to the database at that moment. They are looked for each age time, beside the agent's goroutine; what is there at two looks is forgotten, by one edge.
+// strays are what bridges remember of stations that are nowhere any more: MACs behind ports that are gone, and addresses whose MAC is not in the table. What takes a port or MAC away takes
+// them along, but for what is on its way to the database at that moment. They are looked for each age time, beside the agent's goroutine; what is there at two looks is forgotten, by one edge.
 type strays struct {
 	at      time.Duration // of the last look
 	looking bool          // or forgetting
@@ -19,7 +20,8 @@ type strays struct {
 type stray struct {
 	bridge topology.DeviceID
 	mac    packet.MAC
-	addr   netip.Addr
+	addr   netip.Addr   // invalid: the MAC itself, which is behind
+	port   flow.VPortID // this
 }
 
 // lookForStrays begins with a look if it is time.
@@ -45,7 +47,10 @@ func straysIn(snap *topology.Snapshot) map[stray]struct{} {
 	found := map[stray]struct{}{}
 	for b := range snap.Bridges() {
 		for a, m := range b.LostAddrs() {
-			found[stray{b.ID, m, a}] = struct{}{}
+			found[stray{bridge: b.ID, mac: m, addr: a}] = struct{}{}
+		}
+		for m, p := range b.LostMACs() {
+			found[stray{bridge: b.ID, mac: m, port: p}] = struct{}{}
 		}
 	}
 	return found
@@ -92,8 +97,15 @@ func (c *core) tends(id topology.DeviceID) bool {
 // forgetStrays takes strays out of the database, unless they are otherwise by now. What fails is found again.
 func (c *core) forgetStrays(due []stray) {
 	defer c.a.mail.post(func() { c.strays.looking = false })
+	store := c.a.cfg.Store
 	for _, x := range due {
-		if _, err := c.a.cfg.Store.ForgetBridgeNeighbour(c.ctx, x.bridge, x.addr, x.mac); err != nil {
+		var err error
+		if x.addr.IsValid() {
+			_, err = store.ForgetBridgeNeighbour(c.ctx, x.bridge, x.addr, x.mac)
+		} else {
+			_, err = store.ForgetMAC(c.ctx, x.bridge, x.mac, x.port)
+		}
+		if err != nil {
 			if c.ctx.Err() == nil {
 				c.a.cfg.Logger.Warn("what was learnt of stations that are gone is not forgotten", "bridge_id", x.bridge, "mac", x.mac, "err", err)
 			}

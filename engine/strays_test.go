@@ -2,6 +2,9 @@ package engine
 
 import (
 	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
 	"net/netip"
 	"testing"
 	"time"
@@ -125,5 +128,51 @@ func TestStrayAddresses(t *testing.T) {
 	wait.Until(t, "the addresses are forgotten", func() bool { return !s.has("10.0.1.77") && !s.has("fe80::77") })
 	if !s.has("fe80::78") {
 		t.Error("the address of a known MAC is forgotten")
+	}
+}
+
+// TestStrayMACs: a MAC that was learnt as its port was deleted is forgotten, with its address.
+func TestStrayMACs(t *testing.T) {
+	s := newStraying(t)
+	gone, here := packet.MAC{2, 0, 0, 0, 0, 0x77}, packet.MAC{2, 0, 0, 0, 0, 0x78}
+	vm2 := s.vport("vm2")
+	s.learn(vm2, gone, "fe80::77")
+	s.learn(s.vport("vm1"), here, "fe80::78")
+	learnt := s.snap.Bridge(s.lan)
+	rev, err := s.store.Change(t.Context(), nil, []topology.Ref{{Kind: topology.KindVPort, Tenant: "red", Name: "vm2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.see(rev)
+	// What the deletion took is put back as it was.
+	key := fmt.Sprintf("/weft/dev/%d/", s.lan)
+	for _, op := range []state.Op{
+		state.Put(key+"fdb/020000000077", binary.BigEndian.AppendUint32([]byte{1, 0}, uint32(vm2))),
+		state.Put(key+"arp/"+hex.EncodeToString(netip.MustParseAddr("fe80::77").AsSlice()), append([]byte{1, 2, 0}, gone[:]...)),
+	} {
+		res, err := s.store.Writer().Do(t.Context(), op)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.see(res.Revision)
+	}
+	if at, ok := s.snap.Bridge(s.lan).FDB(gone); !ok || at != vm2 || !s.has("fe80::77") || len(learnt.LearntAddrs(gone)) != 1 {
+		t.Fatalf("the MAC is at %d, %v", at, ok)
+	}
+	known := func() bool {
+		_, ok := s.store.View().Topology.Bridge(s.lan).FDB(gone)
+		return ok
+	}
+	for range 2 {
+		s.look()
+	}
+	wait.Until(t, "the MAC is forgotten", func() bool { return !known() })
+	s.see(0)
+	for range 2 {
+		s.look()
+	}
+	wait.Until(t, "its address is forgotten", func() bool { return !s.has("fe80::77") })
+	if at, ok := s.store.View().Topology.Bridge(s.lan).FDB(here); !ok || at != s.vport("vm1") || !s.has("fe80::78") {
+		t.Errorf("what is known of vm1 went: %d, %v", at, ok)
 	}
 }

@@ -31,16 +31,14 @@ func (s *Simulator) bridge(b *topology.Bridge, p *topology.VPort, h *hop) {
 		return
 	}
 	m := s.readDstMAC(h)
-	s.dep(topology.FDBDep(b.ID, m))
-	if port, ok := b.FDB(m); ok {
+	if out := s.station(b, m); out != nil {
 		if s.res.Trace != nil {
-			s.res.Trace.add(s, h, m.String()+" is behind "+s.portName(port))
+			s.res.Trace.add(s, h, m.String()+" is behind "+s.portName(out.ID))
 		}
-		if port == p.ID {
+		if out.ID == p.ID {
 			s.drop(h, DropSamePort, false)
 			return
 		}
-		out := s.vport(port)
 		if s.filterOut(b.Filters, p, out, h) == pass {
 			s.send(h, out)
 		}
@@ -52,6 +50,15 @@ func (s *Simulator) bridge(b *topology.Bridge, p *topology.VPort, h *hop) {
 		return
 	}
 	s.floodFrom(b, p, h, true)
+}
+
+// station returns the port behind which a bridge has a MAC; nil: it does not know.
+func (s *Simulator) station(b *topology.Bridge, m packet.MAC) *topology.VPort {
+	s.dep(topology.FDBDep(b.ID, m))
+	if id, ok := b.FDB(m); ok {
+		s.dep(topology.VPortDep(id))
+	}
+	return s.snap.Station(b, m)
 }
 
 // unknown: a frame to a station that is not known, at a bridge that drops such (B1). An answer to the very frame from which the station is being learnt goes to

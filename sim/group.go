@@ -58,11 +58,10 @@ func (s *Simulator) floodBridge(i int, h *hop, unknown bool) bool {
 	if i > 0 {
 		s.learn(b, in, h)
 		if unknown {
-			s.dep(topology.FDBDep(b.ID, h.dst))
 			s.dep(topology.DeviceDep(b.ID))
-			if at, ok := b.FDB(h.dst); ok {
-				if at != in.ID && !s.nested(at) {
-					s.floodPort(i, at, h)
+			if at := s.station(b, h.dst); at != nil {
+				if at.ID != in.ID && !s.nested(at.ID) {
+					s.floodPort(i, at.ID, h)
 				}
 				return false
 			}

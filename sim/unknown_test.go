@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/topology"
 )
 
@@ -27,6 +28,27 @@ func TestUnknownDropped(t *testing.T) {
 		r := l.run("a3", x.frame())
 		if len(r.Originated) != 1 || r.Originated[0].Dest != l.port("a3").Dest() {
 			t.Errorf("%s: %d answers\n%v", x.src, len(r.Originated), r.Trace)
+		}
+	}
+}
+
+// TestPortGone: a MAC behind a port that is gone is as one that the bridge does not know: flooded, or dropped and waited for, at its own bridge and behind a link.
+func TestPortGone(t *testing.T) {
+	const gone = flow.VPortID(4000)
+	for _, spec := range []string{"macs: []", "unknownUnicast: drop"} {
+		for _, p := range []udp{{from: mac("0a:01"), to: mac("0b:09"), src: "10.1.0.11", dst: "10.1.0.99"}, {from: mac("0a:01"), to: mac("0b:09"), src: "2001:db8:1::11", dst: "2001:db8:1::99"}} {
+			l := newLab(t, strings.Replace(twoTiers, "macs: []", spec, 1))
+			frame := p.frame()
+			want := l.run("a1", frame)
+			outcomes, effects := slices.Clone(want.Outcomes), slices.Clone(want.Effects)
+			l.change(topology.Changes{FDB: []topology.FDBEntry{{Bridge: l.bridge("web"), MAC: mac("0b:09"), Port: gone}, {Bridge: l.bridge("back"), MAC: mac("0b:09"), Port: gone}}})
+			r := l.run("a1", frame)
+			if !slices.Equal(r.Outcomes, outcomes) || !slices.Equal(r.Effects, effects) {
+				t.Errorf("%s, %s: %+v %+v, want %+v %+v\n%v", spec, p.dst, r.Outcomes, r.Effects, outcomes, effects, r.Trace)
+			}
+			if !slices.Contains(r.Deps, topology.VPortDep(gone)) {
+				t.Errorf("%s, %s: it does not depend on the port: %v", spec, p.dst, r.Deps)
+			}
 		}
 	}
 }

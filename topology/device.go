@@ -75,6 +75,20 @@ func (b *Bridge) LearntMACs(port flow.VPortID) iter.Seq[packet.MAC] {
 	}
 }
 
+// LostMACs returns what the bridge learnt behind ports that it does not have any more, in no order.
+func (b *Bridge) LostMACs() iter.Seq2[packet.MAC, flow.VPortID] {
+	return func(yield func(packet.MAC, flow.VPortID) bool) {
+		if b.learned == nil {
+			return
+		}
+		for m, p := range b.learned.macs.all() {
+			if _, has := slices.BinarySearch(b.Ports, p); !has && !yield(packet.MACFromUint64(uint64(m)), p) {
+				return
+			}
+		}
+	}
+}
+
 // LearntAddrs returns the addresses that the bridge learnt at a MAC, in no order. Read-only.
 func (b *Bridge) LearntAddrs(mac packet.MAC) []netip.Addr {
 	if b.learned == nil {

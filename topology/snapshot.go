@@ -49,6 +49,18 @@ func (s *Snapshot) VPort(id flow.VPortID) *VPort { return s.vports.get(uint32(id
 // Bridge returns a bridge, nil if there is none.
 func (s *Snapshot) Bridge(id DeviceID) *Bridge { return s.bridges.get(uint32(id)) }
 
+// Station returns the port behind which a bridge has a MAC; nil: it is not known, or its port is gone and took not along what was learnt behind it.
+func (s *Snapshot) Station(b *Bridge, m packet.MAC) *VPort {
+	id, ok := b.FDB(m)
+	if !ok {
+		return nil
+	}
+	if p := s.VPort(id); p != nil && p.Device == b.ID {
+		return p
+	}
+	return nil
+}
+
 // Router returns a router, nil if there is none.
 func (s *Snapshot) Router(id DeviceID) *Router { return s.routers.get(uint32(id)) }
 
