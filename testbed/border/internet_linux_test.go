@@ -103,17 +103,17 @@ func (b *border) routed(n int) {
 	}
 }
 
-// learnt is how many learnt routes an edge's routing table has, which are counted when it has about as many as are wanted; else how many routes it has.
+// learnt is how many learnt routes an edge's routing table has, in force or not, once it has about as many as are wanted; else how many routes it has.
 func (b *border) learnt(edge string, want int) (n int) {
 	s, err := b.Store(edge)
 	b.must(err)
 	for r := range s.View().Topology.Routers() {
-		if all := r.Routes.Len(); all < want || all > want+100 {
-			return all
+		if n = r.Routes.Len(); n < want || n > want+100 {
+			return n
 		}
 		for route := range r.Routes.All() {
-			if route.Origin == topology.OriginLearned {
-				n++
+			if route.Origin != topology.OriginLearned {
+				n--
 			}
 		}
 	}
