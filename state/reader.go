@@ -40,6 +40,8 @@ type batch struct {
 	ribs   []ribChange
 	told   []Told
 	before *topology.Snapshot
+
+	noRoutes bool // learned routes are passed over
 }
 
 // deliver is called by the watcher with all that happened up to a revision.
@@ -47,7 +49,7 @@ func (s *Store) deliver(b Batch) error {
 	old := s.view.Load()
 	m := batch{
 		binds: map[flow.VPortID]*Binding{}, hosts: map[string]topology.DeviceID{}, edges: map[string]*EdgeInfo{}, live: map[string]*Liveness{}, acks: map[string]*Ack{},
-		before: old.Topology,
+		before: old.Topology, noRoutes: s.cfg.NoRoutes,
 	}
 	for _, p := range b.Dropped {
 		m.forget(p, s.reader.known[p])
@@ -228,6 +230,9 @@ func (m *batch) addRecord(e Event) error {
 	}
 	switch k.record {
 	case recordRIB:
+		if m.noRoutes {
+			return nil
+		}
 		return m.addRIB(k, e)
 	case recordHealth:
 		return m.addHealth(k, e)

@@ -317,6 +317,27 @@ func TestRIBLazy(t *testing.T) {
 	}
 }
 
+// TestNoRoutes: who does without learned routes has all else, and is at the same revision.
+func TestNoRoutes(t *testing.T) {
+	l := newRIBLab(t)
+	s, _ := l.edge("e1")
+	r, _ := l.learn(s, l.up1, "e1", route("203.0.113.0/24", "192.0.2.9", 1), route("2001:db8:f::/48", "2001:db8:1::9", 1))
+	l.leads(l.all, "203.0.113.7", "192.0.2.9")
+	other, _ := openStore(t, Config{Client: ClientConfig{Endpoints: l.all.Endpoints()}, NoRoutes: true})
+	for range 2 { // what is read at first, and what changes
+		v := wait(t, other, l.all.View().Revision)
+		all, none := l.all.View().Topology.Router(l.router).Routes.Len(), v.Topology.Router(l.router).Routes.Len()
+		if n := r.Stats().Routes; all-none != n || none == 0 {
+			t.Errorf("%d routes without the %d that were learnt, %d with them", none, n, all)
+		}
+		l.update(r, route("203.0.112.0/24", "192.0.2.9", 1))
+		l.leads(l.all, "203.0.112.7", "192.0.2.9")
+	}
+	if n := other.reader.bad.Load(); n != 0 {
+		t.Errorf("%d values were not understood", n)
+	}
+}
+
 func TestRIBRefuses(t *testing.T) {
 	l := newRIBLab(t)
 	if _, err := l.all.NewRIB(RIBSource{Router: 1, Port: 2, Edge: "e1"}); err == nil {

@@ -28,6 +28,8 @@ type Config struct {
 	Edges  []string
 	Linger time.Duration // how long a device stays loaded that is not wanted any more; 10 s
 
+	NoRoutes bool // views are without the routes that sessions learnt, which may be millions
+
 	OnceAge  time.Duration // how long names of edits are remembered (Edit.Once); an hour
 	AuditAge time.Duration // how long the audit log keeps a record; 90 days
 	MaxAudit int           // records of it that are kept (TrimAudit); 100,000

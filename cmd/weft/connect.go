@@ -73,13 +73,16 @@ func (d *database) client() (state.ClientConfig, error) {
 	return client, nil
 }
 
-// open connects. Nothing is watched before the store's Run.
+// open connects. Nothing is watched before the store's Run, and learned routes are not then.
 func (d *database) open(ctx context.Context) (*state.Store, error) {
-	client, err := d.client()
-	if err != nil {
+	return d.connect(ctx, state.Config{NoRoutes: true})
+}
+
+func (d *database) connect(ctx context.Context, cfg state.Config) (_ *state.Store, err error) {
+	if cfg.Client, err = d.client(); err != nil {
 		return nil, err
 	}
-	store, err := state.Open(ctx, state.Config{Client: client})
+	store, err := state.Open(ctx, cfg)
 	if err != nil {
 		return nil, &databaseError{d.etcd.Endpoints, err}
 	}
@@ -131,9 +134,18 @@ func (d *database) with(ctx context.Context, fn func(*state.Store) error) error 
 	return errors.Join(fn(store), store.Close())
 }
 
-// watching calls fn with an open store that has read the whole database and follows it.
+// watching calls fn with an open store that has read the whole database but for learned routes, and follows it.
 func (d *database) watching(ctx context.Context, fn func(*state.Store) error) error {
 	return d.with(ctx, func(store *state.Store) error { return watch(ctx, store, fn) })
+}
+
+// routing is watching with learned routes, which may be millions: for those who look packets' ways up.
+func (d *database) routing(ctx context.Context, fn func(*state.Store) error) error {
+	store, err := d.connect(ctx, state.Config{})
+	if err != nil {
+		return err
+	}
+	return errors.Join(watch(ctx, store, fn), store.Close())
 }
 
 // watch runs a store while fn does.

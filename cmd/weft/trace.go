@@ -121,7 +121,7 @@ func newTrace() *cobra.Command {
 					defer c.Close()
 					return withAdvice(show(cmd, func(p client.Packet) (*client.Trace, error) { return c.Trace(cmd.Context(), p) }))
 				}
-				return at.db.watching(cmd.Context(), func(store *state.Store) error {
+				return at.db.routing(cmd.Context(), func(store *state.Store) error {
 					return show(cmd, func(p client.Packet) (*client.Trace, error) { return trace.Follow(store.View().Topology, p) })
 				})
 			}

@@ -158,7 +158,7 @@ func (o *liveOptions) run(cmd *cobra.Command, at *reach, vport, form string, ver
 		defer c.Close()
 		return withAdvice(asLiveFlags(c.TraceLive(cmd.Context(), r, show)))
 	}
-	return at.db.watching(cmd.Context(), func(store *state.Store) error { return asLiveFlags(trace.Live(cmd.Context(), store, r, show)) })
+	return at.db.routing(cmd.Context(), func(store *state.Store) error { return asLiveFlags(trace.Live(cmd.Context(), store, r, show)) })
 }
 
 // livePrinter tells events of a live trace to people. What the network says is told again only where it is something else.
