@@ -40,8 +40,8 @@ const bit<32> SIZE_PORT_MAP      = 4096;
 const bit<32> SIZE_PORT_TAGS     = 256;
 const bit<32> SIZE_TUNNEL_TERM   = 4608;   // own addresses by three encapsulations, and the multicast addresses of flood domains with members: SIZE_VPORTS at most
 const bit<32> SIZE_PEER_LIST     = 4096;
-const bit<32> SIZE_SRC_CLASS     = 32768;
-const bit<32> SIZE_DST_CLASS     = 32768;
+const bit<32> SIZE_SRC_CLASS     = 16384;
+const bit<32> SIZE_DST_CLASS     = 16384;
 const bit<32> SIZE_PUNT_CLASS    = 512;
 const bit<32> SIZE_FLOW_EXACT_V4 = 131072;
 #if defined(WEFT_RACK_SIZES) // of a rack: more flows of IPv6, fewer translations, which are a border's

@@ -79,7 +79,7 @@ control egress(inout egress_headers_t hdr, inout egress_metadata_t meta, in egre
         meta.translated_v6 = 1;
     }
     @id(0x0100002a) action no_nat() { }
-    @id(0x02000023) table nat_v4 {
+    @id(0x02000023) STAGE_FOR(8, 49152) STAGE(9) table nat_v4 {
         key = { hdr.bridge.nat_v4: exact @name("nat") @id(1); }
         actions = { translate_v4; @defaultonly no_nat; }
         const default_action = no_nat();
@@ -210,7 +210,7 @@ control egress(inout egress_headers_t hdr, inout egress_metadata_t meta, in egre
         hdr.outer_ipv6.dst = dst;
     }
     @id(0x01000027) action no_path() { meta.no_path = meta.path; }
-    @id(0x02000022) table underlay {
+    @id(0x02000022) STAGE(7) table underlay {
         key = { meta.path: exact @name("path") @id(1); }
         actions = { encap_v4; encap_v6; @defaultonly no_path; }
         const default_action = no_path();
@@ -270,6 +270,7 @@ control egress(inout egress_headers_t hdr, inout egress_metadata_t meta, in egre
     @hidden action gre_v4() { push_gre(); outer_v4(28, PROTO_GRE); }
     @hidden action gre_v6() { push_gre(); outer_v6(48, PROTO_GRE); }
     @hidden action no_tunnel() { }
+    STAGE(8) FIRST(1)
     @hidden table tunnel {
         key = { hdr.outer_ipv4.isValid(): exact; hdr.outer_ipv6.isValid(): exact; meta.encap_kind: exact; }
         actions = { vxlan_v4; vxlan_v6; geneve_v4; geneve_v6; gre_v4; gre_v6; no_tunnel; }

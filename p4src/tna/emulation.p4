@@ -68,6 +68,10 @@ struct metadata_both_t {
 #define DIRECT_COUNTER direct_counter(CounterType.packets_and_bytes)
 #define COUNT(counter)
 #define IDLE_TIMEOUT support_timeout = true;
+#define IDLE_BITS(n)
+#define FIRST(n)
+#define STAGE(n)
+#define STAGE_FOR(n, entries)
 #define METER(cells, red) meter(cells, MeterType.packets)
 #define RATE(answer, meter, index) bit<2> color = 0; meter.execute_meter((bit<32>)(index), color); bit<8> answer = (color == COLOR_RED ? REASON_OF_##meter : 0);
 #define BYTE_METER(cells, red) meter(cells, MeterType.bytes)

@@ -3,7 +3,7 @@
     @id(0x0100000e) action flow_miss() { }
     DIRECT_COUNTER flow_exact_v4_counter;
     EXACT_FLOW_ACTIONS(flow_exact_v4, 1, nat_v4)
-    @id(0x02000009) table flow_exact_v4 {
+    @id(0x02000009) FIRST(5) table flow_exact_v4 {
         key = {
             meta.scope: exact @name("scope") @id(1);
             hdr.ipv4.src: exact @name("src") @id(2);
@@ -21,7 +21,7 @@
     }
     DIRECT_COUNTER flow_exact_v6_counter;
     EXACT_FLOW_ACTIONS(flow_exact_v6, 2, nat_v6)
-    @id(0x0200000a) table flow_exact_v6 {
+    @id(0x0200000a) FIRST(4) table flow_exact_v6 {
         key = {
             meta.scope: exact @name("scope") @id(1);
             hdr.ipv6.src: exact @name("src") @id(2);
@@ -40,7 +40,7 @@
     @id(0x0100000f) action wild_miss() { meta.flow_reason = REASON_MISS_FLOW; }
     DIRECT_COUNTER flow_wild_v4_counter;
     FLOW_ACTIONS(flow_wild_v4, 3)
-    @id(0x0200000b) table flow_wild_v4 {
+    @id(0x0200000b) FIRST(5) table flow_wild_v4 {
         key = {
             meta.scope: ternary @name("scope") @id(1);
             hdr.ipv4.src: ternary @name("src") @id(2);
@@ -58,7 +58,7 @@
     }
     DIRECT_COUNTER flow_wild_v6_counter;
     FLOW_ACTIONS(flow_wild_v6, 4)
-    @id(0x0200000c) table flow_wild_v6 {
+    @id(0x0200000c) FIRST(4) table flow_wild_v6 {
         key = {
             meta.scope: ternary @name("scope") @id(1);
             hdr.ipv6.src: ternary @name("src") @id(2);
@@ -77,7 +77,7 @@
     // Frames that are neither IPv4 nor IPv6, or whose fate needs the source MAC.
     DIRECT_COUNTER flow_wild_l2_counter;
     FLOW_ACTIONS(flow_wild_l2, 5)
-    @id(0x0200000d) table flow_wild_l2 {
+    @id(0x0200000d) FIRST(3) table flow_wild_l2 {
         key = {
             meta.scope: ternary @name("scope") @id(1);
             hdr.ethernet.src: ternary @name("src_mac") @id(2);

@@ -53,6 +53,7 @@
     @hidden action early_is(reason_t reason) { meta.early_reason = reason; }
     @hidden action early_is_class() { meta.early_reason = meta.class_reason; }
     @hidden action early_is_dst() { meta.early_reason = meta.dst_reason; }
+    FIRST(2)
     @hidden table early {
         key = {
             meta.entry_reason: ternary;
@@ -85,6 +86,7 @@
     @hidden action header_is_short() { differ_v4(); meta.bad_header = 1; }
     @hidden action source_is_martian_v4() { differ_v4(); meta.martian = 1; }
     @hidden action source_is_good_v4() { differ_v4(); }
+    FIRST(9)
     @hidden table frame_v4 {
         key = { meta.checksum_error: ternary; hdr.ipv4.ihl: ternary; hdr.ipv4.total_len: ternary; hdr.ipv4.src: ternary; }
         actions = { header_is_wrong; header_is_short; source_is_martian_v4; source_is_good_v4; }
@@ -114,6 +116,7 @@
     }
     @hidden action source_is_martian_v6() { differ_v6(); meta.martian = 1; }
     @hidden action source_is_good_v6() { differ_v6(); }
+    FIRST(9)
     @hidden table frame_v6 {
         key = { hdr.ipv6.src: ternary; }
         actions = { source_is_martian_v6; source_is_good_v6; }
@@ -128,6 +131,7 @@
     // --- what a router does not pass on: a TTL that the routers of the flow use up is one of a range for each number of them
     @hidden action router_stops(reason_t reason) { meta.router_reason = reason; }
     @hidden action router_passes() { }
+    FIRST(2)
     @hidden table router_guard {
         key = {
             hdr.bridge.ttl_dec: ternary;
@@ -186,6 +190,7 @@
     @hidden action reason_is_flow() { meta.reason = meta.flow_reason; meta.counted_reason = meta.flow_reason; }
     @hidden action reason_is_router() { meta.reason = meta.router_reason; meta.counted_reason = meta.router_reason; }
     @hidden action reason_is_location() { meta.reason = meta.location_reason; meta.counted_reason = meta.location_reason; }
+    FIRST(1)
     @hidden table earliest {
         key = {
             meta.early_reason: ternary;
@@ -216,6 +221,7 @@
     // --- what a vport says to all is metered, unless it is dropped: where it comes in; and unknown unicast where the engine floods it
     @hidden action meter_flood() { RATE(rate, floods, hdr.bridge.vport[11:0]) meta.flood_reason = rate; }
     @hidden action no_flood() { }
+    FIRST(1)
     @hidden table flood_gate {
         key = {
             meta.port.side: ternary;
@@ -267,6 +273,7 @@
         RATE(rate, punts, hdr.bridge.vport[11:0])
         meta.copy_reason = max(meta.tracked_end, rate);
     }
+    FIRST(1)
     @hidden table police {
         key = {
             meta.flood_reason: ternary;

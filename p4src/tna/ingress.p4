@@ -109,7 +109,7 @@ control ingress(inout ingress_headers_t hdr, inout ingress_metadata_t meta, in i
     // --- classes
     @id(0x01000007) action known_source() { }
     @id(0x01000008) action unknown_source() { meta.unknown_source = 1; }
-    @id(0x02000006) table src_class {
+    @id(0x02000006) IDLE_BITS(2) table src_class {
         key = { hdr.bridge.vport: exact @name("vport") @id(1); hdr.ethernet.src: exact @name("src_mac") @id(2); }
         actions = { known_source; @defaultonly unknown_source; }
         const default_action = unknown_source();
@@ -163,7 +163,7 @@ control ingress(inout ingress_headers_t hdr, inout ingress_metadata_t meta, in i
     // --- guards. Same keys as egress.l2_rewrite: MTU of the path behind it, in bytes of IP packet; also makes sure that the rewrite exists.
     @id(0x01000010) action set_mtu(@id(1) bit<16> mtu) { hdr.bridge.mtu = mtu; meta.room = mtu |-| meta.ip_last; }
     @id(0x01000011) action no_rewrite() { meta.no_rewrite = 1; }
-    @id(0x0200000e) table l2_guard {
+    @id(0x0200000e) FIRST(2) table l2_guard {
         key = { hdr.bridge.l2_rewrite: exact @name("l2_rewrite") @id(1); }
         actions = { set_mtu; @defaultonly no_rewrite; }
         const default_action = no_rewrite();
@@ -181,7 +181,7 @@ control ingress(inout ingress_headers_t hdr, inout ingress_metadata_t meta, in i
     @id(0x01000014) action to_group(@id(1) bit<16> group) { ig_tm_md.mcast_grp_a = group; hdr.bridge.to_group = 1; }
     @id(0x01000015) action location_drop() { meta.location_reason = REASON_LOCATION_DROP; }
     @id(0x01000016) action no_location() { meta.location_reason = REASON_NO_LOCATION; }
-    @id(0x0200000f) table location {
+    @id(0x0200000f) FIRST(2) table location {
         key = { hdr.bridge.dest: exact @name("dest") @id(1); meta.by_tunnel: exact @name("by_tunnel") @id(2); }
         actions = { to_port; to_peer; to_group; location_drop; @defaultonly no_location; }
         const default_action = no_location();
@@ -190,7 +190,7 @@ control ingress(inout ingress_headers_t hdr, inout ingress_metadata_t meta, in i
     // The paths to a peer, spread by flow hash over 16 buckets (E12).
     @id(0x01000017) action set_path(@id(1) path_t path, @id(2) port_t port) { hdr.bridge.path = path; ig_tm_md.ucast_egress_port = port; }
     @id(0x01000018) action no_peer() { meta.peer_reason = REASON_NO_PEER; }
-    @id(0x02000010) table peer {
+    @id(0x02000010) FIRST(1) table peer {
         key = { meta.peer: exact @name("peer") @id(1); hdr.bridge.hash[15:12]: exact @name("bucket") @id(2); }
         actions = { set_path; @defaultonly no_peer; }
         const default_action = no_peer();
@@ -278,30 +278,23 @@ control ingress(inout ingress_headers_t hdr, inout ingress_metadata_t meta, in i
         } else if (hdr.ipv6.isValid()) {
             frame_v6.apply();
         }
-        if (meta.port.side == SIDE_ACCESS) {
-            if (hdr.ethernet.isValid() && (hdr.vlan.isValid() || hdr.ethernet.ether_type != ETHERTYPE_VLAN)) {
-                if (!port_map.apply().hit) {
-                    if (hdr.vlan.isValid()) {
-                        port_tags.apply();
-                    }
+        if (meta.port.side == SIDE_ACCESS && hdr.ethernet.isValid() && (hdr.vlan.isValid() || hdr.ethernet.ether_type != ETHERTYPE_VLAN)) {
+            if (!port_map.apply().hit) {
+                if (hdr.vlan.isValid()) {
+                    port_tags.apply();
                 }
             }
-        } else if (meta.port.side == SIDE_CPU) {
-            if (hdr.packet_out.mode == OUT_DEST) {
-                from_packet_out();
-            }
+        } else if (meta.port.side == SIDE_CPU && hdr.packet_out.mode == OUT_DEST) {
+            from_packet_out();
+        } else if (meta.tunnel_kind != TUNNEL_NONE && hdr.outer_ipv4.isValid()) {   // on underlay ports only
+            tunnel_term_v4.apply();
+            peer_list_v4.apply();
+            hdr.bridge.outer_ecn[1:0] = hdr.outer_ipv4.tos[1:0];
         } else if (meta.tunnel_kind != TUNNEL_NONE) {
-            if (hdr.outer_ipv4.isValid()) {
-                tunnel_term_v4.apply();
-                peer_list_v4.apply();
-                hdr.bridge.outer_ecn[1:0] = hdr.outer_ipv4.tos[1:0];
-            } else {
-                tunnel_term_v6.apply();
-                peer_list_v6.apply();
-                hdr.bridge.outer_ecn[1:0] = hdr.outer_ipv6.traffic_class[1:0];
-            }
+            tunnel_term_v6.apply();
+            peer_list_v6.apply();
+            hdr.bridge.outer_ecn[1:0] = hdr.outer_ipv6.traffic_class[1:0];
         }
-
         entry.apply();
 
         // 1. Classes. 2. Flows.
@@ -328,14 +321,12 @@ control ingress(inout ingress_headers_t hdr, inout ingress_metadata_t meta, in i
             }
         }
         early.apply();
-        if (meta.port.side != SIDE_CPU) {
-            if (hdr.ipv4.isValid() && meta.keep_tag == 0) {
-                flow_hash_v4();
-            } else if (hdr.ipv6.isValid() && meta.keep_tag == 0) {
-                flow_hash_v6();
-            } else {
-                flow_hash_l2();
-            }
+        if (meta.port.side != SIDE_CPU && hdr.ipv4.isValid() && meta.keep_tag == 0) {
+            flow_hash_v4();
+        } else if (meta.port.side != SIDE_CPU && hdr.ipv6.isValid() && meta.keep_tag == 0) {
+            flow_hash_v6();
+        } else if (meta.port.side != SIDE_CPU) {
+            flow_hash_l2();
         }
 
         // 3. Where it goes, and the guards of the flow that was hit.

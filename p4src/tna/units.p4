@@ -18,6 +18,10 @@
 #define DIRECT_COUNTER DirectCounter<bit<32>>(CounterType_t.PACKETS_AND_BYTES) // two entries to a word of SRAM: the driver adds up what wraps
 #define COUNT(counter) counter.count();
 #define IDLE_TIMEOUT idle_timeout = true;
+#define IDLE_BITS(n) @idletime_precision(n) // 3 if not said; 2 take half of the map RAM of 3
+#define FIRST(n) @placement_priority(n)          // n above 0: ahead of what has none, whatever depends on that
+#define STAGE(n) @stage(n)                       // not before that stage, and first there
+#define STAGE_FOR(n, entries) @stage(n, entries) // the same for so many entries
 
 // A meter answers with 0, or with the reason of what is beyond its rate.
 #define METER(cells, red) Meter<bit<12>>(cells, MeterType_t.PACKETS, red, 0, 0)
