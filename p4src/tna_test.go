@@ -305,11 +305,8 @@ func TestTNAEgress(t *testing.T) {
 		p := map[string]uint64{
 			"hdr.ipv4.isValid()": bit(ip == 4), "hdr.ipv6.isValid()": bit(ip == 6), "hdr.bridge.ttl_dec": pick(r, 0, 0, 1), "meta.missing": pick(r, 0, 0, 6),
 			"hdr.bridge.l2_rewrite": pick(r, 0, 0, 5), "meta.too_long": pick(r, 0, 0, 4), "meta.no_path": pick(r, 0, 0, 0, 9), "meta.outer_too_long": pick(r, 0, 0, 0, 2),
-			"hdr.bridge.nat_v4": 0, "meta.translated_v4": 0, "hdr.bridge.nat_v6": 0, "meta.translated_v6": 0, "meta.pruned": pick(r, 0, 0, 0, 1), "meta.no_replica": pick(r, 0, 0, 0, 1),
+			"meta.no_nat": pick(r, 0, 0, 0, 7), "meta.pruned": pick(r, 0, 0, 0, 1), "meta.no_replica": pick(r, 0, 0, 0, 1),
 		}
-		of := pick(r, 4, 6) // a flow is translated by one of both tables
-		p[fmt.Sprintf("hdr.bridge.nat_v%d", of)] = pick(r, 0, 0, 7)
-		p[fmt.Sprintf("meta.translated_v%d", of)] = bit(p[fmt.Sprintf("hdr.bridge.nat_v%d", of)] != 0) * pick(r, 0, 1, 1)
 		wantAction, want := "reason_is", ""
 		switch {
 		case ip != 0 && (p["hdr.bridge.ttl_dec"] != 0 && p["meta.missing"] != 0 || p["hdr.bridge.l2_rewrite"] != 0 && p["meta.too_long"] != 0):
@@ -318,7 +315,7 @@ func TestTNAEgress(t *testing.T) {
 			want = "REASON_NO_PATH"
 		case p["meta.outer_too_long"] != 0:
 			want = "REASON_UNDERLAY_LENGTH"
-		case p["hdr.bridge.nat_v4"] != 0 && p["meta.translated_v4"] == 0 || p["hdr.bridge.nat_v6"] != 0 && p["meta.translated_v6"] == 0:
+		case p["meta.no_nat"] != 0:
 			want = "REASON_NO_NAT"
 		case p["meta.pruned"] == 1:
 			want = "REASON_PRUNED"

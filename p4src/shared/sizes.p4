@@ -43,12 +43,13 @@ const bit<32> SIZE_PEER_LIST     = 4096;
 const bit<32> SIZE_SRC_CLASS     = 16384;
 const bit<32> SIZE_DST_CLASS     = 16384;
 const bit<32> SIZE_PUNT_CLASS    = 512;
-const bit<32> SIZE_FLOW_EXACT_V4 = 131072;
-#if defined(WEFT_RACK_SIZES) // of a rack: more flows of IPv6, fewer translations, which are a border's
+#if defined(WEFT_RACK_SIZES) // of a rack: more flows of IPv6 for fewer of IPv4, fewer translations, which are a border's
+const bit<32> SIZE_FLOW_EXACT_V4 = 98304;
 const bit<32> SIZE_FLOW_EXACT_V6 = 49152;
 const bit<32> SIZE_NAT_V4        = 16384;
 const bit<32> SIZE_NAT_V6        = 2048;
 #else                        // of a border, and of what is not hardware
+const bit<32> SIZE_FLOW_EXACT_V4 = 131072;
 const bit<32> SIZE_FLOW_EXACT_V6 = 32768;
 const bit<32> SIZE_NAT_V4        = 65536;
 const bit<32> SIZE_NAT_V6        = 8192;

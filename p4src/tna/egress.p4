@@ -1,25 +1,18 @@
 // Bytes of eg_intr_md.pkt_length that are not the frame: what ingress bridged, and the frame check sequence of Ethernet.
 const bit<16> BEYOND_FRAME = BRIDGE_BYTES + 4;
-#define BEYOND_FRAME_LENGTH 31 // the same for meters: a number, as the compiler takes it
+#define BEYOND_FRAME_LENGTH 29 // the same for meters: a number, as the compiler takes it
 
-// Rows of latest of a frame whose length is right: no IP packet, or not routed or all there, and no rewrite or no longer than the MTU. Three each of one that
-// is not to be translated, or was.
+// Rows of latest of a frame whose length is right: no IP packet, or not routed or all there, and no rewrite or no longer than the MTU.
 #define LATEST_OF(ipv4, ipv6, ttl_dec, missing, l2_rewrite, too_long) \
-            (ipv4, ipv6, ttl_dec, missing, l2_rewrite, too_long, 0, 0, 0, _, 0, _, 0, 0): reason_is_rate(); \
-            (ipv4, ipv6, ttl_dec, missing, l2_rewrite, too_long, 0, 0, 0, _, 0, _, 0, _): reason_is(REASON_NO_REPLICA); \
-            (ipv4, ipv6, ttl_dec, missing, l2_rewrite, too_long, 0, 0, 0, _, 0, _, _, _): reason_is(REASON_PRUNED); \
-            (ipv4, ipv6, ttl_dec, missing, l2_rewrite, too_long, 0, 0, _, 1, _, _, 0, 0): reason_is_rate(); \
-            (ipv4, ipv6, ttl_dec, missing, l2_rewrite, too_long, 0, 0, _, 1, _, _, 0, _): reason_is(REASON_NO_REPLICA); \
-            (ipv4, ipv6, ttl_dec, missing, l2_rewrite, too_long, 0, 0, _, 1, _, _, _, _): reason_is(REASON_PRUNED); \
-            (ipv4, ipv6, ttl_dec, missing, l2_rewrite, too_long, 0, 0, _, _, _, 1, 0, 0): reason_is_rate(); \
-            (ipv4, ipv6, ttl_dec, missing, l2_rewrite, too_long, 0, 0, _, _, _, 1, 0, _): reason_is(REASON_NO_REPLICA); \
-            (ipv4, ipv6, ttl_dec, missing, l2_rewrite, too_long, 0, 0, _, _, _, 1, _, _): reason_is(REASON_PRUNED); \
-            (ipv4, ipv6, ttl_dec, missing, l2_rewrite, too_long, 0, 0, _, _, _, _, _, _): reason_is(REASON_NO_NAT); \
-            (ipv4, ipv6, ttl_dec, missing, l2_rewrite, too_long, 0, _, _, _, _, _, _, _): reason_is(REASON_UNDERLAY_LENGTH); \
-            (ipv4, ipv6, ttl_dec, missing, l2_rewrite, too_long, _, _, _, _, _, _, _, _): reason_is(REASON_NO_PATH);
+            (ipv4, ipv6, ttl_dec, missing, l2_rewrite, too_long, 0, 0, 0, 0, 0): reason_is_rate(); \
+            (ipv4, ipv6, ttl_dec, missing, l2_rewrite, too_long, 0, 0, 0, 0, _): reason_is(REASON_NO_REPLICA); \
+            (ipv4, ipv6, ttl_dec, missing, l2_rewrite, too_long, 0, 0, 0, _, _): reason_is(REASON_PRUNED); \
+            (ipv4, ipv6, ttl_dec, missing, l2_rewrite, too_long, 0, 0, _, _, _): reason_is(REASON_NO_NAT); \
+            (ipv4, ipv6, ttl_dec, missing, l2_rewrite, too_long, 0, _, _, _, _): reason_is(REASON_UNDERLAY_LENGTH); \
+            (ipv4, ipv6, ttl_dec, missing, l2_rewrite, too_long, _, _, _, _, _): reason_is(REASON_NO_PATH);
 
 // Large tables are asked for every packet, not behind a condition: as long as a table behind one goes on from stage to stage, Tofino 1 takes up nothing that
-// comes after it. Id 0 has no entry, so that what is not to be asked misses.
+// comes after it. Id 0 has no entry, so that what is not to be asked misses; a miss keeps the id, 0 then.
 control egress(inout egress_headers_t hdr, inout egress_metadata_t meta, in egress_intrinsic_metadata_t eg_intr_md,
                in egress_intrinsic_metadata_from_parser_t eg_prsr_md, inout egress_intrinsic_metadata_for_deparser_t eg_dprsr_md,
                inout egress_intrinsic_metadata_for_output_port_t eg_oport_md) {
@@ -66,95 +59,76 @@ control egress(inout egress_headers_t hdr, inout egress_metadata_t meta, in egre
     @id(0x01000028) action translate_v4(@id(1) bit<32> src, @id(2) bit<32> dst, @id(3) bit<16> sport, @id(4) bit<16> dport) {
         hdr.ipv4.src = src;
         hdr.ipv4.dst = dst;
-        meta.v4_sport = sport;
-        meta.v4_dport = dport;
-        meta.translated_v4 = 1;
+        meta.nat_sport = sport;
+        meta.nat_dport = dport;
+        meta.translated = 1;
         meta.fix_ipv4 = 1;
     }
     @id(0x01000029) action translate_v6(@id(1) bit<128> src, @id(2) bit<128> dst, @id(3) bit<16> sport, @id(4) bit<16> dport) {
         hdr.ipv6.src = src;
         hdr.ipv6.dst = dst;
-        meta.v6_sport = sport;
-        meta.v6_dport = dport;
-        meta.translated_v6 = 1;
+        meta.nat_sport = sport;
+        meta.nat_dport = dport;
+        meta.translated = 1;
     }
-    @id(0x0100002a) action no_nat() { }
+    @id(0x0100002a) action no_nat() { meta.no_nat = hdr.bridge.nat; }
     @id(0x02000023) STAGE_FOR(8, 49152) STAGE(9) table nat_v4 {
-        key = { hdr.bridge.nat_v4: exact @name("nat") @id(1); }
+        key = { hdr.bridge.nat: exact @name("nat") @id(1); }
         actions = { translate_v4; @defaultonly no_nat; }
         const default_action = no_nat();
         size = SIZE_NAT_V4;
     }
-    @id(0x02000024) table nat_v6 {
-        key = { hdr.bridge.nat_v6: exact @name("nat") @id(1); }
+    @id(0x02000024) STAGE(9) table nat_v6 {
+        key = { hdr.bridge.nat: exact @name("nat") @id(1); }
         actions = { translate_v6; @defaultonly no_nat; }
         const default_action = no_nat();
         size = SIZE_NAT_V6;
     }
-    @hidden action translate_tcp_v4() {
-        hdr.ports.src = meta.v4_sport;
-        hdr.ports.dst = meta.v4_dport;
+    @hidden action translate_tcp() {
+        hdr.ports.src = meta.nat_sport;
+        hdr.ports.dst = meta.nat_dport;
         meta.fix_tcp = 1;
     }
-    @hidden action translate_tcp_v6() {
-        hdr.ports.src = meta.v6_sport;
-        hdr.ports.dst = meta.v6_dport;
-        meta.fix_tcp = 1;
-    }
-    @hidden action translate_udp_v4() {
-        hdr.ports.src = meta.v4_sport;
-        hdr.ports.dst = meta.v4_dport;
-        meta.fix_udp = 1;
-    }
-    @hidden action translate_udp_v6() {
-        hdr.ports.src = meta.v6_sport;
-        hdr.ports.dst = meta.v6_dport;
+    @hidden action translate_udp() {
+        hdr.ports.src = meta.nat_sport;
+        hdr.ports.dst = meta.nat_dport;
         meta.fix_udp = 1;
     }
     // No checksum: of IPv4 by RFC 768, of tunnels over IPv6 by RFC 6935.
-    @hidden action translate_udp_plain_v4() {
-        hdr.ports.src = meta.v4_sport;
-        hdr.ports.dst = meta.v4_dport;
-    }
-    @hidden action translate_udp_plain_v6() {
-        hdr.ports.src = meta.v6_sport;
-        hdr.ports.dst = meta.v6_dport;
+    @hidden action translate_udp_plain() {
+        hdr.ports.src = meta.nat_sport;
+        hdr.ports.dst = meta.nat_dport;
     }
     @hidden action translate_icmp() {
-        hdr.icmp.id = meta.v4_dport;
+        hdr.icmp.id = meta.nat_dport;
         meta.fix_icmp = 1;
     }
     @hidden action translate_icmpv6() {
-        hdr.icmp.id = meta.v6_dport;
+        hdr.icmp.id = meta.nat_dport;
         meta.fix_icmpv6 = 1;
     }
     @hidden action translate_icmpv6_plain() { meta.fix_icmpv6 = 1; }
     @hidden action translate_none() { }
     @hidden table translate_l4 {
         key = {
-            meta.translated_v4: ternary;
-            meta.translated_v6: ternary;
+            meta.translated: ternary;
             hdr.tcp_rest.isValid(): ternary;
             hdr.udp_rest.isValid(): ternary;
             hdr.udp_rest.checksum: ternary;
             hdr.icmp.isValid(): ternary;
+            hdr.ipv4.isValid(): ternary;
             meta.echo: ternary;
         }
-        actions = {
-            translate_tcp_v4; translate_tcp_v6; translate_udp_v4; translate_udp_v6; translate_udp_plain_v4; translate_udp_plain_v6;
-            translate_icmp; translate_icmpv6; translate_icmpv6_plain; translate_none;
-        }
+        actions = { translate_tcp; translate_udp; translate_udp_plain; translate_icmp; translate_icmpv6; translate_icmpv6_plain; translate_none; }
         const default_action = translate_none();
         const entries = {
-            (1, _, true, _, _, _, _): translate_tcp_v4();
-            (1, _, _, true, 0, _, _): translate_udp_plain_v4();
-            (1, _, _, true, _, _, _): translate_udp_v4();
-            (1, _, _, _, _, true, _): translate_icmp();
-            (_, 1, true, _, _, _, _): translate_tcp_v6();
-            (_, 1, _, true, 0, _, _): translate_udp_plain_v6();
-            (_, 1, _, true, _, _, _): translate_udp_v6();
-            (_, 1, _, _, _, true, 1): translate_icmpv6();
-            (_, 1, _, _, _, true, _): translate_icmpv6_plain();
+            (0, _, _, _, _, _, _): translate_none();
+            (_, true, _, _, _, _, _): translate_tcp();
+            (_, _, true, 0, _, _, _): translate_udp_plain();
+            (_, _, true, _, _, _, _): translate_udp();
+            (_, _, _, _, true, true, _): translate_icmp();
+            (_, _, _, _, true, _, 1): translate_icmpv6();
+            (_, _, _, _, true, _, _): translate_icmpv6_plain();
         }
     }
 
@@ -380,10 +354,7 @@ control egress(inout egress_headers_t hdr, inout egress_metadata_t meta, in egre
             meta.too_long: ternary;
             meta.no_path: ternary;
             meta.outer_too_long: ternary;
-            hdr.bridge.nat_v4: ternary;
-            meta.translated_v4: ternary;
-            hdr.bridge.nat_v6: ternary;
-            meta.translated_v6: ternary;
+            meta.no_nat: ternary;
             meta.pruned: ternary;
             meta.no_replica: ternary;
         }
@@ -426,8 +397,11 @@ control egress(inout egress_headers_t hdr, inout egress_metadata_t meta, in egre
             meta.too_long = meta.frame_len |-| meta.limit;
             meta.other_vport = meta.out_vport ^ hdr.bridge.vport;
             prune.apply();
-            nat_v4.apply();
-            nat_v6.apply();
+            if (hdr.ipv4.isValid()) {
+                nat_v4.apply();
+            } else {
+                nat_v6.apply();
+            }
             translate_l4.apply();
             l2_rewrite.apply();
             if (meta.link != 0) {

@@ -2,7 +2,7 @@
 
     @id(0x0100000e) action flow_miss() { }
     DIRECT_COUNTER flow_exact_v4_counter;
-    EXACT_FLOW_ACTIONS(flow_exact_v4, 1, nat_v4)
+    EXACT_FLOW_ACTIONS(flow_exact_v4, 1)
     @id(0x02000009) FIRST(5) table flow_exact_v4 {
         key = {
             meta.scope: exact @name("scope") @id(1);
@@ -20,7 +20,7 @@
         counters = flow_exact_v4_counter;
     }
     DIRECT_COUNTER flow_exact_v6_counter;
-    EXACT_FLOW_ACTIONS(flow_exact_v6, 2, nat_v6)
+    EXACT_FLOW_ACTIONS(flow_exact_v6, 2)
     @id(0x0200000a) FIRST(4) table flow_exact_v6 {
         key = {
             meta.scope: exact @name("scope") @id(1);

@@ -10,7 +10,7 @@
     }
 
 // The same where the key is whole: such a flow may be translated (nat) and be that of a connection whose begin and end the engine must see (tracked).
-#define EXACT_FLOW_ACTIONS(t, n, nat_id) \
+#define EXACT_FLOW_ACTIONS(t, n) \
     DROP_OR_PUNT(t, n) \
     @id(0x0100010##n) action forward_##t(@id(1) dest_t dest, @id(2) l2_rewrite_t l2_rewrite, @id(3) bit<4> ttl_dec, @id(4) nat_t nat, @id(5) bit<1> tracked) { \
         COUNT(t##_counter) \
@@ -18,7 +18,7 @@
         hdr.bridge.dest = dest; \
         hdr.bridge.l2_rewrite = l2_rewrite; \
         hdr.bridge.ttl_dec[3:0] = ttl_dec; \
-        hdr.bridge.nat_id = nat; \
+        hdr.bridge.nat = nat; \
         meta.tracked = tracked; \
     }
 

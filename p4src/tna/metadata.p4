@@ -11,7 +11,7 @@ const bit<8> KIND_COPY    = 1;
 #endif
 const PortId_t DEVICE_PORT_CPU = CPU_DEVICE_PORT;
 
-// What egress knows from ingress of a packet that goes on: 27 bytes, whole ones, so that nothing need be shifted. Valid from the parser on until it is known
+// What egress knows from ingress of a packet that goes on: 25 bytes, whole ones, so that nothing need be shifted. Valid from the parser on until it is known
 // that the packet does not go on.
 header bridge_h {
     bit<8>  kind;
@@ -21,8 +21,7 @@ header bridge_h {
     bit<8>  out_tunnel_flags;
     bit<24> dest;
     vport_t vport;
-    nat_t   nat_v4;
-    nat_t   nat_v6;
+    nat_t   nat;
     path_t  path;
     vport_t out_vport;
     bit<16> out_tag;         // TAGGED and the VLAN of the port where the frame leaves
@@ -31,7 +30,7 @@ header bridge_h {
     bit<16> hash;
     bit<8>  wrong;           // bit 0: the checksum of the IPv4 header was wrong, and stays so
 }
-const bit<16> BRIDGE_BYTES = 27;
+const bit<16> BRIDGE_BYTES = 25;
 const bit<16> TAGGED = 0x1000;
 
 // What a copy to the CPU keeps (v1model: COPY_FIELDS).
@@ -185,12 +184,10 @@ struct egress_metadata_t {
     bit<2>  encap_kind;
     bit<8>  inner_tos;
     bit<1>  echo;            // ICMP with an identifier
-    bit<16> v4_sport;        // of a translation
-    bit<16> v4_dport;
-    bit<16> v6_sport;
-    bit<16> v6_dport;
-    bit<1>  translated_v4;
-    bit<1>  translated_v6;
+    bit<16> nat_sport;
+    bit<16> nat_dport;
+    bit<1>  translated;
+    nat_t   no_nat;          // that is not in table nat_v4 or nat_v6
     bit<1>  no_replica;
     bit<1>  local_copy;      // of a group, to a vport of this edge
     vport_t other_vport;     // 0: it goes to where it came from

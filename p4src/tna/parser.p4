@@ -20,8 +20,7 @@ parser IngressParser(packet_in pkt, out ingress_headers_t hdr, INGRESS_PARSER_ME
         hdr.bridge.out_tunnel_flags = 0;
         hdr.bridge.dest = 0;
         hdr.bridge.vport = 0;
-        hdr.bridge.nat_v4 = 0;
-        hdr.bridge.nat_v6 = 0;
+        hdr.bridge.nat = 0;
         hdr.bridge.path = 0;
         hdr.bridge.out_vport = 0;
         hdr.bridge.out_tag = 0;
