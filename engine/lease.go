@@ -118,7 +118,7 @@ func (c *core) leaseStep(j *leaseJob, e sim.Effect, answer []sim.Originated) {
 	store, view := c.a.cfg.Store, j.view
 	switch e.Kind {
 	case sim.ReadLease:
-		q := state.LeaseQuery{Resource: d, Client: j.client, V6: j.v6, Search: e.Search}
+		q := state.LeaseQuery{Resource: d, Client: j.client, V6: j.v6, Search: e.Search, Try: j.tries}
 		if !e.Addr.IsUnspecified() {
 			q.Wish = e.Addr
 		}

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"net/netip"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/packet"
@@ -60,6 +62,7 @@ type LeaseQuery struct {
 	V6       bool
 	Wish     netip.Addr // an address that it may want; invalid: none
 	Search   bool       // find a free address if neither what it has nor the wish is good
+	Try      int        // how often others were faster; from 1 on, the search looks elsewhere each time
 }
 
 // LeaseView is the answer: what WriteLease compares with.
@@ -111,7 +114,8 @@ func (s *Store) ReadLease(ctx context.Context, q LeaseQuery) (LeaseView, error) 
 	return v, err
 }
 
-// freeAddr finds an address that nobody has, the same one each time if nothing changes.
+// freeAddr finds an address that nobody has, the same one each time if nothing changes: the first one from where the host's MAC says. Where much is taken, that is the same one for many
+// hosts. So, once another was faster, it is any of the next free ones, as MAC and try say: of hosts that come at once, each round has many served, not one.
 func (s *Store) freeAddr(ctx context.Context, q LeaseQuery) (netip.Addr, error) {
 	for _, r := range q.Resource.Ranges(q.Client.MAC, q.V6) {
 		from, end := addrKey(q.Resource.ID, r.First), addrKey(q.Resource.ID, r.Last)+"\x00"
@@ -137,10 +141,18 @@ func (s *Store) freeAddr(ctx context.Context, q LeaseQuery) (netip.Addr, error) 
 					return netip.Addr{}, err
 				}
 			}
-			for ; next.IsValid() && next.Compare(last) <= 0; next = next.Next() {
-				if !taken[addrKey(q.Resource.ID, next)] && !q.Resource.Reserved(next) {
+			var free []netip.Addr
+			for ; next.IsValid() && next.Compare(last) <= 0 && len(free) < leasePage; next = next.Next() {
+				if taken[addrKey(q.Resource.ID, next)] || q.Resource.Reserved(next) {
+					continue
+				}
+				if q.Try == 0 {
 					return next, nil
 				}
+				free = append(free, next)
+			}
+			if len(free) > 0 {
+				return free[q.spread()%uint64(len(free))], nil
 			}
 			if !resp.More || !next.IsValid() {
 				break
@@ -148,6 +160,14 @@ func (s *Store) freeAddr(ctx context.Context, q LeaseQuery) (netip.Addr, error) 
 		}
 	}
 	return netip.Addr{}, nil
+}
+
+// spread is a number for a host and try.
+func (q *LeaseQuery) spread() uint64 {
+	h := fnv.New64a()
+	h.Write(q.Client.MAC[:])
+	h.Write([]byte{byte(q.Try)})
+	return h.Sum64()
 }
 
 // leasePage is how many addresses the search reads at once.
@@ -285,20 +305,38 @@ func (s *Store) Leases(ctx context.Context, resource topology.DeviceID) ([]Liste
 		return nil, fmt.Errorf("state: leases: %w", err)
 	}
 	var out []ListedLease
-	for _, kv := range resp.Kvs {
+	left := make([]time.Duration, len(resp.Kvs))
+	ask, asking := errgroup.WithContext(ctx)
+	ask.SetLimit(leaseAsks)
+	for i, kv := range resp.Kvs {
 		addr, err := parseAddrKey(string(kv.Key))
 		if err != nil {
 			continue // a client's key
 		}
 		l, err := decodeAddrLease(kv.Value, addr)
 		if err != nil {
+			_ = ask.Wait()
 			return nil, err
 		}
-		ttl, err := s.client.TimeToLive(ctx, clientv3.LeaseID(kv.Lease))
-		if err != nil {
-			return nil, fmt.Errorf("state: lease of %v: %w", addr, err)
-		}
-		out = append(out, ListedLease{Lease: l, Resource: resourceOfKey(string(kv.Key)), Left: time.Duration(max(ttl.TTL, 0)) * time.Second})
+		at := len(out)
+		out = append(out, ListedLease{Lease: l, Resource: resourceOfKey(string(kv.Key))})
+		ask.Go(func() error {
+			ttl, err := s.client.TimeToLive(asking, clientv3.LeaseID(resp.Kvs[i].Lease))
+			if err != nil {
+				return fmt.Errorf("state: lease of %v: %w", addr, err)
+			}
+			left[at] = time.Duration(max(ttl.TTL, 0)) * time.Second
+			return nil
+		})
+	}
+	if err := ask.Wait(); err != nil {
+		return nil, err
+	}
+	for i := range out {
+		out[i].Left = left[i]
 	}
 	return out, nil
 }
+
+// leaseAsks is of how many leases etcd is asked at once how long they last: one after the other, a pool of tens of thousands takes a round trip for each.
+const leaseAsks = 64

@@ -3,6 +3,7 @@ package state
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"sync"
@@ -54,8 +55,8 @@ func resource(tb testing.TB, s *Store, rev int64) (d *topology.DHCP, vm1, vm2 fl
 
 // lease does what an edge does: look, pick, write, and again if another was faster.
 func lease(ctx context.Context, s *Store, d *topology.DHCP, c LeaseClient, v6 bool, ttl time.Duration) (netip.Addr, error) {
-	for {
-		q := LeaseQuery{Resource: d, Client: c, V6: v6, Search: true}
+	for try := 0; ; try++ {
+		q := LeaseQuery{Resource: d, Client: c, V6: v6, Search: true, Try: try}
 		if fixed, ok := d.Fixed(c.MAC, v6); ok {
 			q.Wish = fixed
 		}
@@ -336,4 +337,96 @@ func TestLeaseCodec(t *testing.T) {
 			t.Errorf("client value %d: %v", i, err)
 		}
 	}
+}
+
+// TestLeasesOfManyClients: where all that is free is behind much that is taken, hosts that come at once are all served within the tries that an edge has for a message.
+func TestLeasesOfManyClients(t *testing.T) {
+	const tries, clients = 8, 60 // engine.leaseTries
+	s := embeddedStore(t)
+	d, vm1, _ := resource(t, s, apply(t, s, `
+{apiVersion: weft/v1, kind: Bridge, metadata: {name: b, tenant: acme}, spec: {}}
+---
+apiVersion: weft/v1
+kind: DHCP
+metadata: {name: lan, tenant: acme}
+spec:
+  leasesPerPort: 1000
+  subnets: [{prefix: 10.0.0.0/16, router: 10.0.0.1, ranges: [10.0.1.0-10.0.4.255]}, {prefix: "2001:db8::/64", ranges: ["2001:db8::1000-2001:db8::13ff"]}]
+---
+{apiVersion: weft/v1, kind: VPort, metadata: {name: vm1, tenant: acme}, spec: {device: bridge/b, dhcp: lan}}
+---
+{apiVersion: weft/v1, kind: VPort, metadata: {name: vm2, tenant: acme}, spec: {device: bridge/b}}
+`))
+	for _, r := range []topology.AddrRange{{First: addr("10.0.1.0"), Last: addr("10.0.4.255")}, {First: addr("2001:db8::1000"), Last: addr("2001:db8::13ff")}} {
+		value := appendAddrLease(nil, Lease{Use: LeaseBound, Client: LeaseClient{1, mac(1)}})
+		var wg sync.WaitGroup
+		for n := range r.Size() - 100 { // 100 are free
+			wg.Go(func() {
+				if _, err := s.Writer().Do(t.Context(), Put(addrKey(d.ID, r.At(n)), value)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		// In rounds, in each of which all look before any writes: the worst order.
+		waiting := make([]LeaseClient, clients)
+		for i := range waiting {
+			waiting[i] = LeaseClient{vm1, packet.MAC{2, 0, 0, 2, 0, byte(i)}}
+		}
+		for try := range tries {
+			views := make([]LeaseView, len(waiting))
+			for i, c := range waiting {
+				var err error
+				if views[i], err = s.ReadLease(t.Context(), LeaseQuery{Resource: d, Client: c, V6: r.First.Is6(), Search: true, Try: try}); err != nil || !views[i].Free.IsValid() {
+					t.Fatalf("%v, try %d: %v, %v", c, try, views[i].Free, err)
+				}
+			}
+			var left []LeaseClient
+			for i, c := range waiting {
+				switch err := s.WriteLease(t.Context(), &views[i], views[i].Free, LeaseBound, time.Hour); {
+				case errors.Is(err, ErrConflict):
+					left = append(left, c)
+				case err != nil:
+					t.Fatal(err)
+				}
+			}
+			waiting = left
+		}
+		if len(waiting) != 0 {
+			t.Errorf("%v: %d of %d hosts are left without an address after %d tries", r.First, len(waiting), clients, tries)
+		}
+	}
+}
+
+// BenchmarkLeases lists the leases of a pool, as `weft leases` does.
+func BenchmarkLeases(b *testing.B) {
+	const leases = 5000
+	s := embeddedStore(b)
+	d, vm1, _ := resource(b, s, apply(b, s, `
+{apiVersion: weft/v1, kind: Bridge, metadata: {name: b, tenant: acme}, spec: {}}
+---
+{apiVersion: weft/v1, kind: DHCP, metadata: {name: lan, tenant: acme}, spec: {leasesPerPort: 60000, subnets: [{prefix: 10.0.0.0/16, router: 10.0.0.1, ranges: [10.0.1.0-10.0.254.255]}]}}
+---
+{apiVersion: weft/v1, kind: VPort, metadata: {name: vm1, tenant: acme}, spec: {device: bridge/b, dhcp: lan}}
+---
+{apiVersion: weft/v1, kind: VPort, metadata: {name: vm2, tenant: acme}, spec: {device: bridge/b}}
+`))
+	var wg sync.WaitGroup
+	for g := range 64 {
+		wg.Go(func() {
+			for n := g; n < leases; n += 64 {
+				if a, err := lease(b.Context(), s, d, LeaseClient{vm1, packet.MAC{2, 0, 0, 3, byte(n >> 8), byte(n)}}, false, time.Hour); err != nil || !a.IsValid() {
+					b.Error(a, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	b.Run(fmt.Sprintf("leases=%d", leases), func(b *testing.B) {
+		for b.Loop() {
+			if got := len(leasesOf(b, s, d)); got != leases {
+				b.Fatalf("%d leases are listed, want %d", got, leases)
+			}
+		}
+	})
 }
