@@ -56,6 +56,7 @@ func TestAffected(t *testing.T) {
 				deps = slices.Insert(deps, r.IntN(len(deps)), topology.ConnDep(1, r.Uint64N(9)))
 			}
 			m := flow.ExactMask(packet.EtherTypeIPv4)
+			m.SrcMAC = packet.MAC{}
 			placed, _, err := placer.Place(offload.Megaflow{Key: flow.Key{Ingress: 1, EtherType: packet.EtherTypeIPv4, SrcPort: uint16(i)}, Mask: m, Guards: flow.Guards{KnownSource: true}}, 1)
 			if err != nil {
 				t.Fatal(err)

@@ -125,7 +125,7 @@ func (c *Classifier) steps(active []int, packets family) []step {
 
 // tells returns the fields that tell whether a packet has a field.
 func tells(f Field) (fields uint32) {
-	if f >= Proto && f != State {
+	if f >= Proto && f != SrcMAC && f != State {
 		fields = 1 << EtherType
 	}
 	if f == DstPort || f == SrcPort || f == TCPFlags {

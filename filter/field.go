@@ -5,13 +5,13 @@ import "math/bits"
 // Field is a part of a packet, or of what is known about it, that a condition can name.
 type Field uint8
 
-// Fields, in the order in which they are preferred when several would tell that a rule is not met: what costs a megaflow nothing comes first.
+// Fields, in the order in which they are preferred when several would tell that a rule is not met: what costs a megaflow nothing comes first, and what no flow table
+// has comes last: of IP packets the source MAC, DSCP and TCP flags.
 const (
 	InPort    Field = iota // vport by which the device got the packet
 	OutPort                // vport by which it is to leave
 	Mark                   // set by an earlier rule
 	EtherType              // behind the tag
-	SrcMAC
 	DstMAC
 	Proto
 	Dst // IP address
@@ -19,6 +19,7 @@ const (
 	Fragment
 	DstPort // of TCP, UDP and SCTP
 	SrcPort // the same; of ICMP and ICMPv6: type<<8 | code
+	SrcMAC
 	DSCP
 	TCPFlags
 	State // of the connection

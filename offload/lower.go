@@ -82,13 +82,11 @@ func l3Mask(etherType uint16) flow.Mask {
 func l2Mask() flow.Mask { return flow.ExactMask(0) }
 
 // lanes returns the lanes whose keys cover what the megaflow read, the preferred first.
+// A source MAC that was read has a place in flow_wild_l2 alone: that src_class knows the source (Guards.KnownSource) does not tell which one it is.
 // A megaflow can always be made more specific (exact) when the wild lane is full; what is translated or tracked must have read all that an exact key has.
 func lanes(m *Megaflow) ([]Lane, error) {
 	read := m.Mask
 	ip := m.Key.Is4() || m.Key.Is6()
-	if m.Guards.KnownSource {
-		read.SrcMAC = packet.MAC{} // src_class makes sure of it
-	}
 	macs := flow.Mask{Ingress: flow.MaxID, DstMAC: packet.Broadcast()}
 	l3 := l3Mask(m.Key.EtherType)
 	exact := l3
@@ -118,12 +116,11 @@ func lanes(m *Megaflow) ([]Lane, error) {
 func (l Lane) MayHold(etherType uint16, read flow.Mask) bool {
 	switch l {
 	case LaneClass:
-		read.SrcMAC = packet.MAC{}
 		return flow.Mask{Ingress: flow.MaxID, DstMAC: packet.Broadcast()}.Covers(read)
 	case LaneWildL2:
 		return !isIP(etherType)
 	}
-	return isIP(etherType)
+	return isIP(etherType) && read.SrcMAC.IsZero()
 }
 
 // Preferred returns the lane that the megaflow has if there is room; 0: none can have it.
@@ -175,9 +172,6 @@ func (t *Tables) lower(m *Megaflow, lane Lane, ids localIDs) *p4rt.Entry {
 	case LaneWildL2:
 		e.Set(0, u(uint64(ids.scope)))
 		mask := lane.Matched(m.Mask, m.Key.EtherType)
-		if m.Guards.KnownSource {
-			mask.SrcMAC = packet.MAC{}
-		}
 		e.SetMasked(1, p4rt.MAC(m.Key.SrcMAC).And(p4rt.MAC(mask.SrcMAC)), p4rt.MAC(mask.SrcMAC))
 		e.SetMasked(3, u(uint64(m.Key.EtherType&mask.EtherType)), u(uint64(mask.EtherType)))
 		e.Priority = m.Prio

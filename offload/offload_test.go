@@ -234,7 +234,7 @@ func TestPlaceAndRemove(t *testing.T) {
 func TestSharedEntry(t *testing.T) {
 	p := offload.NewPlacer(newTables(t), 100)
 	m := offload.Megaflow{Key: flow.Key{Ingress: 1, SrcMAC: packet.MAC{2, 1}, DstMAC: packet.MAC{2, 9}, EtherType: packet.EtherTypeIPv4}, Act: offload.Forward, Dest: 5}
-	m.Mask = flow.Mask{Ingress: flow.MaxID, SrcMAC: packet.Broadcast(), DstMAC: packet.Broadcast()}
+	m.Mask = flow.Mask{Ingress: flow.MaxID, DstMAC: packet.Broadcast()}
 	m.Guards.KnownSource = true
 	count := func(stages [][]p4rt.Update) (n int) {
 		for _, s := range stages {
@@ -280,12 +280,16 @@ func TestLanes(t *testing.T) {
 		err   error
 	}{
 		{"bridged", ip, macs, false, offload.LaneClass, nil},
-		{"bridged, learnt", ip, with(func(m *flow.Mask) { m.SrcMAC = all }), true, offload.LaneClass, nil},
+		{"bridged, learnt", ip, macs, true, offload.LaneClass, nil},
+		{"bridged, by source MAC", ip, with(func(m *flow.Mask) { m.SrcMAC = all }), true, 0, offload.ErrNotCovered}, // that a source is known does not tell which it is
 		{"routed", ip, with(func(m *flow.Mask) { m.EtherType, m.Dst = 0xffff, flow.AddrMask(24, packet.EtherTypeIPv4) }), false, offload.LaneWild, nil},
-		{"everything", ip, with(func(m *flow.Mask) { *m = flow.ExactMask(packet.EtherTypeIPv4) }), true, offload.LaneExact, nil},
+		{"everything that has a place", ip, with(func(m *flow.Mask) { *m = flow.ExactMask(packet.EtherTypeIPv4); m.SrcMAC = packet.MAC{} }), true, offload.LaneExact, nil},
+		{"everything", ip, with(func(m *flow.Mask) { *m = flow.ExactMask(packet.EtherTypeIPv4) }), true, 0, offload.ErrNotCovered},
 		{"source MAC beside IP", ip, with(func(m *flow.Mask) { m.SrcMAC, m.Proto = all, 0xff }), false, 0, offload.ErrNotCovered},
+		{"source MAC beside IP, learnt", ip, with(func(m *flow.Mask) { m.SrcMAC, m.Proto = all, 0xff }), true, 0, offload.ErrNotCovered},
 		{"EtherType", arp, with(func(m *flow.Mask) { m.EtherType = 0xffff }), false, offload.LaneWildL2, nil},
 		{"source MAC", arp, with(func(m *flow.Mask) { m.EtherType, m.SrcMAC = 0xffff, all }), false, offload.LaneWildL2, nil},
+		{"source MAC, learnt", arp, with(func(m *flow.Mask) { m.SrcMAC = all }), true, offload.LaneWildL2, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := offload.Megaflow{Key: c.key, Mask: c.mask, Act: offload.Drop, Prio: 1, Guards: flow.Guards{KnownSource: c.known}}

@@ -83,9 +83,6 @@ func (r random) megaflow(f *packet.Frame, ingress flow.VPortID) offload.Megaflow
 	m := offload.Megaflow{Key: k, Act: offload.Forward, Dest: flow.Dest(1 + r.IntN(flow.MaxID)), Prio: 1 + r.Int32N(1000)}
 	m.Mask = flow.Mask{Ingress: flow.MaxID, DstMAC: packet.Broadcast()}
 	m.Guards.KnownSource = r.IntN(2) == 0
-	if m.Guards.KnownSource {
-		m.Mask.SrcMAC = packet.Broadcast()
-	}
 	if r.IntN(4) != 0 {
 		m.Mask.EtherType = 0xffff
 		m.Mask.Dst = flow.AddrMask(r.IntN(129), k.EtherType)
@@ -108,9 +105,8 @@ func (r random) megaflow(f *packet.Frame, ingress flow.VPortID) offload.Megaflow
 
 // connection makes the megaflow one of a connection: translated, tracked, or both.
 func (r random) connection(m *offload.Megaflow) {
-	source := m.Mask.SrcMAC
 	m.Mask = flow.ExactMask(m.Key.EtherType)
-	m.Mask.SrcMAC = source
+	m.Mask.SrcMAC = packet.MAC{}
 	m.Rewrite.Translate, m.Tracked = true, r.IntN(2) == 0
 	if m.Tracked && r.IntN(3) == 0 {
 		m.Rewrite.Translate = false

@@ -162,7 +162,7 @@ func TestReplaceShared(t *testing.T) {
 	p := offload.NewPlacer(newTables(t), 100)
 	place := func(source byte) *offload.Placed {
 		m := offload.Megaflow{Key: flow.Key{Ingress: 5, SrcMAC: packet.MAC{2, source}, DstMAC: packet.MAC{4}, EtherType: 0x9000}, Act: offload.Forward, Dest: 9, Prio: 1}
-		m.Mask = flow.Mask{Ingress: flow.MaxID, DstMAC: packet.Broadcast(), SrcMAC: packet.Broadcast()}
+		m.Mask = flow.Mask{Ingress: flow.MaxID, DstMAC: packet.Broadcast()}
 		m.Guards.KnownSource = true
 		placed, _, err := p.Place(m, 5)
 		if err != nil {

@@ -48,7 +48,7 @@ func TestShare(t *testing.T) {
 		},
 		"ingress.src_class": func(vport uint16, i byte) offload.Megaflow {
 			m := offload.Megaflow{Key: flow.Key{Ingress: flow.VPortID(vport), SrcMAC: packet.MAC{2, i}, DstMAC: packet.MAC{4}}, Mask: macs}
-			m.Mask.SrcMAC, m.Guards.KnownSource = packet.Broadcast(), true
+			m.Guards.KnownSource = true
 			return m
 		},
 		"ingress.flow_wild_l2": func(vport uint16, i byte) offload.Megaflow {

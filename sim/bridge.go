@@ -92,14 +92,12 @@ func (s *Simulator) unlearnt(b *topology.Bridge, p *topology.VPort, h *hop) {
 	}
 }
 
-// learn notes where the source is, if that is new (B2). At the ingress vport the guard KnownSource stands for the source MAC; a further bridge reads it.
+// learn notes where the source is, if that is new (B2). It is no read of the source MAC, which decides nothing of this packet: the guard KnownSource stands for it, and has the first packet of
+// a source come up. From there on further bridges learn it, too, from what comes up of its packets: ARP, ND, and what no entry has.
 // A frame that a router sent has the MAC of a port, which is seeded.
 func (s *Simulator) learn(b *topology.Bridge, p *topology.VPort, h *hop) {
 	if h.rewritten || s.origin != nil {
 		return
-	}
-	if p.ID != s.ingress {
-		s.readSrcMAC(h)
 	}
 	s.dep(topology.FDBDep(b.ID, h.src))
 	at, known := b.FDB(h.src)

@@ -54,9 +54,10 @@ func TestFields(t *testing.T) {
 		ttl           uint8
 	}{
 		{"bridge", "bridge", false, "dst_mac", "dst_mac", 0},
-		{"bridge behind a bridge", "bridges", false, "src_mac dst_mac", "src_mac dst_mac", 0},
+		{"bridge behind a bridge", "bridges", false, "dst_mac", "dst_mac", 0},
 		{"bridge, rule for a protocol", "bridge {match: {protocols: [tcp]}, action: drop}", false, "dst_mac ether_type proto", "dst_mac ether_type proto", 0},
 		{"bridge, rule for a station", `bridge {match: {srcMACs: ["02:00:00:00:0a:09"]}, action: drop}`, false, "src_mac dst_mac", "src_mac dst_mac", 0},
+		{"bridge, rule for a station's port", `bridge {match: {srcMACs: ["02:00:00:00:0a:09"], protocols: [tcp], dstPorts: [22]}, action: drop}`, false, "dst_mac ether_type proto", "dst_mac ether_type proto", 0},
 		{"two routers", onEdge("", ""), false, routed + "dst/24", routed + "dst/48", 2},
 		{"rule without conditions", in("{action: accept}"), false, routed + "dst/24", routed + "dst/48", 2},
 		{"rule for a port that is not the packet's", in("{match: {protocols: [udp], dstPorts: [80]}, action: drop}"), false, routed + "dst/24 proto frag dport/10", routed + "dst/48 proto frag dport/10", 2},

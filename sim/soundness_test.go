@@ -212,6 +212,9 @@ func TestSoundness(t *testing.T) {
 		if n/perWorld%4 == 3 {
 			x.w.Translate()
 		}
+		if n/perWorld%8 == 1 {
+			x.w.Stations()
+		}
 		for i := range perWorld {
 			x.at = fmt.Sprintf("seed %d world %d packet %d", seed, n, i)
 			s := x.w.Shot()

@@ -43,6 +43,9 @@ func tell(snap *topology.Snapshot, f *packet.Frame, v *topology.VPort, assumed [
 		Assumed: assumed, Packet: packetText(f), Guards: guards(r.Guards), Installable: r.Installable, Kept: r.NotInstallable,
 		Match: strings.Replace(flow.MatchOf(flow.KeyOf(f, v.ID), r.Mask).String(), "vport="+v.ID.String(), "vport="+name, 1),
 	}
+	if r.Installable && f.L3 != 0 && !r.Mask.SrcMAC.IsZero() {
+		t.Installable, t.Kept = false, "a rule asks for the source MAC"
+	}
 	for _, st := range r.Trace.Steps {
 		if read, ok := strings.CutPrefix(st.What, "read "); ok && st.Sum {
 			t.Read = read

@@ -251,7 +251,7 @@ func flip(rng *rand.Rand, k flow.Key) flow.Key {
 }
 
 // Mutate returns a packet of the same megaflow: bits outside mask are flipped, drawn anew, or taken from another shot of the same network.
-// Guards hold, often just.
+// Guards hold, often just: the source is another one that is known, unless the mask has it.
 func (w *World) Mutate(s Shot, mask flow.Mask, guards flow.Guards) Shot {
 	var k flow.Key
 	switch w.rng.IntN(4) {
