@@ -52,13 +52,13 @@ func (t *fragments) note(piece fragmented, first firstFragment, most int) {
 		return
 	}
 	of := t.of[piece.ingress]
-	if of == nil {
-		of = &pieces{}
-		t.of[piece.ingress] = of
-	}
-	if len(of.list) < most {
+	if of == nil || len(of.list) < most {
 		if len(t.first) >= maxFragmented {
 			return
+		}
+		if of == nil { // not before: what is there has a packet
+			of = &pieces{}
+			t.of[piece.ingress] = of
 		}
 		of.list = append(of.list, piece)
 	} else {

@@ -3,8 +3,31 @@ package engine
 import (
 	"testing"
 
+	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/packet"
 )
+
+// TestFragmentsFull: when as many packets are remembered as may be, a port that has none yet gets no place, and what is remembered goes with its time all the same.
+func TestFragmentsFull(t *testing.T) {
+	frags := newFragments()
+	first := firstFragment{1, 2, fragmentTime}
+	for i := range uint32(maxFragmented) {
+		frags.note(fragmented{ingress: flow.VPortID(1 + i/maxFragmentedOf), id: i}, first, maxFragmentedOf)
+	}
+	late := fragmented{ingress: 1 << 20, id: 7}
+	frags.note(late, first, maxFragmentedOf)
+	if _, has := frags.first[late]; has || len(frags.first) != maxFragmented {
+		t.Fatalf("beyond the bound: remembered %v, %d in all", has, len(frags.first))
+	}
+	frags.sweep(0)
+	if len(frags.first) != maxFragmented {
+		t.Errorf("%d are left before their time", len(frags.first))
+	}
+	frags.sweep(2 * fragmentTime)
+	if len(frags.first)+len(frags.of) != 0 {
+		t.Errorf("%d are left, of %d ports", len(frags.first), len(frags.of))
+	}
+}
 
 // TestFragmentShares: fragments of one port push out its own, and nobody else's; what is remembered goes with its time.
 func TestFragmentShares(t *testing.T) {
