@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"maps"
 	"net/netip"
 	"time"
 
@@ -30,21 +29,22 @@ type core struct {
 	ack   func(int64, []state.Lack) // tells the database
 	clock func() time.Duration      // since the agent was made: monotonic
 
-	snap    *topology.Snapshot
-	view    *view
-	locals  *locals
-	layout  *layout
-	target  targetState
-	send    func(update) // hands a submission to the writer
-	low     uint64       // every submission before it is acknowledged
-	marks   []mark
-	routed  uint64              // submission that brought the last change of the ways to other edges
-	moves   uint64              // how often the ways to other edges changed
-	astray  map[string]struct{} // edges to which there is no way
-	tenants map[string]uint32   // numbers by name
-	conf    int64               // last revision of the configuration that the target has
-	lacks   map[subject]string  // what of it the edge can not do
-	told    bool                // conf and lacks were
+	snap     *topology.Snapshot
+	view     *view
+	locals   *locals
+	layout   *layout
+	target   targetState
+	refusals refusals
+	send     func(update) // hands a submission to the writer
+	low      uint64       // every submission before it is acknowledged
+	marks    []mark
+	routed   uint64              // submission that brought the last change of the ways to other edges
+	moves    uint64              // how often the ways to other edges changed
+	astray   map[string]struct{} // edges to which there is no way
+	tenants  map[string]uint32   // numbers by name
+	conf     int64               // last revision of the configuration that the target has
+	lacks    map[subject]string  // what of it the edge can not do
+	told     bool                // conf and lacks were
 
 	sim         sim.Simulator
 	res         sim.Result
@@ -160,12 +160,12 @@ func clock() func() time.Duration {
 // rebuild brings the fixed tables to the view for the touched subjects.
 func (c *core) rebuild(touched map[subject]struct{}) {
 	stages, confirm := c.layout.rebuild(c.view, touched)
-	if !maps.Equal(c.lacks, c.layout.lacks) {
-		before := c.lacks
-		c.lacks, c.told = maps.Clone(c.layout.lacks), false
-		c.noteLacks(before)
-		for _, l := range c.lackList() {
-			c.a.cfg.Logger.Error("the edge can not do it", "object", l.Object, "err", l.Why)
+	c.tellLacks()
+	for s := range touched {
+		if id := flow.VPortID(s.id); s.kind == subjectVPort && c.layout.unpunted(id) {
+			for _, f := range c.flows.from(id) {
+				c.remove(f)
+			}
 		}
 	}
 	var all func()
@@ -273,6 +273,11 @@ func (c *core) settle() {
 func (c *core) tick() {
 	now := c.now()
 	c.repair()
+	c.retryRefused()
+	if short := c.layout.takeShort(); short != nil {
+		c.rebuild(short)
+		c.settle()
+	}
 	c.retry(now)
 	c.errors.sweep(now)
 	c.leases.rate.sweep(now)

@@ -70,6 +70,9 @@ func (c *core) install(res *sim.Result, key flow.Key, local uint16) {
 	c.relieve()
 }
 
+// errUnpunted: the flow's entry would handle packets that are the agent's.
+var errUnpunted = errors.New("the target has no room for what is to come up of the vport's packets")
+
 // enter places a megaflow, the decision of which is res, and sends its updates.
 func (c *core) enter(m offload.Megaflow, res *sim.Result, local uint16) error {
 	_, err := c.enterIn(m, res, local, 0)
@@ -78,6 +81,9 @@ func (c *core) enter(m offload.Megaflow, res *sim.Result, local uint16) error {
 
 // enterIn is enter for a flow that had a lane before, and returns the flow.
 func (c *core) enterIn(m offload.Megaflow, res *sim.Result, local uint16, before offload.Lane) (*installedFlow, error) {
+	if c.layout.unpunted(m.Key.Ingress) {
+		return nil, errUnpunted
+	}
 	placed, stages, err := c.placer.PlaceIn(m, local, before)
 	if err != nil {
 		return nil, err

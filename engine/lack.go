@@ -32,6 +32,8 @@ func (c *core) lackList() []state.Lack {
 func (c *core) subjectName(s subject) (tenant, object string) {
 	ref := topology.Ref{}
 	switch s.kind {
+	case subjectSelf:
+		return "", "edge/" + c.view.self.ID
 	case subjectPeer:
 		return "", "edge/" + s.edge
 	case subjectVPort, subjectLink: // the link that leads to it

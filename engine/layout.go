@@ -53,11 +53,13 @@ func compareSubjects(a, b subject) int {
 type part struct {
 	stages [layoutStages][]p4rt.Entity
 	references
-	peer   uint16 // subjectPeer: its number
-	paths  []offload.PathTo
-	names  []pathName   // of paths
-	sets   netip.Prefix // subjectPeer: Edge.setsBy
-	wanted *route       // subjectGroup: whose destination is subscribed to, by its uplink
+	peer     uint16 // subjectPeer: its number
+	lack     string // what of it there is no room for; "": all is there
+	unpunted bool   // subjectVPort: its flows are to have no entries
+	paths    []offload.PathTo
+	names    []pathName   // of paths
+	sets     netip.Prefix // subjectPeer: Edge.setsBy
+	wanted   *route       // subjectGroup: whose destination is subscribed to, by its uplink
 }
 
 // add notes entries of a stage.
@@ -76,6 +78,7 @@ type layout struct {
 	parts map[subject]*part
 	lacks map[subject]string // what is left out, and why
 	uses  uses
+	room  fixedRoom
 	// claims are who asks for each entity, in order: the first has its way. One does, unless two edges give one address, or two names one interface.
 	claims map[p4rt.Key][]claim
 	// subscribe is told of multicast groups of the underlay that are wanted by an uplink, or not any more.
@@ -90,7 +93,7 @@ type claim struct {
 
 func newLayout(t *offload.Tables, n *locals) *layout {
 	return &layout{
-		t: t, n: n, cpu: offload.CPUPort, links: t.NewLinks(), parts: map[subject]*part{}, lacks: map[subject]string{}, claims: map[p4rt.Key][]claim{}, uses: newUses(), subscribe: func(uint16, netip.Addr, bool) {},
+		t: t, n: n, cpu: offload.CPUPort, links: t.NewLinks(), parts: map[subject]*part{}, lacks: map[subject]string{}, claims: map[p4rt.Key][]claim{}, uses: newUses(), room: newFixedRoom(), subscribe: func(uint16, netip.Addr, bool) {},
 	}
 }
 
@@ -130,9 +133,7 @@ func (l *layout) rebuild(v *view, touched map[subject]struct{}) (stages [][]p4rt
 	for _, s := range slices.SortedFunc(maps.Keys(touched), compareSubjects) {
 		old := l.parts[s]
 		next, err := l.build(v, s)
-		if delete(l.lacks, s); err != nil {
-			l.lacks[s] = err.Error()
-		}
+		l.lacking(s, next, err)
 		if old != nil {
 			l.note(old, &before, &concerned)
 			l.unclaim(s, old)
@@ -147,7 +148,31 @@ func (l *layout) rebuild(v *view, touched map[subject]struct{}) (stages [][]p4rt
 		l.claim(s, next)
 		l.parts[s] = next
 	}
-	return diff(before, l.now(&concerned)), confirm
+	stages = diff(before, l.now(&concerned))
+	if left := l.room.left(); left != nil {
+		confirm = append(confirm, left)
+	}
+	if len(confirm) > 0 {
+		confirm = append(confirm, func() { l.room.freed = true })
+	}
+	return stages, confirm
+}
+
+// lacking notes what of a subject can not be done.
+func (l *layout) lacking(s subject, p *part, err error) {
+	delete(l.lacks, s)
+	delete(l.room.short, s)
+	switch {
+	case err != nil:
+		l.lacks[s] = err.Error()
+	case p != nil && p.lack != "":
+		l.lacks[s] = p.lack
+	default:
+		return
+	}
+	if err == nil || errors.Is(err, errTableFull) || errors.Is(err, offload.ErrNoID) {
+		l.room.short[s] = struct{}{}
+	}
 }
 
 func pathNames(e *Edge, routes []route) []pathName {
@@ -193,6 +218,9 @@ func (l *layout) build(v *view, s subject) (*part, error) {
 		if rate, there = v.limits[flow.VPortID(s.id)]; there {
 			err = l.link(p, flow.VPortID(s.id), rate)
 		}
+	}
+	if err == nil && there {
+		err = l.fits(p.entries()...)
 	}
 	if err != nil || !there {
 		for _, confirm := range p.release() {
@@ -259,18 +287,7 @@ func (l *layout) place(p *part, v *view, id flow.VPortID, at place) error {
 			return err
 		}
 		p.add(stageUnderlay, l.t.LocalCopy(at.at, local))
-		if _, serves := v.dhcp[id]; serves {
-			p.add(stageUnderlay, l.t.DHCPPunted(local)...)
-		}
-		if watched, speaks := v.speaks[id]; speaks {
-			p.add(stageUnderlay, l.t.BGPPunted(local)...)
-			for _, k := range watched {
-				p.add(stageUnderlay, l.t.BFDPunted(local, k))
-			}
-		}
-		for _, m := range v.traced[id] {
-			p.add(stageUnderlay, l.t.TracePunted(local, m))
-		}
+		l.punts(p, v, id, local)
 		p.stages[stageUnderlay] = append(p.stages[stageUnderlay], l.t.PuntRate(local, v.paceOf(id)), l.t.FloodRate(local, v.floods[id]),
 			l.t.SendRate(local, int64(v.rates[id])), l.t.ReceiveRate(local, int64(v.rates[id])))
 		p.add(stageLocation, l.t.Local(id.Dest(), at.at, local)...)

@@ -54,6 +54,9 @@ func (l *layout) claim(s subject, p *part) {
 				l.claims[k][at].entity = e
 				continue
 			}
+			if len(l.claims[k]) == 0 {
+				l.room.wanted(k, e)
+			}
 			l.claims[k] = slices.Insert(l.claims[k], at, claim{s, e})
 		}
 	}
@@ -64,7 +67,9 @@ func (l *layout) unclaim(s subject, p *part) {
 		for _, e := range stage {
 			k := e.Key()
 			if at, own := slices.BinarySearchFunc(l.claims[k], s, claim.compare); own {
-				l.claims[k] = slices.Delete(l.claims[k], at, at+1)
+				if l.claims[k] = slices.Delete(l.claims[k], at, at+1); len(l.claims[k]) == 0 {
+					l.room.unwanted(k, e)
+				}
 			}
 			if len(l.claims[k]) == 0 {
 				delete(l.claims, k)

@@ -33,6 +33,7 @@ type update struct {
 	stages  [][]p4rt.Update
 	refused func() // the target refused some, and the rest is not wanted any more either; nil: it is to have them all the same
 	seq     uint64
+	again   bool      // the target refused it before: nothing else is wrong if it does so once more
 	settles []settled // flow entries that it deletes or modifies
 	life    due       // of the packet that it is because of, if that is sampled
 }
@@ -165,7 +166,7 @@ func (c *core) answered(u update, refused bool, err error) {
 		t.broken = true
 		t.owe(u.seq)
 	case refused:
-		t.broken = true
+		t.broken = t.broken || !u.again
 		delete(t.open, u.seq)
 		u.refused()
 		c.settle()
@@ -240,12 +241,18 @@ func (c *core) reconciled(report p4rt.Report) {
 		c.a.counts.writeFails.Add(uint64(len(report.Failed)))
 		c.a.noteRefusal(len(report.Failed), report.Failed[0])
 		log.Error("target refused updates", "failed", len(report.Failed), "err", report.Failed[0])
+	}
+	if !c.refused(report.Failed) {
 		c.unrepaired()
 		return
 	}
 	t := &c.target
-	delete(t.open, t.due)
-	t.due, t.pause = 0, 0
+	delete(t.open, t.due)    // with what it refused, which is a lack
+	if t.due = 0; t.broken { // what is beside flow entries, or was written while it went on
+		c.pauseRepair()
+	} else {
+		t.pause = 0
+	}
 	c.unreserve()
 	c.settle()
 }
@@ -256,6 +263,12 @@ func (c *core) unrepaired() {
 	t.broken = true
 	t.owe(t.due)
 	t.due = 0
+	c.pauseRepair()
+}
+
+// pauseRepair puts the next repair off.
+func (c *core) pauseRepair() {
+	t := &c.target
 	t.pause = min(max(2*t.pause, time.Second), maxRepairPause)
 	t.after = c.now() + t.pause
 }

@@ -72,7 +72,7 @@ func TestRefusedIsNotAcknowledged(t *testing.T) {
 			t.Fatalf("acknowledged %v, broken %v: the target refused it", acks, c.target.broken)
 		}
 		c.prepare()
-		c.reconciled(p4rt.Report{Failed: []*p4rt.UpdateError{{}}})
+		c.reconciled(p4rt.Report{Failed: []*p4rt.UpdateError{{Update: p4rt.Update{Op: p4rt.Delete}}}}) // what is not to be there is
 		if len(acks) != 0 || !c.target.broken || c.target.after <= c.now() {
 			t.Fatalf("acknowledged %v, broken %v: the reconcile left it undone", acks, c.target.broken)
 		}

@@ -343,6 +343,22 @@ func TestWildLaneFull(t *testing.T) {
 	}
 }
 
+// TestRewritesFull: there are no more rewrites than their table holds; a flow that needs one more stays on the slow path.
+func TestRewritesFull(t *testing.T) {
+	for _, table := range []string{"egress.l2_rewrite", "ingress.l2_guard"} {
+		p := offload.NewPlacer(sized(t, map[string]int64{table: 2}), 100)
+		m := offload.Megaflow{Key: flow.Key{Ingress: 1, DstMAC: packet.MAC{2}, EtherType: packet.EtherTypeIPv4}, Act: offload.Forward, Dest: 9, Prio: 1}
+		m.Mask = flow.Mask{Ingress: flow.MaxID, DstMAC: packet.Broadcast(), EtherType: 0xffff, Dst: flow.AddrMask(32, packet.EtherTypeIPv4)}
+		for i, want := range []error{nil, nil, offload.ErrNoID} {
+			m.Key.Dst[15] = byte(i)
+			m.Rewrite = flow.Rewrite{SetMACs: true, SrcMAC: packet.MAC{2, 3}, DstMAC: packet.MAC{2, 4, byte(i)}, TTLDec: 1}
+			if _, _, err := p.Place(m, 1); !errors.Is(err, want) {
+				t.Errorf("%s, flow %d: %v, want %v", table, i, err, want)
+			}
+		}
+	}
+}
+
 // TestAlwaysPunted runs control frames through the pipeline beside entries that would forward them.
 func TestAlwaysPunted(t *testing.T) {
 	tables := newTables(t)

@@ -49,10 +49,21 @@ type sharedEntry struct {
 // leaves room for the others.
 func NewPlacer(t *Tables, share int) *Placer {
 	return &Placer{
-		t: t, rooms: newRooms(t, share), scopes: NewIDs[macAt](65535), sources: NewIDs[macAt](65535), rewrites: NewIDs[rewriteKey](65535),
+		t: t, rooms: newRooms(t, share), scopes: NewIDs[macAt](65535), sources: NewIDs[macAt](65535), rewrites: NewIDs[rewriteKey](numbersFor(t.l2Rewrite, t.l2Guard)),
 		nats4: NewIDs[translationKey](65535), nats6: NewIDs[translationKey](65535), links: t.NewLinks(),
 		classes: make(map[macAt]int), entries: make(map[uint64]sharedEntry), seed: maphash.MakeSeed(),
 	}
+}
+
+// numbersFor is how many numbers there are for what has an entry in each of some tables.
+func numbersFor(tables ...table) uint16 {
+	n := int64(65535)
+	for _, t := range tables {
+		if t.Size > 0 {
+			n = min(n, t.Size)
+		}
+	}
+	return uint16(n)
 }
 
 // Links are the numbers of links that the placed megaflows refer to. Others may, too.

@@ -106,7 +106,7 @@ func (q *flowQuery) ratesAt(cmd *cobra.Command, at *reach) map[string]string {
 		return nil
 	}
 	all := map[string]string{}
-	for _, p := range livingPlaces(cmd, at) {
+	for _, p := range livePlaces(cmd, at) {
 		if rate := of[p.VPort]; rate != "" {
 			key := p.Edge + ":" + p.Interface
 			all[key] = strings.TrimPrefix(all[key]+","+rate, ",")

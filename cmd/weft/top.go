@@ -231,7 +231,7 @@ func (q *topQuery) speeds(cmd *cobra.Command, from *reach) map[string]uint64 {
 	for i := range list.Interfaces {
 		at[list.Interfaces[i].Edge+":"+list.Interfaces[i].As] = list.Interfaces[i].Speed
 	}
-	for _, p := range livingPlaces(cmd, from) {
+	for _, p := range livePlaces(cmd, from) {
 		if speed := at[p.Edge+":"+p.Interface]; speed > 0 {
 			speeds[p.Edge+" "+p.VPort] = speed
 		}
@@ -239,8 +239,8 @@ func (q *topQuery) speeds(cmd *cobra.Command, from *reach) map[string]uint64 {
 	return speeds
 }
 
-// livingPlaces are where vports live, as far as whoever asks may know.
-func livingPlaces(cmd *cobra.Command, from *reach) (places []client.Place) {
+// livePlaces are where vports live, as far as whoever asks may know.
+func livePlaces(cmd *cobra.Command, from *reach) (places []client.Place) {
 	rows, over, err := viewed[client.Place](cmd.Context(), from, "places", nil)
 	switch {
 	case over && err == nil:
