@@ -173,7 +173,7 @@ func (n *locals) reserve(of *offload.Numbers, v *view) {
 			n.vports.Reserve(id, local)
 		}
 	}
-	for _, local := range of.VPorts {
+	for local := range of.Locals {
 		n.vports.Withhold(local)
 	}
 	paths := map[offload.PathEnds]uint16{}

@@ -237,3 +237,13 @@ func handleQueued(c *core) {
 		c.a.handleAll(nil, <-c.a.workers.order)
 	}
 }
+
+// TestStaleLocals: a number under which the target has something that vports' frames meet is no other vport's before that is gone, though nothing gives frames the number any more.
+func TestStaleLocals(t *testing.T) {
+	n := newLocals(new(residents), func(uint16) {})
+	n.reserve(&offload.Numbers{Locals: map[uint16]struct{}{1: {}, 2: {}}}, baseView())
+	var r references
+	if local, err := n.vport(&r, 7, false, 1); err != nil || local != 3 {
+		t.Errorf("number %d, %v, want 3", local, err)
+	}
+}

@@ -1,7 +1,9 @@
 package offload
 
 import (
+	"maps"
 	"net/netip"
+	"slices"
 
 	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/p4rt"
@@ -14,13 +16,14 @@ type Numbers struct {
 	Paths  map[uint16]PathEnds
 	Peers  map[uint16]uint16    // by path
 	Groups map[flow.Dest]uint16 // of the copies of what vports send
+	Locals map[uint16]struct{}  // all numbers of vports that an entry has: what frames of a vport meet may be there longer than what gives them the number
 
 	scopes   map[macAt]uint16
 	scopeOf  map[uint16]macAt
 	sources  map[uint16][]packet.MAC // known at vports
 	rewrites map[rewriteKey]uint16
-	nats     map[bool]map[translationKey]uint16        // by whether they are of IPv4
-	others   struct{ rewrites, nats4, nats6 []uint16 } // of which it is not known what they are for
+	nats     map[bool]map[translationKey]uint16                // by whether they are of IPv4
+	others   struct{ scopes, rewrites, nats4, nats6 []uint16 } // of which it is not known what they are for
 }
 
 // PathEnds are what tells one path of an edge from another.
@@ -36,14 +39,14 @@ func (t *Tables) VPortTables() []*p4rt.Table { return []*p4rt.Table{t.portMap.Ta
 func (t *Tables) NumberTables() []*p4rt.Table {
 	return []*p4rt.Table{
 		t.portMap.Table, t.srcClass.Table, t.dstClass.Table, t.l2Rewrite.Table, t.l2Guard.Table, t.nat4.Table, t.nat6.Table, t.exact4.Table, t.exact6.Table,
-		t.underlay.Table, t.peer.Table, t.location.Table,
+		t.wild4.Table, t.wild6.Table, t.wildL2.Table, t.underlay.Table, t.peer.Table, t.location.Table, t.replica.Table, t.puntClass.Table,
 	}
 }
 
 // NumbersOf reads the numbers in some entries of NumberTables.
 func (t *Tables) NumbersOf(entries []*p4rt.Entry) *Numbers {
 	n := &Numbers{
-		VPorts: map[Attachment]uint16{}, Paths: map[uint16]PathEnds{}, Peers: map[uint16]uint16{}, Groups: map[flow.Dest]uint16{},
+		VPorts: map[Attachment]uint16{}, Paths: map[uint16]PathEnds{}, Peers: map[uint16]uint16{}, Groups: map[flow.Dest]uint16{}, Locals: map[uint16]struct{}{},
 		scopes: map[macAt]uint16{}, scopeOf: map[uint16]macAt{}, sources: map[uint16][]packet.MAC{}, rewrites: map[rewriteKey]uint16{}, nats: map[bool]map[translationKey]uint16{true: {}, false: {}},
 	}
 	macs, mtus, owners := map[uint16]rewriteKey{}, map[uint16]uint16{}, map[uint16]uint16{}
@@ -51,6 +54,7 @@ func (t *Tables) NumbersOf(entries []*p4rt.Entry) *Numbers {
 	param := func(e *p4rt.Entry, i int) uint16 { return uint16(e.Params[i].Lo) }
 	translations := map[bool]map[uint16]translationKey{true: {}, false: {}}
 	users := map[bool]map[uint16]uint16{true: {}, false: {}}
+	scopes := map[uint16]struct{}{} // those of flows, too, which the scope's own entry may not outlive
 	for _, e := range entries {
 		if e.Action == nil {
 			continue
@@ -59,13 +63,25 @@ func (t *Tables) NumbersOf(entries []*p4rt.Entry) *Numbers {
 		case t.portMap.Table:
 			vlan := at(e, 1)
 			n.VPorts[Attachment{at(e, 0), vlan}] = param(e, 0)
+			n.Locals[param(e, 0)] = struct{}{}
 		case t.dstClass.Table:
+			n.Locals[at(e, 0)] = struct{}{}
 			if e.Action == t.dstClass.actions["ingress.set_scope"] {
 				is := macAt{at(e, 0), macOf(e.Match[1].Value)}
 				n.scopes[is], n.scopeOf[param(e, 0)] = param(e, 0), is
+				scopes[param(e, 0)] = struct{}{}
 			}
 		case t.srcClass.Table:
+			n.Locals[at(e, 0)] = struct{}{}
 			n.sources[at(e, 0)] = append(n.sources[at(e, 0)], macOf(e.Match[1].Value))
+		case t.replica.Table:
+			if rid := at(e, 0); rid < peerReplica {
+				n.Locals[rid] = struct{}{}
+			}
+		case t.puntClass.Table:
+			if local := at(e, 0); local != 0 {
+				n.Locals[local] = struct{}{}
+			}
 		case t.l2Rewrite.Table:
 			macs[at(e, 0)] = t.rewriteOf(e)
 		case t.l2Guard.Table:
@@ -73,7 +89,10 @@ func (t *Tables) NumbersOf(entries []*p4rt.Entry) *Numbers {
 		case t.nat4.Table, t.nat6.Table:
 			v4 := e.Table == t.nat4.Table
 			translations[v4][at(e, 0)] = translationKey{src: addrOf(e.Params[0], v4), dst: addrOf(e.Params[1], v4), srcPort: param(e, 2), dstPort: param(e, 3)}
+		case t.wild4.Table, t.wild6.Table, t.wildL2.Table:
+			scopes[at(e, 0)] = struct{}{}
 		case t.exact4.Table, t.exact6.Table:
+			scopes[at(e, 0)] = struct{}{}
 			if len(e.Params) == 5 && param(e, 3) != 0 {
 				users[e.Table == t.exact4.Table][param(e, 3)] = at(e, 0)
 			}
@@ -91,6 +110,7 @@ func (t *Tables) NumbersOf(entries []*p4rt.Entry) *Numbers {
 			}
 		}
 	}
+	n.others.scopes = slices.Collect(maps.Keys(scopes))
 	for path, port := range owners {
 		p := n.Paths[path]
 		p.Port = port
@@ -150,6 +170,9 @@ func (p *Placer) Reserve(n *Numbers) {
 	}
 	for k, id := range n.nats[false] {
 		p.nats6.Reserve(k, id)
+	}
+	for _, id := range n.others.scopes {
+		p.scopes.Withhold(id)
 	}
 	for _, id := range n.others.rewrites {
 		p.rewrites.Withhold(id)

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/weft-sdn/weft/flow"
 	"github.com/weft-sdn/weft/offload"
 	"github.com/weft-sdn/weft/p4rt"
 	"github.com/weft-sdn/weft/packet"
@@ -75,6 +76,63 @@ func TestNumbersGoOn(t *testing.T) {
 		if !wanted[e.Key()] {
 			t.Errorf("%v is not wanted any more", e)
 		}
+	}
+}
+
+// TestStaleNumbers: a number that any entry of the target has is given to nobody else before the target has that entry no more, be it that the entry which says what the number is for is gone: an
+// agent may end between the two.
+func TestStaleNumbers(t *testing.T) {
+	r := random{rand.New(rand.NewPCG(23, 24))}
+	tables := newTables(t)
+	lanes := map[offload.Lane]int{}
+	for range 300 {
+		before := offload.NewPlacer(tables, 100)
+		var f packet.Frame
+		for packet.Parse(r.frame(r.mac(), r.mac()), &f) != nil {
+		}
+		const local = 1
+		m := r.megaflow(&f, 1)
+		if r.IntN(4) == 0 {
+			m.Mask, m.Key.EtherType, m.Rewrite, m.Tracked, m.Guards.MinTTL = flow.Mask{Ingress: flow.MaxID, DstMAC: packet.Broadcast(), EtherType: 0xffff}, 0x88b5, flow.Rewrite{}, false, 0
+		}
+		placed, _, err := before.Place(m, local)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lanes[placed.Lane]++
+		stale := before.Entry(placed) // alone: scope, source and port are gone already
+		numbers := tables.NumbersOf([]*p4rt.Entry{stale})
+		again := offload.NewPlacer(tables, 100)
+		again.Reserve(numbers)
+		other := m
+		other.Key.DstMAC, other.Key.Ingress = r.mac(), 2
+		local2 := uint16(2)
+		if placed.Lane == offload.LaneClass {
+			if _, has := numbers.Locals[local]; !has {
+				t.Fatalf("%v tells no number of a vport", stale)
+			}
+			continue
+		}
+		next, _, err := again.Place(other, local2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, had := again.Entry(next).Match[0].Value, stale.Match[0].Value; next.Lane != offload.LaneClass && got == had {
+			t.Fatalf("%v is there, and scope %v is given to another vport", stale, got)
+		}
+	}
+	if len(lanes) != 4 {
+		t.Errorf("lanes %v, want all", lanes)
+	}
+	for _, e := range []*p4rt.Entry{
+		tables.KnownSource(9, packet.MAC{2, 1}), tables.Scope(9, packet.MAC{2, 1}, 3), tables.LocalCopy(offload.Attachment{Port: 1}, 9), tables.DHCPPunted(9)[0], tables.PortMap(offload.Attachment{Port: 1}, 9)[0],
+	} {
+		if _, has := tables.NumbersOf([]*p4rt.Entry{e}).Locals[9]; !has {
+			t.Errorf("%v does not tell number 9", e)
+		}
+	}
+	if n := tables.NumbersOf([]*p4rt.Entry{tables.PeerCopy(9)}).Locals; len(n) != 0 {
+		t.Errorf("a path's copy tells numbers %v of vports", n)
 	}
 }
 
