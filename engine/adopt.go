@@ -170,7 +170,7 @@ func (c *core) goOn(l *leftover) {
 
 // continueFlow installs a flow where the target has it, if it is still decided and of one flow alone.
 func (c *core) continueFlow(l *leftover, of *conn) {
-	m, ok := c.redecide(l.key, c.flows.generation(), of)
+	m, ok := c.redecide(l.key, c.generation(), of)
 	if !ok || m.Act != offload.Forward || !offload.LaneExact.MayHold(m.Key.EtherType, m.Mask) || l.key.SrcMAC == anybody && m.Guards.KnownSource || c.flows.find(m.Key, m.Mask) != nil {
 		return
 	}

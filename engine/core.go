@@ -108,6 +108,9 @@ func newCore(a *Agent) *core {
 		holds:    newHolds(), leases: newLeases(), devices: newDevices(a.cfg.Store), low: 1,
 		target: targetState{open: map[uint64]struct{}{}},
 	}
+	if most := a.cfg.Profile.PriorityMax; most > 0 {
+		c.flows.most = most
+	}
 	c.usage, c.outlet = newUsage(c), newOutlet(c)
 	c.ruleHits, c.ruleStore = ruleHits{}, newRuleStore(c)
 	c.send = c.outlet.put

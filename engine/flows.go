@@ -23,7 +23,8 @@ type flowTable struct {
 	byConn    map[topology.Dep]*installedFlow // the first of those that relied on a connection
 	grounds   grounds
 	seed      maphash.Seed
-	gen       int32
+	gen       int32 // the greatest number of a wild entry
+	most      int32 // that there may be: the greatest priority of the target
 }
 
 // pattern is what the packets of a flow have in common: the bits that its entry matches, which are more than were read where only a lane that
@@ -66,7 +67,7 @@ type links struct{ prev, next *installedFlow }
 func newFlowTable() *flowTable {
 	return &flowTable{
 		byPattern: map[uint64]*installedFlow{}, clash: map[pattern]*installedFlow{}, byEntry: map[uint64]*installedFlow{}, byConn: map[topology.Dep]*installedFlow{},
-		grounds: newGrounds(), seed: maphash.MakeSeed(),
+		grounds: newGrounds(), seed: maphash.MakeSeed(), most: math.MaxInt32,
 	}
 }
 
@@ -76,13 +77,23 @@ func (f *installedFlow) pattern() pattern { return patternOf(f.placed.Key, f.pla
 // ingress is the vport by which a flow's packets come in.
 func (f *installedFlow) ingress() flow.VPortID { return f.placed.Key.Ingress }
 
-// generation numbers decisions: of overlapping wild entries the newer wins.
-func (t *flowTable) generation() int32 {
-	if t.gen == math.MaxInt32 {
+// generation is the number of the next decision: of overlapping wild entries the newer wins. It is used up by a wild entry alone. When the target has no greater priority, numbers begin
+// again: the wild entries go, and their next packets are decided anew.
+func (c *core) generation() int32 {
+	t := c.flows
+	if t.gen >= t.most {
 		t.gen = 0
+		var wild []*installedFlow
+		for f := range t.all() {
+			if f.placed.Wild() {
+				wild = append(wild, f)
+			}
+		}
+		for _, f := range wild {
+			c.remove(f)
+		}
 	}
-	t.gen++
-	return t.gen
+	return t.gen + 1
 }
 
 // len is how many flows there are.

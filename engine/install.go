@@ -47,7 +47,7 @@ func (c *core) install(res *sim.Result, key flow.Key, local uint16) {
 	if c.flows.find(key, res.Mask) != nil {
 		return // the entry is on its way: this packet was faster
 	}
-	m.Key, m.Mask, m.Guards, m.Idle, m.Prio = key, res.Mask, res.Guards, c.a.cfg.IdleTimeout, c.flows.generation()
+	m.Key, m.Mask, m.Guards, m.Idle, m.Prio = key, res.Mask, res.Guards, c.a.cfg.IdleTimeout, c.generation()
 	c.tracked(&m, &res.Track)
 	c.linkRates.meter(&m)
 	err := c.scarceRoom(&m, res.Mask, local)
@@ -87,6 +87,9 @@ func (c *core) enterIn(m offload.Megaflow, res *sim.Result, local uint16, before
 	placed, stages, err := c.placer.PlaceIn(m, local, before)
 	if err != nil {
 		return nil, err
+	}
+	if placed.Wild() {
+		c.flows.gen = max(c.flows.gen, placed.Prio)
 	}
 	f := c.flows.add(placed, res.Deps, c.now(), passageOf(res))
 	f.drop = res.Outcomes[0].Drop

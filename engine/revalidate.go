@@ -231,7 +231,7 @@ func (c *core) change(f *installedFlow, m offload.Megaflow) {
 func (c *core) reinstall(f *installedFlow, m offload.Megaflow) {
 	local, here := c.locals.vports.Lookup(m.Key.Ingress)
 	if here && f.placed.Lane != offload.LaneClass && m.Preferred() != offload.LaneClass && c.flows.find(m.Key, m.Mask) == nil {
-		m.Prio = c.flows.generation()
+		m.Prio = c.generation()
 		_ = c.enter(m, &c.stale.res, local) // else its next packet is decided
 	}
 	c.remove(f)

@@ -236,11 +236,14 @@ func (c *core) useRule(stored *offload.Stored) {
 	if !here {
 		return
 	}
-	m, ok := c.redecide(stored.Key, stored.Prio, nil)
+	prio := stored.Prio
+	if prio > c.flows.most { // of another target
+		prio = c.generation()
+	}
+	m, ok := c.redecide(stored.Key, prio, nil)
 	if !ok || c.flows.find(m.Key, m.Mask) != nil {
 		return
 	}
-	c.flows.gen = max(c.flows.gen, m.Prio)
 	if f, err := c.enterIn(m, &c.stale.res, local, stored.Lane); err == nil {
 		f.recount = !c.begun // else its entry is new
 		c.a.counts.adopted.Add(1)

@@ -55,6 +55,9 @@ func newPlaced(m *Megaflow, lane Lane, ids localIDs) *Placed {
 // Mask returns the bits that were read.
 func (x *Placed) Mask() flow.Mask { return x.mask.Value() }
 
+// Wild reports whether the entry has a priority, which is the megaflow's generation.
+func (x *Placed) Wild() bool { return x.Lane == LaneWild || x.Lane == LaneWildL2 }
+
 // Translates reports whether addresses or ports of the packets are changed.
 func (x *Placed) Translates() bool { return x.flags&translates != 0 }
 
