@@ -92,6 +92,7 @@ func (c *core) everything(v *state.View, touched map[subject]struct{}) {
 		c.balance.changed(p.ID)
 		c.monitors.changed(p.ID, touched)
 	}
+	c.gone(touched)
 	maps.Copy(touched, c.layout.all(c.view))
 	for id, p := range c.view.places {
 		if p.edge == c.view.self.ID {
@@ -99,6 +100,23 @@ func (c *core) everything(v *state.View, touched map[subject]struct{}) {
 			if before[id] != p && c.begun {
 				c.rules.arrive(id)
 			}
+		}
+	}
+}
+
+// gone ends what is going on for ports and pools that are not there any more, of which a view of everything does not tell.
+func (c *core) gone(touched map[subject]struct{}) {
+	for id := range c.speaking.ports {
+		if c.snap.VPort(id) == nil {
+			c.speaking.changed(id)
+		}
+	}
+	for id := range c.portLinks.owing {
+		c.portLinks.check(id)
+	}
+	for id := range c.monitors.watches {
+		if c.snap.Pool(id) == nil {
+			c.monitors.changed(id, touched)
 		}
 	}
 }
