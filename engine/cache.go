@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"context"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -21,6 +22,9 @@ const (
 	freshShare = 16                     // a round is due when as many flows are new as a sixteenth of all, where room is scarce
 	roundChunk = 512                    // entries that are taken note of before packets have their turn
 	evictMost  = 2048                   // entries that are evicted at once
+
+	readPatience = 5 * time.Second // that some entries may take to be read
+	readRefusals = 128             // of what is read together
 )
 
 // cache decides which flows keep an entry of the target (E5).
@@ -36,8 +40,9 @@ const (
 type cache struct {
 	door doorkeeper
 	// read reads counters and hit times of some flow entries; nil: of all.
-	read   func(ctx context.Context, entries []*p4rt.Entry, yield func(*p4rt.Entry, p4rt.Counter) error) error
-	choose func(n int) int // a random number below n
+	read     func(ctx context.Context, entries []*p4rt.Entry, yield func(*p4rt.Entry, p4rt.Counter) error) error
+	patience time.Duration   // that some entries may take to be read: something waits for it
+	choose   func(n int) int // a random number below n
 
 	old      map[uint16][]*installedFlow // by local vport: those that the last round read, matched longest ago first
 	young    map[uint16][]*installedFlow // the newer ones
@@ -50,7 +55,7 @@ type cache struct {
 }
 
 func newCache(a *Agent) cache {
-	return cache{old: map[uint16][]*installedFlow{}, young: map[uint16][]*installedFlow{}, choose: rand.IntN, read: a.readFlows}
+	return cache{old: map[uint16][]*installedFlow{}, young: map[uint16][]*installedFlow{}, choose: rand.IntN, read: a.readFlows, patience: readPatience}
 }
 
 // readFlows reads counters and hit times of some flow entries; nil: of all.
@@ -60,6 +65,37 @@ func (a *Agent) readFlows(ctx context.Context, entries []*p4rt.Entry, yield func
 		return a.session.ReadEntries(ctx, o, yield)
 	}
 	return a.session.ReadEntriesOf(ctx, entries, o, yield)
+}
+
+// readSome reads counters and hit times of some flow entries for which something waits. A target may refuse to read what it does not have, and some may be on their way there: what it refuses
+// is halved until it is that entry alone.
+func (h *cache) readSome(ctx context.Context, entries []*p4rt.Entry, yield func(*p4rt.Entry, p4rt.Counter) error) error {
+	ctx, cancel := context.WithTimeout(ctx, h.patience)
+	defer cancel()
+	refusals := 0
+	var read func(some []*p4rt.Entry) error
+	read = func(some []*p4rt.Entry) error {
+		err := h.read(ctx, some, yield)
+		if err == nil || ctx.Err() != nil || errors.Is(err, p4rt.ErrNotConnected) {
+			return err
+		}
+		if refusals++; refusals > readRefusals {
+			return err
+		}
+		if len(some) == 1 {
+			return nil
+		}
+		if err := read(some[:len(some)/2]); err != nil {
+			return err
+		}
+		return read(some[len(some)/2:])
+	}
+	for some := range slices.Chunk(entries, roundChunk) {
+		if err := read(some); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // added notes a flow that was installed.
@@ -276,7 +312,7 @@ func (c *core) relieve() {
 	ctx, placer, now := c.ctx, c.placer, c.now()
 	c.effects.wg.Go(func() {
 		read := make(map[uint64]p4rt.Counter, len(entries))
-		if err := h.read(ctx, entries, func(e *p4rt.Entry, n p4rt.Counter) error {
+		if err := h.readSome(ctx, entries, func(e *p4rt.Entry, n p4rt.Counter) error {
 			read[placer.Hash(e)] = n
 			return nil
 		}); err != nil && ctx.Err() == nil {

@@ -1,23 +1,23 @@
 package engine
 
 import (
-	"slices"
-
 	"github.com/weft-sdn/weft/p4rt"
 )
 
-// outlet hands submissions to the writer in order. Those that delete a flow's entry, or modify it, wait until its counters are read, all that have gathered with one read (O4).
+// outlet hands submissions to the writer. Those that delete a flow's entry, or modify it, wait until its counters are read, all that have gathered with one read (O4), or until the target has
+// not answered for a while: what it counted is then not known. Others wait only for those with which they have a key in common, as at the writer.
 type outlet struct {
 	c       *core
 	send    func(update)
 	tables  map[*p4rt.Table]bool // flow tables
 	queue   []update
-	turn    bool // a turn is posted
+	keys    map[p4rt.Key]int // of what waits, and of what is being read for
+	turn    bool             // a turn is posted
 	reading bool
 }
 
 func newOutlet(c *core) outlet {
-	o := outlet{c: c, send: c.toWriter, tables: map[*p4rt.Table]bool{}}
+	o := outlet{c: c, send: c.toWriter, tables: map[*p4rt.Table]bool{}, keys: map[p4rt.Key]int{}}
 	for _, t := range c.a.tables.FlowTables() {
 		o.tables[t] = true
 	}
@@ -33,14 +33,42 @@ func (o *outlet) put(u update) {
 			}
 		}
 	}
-	if len(u.settles) == 0 && len(o.queue) == 0 && !o.reading {
+	if len(u.settles) == 0 && !o.behind(&u) {
 		o.send(u)
 		return
 	}
+	o.note(&u, 1)
 	o.queue = append(o.queue, u)
 	if !o.turn && !o.reading {
 		o.turn = true
 		o.c.a.mail.post(o.next) // more may come in this turn
+	}
+}
+
+// behind reports whether something that waits has a key in common with a submission.
+func (o *outlet) behind(u *update) bool {
+	if len(o.keys) == 0 {
+		return false
+	}
+	for _, stage := range u.stages {
+		for _, x := range stage {
+			if o.keys[x.Entity.Key()] > 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// note counts the keys of a submission that waits, or does not any more.
+func (o *outlet) note(u *update, n int) {
+	for _, stage := range u.stages {
+		for _, x := range stage {
+			k := x.Entity.Key()
+			if o.keys[k] += n; o.keys[k] == 0 {
+				delete(o.keys, k)
+			}
+		}
 	}
 }
 
@@ -80,15 +108,7 @@ func (o *outlet) next() {
 			}
 			return nil
 		}
-		var err error
-		for some := range slices.Chunk(entries, roundChunk) {
-			if err = c.cache.read(ctx, some, note); err != nil {
-				break
-			}
-		}
-		if err != nil && ctx.Err() == nil { // a target refuses to read what it does not have, and some may be on their way there
-			err = c.cache.read(ctx, nil, note)
-		}
+		err := c.cache.readSome(ctx, entries, note)
 		c.a.mail.post(func() {
 			if err != nil && ctx.Err() == nil {
 				c.a.cfg.Logger.Debug("what flow entries counted at the end is not known", "err", err)
@@ -107,13 +127,15 @@ func (o *outlet) next() {
 
 // release hands submissions to the writer.
 func (o *outlet) release(queue []update) {
-	for _, u := range queue {
+	for i := range queue {
+		u := &queue[i]
+		o.note(u, -1)
 		for _, x := range u.settles {
 			o.c.forgo(x.entry) // what was read is settled
 			if x.gone {
 				o.c.usage.deleted[x.entry] = underWay
 			}
 		}
-		o.send(u)
+		o.send(*u)
 	}
 }

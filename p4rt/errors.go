@@ -49,6 +49,8 @@ var (
 	ErrNoP4Runtime = errors.New("no P4Runtime server")
 	// ErrNoDetails: the target refused a batch without saying which of its updates.
 	ErrNoDetails = errors.New("batch failed without details of its updates")
+	// ErrSilent: a Read got no answer, or no more of it, within Config.ReadTimeout.
+	ErrSilent = errors.New("the target does not answer")
 	// ErrQueueFull: a bounded queue had no room; the drop is counted.
 	ErrQueueFull = errors.New("queue is full")
 	// ErrClosed: the Writer has ended.

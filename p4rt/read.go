@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	p4 "github.com/p4lang/p4runtime/go/p4/v1"
 	"google.golang.org/grpc"
@@ -23,8 +24,11 @@ func (l *link) read(ctx context.Context, entities []*p4.Entity, yield func(kind 
 
 // readAs is read with a ReadRequest, decoded or as a frame.
 func (l *link) readAs(ctx context.Context, req any, yield func(kind int, b []byte) error) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	patience := l.s.cfg.ReadTimeout
+	silence := time.AfterFunc(patience, func() { cancel(fmt.Errorf("%w: not within %s", ErrSilent, patience)) })
+	defer silence.Stop()
 	stream, err := l.conn.NewStream(ctx, &readDesc, methodRead, l.opts...)
 	if err != nil {
 		return fmt.Errorf("read: %w", err)
@@ -37,13 +41,18 @@ func (l *link) readAs(ctx context.Context, req any, yield func(kind int, b []byt
 	}
 	for {
 		var f frame
-		switch err := stream.RecvMsg(&f); {
+		silence.Reset(patience)
+		err := stream.RecvMsg(&f)
+		silence.Stop() // what yield takes is not the target's
+		switch {
 		case errors.Is(err, io.EOF):
 			return nil
+		case err != nil && errors.Is(context.Cause(ctx), ErrSilent):
+			return fmt.Errorf("read: %w", context.Cause(ctx))
 		case err != nil:
 			return fmt.Errorf("read: %w", err)
 		}
-		err := eachEntity(f.in.ReadOnlyData(), yield)
+		err = eachEntity(f.in.ReadOnlyData(), yield)
 		f.free()
 		if err != nil {
 			return err

@@ -67,6 +67,26 @@ func TestReadStops(t *testing.T) {
 	}
 }
 
+// TestReadIsNotEndless: of a target that takes a Read and does not answer, or begins to and goes on no more, a read ends with an error, and the next one begins anew.
+func TestReadIsNotEndless(t *testing.T) {
+	l := newLab(t, func(c *p4rt.Config) { c.ReadTimeout = 20 * time.Millisecond })
+	l.ready()
+	l.write(l.flows(p4rt.Insert, 0, 300))
+	for _, messages := range []int{0, 1} {
+		l.srv.SetQuirks(p4rttest.Quirks{SilentRead: true, SilentAfter: messages})
+		n := 0
+		err := l.session.ReadEntries(l.ctx, p4rt.ReadOptions{}, func(*p4rt.Entry, p4rt.Counter) error { n++; return nil })
+		if !errors.Is(err, p4rt.ErrSilent) || (n > 0) != (messages > 0) {
+			t.Errorf("after %d messages: %d entries, %v", messages, n, err)
+		}
+	}
+	l.srv.SetQuirks(p4rttest.Quirks{})
+	n := 0
+	if err := l.session.ReadEntries(l.ctx, p4rt.ReadOptions{}, func(*p4rt.Entry, p4rt.Counter) error { n++; return nil }); err != nil || n != 300 {
+		t.Errorf("%d entries, %v, of a target that answers again", n, err)
+	}
+}
+
 func TestReadCounter(t *testing.T) {
 	l := newLab(t, nil)
 	l.ready()

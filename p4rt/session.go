@@ -80,6 +80,7 @@ type Config struct {
 	ProbeInterval          time.Duration // how often a silent link is checked; default 10 s
 	ProbeTimeout           time.Duration // how long the answer may take; default CallTimeout
 	CallTimeout            time.Duration // per RPC but Read; default 15 s
+	ReadTimeout            time.Duration // that a Read may be silent: before the answer, and between two messages of it; default 2 min
 	PipelineTimeout        time.Duration // per pipeline push; default 60 s
 	PacketOutQueue         int           // packets; default 4096
 	Logger                 *slog.Logger  // default: discard
@@ -169,6 +170,7 @@ func NewSession(cfg Config) (*Session, error) {
 	orDefault(&cfg.CallTimeout, 15*time.Second)
 	orDefault(&cfg.ProbeTimeout, cfg.CallTimeout)
 	orDefault(&cfg.PipelineTimeout, time.Minute)
+	orDefault(&cfg.ReadTimeout, 2*time.Minute)
 	if cfg.PacketOutQueue <= 0 {
 		cfg.PacketOutQueue = 4096
 	}

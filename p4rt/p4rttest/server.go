@@ -30,6 +30,8 @@ type Quirks struct {
 	NoCookie    bool       // the pipeline's cookie is not kept
 	DeafStream  bool       // arbitration gets no answer
 	AckOnly     bool       // acknowledge writes unseen: for benchmarks
+	SilentRead  bool       // a Read is not answered to its end: after SilentAfter messages nothing comes
+	SilentAfter int
 	// BeforeUpdate, if set, runs before each update is applied, with its number since the
 	// start. An error ends the whole Write with it, the earlier updates applied.
 	BeforeUpdate func(n int) error

@@ -219,11 +219,18 @@ func (s *Server) Read(r *p4.ReadRequest, out p4.P4Runtime_ReadServer) error {
 	if s.quirks.OneMessage {
 		chunk = max(1, len(all))
 	}
+	silent, left := s.quirks.SilentRead, s.quirks.SilentAfter
 	s.mu.Unlock()
 	for part := range slices.Chunk(all, chunk) {
+		if left--; silent && left < 0 {
+			break
+		}
 		if err := out.Send(&p4.ReadResponse{Entities: part}); err != nil {
 			return err
 		}
+	}
+	if silent {
+		<-out.Context().Done()
 	}
 	return nil
 }
