@@ -127,31 +127,10 @@ func makeChange(cmd *cobra.Command, n network, w *waiting, c change) error {
 	if err := report(cmd, err); err != nil {
 		return err
 	}
-	warnOfRates(cmd, n, c.put)
 	if err := printSteps(cmd.OutOrStdout(), did.steps, c.dryRun); err != nil || c.dryRun || !w.on {
 		return err
 	}
 	return w.wait(cmd, n, did.revision, tenantsOf(c.put, c.del))
-}
-
-// warnOfRates tells of rates of links that are not held to in all cases, together with what is stored, as far as that can be read.
-func warnOfRates(cmd *cobra.Command, n network, put []*topology.Object) {
-	if !slices.ContainsFunc(put, func(o *topology.Object) bool {
-		p, is := o.Spec.(*topology.VPortSpec)
-		return is && p.Rate != 0 && !p.IsExterior()
-	}) {
-		return
-	}
-	set := new(topology.Set)
-	stored, err := n.List(cmd.Context(), topology.Kinds(), "")
-	if err == nil {
-		if set, err = set.Apply(stored, nil); err == nil {
-			set, err = set.Apply(put, nil)
-		}
-	}
-	if err == nil {
-		warn(cmd, set, put)
-	}
 }
 
 // refName is an object's name as get prints and delete takes it: vport/acme/web.

@@ -171,7 +171,11 @@ func printUsage(w io.Writer, list usageList, form string) error {
 		}
 		row = append(row, r.From.UTC().Format(time.RFC3339), r.To.UTC().Format(time.RFC3339))
 		if list.By != "tenant" {
-			row = append(row, rateText(r.Rate))
+			rate := rateText(r.Rate)
+			if form == "csv" {
+				rate = fmt.Sprint(r.Rate)
+			}
+			row = append(row, rate)
 		}
 		rows = append(rows, row)
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weft-sdn/weft/client"
 	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/view"
 )
@@ -27,6 +28,7 @@ func TestUsageRows(t *testing.T) {
 		t.Helper()
 		var b strings.Builder
 		list := usageList{q.by(), view.Usage(all, view.UsageQuery{Tenant: q.tenant, VPort: q.vport, Link: q.link, Tenants: q.tenants})}
+		view.AddRates(list.Items, []client.Rate{{VPort: "red/vm1", Rate: 20e6}, {VPort: "red/gw-lan", Rate: 50e6}})
 		subtractUsage(list.Items, before)
 		if err := printUsage(&b, list, form); err != nil {
 			t.Fatal(err)
@@ -34,20 +36,20 @@ func TestUsageRows(t *testing.T) {
 		return b.String()
 	}
 	for want, got := range map[string]string{
-		`TENANT  VPORT    SENT  BYTES  RECEIVED  BYTES  FROM                  TO
-blue    blue/vm  7     700    0         0      1970-01-01T00:00:30Z  1970-01-01T00:01:35Z
-red     red/vm1  5     500    4         400    1970-01-01T00:00:10Z  1970-01-01T00:01:30Z
-red     red/vm2  3     300    5         500    1970-01-01T00:00:30Z  1970-01-01T00:01:35Z
+		`TENANT  VPORT    SENT  BYTES  RECEIVED  BYTES  FROM                  TO                    RATE
+blue    blue/vm  7     700    0         0      1970-01-01T00:00:30Z  1970-01-01T00:01:35Z  -
+red     red/vm1  5     500    4         400    1970-01-01T00:00:10Z  1970-01-01T00:01:30Z  20M
+red     red/vm2  3     300    5         500    1970-01-01T00:00:30Z  1970-01-01T00:01:35Z  -
 `: show(usageQuery{}, "table", nil),
 		`tenant,sent,sent_bytes,received,received_bytes,from,to
 blue,7,700,0,0,1970-01-01T00:00:30Z,1970-01-01T00:01:35Z
 red,6,600,9,900,1970-01-01T00:00:50Z,1970-01-01T00:01:35Z
 `: show(usageQuery{tenants: true}, "csv", []view.UsageRow{{Tenant: "red", In: n(2), To: at(50)}}),
-		`TENANT  VPORT       FROM PORT   PACKETS  BYTES  FROM                  TO
-red     red/gw-lan  red/lan-gw  8        800    1970-01-01T00:00:30Z  1970-01-01T00:01:35Z
+		`TENANT  VPORT       FROM PORT   PACKETS  BYTES  FROM                  TO                    RATE
+red     red/gw-lan  red/lan-gw  8        800    1970-01-01T00:00:30Z  1970-01-01T00:01:35Z  50M
 `: show(usageQuery{link: true, tenant: "red"}, "table", nil),
-		`tenant,vport,from_port,packets,bytes,from,to
-red,red/gw-lan,red/lan-gw,8,800,1970-01-01T00:00:30Z,1970-01-01T00:01:35Z
+		`tenant,vport,from_port,packets,bytes,from,to,rate
+red,red/gw-lan,red/lan-gw,8,800,1970-01-01T00:00:30Z,1970-01-01T00:01:35Z,50000000
 `: show(usageQuery{link: true, tenant: "red"}, "csv", nil),
 	} {
 		if got != want {

@@ -313,7 +313,7 @@ func printTop(w io.Writer, rows []topRow, most int, by string, bound bounds) err
 func printTopOn(at screen, w io.Writer, rows []topRow, most int, by string, bound bounds) error {
 	head := []string{"EDGE", "VPORT", "BITS/S", "PACKETS/S", "FLOWS"}
 	if by == byFlow {
-		head = []string{"EDGE", "VPORT", "TO", "BITS/S", "PACKETS/S", "FLOW"}
+		head, bound = []string{"EDGE", "VPORT", "TO", "BITS/S", "PACKETS/S", "FLOW"}, bounds{}
 	}
 	if len(bound.speeds) > 0 {
 		head = append(head, "OF PORT")

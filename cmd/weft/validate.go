@@ -22,7 +22,8 @@ func newValidate() *cobra.Command {
 		Long: `Check a network's objects: their form, their values and what they refer to.
 
 All files together are one network: an object in one may refer to an object in
-another. If all is well, the objects are listed and the exit status is 0.
+another. If all is well, the objects are listed and the exit status is 0; what
+does less than it seems to say is warned of.
 Otherwise every error is printed, one a line, with file, line, object, field,
 the value that was found and what would do; the exit status is 1. Nothing is
 stored or sent.`,
@@ -39,7 +40,6 @@ stored or sent.`,
 			if err := report(cmd, err); err != nil {
 				return err
 			}
-			warn(cmd, set, set.All())
 			return printObjects(cmd.OutOrStdout(), set)
 		},
 	}
@@ -55,13 +55,6 @@ func report(cmd *cobra.Command, err error) error {
 	}
 	fmt.Fprintln(cmd.ErrOrStderr(), list)
 	return &exitError{statusOf(err), errReported}
-}
-
-// warn tells what of valid objects does less than it says.
-func warn(cmd *cobra.Command, set *topology.Set, put []*topology.Object) {
-	for _, w := range set.RateWarnings(put) {
-		fmt.Fprintf(cmd.ErrOrStderr(), "warning: %v\n", w)
-	}
 }
 
 func printObjects(w io.Writer, set *topology.Set) error {
@@ -82,6 +75,9 @@ func printObjects(w io.Writer, set *topology.Set) error {
 	text := fmt.Sprintf("%d objects, all valid\n", n)
 	if n == 1 {
 		text = "1 object, valid\n"
+	}
+	for _, warning := range set.RateWarnings(set.All()) {
+		text += "warning: " + warning.Error() + "\n"
 	}
 	_, err := io.WriteString(w, text)
 	return err
