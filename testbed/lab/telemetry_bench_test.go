@@ -21,7 +21,7 @@ import (
 const (
 	telemetryPairs  = 12               // in each half
 	telemetryFlows  = 5_000            // that are measured in a turn
-	telemetryWarm   = 1_000            // and those before the first turn
+	telemetryWarm   = 20_000           // before the first turn: agents have what there is to do after they took flows over
 	telemetryQuiet  = 20_000           // that there are while none begins
 	telemetryWindow = 256              // under way at once
 	telemetryTime   = 20 * time.Second // of quiet
