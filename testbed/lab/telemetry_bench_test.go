@@ -131,10 +131,13 @@ func (all profiles) within(of []string) (sum time.Duration) {
 	return sum
 }
 
-// What accounts packets, and what reads entries back, with who answers that.
+// What accounts a packet as it is decided; and what reads entries back, with who answers that, and stores what is accounted.
 var (
-	accountFuncs = []string{"engine.(*core).slow", "engine.(*usage).", "engine.ruleHits.", "engine.(*ruleStore).", "engine.passageOf", "engine.(*core).sweepUsage", "engine.(*core).dropped", "engine.(*core).lose"}
-	roundFuncs   = append([]string{"engine.(*core).round", "engine.(*core).readAll", "engine.(*readback).", "engine.(*Agent).readFlows", "engine.(*core).count", "p4rt.(*link).read", "p4rt.(*link).query", "softswitch.(*Server).Read", "google.golang.org/grpc"}, accountFuncs...)
+	accountFuncs = []string{"engine.(*core).slow", "engine.(*core).dropped", "engine.(*core).lose"}
+	roundFuncs   = []string{
+		"engine.(*core).round", "engine.(*core).readAll", "engine.(*readback).", "engine.(*Agent).readFlows", "engine.(*core).count", "engine.(*core).sweepUsage", "engine.(*usage).", "engine.(*ruleStore).",
+		"p4rt.(*link).read", "p4rt.(*link).query", "softswitch.(*Server).Read", "google.golang.org/grpc",
+	}
 )
 
 // begin begins flows, and returns how many first packets the agent got.
