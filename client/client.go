@@ -24,7 +24,7 @@ type Config struct {
 	// Token returns what proves who asks; it is called for each request. nil: nothing does.
 	Token     func(context.Context) (string, error)
 	TLS       *tls.Config   // nil: the system's authorities
-	Timeout   time.Duration // of one try; 60 s
+	Timeout   time.Duration // of one try; 75 s, for a server says within 60 s that it can't
 	Retries   int           // of what the server was too busy for, or did not answer; 4. Negative: none
 	UserAgent string
 	// Lost is called when the server of a watch does not answer any more, once until it does again: the watch goes on meanwhile. nil: nobody is told.
@@ -37,8 +37,9 @@ func Token(text string) func(context.Context) (string, error) {
 }
 
 const (
-	defaultTimeout = 60 * time.Second
+	defaultTimeout = 75 * time.Second
 	defaultRetries = 4
+	retryFor       = 30 * time.Second       // from the first try: what took longer than that is not tried again
 	firstPause     = 100 * time.Millisecond // doubled with each try
 	longestPause   = 10 * time.Second
 	maxAnswer      = 1 << 30 // bytes
@@ -109,14 +110,14 @@ func (c *Client) Do(ctx context.Context, r Request, into any) (http.Header, erro
 		}
 	}
 	repeatable := r.Method == http.MethodGet || r.Header.Get(headerKey) != ""
-	for pause, try := firstPause, 0; ; pause, try = pause*2, try+1 {
+	for pause, try, began := firstPause, 0, time.Now(); ; pause, try = pause*2, try+1 {
 		header, wait, err := c.once(ctx, r, body, into)
 		var refused *Problem
 		again := errors.As(err, &refused) && (refused.Status == http.StatusTooManyRequests || refused.Status == http.StatusServiceUnavailable && repeatable)
 		if err != nil && refused == nil {
 			again = repeatable && ctx.Err() == nil && !errors.Is(err, errAnswer)
 		}
-		if !again || try >= c.cfg.Retries || wait > longestPause { // who asks may know better what to do meanwhile: one who logs in, say
+		if !again || try >= c.cfg.Retries || wait > longestPause || time.Since(began) > retryFor { // who asks may know better what to do meanwhile: one who logs in, say
 			return header, err
 		}
 		timer := time.NewTimer(min(max(wait, pause), longestPause))

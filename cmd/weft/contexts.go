@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml"
+	"github.com/rogpeppe/go-internal/lockedfile"
 )
 
 // contexts are the servers that one has logged in at: the file ~/.config/weft/config.yaml, or $WEFT_CONFIG. It has secrets: nobody else may read it.
@@ -93,6 +94,15 @@ func loadContexts() (*contexts, error) {
 		c.Items = map[string]account{}
 	}
 	return c, nil
+}
+
+// lockContexts has other commands wait that lock the file, too.
+func lockContexts() (unlock func(), err error) {
+	file, err := contextsFile()
+	if err != nil {
+		return nil, err
+	}
+	return lockedfile.MutexAt(file + ".lock").Lock()
 }
 
 // save writes the file, whole or not at all, for its owner alone.

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -138,37 +141,62 @@ func printEvents(w io.Writer, all []state.LoggedEvent, form string) error {
 		return printYAML(w, all)
 	}
 	now := time.Now()
-	var rows [][]string
+	rows := [][]string{eventHeader}
 	for _, e := range all {
 		rows = append(rows, eventCells(e, now))
 	}
-	return table(w, eventHeader, rows)
+	b := bufio.NewWriter(w)
+	line := eventTable(screenOf(w), b, rows)
+	for i, cells := range rows {
+		c := plain
+		switch {
+		case i == 0:
+			c = bold
+		case all[i-1].Type == state.EventWarning:
+			c = yellow
+		}
+		if err := line(cells, c); err != nil {
+			return err
+		}
+	}
+	return b.Flush()
 }
 
-// eventLines prints events as they come: in columns that are as wide as those that there are need, or JSON, one a line, or YAML documents.
+// eventTable prints rows in columns that are as wide as those that there are need. The last one, which is text, goes on below itself.
+func eventTable(at screen, w io.Writer, there [][]string) func(cells []string, c colour) error {
+	width := make([]int, len(eventHeader)-1)
+	for _, cells := range there {
+		for i := range width {
+			width[i] = max(width[i], utf8.RuneCountInString(cells[i]))
+		}
+	}
+	return func(cells []string, c colour) error {
+		var before strings.Builder
+		for i := range width {
+			fmt.Fprintf(&before, "%-*s  ", width[i], cells[i])
+		}
+		for _, line := range at.hang(before.String(), cells[len(width)]) {
+			if _, err := fmt.Fprintln(w, at.paint(c, line)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// eventLines prints events as they come: in a table, or JSON, one a line, or YAML documents.
 func eventLines(w io.Writer, form string, there []state.LoggedEvent) func(state.LoggedEvent) error {
-	at := screenOf(w)
 	cells := func(e *state.LoggedEvent) []string {
 		return []string{e.Last.Local().Format(time.TimeOnly), string(e.Type), e.Reason, e.Object.String(), e.Source, fmt.Sprint(e.Count), e.Message}
 	}
-	width := []int{8, 7, 12, 12, 4, 5, 0}
+	header := slices.Clone(eventHeader)
+	header[0] = "TIME"
+	rows := [][]string{header, {"", string(state.EventWarning), "TargetProgrammed", "", "", "", ""}} // room for what comes
 	for i := range there {
-		for c, text := range cells(&there[i]) {
-			width[c] = max(width[c], len(text))
-		}
+		rows = append(rows, cells(&there[i]))
 	}
-	line := func(cells []string, c colour) error {
-		var b strings.Builder
-		for i, text := range cells[:len(cells)-1] {
-			fmt.Fprintf(&b, "%-*s  ", width[i], text)
-		}
-		text := b.String() + cells[len(cells)-1]
-		if at.width > 0 {
-			text = shorten(text, at.width)
-		}
-		_, err := fmt.Fprintln(w, at.paint(c, text))
-		return err
-	}
+	rows = append(rows, []string{time.TimeOnly, "", "", "", "", "", ""})
+	line := eventTable(screenOf(w), w, rows)
 	first := true
 	return func(e state.LoggedEvent) error {
 		began := first
@@ -185,7 +213,7 @@ func eventLines(w io.Writer, form string, there []state.LoggedEvent) func(state.
 			return printYAML(w, []state.LoggedEvent{e})
 		}
 		if began {
-			if err := line([]string{"TIME", "TYPE", "REASON", "OBJECT", "BY", "COUNT", "MESSAGE"}, bold); err != nil {
+			if err := line(header, bold); err != nil {
 				return err
 			}
 		}

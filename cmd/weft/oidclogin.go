@@ -176,13 +176,29 @@ func openBrowser(at string) {
 // renewBefore is how long before its end an ID token is renewed.
 const renewBefore = 30 * time.Second
 
-// renewer returns what gives a client the account's token; an ID token that ends is renewed, and kept.
+// renewer returns what gives a client the account's token; an ID token that ends is renewed, and kept. Of commands that run at once one renews it: many providers take a refresh token
+// once.
 func (a *account) renewer(name string) func(context.Context) (string, error) {
 	if a.OIDC == nil || a.OIDC.Refresh == "" {
 		return client.Token(a.Token)
 	}
 	return func(ctx context.Context) (string, error) {
-		if a.Expires.IsZero() || time.Until(a.Expires) > renewBefore {
+		if a.lasts() {
+			return a.Token, nil
+		}
+		unlock, err := lockContexts()
+		if err != nil {
+			return "", err
+		}
+		defer unlock()
+		all, err := loadContexts()
+		if err != nil {
+			return "", err
+		}
+		if now, there := all.Items[name]; there && now.Subject == a.Subject && now.OIDC != nil {
+			*a = now
+		}
+		if a.lasts() {
 			return a.Token, nil
 		}
 		ctx = providerContext(ctx)
@@ -197,11 +213,13 @@ func (a *account) renewer(name string) func(context.Context) (string, error) {
 		if err := a.take(t); err != nil {
 			return "", err
 		}
-		all, err := loadContexts()
-		if err == nil && name != "" {
+		if name != "" {
 			all.Items[name] = *a
 			err = all.save()
 		}
 		return a.Token, err
 	}
 }
+
+// lasts reports whether the account's token is good for a request.
+func (a *account) lasts() bool { return a.Expires.IsZero() || time.Until(a.Expires) > renewBefore }

@@ -73,7 +73,11 @@ func tableOn(at screen, w io.Writer, header []string, n int, row func(i int) []s
 			}
 			fmt.Fprintf(&line, "%-*s%s", width[i], text, gap)
 		}
-		_, err := fmt.Fprintln(b, at.paint(c, strings.TrimRight(line.String(), " ")))
+		text := strings.TrimRight(line.String(), " ")
+		if at.width > 0 {
+			text = shorten(text, at.width)
+		}
+		_, err := fmt.Fprintln(b, at.paint(c, text))
 		return err
 	}
 	err := print(header, bold)

@@ -54,11 +54,12 @@ func (s screen) paint(c colour, text string) string {
 const (
 	wideGap   = 2  // columns between cells
 	leastCell = 18 // columns to which cells are shortened at most: a MAC is shown whole
-	leastLast = 12 // and those of the last column, which is often text
+	leastLast = 12 // and those of the last column, which is often text, and of any that is cut anyway where room is short
+	leastText = 30 // columns that text needs to be read beside other columns
 )
 
-// fit makes a row of columns of these widths fit, and returns the gap between them: with a smaller gap, or narrower columns, the widest first. If it can't be made to, all are left as they
-// are: lines wrap, and nothing is lost.
+// fit makes a row of columns of these widths fit, and returns the gap between them: with a smaller gap, or narrower columns, the widest first. If it can't be made to, they are as narrow
+// as they get, and lines are to be cut.
 func (s screen) fit(widths []int) (gap int) {
 	if s.width == 0 || len(widths) == 0 {
 		return wideGap
@@ -73,26 +74,33 @@ func (s screen) fit(widths []int) (gap int) {
 			return gap
 		}
 	}
+	least := make([]int, len(widths))
+	for i := range least {
+		least[i] = leastCell
+	}
+	least[len(least)-1] = leastLast
 	for _, gap := range []int{wideGap, 1} {
-		if narrow := slices.Clone(widths); narrowed(narrow, s.width-gap*gaps) {
+		if narrow := slices.Clone(widths); narrowed(narrow, least, s.width-gap*gaps) {
 			copy(widths, narrow)
 			return gap
 		}
 	}
-	return wideGap
+	for i, w := range widths {
+		if w > leastCell {
+			least[i] = leastLast
+		}
+	}
+	narrowed(widths, least, s.width-gaps)
+	return 1
 }
 
-// narrowed narrows columns, the widest first, until their widths sum up to no more than room.
-func narrowed(widths []int, room int) bool {
+// narrowed narrows columns, the widest first, until their widths sum up to no more than room; false: they do not, as narrow as they may get.
+func narrowed(widths, least []int, room int) bool {
 	for {
 		sum, widest := 0, -1
 		for i, w := range widths {
 			sum += w
-			least := leastCell
-			if i == len(widths)-1 {
-				least = leastLast
-			}
-			if w > least && (widest < 0 || w >= widths[widest]) { // of equal ones the last: names come first
+			if w > least[i] && (widest < 0 || w >= widths[widest]) { // of equal ones the last: names come first
 				widest = i
 			}
 		}
@@ -104,6 +112,24 @@ func narrowed(widths []int, room int) bool {
 		}
 		widths[widest]--
 	}
+}
+
+// hang is text behind what goes before it, in lines that fit: it goes on below where it began or, if there is little room, begins on a line of its own.
+func (s screen) hang(before, text string) []string {
+	room := s.width - utf8.RuneCountInString(before)
+	if s.width == 0 || utf8.RuneCountInString(text) <= room {
+		return []string{before + text}
+	}
+	var lines []string
+	if room < leastText {
+		lines, before = []string{shorten(strings.TrimRight(before, " "), s.width)}, "    "
+		room = s.width - len(before)
+	}
+	for _, part := range wrapText(text, max(room, 1)) {
+		lines = append(lines, before+part)
+		before = strings.Repeat(" ", utf8.RuneCountInString(before))
+	}
+	return lines
 }
 
 // shorten cuts text that is wider than a column.

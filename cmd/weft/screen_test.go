@@ -20,7 +20,9 @@ func TestFit(t *testing.T) {
 		{80, []int{10, 60, 50}, []int{10, 33, 33}, 2},
 		{44, []int{8, 60, 60}, []int{8, 18, 14}, 2},
 		{40, []int{8, 60, 60}, []int{8, 18, 12}, 1},
-		{30, []int{8, 60, 60}, []int{8, 60, 60}, 2}, // it wraps
+		{39, []int{8, 60, 60}, []int{8, 15, 14}, 1}, // in the second step what is cut anyway gives more
+		{39, []int{18, 18, 8}, []int{18, 18, 8}, 1}, // and what is not, does not
+		{30, []int{8, 60, 60}, []int{8, 12, 12}, 1}, // lines are cut
 	} {
 		got := slices.Clone(tc.columns)
 		if gap := (screen{width: tc.width}).fit(got); gap != tc.gap || !slices.Equal(got, tc.want) {
@@ -32,6 +34,33 @@ func TestFit(t *testing.T) {
 	}
 	if got := shorten("äöü und", 7); got != "äöü und" {
 		t.Errorf("%q", got)
+	}
+}
+
+// TestHang: text goes on beside what goes before it, or below if there is little room; without a screen it is one line.
+func TestHang(t *testing.T) {
+	text := "the edge is live and has the network"
+	for width, want := range map[int][]string{
+		0:  {"1s  nic1  " + text},
+		80: {"1s  nic1  " + text},
+		42: {"1s  nic1  the edge is live and has the", "          network"},
+		32: {"1s  nic1", "    the edge is live and has the", "    network"},
+	} {
+		if got := (screen{width: width}).hang("1s  nic1  ", text); !slices.Equal(got, want) {
+			t.Errorf("%d columns: %q", width, got)
+		}
+	}
+}
+
+// TestTableCut: a table that is too wide for the screen as narrow as it gets is cut there: a row is one line.
+func TestTableCut(t *testing.T) {
+	var b strings.Builder
+	rows := [][]string{{"vm1", "02:00:00:00:00:01", "10.0.0.1/24,fd00::1/64,fd00::2/64"}}
+	if err := tableOn(screen{width: 24}, &b, []string{"VPORT", "MAC", "ADDRESSES"}, 1, func(i int) []string { return rows[i] }); err != nil {
+		t.Fatal(err)
+	}
+	if want := "VPORT MAC…\nvm1   02:00:00:00:00:01…\n"; b.String() != want {
+		t.Errorf("%q", b.String())
 	}
 }
 
