@@ -52,12 +52,9 @@ require (
 
 require github.com/evanphx/json-patch/v5 v5.9.11
 
-require github.com/strongswan/govici v0.8.0
-
 require (
-	github.com/chzyer/readline v1.5.1 // indirect
-	github.com/google/pprof v0.0.0-20251114195745-4902fdda35c8 // indirect
-	github.com/ianlancetaylor/demangle v0.0.0-20250417193237-f615e6bd150b // indirect
+	github.com/google/pprof v0.0.0-20251114195745-4902fdda35c8
+	github.com/strongswan/govici v0.8.0
 )
 
 require (
