@@ -48,21 +48,22 @@ type session struct {
 	damper  damper
 	damped  *time.Timer // when prefixes that are held back are looked at
 
-	mu                   sync.Mutex
-	spec                 *topology.BGPSession
-	told                 map[netip.Prefix]topology.Telling // what the neighbour is told, and what it is not but for a reason
-	advertised, withheld int                               // how many of told are, and are not
-	life                 life
-	eors                 map[msg.Family]bool // since the session is up
-	stale                *time.Timer         // when what is stale goes
-	cut                  string              // why this end ended the connection, until GoBGP says that it is over; empty: it did not
-	wayUp                bool                // BFD is up
-	stopped              bool                // it told too many prefixes
-	unable               string              // why the edge can not forward what others would send it for the neighbour's routes: there are none; empty: it can
-	exceeds              bool                // it does
-	exceeded             uint64              // how often it began to
-	idle                 *time.Timer         // when it begins again after that
-	dropped              bool                // its connection is over, and GoBGP has not said so yet: what it tells still was told before
+	mu       sync.Mutex
+	spec     *topology.BGPSession
+	told     map[netip.Prefix]topology.Telling // what the neighbour is told, and what it is not but for a reason
+	life     life
+	eors     map[msg.Family]bool // since the session is up
+	stale    *time.Timer         // when what is stale goes
+	cut      string              // why this end ended the connection, until GoBGP says that it is over; empty: it did not
+	wayUp    bool                // BFD is up
+	stopped  bool                // it told too many prefixes
+	unable   string              // why the edge can not forward what others would send it for the neighbour's routes: there are none; empty: it can
+	exceeds  bool                // it does
+	exceeded uint64              // how often it began to
+	idle     *time.Timer         // when it begins again after that
+	dropped  bool                // its connection is over, and GoBGP has not said so yet: what it tells still was told before
+
+	advertised, withheld int // how many of told are, and are not
 }
 
 // restartTime is how long a neighbour is asked to keep our routes when the session is lost, and how long stored routes of an earlier run wait to be told again (RFC 4724 section 3).
