@@ -14,7 +14,8 @@ const (
 	daemonMTU    = 1400 // of OpenVPN and IPsec: what they add to a packet is more, and not the same with all ciphers
 
 	// daemonKeepalive is how many seconds pass between two signs of life of OpenVPN and IPsec: what a peer is not told of a new holder, it finds out by their absence.
-	daemonKeepalive = 2
+	// OpenVPN takes four of them, and then two seconds to agree on keys.
+	daemonKeepalive = 1
 )
 
 // What a tunnel adds to a packet beside the outer IP header: WireGuard UDP, header and tag; OpenVPN UDP, opcode with peer id, packet id and tag; IPsec UDP, ESP header, IV, pad with its length, next header and tag.

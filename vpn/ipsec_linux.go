@@ -37,12 +37,14 @@ type ipsec struct {
 }
 
 const (
-	ikeFile   = "strongswan.conf"
-	viciFile  = "vici"
-	ipsecTUN  = "ipsec0" // as the plugin names it
-	startTime = 10 * time.Second
-	startLook = 20 * time.Millisecond
-	weftSA    = "weft" // name of the connection and its child
+	ikeFile    = "strongswan.conf"
+	viciFile   = "vici"
+	ipsecTUN   = "ipsec0" // as the plugin names it
+	startTime  = 10 * time.Second
+	answerTime = 30 * time.Second // on a host that is busy
+	maxListed  = 64               // SAs with the peer: one, and those that it takes the place of
+	startLook  = 20 * time.Millisecond
+	weftSA     = "weft" // name of the connection and its child
 )
 
 // ikeConf is strongSwan's own configuration. It has no secret. The routes that the plugin insists on are for packets with a mark, which none has: nothing in the cell is to answer what comes through the tunnel.
@@ -201,10 +203,15 @@ func (i *ipsec) manage(ctx context.Context) error {
 	if err := i.load(ctx, session); err != nil {
 		return err
 	}
+	listed := make(chan vici.Event, maxListed)
+	session.NotifyEvents(listed)
+	if err := session.Subscribe("list-sa"); err != nil {
+		return fmt.Errorf("strongSwan: list-sa: %w", err)
+	}
 	ask := time.NewTicker(askEvery)
 	defer ask.Stop()
 	for {
-		if err := i.ask(ctx, session); ctx.Err() != nil {
+		if err := i.ask(ctx, session, listed); ctx.Err() != nil {
 			return nil
 		} else if err != nil {
 			return err
@@ -300,17 +307,11 @@ func (i *ipsec) load(ctx context.Context, session *vici.Session) error {
 		child.Start, child.Close, child.DPD = "start", "start", "restart"
 	}
 	c.Children = map[string]viciChild{weftSA: child}
-	for _, ask := range []struct {
-		command string
-		what    any
-	}{{"load-shared", &secret}, {"load-conn", map[string]*viciConnection{weftSA: &c}}} {
-		m, err := vici.MarshalMessage(ask.what)
-		if err != nil {
-			return fmt.Errorf("strongSwan: %s: %w", ask.command, err)
-		}
-		if _, err := session.Call(ctx, ask.command, m); err != nil {
-			return fmt.Errorf("strongSwan: %s: %w", ask.command, err)
-		}
+	if err := call(ctx, session, "load-shared", &secret); err != nil {
+		return err
+	}
+	if err := call(ctx, session, "load-conn", map[string]*viciConnection{weftSA: &c}); err != nil {
+		return err
 	}
 	if i.d.line == nil && i.called.IsValid() {
 		return i.initiate(ctx, session) // the peer still speaks to the holder before: that it is gone it would find out by its own time limits
@@ -327,26 +328,20 @@ func texts(prefixes []netip.Prefix) []string {
 }
 
 // ask asks the daemon how its peer is.
-func (i *ipsec) ask(ctx context.Context, session *vici.Session) error {
+func (i *ipsec) ask(ctx context.Context, session *vici.Session, listed <-chan vici.Event) error {
 	var newest *viciSA
-	now, any, age := time.Now(), false, 0
-	for m, err := range session.CallStreaming(ctx, "list-sas", "list-sa", nil) {
-		if err != nil {
-			return err
-		}
-		sas := map[string]viciSA{}
-		if err := vici.UnmarshalMessage(m, sas); err != nil {
-			return fmt.Errorf("strongSwan: list-sas: %w", err)
-		}
-		for _, sa := range sas {
-			any = true
-			if s, err := strconv.Atoi(sa.Established); err == nil && sa.State == "ESTABLISHED" && (newest == nil || s < age) { // one that it took the place of may be there, too
-				newest, age = &sa, s
-			}
+	now, age := time.Now(), 0
+	sas, err := list(ctx, session, listed)
+	if err != nil {
+		return err
+	}
+	for _, sa := range sas {
+		if s, err := strconv.Atoi(sa.Established); err == nil && sa.State == "ESTABLISHED" && (newest == nil || s < age) { // one that it took the place of may be there, too
+			newest, age = &sa, s
 		}
 	}
 	found := newest != nil && i.take(newest, now)
-	if !any && i.d.line != nil {
+	if len(sas) == 0 && i.d.line != nil {
 		if err := i.initiate(ctx, session); err != nil {
 			return err
 		}
@@ -359,16 +354,52 @@ func (i *ipsec) ask(ctx context.Context, session *vici.Session) error {
 	return nil
 }
 
+// list has a daemon list its SAs of the peer's. They are events that come ahead of the answer, so that all wait in listed when that has come. CallStreaming of govici 0.8.0 is no good for it: it may take the answer for the end when events wait, too, and who asks next gets those.
+func list(ctx context.Context, session *vici.Session, listed <-chan vici.Event) (all []viciSA, err error) {
+	if err := call(ctx, session, "list-sas", &struct {
+		IKE string `vici:"ike"`
+	}{weftSA}); err != nil {
+		return nil, err
+	}
+	for {
+		select {
+		case e, ok := <-listed:
+			if !ok {
+				return nil, errors.New("strongSwan: list-sas: it closed the connection")
+			}
+			sas := map[string]viciSA{}
+			if err := vici.UnmarshalMessage(e.Message, sas); err != nil {
+				return nil, fmt.Errorf("strongSwan: list-sas: %w", err)
+			}
+			for _, sa := range sas {
+				all = append(all, sa)
+			}
+		default:
+			return all, nil
+		}
+	}
+}
+
+// call has a daemon do a command.
+func call(ctx context.Context, session *vici.Session, command string, what any) error {
+	m, err := vici.MarshalMessage(what)
+	if err == nil {
+		ctx, cancel := context.WithTimeout(ctx, answerTime) // without, govici waits for 5 s
+		defer cancel()
+		_, err = session.Call(ctx, command, m)
+	}
+	if err != nil {
+		err = fmt.Errorf("strongSwan: %s: %w", command, err)
+	}
+	return err
+}
+
 // initiate has a daemon call. One that calls gives up when the peer refused it.
 func (i *ipsec) initiate(ctx context.Context, session *vici.Session) error {
-	m, err := vici.MarshalMessage(&struct {
+	return call(ctx, session, "initiate", &struct {
 		Child   string `vici:"child"`
 		Timeout string `vici:"timeout"`
 	}{weftSA, "-1"}) // it does not wait
-	if err == nil {
-		_, err = session.Call(ctx, "initiate", m)
-	}
-	return err
 }
 
 // take takes what there is with a peer; false: nothing that packets go by.

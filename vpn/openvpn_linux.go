@@ -102,6 +102,9 @@ func (o *openVPN) once(ctx context.Context) error {
 // log takes a line of OpenVPN's log. There are no keys in it.
 func (o *openVPN) log(line string) {
 	o.d.heard(line, openVPNRefuses)
+	if strings.Contains(line, "bad source address") { // in the tunnel
+		o.d.counts.notAllowed.Add(1)
+	}
 	if complaint, ok := o.session.logged(line, time.Now()); ok {
 		o.cell.complain("")
 	} else if complaint != "" {

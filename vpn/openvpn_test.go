@@ -86,7 +86,7 @@ func TestOpenVPNConf(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, want := range append([]string{"dev weft0\ndev-type tun", "tun-mtu 1300", "keepalive 2 8", "peer-fingerprint AB:CD\n", "management /d/management unix\nmanagement-client\n", "<tls-crypt>"}, tc.conf...) {
+		for _, want := range append([]string{"dev weft0\ndev-type tun", "tun-mtu 1300", "keepalive 1 4", "peer-fingerprint AB:CD\n", "management /d/management unix\nmanagement-client\n", "<tls-crypt>"}, tc.conf...) {
 			if !strings.Contains(conf, want) {
 				t.Errorf("the daemon is not told %q:\n%s", want, conf)
 			}

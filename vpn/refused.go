@@ -11,10 +11,10 @@ var (
 		"Authenticate/Decrypt packet error", "AEAD Decrypt error", "Bad encapsulated packet",
 		"TLS Error: incoming packet authentication failed", "TLS Error: tls-crypt unwrapping failed", "TLS Error: reading acknowledgement record",
 		"TLS Error: Unroutable control packet", "TLS Error: unknown opcode", "TLS Error: local/remote TLS keys are out of sync", "TLS State Error",
-		"TLS Error: initial packet", "TLS Error: cannot locate HMAC", "TLS Error: session-id not found",
+		"TLS Error: initial packet", "TLS Error: client->client", "Protocol error: received", "unsupported key-method", "TLS Error: cannot locate HMAC", "TLS Error: session-id not found",
 	}
 	ipsecRefuses = []string{
-		"ESP sequence number verification failed", "ESP decryption", "parsing ESP payload failed", "failed to parse ESP header", "inbound ESP packet does not belong",
+		"ESP sequence number verification failed", "ESP decryption", "parsing ESP payload failed", "failed to parse ESP header", "insufficient to parse", "inbound ESP packet does not belong",
 		"received invalid IKE header", "received unsupported IKE version", "ignoring IKE_SA setup", "ignoring unprotected INFORMATIONAL",
 		"integrity check failed", "decryption failed", "verification failed", "received malformed", "could not decrypt payloads",
 	}

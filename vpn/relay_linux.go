@@ -83,6 +83,7 @@ func (r *relay) receive(from conn.ReceiveFunc) {
 		}
 		for i := range got {
 			if sizes[i] == 0 {
+				r.counts.notForUs.Add(1)
 				continue
 			}
 			if !r.valid() {

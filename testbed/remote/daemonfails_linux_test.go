@@ -18,25 +18,33 @@ import (
 type daemonKind struct {
 	needs  []string
 	text   string
-	office func(*bench, *netns.Host)
+	office func(*bench, *netns.Host) *said
+	learns string // what the office says when it learns by the next holder's call that the one before is gone; empty: nothing
 	port   uint16 // at which the VPN is called; 0: it calls
 }
 
 // daemonKinds are OpenVPN and IPsec, called and calling.
 func daemonKinds() map[string]daemonKind {
-	openVPN := func(b *bench, h *netns.Host) { b.openVPN(h, b.profile()) }
-	ipsec := func(b *bench, h *netns.Host) { b.strongSwan(h, b.export(), ipsecSecret) }
+	openVPN := func(b *bench, h *netns.Host) *said {
+		_, words := b.openVPN(h, b.profile())
+		return words
+	}
+	ipsec := func(b *bench, h *netns.Host) *said {
+		_, words := b.strongSwan(h, b.export(), ipsecSecret)
+		return words
+	}
+	const contact = "received INITIAL_CONTACT"
 	strongSwan := []string{"charon-systemd", "swanctl"}
 	return map[string]daemonKind{
-		"OpenVPN is called": {[]string{"openvpn"}, called + openVPNSite("  listenPort: 1194\n", behindOffice), openVPN, 1194},
-		"OpenVPN calls":     {[]string{"openvpn"}, provider + openVPNSite("", behindOffice+`, endpoint: "[2001:db8:113::9]:1194"`), openVPN, 0},
-		"IPsec is called":   {strongSwan, called + ipsecSite("  listenPort: 4500\n", behindOffice), ipsec, 4500},
-		"IPsec calls":       {strongSwan, provider + ipsecSite("", behindOffice+`, endpoint: "203.0.113.9:4500"`), ipsec, 0},
+		"OpenVPN is called": {[]string{"openvpn"}, called + openVPNSite("  listenPort: 1194\n", behindOffice), openVPN, "", 1194},
+		"OpenVPN calls":     {[]string{"openvpn"}, provider + openVPNSite("", behindOffice+`, endpoint: "[2001:db8:113::9]:1194"`), openVPN, "", 0},
+		"IPsec is called":   {strongSwan, called + ipsecSite("  listenPort: 4500\n", behindOffice), ipsec, contact, 4500},
+		"IPsec calls":       {strongSwan, provider + ipsecSite("", behindOffice+`, endpoint: "203.0.113.9:4500"`), ipsec, contact, 0},
 	}
 }
 
 // bench brings a lab with a VPN up whose ends hear each other.
-func (k *daemonKind) bench(t *testing.T, cfg benchConfig) (*bench, *netns.Host) {
+func (k *daemonKind) bench(t *testing.T, cfg benchConfig) (*bench, *netns.Host, *said) {
 	t.Helper()
 	needDaemon(t, k.needs...)
 	cfg.text = withGateway(network + k.text)
@@ -46,11 +54,11 @@ func (k *daemonKind) bench(t *testing.T, cfg benchConfig) (*bench, *netns.Host) 
 	cfg.secret = func(string) (string, error) { return ipsecSecret, nil }
 	b := newBenchOf(t, cfg)
 	h := b.inetIn()
-	k.office(b, h)
+	words := k.office(b, h)
 	b.pings(b.vm(), "192.168.50.2")
 	b.pings(b.vm(), "fd50::2")
 	b.answers(true, "")
-	return b, h
+	return b, h, words
 }
 
 // daemonsHere are the daemons of this process's VPNs.
@@ -77,7 +85,7 @@ func TestDaemonFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := &ways{}
 			t.Cleanup(w.close)
-			b, h := k.bench(t, benchConfig{way: w.way})
+			b, h, words := k.bench(t, benchConfig{way: w.way})
 			b.tooLong()
 			pids := daemonsHere()
 			if len(pids) != 1 {
@@ -106,9 +114,16 @@ func TestDaemonFails(t *testing.T) {
 				}
 				return err
 			})
+			for _, pid := range daemonsHere() {
+				b.must(syscall.Kill(pid, syscall.SIGSTOP)) // it is to say no goodbye
+			}
+			told := strings.Count(words.String(), k.learns)
 			t.Logf("%s was killed, %s has it: no ping was answered for %v", edge, other, b.kill(b.vm(), "192.168.50.2", w, edge, other))
 			if err := <-fetched; err != nil {
 				t.Errorf("the TCP connection: %v", err)
+			}
+			if k.learns != "" && strings.Count(words.String(), k.learns) == told {
+				t.Errorf("the office did not learn by a call that the holder is gone")
 			}
 		})
 	}

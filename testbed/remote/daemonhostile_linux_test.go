@@ -151,7 +151,7 @@ func TestDaemonIsMeddledWith(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m := &middle{port: k.port}
-			b, h := k.bench(t, benchConfig{powerOn: m.powerOn})
+			b, h, _ := k.bench(t, benchConfig{powerOn: m.powerOn})
 			first := b.session()
 			b.replays(m, h)
 			b.garbage(m, h)
