@@ -75,7 +75,7 @@ func TestEtcd(t *testing.T) {
 		refused.Go(func() { // at once: each waits for a connection for a while
 			var stdout, stderr bytes.Buffer
 			code := run(t.Context(), tc.args, &stdout, &stderr)
-			if text := stderr.String(); code != exitFailed || !strings.Contains(text, tc.says) || strings.Contains(text, "warp") {
+			if text := stderr.String(); code != exitAway || !strings.Contains(text, tc.says) || strings.Contains(text, "warp") {
 				t.Errorf("%s: status %d, %s", name, code, text)
 			}
 		})
