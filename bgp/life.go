@@ -49,8 +49,9 @@ func (s *session) agreedTimers() timers {
 	t := timers{int(s.spec.HoldTime / time.Second), int(s.spec.Keepalive / time.Second)}
 	s.mu.Unlock()
 	_ = s.server.ListPeer(s.ctx, &api.ListPeerRequest{}, func(p *api.Peer) {
-		x := p.GetTimers().GetState()
-		t = timers{int(x.GetNegotiatedHoldTime()), int(x.GetKeepaliveInterval())}
+		if x := p.GetTimers().GetState(); p.GetState().GetSessionState() == api.PeerState_SESSION_STATE_ESTABLISHED { // still
+			t = timers{int(x.GetNegotiatedHoldTime()), int(x.GetKeepaliveInterval())}
+		}
 	})
 	return t
 }
