@@ -25,24 +25,24 @@ func compileTNA() error {
 	var made [][2]string
 	for _, s := range sizesOfTNA {
 		dir := filepath.Join(p4src.TNADir, s.dir)
-		info, report := filepath.Join(dir, "weft.p4info.txtpb"), filepath.Join(dir, "resources.txt")
+		info, out := filepath.Join(dir, "weft.p4info.txtpb"), filepath.Join(dir, "resources.txt")
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
-		if err := assembleTNA(compiler, assembler, s.macro, info, report); err != nil {
+		if err := assembleTNA(compiler, assembler, s.macro, info, out); err != nil {
 			return fmt.Errorf("sizes of %s: %w", s.name, err)
 		}
 		word := ""
 		if s.macro != "" {
 			word = s.name + "_"
 		}
-		made = append(made, [2]string{word + "info", info}, [2]string{word + "resources", report})
+		made = append(made, [2]string{word + "info", info}, [2]string{word + "resources", out})
 	}
 	return record(filepath.Join(p4src.TNADir, "RECORD"), "tna", version, made...)
 }
 
 // assembleTNA compiles and assembles with the sizes that a macro chooses, and writes the p4info and the report of what the program takes.
-func assembleTNA(compiler, assembler, macro, info, report string) error {
+func assembleTNA(compiler, assembler, macro, info, out string) error {
 	scratch, err := os.MkdirTemp("", "weft-tna")
 	if err != nil {
 		return err
@@ -59,9 +59,9 @@ func assembleTNA(compiler, assembler, macro, info, report string) error {
 	if err := start(assembler, "-o", pipe, filepath.Join(pipe, "weft.bfa")); err != nil {
 		return err
 	}
-	text, err := os.ReadFile(filepath.Join(pipe, "logs", "mau.resources.log"))
+	text, err := report(filepath.Join(pipe, "logs"))
 	if err != nil {
-		return fmt.Errorf("resource report: %w", err)
+		return err
 	}
-	return os.WriteFile(report, text, 0o644)
+	return os.WriteFile(out, []byte(text), 0o644)
 }
