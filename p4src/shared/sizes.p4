@@ -38,7 +38,7 @@ const bit<32> SIZE_LINKS         = 4096;     // directions of links that have a 
 
 const bit<32> SIZE_PORT_MAP      = 4096;
 const bit<32> SIZE_PORT_TAGS     = 256;
-const bit<32> SIZE_TUNNEL_TERM   = 4608;   // own addresses by three encapsulations, and the multicast addresses of flood domains with members: SIZE_VPORTS at most
+const bit<32> SIZE_TUNNEL_TERM   = 4096;   // own addresses by three encapsulations, and the multicast addresses of flood domains with members
 const bit<32> SIZE_PEER_LIST     = 4096;
 const bit<32> SIZE_SRC_CLASS     = 16384;
 const bit<32> SIZE_DST_CLASS     = 16384;
@@ -60,7 +60,7 @@ const bit<32> SIZE_FLOW_WILD_L2  = 512;
 const bit<32> SIZE_LOCATION      = 65536;
 const bit<32> SIZE_PEER          = 16384;
 const bit<32> SIZE_L2_REWRITE    = 65536;
-const bit<32> SIZE_REPLICA       = 16384;
+const bit<32> SIZE_REPLICA       = 8192;
 const bit<32> SIZE_UNDERLAY      = 4096;     // four paths to each of a thousand peers: as many as SIZE_PEER has buckets for
 
 #endif

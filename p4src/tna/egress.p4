@@ -72,7 +72,7 @@ control egress(inout egress_headers_t hdr, inout egress_metadata_t meta, in egre
         meta.translated = 1;
     }
     @id(0x0100002a) action no_nat() { meta.no_nat = hdr.bridge.nat; }
-    @id(0x02000023) STAGE_FOR(8, 49152) STAGE(9) table nat_v4 {
+    @id(0x02000023) STAGE_FOR(8, 40960) STAGE(9) table nat_v4 {
         key = { hdr.bridge.nat: exact @name("nat") @id(1); }
         actions = { translate_v4; @defaultonly no_nat; }
         const default_action = no_nat();
@@ -140,7 +140,7 @@ control egress(inout egress_headers_t hdr, inout egress_metadata_t meta, in egre
     }
     @id(0x0100002b) action keep_macs(@id(1) link_t link) { meta.link = link; }      // no router is on the way
     @id(0x01000024) action leave_macs() { meta.link = hdr.bridge.mtu; }             // no flow with a rewrite: the mtu of a packet-out is a link, of others it is 0
-    @id(0x02000021) table l2_rewrite {
+    @id(0x02000021) STAGE_FOR(0, 40960) STAGE(1) table l2_rewrite {
         key = { hdr.bridge.l2_rewrite: exact @name("l2_rewrite") @id(1); }
         actions = { set_macs; keep_macs; @defaultonly leave_macs; }
         const default_action = leave_macs();        // not reached: ingress.l2_guard has the same keys and punts
