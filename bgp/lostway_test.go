@@ -50,8 +50,8 @@ func spliced(t *testing.T) (*session, net.Conn) {
 func over(t *testing.T, conn net.Conn) {
 	t.Helper()
 	_ = conn.SetReadDeadline(time.Now().Add(30 * time.Second))
-	if _, err := conn.Read(make([]byte, 1)); err != io.EOF {
-		t.Errorf("the connection does not end: %v", err)
+	if n, err := io.Copy(io.Discard, conn); n != 0 || err != nil {
+		t.Errorf("the connection does not end: %d bytes, %v", n, err)
 	}
 }
 
