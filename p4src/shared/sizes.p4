@@ -61,7 +61,7 @@ const bit<32> SIZE_LOCATION      = 65536;
 const bit<32> SIZE_PEER          = 16384;
 const bit<32> SIZE_L2_REWRITE    = 65536;
 const bit<32> SIZE_REPLICA       = 8192;
-const bit<32> SIZE_UNDERLAY      = 4096;     // four paths to each of a thousand peers: as many as SIZE_PEER has buckets for
+const bit<32> SIZE_UNDERLAY      = 2048;     // two paths to each of a thousand peers: as many as SIZE_PEER has buckets for
 
 #endif
 
