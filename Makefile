@@ -45,7 +45,7 @@ bench-engine: ## FIGUREs of the engine at scale: rates of new flows, a million o
 bench-bgp: ## FIGUREs of learned routes: a table of the Internet from a neighbour to other edges beside a bare GoBGP server, fail-over, lookups (10 minutes, 8 GB)
 	@$(GO) test -p 1 -run '^$$' -bench '^Benchmark(RIB|RouteLookup|Internet|Failover)$$' -benchtime 1x -timeout 60m ./state ./topology ./bgp | tee /dev/stderr | awk -f .ci/figures.awk
 
-internet: ## two BIRD upstreams with a table of the Internet each, under traffic: one is lost, and comes back (root; 10 minutes, 8 GB)
+internet: ## two BIRD upstreams with a table of the Internet each, under traffic: one is lost, and comes back (root; 3 minutes, 16 GB)
 	@WEFT_INTERNET=1 $(GO) test -count=1 -timeout 60m -run '^TestInternet$$' -v ./testbed/border | grep -v 'level='
 
 bench-vpn: ## FIGUREs of VPNs: throughput beside wireguard-go alone, and how soon another edge serves when the holder is killed
