@@ -225,6 +225,13 @@ func (s *session) lost(err error) {
 	}
 }
 
+// waits is for how long stored routes wait to be told again.
+func (s *session) waits() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.spec.RestartTime
+}
+
 // became: GoBGP's state of the session is another.
 func (s *session) became(p *apiutil.PeerState, at time.Time) {
 	up := p.SessionState == msg.BGP_FSM_ESTABLISHED
@@ -236,6 +243,9 @@ func (s *session) became(p *apiutil.PeerState, at time.Time) {
 	was := s.life
 	s.dropped = false
 	s.life.become(p, families(s.spec), s.relay.LastError(), at)
+	if s.spec.RestartTime == 0 {
+		s.life.restart, s.life.forwards = 0, false // whatever the neighbour can do
+	}
 	if s.cut != "" && !up && was.state == Established {
 		s.life.ended(s.cut)
 	}
@@ -269,7 +279,7 @@ func (s *session) became(p *apiutil.PeerState, at time.Time) {
 		case was.keeps() && !now.forwards:
 			s.dropStale() // RFC 4724 section 4.2
 		case now.restart == 0:
-			s.stale.Reset(restartTime) // it tells no End-of-RIB
+			s.stale.Reset(s.waits()) // it tells no End-of-RIB
 		}
 	case !up && was.state != Established && now.why != was.why && now.why != "":
 		s.note(state.EventWarning, "SessionRefused", fmt.Sprintf("with %s: %s", peer, now.why))

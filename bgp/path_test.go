@@ -57,7 +57,7 @@ func wayOut() *topology.VPort {
 }
 
 func external() *topology.BGPSession {
-	return &topology.BGPSession{Name: "isp/a", Port: 7, LocalAS: 64500, PeerAS: 64501, PeerAddress: netip.MustParseAddr("192.0.2.9"), V4: true, V6: true}
+	return &topology.BGPSession{Name: "isp/a", Port: 7, LocalAS: 64500, PeerAS: 64501, PeerAddress: netip.MustParseAddr("192.0.2.9"), V4: true, V6: true, RestartTime: 2 * time.Minute}
 }
 
 // TestVerdicts is what TestJudge does not have: prefixes and next hops of all kinds, communities, and that what is withdrawn takes a route away, whatever became of it.

@@ -66,9 +66,6 @@ type session struct {
 	advertised, withheld int // how many of told are, and are not
 }
 
-// restartTime is how long a neighbour is asked to keep our routes when the session is lost, and how long stored routes of an earlier run wait to be told again (RFC 4724 section 3).
-const restartTime = 120 * time.Second
-
 // deferralTime is how long a neighbour that keeps our routes has, after our restart, to tell all that it has before we tell ours (RFC 4724 section 4.1). Nothing of ours depends on that, but GoBGP does so.
 const deferralTime = 30 * time.Second
 
@@ -94,14 +91,14 @@ func startSession(ctx context.Context, store *state.Store, edge string, port *to
 	s.heard.clear()
 	s.server = server.NewBgpServer(server.LoggerOption(slog.New(quiet{s.log.Handler(), &s.over}), nil))
 	go s.server.Serve()
-	s.stale = time.AfterFunc(restartTime, s.dropStale)
+	s.stale = time.AfterFunc(spec.RestartTime, s.dropStale) // what an earlier run stored waits that long to be told again
 	s.idle = time.AfterFunc(time.Hour, s.resume)
 	s.idle.Stop()
 	s.damped = time.AfterFunc(time.Hour, s.release)
 	s.damped.Stop()
 	s.run.Go(func() { _ = rib.Run(ctx) })
-	if s.unable != "" {
-		rib.Clear() // what an earlier run of this edge's left leads nowhere
+	if s.unable != "" || spec.RestartTime == 0 {
+		rib.Clear() // what an earlier run of this edge's left leads nowhere, or is not to outlive its session
 	}
 	if err := s.begin(ctx, w); err != nil {
 		_ = s.end(false)
@@ -133,7 +130,7 @@ func (s *session) begin(ctx context.Context, w *Port) error {
 		return err
 	}
 	p := s.neighbour(s.spec)
-	p.GracefulRestart.LocalRestarting = w.Forwards // the bits R and F of its first OPEN
+	p.GracefulRestart.LocalRestarting = w.Forwards && s.spec.RestartTime > 0 // the bits R and F of its first OPEN
 	return s.server.AddPeer(ctx, &api.AddPeerRequest{Peer: p})
 }
 
@@ -169,7 +166,7 @@ func (s *session) neighbour(spec *topology.BGPSession) *api.Peer {
 		Timers: &api.Timers{Config: &api.TimersConfig{
 			HoldTime: uint64(spec.HoldTime / time.Second), KeepaliveInterval: uint64(spec.Keepalive / time.Second), ConnectRetry: 1, IdleHoldTimeAfterReset: 1,
 		}},
-		GracefulRestart: &api.GracefulRestart{Enabled: true, RestartTime: uint32(restartTime / time.Second), DeferralTime: uint32(deferralTime / time.Second)},
+		GracefulRestart: &api.GracefulRestart{Enabled: spec.RestartTime > 0, RestartTime: uint32(spec.RestartTime / time.Second), DeferralTime: uint32(deferralTime / time.Second)},
 	}
 	if !spec.Internal() {
 		p.EbgpMultihop = &api.EbgpMultihop{Enabled: true, MultihopTtl: 255} // of the way to the relay
@@ -177,7 +174,7 @@ func (s *session) neighbour(spec *topology.BGPSession) *api.Peer {
 	for _, f := range families(spec) {
 		family := &api.Family{Afi: api.Family_Afi(f.Afi()), Safi: api.Family_Safi(f.Safi())}
 		p.AfiSafis = append(p.AfiSafis, &api.AfiSafi{
-			Config: &api.AfiSafiConfig{Family: family, Enabled: true}, MpGracefulRestart: &api.MpGracefulRestart{Config: &api.MpGracefulRestartConfig{Enabled: true}},
+			Config: &api.AfiSafiConfig{Family: family, Enabled: true}, MpGracefulRestart: &api.MpGracefulRestart{Config: &api.MpGracefulRestartConfig{Enabled: spec.RestartTime > 0}},
 			PrefixLimits: &api.PrefixLimit{Family: family}, // none: checkLimit
 			AddPaths:     &api.AddPaths{Config: &api.AddPathsConfig{Receive: spec.AddPaths}},
 		})

@@ -21,6 +21,7 @@ const (
 const (
 	defaultHoldTime     = 90
 	defaultConnectRetry = 10
+	defaultRestartTime  = 120
 
 	defaultMaxPrefixesIdle = 300
 )
@@ -37,7 +38,8 @@ type BGPSession struct {
 	HoldTime          time.Duration
 	Keepalive         time.Duration
 	ConnectRetry      time.Duration
-	Multihop          uint8 // 0: the neighbour is on the link
+	RestartTime       time.Duration // 0: no routes are kept beyond the session
+	Multihop          uint8         // 0: the neighbour is on the link
 	TTLSecurity       bool
 	PasswordSecret    string // "": segments are not signed
 	BFD               BFD
@@ -160,6 +162,9 @@ func newBGPSession(o *Object, spec *BGPSessionSpec) *BGPSession {
 		ConnectRetry: time.Duration(cmp.Or(spec.ConnectRetry, defaultConnectRetry)) * time.Second,
 		Multihop:     spec.Multihop, TTLSecurity: spec.TTLSecurity, PasswordSecret: spec.PasswordSecret, BFD: newBFD(spec.BFD), MaxPrefixes: spec.MaxPrefixes, WarnOnMaxPrefixes: spec.MaxPrefixesAction == "warn",
 		Import: newBGPFilter(spec.Import), Export: newBGPFilter(spec.Export), Advertise: spec.Advertise, Redistribute: spec.Redistribute,
+	}
+	if !spec.NoGracefulRestart {
+		b.RestartTime = time.Duration(cmp.Or(spec.RestartTime, defaultRestartTime)) * time.Second
 	}
 	if spec.MaxPrefixesAction == "restart" {
 		b.RestartAfter = time.Duration(cmp.Or(spec.MaxPrefixesIdle, defaultMaxPrefixesIdle)) * time.Second

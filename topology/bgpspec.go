@@ -18,6 +18,8 @@ type BGPSessionSpec struct {
 	TTLSecurity       bool          `json:"ttlSecurity,omitempty"`       // of an external session: only packets are taken that came no more hops than the neighbour is away (GTSM, RFC 5082); both ends must have it
 	PasswordSecret    string        `json:"passwordSecret,omitempty"`    // name of the secret, kept at the edges and not in the database, that segments are signed with (MD5, RFC 2385); default: they are not
 	BFD               *BFDSpec      `json:"bfd,omitempty"`               // has the way to the neighbour watched by BFD (RFC 5880): when it is lost, so is the session, at once; {} will do
+	RestartTime       uint16        `json:"restartTime,omitempty"`       // seconds for which the neighbour is asked to keep what the router told when it restarts gracefully (RFC 4724), and for which what was stored waits to be told again: 1 to 4095; default 120
+	NoGracefulRestart bool          `json:"noGracefulRestart,omitempty"` // neither end keeps routes of the other beyond the session; default: both do if the neighbour can
 	MaxPrefixes       uint32        `json:"maxPrefixes,omitempty"`       // prefixes of each family that are taken from the neighbour; 0: any number
 	DefaultOriginate  bool          `json:"defaultOriginate,omitempty"`  // the neighbour is told a default route, of each family, whatever export says; one that depends on something is an entry of advertise with ifRoute
 	AddPaths          bool          `json:"addPaths,omitempty"`          // the neighbour may tell several paths to a prefix (RFC 7911): the equally good ones are used together

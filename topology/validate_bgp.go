@@ -38,6 +38,11 @@ func (v *validator) bgpSession(o *Object, s *BGPSessionSpec) {
 	if s.MaxPrefixesIdle != 0 && s.MaxPrefixesAction != "restart" {
 		v.fail(o, "spec.maxPrefixesIdle", strconv.Itoa(int(s.MaxPrefixesIdle)), "goes with maxPrefixesAction: restart", "give that, or leave this out")
 	}
+	if t := s.RestartTime; t > 4095 {
+		v.fail(o, "spec.restartTime", strconv.Itoa(int(t)), "is more than an OPEN can say (RFC 4724)", "use 4095 at most")
+	} else if t != 0 && s.NoGracefulRestart {
+		v.fail(o, "spec.restartTime", strconv.Itoa(int(t)), "does not go with noGracefulRestart", "leave one of them out")
+	}
 	for i, f := range s.Families {
 		field := fmt.Sprintf("spec.families[%d]", i)
 		if f != familyV4 && f != familyV6 {

@@ -177,3 +177,29 @@ func TestRestartBits(t *testing.T) {
 		t.Errorf("a router that restarts says that it does: %v, and forwards %v", restarts, forwards)
 	}
 }
+
+// TestNoGracefulRestart: a router that is to keep nothing says nothing of restarts, and takes the end of a connection for the session's, whatever the neighbour can do.
+func TestNoGracefulRestart(t *testing.T) {
+	t.Parallel()
+	peer.Need(t, peer.BIRD) // for root: hosts of others are in memory
+	b := newBorder(t, testConfig{stack: bgp.Kernel, sessions: session("second", "up2", 64502, isp2v4, "noGracefulRestart: true")})
+	h := b.byHand("isp2")
+	h.restarts = true
+	h.establish()
+	for _, o := range h.open.OptParams {
+		if o, ok := o.(*msg.OptionParameterCapability); ok && slices.ContainsFunc(o.Capability, func(c msg.ParameterCapabilityInterface) bool { return c.Code() == msg.BGP_CAP_GRACEFUL_RESTART }) {
+			t.Errorf("its OPEN says something of restarts: %+v", o)
+		}
+	}
+	if st := b.up("e2", "second", 0); st.Restart != 0 {
+		t.Errorf("of a neighbour that restarts within 90 s: %+v", st)
+	}
+	if _, err := h.mark(); err != nil || b.learnt("e1", 2) != 2 {
+		t.Fatalf("%d prefixes are routes, want 2: %v", b.learnt("e1", 2), err)
+	}
+	b.must(h.conn.Close())
+	lost := b.await("e2", "second", "lost", func(st *bgp.Status) bool { return st.Flaps == 1 }).LastLost
+	if !b.eventually(func() bool { return b.learnt("e1", 0) == 0 }) || time.Since(lost) >= 90*time.Second { // the neighbour's time, after which they would go anyway
+		t.Errorf("%d routes stay, or did for the neighbour's time", b.learnt("e1", 0))
+	}
+}
