@@ -19,6 +19,8 @@ type carrier interface {
 	located() <-chan found
 	moved(found) bool
 	status() []Peer
+	// greeted tells that a peer may have come, or be somewhere else, in a moment; nil: status is all that tells.
+	greeted() <-chan struct{}
 	drops() Drops
 	// ended is closed when the tunnel has ended by itself, for good.
 	ended() <-chan struct{}

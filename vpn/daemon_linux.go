@@ -184,6 +184,9 @@ func (d *daemon) moved(f found) bool {
 // ended implements carrier: a daemon that ends is started again.
 func (d *daemon) ended() <-chan struct{} { return nil }
 
+// greeted implements carrier: the daemons do not tell.
+func (d *daemon) greeted() <-chan struct{} { return nil }
+
 // status implements carrier.
 func (d *daemon) status() []Peer {
 	p := Peer{Name: d.peer.spec.Name, PublicKey: d.peer.spec.PublicKey, daemon: true}

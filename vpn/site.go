@@ -83,7 +83,8 @@ const (
 	maxTryAgain  = 30 * time.Second
 	settled      = 10 * time.Second       // what was held so long did not go wrong
 	maxClockWait = 2 * time.Second        // for a clock that is behind: others may have a better one
-	lookIn       = 250 * time.Millisecond // how often a holder looks how its peers are: what it has not stored of one that came since, the next holder does not know, and must be called by it
+	lookIn       = 250 * time.Millisecond // how often a holder looks how its peers are
+	shakeTime    = 10 * time.Millisecond  // after the message of a handshake: what is not stored of a peer that came, the next holder does not know, and must be called by it
 )
 
 // pause is until when a site does not try. Nothing ends it before but that the VPN is another: who fails in taking it changes the lock, and would be woken by that.
@@ -259,6 +260,7 @@ func (s *site) carry(ctx context.Context, hold *state.VPNHold, r state.VPNRecord
 	defer calls.Stop()
 	look := time.NewTicker(lookIn)
 	defer look.Stop()
+	soon := false
 	var left state.VPNLast
 	alive := map[string]bool{}
 	for {
@@ -275,7 +277,14 @@ func (s *site) carry(ctx context.Context, hold *state.VPNHold, r state.VPNRecord
 			if again := w.call(time.Now()); !again.IsZero() {
 				calls.Reset(time.Until(again))
 			}
+		case <-w.greeted():
+			if !soon { // however many come
+				look.Reset(shakeTime)
+				soon = true
+			}
 		case <-look.C:
+			look.Reset(lookIn)
+			soon = false
 			peers := w.status()
 			s.notePeers(peers, alive, time.Now())
 			w.lookUp(peers, time.Now())

@@ -28,6 +28,7 @@ type tunnel struct {
 	device *device.Device
 	counts *counts
 	peers  []*remote
+	shakes chan struct{}
 	stamp  time.Time // of the last holder's handshake: peers refuse earlier ones; zero: there was none
 	names
 }
@@ -52,7 +53,7 @@ func newTunnel(ctx context.Context, k *Keeper, t *trunk, rec *state.VPNRecord, h
 	if err != nil {
 		return nil, err
 	}
-	w := &tunnel{counts: new(counts), peers: peers, names: newNames(ctx, k.cfg.Lookup, len(peers))}
+	w := &tunnel{counts: new(counts), shakes: make(chan struct{}, 1), peers: peers, names: newNames(ctx, k.cfg.Lookup, len(peers))}
 	if rec.Last != nil {
 		w.stamp = rec.Last.Stamp
 	}
@@ -65,7 +66,7 @@ func newTunnel(ctx context.Context, k *Keeper, t *trunk, rec *state.VPNRecord, h
 	if site.Spec.Ethernet != nil {
 		end = newBridged(port, site)
 	}
-	w.device = device.NewDevice(end, &held{bind, hold.Valid, w.counts}, logger(k.cfg.Log.With("vpn", site.Name)))
+	w.device = device.NewDevice(end, &held{&noticing{bind, w.shakes}, hold.Valid, w.counts}, logger(k.cfg.Log.With("vpn", site.Name)))
 	text := "private_key=" + hex.EncodeToString(private[:]) + "\n"
 	if site.Spec.ListenPort != 0 {
 		text += fmt.Sprintf("listen_port=%d\n", site.Spec.ListenPort)
@@ -231,6 +232,9 @@ func (w *tunnel) status() []Peer {
 
 // drops counts what was dropped.
 func (w *tunnel) drops() Drops { return w.counts.read() }
+
+// greeted implements carrier.
+func (w *tunnel) greeted() <-chan struct{} { return w.shakes }
 
 // ended is closed when WireGuard has ended.
 func (w *tunnel) ended() <-chan struct{} { return w.device.Wait() }
