@@ -45,91 +45,115 @@ func (t *Tables) NumberTables() []*p4rt.Table {
 
 // NumbersOf reads the numbers in some entries of NumberTables.
 func (t *Tables) NumbersOf(entries []*p4rt.Entry) *Numbers {
-	n := &Numbers{
-		VPorts: map[Attachment]uint16{}, Paths: map[uint16]PathEnds{}, Peers: map[uint16]uint16{}, Groups: map[flow.Dest]uint16{}, Locals: map[uint16]struct{}{},
-		scopes: map[macAt]uint16{}, scopeOf: map[uint16]macAt{}, sources: map[uint16][]packet.MAC{}, rewrites: map[rewriteKey]uint16{}, nats: map[bool]map[translationKey]uint16{true: {}, false: {}},
+	r := numbersReader{
+		t: t, n: &Numbers{
+			VPorts: map[Attachment]uint16{}, Paths: map[uint16]PathEnds{}, Peers: map[uint16]uint16{}, Groups: map[flow.Dest]uint16{}, Locals: map[uint16]struct{}{},
+			scopes: map[macAt]uint16{}, scopeOf: map[uint16]macAt{}, sources: map[uint16][]packet.MAC{}, rewrites: map[rewriteKey]uint16{}, nats: map[bool]map[translationKey]uint16{true: {}, false: {}},
+		},
+		macs: map[uint16]rewriteKey{}, mtus: map[uint16]uint16{}, owners: map[uint16]uint16{},
+		translations: map[bool]map[uint16]translationKey{true: {}, false: {}}, users: map[bool]map[uint16]uint16{true: {}, false: {}}, scopes: map[uint16]struct{}{},
 	}
-	macs, mtus, owners := map[uint16]rewriteKey{}, map[uint16]uint16{}, map[uint16]uint16{}
+	for _, e := range entries {
+		if e.Action != nil {
+			r.take(e)
+		}
+	}
+	r.join()
+	return r.n
+}
+
+// numbersReader gathers numbers whose meaning is spread over several tables.
+type numbersReader struct {
+	t            *Tables
+	n            *Numbers
+	macs         map[uint16]rewriteKey // by rewrite
+	mtus         map[uint16]uint16     // the same
+	owners       map[uint16]uint16     // uplinks, by path
+	translations map[bool]map[uint16]translationKey
+	users        map[bool]map[uint16]uint16 // scopes of flows, by translation
+	scopes       map[uint16]struct{}        // those of flows, too, which the scope's own entry may not outlive
+}
+
+// take takes what an entry says.
+func (r *numbersReader) take(e *p4rt.Entry) {
+	t, n := r.t, r.n
 	at := func(e *p4rt.Entry, i int) uint16 { return uint16(e.Match[i].Value.Lo) }
 	param := func(e *p4rt.Entry, i int) uint16 { return uint16(e.Params[i].Lo) }
-	translations := map[bool]map[uint16]translationKey{true: {}, false: {}}
-	users := map[bool]map[uint16]uint16{true: {}, false: {}}
-	scopes := map[uint16]struct{}{} // those of flows, too, which the scope's own entry may not outlive
-	for _, e := range entries {
-		if e.Action == nil {
-			continue
+	switch e.Table {
+	case t.portMap.Table:
+		vlan := at(e, 1)
+		n.VPorts[Attachment{at(e, 0), vlan}] = param(e, 0)
+		n.Locals[param(e, 0)] = struct{}{}
+	case t.dstClass.Table:
+		n.Locals[at(e, 0)] = struct{}{}
+		if e.Action == t.dstClass.actions["ingress.set_scope"] {
+			is := macAt{at(e, 0), macOf(e.Match[1].Value)}
+			n.scopes[is], n.scopeOf[param(e, 0)] = param(e, 0), is
+			r.scopes[param(e, 0)] = struct{}{}
 		}
-		switch e.Table {
-		case t.portMap.Table:
-			vlan := at(e, 1)
-			n.VPorts[Attachment{at(e, 0), vlan}] = param(e, 0)
-			n.Locals[param(e, 0)] = struct{}{}
-		case t.dstClass.Table:
-			n.Locals[at(e, 0)] = struct{}{}
-			if e.Action == t.dstClass.actions["ingress.set_scope"] {
-				is := macAt{at(e, 0), macOf(e.Match[1].Value)}
-				n.scopes[is], n.scopeOf[param(e, 0)] = param(e, 0), is
-				scopes[param(e, 0)] = struct{}{}
-			}
-		case t.srcClass.Table:
-			n.Locals[at(e, 0)] = struct{}{}
-			n.sources[at(e, 0)] = append(n.sources[at(e, 0)], macOf(e.Match[1].Value))
-		case t.replica.Table:
-			if rid := at(e, 0); rid < peerReplica {
-				n.Locals[rid] = struct{}{}
-			}
-		case t.puntClass.Table:
-			if local := at(e, 0); local != 0 {
-				n.Locals[local] = struct{}{}
-			}
-		case t.l2Rewrite.Table:
-			macs[at(e, 0)] = t.rewriteOf(e)
-		case t.l2Guard.Table:
-			mtus[at(e, 0)] = param(e, 0)
-		case t.nat4.Table, t.nat6.Table:
-			v4 := e.Table == t.nat4.Table
-			translations[v4][at(e, 0)] = translationKey{src: addrOf(e.Params[0], v4), dst: addrOf(e.Params[1], v4), srcPort: param(e, 2), dstPort: param(e, 3)}
-		case t.wild4.Table, t.wild6.Table, t.wildL2.Table:
-			scopes[at(e, 0)] = struct{}{}
-		case t.exact4.Table, t.exact6.Table:
-			scopes[at(e, 0)] = struct{}{}
-			if len(e.Params) == 5 && param(e, 3) != 0 {
-				users[e.Table == t.exact4.Table][param(e, 3)] = at(e, 0)
-			}
-		case t.underlay.Table:
-			v4 := e.Action == t.underlay.actions["egress.encap_v4"]
-			p := n.Paths[at(e, 0)]
-			p.Src, p.Dst = ipOf(e.Params[1], v4), ipOf(e.Params[2], v4)
-			n.Paths[at(e, 0)] = p
-		case t.peer.Table:
-			n.Peers[param(e, 0)] = at(e, 0)
-			owners[param(e, 0)] = param(e, 1)
-		case t.location.Table:
-			if e.Action == t.location.actions["ingress.to_group"] && e.Match[1].Value.IsZero() {
-				n.Groups[flow.Dest(e.Match[0].Value.Lo)] = param(e, 0)
-			}
+	case t.srcClass.Table:
+		n.Locals[at(e, 0)] = struct{}{}
+		n.sources[at(e, 0)] = append(n.sources[at(e, 0)], macOf(e.Match[1].Value))
+	case t.replica.Table:
+		if rid := at(e, 0); rid < peerReplica {
+			n.Locals[rid] = struct{}{}
+		}
+	case t.puntClass.Table:
+		if local := at(e, 0); local != 0 {
+			n.Locals[local] = struct{}{}
+		}
+	case t.l2Rewrite.Table:
+		r.macs[at(e, 0)] = t.rewriteOf(e)
+	case t.l2Guard.Table:
+		r.mtus[at(e, 0)] = param(e, 0)
+	case t.nat4.Table, t.nat6.Table:
+		v4 := e.Table == t.nat4.Table
+		r.translations[v4][at(e, 0)] = translationKey{src: addrOf(e.Params[0], v4), dst: addrOf(e.Params[1], v4), srcPort: param(e, 2), dstPort: param(e, 3)}
+	case t.wild4.Table, t.wild6.Table, t.wildL2.Table:
+		r.scopes[at(e, 0)] = struct{}{}
+	case t.exact4.Table, t.exact6.Table:
+		r.scopes[at(e, 0)] = struct{}{}
+		if len(e.Params) == 5 && param(e, 3) != 0 {
+			r.users[e.Table == t.exact4.Table][param(e, 3)] = at(e, 0)
+		}
+	case t.underlay.Table:
+		v4 := e.Action == t.underlay.actions["egress.encap_v4"]
+		p := n.Paths[at(e, 0)]
+		p.Src, p.Dst = ipOf(e.Params[1], v4), ipOf(e.Params[2], v4)
+		n.Paths[at(e, 0)] = p
+	case t.peer.Table:
+		n.Peers[param(e, 0)] = at(e, 0)
+		r.owners[param(e, 0)] = param(e, 1)
+	case t.location.Table:
+		if e.Action == t.location.actions["ingress.to_group"] && e.Match[1].Value.IsZero() {
+			n.Groups[flow.Dest(e.Match[0].Value.Lo)] = param(e, 0)
 		}
 	}
-	n.others.scopes = slices.Collect(maps.Keys(scopes))
-	for path, port := range owners {
+}
+
+// join puts together what several tables say.
+func (r *numbersReader) join() {
+	n := r.n
+	n.others.scopes = slices.Collect(maps.Keys(r.scopes))
+	for path, port := range r.owners {
 		p := n.Paths[path]
 		p.Port = port
 		n.Paths[path] = p
 	}
-	for id := range mtus {
-		if _, has := macs[id]; !has {
+	for id := range r.mtus {
+		if _, has := r.macs[id]; !has {
 			n.others.rewrites = append(n.others.rewrites, id)
 		}
 	}
-	for id, k := range macs {
-		if k.mtu = mtus[id]; k.mtu != 0 {
+	for id, k := range r.macs {
+		if k.mtu = r.mtus[id]; k.mtu != 0 {
 			n.rewrites[k] = id
 		}
 		n.others.rewrites = append(n.others.rewrites, id)
 	}
-	for v4, all := range translations {
+	for v4, all := range r.translations {
 		for id, k := range all {
-			if k.vport = n.scopeOf[users[v4][id]].vport; k.vport != 0 {
+			if k.vport = n.scopeOf[r.users[v4][id]].vport; k.vport != 0 {
 				n.nats[v4][k] = id
 			}
 			if v4 {
@@ -139,7 +163,6 @@ func (t *Tables) NumbersOf(entries []*p4rt.Entry) *Numbers {
 			}
 		}
 	}
-	return n
 }
 
 // Ends returns the local number of the vport by which packets of a flow entry come in, and the destination to which they go; 0: it is not known, or there is none.
