@@ -45,7 +45,7 @@ const bit<32> SIZE_DST_CLASS     = 16384;
 const bit<32> SIZE_PUNT_CLASS    = 512;
 #if defined(WEFT_RACK_SIZES) // of a rack: more flows of IPv6 for fewer of IPv4, fewer translations, which are a border's
 const bit<32> SIZE_FLOW_EXACT_V4 = 98304;
-const bit<32> SIZE_FLOW_EXACT_V6 = 49152;
+const bit<32> SIZE_FLOW_EXACT_V6 = 45056;
 const bit<32> SIZE_NAT_V4        = 16384;
 const bit<32> SIZE_NAT_V6        = 2048;
 #else                        // of a border, and of what is not hardware
