@@ -262,7 +262,7 @@ func (s *session) became(p *apiutil.PeerState, at time.Time) {
 		idle = s.spec.RestartAfter
 	}
 	s.mu.Unlock()
-	s.relay.Established(up, now.restart > 0)
+	s.relay.Established(up)
 	if idle > 0 {
 		s.idle.Reset(idle)
 	}

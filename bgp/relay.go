@@ -32,8 +32,7 @@ type relayConfig struct {
 // relay hands GoBGP's connection on to a neighbour's, however that comes about, as GoBGP can be given no connection but only an address to dial.
 //
 //	own   GoBGP's connection, waits for one with the neighbour; meanwhile the neighbour is dialled
-//	other one with the neighbour, waits for GoBGP's: for patience while there is no splice, else until the session of the splice is established; beside an established
-//	      one, until it is clear that the neighbour began anew
+//	other one with the neighbour, waits for GoBGP's: for patience while there is no splice, else until the session of the splice is established
 //	live  the splice of an own and an other
 //
 // The neighbour's second connection is kept beside a splice, because the neighbour may settle a collision (RFC 4271 §6.8) by closing the first: if the second
@@ -50,7 +49,6 @@ type relay struct {
 	own, other  *held
 	live        *splice
 	established bool               // the session of live is
-	graceful    bool               // and its neighbour restarts gracefully
 	stopDialing context.CancelFunc // of own, or of the one in live
 	last        error
 	barred      chan struct{} // nil: the neighbour may be spoken to; else closed when it may
@@ -145,20 +143,12 @@ func (r *relay) begin(conn net.Conn) {
 	}
 }
 
-// Offer takes a connection that the neighbour began. Beside an established session it is the first sign of a neighbour that restarts gracefully and whose end of the old connection was never
-// heard of: that one is over then (RFC 4724 §4.2). But it may be the second one of a collision, too, which the neighbour closes at once.
+// Offer takes a connection that the neighbour began.
 func (r *relay) Offer(conn net.Conn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.established || !r.graceful || r.ctx.Err() != nil || r.barred != nil {
-		r.takeLocked(conn)
-		return
-	}
-	r.keepLocked(conn, restartCheck)
+	r.takeLocked(conn)
 }
-
-// restartCheck is how long a neighbour's connection lasts beside an established session until that is taken for the session's end.
-const restartCheck = 2 * time.Second
 
 // takeLocked takes a connection with the neighbour. A newer one is better: a neighbour that begins another has given up the one before.
 func (r *relay) takeLocked(conn net.Conn) {
@@ -166,36 +156,27 @@ func (r *relay) takeLocked(conn net.Conn) {
 		conn.Close()
 		return
 	}
-	r.keepLocked(conn, r.config.patience)
-	r.matchLocked()
-}
-
-// keepLocked has a connection with the neighbour wait.
-func (r *relay) keepLocked(conn net.Conn, patience time.Duration) {
 	r.dropLocked(&r.other)
 	other := r.holdLocked(conn)
 	r.other = other
-	other.timer = time.AfterFunc(patience, func() { r.expire(other) })
+	other.timer = time.AfterFunc(r.config.patience, func() { r.expire(other) })
+	r.matchLocked()
 }
 
-// expire drops a connection with the neighbour that GoBGP did not want in time, or, for one that lasts, the established session beside it.
+// expire drops a connection with the neighbour that GoBGP did not want in time.
 func (r *relay) expire(other *held) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	switch {
-	case r.other != other:
-	case r.live == nil:
+	if r.other == other && r.live == nil {
 		r.dropLocked(&r.other)
-	case r.established:
-		r.live.neighbour.drop()
 	}
 }
 
-// Established tells whether the session is (RFC 4271 §8.2.2): a second connection is of no use then, unless the neighbour restarts gracefully.
-func (r *relay) Established(is, graceful bool) {
+// Established tells whether the session is (RFC 4271 §8.2.2): a second connection is of no use then.
+func (r *relay) Established(is bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.established, r.graceful = is && r.live != nil, graceful
+	r.established = is && r.live != nil
 	if r.established {
 		r.last = nil
 		r.dropLocked(&r.other)
@@ -232,9 +213,6 @@ func (r *relay) endLive(s *splice, err error) (was bool) {
 	}
 	was = r.established
 	r.live, r.established = nil, false
-	if err != nil && was && r.other != nil {
-		err = errBegunAnew
-	}
 	if err != nil {
 		r.failLocked(err)
 	}
@@ -289,9 +267,6 @@ func (r *relay) Break() bool {
 	r.live.gobgp.drop()
 	return true
 }
-
-// errBegunAnew is how a session ended whose neighbour restarted unheard.
-var errBegunAnew = errors.New("it began anew")
 
 // errBarred is why there is no connection with a neighbour.
 var errBarred = errors.New("it waits for BFD to be up (strict)")

@@ -194,7 +194,7 @@ func TestRelayActive(t *testing.T) {
 	k.hears(t, "open")
 	g.hears(t, "open too")
 	agree(t, g, k)
-	r.Established(true, false)
+	r.Established(true)
 	if err := r.LastError(); err != nil {
 		t.Errorf("established, last error %v", err)
 	}
@@ -287,7 +287,7 @@ func TestRelayCollisionKeepsSecond(t *testing.T) {
 func TestRelayCollisionEnds(t *testing.T) {
 	r, n := newTestRelay(t, nil)
 	g, first, second := collide(t, r, n)
-	r.Established(true, false)
+	r.Established(true)
 	second.ends(t)
 	ours, theirs := pair(t)
 	r.Offer(ours)
@@ -295,46 +295,12 @@ func TestRelayCollisionEnds(t *testing.T) {
 	agree(t, g, first)
 	g.Close()
 	first.ends(t)
-	r.Established(false, false)
+	r.Established(false)
 	ours, theirs = pair(t)
 	r.Offer(ours)
 	third := talk(t, theirs, "open of third")
 	gobgp(t, r, "open").hears(t, "open of third")
 	third.hears(t, "open")
-}
-
-// TestRelayRestartUnheard: a connection that lasts beside the established session of a neighbour that restarts gracefully is its next one, and the session is lost as in a restart;
-// one that the neighbour closes is none.
-func TestRelayRestartUnheard(t *testing.T) {
-	lost := make(chan error, 1)
-	r, _ := newTestRelay(t, func(c *relayConfig) { c.passive, c.lost = true, func(err error) { lost <- err } })
-	ours, theirs := pair(t)
-	r.Offer(ours)
-	first := talk(t, theirs, "open")
-	g := gobgp(t, r, "open of gobgp")
-	g.hears(t, "open")
-	first.hears(t, "open of gobgp")
-	r.Established(true, true)
-
-	ours, theirs = pair(t)
-	r.Offer(ours)
-	loser := talk(t, theirs, "open of a collision")
-	loser.Close()
-	agree(t, g, first)
-
-	ours, theirs = pair(t)
-	r.Offer(ours)
-	second := talk(t, theirs, "open of second")
-	if err := <-lost; err == nil {
-		t.Error("the session was ended by this end, want it to be the neighbour's restart")
-	}
-	g.ends(t)
-	first.ends(t)
-	if err := r.LastError(); !errors.Is(err, errBegunAnew) {
-		t.Errorf("why: %v, want %v", err, errBegunAnew)
-	}
-	gobgp(t, r, "open again").hears(t, "open of second")
-	second.hears(t, "open again")
 }
 
 // TestRelayCollisionSecondCloses: a second connection that its other end closed is not kept for GoBGP's next.
@@ -397,7 +363,7 @@ func TestRelayDialInFlight(t *testing.T) {
 	r.Offer(ours)
 	k := talk(t, theirs, "open too")
 	agree(t, heard(t, g, "open too"), heard(t, k, "open"))
-	r.Established(true, false)
+	r.Established(true)
 	<-a.ctx.Done()
 }
 

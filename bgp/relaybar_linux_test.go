@@ -37,7 +37,7 @@ func TestBar(t *testing.T) {
 	neighbour = talk(t, theirs, "open")
 	neighbour.hears(t, "open")
 	own.hears(t, "open")
-	r.Established(true, false)
+	r.Established(true)
 	r.Bar(true) // what is established stays
 	agree(t, own, neighbour)
 }
