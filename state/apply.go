@@ -343,3 +343,14 @@ func (s *Store) CatalogueAt(ctx context.Context, revision int64) (*Catalogue, er
 	}
 	return c, nil
 }
+
+// withoutStatus is what a caller wants without what the system adds, which is not his to say; but for what is said to be a part of another object: that is made anew with it, or not at all.
+func withoutStatus(put []*topology.Object) []*topology.Object {
+	all := slices.Clone(put)
+	for i, o := range all {
+		c := *o
+		c.Status = topology.Status{Of: o.Status.Of}
+		all[i] = &c
+	}
+	return all
+}

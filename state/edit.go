@@ -297,17 +297,6 @@ type staged struct {
 	steps   []Step
 }
 
-// withoutStatus is what a caller wants without what the system adds, which is not his to say; but for what is said to be a part of another object: that is made anew with it, or not at all.
-func withoutStatus(put []*topology.Object) []*topology.Object {
-	all := slices.Clone(put)
-	for i, o := range all {
-		c := *o
-		c.Status = topology.Status{Of: o.Status.Of}
-		all[i] = &c
-	}
-	return all
-}
-
 // stage validates one edit.
 func (g *group) stage(put []*topology.Object, del []topology.Ref) (*staged, error) {
 	before := g.order.Set

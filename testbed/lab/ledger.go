@@ -90,13 +90,8 @@ func cableStage(of, name string, from, to *wire.End) Stage {
 	return Stage{of, name, []Line{{"sent", a.Sent + a.Lost + a.Overflow + a.Down}}, []Line{{"received", b.Received}, {"lost on purpose", a.Lost}, {"overflow", a.Overflow}, {"unplugged", a.Down}}}
 }
 
-// ledger reads the stages of an edge.
-func (e *edge) ledger(ctx context.Context) (all []Stage, err error) {
-	target, ok := e.target.(switched)
-	if !ok {
-		return nil, errors.New("its target does not tell what became of each frame")
-	}
-	var fromPorts, toPorts []Line
+// cables are the stages of what leads to an edge, each way.
+func (e *edge) cables() (all []Stage) {
 	cable := func(name string, own, other *wire.End) {
 		all = append(all, cableStage(e.plan.name, name+" in", other, own), cableStage(e.plan.name, name+" out", own, other))
 	}
@@ -109,6 +104,38 @@ func (e *edge) ledger(ctx context.Context) (all []Stage, err error) {
 	for i, u := range e.uplinks {
 		cable(fmt.Sprintf("uplink %d", i+1), u.Edge(), u.Gateway())
 	}
+	return all
+}
+
+// reasonLines are what became of frames in ingress, and what was dropped, there and in egress.
+func reasonLines(ingress [3]reasons, egress reasons) (why, drops []Line) {
+	for side, name := range [...]string{"access", "underlay", "cpu"} {
+		for r, n := range ingress[side] {
+			if n == 0 {
+				continue
+			}
+			x := Line{fmt.Sprintf("%s %v", name, flow.Reason(r)), n}
+			if why = append(why, x); flow.Reason(r).IsDrop() {
+				drops = append(drops, x)
+			}
+		}
+	}
+	for r, n := range egress {
+		if n > 0 {
+			drops = append(drops, Line{fmt.Sprintf("egress %v", flow.Reason(r)), n})
+		}
+	}
+	return why, drops
+}
+
+// ledger reads the stages of an edge.
+func (e *edge) ledger(ctx context.Context) (all []Stage, err error) {
+	target, ok := e.target.(switched)
+	if !ok {
+		return nil, errors.New("its target does not tell what became of each frame")
+	}
+	var fromPorts, toPorts []Line
+	all = e.cables()
 	// The agent first: what it has was counted by its target before.
 	stats, err := e.agent.stats(ctx)
 	if err != nil {
@@ -140,24 +167,8 @@ func (e *edge) ledger(ctx context.Context) (all []Stage, err error) {
 	m := sw.Pipeline
 	outs := Line{"packet-outs", sw.PacketOuts}
 	stage("received by the pipeline", append(slices.Clone(fromPorts), outs), []Line{{"received", m.Received}})
-	var why, drops []Line
-	for side, name := range [...]string{"access", "underlay", "cpu"} {
-		for r, n := range ingress[side] {
-			if n == 0 {
-				continue
-			}
-			x := Line{fmt.Sprintf("%s %v", name, flow.Reason(r)), n}
-			if why = append(why, x); flow.Reason(r).IsDrop() {
-				drops = append(drops, x)
-			}
-		}
-	}
+	why, drops := reasonLines(ingress, egress)
 	stage("ingress", []Line{{"received", m.Received}}, why)
-	for r, n := range egress {
-		if n > 0 {
-			drops = append(drops, Line{fmt.Sprintf("egress %v", flow.Reason(r)), n})
-		}
-	}
 	stage("drops of the pipeline", []Line{{"dropped", m.Dropped}}, drops)
 	stage("replication", []Line{{"received", m.Received}, {"copies", m.Copies}}, []Line{{"replicated", m.Replicated}, {"emitted", m.Emitted}, {"dropped", m.Dropped}, {"no group", m.NoGroup}})
 	stage("emitted", []Line{{"emitted", m.Emitted}}, append(toPorts, Line{"no such port", sw.NoPort}, Line{"packet-ins", sw.PacketIns}, Line{"packet-ins without room", sw.PacketInsDropped}, Line{"malformed packet-ins", sw.PacketInMalformed}))
