@@ -88,21 +88,13 @@ Bytes are those of frames as they came in from the vport that sent them.`,
 }
 
 // rows reads what was accounted.
-func (q *usageQuery) rows(cmd *cobra.Command, at *reach) (rows []view.UsageRow, err error) {
-	told, over, err := viewed[view.UsageRow](cmd.Context(), at, "usage", url.Values{"tenant": {q.tenant}, "of": {q.vport}, "by": {q.by()}})
-	switch {
-	case err != nil:
-		return nil, err
-	case over:
-		return told.Items, nil
-	}
-	err = at.db.watching(cmd.Context(), func(store *state.Store) error {
+func (q *usageQuery) rows(cmd *cobra.Command, at *reach) ([]view.UsageRow, error) {
+	return viewedOr(cmd.Context(), at, "usage", url.Values{"tenant": {q.tenant}, "of": {q.vport}, "by": {q.by()}}, func(store *state.Store) ([]view.UsageRow, error) {
 		all, err := store.Usage(cmd.Context(), "")
-		rows = view.Usage(all, view.UsageQuery{Tenant: q.tenant, VPort: q.vport, Link: q.link, Tenants: q.tenants})
+		rows := view.Usage(all, view.UsageQuery{Tenant: q.tenant, VPort: q.vport, Link: q.link, Tenants: q.tenants})
 		view.AddRates(rows, view.Rates(store.View(), view.Of{}))
-		return err
+		return rows, err
 	})
-	return rows, err
 }
 
 func (q *usageQuery) by() string {

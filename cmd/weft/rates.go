@@ -65,19 +65,10 @@ drops of all.`,
 }
 
 // ratesOf reads which rates are set.
-func ratesOf(cmd *cobra.Command, at *reach, of view.Of) (rows []client.Rate, err error) {
-	told, over, err := viewed[client.Rate](cmd.Context(), at, "rates", url.Values{"tenant": {of.Tenant}, "of": {of.Name}})
-	switch {
-	case err != nil:
-		return nil, err
-	case over:
-		return told.Items, nil
-	}
-	err = at.db.watching(cmd.Context(), func(store *state.Store) error {
-		rows = view.Rates(store.View(), of)
-		return nil
+func ratesOf(cmd *cobra.Command, at *reach, of view.Of) ([]client.Rate, error) {
+	return viewedOr(cmd.Context(), at, "rates", url.Values{"tenant": {of.Tenant}, "of": {of.Name}}, func(store *state.Store) ([]client.Rate, error) {
+		return view.Rates(store.View(), of), nil
 	})
-	return rows, err
 }
 
 func rateRows(rates []client.Rate) (rows [][]string) {

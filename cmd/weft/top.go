@@ -241,16 +241,9 @@ func (q *topQuery) speeds(cmd *cobra.Command, from *reach) map[string]uint64 {
 
 // livePlaces are where vports live, as far as whoever asks may know.
 func livePlaces(cmd *cobra.Command, from *reach) (places []client.Place) {
-	rows, over, err := viewed[client.Place](cmd.Context(), from, "places", nil)
-	switch {
-	case over && err == nil:
-		places = rows.Items
-	case !over:
-		_ = from.db.watching(cmd.Context(), func(store *state.Store) error { // the rest is told without, too
-			places = view.Places(store.View(), view.Of{})
-			return nil
-		})
-	}
+	places, _ = viewedOr(cmd.Context(), from, "places", nil, func(store *state.Store) ([]client.Place, error) { // the rest is told without, too
+		return view.Places(store.View(), view.Of{}), nil
+	})
 	return places
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/weft-sdn/weft/agent"
 	"github.com/weft-sdn/weft/client"
+	"github.com/weft-sdn/weft/state"
 )
 
 // viewed reads all of a view of the API, if that is where the network is: over says so.
@@ -18,6 +19,22 @@ func viewed[T any](ctx context.Context, at *reach, name string, q url.Values) (r
 	defer c.Close()
 	rows, err = allOf[T](ctx, c, name, q)
 	return rows, true, withAdvice(err)
+}
+
+// viewedOr reads all of a view: of the API, if that is where the network is, else as read makes it of the database.
+func viewedOr[T any](ctx context.Context, at *reach, name string, q url.Values, read func(*state.Store) ([]T, error)) (rows []T, err error) {
+	told, over, err := viewed[T](ctx, at, name, q)
+	switch {
+	case err != nil:
+		return nil, err
+	case over:
+		return told.Items, nil
+	}
+	err = at.db.watching(ctx, func(store *state.Store) (err error) {
+		rows, err = read(store)
+		return err
+	})
+	return rows, err
 }
 
 // allOf reads all pages of a view.
