@@ -36,23 +36,20 @@ func (l *leftovers) any() bool {
 // removeTime is for how long what is next waits for leftovers to be removed, or one session for its routes.
 const removeTime = 2 * time.Second
 
-// remove removes the routes of all but those that begin again, whose tables go on with what is there.
-func (l *leftovers) remove(ctx context.Context, edge string, wanted []Port) {
+// remove removes the routes of all but those that run again, whose tables went on with what was there.
+func (l *leftovers) remove(ctx context.Context, runs func(state.RIBSource) bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, w := range wanted {
-		for _, spec := range w.Sessions {
-			delete(l.sources, state.RIBSource{Router: w.Port.Device, Port: w.Port.ID, Edge: edge, Session: spec.Name})
-		}
-	}
 	ctx, cancel := context.WithTimeout(ctx, removeTime)
 	defer cancel()
 	for source := range l.sources {
-		if err := l.store.RemoveRIB(ctx, source); err != nil {
+		if runs(source) {
+			delete(l.sources, source)
+		} else if err := l.store.RemoveRIB(ctx, source); err != nil {
 			l.log.Warn("routes of a session that is no more are still stored; it is tried again", "session", source.Session, "err", err)
-			continue
+		} else {
+			delete(l.sources, source)
 		}
-		delete(l.sources, source)
 	}
 }
 

@@ -27,31 +27,48 @@ func (r *ribs) RemoveRIB(_ context.Context, source state.RIBSource) error {
 	return r.away
 }
 
-// TestLeftovers: routes of a session that is no more go once the database takes that; those of one that begins again stay for it, and nobody cares for those of an edge that this process has no more.
+// TestLeftovers: routes of a session that is no more go once the database takes that, also if it is wanted again and does not begin; those of one that runs again are its own, and nobody cares for those of
+// an edge that this process has no more.
 func TestLeftovers(t *testing.T) {
 	db := &ribs{away: errors.New("no leader")}
 	s := New(Config{Edge: "e", Stack: Userspace})
 	s.cfg.left.store = db
-	port, again := wayOut(), external()
-	port.MTU, again.Name, again.PasswordSecret = 1500, "isp/again", "none" // it lacks its secret: nothing of it begins
-	for _, name := range []string{"isp/gone", "isp/again"} {
-		s.cfg.left.add(state.RIBSource{Router: port.Device, Port: port.ID, Edge: "e", Session: name})
+	sourceOf := func(name string) state.RIBSource {
+		return state.RIBSource{Router: wayOut().Device, Port: wayOut().ID, Edge: "e", Session: name}
 	}
-	wanted := []Port{{Port: port, Sessions: []*topology.BGPSession{again}, Send: func([]byte) {}}}
-	s.settle(t.Context(), wanted, true)
+	rib, err := new(state.Store).NewRIB(sourceOf("isp/again"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.ports[wayOut().ID] = &port{sessions: map[string]*session{"isp/again": {rib: rib}}}
+	for _, name := range []string{"isp/gone", "isp/again"} {
+		s.cfg.left.add(sourceOf(name))
+	}
+	s.cfg.left.remove(t.Context(), s.runs)
 	if !s.lacks() || len(db.removed) != 0 {
 		t.Errorf("the database is away: removed %v, to be tried again: %v", db.removed, s.lacks())
 	}
 	db.away = nil
-	s.settle(t.Context(), wanted, true)
-	s.settle(t.Context(), wanted, true)
-	if diff := cmp.Diff([]string{"isp/gone"}, db.removed); diff != "" || s.cfg.left.any() {
+	for range 2 {
+		s.cfg.left.remove(t.Context(), s.runs)
+	}
+	if diff := cmp.Diff([]string{"isp/gone"}, db.removed); diff != "" || s.lacks() {
 		t.Errorf("removed (-want +got):\n%s", diff)
 	}
-	s.cfg.left.add(state.RIBSource{Router: port.Device, Port: port.ID, Edge: "e", Session: "isp/other"})
+	clear(s.ports)
+	s.cfg.left.add(sourceOf("isp/lacks"))
+	lacks := external()
+	lacks.Name, lacks.PasswordSecret = "isp/lacks", "none"
+	w := wayOut()
+	w.MTU = 1500
+	s.settle(t.Context(), []Port{{Port: w, Sessions: []*topology.BGPSession{lacks}, Send: func([]byte) {}}}, true)
+	if len(db.removed) != 2 {
+		t.Errorf("a session that does not begin again: removed %v", db.removed)
+	}
+	s.cfg.left.add(sourceOf("isp/other"))
 	s.settle(t.Context(), nil, false)
 	s.settle(t.Context(), nil, true)
-	if len(db.removed) != 1 {
+	if len(db.removed) != 2 {
 		t.Errorf("removed %v", db.removed)
 	}
 }

@@ -166,12 +166,18 @@ func (s *Speaker) settle(ctx context.Context, wanted []Port, forget bool) {
 	}
 	ending.Wait()
 	if forget {
-		s.cfg.left.remove(ctx, s.cfg.Edge, wanted)
+		s.cfg.left.remove(ctx, s.runs)
 	} else {
 		s.cfg.left.forget()
 	}
 	s.begin(ctx, wanted)
 	s.noteLacks()
+}
+
+// runs reports whether the session that learns by a source runs.
+func (s *Speaker) runs(source state.RIBSource) bool {
+	p := s.ports[source.Port]
+	return p != nil && p.sessions[source.Session] != nil && p.sessions[source.Session].rib.Source() == source
 }
 
 // release takes out what is not wanted, or has to begin anew, and returns what ends it.
