@@ -142,7 +142,7 @@ func (h *Host) buildStack() error {
 			tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6,
 		},
 		HandleLocal: true,
-		NUDConfigs:  stack.NUDConfigurations{BaseReachableTime: reachable},
+		NUDConfigs:  stack.NUDConfigurations{BaseReachableTime: reachable, DelayFirstProbeTime: reachable},
 	})
 	if err := h.tuneTCP(); err != nil {
 		return err

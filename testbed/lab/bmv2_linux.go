@@ -33,10 +33,12 @@ const (
 )
 
 // bmv2 is a simple_switch_grpc in a network namespace of its own, which has no name: it goes with the process and the lab. Ports are veth pairs, whose
-// other ends the lab drives by packet sockets; what else bmv2 listens at (Thrift) is reachable in the namespace only. gRPC is a unix socket.
+// other ends the lab drives by packet sockets; what else bmv2 listens at (Thrift) is reachable in the namespace only. gRPC is at unix sockets.
 type bmv2 struct {
 	child     *child
-	socket    string // of gRPC
+	socket    string // of P4Runtime
+	telemetry string // of gNMI, the lab's
+	deviceID  uint64
 	namespace netns.NsHandle
 	mtu       int
 	ports     map[uint16]*wire.End
@@ -61,7 +63,7 @@ func newBMv2(cfg targetConfig) (target, error) {
 	if err != nil {
 		return nil, fmt.Errorf("target bmv2: %w", err)
 	}
-	t := &bmv2{socket: filepath.Join(cfg.dir, cfg.edge+".p4rt"), ports: cfg.ports, mtu: cfg.mtu + roomForTags, namespace: netns.None()}
+	t := &bmv2{socket: filepath.Join(cfg.dir, cfg.edge+".p4rt"), telemetry: filepath.Join(cfg.dir, cfg.edge+".gnmi"), deviceID: cfg.deviceID, ports: cfg.ports, mtu: cfg.mtu + roomForTags, namespace: netns.None()}
 	args := []string{program, "--no-p4", "--device-id", strconv.FormatUint(cfg.deviceID, 10), "--log-console", "--log-level", "warn"}
 	help, err := exec.Command(program, "--help").CombinedOutput()
 	if err != nil {
@@ -93,6 +95,7 @@ func (t *bmv2) run(ctx context.Context) (err error) {
 	for _, p := range t.patches {
 		g.Go(func() error { return p.Run(ctx) })
 	}
+	g.Go(func() error { return newCablePorts(t.ports).serve(ctx, t.telemetry, t.deviceID) })
 	g.Go(func() error { return t.child.run(ctx) })
 	return g.Wait()
 }
@@ -168,9 +171,11 @@ func makeVeth(a, b string, mtu int) (int, error) {
 	return index, nil
 }
 
-func (t *bmv2) serves(ctx context.Context) error  { return waitForSocket(ctx, t.socket) }
+func (t *bmv2) serves(ctx context.Context) error {
+	return errors.Join(waitForSocket(ctx, t.socket), waitForSocket(ctx, t.telemetry))
+}
 func (t *bmv2) address() string                   { return "unix:" + t.socket }
-func (t *bmv2) gnmi() (string, []grpc.DialOption) { return "", nil }
+func (t *bmv2) gnmi() (string, []grpc.DialOption) { return "unix:" + t.telemetry, plain() }
 func (t *bmv2) profile() p4rt.Profile             { return p4rt.BMv2() }
 func (t *bmv2) lost() (frames, packetIns uint64) {
 	return t.access.lost() + t.sockets.dropped(int(t.child.pid.Load())), 0

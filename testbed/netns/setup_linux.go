@@ -33,6 +33,8 @@ var quiet = [...][2]string{
 	{"ipv6/conf/" + device + "/mldv2_unsolicited_report_interval", "1"},
 	{"ipv4/neigh/" + device + "/base_reachable_time_ms", "86400000"},
 	{"ipv6/neigh/" + device + "/base_reachable_time_ms", "86400000"},
+	{"ipv4/neigh/" + device + "/delay_first_probe_time", "86400"}, // of who asked this host, and was not asked
+	{"ipv6/neigh/" + device + "/delay_first_probe_time", "86400"},
 	{"ipv4/conf/" + device + "/igmpv3_unsolicited_report_interval", "1"},
 }
 

@@ -124,6 +124,9 @@ func (e *End) WaitRoom(ctx context.Context) error { return e.out.waitRoom(ctx) }
 // receiver. A receiver that was replaced may still be busy with one batch of frames.
 func (e *End) SetReceiver(receive func(frame []byte)) { e.in.setReceiver(receive) }
 
+// Up tells whether the cable is plugged in.
+func (e *End) Up() bool { return e.cable.Up() }
+
 // Counters reads the statistics of this end.
 func (e *End) Counters() Counters {
 	out, in := e.out.read(), e.in.read()
