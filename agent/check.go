@@ -158,6 +158,9 @@ func (c *checker) edge(at string, e *Edge, seen taken) {
 	if e.MACAge < 15 || e.MACAge > 60 {
 		c.fail(at+".macAge", strconv.FormatUint(uint64(e.MACAge), 10), "is out of range", "use 15 to 60 seconds")
 	}
+	if e.CounterInterval < 1 || e.CounterInterval > 3600 {
+		c.fail(at+".counterInterval", strconv.FormatUint(uint64(e.CounterInterval), 10), "is out of range", "use 1 to 3600 seconds")
+	}
 	c.vpn(at+".vpn", e)
 	t := &e.Connections
 	for _, x := range []struct {

@@ -34,18 +34,19 @@ type Log struct {
 
 // Edge is one edge: a target and its place in the underlay.
 type Edge struct {
-	ID         string            `json:"id"`
-	Target     Target            `json:"target"`
-	Tunnel     string            `json:"tunnel"` // by which the others reach it: vxlan, geneve, gre
-	VTEPs      []netip.Addr      `json:"vteps"`  // tunnel addresses; flows are spread over several (E12)
-	Uplinks    []Uplink          `json:"uplinks"`
-	Multicast  netip.Prefix      `json:"multicast,omitzero"` // of the underlay, whose addresses stand for sets of vports (E10); the zero Prefix: a copy to each edge
-	Interfaces map[string]uint16 `json:"interfaces"`         // name in bindings → access port
-	VPortShare uint8             `json:"vportShare"`         // percent of each flow table that one vport may take
-	TenantRate uint32            `json:"tenantRate"`         // packets a second that the vports of one tenant may have decided; 0: any number
-	MaxFlows   uint32            `json:"maxFlows"`           // flow entries that the edge may have; 0: what the tables hold (E5)
-	MACAge     uint32            `json:"macAge"`             // seconds that a learnt MAC lives after its last flow (B3)
-	HA         bool              `json:"ha"`                 // other agents have the edge, too: one acts, the others stand by
+	ID              string            `json:"id"`
+	Target          Target            `json:"target"`
+	Tunnel          string            `json:"tunnel"` // by which the others reach it: vxlan, geneve, gre
+	VTEPs           []netip.Addr      `json:"vteps"`  // tunnel addresses; flows are spread over several (E12)
+	Uplinks         []Uplink          `json:"uplinks"`
+	Multicast       netip.Prefix      `json:"multicast,omitzero"` // of the underlay, whose addresses stand for sets of vports (E10); the zero Prefix: a copy to each edge
+	Interfaces      map[string]uint16 `json:"interfaces"`         // name in bindings → access port
+	VPortShare      uint8             `json:"vportShare"`         // percent of each flow table that one vport may take
+	TenantRate      uint32            `json:"tenantRate"`         // packets a second that the vports of one tenant may have decided; 0: any number
+	MaxFlows        uint32            `json:"maxFlows"`           // flow entries that the edge may have; 0: what the tables hold (E5)
+	MACAge          uint32            `json:"macAge"`             // seconds that a learnt MAC lives after its last flow (B3)
+	CounterInterval uint32            `json:"counterInterval"`    // seconds between two reads of all entries' counters
+	HA              bool              `json:"ha"`                 // other agents have the edge, too: one acts, the others stand by
 
 	Connections Connections `json:"connections"`
 	BGP         BGP         `json:"bgp"`
@@ -98,11 +99,12 @@ type Uplink struct {
 
 // Defaults of fields that are left out.
 const (
-	DefaultListen = "127.0.0.1:9570"
-	defaultMTU    = 1500
-	defaultDevice = 1
-	defaultShare  = 10
-	defaultMACAge = 30
+	DefaultListen          = "127.0.0.1:9570"
+	defaultMTU             = 1500
+	defaultDevice          = 1
+	defaultShare           = 10
+	defaultMACAge          = 30
+	defaultCounterInterval = 10
 )
 
 // profiles are the kinds of target by name.
@@ -174,6 +176,9 @@ func (c *Config) fill(dir string) {
 		}
 		if e.VPortShare == 0 {
 			e.VPortShare = defaultShare
+		}
+		if e.CounterInterval == 0 {
+			e.CounterInterval = defaultCounterInterval
 		}
 		if e.MACAge == 0 {
 			e.MACAge = defaultMACAge

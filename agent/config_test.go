@@ -69,7 +69,7 @@ func TestExample(t *testing.T) {
 				Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("2001:db8:1::2")},
 				Gateways:  []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8:1::1")},
 			}},
-			Interfaces: map[string]uint16{"vm1": 1, "vm2": 2}, VPortShare: 10, MACAge: 30, Multicast: netip.MustParsePrefix("239.192.0.0/14"),
+			Interfaces: map[string]uint16{"vm1": 1, "vm2": 2}, VPortShare: 10, MACAge: 30, CounterInterval: 10, Multicast: netip.MustParsePrefix("239.192.0.0/14"),
 			Connections: Connections{TCPOpening: 30, TCPEstablished: 7440, TCPClosed: 30, Single: 30, Both: 180, AwayAfter: 1, BlockTime: 900},
 			BGP:         BGP{Secrets: tls("../secrets"), RPKI: []RPKI{{Address: "rpki.example.net:323"}}},
 			GNMI:        GNMI{Address: "127.0.0.1:9559", Interval: 5, Ports: map[string]uint16{"p1": 1, "p2": 2, "up1": 256}},

@@ -127,8 +127,8 @@ func (e *Edge) engine(store *state.Store, dial func(context.Context) (p4rt.Conn,
 	c := engine.Config{
 		Store: store, Self: engine.Edge{ID: e.ID, VTEPs: e.VTEPs, Tunnel: tunnels()[e.Tunnel], Multicast: e.Multicast}, Interfaces: e.Interfaces, VPortShare: int(e.VPortShare), TenantRate: int(e.TenantRate), MaxFlows: int64(e.MaxFlows), Timeouts: e.Connections.timeouts(),
 		AwayAfter: time.Duration(e.Connections.AwayAfter) * time.Second, BlockTime: time.Duration(e.Connections.BlockTime) * time.Second,
-		AgeTime: time.Duration(e.MACAge) * time.Second,
-		Dial:    dial, DeviceID: e.Target.DeviceID, CPUPort: e.Target.CPUPort, Profile: profiles()[e.Target.Profile], Logger: log, Version: version, Status: status,
+		AgeTime: time.Duration(e.MACAge) * time.Second, CounterInterval: time.Duration(e.CounterInterval) * time.Second,
+		Dial: dial, DeviceID: e.Target.DeviceID, CPUPort: e.Target.CPUPort, Profile: profiles()[e.Target.Profile], Logger: log, Version: version, Status: status,
 	}
 	id, _ := parseElection(e.Target.ElectionID) // checked
 	c.Election = func(p4rt.ElectionID) p4rt.ElectionID { return id }

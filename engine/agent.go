@@ -51,6 +51,8 @@ type Config struct {
 	Solicit time.Duration
 	// IdleTimeout is how long a flow entry lives without a packet; default 60 s.
 	IdleTimeout time.Duration
+	// CounterInterval is how often the counters of all entries are read back, if that takes little of the target's time; default 10 s.
+	CounterInterval time.Duration
 	// PuntRate is how many packets a second each vport may have punted to the agent; default 50,000.
 	PuntRate int64
 	// TenantRate is how many packets a second all vports of a tenant together may have decided here; default any number.
@@ -196,6 +198,7 @@ func (c *Config) setDefaults() {
 	}
 	orDefault(&c.Solicit, 10*time.Second)
 	orDefault(&c.IdleTimeout, 60*time.Second)
+	orDefault(&c.CounterInterval, roundTime)
 	orDefault(&c.AgeTime, 30*time.Second)
 	orDefault(&c.AwayAfter, awayAfter)
 	orDefault(&c.BlockTime, blockTime)

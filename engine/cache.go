@@ -15,7 +15,7 @@ import (
 
 // Pace of the rounds in which the entries' counters and hit times are read back, and bounds of an eviction.
 const (
-	roundTime  = 10 * time.Second       // between two rounds when nothing is new
+	roundTime  = 10 * time.Second       // between two rounds when nothing is new, by default
 	roundRest  = 100 * time.Millisecond // that is left between two rounds at least
 	roundShare = 16                     // a round that took t is followed by a rest of (roundShare - 1) * t at least: reading takes no more of the target's time
 	countShare = 50                     // the same, of a round that does no more than count
@@ -156,9 +156,9 @@ func (c *core) restShare() time.Duration {
 // roundTime is the time between two rounds when nothing is new. Where the target does not tell what is idle, a flow is found to be so within half of its time.
 func (c *core) roundTime() time.Duration {
 	if c.a.cfg.Profile.NoIdle {
-		return min(roundTime, c.a.cfg.IdleTimeout/2)
+		return min(c.a.cfg.CounterInterval, c.a.cfg.IdleTimeout/2)
 	}
-	return roundTime
+	return c.a.cfg.CounterInterval
 }
 
 // round reads back all entries. Nothing waits for it.

@@ -33,7 +33,7 @@ func (s *Server) sweepIdle() {
 		if b == nil {
 			return true
 		}
-		entry := t.encodeEntry(b, state, query)
+		entry := t.encodeEntry(b, state, query, new(entryArena))
 		for _, r := range receivers {
 			if !r.scope.allows(b.name) {
 				continue

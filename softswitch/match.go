@@ -192,8 +192,8 @@ func decodeRange(out *pipeline.FieldMatch, f *fieldSchema, m *p4v1.FieldMatch_Ra
 }
 
 // encodeMatch is the canonical P4Runtime form of a match.
-func encodeMatch(fields []fieldSchema, match []pipeline.FieldMatch) []*p4v1.FieldMatch {
-	var out []*p4v1.FieldMatch
+func (a *entryArena) encodeMatch(fields []fieldSchema, match []pipeline.FieldMatch) []*p4v1.FieldMatch {
+	out := a.match
 	for i := range fields {
 		f, m := &fields[i], &match[i]
 		if m.Any {
@@ -203,21 +203,22 @@ func encodeMatch(fields []fieldSchema, match []pipeline.FieldMatch) []*p4v1.Fiel
 			out = append(out, f.encodeTranslated(m))
 			continue
 		}
-		x := &p4v1.FieldMatch{FieldId: f.id}
+		var x *p4v1.FieldMatch
 		switch f.kind {
 		case pipeline.LPM:
-			x.FieldMatchType = &p4v1.FieldMatch_Lpm{Lpm: &p4v1.FieldMatch_LPM{Value: canonical(m.Value), PrefixLen: int32(m.PrefixLen)}}
+			x = &p4v1.FieldMatch{FieldId: f.id, FieldMatchType: &p4v1.FieldMatch_Lpm{Lpm: &p4v1.FieldMatch_LPM{Value: canonical(m.Value), PrefixLen: int32(m.PrefixLen)}}}
 		case pipeline.Ternary:
-			x.FieldMatchType = &p4v1.FieldMatch_Ternary_{Ternary: &p4v1.FieldMatch_Ternary{Value: canonical(m.Value), Mask: canonical(m.Mask)}}
+			x = a.ternaryField(f.id, canonical(m.Value), canonical(m.Mask))
 		case pipeline.Range:
-			x.FieldMatchType = &p4v1.FieldMatch_Range_{Range: &p4v1.FieldMatch_Range{Low: canonical(m.Value), High: canonical(m.High)}}
+			x = &p4v1.FieldMatch{FieldId: f.id, FieldMatchType: &p4v1.FieldMatch_Range_{Range: &p4v1.FieldMatch_Range{Low: canonical(m.Value), High: canonical(m.High)}}}
 		case pipeline.Optional:
-			x.FieldMatchType = &p4v1.FieldMatch_Optional_{Optional: &p4v1.FieldMatch_Optional{Value: canonical(m.Value)}}
+			x = &p4v1.FieldMatch{FieldId: f.id, FieldMatchType: &p4v1.FieldMatch_Optional_{Optional: &p4v1.FieldMatch_Optional{Value: canonical(m.Value)}}}
 		default:
-			x.FieldMatchType = &p4v1.FieldMatch_Exact_{Exact: &p4v1.FieldMatch_Exact{Value: canonical(m.Value)}}
+			x = a.exactField(f.id, canonical(m.Value))
 		}
 		out = append(out, x)
 	}
+	a.match = out
 	return out
 }
 
@@ -328,14 +329,15 @@ func (a *actionSchema) paramIndex(id uint32) int {
 }
 
 // encodeAction is the P4Runtime form of an action; nil if refs has none of that name.
-func encodeAction(refs []actionRef, name string, params [][]byte) *p4v1.Action {
+func (x *entryArena) encodeAction(refs []actionRef, name string, params [][]byte) *p4v1.Action {
 	ref, ok := findAction(refs, 0, name)
 	if !ok {
 		return nil
 	}
-	a := &p4v1.Action{ActionId: ref.id}
+	a := &p4v1.Action{ActionId: ref.id, Params: x.list}
 	for i := range min(len(params), len(ref.params)) {
-		a.Params = append(a.Params, &p4v1.Action_Param{ParamId: ref.params[i].id, Value: ref.params[i].encode(params[i])})
+		a.Params = append(a.Params, x.param(ref.params[i].id, ref.params[i].encode(params[i])))
 	}
+	x.list = a.Params
 	return a
 }

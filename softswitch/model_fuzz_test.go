@@ -350,7 +350,10 @@ func (m *model) step() {
 func (m *model) check() {
 	var got, want []*p4v1.Entity
 	for _, table := range []string{"mac", "route", "acl", "smac"} {
-		err := m.target.read(nil, entity(m.lab.entry(table, nil)), func(e *p4v1.Entity) error { got = append(got, e); return nil })
+		err := m.target.read(nil, entity(m.lab.entry(table, nil)), func(e *p4v1.Entity) error {
+			got = append(got, proto.Clone(e).(*p4v1.Entity))
+			return nil
+		})
 		if err != nil {
 			m.t.Fatal(err)
 		}

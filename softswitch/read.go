@@ -92,7 +92,7 @@ func (p *pages) add(e *p4v1.Entity) error {
 	return nil
 }
 
-// read answers one query of a ReadRequest. Entities outside the scope are left out.
+// read answers one query of a ReadRequest, with entities that are valid during the call of yield. Those outside the scope are left out.
 func (t *target) read(sc *scope, query *p4v1.Entity, yield func(*p4v1.Entity) error) error {
 	if sc != nil {
 		inner := yield

@@ -14,7 +14,7 @@ func (t *target) readMembers(q *p4v1.ActionProfileMember, yield func(*p4v1.Entit
 	}
 	put := func(p *boundProfile, m pipeline.Member) error {
 		return yield(&p4v1.Entity{Entity: &p4v1.Entity_ActionProfileMember{ActionProfileMember: &p4v1.ActionProfileMember{
-			ActionProfileId: p.id, MemberId: m.ID, Action: encodeAction(p.actions, m.Action, m.Params)}}})
+			ActionProfileId: p.id, MemberId: m.ID, Action: new(entryArena).encodeAction(p.actions, m.Action, m.Params)}}})
 	}
 	for _, p := range list {
 		if id := q.GetMemberId(); id != 0 {
@@ -175,7 +175,7 @@ func (t *target) readValueSets(q *p4v1.ValueSetEntry, yield func(*p4v1.Entity) e
 		}
 		entry := &p4v1.ValueSetEntry{ValueSetId: id}
 		for _, m := range core.Members() {
-			entry.Members = append(entry.Members, &p4v1.ValueSetMember{Match: encodeMatch(v.fields, m)})
+			entry.Members = append(entry.Members, &p4v1.ValueSetMember{Match: new(entryArena).encodeMatch(v.fields, m)})
 		}
 		if err := yield(&p4v1.Entity{Entity: &p4v1.Entity_ValueSetEntry{ValueSetEntry: entry}}); err != nil {
 			return err

@@ -45,7 +45,7 @@ func (t *target) readTable(b *boundTable, q *p4v1.TableEntry, put func(*p4v1.Tab
 		if len(q.GetMatch()) > 0 || q.GetPriority() != 0 {
 			return invalidf("the default entry has neither match nor priority")
 		}
-		e := t.encodeEntry(b, b.core.Default(), q)
+		e := t.encodeEntry(b, b.core.Default(), q, new(entryArena))
 		if !admits(q, e) {
 			return nil
 		}
@@ -65,7 +65,7 @@ func (t *target) readTable(b *boundTable, q *p4v1.TableEntry, put func(*p4v1.Tab
 		return t.scanTable(b, q, match, put)
 	}
 	if state, ok := b.core.Read(match, q.GetPriority()); ok {
-		if e := t.encodeEntry(b, state, q); admits(q, e) {
+		if e := t.encodeEntry(b, state, q, new(entryArena)); admits(q, e) {
 			return put(e)
 		}
 	}
@@ -90,14 +90,16 @@ func (b *boundTable) checkFilter(q *p4v1.TableEntry) error {
 	return nil
 }
 
-// scanTable yields the entries that pass the filters; match may be nil.
+// scanTable yields the entries that pass the filters, each valid until the next one; match may be nil.
 func (t *target) scanTable(b *boundTable, q *p4v1.TableEntry, match []pipeline.FieldMatch, put func(*p4v1.TableEntry) error) error {
+	var arena entryArena
 	for state := range b.core.All() {
 		if q.GetPriority() != 0 && state.Priority != q.GetPriority() ||
 			match != nil && !sameMatch(b.fields, match, state.Match) {
 			continue
 		}
-		e := t.encodeEntry(b, state, q)
+		arena.reset()
+		e := t.encodeEntry(b, state, q, &arena)
 		if !admits(q, e) {
 			continue
 		}
@@ -121,31 +123,33 @@ func admits(q, e *p4v1.TableEntry) bool {
 
 // encodeEntry is an entry as a reader gets it: direct resources and the time since the
 // last hit only if the query has them set.
-func (t *target) encodeEntry(b *boundTable, state pipeline.EntryState, q *p4v1.TableEntry) *p4v1.TableEntry {
+func (t *target) encodeEntry(b *boundTable, state pipeline.EntryState, q *p4v1.TableEntry, in *entryArena) *p4v1.TableEntry {
 	e := &p4v1.TableEntry{TableId: b.id, Priority: state.Priority, IsDefaultAction: state.Default, IdleTimeoutNs: int64(state.IdleTimeout)}
 	if state.Default {
 		e.ControllerMetadata, e.Metadata = b.defaultCookie, b.defaultMetadata
 		e.IsConst = b.constDefault
 	} else {
-		e.Match = encodeMatch(b.fields, state.Match)
+		e.Match = in.encodeMatch(b.fields, state.Match)
 		e.ControllerMetadata, e.Metadata = unpackMetadata(state.Metadata)
 		e.IsConst = b.isConst
 	}
-	e.Action = t.encodeTableAction(b, state)
+	e.Action = t.encodeTableAction(b, state, in)
 	if q.GetCounterData() != nil && b.counter {
-		e.CounterData = countProto(state.Count)
+		e.CounterData = in.count.next()
+		e.CounterData.PacketCount, e.CounterData.ByteCount = int64(state.Count.Packets), int64(state.Count.Bytes)
 	}
 	if q.GetMeterConfig() != nil && b.meter != nil {
 		e.MeterConfig = meterProto(state.Meter)
 	}
 	if q.GetTimeSinceLastHit() != nil && b.idleTimeout && !state.Default {
 		elapsed := max(0, t.server.options.Now().Sub(state.LastHit))
-		e.TimeSinceLastHit = &p4v1.TableEntry_IdleTimeout{ElapsedNs: int64(elapsed)}
+		e.TimeSinceLastHit = in.since.next()
+		e.TimeSinceLastHit.ElapsedNs = int64(elapsed)
 	}
 	return e
 }
 
-func (t *target) encodeTableAction(b *boundTable, state pipeline.EntryState) *p4v1.TableAction {
+func (t *target) encodeTableAction(b *boundTable, state pipeline.EntryState, in *entryArena) *p4v1.TableAction {
 	switch {
 	case state.Group != 0:
 		if x := t.profiles[b.profile.id].oneShots[state.Group]; x != nil {
@@ -155,7 +159,7 @@ func (t *target) encodeTableAction(b *boundTable, state pipeline.EntryState) *p4
 	case state.Member != 0:
 		return &p4v1.TableAction{Type: &p4v1.TableAction_ActionProfileMemberId{ActionProfileMemberId: state.Member}}
 	}
-	if a := encodeAction(b.actions, state.Action, state.Params); a != nil {
+	if a := in.encodeAction(b.actions, state.Action, state.Params); a != nil {
 		return &p4v1.TableAction{Type: &p4v1.TableAction_Action{Action: a}}
 	}
 	return nil

@@ -71,12 +71,11 @@ func (p *paramDef) pack(dst, v []uint64) {
 }
 
 // unpack is the inverse of pack.
-func (p *paramDef) unpack(src []uint64) []uint64 {
-	out := make([]uint64, limbs(p.width))
-	for i := range out {
-		out[i] = src[p.off+i] >> p.shift & limbMask(p.width, i)
+func (p *paramDef) unpack(dst, src []uint64) []uint64 {
+	for i := range limbs(p.width) {
+		dst = append(dst, src[p.off+i]>>p.shift&limbMask(p.width, i))
 	}
-	return out
+	return dst
 }
 
 func (l *loader) actionID(id int) *action {

@@ -224,7 +224,7 @@ func (m *Machine) Idle(yield func(*Table, EntryState) bool) {
 		}
 		t.mu.Unlock()
 		for _, e := range out {
-			if !yield(t, t.state(e)) {
+			if !yield(t, t.state(e, new(stateBuffer))) {
 				return
 			}
 		}

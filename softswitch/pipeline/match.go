@@ -65,12 +65,11 @@ func (k *keyField) packOnes(dst []uint64, n int) {
 }
 
 // unpack is the inverse of pack.
-func (k *keyField) unpack(src []uint64) []uint64 {
-	out := make([]uint64, len(k.place))
+func (k *keyField) unpack(dst, src []uint64) []uint64 {
 	for i, p := range k.place {
-		out[i] = src[p.word] >> p.shift & limbMask(k.width, i)
+		dst = append(dst, src[p.word]>>p.shift&limbMask(k.width, i))
 	}
-	return out
+	return dst
 }
 
 // onesLimb is limb i of a mask of the n most significant of width bits.
@@ -168,29 +167,32 @@ func (k *keyField) parseRange(m *parsedMatch, f *FieldMatch) error {
 
 // match reconstructs what was parsed, in canonical form: full-width values,
 // masked, don't cares as Any.
-func (t *Table) match(e *entry) []FieldMatch {
-	out := make([]FieldMatch, len(t.d.keys))
+func (t *Table) match(e *entry, b *stateBuffer) []FieldMatch {
+	out := b.fields(len(t.d.keys))
+	var limbs [2][scratchWords]uint64
 	r := 0
 	for i := range t.d.keys {
 		k := &t.d.keys[i]
 		f := &out[i]
-		mask := k.unpack(t.tuple(e).mask)
+		mask := k.unpack(limbs[0][:0], t.tuple(e).mask)
 		set := 0
 		for _, w := range mask {
 			set += bits.OnesCount64(w)
 		}
-		f.Value = formatValue(k.unpack(e.words), k.width)
+		if k.kind != Range {
+			f.Value = b.format(k.unpack(limbs[1][:0], e.words), k.width)
+		}
 		switch k.kind {
 		case LPM:
 			f.PrefixLen, f.Any = set, set == 0
 		case Ternary:
-			f.Mask, f.Any = formatValue(mask, k.width), set == 0
+			f.Mask, f.Any = b.format(mask, k.width), set == 0
 		case Optional:
 			f.Any = set == 0
 		case Range:
 			ranges := e.more().ranges[r : r+2]
-			f.Value = formatValue(ranges[:1], k.width)
-			f.High = formatValue(ranges[1:], k.width)
+			f.Value = b.format(ranges[:1], k.width)
+			f.High = b.format(ranges[1:], k.width)
 			f.Any = ranges[0] == 0 && ranges[1] == topMask(k.width)
 			r += 2
 		}

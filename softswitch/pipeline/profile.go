@@ -161,7 +161,7 @@ func (p *Profile) DeleteMember(id uint32) error {
 
 func (x *member) state() Member {
 	b := x.bind.Load()
-	return Member{ID: x.id, Action: b.act.name, Params: unbind(b.act, b.params)}
+	return Member{ID: x.id, Action: b.act.name, Params: unbind(b.act, b.params, new(stateBuffer))}
 }
 
 // Member returns one member.

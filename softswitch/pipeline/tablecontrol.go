@@ -234,11 +234,12 @@ func bind(owner string, actions []*action, name string, params [][]byte, words [
 	return b, nil
 }
 
-func unbind(a *action, words []uint64) [][]byte {
-	out := make([][]byte, len(a.params))
+func unbind(a *action, words []uint64, b *stateBuffer) [][]byte {
+	var limbs [scratchWords]uint64
+	out := b.values(len(a.params))
 	for i := range a.params {
 		p := &a.params[i]
-		out[i] = formatValue(p.unpack(words), p.width)
+		out[i] = b.format(p.unpack(limbs[:0], words), p.width)
 	}
 	return out
 }
@@ -261,17 +262,18 @@ func (t *Table) releaseLocked(e *entry) {
 }
 
 // state is an entry as the control plane reads it.
-func (t *Table) state(e *entry) EntryState {
+func (t *Table) state(e *entry, b *stateBuffer) EntryState {
+	b.reset()
 	s := EntryState{}
 	if !e.def {
-		s.Match = t.match(e)
+		s.Match = t.match(e, b)
 		if t.d.class == classTernary {
 			s.Priority = e.prio
 		}
 	}
 	if e.act >= 0 {
 		a := t.m.prog.actions[e.act]
-		s.Action, s.Params = a.name, unbind(a, e.words[t.d.words:])
+		s.Action, s.Params = a.name, unbind(a, e.words[t.d.words:], b)
 	}
 	r := e.more()
 	if r.member != nil {
@@ -298,18 +300,20 @@ func (t *Table) Read(match []FieldMatch, priority int32) (EntryState, bool) {
 	if e == nil || err != nil {
 		return EntryState{}, false
 	}
-	return t.state(e), true
+	return t.state(e, new(stateBuffer)), true
 }
 
 // All yields the entries, in no particular order, as they were when the
-// iteration began; the table may be changed meanwhile.
+// iteration began; the table may be changed meanwhile. What an entry refers to
+// is valid until the next one.
 func (t *Table) All() iter.Seq[EntryState] {
 	return func(yield func(EntryState) bool) {
 		t.mu.Lock()
 		all := slices.Clone(t.all)
 		t.mu.Unlock()
+		b := new(stateBuffer)
 		for _, e := range all {
-			if !yield(t.state(e)) {
+			if !yield(t.state(e, b)) {
 				return
 			}
 		}
@@ -358,7 +362,7 @@ func (t *Table) ResetDefault() error {
 
 // Default returns the default entry; its Action is "" if there is none.
 func (t *Table) Default() EntryState {
-	s := t.state(t.def.Load())
+	s := t.state(t.def.Load(), new(stateBuffer))
 	s.Default = true
 	return s
 }

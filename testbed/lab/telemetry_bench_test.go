@@ -25,22 +25,26 @@ const (
 	telemetryQuiet  = 20_000           // that there are while none begins
 	telemetryWindow = 256              // under way at once
 	telemetryTime   = 20 * time.Second // of quiet
-	telemetryScrape = 20               // scrapes that are measured
+	telemetryScrape = 200              // scrapes that are measured
+	telemetryRounds = 10               // seconds between two rounds: the default
+	telemetryNever  = 3600             // none while decisions are measured
 	scrapeEvery     = 15 * time.Second // as Prometheus does by convention
 )
 
 // BenchmarkTelemetryCost reports telemetry_cost, in percent of the rate of decisions: how much less an agent decides because of all that telemetry does. That is the sum of
 //
-//	decide    processor time of a first packet that gets an entry, of all that takes part, with telemetry and without: the median of pairs of turns
-//	quiet     what is asked for while no flow begins, with telemetry and without: of one processor
+//	decide    of the processor time of first packets, of all that takes part, the share of what is done for telemetry
+//	quiet     the same while no flow begins: of one processor
 //	scrape    the metrics of an agent with so many flows, once each 15 s: of one processor
-//	accounts  what is always counted: the share of the time of first packets in which they are accounted, by vport, rule and reason, as a profile tells
-//	rounds    the same: entries that are read back each 10 s, of one processor, for so many flows
+//	accounts  what is always counted: the share of the time of first packets in which they are accounted, by vport, rule and reason
+//	rounds    the same: entries that are read back each 10 s, of one processor, for so many flows; of that _target is what the switch takes to answer
+//
+// Each is by a profile. _pairs is decide and accounts' allocations measured otherwise: the processor time of a first packet with telemetry and without, the median of pairs of turns; _noise is the
+// standard error of their mean, which is some percent on a shared machine, more than what is looked for. _wall is that by rate.
 //
 // With telemetry: a collector takes traces of one packet of a thousand, the switch tells of its ports by gNMI each 5 s and when something changes, and somebody is
-// subscribed to the virtual network's statuses and counters, each 5 s. All of them are of this process, and what they take counts. Two edges run beside each other, one of them with telemetry, the other
-// one in the second half; their turns come one after the other, and what there is to do while nothing is decided is taken off. All but _wall is of processor time, as other work on the machine changes that
-// less than rates; _noise is the standard error of decide's mean.
+// subscribed to the virtual network's statuses and counters, each 5 s. All of them are of this process, and what they take counts, on both sides. Two edges run beside each other, one of them with telemetry, the other
+// one in the second half; their turns come one after the other, without rounds, and of _pairs what else there is to do while nothing is decided is taken off.
 func BenchmarkTelemetryCost(b *testing.B) {
 	for b.Loop() {
 		t := &telemetryCost{TB: b}
@@ -61,12 +65,11 @@ type telemetryCost struct {
 	edges     [2]*telemetryEdge
 	collector string
 
-	idle     [2]measured
-	resting  profiles // of idle, without
-	deciding profiles // of both halves
-	decided  time.Duration
-	percent  []float64 // of each pair
-	rates    []float64 // the same, by rate
+	idle    [2]measured // without rounds
+	resting measured    // with them, and without telemetry
+	decided [2]measured // turns of both halves
+	percent []float64   // of each pair
+	rates   []float64   // the same, by rate
 }
 
 // telemetryEdge is an edge, and which flow is its next.
@@ -82,15 +85,44 @@ func (t *telemetryCost) edge() *telemetryEdge {
 }
 
 // measured is what something took.
-type measured struct{ cpu, took time.Duration }
+type measured struct {
+	cpu, took time.Duration
+	profiles  profiles
+}
 
 // measure does something, and says what it took.
-func (t *telemetryCost) measure(do func()) measured {
+func (t *telemetryCost) measure(do func()) (m measured) {
 	t.Helper()
 	runtime.GC()
+	var file bytes.Buffer
+	if err := pprof.StartCPUProfile(&file); err != nil {
+		t.Fatalf("this benchmark profiles itself: %v", err)
+	}
 	begun, used := time.Now(), bulk.CPUTime(t)
 	do()
-	return measured{bulk.CPUTime(t) - used, time.Since(begun)}
+	m.cpu, m.took = bulk.CPUTime(t)-used, time.Since(begun)
+	pprof.StopCPUProfile()
+	p, err := profile.Parse(&file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.profiles = profiles{p}
+	return m
+}
+
+// add adds what something else took.
+func (m *measured) add(x measured) {
+	m.cpu, m.took, m.profiles = m.cpu+x.cpu, m.took+x.took, append(m.profiles, x.profiles...)
+}
+
+// share is the part of the processor time that was spent within functions, in percent.
+func (m *measured) share(of []string) float64 {
+	return 100 * float64(m.profiles.within(of)) / float64(m.cpu)
+}
+
+// occupied is the part of one processor that functions took, in percent.
+func (m *measured) occupied(by []string) float64 {
+	return 100 * float64(m.profiles.within(by)) / float64(m.took)
 }
 
 // busy is what was taken of one processor.
@@ -98,22 +130,6 @@ func (m *measured) busy() float64 { return float64(m.cpu) / float64(m.took) }
 
 // profiles are of processor time.
 type profiles []*profile.Profile
-
-// profiled does something, and adds a profile of it.
-func (t *telemetryCost) profiled(to *profiles, do func()) {
-	t.Helper()
-	var file bytes.Buffer
-	if err := pprof.StartCPUProfile(&file); err != nil {
-		t.Fatalf("this benchmark profiles itself: %v", err)
-	}
-	do()
-	pprof.StopCPUProfile()
-	p, err := profile.Parse(&file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	*to = append(*to, p)
-}
 
 // within is the time that was spent within functions, by the begins of their names, those of the module without its name.
 func (all profiles) within(of []string) (sum time.Duration) {
@@ -131,13 +147,19 @@ func (all profiles) within(of []string) (sum time.Duration) {
 	return sum
 }
 
-// What accounts a packet as it is decided; and what reads entries back, with who answers that, and stores what is accounted.
+// What is only done for telemetry, at both ends; what accounts a packet as it is decided; what reads entries back, and stores what is accounted; what of that is the target's; and who answers Prometheus.
 var (
+	telemetryFuncs = []string{
+		"engine.(*sampler).", "engine.(*Life).", "engine.(*lives).", "engine.due.", "engine.(*core).over", "otlp.", "go.opentelemetry.io/",
+		"telemetry.", "openconfig.", "gnmi.", "softswitch/gnmi.", "github.com/openconfig/",
+	}
 	accountFuncs = []string{"engine.(*core).slow", "engine.(*core).dropped", "engine.(*core).lose"}
 	roundFuncs   = []string{
 		"engine.(*core).round", "engine.(*core).readAll", "engine.(*readback).", "engine.(*Agent).readFlows", "engine.(*core).count", "engine.(*core).sweepUsage", "engine.(*usage).", "engine.(*ruleStore).",
 		"p4rt.(*link).read", "p4rt.(*link).query", "softswitch.(*Server).Read", "google.golang.org/grpc",
 	}
+	targetFuncs = []string{"softswitch.(*Server).Read"}
+	scrapeFuncs = []string{"net/http.", "github.com/prometheus/"}
 )
 
 // begin begins flows, and returns how many first packets the agent got.
@@ -151,73 +173,74 @@ func (e *telemetryEdge) begin(n int) int {
 
 // quiet measures what there is to do while no flow begins.
 func (t *telemetryCost) quiet() {
+	rest := func() measured { return t.measure(func() { <-time.After(telemetryTime) }) }
 	for _, on := range [...]int{1, 0} {
-		stop := t.edges[0].service(on == 1, t.collector)
+		stop := t.edges[0].service(on == 1, t.collector, telemetryNever)
 		if on == 1 {
 			t.edges[0].begin(telemetryQuiet)
 		}
-		rest := func() { t.idle[on] = t.measure(func() { <-time.After(telemetryTime) }) }
-		if on == 0 {
-			t.profiled(&t.resting, rest)
-		} else {
-			rest()
-		}
+		t.idle[on] = rest()
 		stop()
 	}
+	defer t.edges[0].service(false, t.collector, telemetryRounds)()
+	t.resting = rest()
 }
 
 // half measures pairs of turns: of an edge with telemetry, and of the other one without. Which is first changes.
 func (t *telemetryCost) half(with int) {
 	edges := [2]*telemetryEdge{t.edges[1-with], t.edges[with]} // without, with
 	for on, e := range edges {
-		defer e.service(on == 1, t.collector)()
+		defer e.service(on == 1, t.collector, telemetryNever)()
 		e.begin(telemetryWarm)
 	}
 	both := t.idle[0].busy() + t.idle[1].busy()
-	t.profiled(&t.deciding, func() {
-		for pair := range telemetryPairs {
-			var rate, cpu [2]float64
-			for turn := range 2 {
-				on, n := (turn+pair)%2, 0
-				m := t.measure(func() { n = edges[on].begin(telemetryFlows) })
-				m.cpu -= time.Duration(both * float64(m.took))
-				t.decided += m.cpu
-				rate[on], cpu[on] = float64(n)/m.took.Seconds(), float64(m.cpu)/float64(n)
-			}
-			t.percent, t.rates = append(t.percent, 100*(1-cpu[0]/cpu[1])), append(t.rates, 100*(1-rate[1]/rate[0]))
-			t.Logf("half %d, pair %d: without %.0f/s and %.1f us, with %.0f/s and %.1f us: %.1f %%, %.1f %% by rate",
-				with, pair, rate[0], cpu[0]/1e3, rate[1], cpu[1]/1e3, t.percent[len(t.percent)-1], t.rates[len(t.rates)-1])
+	for pair := range telemetryPairs {
+		var rate, cpu [2]float64
+		for turn := range 2 {
+			on, n := (turn+pair)%2, 0
+			m := t.measure(func() { n = edges[on].begin(telemetryFlows) })
+			t.decided[on].add(m)
+			rate[on], cpu[on] = float64(n)/m.took.Seconds(), (float64(m.cpu)-both*float64(m.took))/float64(n)
 		}
-	})
+		t.percent, t.rates = append(t.percent, 100*(1-cpu[0]/cpu[1])), append(t.rates, 100*(1-rate[1]/rate[0]))
+		t.Logf("half %d, pair %d: without %.0f/s and %.1f us, with %.0f/s and %.1f us: %.1f %%, %.1f %% by rate",
+			with, pair, rate[0], cpu[0]/1e3, rate[1], cpu[1]/1e3, t.percent[len(t.percent)-1], t.rates[len(t.rates)-1])
+	}
 }
 
 // report reports the figures.
 func (t *telemetryCost) report(b *testing.B) {
-	idle := [2]float64{100 * t.idle[0].busy(), 100 * t.idle[1].busy()}
-	decide, quiet := median(t.percent), idle[1]-idle[0]
-	rounds, accounts := 100*float64(t.resting.within(roundFuncs))/float64(t.idle[0].took), 100*float64(t.deciding.within(accountFuncs))/float64(t.decided)
-	scrape := t.scrapeCPU()
-	b.Logf("quiet: without %.2f %% of a processor, with %.2f %%", idle[0], idle[1])
-	b.ReportMetric(decide+quiet+100*float64(scrape)/float64(scrapeEvery)+accounts+rounds, "telemetry_cost:%")
-	b.ReportMetric(decide, "telemetry_cost_decide:%")
+	all := t.decided[0]
+	all.add(t.decided[1])
+	parts := []struct {
+		name    string
+		percent float64
+	}{
+		{"decide", t.decided[1].share(telemetryFuncs)}, {"quiet", t.idle[1].occupied(telemetryFuncs)}, {"scrape", t.scrape()},
+		{"accounts", all.share(accountFuncs)}, {"rounds", t.resting.occupied(roundFuncs)},
+	}
+	sum := 0.0
+	for _, x := range parts {
+		b.ReportMetric(x.percent, "telemetry_cost_"+x.name+":%")
+		sum += x.percent
+	}
+	b.ReportMetric(sum, "telemetry_cost:%")
+	b.ReportMetric(t.resting.occupied(targetFuncs), "telemetry_cost_target:%")
+	b.ReportMetric(median(t.percent), "telemetry_cost_pairs:%")
 	b.ReportMetric(noise(t.percent), "telemetry_cost_noise:%")
-	b.ReportMetric(quiet, "telemetry_cost_quiet:%")
-	b.ReportMetric(accounts, "telemetry_cost_accounts:%")
-	b.ReportMetric(rounds, "telemetry_cost_rounds:%")
 	b.ReportMetric(median(t.rates), "telemetry_cost_wall:%")
-	b.ReportMetric(float64(scrape)/1e6, "scrape_cpu:ms")
+	b.Logf("quiet: without %.2f %% of a processor, with %.2f %%", 100*t.idle[0].busy(), 100*t.idle[1].busy())
 }
 
-// scrapeCPU is what one scrape takes, of an agent with all flows that there are.
-func (t *telemetryCost) scrapeCPU() time.Duration {
-	defer t.edges[0].service(true, t.collector)()
-	used := time.Duration(0)
-	for range telemetryScrape {
-		begun := bulk.CPUTime(t)
-		t.edges[0].scrape(t.Context())
-		used += bulk.CPUTime(t) - begun
-	}
-	return used / telemetryScrape
+// scrape is what scrapes take of an agent with all flows that there are, in percent of a processor.
+func (t *telemetryCost) scrape() float64 {
+	defer t.edges[0].service(true, t.collector, telemetryNever)()
+	m := t.measure(func() {
+		for range telemetryScrape {
+			t.edges[0].scrape(t.Context())
+		}
+	})
+	return 100 * float64(m.profiles.within(scrapeFuncs)) / telemetryScrape / float64(scrapeEvery)
 }
 
 func median(all []float64) float64 {

@@ -54,8 +54,8 @@ func (r *rig) collector() string {
 	return l.Addr().String()
 }
 
-// service runs an agent as weft agent does, and returns when its target holds what it is to, and everybody who asks has got his first answers. on: with all telemetry, and those who ask for it, but for Prometheus.
-func (r *rig) service(on bool, collector string) (stop func()) {
+// service runs an agent as weft agent does, which reads counters back each so many seconds, and returns when its target holds what it is to, and everybody who asks has got his first answers. on: with all telemetry, and those who ask for it, but for Prometheus.
+func (r *rig) service(on bool, collector string, counters int) (stop func()) {
 	r.Helper()
 	gnmi, tracing := "", ""
 	if on {
@@ -69,10 +69,11 @@ edges:
 - id: %s
   target: {address: %q, profile: softswitch}
   vportShare: 100
+  counterInterval: %d
   vteps: [%v]
   uplinks: [{port: 256, mac: 02:ed:00:00:00:01, addresses: [192.0.2.2], gateways: [192.0.2.1], mtu: 1600}]
   %s
-`, r.etcd.Endpoints()[0], r.dir, tracing, bulk.Edge, r.target.address(), vtep(1, 4), gnmi))
+`, r.etcd.Endpoints()[0], r.dir, tracing, bulk.Edge, r.target.address(), counters, vtep(1, 4), gnmi))
 	if err != nil {
 		r.Fatal(err)
 	}
