@@ -174,16 +174,15 @@ func (e *telemetryEdge) begin(n int) int {
 // quiet measures what there is to do while no flow begins.
 func (t *telemetryCost) quiet() {
 	rest := func() measured { return t.measure(func() { <-time.After(telemetryTime) }) }
-	for _, on := range [...]int{1, 0} {
+	stop := t.edges[0].service(false, t.collector, telemetryRounds)
+	t.edges[0].begin(telemetryQuiet)
+	t.resting = rest() // while none of them is idle for long enough to end
+	stop()
+	for on := range t.idle {
 		stop := t.edges[0].service(on == 1, t.collector, telemetryNever)
-		if on == 1 {
-			t.edges[0].begin(telemetryQuiet)
-		}
 		t.idle[on] = rest()
 		stop()
 	}
-	defer t.edges[0].service(false, t.collector, telemetryRounds)()
-	t.resting = rest()
 }
 
 // half measures pairs of turns: of an edge with telemetry, and of the other one without. Which is first changes.
