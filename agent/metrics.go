@@ -57,6 +57,7 @@ func counters() []counter {
 		{"multicast_reports", "Multicast groups of the underlay that were reported by IGMP or MLD.", func(s *engine.Stats) uint64 { return s.MulticastReports }},
 		{"multicast_queries", "Questions of the underlay for members of multicast groups.", func(s *engine.Stats) uint64 { return s.MulticastQueries }},
 		{"spoken", "Packets that came for BGP sessions of router ports.", func(s *engine.Stats) uint64 { return s.Spoken }},
+		{"answered", "ARP, neighbour solicitations and pings for router ports with BGP sessions that were answered as they came.", func(s *engine.Stats) uint64 { return s.Answered }},
 		{"adverts", "Router advertisements sent without being asked.", func(s *engine.Stats) uint64 { return s.Adverts }},
 		{"unlogged", "Decisions that a rule wanted logged, over the rate.", func(s *engine.Stats) uint64 { return s.Unlogged }},
 		{"learnt", "MACs and neighbours that went to the database.", func(s *engine.Stats) uint64 { return s.Learnt }},

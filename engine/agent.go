@@ -354,10 +354,12 @@ func (a *Agent) decide(ctx context.Context) error {
 
 // enqueue is the session's packet-in callback.
 func (a *Agent) enqueue(p *p4rt.PacketIn) {
-	in := earlyPacket{uint16(p.Meta(a.fields.port)), uint16(p.Meta(a.fields.vport)), reasonOf(p.Meta(a.fields.reason)), flow.Dest(p.Meta(a.fields.tunnel)), p.Payload}
-	if !a.core.speaking.take(in.vport, in.reason, in.data) {
-		a.take(in)
+	in := earlyPacket{port: uint16(p.Meta(a.fields.port)), vport: uint16(p.Meta(a.fields.vport)), reason: reasonOf(p.Meta(a.fields.reason)), tunnel: flow.Dest(p.Meta(a.fields.tunnel)), data: p.Payload}
+	if a.core.speaking.take(in.vport, in.reason, in.data) {
+		return
 	}
+	in.answered = a.core.answering.answer(&in)
+	a.take(in)
 }
 
 // Modes of packet-out: p4src/shared/ids.p4.

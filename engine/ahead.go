@@ -209,6 +209,10 @@ func (a *Agent) handleAll(u *underlay, b *batch) {
 
 // handle takes one packet-in. What was made of it ahead was made with a snapshot.
 func (a *Agent) handle(u *underlay, p *packetIn, x *ahead, snap *topology.Snapshot) {
+	if p.answered {
+		a.core.overhear(p, x, snap)
+		return
+	}
 	a.counts.packetIns.Add(1)
 	if p.vport == 0 && p.reason == flow.ReasonNoLocation && p.tunnel != 0 {
 		if a.core.monitors.tunnelled(p.tunnel, p.data, &x.frame) {

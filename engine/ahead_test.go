@@ -34,7 +34,7 @@ func aheadOf(t *testing.T, store *state.Store) (*core, uint16) {
 func TestAheadOnce(t *testing.T) {
 	c, local := aheadOf(t, idleStore(t))
 	for _, port := range []uint16{1, 1, 2, 1, 2} {
-		c.a.queue.push(1, local, flow.ReasonMissFlow, 0, toVM2(port, 64))
+		c.a.queue.push(earlyPacket{port: 1, vport: local, reason: flow.ReasonMissFlow, data: toVM2(port, 64)})
 	}
 	handleQueued(c)
 	if s := c.a.Stats(); s.Upcalls != 5 || s.Ahead != 5 || s.Deduped != 3 || s.Flows != 1 {
@@ -45,7 +45,7 @@ func TestAheadOnce(t *testing.T) {
 // TestAheadIsOfItsTime: what a worker made with a snapshot that is not the agent's any more does not count.
 func TestAheadIsOfItsTime(t *testing.T) {
 	c, local := aheadOf(t, idleStore(t))
-	c.a.queue.push(1, local, flow.ReasonMissFlow, 0, toVM2(1, 64))
+	c.a.queue.push(earlyPacket{port: 1, vport: local, reason: flow.ReasonMissFlow, data: toVM2(1, 64)})
 	w := newWorker(c.a)
 	b, _ := c.a.workers.take(t.Context(), c.a.queue)
 	w.decide(b)
@@ -67,7 +67,7 @@ func TestAheadIsOfItsTime(t *testing.T) {
 // TestAheadOfAnother: a packet that came while its number was one vport's is not taken for that of the next to have it.
 func TestAheadOfAnother(t *testing.T) {
 	c, local := aheadOf(t, idleStore(t))
-	c.a.queue.push(1, local, flow.ReasonMissFlow, 0, toVM2(1, 64))
+	c.a.queue.push(earlyPacket{port: 1, vport: local, reason: flow.ReasonMissFlow, data: toVM2(1, 64)})
 	c.a.here.set(local, newResident(vportOf(t, c, "vm2"), false, 1))
 	handleQueued(c)
 	if s := c.a.Stats(); s.Departed != 1 || s.Upcalls != 0 {
@@ -93,7 +93,7 @@ func TestAheadIsTheSame(t *testing.T) {
 					if r.IntN(2) == 0 {
 						p.DstMAC, p.Dst = gwMAC, netip.AddrFrom4([4]byte{10, byte(r.IntN(2)), 1, byte(r.IntN(4))})
 					}
-					c.a.queue.push(1, local, flow.Reason(r.IntN(int(flow.ReasonMissFlow)+1)), 0, packet.AppendUDP(nil, p))
+					c.a.queue.push(earlyPacket{port: 1, vport: local, reason: flow.Reason(r.IntN(int(flow.ReasonMissFlow) + 1)), data: packet.AppendUDP(nil, p)})
 				}
 				handleQueued(c)
 				s := c.a.Stats()

@@ -70,6 +70,7 @@ type core struct {
 	monitors    *monitors
 	adverts     *adverts
 	speaking    *speaking
+	answering   *answering
 	links       *linkStates
 	portLinks   *portLinks
 	tracing     *tracing
@@ -126,6 +127,7 @@ func newCore(a *Agent) *core {
 	c.drops, c.cache = newDrops(), newCache(a)
 	c.blocks, c.contact = newBlocks(c), newContact(c)
 	c.balance, c.monitors, c.adverts, c.speaking = newBalance(c), newMonitors(c), newAdverts(c), newSpeaking(c)
+	c.answering = newAnswering(a, c.speaking)
 	c.links, c.portLinks, c.tracing, c.linkRates = newLinkStates(c), newPortLinks(c), newTracing(c), newLinkRates(c)
 	a.counts.staleSince.Store(-1)
 	c.sim.Conns, c.sim.Balance, c.sim.Blocks = c.conns, c.balance, c.blocks

@@ -26,11 +26,13 @@ type early struct {
 	packets []earlyPacket
 }
 
+// earlyPacket is a packet-in that is not queued yet. It borrows its data.
 type earlyPacket struct {
 	port, vport uint16
 	reason      flow.Reason
 	tunnel      flow.Dest
 	data        []byte
+	answered    bool // as it came: what is queued is a copy (answer.go)
 }
 
 // needs is from when on a packet can be decided.
@@ -55,7 +57,7 @@ func (a *Agent) take(p earlyPacket) {
 		return
 	}
 	e.mu.Unlock()
-	a.queue.push(p.port, p.vport, p.reason, p.tunnel, p.data)
+	a.queue.push(p)
 }
 
 // reach notes how far the agent has taken over, and has the packets go on that waited for it. It goes back while numbers are given anew.
@@ -71,6 +73,6 @@ func (a *Agent) reach(to phase) {
 			e.packets = append(e.packets, p)
 			continue
 		}
-		a.queue.push(p.port, p.vport, p.reason, p.tunnel, p.data)
+		a.queue.push(p)
 	}
 }

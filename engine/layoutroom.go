@@ -108,6 +108,7 @@ func (l *layout) punts(p *part, v *view, id flow.VPortID, local uint16) {
 	}
 	if watched, speaks := v.speaks[id]; speaks {
 		es = append(es, l.t.BGPPunted(local)...)
+		es = append(es, l.t.AskedPunted(local)...)
 		for _, k := range watched {
 			es = append(es, l.t.BFDPunted(local, k))
 		}

@@ -37,8 +37,8 @@ func TestUnsampled(t *testing.T) {
 		frame := make([]byte, 64)
 		var taken []*packetIn
 		step := func() {
-			q.push(1, 7, flow.ReasonMissFlow, 0, frame)
-			q.push(1, 7, flow.ReasonMissFlow, 0, frame) // so that the lane stays
+			q.push(earlyPacket{port: 1, vport: 7, reason: flow.ReasonMissFlow, data: frame})
+			q.push(earlyPacket{port: 1, vport: 7, reason: flow.ReasonMissFlow, data: frame}) // so that the lane stays
 			for taken = q.take(taken[:0]); len(taken) > 0; taken = taken[1:] {
 				taken[0].life.taken()
 				taken[0].life.made()
@@ -60,8 +60,8 @@ func TestUnsampled(t *testing.T) {
 		}
 		base := newPacketQueue(new(residents), 0)
 		plain := testing.AllocsPerRun(200, func() {
-			base.push(1, 7, flow.ReasonMissFlow, 0, frame)
-			base.push(1, 7, flow.ReasonMissFlow, 0, frame)
+			base.push(earlyPacket{port: 1, vport: 7, reason: flow.ReasonMissFlow, data: frame})
+			base.push(earlyPacket{port: 1, vport: 7, reason: flow.ReasonMissFlow, data: frame})
 			for taken = base.take(taken[:0]); len(taken) > 0; taken = taken[1:] {
 				base.pool.Put(taken[0])
 			}
@@ -106,7 +106,7 @@ func TestLifeSteps(t *testing.T) {
 	q := newPacketQueue(new(residents), 0)
 	q.lives = s
 	for range queueLimit + 3 {
-		q.push(1, 7, flow.ReasonMissFlow, 0, make([]byte, 64))
+		q.push(earlyPacket{port: 1, vport: 7, reason: flow.ReasonMissFlow, data: make([]byte, 64)})
 	}
 	if len(told) != 3 || told[0].Drop != dropOverload {
 		t.Errorf("%d told of what the queue dropped: %+v", len(told), told)

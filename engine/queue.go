@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/weft-sdn/weft/flow"
+	"github.com/weft-sdn/weft/sim"
 )
 
 // Bounds of the packet-in queue.
@@ -22,7 +23,12 @@ type packetIn struct {
 	from   resident  // whose the number was when it came
 	data   []byte
 	life   *Life // nil: not sampled
+
+	answered bool // as it came, and counted then: this is a copy (answer.go)
 }
+
+// isCopy reports whether the packet itself went on, or was answered.
+func (p *packetIn) isCopy() bool { return p.answered || p.reason == flow.ReasonTrackedEnd }
 
 // packetQueue holds packet-ins until they are decided: tenants take turns, and in each its vports, so that one's flood delays the others by its turns alone.
 // When it is full, the tenant with most of it pays, by its longest lane. A tenant may have a rate, too.
@@ -66,16 +72,18 @@ func newPacketQueue(here *residents, rate int) *packetQueue {
 }
 
 // push queues a copy of a packet.
-func (q *packetQueue) push(port, vport uint16, reason flow.Reason, tunnel flow.Dest, data []byte) {
+func (q *packetQueue) push(e earlyPacket) {
 	p := q.pool.Get().(*packetIn)
-	p.port, p.vport, p.reason, p.tunnel, p.from, p.data = port, vport, reason, tunnel, q.here.get(vport), append(p.data[:0], data...)
-	p.life = q.lives.begin(p.from.vport(), reason)
+	p.port, p.vport, p.reason, p.tunnel, p.from, p.data, p.answered = e.port, e.vport, e.reason, e.tunnel, q.here.get(e.vport), append(p.data[:0], e.data...), e.answered
+	if p.life = q.lives.begin(p.from.vport(), p.reason); p.answered {
+		p.life.settled(sim.Consumed.String(), "")
+	}
 	q.mu.Lock()
 	l := q.lane(p)
 	if !q.admits(l.of) || q.n >= queueLimit && !q.makeRoom(l) {
 		q.drop(p)
 		if l.packets.len() == 0 {
-			delete(q.lanes, vport)
+			delete(q.lanes, p.vport)
 		}
 		q.mu.Unlock()
 		return
@@ -145,10 +153,12 @@ func (q *packetQueue) makeRoom(l *lane) bool {
 	return true
 }
 
-// drop counts a packet that is dropped.
+// drop counts a packet that is dropped. One that was answered is none.
 func (q *packetQueue) drop(p *packetIn) {
-	q.drops++
-	q.lost[p.from.vport()]++
+	if !p.answered {
+		q.drops++
+		q.lost[p.from.vport()]++
+	}
 	p.life.lost(dropOverload)
 	q.pool.Put(p)
 }
@@ -204,7 +214,7 @@ func (q *packetQueue) purge(vport uint16) uint64 {
 	}
 	packets := uint64(0)
 	for _, p := range l.packets.all() {
-		if p.reason != flow.ReasonTrackedEnd {
+		if !p.isCopy() {
 			packets++
 		}
 		p.life.lost(dropDeparted)

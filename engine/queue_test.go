@@ -12,15 +12,15 @@ import (
 func TestQueueIsFair(t *testing.T) {
 	q := newPacketQueue(new(residents), 0)
 	for range queueLimit {
-		q.push(1, 1, flow.ReasonMissFlow, 0, []byte("flood"))
+		q.push(earlyPacket{port: 1, vport: 1, reason: flow.ReasonMissFlow, data: []byte("flood")})
 	}
 	for range 10 {
-		q.push(2, 2, flow.ReasonMissFlow, 0, []byte("quiet"))
+		q.push(earlyPacket{port: 2, vport: 2, reason: flow.ReasonMissFlow, data: []byte("quiet")})
 	}
 	if n := q.dropped(); n != 10 {
 		t.Errorf("%d packets dropped, want 10", n)
 	}
-	q.push(1, 1, flow.ReasonMissFlow, 0, []byte("flood"))
+	q.push(earlyPacket{port: 1, vport: 1, reason: flow.ReasonMissFlow, data: []byte("flood")})
 	if n := q.dropped(); n != 11 {
 		t.Errorf("%d packets dropped, want 11: the queue is full", n)
 	}
@@ -55,7 +55,7 @@ func TestQueueIsFair(t *testing.T) {
 func TestQueueKeepsOrder(t *testing.T) {
 	q := newPacketQueue(new(residents), 0)
 	for i := range byte(200) {
-		q.push(1, uint16(i%3), flow.ReasonNone, 0, []byte{i})
+		q.push(earlyPacket{port: 1, vport: uint16(i % 3), reason: flow.ReasonNone, data: []byte{i}})
 	}
 	next := map[uint16]byte{0: 0, 1: 1, 2: 2}
 	for range 4 {
@@ -72,7 +72,7 @@ func TestQueueKeepsOrder(t *testing.T) {
 func TestQueueOfSingles(t *testing.T) {
 	q := newPacketQueue(new(residents), 0)
 	for i := range uint16(queueLimit + 10) {
-		q.push(1, i, flow.ReasonMissFlow, 0, []byte("one"))
+		q.push(earlyPacket{port: 1, vport: i, reason: flow.ReasonMissFlow, data: []byte("one")})
 	}
 	total := 0
 	for batch := q.take(nil); len(batch) > 0; batch = q.take(nil) {
@@ -87,7 +87,7 @@ func TestQueueOfSingles(t *testing.T) {
 func TestPurgeCountsPackets(t *testing.T) {
 	q := newPacketQueue(new(residents), 0)
 	for _, reason := range []flow.Reason{flow.ReasonMissFlow, flow.ReasonTrackedEnd, flow.ReasonMissFlow} {
-		q.push(1, 7, reason, 0, []byte{1})
+		q.push(earlyPacket{port: 1, vport: 7, reason: reason, data: []byte{1}})
 	}
 	if n := q.purge(7); n != 2 {
 		t.Errorf("%d packets are lost, want 2", n)
@@ -103,10 +103,10 @@ func TestTenantsTakeTurns(t *testing.T) {
 	}
 	q := newPacketQueue(here, 0)
 	for i := range queueLimit {
-		q.push(1, 10+uint16(i%10), flow.ReasonMissFlow, 0, []byte("many"))
+		q.push(earlyPacket{port: 1, vport: 10 + uint16(i%10), reason: flow.ReasonMissFlow, data: []byte("many")})
 	}
 	for range 20 {
-		q.push(1, 1, flow.ReasonMissFlow, 0, []byte("few"))
+		q.push(earlyPacket{port: 1, vport: 1, reason: flow.ReasonMissFlow, data: []byte("few")})
 	}
 	lost := q.takeLost()
 	sum := uint64(0)
@@ -146,7 +146,7 @@ func TestTenantRate(t *testing.T) {
 		second := func() map[flow.VPortID]uint64 {
 			for range 80 {
 				for vport := range uint16(4) {
-					q.push(1, vport, flow.ReasonMissFlow, 0, []byte("x"))
+					q.push(earlyPacket{port: 1, vport: vport, reason: flow.ReasonMissFlow, data: []byte("x")})
 				}
 			}
 			for len(q.take(nil)) > 0 {

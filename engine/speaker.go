@@ -58,7 +58,7 @@ type speaking struct {
 	keeps bool                                // the target holds what an agent before this one put there
 	has   map[condition]bool                  // routes that something that is told depends on, as the speaker knows it
 	told  atomic.Pointer[map[flow.VPortID]*topology.VPort]
-	frame packet.Frame // of the goroutine that takes packet-ins
+	frame packet.Frame // take's: of the goroutine that takes packet-ins
 	ways  spokenWays
 }
 
@@ -205,15 +205,22 @@ func (s *speaking) keep(pools map[topology.DeviceID]struct{}) {
 	s.pools = pools
 }
 
-// take hands a packet-in to the speaker. It reports whether nobody else is to have it: errors are for the engine, too.
+// port returns the port with sessions that has a local number, nil if that is another's.
+func (s *speaking) port(local uint16) *topology.VPort {
+	told := s.told.Load()
+	if told == nil {
+		return nil
+	}
+	return (*told)[s.c.a.here.get(local).vport()]
+}
+
+// take hands a packet-in to the speaker. It reports whether nobody else is to have it: errors are for the engine, too, and neighbour discovery is not for the speaker (answer.go).
 func (s *speaking) take(local uint16, reason flow.Reason, data []byte) bool {
-	own := s.told.Load()
-	if own == nil || reason != flow.ReasonService && reason != flow.ReasonICMPError {
+	if reason != flow.ReasonService && reason != flow.ReasonICMPError {
 		return false
 	}
-	p := (*own)[s.c.a.here.get(local).vport()]
-	f := &s.frame
-	if p == nil || packet.Parse(data, f) != nil || f.L3 == 0 || !p.HasAddr(f.DstAddr()) {
+	p, f := s.port(local), &s.frame
+	if p == nil || packet.Parse(data, f) != nil || f.L3 == 0 || f.IsND() || !p.HasAddr(f.DstAddr()) {
 		return false
 	}
 	s.c.a.cfg.Speaker.Receive(p.ID, f.Data[f.L3:])

@@ -52,6 +52,8 @@ func TestSpeakerTakes(t *testing.T) {
 		{"of a port without sessions", other, flow.ReasonService, segment("192.0.2.1"), false, false},
 		{"an error", local, flow.ReasonICMPError, segment("192.0.2.1"), false, true},
 		{"a first packet", local, flow.ReasonMissFlow, segment("192.0.2.1"), false, false},
+		{"who asks for a neighbour", local, flow.ReasonService, packet.AppendNS(nil, packet.MAC{2, 1}, netip.MustParseAddr("2001:db8::9"), netip.MustParseAddr("2001:db8::1")), false, false},
+		{"who asks the port alone", local, flow.ReasonService, toItself(packet.AppendNS(nil, packet.MAC{2, 1}, netip.MustParseAddr("2001:db8::9"), netip.MustParseAddr("2001:db8::1")), packet.MAC{2, 2}), false, false},
 		{"cut off", local, flow.ReasonService, segment("192.0.2.1")[:20], false, false},
 	} {
 		clear(h)

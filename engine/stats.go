@@ -39,6 +39,7 @@ type Stats struct {
 	LateData     uint64 `json:"late_data"`        // segments with data that came to the agent behind their side's own FIN
 	Adverts      uint64 `json:"adverts"`          // router advertisements sent without being asked
 	Spoken       uint64 `json:"spoken"`           // packets that came for the sessions of router ports
+	Answered     uint64 `json:"answered"`         // ARP, neighbour solicitations and pings for such ports that were answered as they came
 	DHCPDrops    uint64 `json:"dhcp_drops"`       // DHCP messages that came to nothing: too many at once, or the database refused
 	Learnt       uint64 `json:"learnt"`           // MACs and neighbours that went to the database
 	LearnFull    uint64 `json:"learn_full"`       // MACs and addresses that were not learnt, since too many are behind their vport
@@ -130,6 +131,7 @@ type counts struct {
 	dhcpDrops                                           atomic.Uint64
 	adverts                                             atomic.Uint64
 	spoken                                              atomic.Uint64
+	answered                                            atomic.Uint64
 	lateData                                            atomic.Uint64
 	learnt                                              atomic.Uint64
 	learnFull                                           atomic.Uint64
@@ -199,6 +201,7 @@ func (a *Agent) Stats() Stats {
 		DHCPDrops:    c.dhcpDrops.Load(),
 		Adverts:      c.adverts.Load(),
 		Spoken:       c.spoken.Load(),
+		Answered:     c.answered.Load(),
 		LateData:     c.lateData.Load(),
 		Learnt:       c.learnt.Load(),
 		LearnFull:    c.learnFull.Load(),

@@ -217,7 +217,7 @@ func TestNoPacketBeforeTakeOver(t *testing.T) {
 	c.start(t.Context(), func(int64, []state.Lack) {})
 	local, _ := c.locals.vports.Lookup(vportOf(t, c, "vm1"))
 	frame := packet.AppendUDP(nil, &packet.UDP{SrcMAC: packet.MAC{2, 77}, DstMAC: vm2MAC, Src: netip.MustParseAddr("10.0.1.77"), Dst: netip.MustParseAddr("10.0.1.3"), SrcPort: 1000, DstPort: 2, TTL: 9})
-	c.a.queue.push(1, local, flow.ReasonMissSource, 0, frame)
+	c.a.queue.push(earlyPacket{port: 1, vport: local, reason: flow.ReasonMissSource, data: frame})
 	handleQueued(c)
 	if s := c.a.Stats(); len(c.effects.busy) != 0 || s.Upcalls != 0 || s.Departed != 1 {
 		t.Errorf("effects %v, %d upcalls, %d departed", c.effects.busy, s.Upcalls, s.Departed)

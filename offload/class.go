@@ -52,6 +52,7 @@ const (
 	dhcpPriority    = 100
 	servicePriority = 200
 	bfdPriority     = 210
+	askedPriority   = 220
 )
 
 // DHCPPunted are the entries of punt_class for a vport that has a DHCP resource: what hosts send to DHCP servers (D1), and to clients, goes to the engine,
@@ -126,6 +127,25 @@ func (t *Tables) BGPPunted(vport uint16) []*p4rt.Entry {
 			e.Do(t.puntClass.actions["ingress.class_punt"], u(uint64(flow.ReasonService)))
 			es = append(es, e)
 		}
+	}
+	return es
+}
+
+// AskedPunted are the entries of punt_class for a router port through which BGP sessions go: who asks for a neighbour there, by ARP (replies, too: the table does not tell them apart) or a neighbour
+// solicitation, comes up as what is for sessions does (G1). Pings are not among them: the table has no addresses, so that those of others through the port would come up, too. One of the port
+// itself meets no flow entry.
+func (t *Tables) AskedPunted(vport uint16) []*p4rt.Entry {
+	arp, solicitation := t.puntClass.NewEntry(), t.puntClass.NewEntry()
+	arp.SetMasked(1, u(packet.EtherTypeARP), u(0xffff))
+	solicitation.SetMasked(1, u(packet.EtherTypeIPv6), u(0xffff))
+	solicitation.SetMasked(2, u(packet.ProtoICMPv6), u(0xff))
+	solicitation.SetMasked(3, u(packet.ICMPv6NeighSol<<8), u(0xff00))
+	solicitation.SetMasked(6, u(0), u(3))
+	es := []*p4rt.Entry{arp, solicitation}
+	for i, e := range es {
+		e.SetMasked(0, u(uint64(vport)), u(0xffff))
+		e.Priority = askedPriority + int32(i)
+		e.Do(t.puntClass.actions["ingress.class_punt"], u(uint64(flow.ReasonService)))
 	}
 	return es
 }

@@ -76,3 +76,36 @@ func TestTracePunted(t *testing.T) {
 		}
 	}
 }
+
+// TestAskedPunted: in the pipeline, who asks for a neighbour by a port with sessions comes up as what is for a service does, by another port for the reason that it has there; what else neighbours
+// say, and pings, come up as everywhere.
+func TestAskedPunted(t *testing.T) {
+	tables := newTables(t)
+	m := newMachine(t)
+	m.apply(inserts(tables.PortMap(offload.Attachment{Port: 1}, 5)...), inserts(tables.PortMap(offload.Attachment{Port: 2}, 6)...), inserts(tables.AlwaysPunted()...), inserts(tables.BGPPunted(5)...), inserts(tables.AskedPunted(5)...))
+	mac, router := packet.MAC{2, 1}, packet.MAC{2, 2}
+	v4, own4 := netip.MustParseAddr("192.0.2.9"), netip.MustParseAddr("192.0.2.1")
+	v6, own6 := netip.MustParseAddr("2001:db8::9"), netip.MustParseAddr("2001:db8::1")
+	ping := func(src, dst netip.Addr) []byte {
+		frame := packet.AppendEchoRequest(nil, src, dst, 7, 1)
+		copy(frame, router[:])
+		copy(frame[6:], mac[:])
+		return frame
+	}
+	for name, x := range map[string]struct {
+		frame           []byte
+		here, elsewhere flow.Reason
+	}{
+		"ARP request":             {packet.AppendARPRequest(nil, mac, v4, own4), flow.ReasonService, flow.ReasonARP},
+		"neighbour solicitation":  {packet.AppendNS(nil, mac, v6, own6), flow.ReasonService, flow.ReasonND},
+		"neighbour advertisement": {packet.AppendNA(nil, &packet.ND{Type: packet.ICMPv6NeighSol, Src: own6, Target: v6, LinkAddr: router}, router, mac, true), flow.ReasonND, flow.ReasonND},
+		"ping":                    {ping(v4, own4), flow.ReasonMissSource, flow.ReasonMissSource},
+		"ping, IPv6":              {ping(v6, own6), flow.ReasonMissSource, flow.ReasonMissSource},
+	} {
+		for port, want := range map[uint16]flow.Reason{1: x.here, 2: x.elsewhere} {
+			if got := punted(m.send(port, x.frame), x.frame); got != want {
+				t.Errorf("%s by port %d: %v, want %v", name, port, got, want)
+			}
+		}
+	}
+}

@@ -60,7 +60,7 @@ func (e *edge) account(ctx context.Context, a *scenario.Accounts) error {
 		return fmt.Errorf("agent of edge %s: %w", e.plan.name, err)
 	}
 	a.FastPath, a.Punts, a.Drops, a.Entries = counts.fastPath, counts.punts, counts.drops, counts.entries
-	a.Upcalls, a.PuntDrops, a.Installed = stats.Upcalls+stats.Spoken, counts.puntDrops+stats.QueueDrops+stats.Departed, stats.Installed
+	a.Upcalls, a.PuntDrops, a.Installed = stats.Upcalls+stats.Spoken+stats.Answered, counts.puntDrops+stats.QueueDrops+stats.Departed, stats.Installed
 	a.Unanswered = stats.Unanswered
 	return nil
 }

@@ -172,7 +172,7 @@ func (e *edge) ledger(ctx context.Context) (all []Stage, err error) {
 	stage("drops of the pipeline", []Line{{"dropped", m.Dropped}}, drops)
 	stage("replication", []Line{{"received", m.Received}, {"copies", m.Copies}}, []Line{{"replicated", m.Replicated}, {"emitted", m.Emitted}, {"dropped", m.Dropped}, {"no group", m.NoGroup}})
 	stage("emitted", []Line{{"emitted", m.Emitted}}, append(toPorts, Line{"no such port", sw.NoPort}, Line{"packet-ins", sw.PacketIns}, Line{"packet-ins without room", sw.PacketInsDropped}, Line{"malformed packet-ins", sw.PacketInMalformed}))
-	stage("packet-ins", []Line{{"packet-ins", sw.PacketIns}}, []Line{{"taken", stats.PacketIns}, {"overload", stats.QueueDrops}, {"for sessions", stats.Spoken}})
+	stage("packet-ins", []Line{{"packet-ins", sw.PacketIns}}, []Line{{"taken", stats.PacketIns}, {"overload", stats.QueueDrops}, {"for sessions", stats.Spoken}, {"answered", stats.Answered}})
 	stage("agent", []Line{{"taken", stats.PacketIns}}, []Line{{"upcalls", stats.Upcalls}, {"malformed", stats.Malformed}, {"underlay", stats.Underlay}, {"unhandled", stats.Unhandled}, {"unknown keys", stats.UnknownKeys}, {"departed", stats.Departed}, {"copies", stats.Copies}})
 	stage("decisions", []Line{{"upcalls", stats.Upcalls}, {"further outcomes", stats.Further}}, []Line{{"forwarded", stats.Forwarded}, {"consumed", stats.Consumed}, {"lost", stats.Lost}})
 	stage("packet-outs", []Line{{"sent", stats.PacketOuts}}, []Line{outs, {"refused", sw.PacketOutRefused}})
