@@ -68,7 +68,7 @@ spec: {vport: up2, localAS: 64500, peerAS: 64501, peerAddress: 203.0.114.9, fami
 			passed[line.Name] += line.Packets
 		}
 	}
-	for _, name := range []string{"cable of VPNs in", "cable of VPNs out", "for sessions"} {
+	for _, name := range []string{"cable of VPNs in", "cable of VPNs out", "for sessions", "answered"} {
 		if passed[name] == 0 {
 			t.Errorf("%s: no packets", name)
 		}
