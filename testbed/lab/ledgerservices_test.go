@@ -22,6 +22,8 @@ bgp inet2 learns 203.0.113.0/24,2001:db8:113::/48
 leg offices
 ping paris vm count=5
 ping lyon vm count=5
+ping inet2 203.0.114.1 count=5
+ping inet2 2001:db8:114::1 count=5
 http vm paris bytes=100KB
 http lyon vm bytes=100KB
 -- edges --
