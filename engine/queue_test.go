@@ -94,6 +94,24 @@ func TestPurgeCountsPackets(t *testing.T) {
 	}
 }
 
+// TestAnsweredIsNotLost: a copy of a packet that was answered as it came is no drop, if the queue has no room for it, or its vport leaves.
+func TestAnsweredIsNotLost(t *testing.T) {
+	q := newPacketQueue(new(residents), 0)
+	for range queueLimit + 10 {
+		q.push(earlyPacket{port: 1, vport: 7, reason: flow.ReasonService, data: []byte{1}, answered: true})
+	}
+	if n := len(q.takeLost()); q.dropped() != 0 || n != 0 {
+		t.Errorf("%d dropped, of %d vports", q.dropped(), n)
+	}
+	q.push(earlyPacket{port: 1, vport: 7, reason: flow.ReasonService, data: []byte{1}})
+	if q.dropped() != 1 {
+		t.Errorf("%d dropped, want the packet that was not answered", q.dropped())
+	}
+	if n := q.purge(7); n != 0 {
+		t.Errorf("%d packets are lost with the vport", n)
+	}
+}
+
 // TestTenantsTakeTurns: a tenant with many vports gets no more turns than one with few, and pays when the queue is full.
 func TestTenantsTakeTurns(t *testing.T) {
 	here := new(residents)
