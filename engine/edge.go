@@ -98,7 +98,7 @@ type view struct {
 	floods   map[flow.VPortID]int64             // frames a second that an exterior vport may send to all; none: any number
 	traced   map[flow.VPortID][]offload.Traced  // packets of vports here that come up to be followed
 	rates    map[flow.VPortID]topology.BitRate  // of exterior vports that live here: what their hosts may send, and be sent; none: any amount
-	limits   map[flow.VPortID]topology.BitRate  // what this edge may send over links that have a rate, by the port behind them
+	limits   map[flow.LinkSet]topology.BitRate  // what this edge may send over links that have a rate, and over several that flows pass
 	puntRate int64                              // packets a second that a vport may have punted
 	paces    map[flow.VPortID]int64             // the same of those that are slowed
 	// nextHop has the MACs of gateways that answered.
@@ -110,7 +110,7 @@ func newView(self Edge, links []Uplink) *view {
 	return &view{
 		self: self, links: links, edges: map[string]Edge{}, places: map[flow.VPortID]place{}, strays: map[flow.VPortID]string{}, groups: map[flow.Dest][]flow.VPortID{},
 		nextHop: map[netip.Addr]packet.MAC{}, dhcp: map[flow.VPortID]struct{}{}, speaks: map[flow.VPortID][]offload.BFDKind{},
-		floods: map[flow.VPortID]int64{}, rates: map[flow.VPortID]topology.BitRate{}, limits: map[flow.VPortID]topology.BitRate{}, paces: map[flow.VPortID]int64{}, traced: map[flow.VPortID][]offload.Traced{}, tags: map[flow.VPortID]struct{}{}, tenants: map[flow.VPortID]uint32{},
+		floods: map[flow.VPortID]int64{}, rates: map[flow.VPortID]topology.BitRate{}, limits: map[flow.LinkSet]topology.BitRate{}, paces: map[flow.VPortID]int64{}, traced: map[flow.VPortID][]offload.Traced{}, tags: map[flow.VPortID]struct{}{}, tenants: map[flow.VPortID]uint32{},
 	}
 }
 

@@ -16,7 +16,7 @@ func decision(outcomes []sim.Outcome) (m offload.Megaflow, ok bool) {
 		o := &outcomes[i]
 		switch {
 		case o.Verdict == sim.Forward && o.Fragment == 0 && m.Act == offload.Drop:
-			m.Act, m.Dest, m.Rewrite, m.Link = offload.Forward, o.Dest, o.Rewrite, o.Link
+			m.Act, m.Dest, m.Rewrite, m.Links = offload.Forward, o.Dest, o.Rewrite, o.Links
 		case o.Verdict == sim.Drop && o.Reject && len(outcomes) == 1:
 			m.Act = offload.Punt
 		case o.Verdict == sim.Drop && !o.Reject:

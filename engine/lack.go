@@ -36,8 +36,12 @@ func (c *core) subjectName(s subject) (tenant, object string) {
 		return "", "edge/" + c.view.self.ID
 	case subjectPeer:
 		return "", "edge/" + s.edge
-	case subjectVPort, subjectLink: // the link that leads to it
-		if p := c.snap.VPort(flow.VPortID(s.id)); p != nil {
+	case subjectVPort, subjectLink:
+		id := flow.VPortID(s.id)
+		if s.kind == subjectLink {
+			id = s.links[0] // to which it leads
+		}
+		if p := c.snap.VPort(id); p != nil {
 			ref = topology.Ref{Kind: topology.KindVPort, Tenant: p.Tenant, Name: p.Name}
 		}
 	case subjectGroup:

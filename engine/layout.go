@@ -25,9 +25,10 @@ const (
 
 // subject is what fixed entries are for. Cost is by subject: a change rebuilds those that it concerns and no others.
 type subject struct {
-	kind subjectKind
-	id   uint32 // vport or group
-	edge string
+	kind  subjectKind
+	id    uint32 // vport or group
+	edge  string
+	links flow.LinkSet
 }
 
 type subjectKind uint8
@@ -38,15 +39,15 @@ const (
 	subjectPeer                         // another edge and the paths to it
 	subjectVPort                        // where a vport is
 	subjectGroup                        // a flood domain
-	subjectLink                         // a link that has a rate, one way
+	subjectLink                         // links that have a rate, one way
 )
 
 func peerSubject(edge string) subject      { return subject{kind: subjectPeer, edge: edge} }
 func vportSubject(id flow.VPortID) subject { return subject{kind: subjectVPort, id: uint32(id)} }
-func linkSubject(id flow.VPortID) subject  { return subject{kind: subjectLink, id: uint32(id)} }
+func linkSubject(s flow.LinkSet) subject   { return subject{kind: subjectLink, links: s} }
 func groupSubject(d flow.Dest) subject     { return subject{kind: subjectGroup, id: uint32(d)} }
 func compareSubjects(a, b subject) int {
-	return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.id, b.id), cmp.Compare(a.edge, b.edge))
+	return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.id, b.id), cmp.Compare(a.edge, b.edge), slices.Compare(a.links[:], b.links[:]))
 }
 
 // part is what the fixed tables hold for one subject.
@@ -119,8 +120,8 @@ func (l *layout) all(v *view) map[subject]struct{} {
 	for d := range v.groups {
 		out[groupSubject(d)] = struct{}{}
 	}
-	for id := range v.limits {
-		out[linkSubject(id)] = struct{}{}
+	for of := range v.limits {
+		out[linkSubject(of)] = struct{}{}
 	}
 	return out
 }
@@ -215,8 +216,8 @@ func (l *layout) build(v *view, s subject) (*part, error) {
 		}
 	case subjectLink:
 		var rate topology.BitRate
-		if rate, there = v.limits[flow.VPortID(s.id)]; there {
-			err = l.link(p, flow.VPortID(s.id), rate)
+		if rate, there = v.limits[s.links]; there {
+			err = l.link(p, s.links, rate)
 		}
 	}
 	if err == nil && there {
@@ -306,14 +307,14 @@ func (l *layout) place(p *part, v *view, id flow.VPortID, at place) error {
 	return nil
 }
 
-// link adds what this edge may send over a link, behind which is a port.
-func (l *layout) link(p *part, id flow.VPortID, rate topology.BitRate) error {
-	number, ok := l.links.Acquire(id)
+// link adds what this edge may send over links.
+func (l *layout) link(p *part, of flow.LinkSet, rate topology.BitRate) error {
+	number, ok := l.links.Acquire(of)
 	if !ok {
 		return fmt.Errorf("%w: too many links that have a rate: that of the link to this port is not held to", offload.ErrNoID)
 	}
 	p.drop = append(p.drop, func() func() {
-		if _, last := l.links.Release(id); !last {
+		if _, last := l.links.Release(of); !last {
 			return nil
 		}
 		return func() { l.links.Confirm(number) }

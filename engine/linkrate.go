@@ -15,36 +15,34 @@ import (
 )
 
 // linkRates has this edge send no more over links than their rates leave it (Q1). A link is used one way from many edges, and its rate is for all of them together: each tells the others in
-// the database what it wants to send, each computes from that what everybody gets, and sets its own meter (docs/decisions/0019-link-rates.md).
+// the database what it wants to send, each computes from that what everybody gets, and sets its own meters (docs/decisions/0019-link-rates.md). A meter is for all links with a rate that a packet
+// passes: each link has one, and so has each set of several that flows here pass.
 //
-//	upcall                the first packet over a link: wanted is all of it, told at once
-//	each second           what the target counted ahead of the meter: an eighth more than that is wanted, or all, if that is more than there is
-//	the database's view   what others want, or no more: the share follows, and one meter's configuration
+//	upcall                the first packet over links: wanted is all of them, told at once
+//	each second           what the target counted ahead of each meter: an eighth more than that is wanted, or all, if that is more than there is
+//	the database's view   what others want, or no more: the shares follow, and some meters' configuration
 //
 // What is told is stored under the edge's lease: what an edge that died had goes to the others.
 type linkRates struct {
-	c       *core
-	used    map[flow.VPortID]*linkUse // by the port behind the link
+	c *core
+	linkShares
+	short   map[flow.LinkSet]struct{} // of several links, for which no meter was left
 	reading bool
 	storing bool
 }
 
-// linkUse is a link that the edge uses.
-type linkUse struct {
-	wants   topology.BitRate // 0: nothing any more; it is forgotten when the database has that
-	counted uint64           // bytes, when they were read last
-	at      time.Duration    // when that was; 0: never
-	idle    int              // reads since the last packet
-}
-
 const (
 	demandsAtOnce = 256  // are written in one go
-	mostIdle      = 5    // seconds without a packet after which a link is not used any more
+	mostIdle      = 5    // seconds without a packet after which links are not used any more
 	demandsBeside = 32   // of them, beside each other
-	leastWanted   = 1024 // the part of its rate below which what is wanted of a link is not told exactly
+	mostShort     = 4096 // sets without a meter that are remembered
 )
 
-func newLinkRates(c *core) *linkRates { return &linkRates{c: c, used: map[flow.VPortID]*linkUse{}} }
+func newLinkRates(c *core) *linkRates {
+	rate := func(id flow.VPortID) topology.BitRate { return c.snap.LinkRate(id) }
+	told := func(id flow.VPortID) map[string]topology.BitRate { return c.snap.LinkDemands(id) }
+	return &linkRates{c: c, linkShares: newLinkShares(c.view.self.ID, rate, told), short: map[flow.LinkSet]struct{}{}}
+}
 
 // limit takes what a change of an interior port makes of the rates of its link, both ways.
 func (r *linkRates) limit(id flow.VPortID, touched map[subject]struct{}) {
@@ -56,62 +54,112 @@ func (r *linkRates) limit(id flow.VPortID, touched map[subject]struct{}) {
 
 // limitTo settles what this edge may send over the link that leads to a port.
 func (r *linkRates) limitTo(id flow.VPortID, touched map[subject]struct{}) {
-	c := r.c
-	before, is := c.view.limits[id], topology.BitRate(0)
-	if rate := c.snap.LinkRate(id); rate != 0 {
-		is = rate.Share(r.wants(id), c.view.self.ID)
-		c.view.limits[id] = is
-	} else {
-		delete(c.view.limits, id)
-		if u := r.used[id]; u != nil {
-			u.wants = 0
-		}
+	single := flow.LinkSetOf(id)
+	switch s := r.sets[single]; {
+	case r.rate(id) != 0:
+		r.set(single)
+	case r.links[id] == nil:
+		return
+	case s != nil:
+		r.forget(s)
+		r.meterOf(s, touched)
 	}
-	if is != before {
-		touched[linkSubject(id)] = struct{}{}
+	r.stale[id] = struct{}{}
+	for _, s := range r.link(id).sets {
+		r.again(s)
 	}
+	r.settle(touched)
 }
 
 // everything looks for links that are not there any more, after the whole network was read anew.
-func (r *linkRates) everything() {
-	for id, u := range r.used {
-		if r.c.snap.LinkRate(id) == 0 {
-			u.wants = 0
+func (r *linkRates) everything(touched map[subject]struct{}) {
+	for id := range r.links {
+		if r.rate(id) == 0 {
+			r.limitTo(id, touched)
 		}
 	}
 }
 
-// wants are what edges want of the link to a port: the others by what they told, this one by what it tells.
-func (r *linkRates) wants(id flow.VPortID) map[string]topology.BitRate {
-	told := r.c.snap.LinkDemands(id)
-	u, self := r.used[id], r.c.view.self.ID
-	if u == nil || told[self] == u.wants {
-		return told
+// settle computes shares anew of links that are stale.
+func (r *linkRates) settle(touched map[subject]struct{}) {
+	for s := range r.divide() {
+		r.meterOf(s, touched)
 	}
-	all := make(map[string]topology.BitRate, len(told)+1)
-	for edge, w := range told {
-		all[edge] = w
-	}
-	if delete(all, self); u.wants != 0 {
-		all[self] = u.wants
-	}
-	return all
 }
 
-// use is called for a packet that goes over a link which has a rate.
-func (r *linkRates) use(id flow.VPortID) {
-	rate := r.c.snap.LinkRate(id)
-	if u := r.used[id]; rate == 0 || u != nil && u.wants != 0 {
+// meterOf has a set's meter have what may be sent.
+func (r *linkRates) meterOf(s *linkSet, touched map[subject]struct{}) {
+	limits, is := r.c.view.limits, topology.BitRate(0)
+	if r.sets[s.of] == s {
+		is = r.may(s)
+	}
+	if limits[s.of] == is {
 		return
 	}
-	r.want(id, rate)
-	r.flush()
+	if limits[s.of] = is; is == 0 {
+		delete(limits, s.of)
+	}
+	touched[linkSubject(s.of)] = struct{}{}
 }
 
-// meter has a flow pass its link without a meter where the edge has none left: on the slow path it would not be served at all, and took its rate no better.
+// apply settles what is stale, and rewrites the meters that have another share by that.
+func (r *linkRates) apply() {
+	touched := map[subject]struct{}{}
+	if r.settle(touched); len(touched) > 0 {
+		r.c.rebuild(touched)
+	}
+}
+
+// metered returns the links whose meter is for packets that pass some. Where the edge has no meter left for several it is that of the tightest, and where it has none for that, none. Not
+// ok: it is not for all of them.
+func (r *linkRates) metered(of flow.LinkSet) (by flow.LinkSet, ok bool) {
+	links := r.c.placer.Links()
+	if of.IsZero() || links.Number(of) != 0 {
+		return of, true
+	}
+	if r.sets[of] == nil && !links.Full() {
+		r.set(of)
+		r.apply()
+	}
+	if links.Number(of) != 0 || !links.Full() {
+		return of, true
+	}
+	all := of.Links()
+	if len(all) == 1 {
+		return flow.LinkSet{}, false
+	}
+	if len(r.short) < mostShort {
+		r.short[of] = struct{}{}
+	}
+	by = flow.LinkSetOf(slices.MinFunc(all, func(a, b flow.VPortID) int { return cmp.Compare(r.rate(a), r.rate(b)) }))
+	if links.Number(by) == 0 {
+		return flow.LinkSet{}, false
+	}
+	return by, false
+}
+
+// use is called for a packet that goes over links which have a rate. It returns the number of their meter.
+func (r *linkRates) use(of flow.LinkSet) uint16 {
+	if of.IsZero() {
+		return 0
+	}
+	by, _ := r.metered(of)
+	s := r.sets[by]
+	if s == nil {
+		return 0
+	}
+	if most := r.most(s); s.wants == 0 && most != 0 {
+		r.want(s, most)
+		r.apply()
+		r.flush()
+	}
+	return r.c.placer.Links().Number(by)
+}
+
+// meter has a flow pass its links without a meter of theirs where the edge has none left: on the slow path it would not be served at all, and took their rates no better.
 func (r *linkRates) meter(m *offload.Megaflow) {
-	if links := r.c.placer.Links(); m.Link != 0 && links.Number(m.Link) == 0 && links.Full() {
-		m.Link = 0
+	by, ok := r.metered(m.Links)
+	if m.Links = by; !ok {
 		r.c.a.counts.unmetered.Add(1)
 	}
 }
@@ -119,20 +167,28 @@ func (r *linkRates) meter(m *offload.Megaflow) {
 // meterLeft gives meters that have become free to links that had to do without, and has what passes these decided again.
 func (r *linkRates) meterLeft() {
 	c, touched := r.c, map[subject]struct{}{}
+	links := c.placer.Links()
 	for s := range c.layout.lacks {
-		if s.kind == subjectLink && !c.placer.Links().Full() {
+		if s.kind == subjectLink && !links.Full() {
 			touched[s] = struct{}{}
 		}
 	}
-	if len(touched) == 0 {
-		return
+	if len(touched) > 0 {
+		c.rebuild(touched)
 	}
-	c.rebuild(touched)
 	var has []topology.Dep
 	for s := range touched {
-		if id := flow.VPortID(s.id); c.placer.Links().Number(id) != 0 {
-			has = append(has, topology.VPortDep(id))
+		if links.Number(s.links) != 0 {
+			has = append(has, depsOf(s.links)...)
 		}
+	}
+	free := links.Free()
+	for of := range r.short {
+		if free--; free < 0 {
+			break
+		}
+		delete(r.short, of)
+		has = append(has, depsOf(of)...)
 	}
 	if len(has) > 0 {
 		c.doubtAll(has, c.snap)
@@ -140,31 +196,42 @@ func (r *linkRates) meterLeft() {
 	}
 }
 
-// want takes what this edge wants of a link, and rewrites its meter if it gets another share by that.
-func (r *linkRates) want(id flow.VPortID, wants topology.BitRate) {
-	u := r.used[id]
-	if u == nil {
-		u = new(linkUse)
-		r.used[id] = u
+func depsOf(of flow.LinkSet) (deps []topology.Dep) {
+	for _, port := range of.Links() {
+		deps = append(deps, topology.VPortDep(port))
 	}
-	u.wants, u.idle = wants, 0
-	touched := map[subject]struct{}{}
-	if r.limitTo(id, touched); len(touched) > 0 {
-		r.c.rebuild(touched)
-	}
+	return deps
 }
 
 // sweep is called each second.
 func (r *linkRates) sweep() {
-	c := r.c
-	for id := range c.view.limits { // what a predecessor told goes on
-		if told := c.snap.LinkDemands(id)[c.view.self.ID]; told != 0 && r.used[id] == nil {
-			r.want(id, told)
+	for _, l := range r.links { // what a predecessor told goes on until what goes by its entries is counted
+		if l.kept > 0 {
+			l.kept--
+			r.stale[l.port] = struct{}{}
 		}
 	}
+	for of, s := range r.sets {
+		if s.wants != 0 || r.c.placer.Links().References(of) > 1 { // one is the layout's
+			continue
+		}
+		if s.at = 0; len(s.of.Links()) > 1 || r.most(s) == 0 {
+			r.leave(s)
+		}
+	}
+	r.apply()
 	r.meterLeft()
 	r.read()
 	r.flush()
+}
+
+// leave gives up a set that no flow passes.
+func (r *linkRates) leave(s *linkSet) {
+	touched := map[subject]struct{}{}
+	r.forget(s)
+	if r.meterOf(s, touched); len(touched) > 0 {
+		r.c.rebuild(touched)
+	}
 }
 
 // read asks the target what would have passed the links that flows here pass, or did lately.
@@ -173,11 +240,11 @@ func (r *linkRates) read() {
 	if r.reading || c.target.term != serving {
 		return
 	}
-	links, numbers := c.placer.Links(), map[int64]flow.VPortID{}
+	links, numbers := c.placer.Links(), map[int64]flow.LinkSet{}
 	var queries []p4rt.Query
-	for id := range c.view.limits {
-		if n := links.Number(id); n != 0 && (r.used[id] != nil || links.References(id) > 1) { // one is the layout's
-			numbers[int64(n)] = id
+	for of, s := range r.sets {
+		if n := links.Number(of); n != 0 && (s.wants != 0 || s.at != 0 || links.References(of) > 1) {
+			numbers[int64(n)] = of
 			queries = append(queries, p4rt.CounterCells(c.a.tables.LinkLoads(), int64(n)))
 		}
 	}
@@ -189,7 +256,7 @@ func (r *linkRates) read() {
 	c.effects.wg.Go(func() {
 		ctx, cancel := context.WithTimeout(parent, tallyTime)
 		defer cancel()
-		counted := map[flow.VPortID]uint64{}
+		counted := map[flow.LinkSet]uint64{}
 		err := c.a.session.Read(ctx, func(e p4rt.Entity) error {
 			if x, ok := e.(*p4rt.CounterCell); ok {
 				counted[numbers[x.Index]] = uint64(x.Bytes)
@@ -202,43 +269,44 @@ func (r *linkRates) read() {
 				return
 			}
 			now := c.now()
-			for id, bytes := range counted {
-				r.saw(id, bytes, now)
+			for of, bytes := range counted {
+				r.saw(of, bytes, now)
 			}
+			r.apply()
 			r.flush()
 		})
 	})
 }
 
-// saw takes what the target has counted of a link.
-func (r *linkRates) saw(id flow.VPortID, bytes uint64, now time.Duration) {
-	rate, u := r.c.snap.LinkRate(id), r.used[id]
-	if rate == 0 {
+// saw takes what the target has counted of a set of links.
+func (r *linkRates) saw(of flow.LinkSet, bytes uint64, now time.Duration) {
+	s := r.sets[of]
+	if s == nil {
 		return
 	}
-	if u == nil {
-		u = new(linkUse)
-		r.used[id] = u
+	most := r.most(s)
+	if most == 0 {
+		return
 	}
-	before, since := u.counted, now-u.at
-	first := u.at == 0 || bytes < before
-	if u.counted, u.at = bytes, now; first || since <= 0 {
+	before, since := s.counted, now-s.at
+	first := s.at == 0 || bytes < before
+	if s.counted, s.at = bytes, now; first || since <= 0 {
 		return
 	}
 	if bytes == before {
-		if u.idle++; u.idle == mostIdle && u.wants != 0 {
-			r.want(id, 0)
+		if s.idle++; s.idle == mostIdle && s.wants != 0 {
+			r.want(s, 0)
 		}
 		return
 	}
-	u.idle = 0
-	seen, has := topology.BitRate(float64(bytes-before)*8/since.Seconds()), r.c.view.limits[id]
-	wants := min(max(seen+seen/8, rate/leastWanted, 1), rate)
+	s.idle = 0
+	seen, has := topology.BitRate(float64(bytes-before)*8/since.Seconds()), r.c.view.limits[of]
+	wants := min(max(seen+seen/8, most/leastWanted, 1), most)
 	if seen >= has-has/16 { // what it has is not enough. What it has for this much is: else it would want all each other second
-		wants = rate
+		wants = most
 	}
-	if wants > u.wants+u.wants/8 || wants < u.wants-u.wants/4 || wants == rate && u.wants != rate { // small changes are nobody's business
-		r.want(id, wants)
+	if wants > s.wants+s.wants/8 || wants < s.wants-s.wants/4 || wants == most && s.wants != most { // small changes are nobody's business
+		r.want(s, wants)
 	}
 }
 
@@ -253,12 +321,12 @@ func (r *linkRates) flush() {
 		wants topology.BitRate
 	}
 	var some []demand
-	for id, u := range r.used {
-		switch told := c.snap.LinkDemands(id)[c.view.self.ID]; {
-		case told != u.wants && len(some) < demandsAtOnce:
-			some = append(some, demand{id, u.wants})
-		case told == 0 && u.wants == 0 && c.placer.Links().References(id) <= 1:
-			delete(r.used, id)
+	for id, l := range r.links {
+		switch told := r.told(id)[r.self]; {
+		case told != l.tells && len(some) < demandsAtOnce:
+			some = append(some, demand{id, l.tells})
+		case told == 0 && l.tells == 0 && r.rate(id) == 0 && len(l.sets) == 0:
+			delete(r.links, id)
 		}
 	}
 	if len(some) == 0 {

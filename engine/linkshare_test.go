@@ -52,7 +52,7 @@ func (s *sharing) configure(yaml string) {
 	}
 	s.snap = snap
 	touched := map[subject]struct{}{}
-	for id := range s.view.limits {
+	for id := range s.linkRates.links {
 		s.linkRates.limit(id, touched)
 	}
 	for p := range snap.VPorts() {
@@ -75,24 +75,25 @@ func (s *sharing) told(demands ...topology.LinkDemand) {
 // second has the target count so many bits in a second.
 func (s *sharing) second(bits uint64) {
 	s.at, s.bytes = s.at+time.Second, s.bytes+bits/8
-	s.linkRates.saw(s.link, s.bytes, s.at)
+	s.linkRates.saw(flow.LinkSetOf(s.link), s.bytes, s.at)
+	s.linkRates.apply()
 }
 
 // has checks what the edge may send, in bits a second, and that the meter of the link has that; and what it wants.
 func (s *sharing) has(what string, may, wants topology.BitRate) {
 	s.t.Helper()
-	if got := s.view.limits[s.link]; got != may {
+	if got := s.view.limits[flow.LinkSetOf(s.link)]; got != may {
 		s.t.Errorf("%s: it may send %d, want %d", what, got, may)
 	}
-	cell := s.a.tables.LinkRate(s.placer.Links().Number(s.link), int64(may))
+	cell := s.a.tables.LinkRate(s.placer.Links().Number(flow.LinkSetOf(s.link)), int64(may))
 	found := false
 	s.layout.entities(func(e p4rt.Entity) { found = found || e.Key() == cell.Key() && same(e, cell) })
 	if !found {
 		s.t.Errorf("%s: no meter has %v", what, may)
 	}
 	var got topology.BitRate
-	if u := s.linkRates.used[s.link]; u != nil {
-		got = u.wants
+	if l := s.linkRates.links[s.link]; l != nil {
+		got = l.tells
 	}
 	if got != wants {
 		s.t.Errorf("%s: it wants %d, want %d", what, got, wants)
@@ -105,7 +106,7 @@ func TestLinkIsShared(t *testing.T) {
 	s.has("nobody uses it", 64e6, 0)
 	s.told(topology.LinkDemand{Edge: "e2", Wants: 64e6})
 	s.has("another edge does", 1e6, 0)
-	s.linkRates.use(s.link)
+	s.linkRates.use(flow.LinkSetOf(s.link))
 	s.has("the first packet", 32e6, 64e6)
 	s.told(topology.LinkDemand{Edge: "e1", Wants: 64e6})
 	s.second(0)
@@ -124,7 +125,7 @@ func TestLinkIsShared(t *testing.T) {
 // TestLinkIsLeft (Q1): an edge that sends nothing any more wants nothing, and what is sent again without a first packet is seen by its meter; a rate that changes, or goes, and edges that do, count at once.
 func TestLinkIsLeft(t *testing.T) {
 	s := newSharing(t)
-	s.linkRates.use(s.link)
+	s.linkRates.use(flow.LinkSetOf(s.link))
 	s.told(topology.LinkDemand{Edge: "e1", Wants: 64e6}, topology.LinkDemand{Edge: "e2", Wants: 64e6})
 	s.has("two edges want all", 32e6, 64e6)
 	s.second(8e6)
@@ -141,9 +142,9 @@ func TestLinkIsLeft(t *testing.T) {
 	s.has("entries that are still there carry it again", 32e6, 64e6)
 	s.told(topology.LinkDemand{Edge: "e1", Wants: 64e6}, topology.LinkDemand{Edge: "e2", Wants: 0})
 	s.has("the other edge went", 64e6, 64e6)
-	number := s.placer.Links().Number(s.link)
+	number := s.placer.Links().Number(flow.LinkSetOf(s.link))
 	s.configure(`{apiVersion: weft/v1, kind: Bridge, metadata: {name: lan, tenant: red}, spec: {}}`)
-	if len(s.view.limits) != 0 || s.placer.Links().Number(s.link) != 0 {
+	if len(s.view.limits) != 0 || s.placer.Links().Number(flow.LinkSetOf(s.link)) != 0 {
 		t.Errorf("limits %v of links that are gone, number %d", s.view.limits, number)
 	}
 }

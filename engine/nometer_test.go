@@ -18,7 +18,7 @@ func TestNoMeterIsLeft(t *testing.T) {
 	served(s.core)
 	links, others := s.placer.Links(), flow.VPortID(1_000_000)
 	for n := others; !links.Full(); n++ {
-		links.Acquire(n)
+		links.Acquire(flow.LinkSetOf(n))
 	}
 	s.configure(strings.Replace(limitedNetwork, "device: bridge/lan, rate: 8M", `device: bridge/lan, mac: "`+vm1MAC.String()+`"`, 1) +
 		`---
@@ -34,25 +34,25 @@ func TestNoMeterIsLeft(t *testing.T) {
 		fromVM1(t, s.core, packet.MAC{2, 0, 0, 0, 0, 0x77}, netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2"), 7)
 	}
 	send()
-	passes := func() (over []flow.VPortID) {
+	passes := func() (over []flow.LinkSet) {
 		for f := range s.flows.all() {
-			over = append(over, s.placer.Megaflow(f.placed).Link)
+			over = append(over, s.placer.Megaflow(f.placed).Links)
 		}
 		return over
 	}
-	if over, n := passes(), s.a.Stats(); len(over) != 1 || over[0] != 0 || n.Unmetered == 0 || n.NotInstalled != 0 {
+	if over, n := passes(), s.a.Stats(); len(over) != 1 || !over[0].IsZero() || n.Unmetered == 0 || n.NotInstalled != 0 {
 		t.Errorf("flows with meters of %v, %d decided to have none, %d not installed", over, n.Unmetered, n.NotInstalled)
 	}
 	for n := range flow.VPortID(2) { // each way takes one
-		free, _ := links.Release(others + n)
+		free, _ := links.Release(flow.LinkSetOf(others + n))
 		links.Confirm(free)
 	}
 	s.linkRates.sweep()
-	if over := passes(); slices.Contains(over, 0) {
+	if over := passes(); slices.Contains(over, flow.LinkSet{}) {
 		t.Error("the flow goes on without a meter")
 	}
 	send() // where it could not be decided without a packet
-	if over := passes(); len(over) != 1 || over[0] != s.link || len(s.lacks) != 0 {
+	if over := passes(); len(over) != 1 || over[0] != flow.LinkSetOf(s.link) || len(s.lacks) != 0 {
 		t.Errorf("flows with meters of %v, want %d; lacks %v", over, s.link, s.lacks)
 	}
 }

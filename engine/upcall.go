@@ -129,9 +129,6 @@ func (c *core) emitAll(res *sim.Result, f *packet.Frame, ingress flow.VPortID, l
 	}
 	step := life.begin(StepPacketOut)
 	for i := range res.Outcomes {
-		if link := res.Outcomes[i].Link; link != 0 {
-			c.linkRates.use(link)
-		}
 		c.emit(res, i, f, ingress, local, hash, change && i == len(res.Outcomes)-1)
 	}
 	life.end(step, "")
@@ -162,7 +159,7 @@ func (c *core) emit(res *sim.Result, i int, f *packet.Frame, ingress flow.VPortI
 		}
 	}
 	o.Rewrite.Apply(frame, f)
-	link := c.placer.Links().Number(o.Link)
+	link := c.linkRates.use(o.Links)
 	if o.Fragment == 0 {
 		c.a.counts.forwarded.Add(1)
 		c.toDest(frame, o.Dest, local, hash, link)

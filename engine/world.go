@@ -83,7 +83,7 @@ func (c *core) everything(v *state.View, touched map[subject]struct{}) {
 		c.speaking.changed(p.ID)
 		c.portLinks.check(p.ID)
 	}
-	c.linkRates.everything()
+	c.linkRates.everything(touched)
 	clear(c.view.groups)
 	for b := range c.snap.Bridges() {
 		c.members(b)

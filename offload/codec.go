@@ -21,8 +21,11 @@ const (
 	storedTranslates
 	storedTracks
 	storedKnownSource
-	storedLink
+	storedLinks
 )
+
+// storedMore marks a link with a rate after which another one comes. Records from when a megaflow took from one link have it in none.
+const storedMore = 1 << 31
 
 // Stored is a megaflow as the database has it (K7): pattern and modification, of the packet that it was decided for the whole header, and the lane that it had.
 type Stored struct {
@@ -45,7 +48,7 @@ func AppendStored(b []byte, all []Stored) []byte {
 
 func (m *Stored) append(b []byte) []byte {
 	var flags byte
-	for i, is := range [...]bool{m.Rewrite.SetMACs, m.Rewrite.Translate, m.Tracked, m.Guards.KnownSource, m.Link != 0} {
+	for i, is := range [...]bool{m.Rewrite.SetMACs, m.Rewrite.Translate, m.Tracked, m.Guards.KnownSource, !m.Links.IsZero()} {
 		if is {
 			flags |= 1 << i
 		}
@@ -66,8 +69,12 @@ func (m *Stored) append(b []byte) []byte {
 		b = binary.BigEndian.AppendUint16(b, m.Rewrite.SrcPort)
 		b = binary.BigEndian.AppendUint16(b, m.Rewrite.DstPort)
 	}
-	if m.Link != 0 {
-		b = binary.BigEndian.AppendUint32(b, uint32(m.Link))
+	for i, all := 0, m.Links.Links(); i < len(all); i++ {
+		link := uint32(all[i])
+		if i < len(all)-1 {
+			link |= storedMore
+		}
+		b = binary.BigEndian.AppendUint32(b, link)
 	}
 	return b
 }
@@ -166,12 +173,26 @@ func (r *reader) stored() (m Stored) {
 		m.Rewrite.Src, m.Rewrite.Dst = r.addr(etherType), r.addr(etherType)
 		m.Rewrite.SrcPort, m.Rewrite.DstPort = r.uint16(), r.uint16()
 	}
-	if flags&storedLink != 0 {
-		m.Link = flow.VPortID(r.uint32())
-		r.short = r.short || m.Link == 0 || m.Link > flow.MaxID
+	if flags&storedLinks != 0 {
+		m.Links = r.links()
 	}
-	r.short = r.short || m.Lane > LaneWildL2 || m.Act > Punt || m.Key.EtherType != etherType || flags >= storedLink<<1 || m.Dest > flow.MaxID || m.Prio < 0 || m.Key.Frag > uint8(packet.FragLater)
+	r.short = r.short || m.Lane > LaneWildL2 || m.Act > Punt || m.Key.EtherType != etherType || flags >= storedLinks<<1 || m.Dest > flow.MaxID || m.Prio < 0 || m.Key.Frag > uint8(packet.FragLater)
 	return m
+}
+
+// links reads a set of one link or more.
+func (r *reader) links() (s flow.LinkSet) {
+	for i := range s {
+		link := r.uint32()
+		more := link&storedMore != 0
+		link &^= storedMore
+		r.short = r.short || link == 0 || link > flow.MaxID || i > 0 && flow.VPortID(link) <= s[i-1]
+		if s[i] = flow.VPortID(link); !more {
+			return s
+		}
+	}
+	r.short = true
+	return s
 }
 
 func (r *reader) key(etherType uint16) (k flow.Key) {

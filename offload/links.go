@@ -7,87 +7,94 @@ import (
 	"github.com/weft-sdn/weft/p4rt"
 )
 
-// Links are an edge's local numbers for directions of links that have a rate (Q1), each named by the port at which its packets come in, and the references to them: the number is the
-// cell of the link's meter. A port's number is its id modulo the number of cells, or the next one that is free, so that an agent that begins anew finds those that its target has.
+// Links are an edge's local numbers for the sets of links with a rate that megaflows pass (Q1), and the references to them: the number is the cell of the set's meter. A single link's number
+// is the id of its port modulo the number of cells, a larger set's follows from all of its ports; or it is the next one that is free: so an agent that begins anew finds those that its target has.
 // A number whose last reference went is free when the target has confirmed that nothing refers to it.
 type Links struct {
-	slots map[flow.VPortID]*slot
-	ports map[uint16]flow.VPortID // of numbers that are not free
+	slots map[flow.LinkSet]*slot
+	sets  map[uint16]flow.LinkSet // of numbers that are not free
 	size  int                     // cells: numbers are below it
 }
 
-// NewLinks returns numbers for the links that a target has meters for.
+// NewLinks returns numbers for the sets of links that a target has meters for.
 func (t *Tables) NewLinks() *Links {
-	return &Links{slots: map[flow.VPortID]*slot{}, ports: map[uint16]flow.VPortID{}, size: int(min(t.links.Size, 1<<16))}
+	return &Links{slots: map[flow.LinkSet]*slot{}, sets: map[uint16]flow.LinkSet{}, size: int(min(t.links.Size, 1<<16))}
 }
 
-// Acquire adds a reference to the link's number. Not ok: no number is left.
-func (l *Links) Acquire(port flow.VPortID) (id uint16, ok bool) {
-	if s := l.slots[port]; s != nil {
+// Acquire adds a reference to the set's number. Not ok: no number is left.
+func (l *Links) Acquire(set flow.LinkSet) (id uint16, ok bool) {
+	if s := l.slots[set]; s != nil {
 		s.refs++
 		return s.id, true
 	}
+	first := uint32(0)
+	for _, port := range set.Links() {
+		first = first*0x9e3779b1 + uint32(port)
+	}
 	for i := range l.size - 1 {
-		id := uint16(1 + (int(port)+i)%(l.size-1))
-		if _, taken := l.ports[id]; !taken {
-			l.ports[id], l.slots[port] = port, &slot{id: id, refs: 1}
+		id := uint16(1 + (int(first)+i)%(l.size-1))
+		if _, taken := l.sets[id]; !taken {
+			l.sets[id], l.slots[set] = set, &slot{id: id, refs: 1}
 			return id, true
 		}
 	}
 	return 0, false
 }
 
+// Free returns how many numbers are left.
+func (l *Links) Free() int { return max(l.size-1-len(l.sets), 0) }
+
 // Full reports whether no number is left.
-func (l *Links) Full() bool { return len(l.ports) >= l.size-1 }
+func (l *Links) Full() bool { return l.Free() == 0 }
 
 // Release drops a reference. Last: the number is to be given back with Confirm.
-func (l *Links) Release(port flow.VPortID) (id uint16, last bool) {
-	s := l.slots[port]
+func (l *Links) Release(set flow.LinkSet) (id uint16, last bool) {
+	s := l.slots[set]
 	if s == nil || s.refs == 0 {
-		panic("offload: reference to a link released twice")
+		panic("offload: reference to links released twice")
 	}
 	s.refs--
 	if s.refs > 0 {
 		return s.id, false
 	}
-	delete(l.slots, port)
+	delete(l.slots, set)
 	return s.id, true
 }
 
 // Confirm makes a number free again.
-func (l *Links) Confirm(id uint16) { delete(l.ports, id) }
+func (l *Links) Confirm(id uint16) { delete(l.sets, id) }
 
-// Number returns the link's number, 0 if it has none.
-func (l *Links) Number(port flow.VPortID) uint16 {
-	if s := l.slots[port]; s != nil {
+// Number returns the set's number, 0 if it has none.
+func (l *Links) Number(set flow.LinkSet) uint16 {
+	if s := l.slots[set]; s != nil {
 		return s.id
 	}
 	return 0
 }
 
-// References returns how many references there are to the link's number.
-func (l *Links) References(port flow.VPortID) int {
-	if s := l.slots[port]; s != nil {
+// References returns how many references there are to the set's number.
+func (l *Links) References(set flow.LinkSet) int {
+	if s := l.slots[set]; s != nil {
 		return s.refs
 	}
 	return 0
 }
 
-// Port returns the link of a number that is not free.
-func (l *Links) Port(id uint16) flow.VPortID { return l.ports[id] }
+// Set returns what a number stands for that is not free.
+func (l *Links) Set(id uint16) flow.LinkSet { return l.sets[id] }
 
-// link adds a reference to the number of a megaflow's link; 0: it passes none that has a rate.
+// link adds a reference to the number of a megaflow's links; 0: it passes none that has a rate.
 func (x *placing) link(m *Megaflow) (uint16, error) {
-	if m.Link == 0 {
+	if m.Links.IsZero() {
 		return 0, nil
 	}
-	links := x.p.links
-	id, ok := links.Acquire(m.Link)
+	links, set := x.p.links, m.Links
+	id, ok := links.Acquire(set)
 	if !ok {
 		return 0, fmt.Errorf("%w: links with a rate", ErrNoID)
 	}
 	x.undos = append(x.undos, func() {
-		if id, last := links.Release(m.Link); last {
+		if id, last := links.Release(set); last {
 			links.Confirm(id)
 		}
 	})
@@ -121,10 +128,10 @@ func (t *Tables) ReceiveRate(vport uint16, rate int64) *p4rt.MeterCell {
 	return bytesAt(t.receives, vport, rate)
 }
 
-// LinkRate bounds what this edge may send over the link of a number, in bits a second; 0: any amount.
+// LinkRate bounds what this edge may send over the links of a number, in bits a second; 0: any amount.
 func (t *Tables) LinkRate(link uint16, rate int64) *p4rt.MeterCell {
 	return bytesAt(t.links, link, rate)
 }
 
-// LinkLoads are the counters of what would pass links, within their rates or not, by number.
+// LinkLoads are the counters of what would pass sets of links, within their rates or not, by number.
 func (t *Tables) LinkLoads() *p4rt.CounterArray { return t.linkLoad }

@@ -26,7 +26,7 @@ type Megaflow struct {
 	Act     Act
 	Dest    flow.Dest     // valid iff Act is Forward
 	Rewrite flow.Rewrite  // the same
-	Link    flow.VPortID  // the same: whose rate its packets take from (Q1), sim.Outcome.Link; 0: no link's
+	Links   flow.LinkSet  // the same: whose rates its packets take from (Q1), sim.Outcome.Links
 	Tracked bool          // of a TCP connection: segments with SYN are punted, those with FIN or RST copied to the engine; valid iff Act is Forward
 	Tag     uint32        // in packet-ins of a Punt
 	Prio    int32         // generation: of overlapping wild entries the newer wins
@@ -36,7 +36,7 @@ type Megaflow struct {
 // settle clears what is not valid.
 func (m *Megaflow) settle() {
 	if m.Act != Forward {
-		m.Dest, m.Rewrite, m.Link, m.Tracked = 0, flow.Rewrite{}, 0, false
+		m.Dest, m.Rewrite, m.Links, m.Tracked = 0, flow.Rewrite{}, flow.LinkSet{}, false
 	}
 }
 

@@ -20,7 +20,7 @@ type macAt struct {
 type rewriteKey struct {
 	src, dst packet.MAC // zero: MACs stay
 	mtu      uint16     // bytes of IP packet
-	link     uint16     // number of the link whose rate is taken from; 0: none
+	link     uint16     // number of the links whose rates are taken from; 0: none
 }
 
 // Placer keeps what megaflows need at one edge: room in the lanes, scopes, rewrites and known sources, with references. It sends nothing: it

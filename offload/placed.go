@@ -72,7 +72,7 @@ func (p *Placer) Megaflow(x *Placed) Megaflow {
 	}
 	if x.ids.rewrite != 0 {
 		k := p.rewrites.KeyOf(x.ids.rewrite)
-		m.Link = p.links.Port(k.link)
+		m.Links = p.links.Set(k.link)
 		if x.flags&setsMACs != 0 {
 			m.Rewrite.SetMACs, m.Rewrite.SrcMAC, m.Rewrite.DstMAC = true, k.src, k.dst
 		}

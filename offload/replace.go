@@ -52,14 +52,14 @@ func (p *Placer) Replace(placed *Placed, m Megaflow) (stages [][]p4rt.Update, co
 // unrefer drops what a megaflow's entry refers to. It returns the deletes, which come after the entry's, and what is to be called when they are confirmed.
 func (p *Placer) unrefer(placed *Placed) (after []p4rt.Update, freed []func()) {
 	m := p.Megaflow(placed)
-	if k, rewrites := rewriteOf(&m, p.links.Number(m.Link)); rewrites {
+	if k, rewrites := rewriteOf(&m, p.links.Number(m.Links)); rewrites {
 		if id, last := p.rewrites.Release(k); last {
 			after = deletes(after, p.t.rewrite(id, k)...)
 			freed = append(freed, func() { p.rewrites.Confirm(id) })
 		}
 	}
-	if m.Link != 0 {
-		if id, last := p.links.Release(m.Link); last {
+	if !m.Links.IsZero() {
+		if id, last := p.links.Release(m.Links); last {
 			freed = append(freed, func() { p.links.Confirm(id) })
 		}
 	}

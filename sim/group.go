@@ -12,15 +12,15 @@ type floodStep struct {
 	bridge *topology.Bridge
 	in     *topology.VPort
 	mark   uint32
-	limit  limit
-	apart  bool // behind a chain, or a link with a rate: its members are not the group's
+	links  flow.LinkSet // as hop.links
+	apart  bool         // behind a chain, or a link with a rate: its members are not the group's
 }
 
 // apart is a member that gets a copy of its own, since a chain said so of that copy, or since that takes from the rate of a link.
 type apart struct {
 	port  flow.VPortID
 	mark  uint32
-	limit limit
+	links flow.LinkSet
 }
 
 // floodFrom sends a copy to all ports of the bridge but the one that it came in by, over linked bridges too (B1, E10). Exterior members get it as one
@@ -29,7 +29,7 @@ func (s *Simulator) floodFrom(b *topology.Bridge, p *topology.VPort, h *hop, unk
 	if s.res.Trace != nil {
 		s.res.Trace.add(s, h, "floods "+h.dst.String())
 	}
-	s.flood = append(s.flood[:0], floodStep{bridge: b, in: p, mark: h.mark, limit: h.limit})
+	s.flood = append(s.flood[:0], floodStep{bridge: b, in: p, mark: h.mark, links: h.links})
 	s.members, s.apart, s.routers, s.missing = s.members[:0], s.apart[:0], s.routers[:0], false
 	whole := true
 	for i := 0; i < len(s.flood); i++ {
@@ -38,7 +38,7 @@ func (s *Simulator) floodFrom(b *topology.Bridge, p *topology.VPort, h *hop, unk
 	sent := s.floodMembers(b, p, h, whole)
 	for _, m := range s.apart {
 		copied := *h
-		copied.limit = m.limit
+		copied.links = m.links
 		s.deliver(&copied, m.port.Dest())
 		sent = true
 	}
@@ -101,7 +101,7 @@ func (s *Simulator) floodPort(i int, id flow.VPortID, h *hop) {
 	}
 	filtered := filtersOut(step.bridge.Filters, v)
 	copied := *h
-	copied.mark, copied.limit = step.mark, step.limit
+	copied.mark, copied.links = step.mark, step.links
 	if filtered {
 		s.dep(topology.VPortDep(id))
 		if s.filterCopy(func() verdict { return s.filterOut(step.bridge.Filters, step.in, v, &copied) }) == refused {
@@ -110,7 +110,7 @@ func (s *Simulator) floodPort(i int, id flow.VPortID, h *hop) {
 	}
 	switch {
 	case v.Exterior && (filtered || step.apart):
-		s.apart = append(s.apart, apart{id, copied.mark, copied.limit})
+		s.apart = append(s.apart, apart{id, copied.mark, copied.links})
 		return
 	case v.Exterior:
 		s.members = append(s.members, id)
@@ -134,7 +134,7 @@ func (s *Simulator) floodPort(i int, id flow.VPortID, h *hop) {
 		s.cross(peer.ID, &copied)
 		behind := step.apart || filtered || topology.FiltersIn(x.Filters, peer) || s.snap.LinkRate(peer.ID) != 0
 		if s.filterCopy(func() verdict { return s.filterIn(x.Filters, peer, &copied) }) == pass {
-			s.flood = append(s.flood, floodStep{x, peer, copied.mark, copied.limit, behind})
+			s.flood = append(s.flood, floodStep{x, peer, copied.mark, copied.links, behind})
 		}
 		return
 	}

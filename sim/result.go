@@ -77,7 +77,7 @@ type Outcome struct {
 	Verdict  Verdict
 	Dest     flow.Dest    // Forward: vport or group. A group's copy to the ingress vport is pruned
 	Rewrite  flow.Rewrite // Forward
-	Link     flow.VPortID // Forward: of the links on the way that have a rate the tightest (Q1), by the port behind it; 0: none has one
+	Links    flow.LinkSet // Forward: those on the way that have a rate (Q1); of more than it holds those with the least
 	Fragment uint16       // Forward: cut into fragments for this MTU first, in software; 0: as it is
 	Drop     DropReason   // Drop
 	Reject   bool         // Drop: each sender is to get an answer, so install a metered punt, not a drop (E3)

@@ -80,13 +80,7 @@ type hop struct {
 	mark      uint32       // set by a rule
 	tuple     uint8        // what it was translated to: Simulator.conns; 0: nothing
 	steps     uint8        // translations of its connection that are behind it
-	limit     limit
-}
-
-// limit is the link with the least rate of those that a copy passed. The zero limit: none has one.
-type limit struct {
-	link flow.VPortID // the port by which the copy came in behind it
-	rate topology.BitRate
+	links     flow.LinkSet // that it passed and that have a rate
 }
 
 // origin is a packet to be simulated after the one that caused it.
@@ -268,8 +262,21 @@ func (s *Simulator) cross(port flow.VPortID, h *hop) {
 	if s.res.Trace != nil {
 		s.res.Trace.add(s, h, "over a link of "+rate.String()+"bit/s")
 	}
-	if h.limit.link == 0 || rate < h.limit.rate {
-		h.limit = limit{port, rate}
+	if h.links.Add(port) {
+		return
+	}
+	loosest := port
+	for _, p := range h.links {
+		if s.snap.LinkRate(p) > s.snap.LinkRate(loosest) {
+			loosest = p
+		}
+	}
+	if loosest != port {
+		h.links.Remove(loosest)
+		h.links.Add(port)
+	}
+	if s.res.Trace != nil {
+		s.res.Trace.add(s, h, "passes more than "+strconv.Itoa(flow.MaxLinks)+" links with a rate: takes nothing from the one of "+s.snap.LinkRate(loosest).String()+"bit/s")
 	}
 }
 
@@ -301,7 +308,7 @@ func (s *Simulator) deliver(h *hop, d flow.Dest) {
 		}
 		s.res.Outcomes = append(s.res.Outcomes, Outcome{})
 		o := &s.res.Outcomes[len(s.res.Outcomes)-1]
-		o.Verdict, o.Dest, o.Fragment, o.Link = Forward, d, h.fragment, h.limit.link
+		o.Verdict, o.Dest, o.Fragment, o.Links = Forward, d, h.fragment, h.links
 		s.setRewrite(h, &o.Rewrite)
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/weft-sdn/weft/topology"
@@ -58,6 +59,27 @@ func TestSharesAreFair(t *testing.T) {
 		for edge, wants := range told {
 			if s := rate.Share(told, edge); s < wants && s+1 < most {
 				t.Fatalf("%v: %s has %d of %d, and another %d", told, edge, s, rate, most)
+			}
+		}
+	}
+}
+
+// TestIfAll: what one would get if he wanted all is what he gets when he does.
+func TestIfAll(t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 10))
+	for range 5000 {
+		rate := topology.BitRate(1 + r.Int64N(1000))
+		wants := make([]topology.BitRate, 1+r.IntN(6))
+		for i := range wants {
+			wants[i] = topology.BitRate(1 + r.Int64N(int64(rate)*3/2))
+		}
+		d := rate.Divide(wants)
+		for i, w := range wants {
+			all := slices.Clone(wants)
+			all[i] = rate
+			e := rate.Divide(all)
+			if got, want := d.IfAll(w), e.Of(rate); got != want {
+				t.Fatalf("%d of %v: who wants %d would get %d, want %d", rate, wants, w, got, want)
 			}
 		}
 	}
