@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -276,38 +275,6 @@ func (r *linkRates) read() {
 			r.flush()
 		})
 	})
-}
-
-// saw takes what the target has counted of a set of links.
-func (r *linkRates) saw(of flow.LinkSet, bytes uint64, now time.Duration) {
-	s := r.sets[of]
-	if s == nil {
-		return
-	}
-	most := r.most(s)
-	if most == 0 {
-		return
-	}
-	before, since := s.counted, now-s.at
-	first := s.at == 0 || bytes < before
-	if s.counted, s.at = bytes, now; first || since <= 0 {
-		return
-	}
-	if bytes == before {
-		if s.idle++; s.idle == mostIdle && s.wants != 0 {
-			r.want(s, 0)
-		}
-		return
-	}
-	s.idle = 0
-	seen, has := topology.BitRate(float64(bytes-before)*8/since.Seconds()), r.c.view.limits[of]
-	wants := min(max(seen+seen/8, most/leastWanted, 1), most)
-	if seen >= has-has/16 { // what it has is not enough. What it has for this much is: else it would want all each other second
-		wants = most
-	}
-	if wants > s.wants+s.wants/8 || wants < s.wants-s.wants/4 || wants == most && s.wants != most { // small changes are nobody's business
-		r.want(s, wants)
-	}
 }
 
 // flush tells what the database does not have: when it changes, and each second what was not stored.

@@ -40,7 +40,7 @@ type linkSet struct {
 	has     [flow.MaxLinks]topology.BitRate
 	could   [flow.MaxLinks]topology.BitRate // what it would have at the link if it wanted all
 	counted uint64                          // bytes, when they were read last
-	at      time.Duration                           // when that was; 0: never
+	at      time.Duration                   // when that was; 0: never
 	idle    int                             // reads since the last packet
 }
 
@@ -133,6 +133,38 @@ func (r *linkShares) wantsOf(s *linkSet, port flow.VPortID) topology.BitRate {
 		}
 	}
 	return wants
+}
+
+// saw takes what the target has counted of a set of links.
+func (r *linkShares) saw(of flow.LinkSet, bytes uint64, now time.Duration) {
+	s := r.sets[of]
+	if s == nil {
+		return
+	}
+	most := r.most(s)
+	if most == 0 {
+		return
+	}
+	before, since := s.counted, now-s.at
+	first := s.at == 0 || bytes < before
+	if s.counted, s.at = bytes, now; first || since <= 0 {
+		return
+	}
+	if bytes == before {
+		if s.idle++; s.idle == mostIdle && s.wants != 0 {
+			r.want(s, 0)
+		}
+		return
+	}
+	s.idle = 0
+	seen, has := topology.BitRate(float64(bytes-before)*8/since.Seconds()), r.may(s)
+	wants := min(max(seen+seen/8, most/leastWanted, 1), most)
+	if seen >= has-has/16 { // what it has is not enough. What it has for this much is: else it would want all each other second
+		wants = most
+	}
+	if wants > s.wants+s.wants/8 || wants < s.wants-s.wants/4 || wants == most && s.wants != most { // small changes are nobody's business
+		r.want(s, wants)
+	}
 }
 
 // divide divides links again that are stale, and those that sets pass who may have another part of them by that. It returns the sets that are concerned.
