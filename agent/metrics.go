@@ -74,7 +74,7 @@ func counters() []counter {
 		{"not_installed", "Decisions that stayed on the slow path.", func(s *engine.Stats) uint64 { return s.NotInstalled }},
 		{"over_share", "Of these, because their vport had its share of the flow tables.", func(s *engine.Stats) uint64 { return s.OverShare }},
 		{"not_kept", "Of these, because room was scarce and it was the flow's first packet.", func(s *engine.Stats) uint64 { return s.NotKept }},
-		{"unmetered", "Flows decided to pass a link without its meter, since the edge had none left.", func(s *engine.Stats) uint64 { return s.Unmetered }},
+		{"unmetered", "Flows decided to pass links without a meter of theirs, since the edge had none left.", func(s *engine.Stats) uint64 { return s.Unmetered }},
 		{"links_wrong", "Times that an uplink was told to be down, and its router answered.", func(s *engine.Stats) uint64 { return s.LinksWrong }},
 		{"traces", "Live traces that began.", func(s *engine.Stats) uint64 { return s.Traces }},
 		{"trace_drops", "Packets of live traces that were not told, as the database did not keep up.", func(s *engine.Stats) uint64 { return s.TraceDrops }},

@@ -106,10 +106,14 @@ func (m *linkModel) String() string {
 }
 
 // passes is what of a set's packets passes.
-func (m *linkModel) passes(e *linkShares, s *linkSet) topology.BitRate { return min(m.sends[s], e.may(s)) }
+func (m *linkModel) passes(e *linkShares, s *linkSet) topology.BitRate {
+	return min(m.sends[s], e.may(s))
+}
 
 // reserved is what a set has of what it wants: up to an eighth more than it sends, if it has that.
-func (m *linkModel) reserved(e *linkShares, s *linkSet) topology.BitRate { return min(s.wants, e.may(s)) }
+func (m *linkModel) reserved(e *linkShares, s *linkSet) topology.BitRate {
+	return min(s.wants, e.may(s))
+}
 
 // load is how much of a link edges have, each and all.
 func (m *linkModel) load(id flow.VPortID, part func(*linkShares, *linkSet) topology.BitRate) (of []topology.BitRate, all topology.BitRate) {

@@ -56,7 +56,7 @@ type Stats struct {
 	NotInstalled uint64 `json:"not_installed"`    // decisions that stay on the slow path for want of an entry that can do it, or of room
 	OverShare    uint64 `json:"over_share"`       // of these, because their vport had its share of the flow tables
 	NotKept      uint64 `json:"not_kept"`         // of NotInstalled, because room was scarce and it was the flow's first packet (E5)
-	Unmetered    uint64 `json:"unmetered"`        // flows decided to pass a link without its meter, since the edge had none left (Q1)
+	Unmetered    uint64 `json:"unmetered"`        // flows decided to pass links without a meter of theirs, since the edge had none left (Q1)
 	EvictedShare uint64 `json:"evicted_share"`    // flows evicted since their vport had its share of a table, or of all flow entries
 	EvictedTable uint64 `json:"evicted_table"`    // since a table was nearly full
 	EvictedLimit uint64 `json:"evicted_limit"`    // since the edge had nearly as many as it may

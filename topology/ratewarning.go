@@ -1,9 +1,13 @@
 package topology
 
-import "fmt"
+import (
+	"fmt"
 
-// RateWarnings tells for which of the objects put the rate of a link is not held to by all that passes it: a packet takes from one of the links on its way, the one with the least rate
-// (docs/rates.md). They are valid all the same.
+	"github.com/weft-sdn/weft/flow"
+)
+
+// RateWarnings tells for which of the objects put the rate of a link may not be held to by all that passes it: a packet takes from no more than flow.MaxLinks of the links on its way, those
+// with the least rates (docs/rates.md). They are valid all the same.
 func (s *Set) RateWarnings(put []*Object) (warnings Errors) {
 	var rated []*Object
 	for _, o := range put {
@@ -16,24 +20,22 @@ func (s *Set) RateWarnings(put []*Object) (warnings Errors) {
 	}
 	of := s.joined()
 	for _, o := range rated {
-		rate, least, n := o.Spec.(*VPortSpec).Rate, (*Object)(nil), 0
+		rate, n := o.Spec.(*VPortSpec).Rate, 0
 		device, _ := o.DeviceRef()
 		for _, other := range of.links[of.root(device)] {
 			p := other.Spec.(*VPortSpec)
 			if other.Ref() == o.Ref() || p.Rate > rate || other.VPortRef(p.Peer) == o.Ref() {
 				continue
 			}
-			if n++; least == nil || p.Rate < least.Spec.(*VPortSpec).Rate {
-				least = other
-			}
+			n++
 		}
-		if n == 0 {
+		if n < flow.MaxLinks {
 			continue
 		}
 		e := &FieldError{
 			Object: o.Ref().String(), Field: "spec.rate", Value: rate.String(),
-			Problem: fmt.Sprintf("is not taken from by packets that also pass a link with no more, such as that of %s, %s", least.Ref(), least.Spec.(*VPortSpec).Rate),
-			Hint:    "what meets here over several of these links may be more together (docs/rates.md, \"Several links\")",
+			Problem: fmt.Sprintf("is not taken from by packets that also pass %d links with no more, of which there are %d that may be on one way", flow.MaxLinks, n),
+			Hint:    "let there be fewer limited links on each way (docs/rates.md, \"Several links\")",
 		}
 		if o.Source != nil {
 			e.File, e.Line = o.Source.File, o.Source.Line("spec.rate")
