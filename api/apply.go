@@ -40,7 +40,7 @@ type applying struct {
 func (s *Server) apply(ctx context.Context, in *applyInput) (*rawOutput, error) {
 	a := &applying{revisions: map[topology.Ref]int64{}, puts: map[string]int{}}
 	var err error
-	if strings.Contains(in.ContentType, "yaml") {
+	if mediaOf(in.ContentType) == mediaYAML {
 		err = a.yaml(in.RawBody)
 	} else {
 		err = a.json(in.RawBody)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"mime"
 	"net/http"
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
@@ -17,11 +16,7 @@ import (
 
 // patchOne changes fields of an object as it is stored.
 func (s *Server) patchOne(ctx context.Context, r topology.Ref, in *patchInput) (*rawOutput, error) {
-	media, _, _ := mime.ParseMediaType(in.ContentType)
-	if media == "application/json" {
-		media = string(client.MergePatch)
-	}
-	change, err := parsePatch(client.PatchType(media), in.RawBody)
+	change, err := parsePatch(client.PatchType(mediaOf(in.ContentType)), in.RawBody)
 	if err != nil {
 		return nil, err
 	}
@@ -52,48 +47,48 @@ const (
 	mostCopied     = 1 << 20 // bytes that a patch copies within an object
 )
 
-// parsePatch reads a patch, as what it makes of an object.
+// parsePatch reads a patch, as what it makes of an object. What is not said to be a list of operations is a merge patch.
 func parsePatch(media client.PatchType, body []byte) (func(object []byte) ([]byte, error), error) {
-	switch media {
-	case client.MergePatch:
-		var patch map[string]any
-		if err := strict(body, &patch); err != nil {
-			return nil, notJSON(err, "")
-		}
-		return func(object []byte) ([]byte, error) {
-			var was any
-			if err := json.Unmarshal(object, &was); err != nil {
-				return nil, err
-			}
-			return json.Marshal(merge(was, patch))
-		}, nil
-	case client.JSONPatch:
-		if err := checkJSON(body); err != nil {
-			return nil, notJSON(err, "")
-		}
-		patch, err := jsonpatch.DecodePatch(body)
-		if err != nil {
-			return nil, notJSON(err, "")
-		}
-		if len(patch) > mostOperations {
-			return nil, refuse(http.StatusRequestEntityTooLarge, "the patch has %d operations; %d are the most", len(patch), mostOperations)
-		}
-		options := jsonpatch.NewApplyOptions()
-		options.AccumulatedCopySizeLimit = mostCopied
-		return func(object []byte) ([]byte, error) {
-			out, err := patch.ApplyWithOptions(object, options)
-			switch {
-			case errors.Is(err, jsonpatch.ErrTestFailed):
-				return nil, refuse(http.StatusConflict, "the patch does not fit the object: %v", err)
-			case err != nil:
-				return nil, refuse(http.StatusUnprocessableEntity, "the patch can't be applied: %v", err)
-			}
-			return out, nil
-		}, nil
+	if media == client.JSONPatch {
+		return parseOperations(body)
 	}
-	p := refuse(http.StatusUnsupportedMediaType, "Content-Type %q: is no patch; use %s or %s", media, client.MergePatch, client.JSONPatch)
-	p.headers = http.Header{"Accept-Patch": {string(client.MergePatch) + ", " + string(client.JSONPatch)}}
-	return nil, p
+	var patch map[string]any
+	if err := strict(body, &patch); err != nil {
+		return nil, notJSON(err, "")
+	}
+	return func(object []byte) ([]byte, error) {
+		var was any
+		if err := json.Unmarshal(object, &was); err != nil {
+			return nil, err
+		}
+		return json.Marshal(merge(was, patch))
+	}, nil
+}
+
+// parseOperations reads a patch of operations (RFC 6902).
+func parseOperations(body []byte) (func(object []byte) ([]byte, error), error) {
+	if err := checkJSON(body); err != nil {
+		return nil, notJSON(err, "")
+	}
+	patch, err := jsonpatch.DecodePatch(body)
+	if err != nil {
+		return nil, notJSON(err, "")
+	}
+	if len(patch) > mostOperations {
+		return nil, refuse(http.StatusRequestEntityTooLarge, "the patch has %d operations; %d are the most", len(patch), mostOperations)
+	}
+	options := jsonpatch.NewApplyOptions()
+	options.AccumulatedCopySizeLimit = mostCopied
+	return func(object []byte) ([]byte, error) {
+		out, err := patch.ApplyWithOptions(object, options)
+		switch {
+		case errors.Is(err, jsonpatch.ErrTestFailed):
+			return nil, refuse(http.StatusConflict, "the patch does not fit the object: %v", err)
+		case err != nil:
+			return nil, refuse(http.StatusUnprocessableEntity, "the patch can't be applied: %v", err)
+		}
+		return out, nil
+	}, nil
 }
 
 // merge applies a merge patch (RFC 7396, section 2).

@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"reflect"
 	"strings"
@@ -150,8 +151,7 @@ func (s *schemas) describe(schema *huma.Schema, doc *described, done map[string]
 
 // say puts what bodies are into the description of an operation. Media types of requests go with their schemas.
 func (s *Server) say(method, path string, request map[string]*huma.Schema, answer *huma.Schema) {
-	item := s.api.OpenAPI().Paths[path]
-	op := map[string]*huma.Operation{http.MethodGet: item.Get, http.MethodPost: item.Post, http.MethodPut: item.Put, http.MethodPatch: item.Patch, http.MethodDelete: item.Delete}[method]
+	op := operationsOf(s.api.OpenAPI().Paths[path])[method]
 	if request != nil {
 		op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{}}
 		for media, schema := range request {
@@ -160,9 +160,16 @@ func (s *Server) say(method, path string, request map[string]*huma.Schema, answe
 	}
 	for status, r := range op.Responses {
 		if answer != nil && strings.HasPrefix(status, "2") {
-			r.Content = map[string]*huma.MediaType{"application/json": {Schema: answer}}
+			r.Content = map[string]*huma.MediaType{mediaJSON: {Schema: answer}}
 		}
 	}
+}
+
+// operationsOf are the operations of a path, by method.
+func operationsOf(item *huma.PathItem) map[string]*huma.Operation {
+	all := map[string]*huma.Operation{http.MethodGet: item.Get, http.MethodPost: item.Post, http.MethodPut: item.Put, http.MethodPatch: item.Patch, http.MethodDelete: item.Delete}
+	maps.DeleteFunc(all, func(_ string, op *huma.Operation) bool { return op == nil })
+	return all
 }
 
 // sayAll completes the description of the API.
@@ -171,31 +178,29 @@ func (s *Server) sayAll() error {
 	if err != nil {
 		return err
 	}
-	const json = "application/json"
 	for _, k := range topology.Kinds() {
 		path, object := "/v1/"+client.Plural(k), sc.kinds[k]
 		s.say(http.MethodGet, path, nil, sc.list)
 		s.say(http.MethodGet, path+"/{tenant}", nil, sc.list)
-		s.say(http.MethodPost, path+"/{tenant}", map[string]*huma.Schema{json: object}, object)
+		s.say(http.MethodPost, path+"/{tenant}", map[string]*huma.Schema{mediaJSON: object}, object)
 		one := path + "/{tenant}/{name}"
 		s.say(http.MethodGet, one, nil, object)
-		s.say(http.MethodPut, one, map[string]*huma.Schema{json: object}, object)
+		s.say(http.MethodPut, one, map[string]*huma.Schema{mediaJSON: object}, object)
+		merge := &huma.Schema{Type: huma.TypeObject, Description: "Fields that change, as in the object; null removes one (RFC 7396)"}
 		s.say(http.MethodPatch, one, map[string]*huma.Schema{
-			string(client.MergePatch): {Type: huma.TypeObject, Description: "Fields that change, as in the object; null removes one (RFC 7396)"},
-			string(client.JSONPatch):  {Type: huma.TypeArray, Items: sc.operation, Description: "Operations, in order (RFC 6902)"},
+			mediaJSON: merge, string(client.MergePatch): merge,
+			string(client.JSONPatch): {Type: huma.TypeArray, Items: sc.operation, Description: "Operations, in order (RFC 6902)"},
 		}, object)
 		s.say(http.MethodDelete, one, nil, sc.result)
 	}
 	s.say(http.MethodGet, "/v1/objects", nil, sc.list)
-	s.say(http.MethodPost, "/v1/apply", map[string]*huma.Schema{json: sc.change, "application/yaml": {Type: huma.TypeString, Description: "Manifests, which are put"}}, sc.result)
+	s.say(http.MethodPost, "/v1/apply", map[string]*huma.Schema{mediaJSON: sc.change, mediaYAML: {Type: huma.TypeString, Description: "Manifests, which are put"}}, sc.result)
 	watch := s.api.OpenAPI().Paths[watchPath].Get
 	watch.Responses["200"] = &huma.Response{Description: "A stream of events", Content: map[string]*huma.MediaType{"text/event-stream": {Schema: sc.event}}}
 	for _, item := range s.api.OpenAPI().Paths {
-		for _, op := range []*huma.Operation{item.Get, item.Post, item.Put, item.Patch, item.Delete} {
-			if op != nil {
-				op.Responses["default"] = &huma.Response{Description: "Why not (RFC 9457)", Content: map[string]*huma.MediaType{client.ProblemType: {Schema: sc.problem}}}
-				op.Security = []map[string][]string{{"token": {}}}
-			}
+		for _, op := range operationsOf(item) {
+			op.Responses["default"] = &huma.Response{Description: "Why not (RFC 9457)", Content: map[string]*huma.MediaType{client.ProblemType: {Schema: sc.problem}}}
+			op.Security = []map[string][]string{{"token": {}}}
 		}
 	}
 	c := s.api.OpenAPI().Components

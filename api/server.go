@@ -106,6 +106,7 @@ func (s *Server) routes() {
 		}
 	}
 	s.api = humago.New(s.mux, cfg)
+	s.api.UseMiddleware(taken)
 	s.objectRoutes()
 	s.applyRoutes()
 	s.watchRoutes()

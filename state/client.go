@@ -46,7 +46,7 @@ func Dial(ctx context.Context, cfg ClientConfig) (*clientv3.Client, error) {
 	}
 	if _, err := c.Get(pctx, generationKey, clientv3.WithCountOnly()); err != nil {
 		c.Close()
-		return nil, fmt.Errorf("state: etcd at %v doesn't answer: %w", cfg.Endpoints, explained(cfg, err))
+		return nil, fmt.Errorf("state: etcd at %v %w: %w", cfg.Endpoints, ErrNoAnswer, explained(cfg, err))
 	}
 	return c, nil
 }
@@ -65,7 +65,7 @@ func connect(ctx context.Context, timeout time.Duration, cfg ClientConfig) (*cli
 		Logger:      zapTo(cfg.Log, true),
 	})
 	if err != nil {
-		return nil, fmt.Errorf("state: etcd client for %v: %w", cfg.Endpoints, explained(cfg, err))
+		return nil, fmt.Errorf("state: etcd at %v %w: %w", cfg.Endpoints, ErrNoAnswer, explained(cfg, err))
 	}
 	r.serve(c.SetEndpoints)
 	return c, nil

@@ -11,6 +11,8 @@ import (
 
 // Errors that callers tell apart.
 var (
+	// ErrNoAnswer: etcd, or a member of it, can't be reached or does not let one in.
+	ErrNoAnswer = errors.New("does not answer")
 	// ErrBusy: the writer's queue is full; the operation was refused and counted, nothing was written.
 	ErrBusy = errors.New("state: write queue is full")
 	// ErrClosed: the writer or store has ended; nothing was written.

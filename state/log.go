@@ -24,10 +24,13 @@ type slogCore struct {
 
 var _ zapcore.Core = slogCore{}
 
+// serveEnded is what etcd says when one of its listeners ends, also when it is told to: whoever runs it has that as an error, if it is one.
+const serveEnded = "setting up serving from embedded etcd failed."
+
 // level lowers etcd's chatter: its info is our debug.
-func (c slogCore) level(l zapcore.Level) slog.Level {
+func (c slogCore) level(l zapcore.Level, message string) slog.Level {
 	switch {
-	case c.client:
+	case c.client || message == serveEnded:
 		return slog.LevelDebug
 	case l >= zapcore.ErrorLevel:
 		return slog.LevelError
@@ -38,7 +41,7 @@ func (c slogCore) level(l zapcore.Level) slog.Level {
 }
 
 func (c slogCore) Enabled(l zapcore.Level) bool {
-	return c.handler.Enabled(context.Background(), c.level(l))
+	return c.handler.Enabled(context.Background(), c.level(l, ""))
 }
 
 func (c slogCore) With(fields []zapcore.Field) zapcore.Core {
@@ -46,14 +49,14 @@ func (c slogCore) With(fields []zapcore.Field) zapcore.Core {
 }
 
 func (c slogCore) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
-	if c.Enabled(e.Level) {
+	if c.handler.Enabled(context.Background(), c.level(e.Level, e.Message)) {
 		return ce.AddCore(e, c)
 	}
 	return ce
 }
 
 func (c slogCore) Write(e zapcore.Entry, fields []zapcore.Field) error {
-	r := slog.NewRecord(e.Time, c.level(e.Level), e.Message, 0)
+	r := slog.NewRecord(e.Time, c.level(e.Level, e.Message), e.Message, 0)
 	r.AddAttrs(attrs(fields)...)
 	return c.handler.Handle(context.Background(), r)
 }

@@ -138,7 +138,7 @@ func Reclaim(ctx context.Context, cfg ClientConfig, did func(format string, args
 		m := &all[i]
 		full = full || m.Full()
 		if m.Away {
-			err = errors.Join(err, fmt.Errorf("state: etcd member %s does not answer, and is left as it is: %s", cmp.Or(m.Name, m.Endpoint), strings.Join(m.Trouble, "; ")))
+			err = errors.Join(err, fmt.Errorf("state: etcd member %s %w, and is left as it is: %s", cmp.Or(m.Name, m.Endpoint), ErrNoAnswer, strings.Join(m.Trouble, "; ")))
 			continue
 		}
 		if m.Leader && i > 0 && !all[i-1].Away && !all[i-1].Learner {

@@ -15,6 +15,7 @@ import (
 // direct is the network in etcd, for those who may do all: there are no roles.
 type direct struct {
 	store *state.Store
+	lost  func(error)        // is told when etcd does not answer what goes on
 	stop  context.CancelFunc // of what follows the database; nil: nothing does
 	ended chan error
 }
@@ -124,6 +125,10 @@ func (d *direct) Follow(ctx context.Context, fn func() error) error {
 	if _, err := d.view(ctx); err != nil {
 		return err
 	}
+	return d.following(ctx, func(ctx context.Context) error { return d.follow(ctx, fn) })
+}
+
+func (d *direct) follow(ctx context.Context, fn func() error) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var failed error
@@ -188,7 +193,7 @@ func (d *direct) Events(ctx context.Context, f state.EventFilter) ([]state.Logge
 
 // WatchEvents implements network.
 func (d *direct) WatchEvents(ctx context.Context, f state.EventFilter, after int64, fn func(state.LoggedEvent) error) error {
-	return d.store.WatchEvents(ctx, f, after, fn)
+	return d.following(ctx, func(ctx context.Context) error { return d.store.WatchEvents(ctx, f, after, fn) })
 }
 
 // lacksOf says what of these tenants' edges can not do, in order.

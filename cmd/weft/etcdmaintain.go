@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -129,12 +130,17 @@ etcd's role root.`,
 
 func reclaim(ctx context.Context, w io.Writer, cfg state.ClientConfig) error {
 	var failed error
+	did := false
 	err := state.Reclaim(ctx, cfg, func(format string, args ...any) {
+		did = true
 		if _, err := fmt.Fprintf(w, format+"\n", args...); err != nil {
 			failed = err
 		}
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, state.ErrNoAnswer) && !did: // else it is a member
+		return &databaseError{cfg.Endpoints, err}
+	case err != nil:
 		return err
 	}
 	return failed

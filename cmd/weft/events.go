@@ -114,7 +114,10 @@ func (q *eventQuery) show(cmd *cobra.Command, n network, f state.EventFilter) er
 		_, err := fmt.Fprintln(cmd.ErrOrStderr(), "no events")
 		return err
 	}
-	line := eventLines(w, q.out.form, all)
+	line, err := eventLines(w, q.out.form, all)
+	if err != nil {
+		return err
+	}
 	for _, e := range all {
 		if err := line(e); err != nil {
 			return err
@@ -184,8 +187,23 @@ func eventTable(at screen, w io.Writer, there [][]string) func(cells []string, c
 	}
 }
 
-// eventLines prints events as they come: in a table, or JSON, one a line, or YAML documents.
-func eventLines(w io.Writer, form string, there []state.LoggedEvent) func(state.LoggedEvent) error {
+// eventLines prints events as they come: in a table, whose header is printed now, or JSON, one a line, or YAML documents.
+func eventLines(w io.Writer, form string, there []state.LoggedEvent) (func(state.LoggedEvent) error, error) {
+	switch form {
+	case "json":
+		return func(e state.LoggedEvent) error { return printLine(w, e) }, nil
+	case "yaml":
+		began := false
+		return func(e state.LoggedEvent) error {
+			if began {
+				if _, err := io.WriteString(w, "---\n"); err != nil {
+					return err
+				}
+			}
+			began = true
+			return printYAML(w, []state.LoggedEvent{e})
+		}, nil
+	}
 	cells := func(e *state.LoggedEvent) []string {
 		return []string{e.Last.Local().Format(time.TimeOnly), string(e.Type), e.Reason, e.Object.String(), e.Source, fmt.Sprint(e.Count), e.Message}
 	}
@@ -197,30 +215,11 @@ func eventLines(w io.Writer, form string, there []state.LoggedEvent) func(state.
 	}
 	rows = append(rows, []string{time.TimeOnly, "", "", "", "", "", ""})
 	line := eventTable(screenOf(w), w, rows)
-	first := true
 	return func(e state.LoggedEvent) error {
-		began := first
-		first = false
-		switch form {
-		case "json":
-			return printLine(w, e)
-		case "yaml":
-			if !began {
-				if _, err := io.WriteString(w, "---\n"); err != nil {
-					return err
-				}
-			}
-			return printYAML(w, []state.LoggedEvent{e})
-		}
-		if began {
-			if err := line(header, bold); err != nil {
-				return err
-			}
-		}
 		c := plain
 		if e.Type == state.EventWarning {
 			c = yellow
 		}
 		return line(cells(&e), c)
-	}
+	}, line(header, bold)
 }

@@ -157,7 +157,7 @@ func (q *query) follow(cmd *cobra.Command, n network, show *listing) error {
 		return err
 	})
 	if ctx.Err() != nil {
-		return nil // ctrl-C is how it ends
+		return ctx.Err() // interrupted, which is how it ends
 	}
 	return err
 }

@@ -131,6 +131,6 @@ func (r *reach) with(ctx context.Context, fn func(network) error) error {
 	if err != nil {
 		return err
 	}
-	d := &direct{store: store}
+	d := &direct{store: store, lost: r.api.lost}
 	return errors.Join(fn(d), d.close())
 }

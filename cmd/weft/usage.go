@@ -64,7 +64,7 @@ func statusOf(err error) int {
 		return exitMissing
 	case errors.Is(err, state.ErrConflict):
 		return exitConflict
-	case errors.Is(err, client.ErrNoAnswer), errors.Is(err, state.ErrUnknownOutcome), errors.As(err, &away):
+	case errors.Is(err, client.ErrNoAnswer), errors.Is(err, state.ErrNoAnswer), errors.Is(err, state.ErrUnknownOutcome), errors.As(err, &away):
 		return exitAway
 	}
 	switch client.StatusOf(err) {
