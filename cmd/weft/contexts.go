@@ -41,6 +41,7 @@ type account struct {
 type oidcAccount struct {
 	Issuer   string `json:"issuer"`
 	ClientID string `json:"clientID"`
+	CA       string `json:"ca,omitempty"`      // PEM file of the authority of its certificate; none: the system's
 	Refresh  string `json:"refresh,omitempty"` // secret
 }
 

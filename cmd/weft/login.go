@@ -24,6 +24,7 @@ type login struct {
 	user                      string
 	passwordStdin, tokenStdin bool
 	oidc, device              bool
+	oidcCA                    string
 	name                      string
 	in                        *bufio.Reader
 	cmd                       *cobra.Command
@@ -40,7 +41,8 @@ that user, instead of to etcd, until weft logout.
 
 A password is asked for without being shown; --password-stdin reads it from
 standard input, as --token-stdin does with a token. --oidc opens a browser at
-the provider, --device shows a code for the browser of another device.
+the provider, --device shows a code for the browser of another device; --oidc-ca
+is for a provider whose certificate is of an authority of its own.
 
 What is got is kept in ~/.config/weft/config.yaml (WEFT_CONFIG), which nobody
 else may read, under a name: that of --context, or the server's. weft context
@@ -50,7 +52,8 @@ shows all of them, and chooses another.`,
 
   # The token that the first weft api showed; one of a program
   weft login https://api.example.net:9580 --token-stdin <token
-  weft login https://api.example.net:9580 --device`,
+  weft login https://api.example.net:9580 --device
+  weft login https://api.example.net:9580 --oidc --oidc-ca idp-ca.crt`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -72,6 +75,7 @@ shows all of them, and chooses another.`,
 	f.BoolVar(&l.tokenStdin, "token-stdin", false, "read a token from standard input, instead of a password")
 	f.BoolVar(&l.oidc, "oidc", false, "log in at the server's OpenID provider, with a browser on this machine")
 	f.BoolVar(&l.device, "device", false, "log in at the server's OpenID provider, with a browser elsewhere")
+	f.StringVar(&l.oidcCA, "oidc-ca", "", "PEM `file` of the authority of the provider's certificate; default: $WEFT_OIDC_CA, as at the login before, or the system's")
 	return cmd
 }
 
@@ -86,8 +90,15 @@ func (l *login) run() error {
 	if a.Server == "" {
 		return usage(errors.New("which server? Name its URL, such as weft login https://api.example.net:9580"))
 	}
-	if a.CA != "" {
-		if a.CA, err = filepath.Abs(a.CA); err != nil {
+	l.oidcCA = cmp.Or(l.oidcCA, os.Getenv("WEFT_OIDC_CA"))
+	if l.oidcCA == "" && before.OIDC != nil {
+		l.oidcCA = before.OIDC.CA
+	}
+	for _, file := range []*string{&a.CA, &l.oidcCA} {
+		if *file == "" {
+			continue
+		}
+		if *file, err = filepath.Abs(*file); err != nil {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -17,6 +18,7 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
 
+	"github.com/weft-sdn/weft/agent"
 	"github.com/weft-sdn/weft/client"
 )
 
@@ -25,25 +27,42 @@ const (
 	browserTimeout  = 5 * time.Minute  // to log in there
 )
 
-// providerContext has the provider asked with a limit of time.
-func providerContext(ctx context.Context) context.Context {
-	return oidc.ClientContext(ctx, &http.Client{Timeout: providerTimeout})
+// asking has the provider asked with a limit of time, by who trusts the authority of its certificate.
+func (o *oidcAccount) asking(ctx context.Context) (context.Context, error) {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.DisableKeepAlives = true // a login asks a few times, and is over
+	if o.CA != "" {
+		var err error
+		if t.TLSClientConfig, err = (&agent.TLS{CA: o.CA}).Client(); err != nil {
+			return nil, fmt.Errorf("--oidc-ca %s: %w", o.CA, err)
+		}
+	}
+	return oidc.ClientContext(ctx, &http.Client{Timeout: providerTimeout, Transport: t}), nil
 }
 
-// oauthOf is what the provider serves.
-func oauthOf(ctx context.Context, issuer, clientID string, scopes []string) (*oauth2.Config, error) {
-	p, err := oidc.NewProvider(ctx, issuer)
-	if err != nil {
-		return nil, fmt.Errorf("OpenID provider %s: %w", issuer, err)
+// oauth is what the provider serves.
+func (o *oidcAccount) oauth(ctx context.Context, scopes []string) (*oauth2.Config, error) {
+	p, err := oidc.NewProvider(ctx, o.Issuer)
+	var unknown x509.UnknownAuthorityError
+	switch {
+	case errors.As(err, &unknown):
+		return nil, fmt.Errorf("OpenID provider %s: %w; --oidc-ca names the file of the authority that signed its certificate", o.Issuer, unknown)
+	case err != nil:
+		return nil, fmt.Errorf("OpenID provider %s: %w", o.Issuer, err)
 	}
-	return &oauth2.Config{ClientID: clientID, Endpoint: p.Endpoint(), Scopes: scopes}, nil
+	return &oauth2.Config{ClientID: o.ClientID, Endpoint: p.Endpoint(), Scopes: scopes}, nil
 }
 
 // atProvider logs in at an OpenID provider; the ID token is what is shown to the server.
 func (l *login) atProvider(ctx context.Context, a *account, w *client.OIDCWays) error {
-	ctx, cancel := context.WithTimeout(providerContext(ctx), browserTimeout)
+	a.OIDC = &oidcAccount{Issuer: w.Issuer, ClientID: w.ClientID, CA: l.oidcCA}
+	ctx, cancel := context.WithTimeout(ctx, browserTimeout)
 	defer cancel()
-	cfg, err := oauthOf(ctx, w.Issuer, w.ClientID, w.Scopes)
+	ctx, err := a.OIDC.asking(ctx)
+	if err != nil {
+		return err
+	}
+	cfg, err := a.OIDC.oauth(ctx, w.Scopes)
 	if err != nil {
 		return err
 	}
@@ -55,7 +74,6 @@ func (l *login) atProvider(ctx context.Context, a *account, w *client.OIDCWays) 
 	if err != nil {
 		return fmt.Errorf("OpenID provider %s: %w", w.Issuer, err)
 	}
-	a.OIDC = &oidcAccount{Issuer: w.Issuer, ClientID: w.ClientID}
 	return a.take(t)
 }
 
@@ -201,8 +219,10 @@ func (a *account) renewer(name string) func(context.Context) (string, error) {
 		if a.lasts() {
 			return a.Token, nil
 		}
-		ctx = providerContext(ctx)
-		cfg, err := oauthOf(ctx, a.OIDC.Issuer, a.OIDC.ClientID, nil)
+		if ctx, err = a.OIDC.asking(ctx); err != nil {
+			return "", err
+		}
+		cfg, err := a.OIDC.oauth(ctx, nil)
 		if err != nil {
 			return "", err
 		}

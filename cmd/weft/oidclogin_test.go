@@ -32,7 +32,7 @@ func trusting(t *testing.T, p *provider) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	guard, err := access.New(access.Config{Store: store, OIDC: &access.OIDC{Issuer: p.url, ClientID: "weft", Scopes: []string{"openid", "profile", "offline_access"}, Rules: []access.OIDCRule{
+	guard, err := access.New(access.Config{Store: store, OIDC: &access.OIDC{Issuer: p.url, CA: p.ca, ClientID: "weft", Scopes: []string{"openid", "profile", "offline_access"}, Rules: []access.OIDCRule{
 		{Value: "netops", Role: access.ProviderAdmin}, {Value: "acme-net", Role: access.TenantEditor, Tenant: "acme"}, {Value: "customers", Role: access.TenantViewer},
 	}}})
 	if err != nil {
@@ -151,6 +151,39 @@ func TestOIDCLogin(t *testing.T) {
 		t.Errorf("several commands at once renewed the ID token %d times, want once", n)
 	}
 	weft(exitUsage, "login", at, "--oidc", "--device")
+}
+
+// TestOIDCAuthority: a provider whose certificate is of an authority of its own is trusted if that is named, at the login and when the ID token is renewed.
+func TestOIDCAuthority(t *testing.T) {
+	p := providerAt(t, true)
+	at := trusting(t, p)
+	dir := t.TempDir()
+	t.Setenv("WEFT_CONFIG", filepath.Join(dir, "config.yaml"))
+	t.Setenv("WEFT_OIDC_CA", "")
+	t.Setenv("PATH", dir)
+	weft := func(want int, says string, args ...string) {
+		t.Helper()
+		var stdout, stderr bytes.Buffer
+		if code := run(t.Context(), args, &stdout, &stderr); code != want || !strings.Contains(stdout.String()+stderr.String(), says) {
+			t.Errorf("weft %s: status %d, want %d: %s%s", strings.Join(args, " "), code, want, stdout.String(), stderr.String())
+		}
+	}
+	weft(exitFailed, "--oidc-ca names the file of the authority", "login", at, "--oidc")
+	weft(exitFailed, "--oidc-ca "+filepath.Join(dir, "none")+": ", "login", at, "--oidc", "--oidc-ca", filepath.Join(dir, "none"))
+	p.live(renewBefore / 2)
+	if text := loginAt(t, p, "ann", at, "--oidc", "--oidc-ca", p.ca); !strings.Contains(text, "as oidc:ann, tenant-editor of acme") {
+		t.Errorf("login says %s", text)
+	}
+	before := p.renewals()
+	p.live(time.Hour)
+	weft(exitOK, "tenant-editor of acme", "whoami")
+	if n := p.renewals() - before; n != 1 {
+		t.Errorf("the ID token was renewed %d times, want once", n)
+	}
+	loginAt(t, p, "root", at, "--device") // as before
+	t.Setenv("WEFT_CONFIG", filepath.Join(dir, "other.yaml"))
+	t.Setenv("WEFT_OIDC_CA", p.ca)
+	loginAt(t, p, "root", at, "--oidc")
 }
 
 // TestOIDCTokens: the API takes the ID tokens that a provider of another maker makes out for it, with the role of their user, until they end, whatever key signs them; and no others.

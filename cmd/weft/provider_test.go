@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
+	"encoding/pem"
 	"errors"
 	"io"
 	"log/slog"
@@ -11,6 +12,8 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -28,6 +31,9 @@ type provider struct {
 	*storage.Storage
 	t   *testing.T
 	url string
+	ca  string // PEM file of the authority of its certificate; none: it has no TLS
+
+	transport http.RoundTripper // of who trusts it
 
 	mu      sync.Mutex
 	key     *key
@@ -41,7 +47,10 @@ var groups = map[string][]string{"root": {"netops"}, "ann": {"staff", "acme-net"
 // password of all of them.
 const providerPassword = "verysecure"
 
-func newProvider(t *testing.T) *provider {
+func newProvider(t *testing.T) *provider { return providerAt(t, false) }
+
+// providerAt is one with TLS, whose certificate no system trusts, or without.
+func providerAt(t *testing.T, secure bool) *provider {
 	t.Helper()
 	p := &provider{t: t, life: time.Hour}
 	p.rotate()
@@ -51,10 +60,21 @@ func newProvider(t *testing.T) *provider {
 	before := slog.Default()
 	t.Cleanup(func() { slog.SetDefault(before) }) // which the provider sets
 	s := httptest.NewUnstartedServer(nil)
-	p.url = "http://" + s.Listener.Addr().String()
-	s.Config.Handler = exampleop.SetupServer(p.url, p, slog.New(slog.DiscardHandler), false)
-	s.Start()
 	t.Cleanup(s.Close)
+	p.url = "http://" + s.Listener.Addr().String()
+	if secure {
+		p.url = "https://" + s.Listener.Addr().String()
+	}
+	s.Config.Handler = exampleop.SetupServer(p.url, p, slog.New(slog.DiscardHandler), false)
+	if !secure {
+		s.Start()
+		return p
+	}
+	s.StartTLS()
+	p.transport, p.ca = s.Client().Transport, filepath.Join(t.TempDir(), "idp-ca.crt")
+	if err := os.WriteFile(p.ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	return p
 }
 
@@ -169,7 +189,7 @@ func (p *provider) browse(user, at string) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	browser := &http.Client{Jar: jar}
+	browser := &http.Client{Jar: jar, Transport: p.transport}
 	page := p.visit(browser.Get(at))
 	form := url.Values{"username": {user}, "password": {providerPassword}}
 	if code := page.Query().Get("user_code"); code != "" {
