@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -53,12 +54,15 @@ func (s *Server) apply(ctx context.Context, in *applyInput) (*rawOutput, error) 
 		c.put = append(c.put, o.Ref())
 	}
 	return s.change(ctx, c, func(cat *state.Catalogue) ([]*topology.Object, []topology.Ref, error) {
+		var kept forgiven
 		for _, o := range a.put {
 			r := o.Ref()
 			e := cat.Get(r)
-			if err := s.mayPut(ctx, o, e); err != nil {
+			err := s.mayPut(ctx, o, e)
+			if err != nil && !s.stays(ctx, o, e) {
 				return nil, nil, err
 			}
+			kept.note(err)
 			if err := (&changing{verb: "apply", revision: a.revisions[r]}).meets(r, e); err != nil {
 				return nil, nil, err
 			}
@@ -67,9 +71,31 @@ func (s *Server) apply(ctx context.Context, in *applyInput) (*rawOutput, error) 
 			if err := s.may(ctx, access.Delete, r, cat.Get(r)); err != nil {
 				return nil, nil, err
 			}
+			kept.note(nil)
 		}
-		return a.put, a.del, nil
+		return a.put, a.del, kept.verdict()
 	}, answer{form: formResult, puts: a.puts})
+}
+
+// forgiven are refusals of objects that stay as they are, in a change of others: what a tenant gets, with the bindings that are the provider's, it can apply when it has changed what is
+// its own.
+type forgiven struct {
+	some  bool  // something of the change the caller may do
+	first error // what was refused, and stays as it is
+}
+
+// note takes what the guard says of one object.
+func (f *forgiven) note(err error) {
+	f.some = f.some || err == nil
+	f.first = cmp.Or(f.first, err)
+}
+
+// verdict is the refusal of a change of which the caller may do nothing.
+func (f *forgiven) verdict() error {
+	if f.some {
+		return nil
+	}
+	return f.first
 }
 
 // json reads a client.Change. All that is wrong with its objects is told together.

@@ -148,6 +148,16 @@ func (s *Server) mayPut(ctx context.Context, o *topology.Object, e *state.Entry)
 	return s.hidden(ctx, err, r)
 }
 
+// stays reports whether an object is stored as it is, and the caller may read it.
+func (s *Server) stays(ctx context.Context, o *topology.Object, e *state.Entry) bool {
+	return e != nil && e.Same(o) && s.mayRead(ctx, o.Ref()) == nil
+}
+
+// mayRead asks the guard whether the caller may get an object.
+func (s *Server) mayRead(ctx context.Context, r topology.Ref) error {
+	return s.guard.Allow(ctx, identityOf(ctx), access.Action{Verb: access.Get, Kind: r.Kind, Tenant: r.Tenant, Name: r.Name})
+}
+
 // may asks the guard whether the caller may do something to an object; if so, it must be there.
 func (s *Server) may(ctx context.Context, verb access.Verb, r topology.Ref, e *state.Entry) error {
 	a := access.Action{Verb: verb, Kind: r.Kind, Tenant: r.Tenant, Name: r.Name}
@@ -165,14 +175,20 @@ func (s *Server) may(ctx context.Context, verb access.Verb, r topology.Ref, e *s
 
 // mayStill asks the guard whether the caller may do now what he did earlier: if not, he is not told again either.
 func (s *Server) mayStill(ctx context.Context, c *changing) error {
+	var kept forgiven
 	for verb, refs := range map[access.Verb][]topology.Ref{access.Update: c.put, access.Delete: c.del} {
 		for _, r := range refs {
-			if err := s.guard.Allow(ctx, identityOf(ctx), access.Action{Verb: verb, Kind: r.Kind, Tenant: r.Tenant, Name: r.Name}); err != nil {
-				return s.hidden(ctx, err, r)
+			err := s.guard.Allow(ctx, identityOf(ctx), access.Action{Verb: verb, Kind: r.Kind, Tenant: r.Tenant, Name: r.Name})
+			if err != nil {
+				err = s.hidden(ctx, err, r)
 			}
+			if err != nil && (verb == access.Delete || s.mayRead(ctx, r) != nil) {
+				return err
+			}
+			kept.note(err)
 		}
 	}
-	return nil
+	return kept.verdict()
 }
 
 // change makes an edit, or says what it would do, and answers.

@@ -78,6 +78,12 @@ func steps(before *topology.Set, put []*topology.Object, del []topology.Ref) ([]
 	return out, nil
 }
 
+// Same reports whether an object is as it is stored, but for what the system adds.
+func (e *Entry) Same(o *topology.Object) bool {
+	same, err := sameObject(e.Object, o)
+	return err == nil && same
+}
+
 // sameObject compares what users write; the status is the system's.
 func sameObject(a, b *topology.Object) (bool, error) {
 	x, y := *a, *b

@@ -63,7 +63,7 @@ shows all of them, and chooses another.`,
 				return err
 			}
 			l.cmd, l.in = cmd, bufio.NewReader(cmd.InOrStdin())
-			return l.run()
+			return withAdvice(l.run())
 		},
 	}
 	f := cmd.Flags()
@@ -111,8 +111,11 @@ func (l *login) run() error {
 	}
 	defer c.Close()
 	who, err := c.Whoami(ctx)
-	if err != nil {
+	if client.StatusOf(err) != 0 {
 		return fmt.Errorf("%s does not know what it was shown: %w", a.Server, err)
+	}
+	if err != nil {
+		return err
 	}
 	a.Subject, a.Tenant, a.Expires = who.Subject, who.Tenant, who.Expires
 	all, err := loadContexts()
@@ -132,6 +135,9 @@ func (l *login) run() error {
 func (l *login) authenticate(ctx context.Context, a *account) error {
 	if l.tokenStdin {
 		token, err := l.line("token")
+		if strings.ContainsAny(token, " \t") {
+			return usage(errors.New("the first line of standard input is no token, but text of several words"))
+		}
 		a.Token = token
 		return err
 	}

@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 
@@ -127,9 +129,12 @@ func (s *server) with(fn func(*client.Client) error) error {
 
 // withAdvice says what to do about errors that an account is the reason of.
 func withAdvice(err error) error {
-	switch client.StatusOf(err) {
-	case 401:
+	var unknown x509.UnknownAuthorityError
+	switch {
+	case client.StatusOf(err) == http.StatusUnauthorized:
 		return fmt.Errorf("%w; weft login logs in", err)
+	case errors.As(err, &unknown):
+		return fmt.Errorf("%w; --server-ca names the file of the authority that signed the server's certificate", err)
 	}
 	return err
 }
