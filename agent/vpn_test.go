@@ -19,7 +19,7 @@ func TestVPNMetrics(t *testing.T) {
 		"weft_vpn_held e1 acme/other": 0, "weft_vpn_takeovers_total e1 acme/other": 0,
 	}
 	for name, reasons := range map[string]map[string]float64{"acme/office": {"too_long": 3}, "acme/shop": {}} {
-		all := map[string]float64{"not_for_us": 0, "too_long": 0, "not_allowed": 0, "not_held": 0, "no_transport": 0, "queue_is_full": 0, "not_taken": 0, "refused": 0}
+		all := map[string]float64{"not_for_us": 0, "too_long": 0, "not_allowed": 0, "not_held": 0, "no_transport": 0, "queue_is_full": 0, "not_taken": 0, "malformed": 0, "unknown_session": 0, "bad_handshake": 0, "refused": 0}
 		maps.Copy(all, reasons)
 		for reason, n := range all {
 			want["weft_vpn_dropped_packets_total e1 "+reason+" "+name] = n

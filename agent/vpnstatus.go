@@ -49,7 +49,7 @@ func edgeVPNs(out chan<- prometheus.Metric, edge string, agent edgeAgent) {
 	handshake := desc("vpn_peer_handshake_timestamp_seconds", "When a peer of a VPN that the edge holds last completed a handshake.", "edge", "vpn", "peer")
 	received := desc("vpn_peer_received_bytes_total", "Bytes that a peer of a VPN sent, encrypted, since the edge took it.", "edge", "vpn", "peer")
 	sent := desc("vpn_peer_sent_bytes_total", "Bytes that a peer of a VPN was sent, encrypted, since the edge took it.", "edge", "vpn", "peer")
-	dropped := desc("vpn_dropped_packets_total", "Packets that a VPN dropped since the edge took it, by reason.", "edge", "vpn", "reason")
+	dropped := desc("vpn_dropped_packets_total", "Packets that a VPN dropped at the edge, by reason, since its agent began.", "edge", "vpn", "reason")
 	for _, s := range agent.VPNs() {
 		is := func(yes bool) float64 {
 			if yes {
@@ -66,6 +66,11 @@ func edgeVPNs(out chan<- prometheus.Metric, edge string, agent edgeAgent) {
 		holds := s.State == vpn.Up || s.State == vpn.Calling
 		gauge(held, is(holds))
 		counter(takeovers, s.Takeovers)
+		if s.Takeovers > 0 {
+			for _, d := range s.Drops.All() {
+				counter(dropped, d.Packets, d.Reason)
+			}
+		}
 		if !holds {
 			continue
 		}
@@ -76,9 +81,6 @@ func edgeVPNs(out chan<- prometheus.Metric, edge string, agent edgeAgent) {
 			}
 			counter(received, p.Received, p.Name)
 			counter(sent, p.Sent, p.Name)
-		}
-		for _, d := range s.Drops.All() {
-			counter(dropped, d.Packets, d.Reason)
 		}
 	}
 }

@@ -21,7 +21,6 @@ type carrier interface {
 	status() []Peer
 	// greeted tells that a peer may have come, or be somewhere else, in a moment; nil: status is all that tells.
 	greeted() <-chan struct{}
-	drops() Drops
 	// ended is closed when the tunnel has ended by itself, for good.
 	ended() <-chan struct{}
 	// close takes the tunnel down: nothing leaves by it any more when it returns.
@@ -31,7 +30,7 @@ type carrier interface {
 // open brings the tunnel of a VPN up.
 func (s *site) open(ctx context.Context, rec *state.VPNRecord, hold *state.VPNHold) (carrier, error) {
 	if rec.Site.Spec.TypeOr() == topology.VPNWireGuard {
-		w, err := newTunnel(ctx, s.k, s.t, rec, hold)
+		w, err := s.newTunnel(ctx, rec, hold)
 		if err != nil {
 			return nil, err // not a carrier that is nil
 		}

@@ -37,7 +37,7 @@ const (
 // newDaemon brings the tunnel of an OpenVPN or IPsec up.
 func (s *site) newDaemon(ctx context.Context, rec *state.VPNRecord, hold *state.VPNHold) (carrier, error) {
 	spec := &rec.Site.Spec
-	d := &daemon{site: rec.Site, counts: new(counts), back: func() {}, peer: &remote{spec: &spec.Peers[0]}, names: newNames(ctx, s.k.cfg.Lookup, 1)}
+	d := &daemon{site: rec.Site, counts: s.counts, back: func() {}, peer: &remote{spec: &spec.Peers[0]}, names: newNames(ctx, s.k.cfg.Lookup, 1)}
 	err := d.peer.place(rec.Last)
 	if err != nil {
 		return nil, err
@@ -214,9 +214,6 @@ func (d *daemon) lineOf(local netip.AddrPort) *line {
 	}
 	return d.relay.lineAt(local)
 }
-
-// drops implements carrier.
-func (d *daemon) drops() Drops { return d.counts.read() }
 
 // close implements carrier. The daemon says goodbye while the transport is there.
 func (d *daemon) close() {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -39,8 +40,9 @@ type Keeper struct {
 	live    bool // the database has the edge
 	records map[string]state.VPNRecord
 	sites   map[string]*site
-	trunk   *trunk // nil: it is not open
-	problem string // why not
+	counts  map[string]*counts // of VPNs that the edge may have, or might: they outlive sites
+	trunk   *trunk             // nil: it is not open
+	problem string             // why not
 }
 
 // New returns a keeper that does nothing until Run.
@@ -51,7 +53,7 @@ func New(cfg Config) *Keeper {
 	if cfg.Secret == nil {
 		cfg.Secret = func(string) (string, error) { return "", errors.New("the edge has no secrets") }
 	}
-	k := &Keeper{cfg: cfg, wake: make(chan struct{}, 1), uids: uids{of: cfg.UIDs}, sites: map[string]*site{}}
+	k := &Keeper{cfg: cfg, wake: make(chan struct{}, 1), uids: uids{of: cfg.UIDs}, sites: map[string]*site{}, counts: map[string]*counts{}}
 	switch {
 	case cfg.Open == nil:
 		k.problem = "the edge has no data port for VPNs: vpn.interface and vpn.device of its agent's configuration"
@@ -152,7 +154,10 @@ func (k *Keeper) settle(ctx context.Context, t *trunk) {
 		for name, r := range k.records {
 			s, may := k.sites[name], r.Site != nil && r.Site.May(k.cfg.Edge)
 			if s == nil && may && k.live {
-				s = newSite(k, t, r)
+				if k.counts[name] == nil {
+					k.counts[name] = new(counts)
+				}
+				s = newSite(k, t, r, k.counts[name])
 				k.sites[name] = s
 				running.Go(func() { s.run(ctx) })
 			}
@@ -169,6 +174,10 @@ func (k *Keeper) settle(ctx context.Context, t *trunk) {
 				k.poke() // it may be wanted again
 			}
 		}
+		maps.DeleteFunc(k.counts, func(name string, _ *counts) bool {
+			_, there := k.records[name]
+			return !there
+		})
 		k.mu.Unlock()
 		select {
 		case <-ctx.Done():
@@ -197,6 +206,9 @@ func (k *Keeper) Status() []Status {
 		}
 		if r.Lock != nil {
 			s.Holder, s.Since = r.Lock.Edge, r.Lock.Since
+		}
+		if c := k.counts[name]; c != nil {
+			s.Drops, s.Takeovers = c.read(), c.takes.Load()
 		}
 		switch site := k.sites[name]; {
 		case k.problem != "":

@@ -37,7 +37,8 @@ func namedTunnel(t *testing.T, lookup func(context.Context, string) ([]netip.Add
 	}
 	near, _ := port.NewLink("agent", "switch", 0)
 	k := New(Config{Seal: seal, Lookup: lookup})
-	w, err := newTunnel(t.Context(), k, newTrunk(near), &state.VPNRecord{Site: site, Key: &key}, &state.VPNHold{Lock: state.VPNLock{Private: state.VPNPlace{VLAN: 5}}})
+	r := state.VPNRecord{Site: site, Key: &key}
+	w, err := newSite(k, newTrunk(near), r, new(counts)).newTunnel(t.Context(), &r, &state.VPNHold{Lock: state.VPNLock{Private: state.VPNPlace{VLAN: 5}}})
 	if err != nil {
 		t.Fatal(err)
 	}

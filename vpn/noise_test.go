@@ -14,7 +14,7 @@ import (
 )
 
 // initiation is the first message of a handshake of WireGuard's (its paper, section 5.4.2), by a host whose clock says stamp: wireguard-go does not let one choose.
-func initiation(t *testing.T, private *ecdh.PrivateKey, to *ecdh.PublicKey, sender uint32, stamp time.Time) []byte {
+func initiation(t testing.TB, private *ecdh.PrivateKey, to *ecdh.PublicKey, sender uint32, stamp time.Time) []byte {
 	t.Helper()
 	sum := func(parts ...[]byte) []byte {
 		h, _ := blake2s.New256(nil)

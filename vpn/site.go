@@ -25,19 +25,20 @@ type site struct {
 	log  *slog.Logger
 	wake chan struct{}
 
+	counts *counts
+
 	mu      sync.Mutex
 	rec     state.VPNRecord
 	wanted  bool
 	ended   bool
 	problem string
 	tunnel  carrier // while it holds
-	takes   uint64
 
 	behindFrom time.Time // run's: since when the lock is free and this host's clock too slow to take it; zero: it is not
 }
 
-func newSite(k *Keeper, t *trunk, r state.VPNRecord) *site {
-	return &site{k: k, t: t, name: r.Site.Name, log: k.cfg.Log.With("vpn", r.Site.Name), wake: make(chan struct{}, 1), rec: r, wanted: true}
+func newSite(k *Keeper, t *trunk, r state.VPNRecord, c *counts) *site {
+	return &site{counts: c, k: k, t: t, name: r.Site.Name, log: k.cfg.Log.With("vpn", r.Site.Name), wake: make(chan struct{}, 1), rec: r, wanted: true}
 }
 
 // update tells what the database has; wanted: the edge may have it.
@@ -214,9 +215,7 @@ func (s *site) hold(ctx context.Context, hold *state.VPNHold, r state.VPNRecord)
 	var keeping sync.WaitGroup
 	defer keeping.Wait()
 	keeping.Go(func() { cancel(hold.Run(ctx)) })
-	s.mu.Lock()
-	s.takes++
-	s.mu.Unlock()
+	s.counts.takes.Add(1)
 	s.log.Info("the VPN is held here", "edge", s.k.cfg.Edge)
 	s.note(state.EventNormal, "Held", "the edge has the VPN")
 	had := false
@@ -340,9 +339,8 @@ func (s *site) leave(ctx context.Context, hold *state.VPNHold, peers []Peer, lef
 // status completes a status with what the site knows.
 func (s *site) status(to *Status) {
 	s.mu.Lock()
-	w, problem, takes := s.tunnel, s.problem, s.takes
+	w, problem := s.tunnel, s.problem
 	s.mu.Unlock()
-	to.Takeovers = takes
 	if problem != "" {
 		to.State, to.Problem = Down, problem
 		return
@@ -350,7 +348,7 @@ func (s *site) status(to *Status) {
 	if w == nil {
 		return
 	}
-	to.State, to.Peers, to.Drops = Calling, w.status(), w.drops()
+	to.State, to.Peers = Calling, w.status()
 	for i := range to.Peers {
 		if to.Peers[i].Alive(time.Now()) {
 			to.State = Up

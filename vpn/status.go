@@ -32,7 +32,7 @@ type Status struct {
 	Transport string `json:"transport"` // node, or the public port
 	MTU       uint16 `json:"mtu"`
 	Peers     []Peer `json:"peers,omitempty"` // of the holder
-	Drops     Drops  `json:"drops"`           // since this edge took it
+	Drops     Drops  `json:"drops"`           // since the edge's agent began
 	Takeovers uint64 `json:"takeovers"`       // how often this edge took it since its agent began
 }
 

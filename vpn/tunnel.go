@@ -26,9 +26,8 @@ import (
 // tunnel is WireGuard between a private port and a transport.
 type tunnel struct {
 	device *device.Device
-	counts *counts
+	gate   *gate
 	peers  []*remote
-	shakes chan struct{}
 	stamp  time.Time // of the last holder's handshake: peers refuse earlier ones; zero: there was none
 	names
 }
@@ -47,26 +46,27 @@ type remote struct {
 }
 
 // newTunnel brings a tunnel up.
-func newTunnel(ctx context.Context, k *Keeper, t *trunk, rec *state.VPNRecord, hold *state.VPNHold) (*tunnel, error) {
-	site := rec.Site
+func (s *site) newTunnel(ctx context.Context, rec *state.VPNRecord, hold *state.VPNHold) (*tunnel, error) {
+	k, t, c, site := s.k, s.t, s.counts, rec.Site
 	private, peers, err := k.secrets(rec)
 	if err != nil {
 		return nil, err
 	}
-	w := &tunnel{counts: new(counts), shakes: make(chan struct{}, 1), peers: peers, names: newNames(ctx, k.cfg.Lookup, len(peers))}
+	w := &tunnel{peers: peers, names: newNames(ctx, k.cfg.Lookup, len(peers))}
 	if rec.Last != nil {
 		w.stamp = rec.Last.Stamp
 	}
 	var bind conn.Bind = conn.NewStdNetBind()
 	if site.Public != nil {
-		bind = newPublic(t, hold.Lock.Public.VLAN, site, hold.Valid, w.counts)
+		bind = newPublic(t, hold.Lock.Public.VLAN, site, hold.Valid, c)
 	}
-	port := newPrivate(t.link(hold.Lock.Private.VLAN, w.counts), site.Spec.MTUOr(), hold.Valid, w.counts)
+	port := newPrivate(t.link(hold.Lock.Private.VLAN, c), site.Spec.MTUOr(), hold.Valid, c)
 	var end tun.Device = newRouted(port, site)
 	if site.Spec.Ethernet != nil {
 		end = newBridged(port, site)
 	}
-	w.device = device.NewDevice(end, &held{&noticing{bind, w.shakes}, hold.Valid, w.counts}, logger(k.cfg.Log.With("vpn", site.Name)))
+	w.gate = &gate{Bind: &held{bind, hold.Valid, c}, counts: c, greeted: make(chan struct{}, 1)}
+	w.device = device.NewDevice(&outlet{end, w.gate}, w.gate, logger(s.log, w.gate))
 	text := "private_key=" + hex.EncodeToString(private[:]) + "\n"
 	if site.Spec.ListenPort != 0 {
 		text += fmt.Sprintf("listen_port=%d\n", site.Spec.ListenPort)
@@ -188,6 +188,7 @@ func (w *tunnel) callPeer(p *remote) {
 
 // status tells how the peers are, in the order of the spec.
 func (w *tunnel) status() []Peer {
+	w.gate.ages.turn(time.Now(), w.gate.settle)
 	all := make([]Peer, len(w.peers))
 	for i, p := range w.peers {
 		all[i] = Peer{Name: p.spec.Name, PublicKey: p.spec.PublicKey}
@@ -230,11 +231,8 @@ func (w *tunnel) status() []Peer {
 	return all
 }
 
-// drops counts what was dropped.
-func (w *tunnel) drops() Drops { return w.counts.read() }
-
 // greeted implements carrier.
-func (w *tunnel) greeted() <-chan struct{} { return w.shakes }
+func (w *tunnel) greeted() <-chan struct{} { return w.gate.greeted }
 
 // ended is closed when WireGuard has ended.
 func (w *tunnel) ended() <-chan struct{} { return w.device.Wait() }
@@ -242,15 +240,17 @@ func (w *tunnel) ended() <-chan struct{} { return w.device.Wait() }
 // close takes the tunnel down: nothing leaves by it any more when it returns.
 func (w *tunnel) close() {
 	w.device.Close()
+	w.gate.ages.end(w.gate.settle)
 	w.names.close()
 }
 
 // logger has wireguard-go's words in a log. It names peers by the ends of their public keys. What goes wrong with each packet is told once a second.
-func logger(log *slog.Logger) *device.Logger {
+func logger(log *slog.Logger, g *gate) *device.Logger {
 	var errs rate.Sometimes
 	errs.Interval = time.Second
 	return &device.Logger{
 		Verbosef: func(format string, args ...any) {
+			g.heard(format)
 			if log.Enabled(context.Background(), slog.LevelDebug) {
 				log.Debug(fmt.Sprintf(format, args...))
 			}

@@ -198,7 +198,8 @@ func BenchmarkTunnel(b *testing.B) {
 		near, far := newRouted(newPrivate(c.trunk.link(5, n), 1420, valid, n), site), newEnd()
 		w := newWindow()
 		far.to = w
-		stop := pair(b, near, far, &held{conn.NewStdNetBind(), valid, n})
+		g := &gate{Bind: &held{conn.NewStdNetBind(), valid, n}, counts: n, greeted: make(chan struct{}, 1)}
+		stop := pair(b, &outlet{near, g}, far, g)
 		defer stop()
 		feeding := make(chan struct{})
 		ended := make(chan struct{})

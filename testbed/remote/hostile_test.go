@@ -119,9 +119,52 @@ func requests(tap *host.Tap) (n int) {
 	return n
 }
 
-// TestReplay: datagrams that come again, at once or later, are not delivered again.
+// drops are those of the edge that holds the VPN.
+func (b *bench) drops() vpn.Drops {
+	b.Helper()
+	edge, _ := b.holder()
+	st, err := b.status(edge)
+	b.must(err)
+	return st.Drops
+}
+
+// dropped waits until so many packets of the transport were dropped, and no more, since before.
+func (b *bench) dropped(before vpn.Drops, want uint64) {
+	b.Helper()
+	var now vpn.Drops
+	b.eventually("what was dropped is counted", func() error {
+		now = b.drops()
+		got := now.Malformed + now.UnknownSession + now.BadHandshake + now.Refused - before.Malformed - before.UnknownSession - before.BadHandshake - before.Refused
+		if got > want {
+			b.Fatalf("%d are, of %d: %+v, before: %+v", got, want, now, before)
+		}
+		if got < want {
+			return fmt.Errorf("%d are, of %d: %+v, before: %+v", got, want, now, before)
+		}
+		return nil
+	})
+	b.Logf("%d were dropped: %+v, before: %+v", want, now, before)
+}
+
+// overBoth does something over either IP version of the transport.
+func (b *bench) overBoth(s *Site, what func()) {
+	b.Helper()
+	for _, at := range []string{"198.51.100.10:51820", "[2001:db8:51::10]:51820"} {
+		b.must(s.Set("public_key=" + s.Peer() + "\nupdate_only=true\nendpoint=" + at + "\n"))
+		b.pings(s, "10.1.0.5")
+		what()
+	}
+}
+
+// TestReplay: datagrams that come again, at once or later, are not delivered again, and each is counted.
 func TestReplay(t *testing.T) {
 	b, s, m := newMeddledBench(t)
+	b.overBoth(s, func() { b.replayed(s, m) })
+}
+
+func (b *bench) replayed(s *Site, m *meddler) {
+	b.Helper()
+	before := b.drops()
 	tap := b.vm().Tap(1000)
 	defer tap.Close()
 	var mu sync.Mutex
@@ -133,9 +176,9 @@ func TestReplay(t *testing.T) {
 		return [][]byte{one, one}
 	})
 	const pings = 20
-	r, err := s.PingWith(t.Context(), netip.MustParseAddr("10.1.0.5"), host.PingConfig{Count: pings})
+	r, err := s.PingWith(b.Context(), netip.MustParseAddr("10.1.0.5"), host.PingConfig{Count: pings})
 	if err != nil || r.Received() != pings {
-		t.Fatalf("%d of %d pings were answered, %v", r.Received(), pings, err)
+		b.Fatalf("%d of %d pings were answered, %v", r.Received(), pings, err)
 	}
 	m.meddle(nil)
 	mu.Lock()
@@ -144,15 +187,23 @@ func TestReplay(t *testing.T) {
 	mu.Unlock()
 	b.pings(s, "10.1.0.5") // behind them
 	if got := requests(tap); got < pings+1 || got > pings+2 {
-		t.Errorf("%d requests arrived of %d that were sent, %d datagrams of which came three times", got, pings+1, n)
+		b.Errorf("%d requests arrived of %d that were sent, %d datagrams of which came three times", got, pings+1, n)
 	}
+	b.dropped(before, 2*uint64(n))
 }
 
-// TestGarbage: what is no WireGuard, is cut, changed, or made up, is dropped, and the tunnel works on.
+// TestGarbage: what is no WireGuard, is cut, changed, or made up, is dropped, and counted, and the tunnel works on.
 func TestGarbage(t *testing.T) {
 	b, s, m := newMeddledBench(t)
+	b.overBoth(s, func() { b.garbled(s, m) })
+}
+
+func (b *bench) garbled(s *Site, m *meddler) {
+	b.Helper()
+	before, sent := b.drops(), uint64(0)
 	random := rand.New(rand.NewPCG(1, 2))
 	m.meddle(func(one []byte) [][]byte {
+		sent += 3
 		bad := append([]byte(nil), one...)
 		bad[random.IntN(len(bad))] ^= byte(1 + random.IntN(255))
 		made := make([]byte, random.IntN(1400))
@@ -168,6 +219,8 @@ func TestGarbage(t *testing.T) {
 		b.pings(s, "10.1.0.5")
 		b.pings(b.vm(), "fd50::2")
 	}
+	m.meddle(nil)
+	b.dropped(before, sent)
 }
 
 // TestLossAndReordering: TCP gets through a transport that loses and reorders datagrams.
@@ -280,6 +333,14 @@ func TestWrongKeys(t *testing.T) {
 		if r.Received() > 0 {
 			t.Errorf("%s: a ping was answered (%v)", what, err)
 		}
+		if strings.Contains(what, "preshared") { // with the other two it has no answer for us at all
+			b.eventually(what+" is counted", func() error {
+				if st, err := b.carried(); err != nil || st.Drops.BadHandshake == 0 {
+					return fmt.Errorf("%+v, %w", st, err)
+				}
+				return nil
+			})
+		}
 		s.Close()
 	}
 	for _, edge := range []string{"e1", "e2"} {
@@ -312,6 +373,9 @@ func TestDisallowed(t *testing.T) {
 		if packet.Parse(frame, &f) == nil && f.Proto == packet.ProtoUDP && f.DstPort == 2 {
 			t.Errorf("what was sent from %v arrived", f.SrcAddr())
 		}
+	}
+	if d := b.drops(); d.NotAllowed != 3 {
+		t.Errorf("%+v", d)
 	}
 }
 

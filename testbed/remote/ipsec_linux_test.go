@@ -138,16 +138,6 @@ func (b *bench) held() (edge, other string) {
 	return edge, other
 }
 
-// carried is how the VPN is at the edge that carries it, with its one peer.
-func (b *bench) carried() (vpn.Status, error) {
-	for _, edge := range []string{"e1", "e2"} {
-		if st, err := b.status(edge); err == nil && len(st.Peers) == 1 {
-			return st, nil
-		}
-	}
-	return vpn.Status{}, errors.New("no edge carries it")
-}
-
 // rekeyed waits until the ends have agreed on keys again.
 func (b *bench) rekeyed() {
 	b.Helper()

@@ -180,6 +180,16 @@ func (b *bench) status(edge string) (vpn.Status, error) {
 	return vpn.Status{}, errors.New("the edge knows of no VPN")
 }
 
+// carried is how the VPN is at the edge that carries it, with its one peer.
+func (b *bench) carried() (vpn.Status, error) {
+	for _, edge := range []string{"e1", "e2"} {
+		if st, err := b.status(edge); err == nil && len(st.Peers) == 1 {
+			return st, nil
+		}
+	}
+	return vpn.Status{}, errors.New("no edge carries it")
+}
+
 // pinger is a host that can ping.
 type pinger interface {
 	PingWith(context.Context, netip.Addr, host.PingConfig) (host.PingResult, error)
