@@ -137,8 +137,8 @@ func (c *cell) complaint() string {
 	return c.said
 }
 
-// exec runs a program in the cell until it ends, or ctx does. Its words are given to line, one by one.
-func (c *cell) exec(ctx context.Context, stdin io.Reader, env []string, line func(string), name string, args ...string) error {
+// exec runs a program in the cell until it ends, or ctx does: then it is told to, and is killed when it has not within end. Its words are given to line, one by one.
+func (c *cell) exec(ctx context.Context, stdin io.Reader, env []string, end time.Duration, line func(string), name string, args ...string) error {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return err
@@ -151,7 +151,7 @@ func (c *cell) exec(ctx context.Context, stdin io.Reader, env []string, line fun
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: c.as.uid, Gid: c.as.gid}
 	}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = endTime
+	cmd.WaitDelay = end
 	var reading sync.WaitGroup
 	reading.Go(func() {
 		for s := bufio.NewScanner(r); s.Scan(); {

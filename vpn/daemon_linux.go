@@ -24,6 +24,7 @@ type daemon struct {
 	line   *line // by which the daemon calls; nil: it is called
 	pump   *pump
 	counts *counts
+	spis   *spis         // of an IPsec; nil: it is an OpenVPN
 	tell   func(p *Peer) // completes what is known of the peer
 	peer   *remote
 	names
@@ -49,10 +50,10 @@ func (s *site) newDaemon(ctx context.Context, rec *state.VPNRecord, hold *state.
 		}
 	}()
 	as := owner{} // strongSwan makes its device itself
-	if spec.TypeOr() == topology.VPNOpenVPN {
-		if as, err = d.own(&s.k.uids); err != nil {
-			return nil, err
-		}
+	if spec.TypeOr() == topology.VPNIPsec {
+		d.spis = &spis{counts: s.counts}
+	} else if as, err = d.own(&s.k.uids); err != nil {
+		return nil, err
 	}
 	if d.cell, err = newCell(s.log, as, s.noteEnded); err != nil {
 		return nil, err
@@ -65,7 +66,7 @@ func (s *site) newDaemon(ctx context.Context, rec *state.VPNRecord, hold *state.
 	if spec.ListenPort == 0 {
 		called = netip.AddrPort{}
 	}
-	if d.relay, err = newRelay(d.cell.space, bind, hold.Valid, d.counts, spec.ListenPort, called); err != nil {
+	if d.relay, err = newRelay(d.cell.space, bind, hold.Valid, d.counts, spec.ListenPort, called, d.spis); err != nil {
 		return nil, fmt.Errorf("the transport: %w", err)
 	}
 	if spec.ListenPort == 0 {

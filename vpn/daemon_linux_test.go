@@ -45,7 +45,7 @@ func TestCell(t *testing.T) {
 		t.Errorf("%v, %v", info, err)
 	}
 	c.run(func(ctx context.Context) error {
-		return c.exec(ctx, strings.NewReader("no good\n"), nil, func(line string) { c.complain("it said: " + line) }, "sh", "-c", "cat; exit 3")
+		return c.exec(ctx, strings.NewReader("no good\n"), nil, endTime, func(line string) { c.complain("it said: " + line) }, "sh", "-c", "cat; exit 3")
 	})
 	for range 2 {
 		if why := <-ended; why != "it said: no good" {
@@ -72,7 +72,7 @@ func TestRelay(t *testing.T) {
 			var held atomic.Bool
 			held.Store(true)
 			bind := conn.NewStdNetBind()
-			r, err := newRelay(c.space, bind, held.Load, n, 0, netip.AddrPort{})
+			r, err := newRelay(c.space, bind, held.Load, n, 0, netip.AddrPort{}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -86,7 +86,7 @@ func agentToKill() {
 		return
 	}
 	c.run(func(ctx context.Context) error {
-		return c.exec(ctx, nil, nil, func(line string) { fmt.Println(line, c.folder.path) }, "sh", "-c", "echo $$; exec sleep 1000")
+		return c.exec(ctx, nil, nil, endTime, func(line string) { fmt.Println(line, c.folder.path) }, "sh", "-c", "echo $$; exec sleep 1000")
 	})
 	c.running.Wait()
 }

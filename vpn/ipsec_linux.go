@@ -154,10 +154,11 @@ func (i *ipsec) once(ctx context.Context) error {
 			cancel(err)
 		}
 	})
-	err := c.exec(ctx, nil, []string{"STRONGSWAN_CONF=" + c.path(ikeFile)}, i.log, "charon-systemd")
+	err := c.exec(ctx, nil, []string{"STRONGSWAN_CONF=" + c.path(ikeFile)}, endTime, i.log, "charon-systemd")
 	ended()
 	managing.Wait()
 	i.d.pump.detach()
+	i.d.spis.gone()
 	i.mu.Lock()
 	i.connected = false
 	i.mu.Unlock()
@@ -170,6 +171,9 @@ func (i *ipsec) once(ctx context.Context) error {
 // log takes a line of strongSwan's log. There are no keys in it.
 func (i *ipsec) log(line string) {
 	i.d.heard(line, ipsecRefuses)
+	if strings.Contains(line, "discarding inbound IP packet") { // that is not between the networks of both ends
+		i.d.counts.notAllowed.Add(1)
+	}
 	for _, word := range []string{"authentication of", "AUTHENTICATION_FAILED", "AUTH_FAILED", "NO_PROPOSAL_CHOSEN", "TS_UNACCEPTABLE", "giving up after", "no shared key found", "MAC mismatched", "no matching"} {
 		if strings.Contains(line, word) && !strings.Contains(line, "successful") && !strings.Contains(line, "(myself)") {
 			i.d.cell.complain("IPsec: " + line)
@@ -289,6 +293,7 @@ type (
 	}
 	viciChildSA struct {
 		State   string `vici:"state"`
+		SPI     string `vici:"spi-in"` // in hex
 		Install string `vici:"install-time"`
 	}
 )
@@ -331,10 +336,12 @@ func texts(prefixes []netip.Prefix) []string {
 func (i *ipsec) ask(ctx context.Context, session *vici.Session, listed <-chan vici.Event) error {
 	var newest *viciSA
 	now, age := time.Now(), 0
+	asked := i.d.spis.asked()
 	sas, err := list(ctx, session, listed)
 	if err != nil {
 		return err
 	}
+	i.d.spis.told(asked, spisOf(sas))
 	for _, sa := range sas {
 		if s, err := strconv.Atoi(sa.Established); err == nil && sa.State == "ESTABLISHED" && (newest == nil || s < age) { // one that it took the place of may be there, too
 			newest, age = &sa, s
@@ -352,6 +359,18 @@ func (i *ipsec) ask(ctx context.Context, session *vici.Session, listed <-chan vi
 		i.d.cell.complain("")
 	}
 	return nil
+}
+
+// spisOf are the SPIs by which a daemon takes ESP.
+func spisOf(sas []viciSA) (all []uint32) {
+	for i := range sas {
+		for _, c := range sas[i].Children {
+			if spi, err := strconv.ParseUint(c.SPI, 16, 32); err == nil {
+				all = append(all, uint32(spi))
+			}
+		}
+	}
+	return all
 }
 
 // list has a daemon list its SAs of the peer's. They are events that come ahead of the answer, so that all wait in listed when that has come. CallStreaming of govici 0.8.0 is no good for it: it may take the answer for the end when events wait, too, and who asks next gets those.

@@ -70,7 +70,7 @@ func (s *site) startOpenVPN(d *daemon, rec *state.VPNRecord, called netip.AddrPo
 	return nil
 }
 
-// once runs the daemon until it ends. It is told to end by its management socket when the agent ends, however that does.
+// once runs the daemon until it ends. It is told to end by a signal, and then says goodbye to its peer; by its management socket when the agent ends, however that does, and then it does not.
 func (o *openVPN) once(ctx context.Context) error {
 	path := o.cell.path(managementFile)
 	_ = os.Remove(path)
@@ -82,17 +82,19 @@ func (o *openVPN) once(ctx context.Context) error {
 		l.Close()
 		return fmt.Errorf("management socket: %w", err)
 	}
+	talk, hangUp := context.WithCancel(context.WithoutCancel(ctx))
 	ctx, cancel := context.WithCancel(ctx)
 	var managing sync.WaitGroup
 	managing.Go(func() {
 		c, err := l.Accept()
 		if err == nil {
-			o.manage(ctx, c)
+			o.manage(talk, c)
 			cancel() // who does not answer is ended
 		}
 	})
-	err = o.cell.exec(ctx, strings.NewReader(o.conf), nil, o.log, "openvpn", "--config", "stdin")
+	err = o.cell.exec(ctx, strings.NewReader(o.conf), nil, goodbyeTime, o.log, "openvpn", "--config", "stdin")
 	cancel()
+	hangUp()
 	l.Close()
 	managing.Wait()
 	o.session.gone()
@@ -112,7 +114,11 @@ func (o *openVPN) log(line string) {
 	}
 }
 
-const askEvery = time.Second
+const (
+	askEvery = time.Second
+	// goodbyeTime is what an OpenVPN has for its goodbye, which it says at once. It would stay for 2 s after that, in which nobody has the VPN.
+	goodbyeTime = 500 * time.Millisecond
+)
 
 // manage has the daemon begin, and takes what it tells, until it closes the connection or does not answer any more.
 func (o *openVPN) manage(ctx context.Context, c net.Conn) {

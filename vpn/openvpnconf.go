@@ -118,7 +118,7 @@ func exportOpenVPN(rec *state.VPNRecord, p *topology.VPNPeerSpec, private string
 		if err != nil {
 			return "", fmt.Errorf("vpn %s: spec.endpoint is missing, and the public port has no address: give one at which peers reach this end", site.Name)
 		}
-		l.line("client\nremote %s %s\nnobind\nconnect-retry 1 2\nhand-window 20\ntls-timeout 1", host, port)
+		l.line("client\nremote %s %s\nnobind\nconnect-retry 0 2\nhand-window 20\ntls-timeout 1", host, port) // it calls again at once
 		l.line("remote-cert-tls server")
 	} else {
 		_, port, _ := net.SplitHostPort(p.Endpoint) // checked

@@ -14,7 +14,7 @@ var (
 		"TLS Error: initial packet", "TLS Error: client->client", "Protocol error: received", "unsupported key-method", "TLS Error: cannot locate HMAC", "TLS Error: session-id not found",
 	}
 	ipsecRefuses = []string{
-		"ESP sequence number verification failed", "ESP decryption", "parsing ESP payload failed", "failed to parse ESP header", "insufficient to parse", "inbound ESP packet does not belong",
+		"ESP sequence number verification failed", "ESP decryption", "parsing ESP payload failed", "failed to parse ESP header", "insufficient to parse",
 		"received invalid IKE header", "received unsupported IKE version", "ignoring IKE_SA setup", "ignoring unprotected INFORMATIONAL",
 		"integrity check failed", "decryption failed", "verification failed", "received malformed", "could not decrypt payloads",
 	}

@@ -21,6 +21,7 @@ type relay struct {
 	counts *counts
 	space  *namespace
 	daemon netip.AddrPort // where the daemon is called; invalid: it calls
+	spis   *spis          // of an IPsec; nil: it is of an OpenVPN, and what opens a session is said again until it is answered
 	open   sync.WaitGroup
 
 	mu     sync.Mutex
@@ -39,6 +40,8 @@ type line struct {
 
 	answers        atomic.Uint64 // packets of the daemon
 	received, sent atomic.Uint64 // bytes
+
+	fromPeer, fromDaemon *opening // nil: nothing is said again
 }
 
 const (
@@ -53,8 +56,8 @@ const (
 var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 
 // newRelay opens a transport. listen: at that port peers call, and the daemon is called at daemon; 0: the daemon calls, where call says.
-func newRelay(space *namespace, bind conn.Bind, valid func() bool, c *counts, listen uint16, daemon netip.AddrPort) (*relay, error) {
-	r := &relay{bind: &held{bind, valid, c}, valid: valid, counts: c, space: space, daemon: daemon, lines: map[netip.AddrPort]*line{}, fresh: rate.NewLimiter(newLines, maxLines)}
+func newRelay(space *namespace, bind conn.Bind, valid func() bool, c *counts, listen uint16, daemon netip.AddrPort, spis *spis) (*relay, error) {
+	r := &relay{bind: &held{bind, valid, c}, valid: valid, counts: c, space: space, daemon: daemon, spis: spis, lines: map[netip.AddrPort]*line{}, fresh: rate.NewLimiter(newLines, maxLines)}
 	receive, _, err := bind.Open(listen)
 	if err != nil {
 		return nil, err
@@ -90,6 +93,9 @@ func (r *relay) receive(from conn.ReceiveFunc) {
 				r.counts.notHeld.Add(1)
 				continue
 			}
+			if r.spis != nil && !r.spis.saw(bufs[i][:sizes[i]]) {
+				continue
+			}
 			if l := r.lineOf(ends[i]); l != nil {
 				l.pass(bufs[i][:sizes[i]])
 			} else {
@@ -102,9 +108,26 @@ func (r *relay) receive(from conn.ReceiveFunc) {
 // pass gives a packet to the daemon.
 func (l *line) pass(packet []byte) {
 	l.received.Add(uint64(len(packet)))
+	if l.fromPeer != nil {
+		l.fromDaemon.answered(packet)
+		l.fromPeer.said(packet)
+	}
+	l.give(packet)
+}
+
+func (l *line) give(packet []byte) {
 	if to := l.daemon.Load(); to != nil {
 		_, _ = l.socket.WriteToUDPAddrPort(packet, *to) // a daemon that starts again refuses
 	}
+}
+
+// end ends a line.
+func (l *line) end() {
+	if l.fromPeer != nil {
+		l.fromPeer.close()
+		l.fromDaemon.close()
+	}
+	l.socket.Close()
 }
 
 // lineOf returns the line of a peer, new if need be; nil: it has none.
@@ -165,13 +188,13 @@ func (r *relay) room() {
 		switch idle := time.Since(time.Unix(0, l.used.Load())) > lineIdle; {
 		case least == nil, idle, l.answers.Load() < least.answers.Load(), l.answers.Load() == least.answers.Load() && l.used.Load() < least.used.Load():
 			if at, least = key, l; idle {
-				l.socket.Close()
+				l.end()
 				delete(r.lines, at)
 				return
 			}
 		}
 	}
-	least.socket.Close()
+	least.end()
 	delete(r.lines, at)
 }
 
@@ -185,6 +208,14 @@ func (r *relay) newLine(peer conn.Endpoint, at netip.AddrPort) (*line, error) {
 	})
 	if err != nil {
 		return nil, err
+	}
+	if r.spis == nil {
+		l.fromPeer = &opening{send: func(packet []byte) {
+			if r.valid() {
+				l.give(packet)
+			}
+		}}
+		l.fromDaemon = &opening{send: func(packet []byte) { _ = r.carry(l, packet) }}
 	}
 	r.open.Go(func() { r.send(l) })
 	return l, nil
@@ -206,18 +237,29 @@ func (r *relay) send(l *line) {
 		}
 		l.used.Store(time.Now().UnixNano())
 		l.answers.Add(1)
-		r.mu.Lock()
-		to := l.to
-		r.mu.Unlock()
-		if to == nil {
-			continue // it is not known yet where the peer is
+		if l.fromDaemon != nil {
+			l.fromPeer.answered(buf[:n])
+			l.fromDaemon.said(buf[:n])
 		}
-		if r.bind.Send([][]byte{buf[:n]}, to) != nil {
+		if r.carry(l, buf[:n]) != nil {
 			r.counts.noTransport.Add(1)
-			continue
 		}
-		l.sent.Add(uint64(n))
 	}
+}
+
+// carry sends a packet to the peer; none, as long as it is not known where that is.
+func (r *relay) carry(l *line, packet []byte) error {
+	r.mu.Lock()
+	to := l.to
+	r.mu.Unlock()
+	if to == nil {
+		return nil
+	}
+	if err := r.bind.Send([][]byte{packet}, to); err != nil {
+		return err
+	}
+	l.sent.Add(uint64(len(packet)))
+	return nil
 }
 
 // caller makes the line of a daemon that calls: at is where it calls. Where that leads call says.
@@ -273,7 +315,7 @@ func (r *relay) close() {
 	r.mu.Lock()
 	r.closed = true
 	for _, l := range r.lines {
-		l.socket.Close()
+		l.end()
 	}
 	r.mu.Unlock()
 	r.open.Wait()

@@ -208,13 +208,15 @@ func (s *site) clockWait(last *state.VPNLast, now time.Time) time.Duration {
 	return min(behind, maxClockWait-now.Sub(s.behindFrom))
 }
 
-// hold carries the VPN while the hold is in force. The tunnel is down when it returns.
+// hold carries the VPN while the hold is in force. The tunnel is down when it returns, and the hold is kept until it is: a daemon says goodbye by it.
 func (s *site) hold(ctx context.Context, hold *state.VPNHold, r state.VPNRecord) error {
+	keep, stop := context.WithCancel(context.WithoutCancel(ctx))
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var keeping sync.WaitGroup
 	defer keeping.Wait()
-	keeping.Go(func() { cancel(hold.Run(ctx)) })
+	defer stop()
+	keeping.Go(func() { cancel(hold.Run(keep)) })
 	s.counts.takes.Add(1)
 	s.log.Info("the VPN is held here", "edge", s.k.cfg.Edge)
 	s.note(state.EventNormal, "Held", "the edge has the VPN")

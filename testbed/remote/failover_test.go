@@ -109,6 +109,7 @@ func (b *bench) kill(from pinger, to string, w *ways, edge, other string) time.D
 	ctx, cancel := context.WithCancel(b.Context())
 	gaps := make(chan time.Duration, 1)
 	go func() { gaps <- steady(ctx, from, netip.MustParseAddr(to)) }()
+	began := time.Now()
 	w.get(edge).SetCut(true)
 	stopped := make(chan error, 1)
 	go func() { stopped <- b.StopAgent(edge) }()
@@ -118,6 +119,7 @@ func (b *bench) kill(from pinger, to string, w *ways, edge, other string) time.D
 		}
 		return nil
 	})
+	b.Logf("%s has it after %v", other, time.Since(began))
 	b.pings(from, to)
 	b.pings(b.vm(), "fd50::2")
 	cancel()

@@ -150,7 +150,7 @@ func TestOpenVPNIsCalled(t *testing.T) {
 	t.Parallel()
 	b := newBenchOf(t, benchConfig{text: withGateway(network + called + openVPNSite("  listenPort: 1194\n", behindOffice)), powerOn: inNamespace})
 	h := b.inetIn()
-	b.openVPN(h, b.profile()+"reneg-sec 3\n")
+	_, words := b.openVPN(h, b.profile()+"reneg-sec 3\n")
 	b.pings(b.vm(), "192.168.50.2")
 	b.pings(b.vm(), "fd50::2")
 	b.pings(h, "10.1.0.5")
@@ -171,6 +171,9 @@ func TestOpenVPNIsCalled(t *testing.T) {
 	})
 	b.pings(h, "10.1.0.5")
 	t.Logf("%s ended, %s has it: %v until an answer", edge, other, time.Since(began))
+	if !strings.Contains(words.String(), "server-pushed-connection-reset") {
+		t.Error("the holder that ended did not tell the office")
+	}
 }
 
 // daemonHere runs an office's OpenVPN on this machine, until the test ends.
