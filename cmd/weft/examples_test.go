@@ -171,7 +171,7 @@ func TestExamples(t *testing.T) {
 				continue
 			}
 			show := foreground
-			if slices.Contains(args, "-w") {
+			if slices.Contains(args, "-w") || args[1] == "watch" {
 				show = foretaste
 			}
 			out := show(t, args[1:]...)

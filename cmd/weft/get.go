@@ -66,7 +66,7 @@ applied again as it is. weft export leaves them out.`,
 			case err != nil:
 				return err
 			case follow && (show.out.form == "json" || show.out.form == "yaml"):
-				return usage(fmt.Errorf("-w: goes with -o table, wide or name, not %s", show.out.form))
+				return usage(fmt.Errorf("-o %s: is not for what goes on; use table, wide or name", show.out.form))
 			}
 			return at.with(cmd.Context(), func(n network) error {
 				if follow {

@@ -51,7 +51,7 @@ func newRoot() *cobra.Command {
 	root.SetHelpCommand(newHelp())
 	root.SetVersionTemplate("weft {{.Version}}\n")
 	group(root, "try", "To try it out:", newDemo(), newDev(), newLab())
-	group(root, "network", "The network:", newApply(), newConnections(), newDelete(), newDescribe(), newDiff(), newEdit(), newExplain(), newExport(), newGet(), newImport(), newLeases(), newTrace(), newValidate())
+	group(root, "network", "The network:", newApply(), newConnections(), newDelete(), newDescribe(), newDiff(), newEdit(), newExplain(), newExport(), newGet(), newImport(), newLeases(), newTrace(), newValidate(), newWatch())
 	group(root, "access", "Who may do what (the API's):", newAudit(), newContext(), newGrant(), newLogin(), newLogout(), newToken(), newUser(), newWhoami())
 	group(root, "edges", "Its edges:", newBGP(), newDrops(), newEdge(), newEdges(), newEvents(), newFlows(), newInterfaces(), newRates(), newTop(), newUsageCommand(), newVPN())
 	group(root, "processes", "Processes:", newAgent(), newAPI(), newEtcd(), cli.NewCommand())
