@@ -19,7 +19,10 @@ kinds and fields, examples/reference.yaml is one to start from. They are stored
 in etcd: commands find it by --etcd or WEFT_ETCD, or, behind the API, by weft
 login or --server. docs/operations.md makes an edge from nothing.
 
-Exit status: 0 done, 1 failed, 2 called wrongly, 130 interrupted.`
+Exit status: 0 done, 1 failed or not valid, 2 called wrongly, 3 not there,
+4 there already or changed meanwhile, 5 not allowed, 6 nobody answers (try
+again), 7 stored and not at all edges yet (--wait), 130 interrupted. weft diff
+has those of diff.`
 
 const rootExample = `  # Is my network sound?
   weft validate -f examples/reference.yaml
