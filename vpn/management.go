@@ -31,6 +31,9 @@ func (m *meter) read(v uint64) {
 	m.now = v
 }
 
+// again: what it reads begins again.
+func (m *meter) again() { m.before, m.now = m.before+m.now, 0 }
+
 func (m *meter) total() uint64 { return m.before + m.now }
 
 // Columns of a client in the list that status 3 prints.

@@ -126,3 +126,27 @@ func TestNameMoves(t *testing.T) {
 		at = at.Add(time.Minute)
 	}
 }
+
+// TestCallsAreCounted: what a peer was sent never becomes less, also where it is made anew to be called again.
+func TestCallsAreCounted(t *testing.T) {
+	w := namedTunnel(t, func(context.Context, string) ([]netip.Addr, error) {
+		return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
+	}, "there")
+	w.lookUp(w.status(), time.Now())
+	wait.Until(t, "the peer is found", func() bool {
+		select {
+		case f := <-w.located():
+			return w.moved(f)
+		default:
+			return false
+		}
+	})
+	now := time.Now()
+	for calls := uint64(1); calls <= maxCalls; calls++ {
+		now = now.Add(maxWait)
+		w.call(now)
+		if sent := w.status()[0].Sent; sent != calls*initiationLen {
+			t.Errorf("%d calls, and %d bytes were sent", calls, sent)
+		}
+	}
+}

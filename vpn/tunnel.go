@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -30,6 +31,8 @@ type tunnel struct {
 	peers  []*remote
 	stamp  time.Time // of the last holder's handshake: peers refuse earlier ones; zero: there was none
 	names
+
+	asking sync.Mutex // of status, and of peers that are made anew
 }
 
 // remote is a peer as the tunnel knows it.
@@ -43,6 +46,8 @@ type remote struct {
 	last  time.Time        // when the last of those was begun
 	next  time.Time        // when the next is due
 	name  nameState
+
+	received, sent meter // of wireguard-go, which begins anew with a peer that is made anew
 }
 
 // newTunnel brings a tunnel up.
@@ -179,7 +184,12 @@ func (w *tunnel) call(now time.Time) time.Time {
 // callPeer begins a handshake. A peer that is made anew does so at once, one that has just begun one does not for 5 s.
 func (w *tunnel) callPeer(p *remote) {
 	if p.calls > 0 {
+		w.asking.Lock()
+		w.statusLocked()
+		p.received.again()
+		p.sent.again()
 		_ = w.device.IpcSet("public_key=" + p.id + "\nremove=true\n" + p.config()) // what it takes it took before
+		w.asking.Unlock()
 	}
 	if peer := w.device.LookupPeer(p.key); peer != nil {
 		_ = peer.SendHandshakeInitiation(false) // again in a moment
@@ -189,6 +199,12 @@ func (w *tunnel) callPeer(p *remote) {
 // status tells how the peers are, in the order of the spec.
 func (w *tunnel) status() []Peer {
 	w.gate.ages.turn(time.Now(), w.gate.settle)
+	w.asking.Lock()
+	defer w.asking.Unlock()
+	return w.statusLocked()
+}
+
+func (w *tunnel) statusLocked() []Peer {
 	all := make([]Peer, len(w.peers))
 	for i, p := range w.peers {
 		all[i] = Peer{Name: p.spec.Name, PublicKey: p.spec.PublicKey}
@@ -227,6 +243,11 @@ func (w *tunnel) status() []Peer {
 		case "rx_bytes":
 			current.Received, _ = strconv.ParseUint(value, 10, 64)
 		}
+	}
+	for i, p := range w.peers {
+		p.received.read(all[i].Received)
+		p.sent.read(all[i].Sent)
+		all[i].Received, all[i].Sent = p.received.total(), p.sent.total()
 	}
 	return all
 }
