@@ -155,6 +155,9 @@ func TestDaemonIsMeddledWith(t *testing.T) {
 			b, h, _ := k.bench(t, benchConfig{powerOn: m.powerOn})
 			first := b.session()
 			b.replays(m, h)
+			if k.port == 4500 {
+				b.esp(m, h)
+			}
 			b.garbage(m, h)
 			if now := b.session(); now != first {
 				t.Errorf("the session is another: %v, it was %v", now, first)
@@ -218,6 +221,47 @@ func (b *bench) replays(m *middle, from pinger) {
 		}
 		return nil
 	})
+}
+
+// esp sends ESP again, forged, and for an SPI that the daemon does not have: each is counted once, by why.
+func (b *bench) esp(m *middle, from pinger) {
+	b.Helper()
+	var mu sync.Mutex
+	var kept [][]byte
+	m.meddle(func(d *packet.UDP) [][]byte {
+		mu.Lock()
+		defer mu.Unlock()
+		if len(d.Payload) > 8 && binary.BigEndian.Uint32(d.Payload) != 0 { // no IKE
+			kept = append(kept, d.Payload)
+		}
+		return [][]byte{d.Payload}
+	})
+	for range 10 {
+		b.pings(from, "10.1.0.5")
+	}
+	m.meddle(nil)
+	mu.Lock()
+	defer mu.Unlock()
+	before := b.drops()
+	want := before
+	for _, one := range kept {
+		forged, unknown := append([]byte(nil), one...), append([]byte(nil), one...)
+		forged[len(forged)-1] ^= 1
+		binary.BigEndian.PutUint32(forged[4:], binary.BigEndian.Uint32(one[4:])+1000) // no replay
+		unknown[0] ^= 0x80
+		m.inject(one, forged, unknown, []byte{1, 2})
+		want.Refused += 2
+		want.UnknownSession++
+		want.Malformed++
+	}
+	var now vpn.Drops
+	b.eventually("ESP that is none is counted", func() error {
+		if now = b.drops(); now != want {
+			return fmt.Errorf("%+v, want %+v, before %+v", now, want, before)
+		}
+		return nil
+	})
+	b.Logf("of %d packets each: %+v, before: %+v", len(kept), now, before)
 }
 
 // garbage sends what is cut, changed or made up along with each of the machine's datagrams.
