@@ -21,7 +21,12 @@ type linkModel struct {
 }
 
 func newLinkModel(edges int, rates ...topology.BitRate) *linkModel {
-	m := &linkModel{rates: map[flow.VPortID]topology.BitRate{}, told: map[flow.VPortID]map[string]topology.BitRate{}, sends: map[*linkSet]topology.BitRate{}, at: time.Second}
+	return linkModelOf(map[flow.VPortID]map[string]topology.BitRate{}, edges, rates...)
+}
+
+// linkModelOf is a model of which something was told before.
+func linkModelOf(told map[flow.VPortID]map[string]topology.BitRate, edges int, rates ...topology.BitRate) *linkModel {
+	m := &linkModel{rates: map[flow.VPortID]topology.BitRate{}, told: told, sends: map[*linkSet]topology.BitRate{}, at: time.Second}
 	for i, rate := range rates {
 		m.rates[flow.VPortID(i+1)] = rate
 	}
@@ -225,6 +230,27 @@ func (m *linkModel) fair(t *testing.T) {
 			if !held {
 				t.Errorf("%s over %v: %d of %d pass", e.self, s.of, passes, m.sends[s])
 			}
+		}
+	}
+}
+
+// TestWantsOfAPredecessor (Q1): what an agent before this one told of a link goes on, until it is known what is sent, or that nothing is.
+func TestWantsOfAPredecessor(t *testing.T) {
+	told := func() map[flow.VPortID]map[string]topology.BitRate {
+		return map[flow.VPortID]map[string]topology.BitRate{1: {"e1": 5e6, "e2": 64e6}}
+	}
+	for what, x := range map[string]struct {
+		then func(m *linkModel)
+		want topology.BitRate
+	}{
+		"at first":                {func(m *linkModel) {}, 5e6},
+		"once something is sent":  {func(m *linkModel) { m.send(0, 64e6, 1) }, 64e6},
+		"when nothing is counted": {func(m *linkModel) { m.edges[0].links[1].kept = 0; m.second() }, 0},
+	} {
+		m := linkModelOf(told(), 1, 64e6)
+		x.then(m)
+		if got := m.edges[0].links[1].tells; got != x.want {
+			t.Errorf("%s: it tells %v, want %v", what, got, x.want)
 		}
 	}
 }

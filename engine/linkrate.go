@@ -62,11 +62,12 @@ func (r *linkRates) limitTo(id flow.VPortID, touched map[subject]struct{}) {
 	case s != nil:
 		r.forget(s)
 		r.meterOf(s, touched)
+		for _, s := range r.links[id].sets {
+			s.could[slices.Index(s.of[:], id)] = 0 // it is not limited by this one, until that has a rate again
+			r.again(s)
+		}
 	}
 	r.stale[id] = struct{}{}
-	for _, s := range r.link(id).sets {
-		r.again(s)
-	}
 	r.settle(touched)
 }
 
