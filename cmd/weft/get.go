@@ -3,13 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/weft-sdn/weft/state"
 	"github.com/weft-sdn/weft/topology"
 )
 
@@ -37,7 +35,9 @@ are the chains of the routers and vports that have such. These parts are shown
 if they are named, or with --expand.
 
 -w goes on until ctrl-C: it tells of each change which objects were created,
-configured or deleted.
+configured or deleted. With -o json it prints a line for each object that is
+there, and then for each change; with -o yaml, a document: type is put or
+delete, and object what it is now, or was last.
 
 LINK of a vport is its peer, or the edge, interface and VLAN that it is bound
 to, as EDGE:INTERFACE.VLAN. -o wide has all addresses.
@@ -62,11 +62,8 @@ applied again as it is. weft export leaves them out.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			q, err := newQuery(&in, labels, args)
 			q.expand = expand
-			switch {
-			case err != nil:
+			if err != nil {
 				return err
-			case follow && (show.out.form == "json" || show.out.form == "yaml"):
-				return usage(fmt.Errorf("-o %s: is not for what goes on; use table, wide or name", show.out.form))
 			}
 			return at.with(cmd.Context(), func(n network) error {
 				if follow {
@@ -138,67 +135,6 @@ func get(cmd *cobra.Command, n network, q query, show *listing) error {
 		return sayNone(cmd, "no such objects", q.tenant)
 	}
 	return show.print(cmd, n, found, q.tenant == "", false)
-}
-
-// follow prints what is there, and then what changes, until ctx ends.
-func (q *query) follow(cmd *cobra.Command, n network, show *listing) error {
-	ctx := cmd.Context()
-	var before map[topology.Ref]string
-	err := n.Follow(ctx, func() error {
-		after, err := q.specs(ctx, n)
-		switch {
-		case err != nil:
-		case before == nil:
-			err = get(cmd, n, *q, show)
-		default:
-			err = printChanges(cmd.OutOrStdout(), before, after)
-		}
-		before = after
-		return err
-	})
-	if ctx.Err() != nil {
-		return ctx.Err() // interrupted, which is how it ends
-	}
-	return err
-}
-
-// specs are the objects that are meant, as their users write them.
-func (q *query) specs(ctx context.Context, n network) (map[topology.Ref]string, error) {
-	found, _, err := q.find(ctx, n)
-	specs := map[topology.Ref]string{}
-	for _, o := range found {
-		b, err := specYAML(o)
-		if err != nil {
-			return nil, err
-		}
-		specs[o.Ref()] = string(b)
-	}
-	return specs, err
-}
-
-func printChanges(w io.Writer, before, after map[topology.Ref]string) error {
-	at := screenOf(w)
-	var lines []string
-	add := func(r topology.Ref, a state.Action) {
-		lines = append(lines, at.paint(shade(a), fmt.Sprintf("%s %s", refName(r), a))+"\n")
-	}
-	for r, spec := range after {
-		was, there := before[r]
-		switch {
-		case !there:
-			add(r, state.Created)
-		case was != spec:
-			add(r, state.Configured)
-		}
-	}
-	for r := range before {
-		if _, there := after[r]; !there {
-			add(r, state.Deleted)
-		}
-	}
-	slices.Sort(lines)
-	_, err := io.WriteString(w, strings.Join(lines, ""))
-	return err
 }
 
 // parseKinds reads KIND,KIND … or all.
