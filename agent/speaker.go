@@ -2,7 +2,9 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -124,20 +126,33 @@ func (b *BGP) caches() (list []rpki.Cache) {
 	return list
 }
 
-// secret reads one that a session names.
-func (b *BGP) secret(name string) (string, error) {
-	if b.Secrets == "" {
-		return "", fmt.Errorf("the edge's configuration has no bgp.secrets, the folder of secrets")
+// secret reads one that a session of a tenant's names.
+func (b *BGP) secret(tenant, name string) (string, error) {
+	password, err := readSecret("bgp.secrets", b.Secrets, tenant, name)
+	if password = strings.TrimRight(password, "\r"); err == nil && (password == "" || len(password) > maxPassword) {
+		return "", fmt.Errorf("its file's first line has %d characters: 1 to %d would do", len(password), maxPassword)
 	}
-	raw, err := os.ReadFile(filepath.Join(b.Secrets, filepath.Base(name)))
-	if err != nil {
-		return "", err
+	return password, err
+}
+
+// readSecret reads the first line of the file TENANT/NAME in a folder of secrets: what a tenant's objects name is the tenant's. Tenants see the error: paths of the edge's are not in it.
+func readSecret(field, folder, tenant, name string) (string, error) {
+	if folder == "" {
+		return "", fmt.Errorf("the edge's configuration has no %s, the folder of secrets", field)
 	}
-	password, _, _ := strings.Cut(string(raw), "\n")
-	if password = strings.TrimRight(password, "\r"); password == "" || len(password) > maxPassword {
-		return "", fmt.Errorf("file %s: a first line of 1 to %d characters would do", filepath.Join(b.Secrets, name), maxPassword)
+	for _, part := range [...]string{tenant, name} {
+		if !filepath.IsLocal(part) || filepath.Base(part) != part {
+			return "", fmt.Errorf("%q: is no name of a file", part)
+		}
 	}
-	return password, nil
+	file := filepath.Join(tenant, name)
+	raw, err := os.ReadFile(filepath.Join(folder, file))
+	var why *fs.PathError
+	if errors.As(err, &why) {
+		return "", fmt.Errorf("file %s in the edge's %s: %w", file, field, why.Err)
+	}
+	line, _, _ := strings.Cut(string(raw), "\n")
+	return line, err
 }
 
 // maxPassword is what a kernel takes (TCP_MD5SIG_MAXKEYLEN).

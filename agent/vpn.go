@@ -1,10 +1,8 @@
 package agent
 
 import (
-	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/weft-sdn/weft/softswitch/port"
@@ -45,17 +43,10 @@ func (v *VPN) seal() (*vpn.Seal, error) {
 	return vpn.ParseSeal(line)
 }
 
-// secret reads a preshared key.
-func (v *VPN) secret(name string) (string, error) {
-	if v.Secrets == "" {
-		return "", fmt.Errorf("the edge's configuration has no vpn.secrets, the folder of secrets")
-	}
-	raw, err := os.ReadFile(filepath.Join(v.Secrets, filepath.Base(name)))
-	if err != nil {
-		return "", err
-	}
-	line, _, _ := strings.Cut(string(raw), "\n")
-	return strings.TrimSpace(line), nil
+// secret reads a preshared key of a tenant's.
+func (v *VPN) secret(tenant, name string) (string, error) {
+	line, err := readSecret("vpn.secrets", v.Secrets, tenant, name)
+	return strings.TrimSpace(line), err
 }
 
 // vpn checks what an edge has for VPNs.

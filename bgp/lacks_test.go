@@ -14,7 +14,7 @@ import (
 func TestLacksAreToldOnce(t *testing.T) {
 	var said bytes.Buffer
 	why := errors.New("it is not there")
-	s := New(Config{Edge: "e", Stack: Userspace, Secret: func(string) (string, error) { return "", why }, Log: slog.New(slog.NewTextHandler(&said, nil))})
+	s := New(Config{Edge: "e", Stack: Userspace, Secret: func(string, string) (string, error) { return "", why }, Log: slog.New(slog.NewTextHandler(&said, nil))})
 	spec := external()
 	spec.Name, spec.PasswordSecret = "isp/first", "key"
 	port := wayOut()

@@ -12,7 +12,7 @@ import (
 // TestOptions: what a session's connection sends and takes follows from how far away the neighbour is (RFC 5082), and from its secret.
 func TestOptions(t *testing.T) {
 	no := errors.New("no such secret")
-	p := &port{cfg: Config{Secret: func(name string) (string, error) {
+	p := &port{cfg: Config{Secret: func(_, name string) (string, error) {
 		if name == "known" {
 			return "pass", nil
 		}

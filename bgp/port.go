@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/weft-sdn/weft/bfd"
@@ -126,8 +127,9 @@ func (p *port) options(spec *topology.BGPSession) (options, error) {
 		if p.cfg.Secret == nil {
 			return o, fmt.Errorf("bgp: session %s: secret %s: this edge has no secrets", spec.Name, spec.PasswordSecret)
 		}
+		tenant, _, _ := strings.Cut(spec.Name, "/")
 		var err error
-		if o.password, err = p.cfg.Secret(spec.PasswordSecret); err != nil {
+		if o.password, err = p.cfg.Secret(tenant, spec.PasswordSecret); err != nil {
 			return o, fmt.Errorf("bgp: session %s: secret %s: %w", spec.Name, spec.PasswordSecret, err)
 		}
 	}

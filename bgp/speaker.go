@@ -33,8 +33,8 @@ type Config struct {
 	Edge   string       // that learnt routes are of
 	Store  *state.Store // where an edge is registered: its lease is that of the routes
 	Stack  Stack
-	Secret func(name string) (string, error) // the secret of passwordSecret
-	Caches []rpki.Cache                      // of RPKI; rpki.MaxCaches at most
+	Secret func(tenant, name string) (string, error) // the secret of passwordSecret, of the session's tenant
+	Caches []rpki.Cache                              // of RPKI; rpki.MaxCaches at most
 	Log    *slog.Logger
 
 	origins origins // New's

@@ -16,7 +16,7 @@ type BGPSessionSpec struct {
 	ConnectRetry      uint16        `json:"connectRetry,omitempty"`      // seconds from one attempt to connect to the next; default 10
 	Multihop          uint8         `json:"multihop,omitempty"`          // of an external session with a neighbour that is not on the port's link: how many hops away it is at most, 2 to 255
 	TTLSecurity       bool          `json:"ttlSecurity,omitempty"`       // of an external session: only packets are taken that came no more hops than the neighbour is away (GTSM, RFC 5082); both ends must have it
-	PasswordSecret    string        `json:"passwordSecret,omitempty"`    // name of the secret, kept at the edges and not in the database, that segments are signed with (MD5, RFC 2385); default: they are not
+	PasswordSecret    string        `json:"passwordSecret,omitempty"`    // name of the secret, one of the tenant's that the edges have and the database does not, that segments are signed with (MD5, RFC 2385); default: they are not
 	BFD               *BFDSpec      `json:"bfd,omitempty"`               // has the way to the neighbour watched by BFD (RFC 5880): when it is lost, so is the session, at once; {} will do
 	RestartTime       uint16        `json:"restartTime,omitempty"`       // seconds for which the neighbour is asked to keep what the router told when it restarts gracefully (RFC 4724), and for which what was stored waits to be told again: 1 to 4095; default 120
 	NoGracefulRestart bool          `json:"noGracefulRestart,omitempty"` // neither end keeps routes of the other beyond the session; default: both do if the neighbour can

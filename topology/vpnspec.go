@@ -24,7 +24,7 @@ type VPNPeerSpec struct {
 	AllowedIPs         []netip.Prefix `json:"allowedIPs,omitempty"`         // what is behind it: packets to there are given to it, and from there alone are taken from it. Routes of the router lead them to the vport. Of an openvpn at a bridge none: it is one wire
 	Addresses          []netip.Prefix `json:"addresses,omitempty"`          // of its end of the tunnel, for weft vpn export
 	Keepalive          uint16         `json:"keepalive,omitempty"`          // seconds from one sign of life to the next when nothing is sent, so that NAT on the way remembers; 0: none, or 1 of openvpn and ipsec; openvpn takes a peer that is silent for four times as long as gone
-	PresharedKeySecret string         `json:"presharedKeySecret,omitempty"` // name of the secret, kept at the edges and not in the database, with a key that both ends have besides; default: none. Of openvpn one for tls-crypt; of ipsec it is the key, and must be there
+	PresharedKeySecret string         `json:"presharedKeySecret,omitempty"` // name of the secret, one of the tenant's that the edges have and the database does not, with a key that both ends have besides; default: none. Of openvpn one for tls-crypt; of ipsec it is the key, and must be there
 }
 
 // VPNEthernetSpec is how Ethernet frames go through a tunnel that carries IP: as VXLAN (RFC 7348) between two addresses.

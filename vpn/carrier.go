@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/weft-sdn/weft/state"
@@ -62,7 +63,7 @@ func (k *Keeper) ready(rec *state.VPNRecord) error {
 		}
 	case topology.VPNIPsec:
 		if err = missing("IPsec", "charon-systemd", "charon-systemd and libcharon-extra-plugins"); err == nil {
-			_, err = k.ipsecSecret(&rec.Site.Spec.Peers[0])
+			_, err = k.ipsecSecret(rec.Site)
 		}
 	default:
 		_, _, err = k.secrets(rec)
@@ -70,12 +71,13 @@ func (k *Keeper) ready(rec *state.VPNRecord) error {
 	return err
 }
 
-// peerSecret reads the secret that both ends of a VPN have besides; empty: there is none.
-func (k *Keeper) peerSecret(p *topology.VPNPeerSpec) (string, error) {
+// peerSecret reads the secret, one of the VPN's tenant, that both ends have besides; empty: there is none.
+func (k *Keeper) peerSecret(site *topology.VPN, p *topology.VPNPeerSpec) (string, error) {
 	if p.PresharedKeySecret == "" {
 		return "", nil
 	}
-	text, err := k.cfg.Secret(p.PresharedKeySecret)
+	tenant, _, _ := strings.Cut(site.Name, "/")
+	text, err := k.cfg.Secret(tenant, p.PresharedKeySecret)
 	if err != nil {
 		return "", fmt.Errorf("peer %s: secret %s: %w", p.Name, p.PresharedKeySecret, err)
 	}

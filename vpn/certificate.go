@@ -96,7 +96,7 @@ func (k *Keeper) openVPNSecrets(rec *state.VPNRecord) (openVPNKeys, error) {
 		return openVPNKeys{}, err
 	}
 	p := &rec.Site.Spec.Peers[0]
-	text, err := k.peerSecret(p)
+	text, err := k.peerSecret(rec.Site, p)
 	if err != nil {
 		return openVPNKeys{}, err
 	}

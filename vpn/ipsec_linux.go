@@ -88,7 +88,7 @@ const ikeConf = `charon-systemd {
 
 // startIPsec has strongSwan carry a tunnel.
 func (s *site) startIPsec(d *daemon, rec *state.VPNRecord, called netip.AddrPort) error {
-	secret, err := s.k.ipsecSecret(d.peer.spec)
+	secret, err := s.k.ipsecSecret(rec.Site)
 	if err != nil {
 		return err
 	}

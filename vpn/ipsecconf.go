@@ -13,8 +13,9 @@ import (
 const minSecret = 20
 
 // ipsecSecret reads the secret that both ends of an IPsec have.
-func (k *Keeper) ipsecSecret(p *topology.VPNPeerSpec) (string, error) {
-	text, err := k.peerSecret(p)
+func (k *Keeper) ipsecSecret(site *topology.VPN) (string, error) {
+	p := &site.Spec.Peers[0]
+	text, err := k.peerSecret(site, p)
 	if err == nil && len(text) < minSecret {
 		err = fmt.Errorf("peer %s: secret %s: has less than %d characters: one that openssl rand -base64 32 prints would do", p.Name, p.PresharedKeySecret, minSecret)
 	}

@@ -24,7 +24,7 @@ type Config struct {
 	Interface string                                                       // of the edge, as bindings name it, at which its switch has the data port
 	Open      func() (Port, error)                                         // opens the agent's end of the data port; nil: there is none, and the edge holds no VPN
 	Seal      *Seal                                                        // nil: none was given, and the edge holds no VPN
-	Secret    func(name string) (string, error)                            // a preshared key
+	Secret    func(tenant, name string) (string, error)                    // a preshared key of a tenant's
 	UIDs      UIDs                                                         // of daemons
 	Lookup    func(ctx context.Context, host string) ([]netip.Addr, error) // of peers' names; nil: the system's
 	Log       *slog.Logger
@@ -51,7 +51,7 @@ func New(cfg Config) *Keeper {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	if cfg.Secret == nil {
-		cfg.Secret = func(string) (string, error) { return "", errors.New("the edge has no secrets") }
+		cfg.Secret = func(string, string) (string, error) { return "", errors.New("the edge has no secrets") }
 	}
 	k := &Keeper{cfg: cfg, wake: make(chan struct{}, 1), uids: uids{of: cfg.UIDs}, sites: map[string]*site{}, counts: map[string]*counts{}}
 	switch {

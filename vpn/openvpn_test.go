@@ -36,7 +36,7 @@ func TestOpenVPNKey(t *testing.T) {
 		t.Fatalf("%+v, %v", certificate, err)
 	}
 	site := openVPNSite(1194, "")
-	k := New(Config{Seal: seal, Secret: func(string) (string, error) { return strings.Repeat("0f", 256), nil }})
+	k := New(Config{Seal: seal, Secret: func(string, string) (string, error) { return strings.Repeat("0f", 256), nil }})
 	keys, err := k.openVPNSecrets(&state.VPNRecord{Site: site, Key: &key})
 	if err != nil || strings.Count(keys.tlsCrypt, "\n") != 16 {
 		t.Fatalf("%q, %v", keys.tlsCrypt, err)
@@ -63,7 +63,7 @@ func TestOpenVPNKey(t *testing.T) {
 			t.Errorf("%v, want %s", err, what)
 		}
 	}
-	k.cfg.Secret = func(string) (string, error) { return "secret words", nil }
+	k.cfg.Secret = func(string, string) (string, error) { return "secret words", nil }
 	if _, err := k.openVPNSecrets(&state.VPNRecord{Site: site, Key: &key}); err == nil || !strings.Contains(err.Error(), "is no key for tls-crypt") || strings.Contains(err.Error(), "secret words") {
 		t.Errorf("a secret that is none: %v", err)
 	}

@@ -101,7 +101,7 @@ func (k *Keeper) secrets(rec *state.VPNRecord) (private [keyLen]byte, peers []*r
 		if rec.Site.Spec.Peers[i].PublicKey == "" {
 			continue // it has no part yet
 		}
-		p, err := k.newRemote(&rec.Site.Spec.Peers[i], rec.Last)
+		p, err := k.newRemote(rec.Site, &rec.Site.Spec.Peers[i], rec.Last)
 		if err != nil {
 			return private, nil, err
 		}
@@ -110,7 +110,7 @@ func (k *Keeper) secrets(rec *state.VPNRecord) (private [keyLen]byte, peers []*r
 	return private, peers, nil
 }
 
-func (k *Keeper) newRemote(spec *topology.VPNPeerSpec, last *state.VPNLast) (*remote, error) {
+func (k *Keeper) newRemote(site *topology.VPN, spec *topology.VPNPeerSpec, last *state.VPNLast) (*remote, error) {
 	p := &remote{spec: spec}
 	if err := p.place(last); err != nil {
 		return nil, err
@@ -121,9 +121,9 @@ func (k *Keeper) newRemote(spec *topology.VPNPeerSpec, last *state.VPNLast) (*re
 	}
 	p.key, p.id = device.NoisePublicKey(raw), hex.EncodeToString(raw)
 	if spec.PresharedKeySecret != "" {
-		text, err := k.cfg.Secret(spec.PresharedKeySecret)
+		text, err := k.peerSecret(site, spec)
 		if err != nil {
-			return nil, fmt.Errorf("peer %s: secret %s: %w", spec.Name, spec.PresharedKeySecret, err)
+			return nil, err
 		}
 		if raw, err = base64.StdEncoding.DecodeString(strings.TrimSpace(text)); err != nil || len(raw) != keyLen {
 			return nil, fmt.Errorf("peer %s: secret %s: is no key: 32 bytes in base64, as wg genpsk prints, would do", spec.Name, spec.PresharedKeySecret)

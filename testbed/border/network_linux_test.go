@@ -118,7 +118,7 @@ type testConfig struct {
 	sessions string
 	peers    map[string]peer.Config // by host; what the host has is filled in. Hosts without are in memory
 	stack    bgp.Stack
-	secret   func(string) (string, error)
+	secret   func(string, string) (string, error)
 	caches   []rpki.Cache
 	watched  bool          // edges follow the links of their targets
 	patience time.Duration // how long something may take; 0: patience

@@ -13,7 +13,7 @@ import (
 // not carried out. Each says why.
 func TestPasswords(t *testing.T) {
 	t.Parallel()
-	secret := func(name string) (string, error) { return "of-" + name, nil }
+	secret := func(_, name string) (string, error) { return "of-" + name, nil }
 	signed := func(password string) func(*peer.Neighbour) {
 		return func(n *peer.Neighbour) { n.Password = password }
 	}

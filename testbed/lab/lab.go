@@ -61,14 +61,14 @@ type Config struct {
 	Trace func(snap *topology.Snapshot, flags []string) ([]string, error)
 	// BGPStack and BGPSecret are those of speakers in this process: bgp.Config.
 	BGPStack  bgp.Stack
-	BGPSecret func(name string) (string, error)
+	BGPSecret func(tenant, name string) (string, error)
 	// RPKI are the caches that speakers in this process ask.
 	RPKI []rpki.Cache
 	// DataPort is what VPNs have between agents and targets in processes of their own: veth or tap, interfaces of the kernel's, which needs root; empty: a socket. What comes out of VPNs by
 	// such interfaces is not counted as sent.
 	DataPort string
 	// VPNSecret gives preshared keys of VPNs to agents in this process.
-	VPNSecret func(name string) (string, error)
+	VPNSecret func(tenant, name string) (string, error)
 	// IdleTimeout and AgeTime are those of agents in this process; 0: engine.Config's defaults.
 	IdleTimeout, AgeTime time.Duration
 	// AwayAfter is how long the database may leave questions of agents in this process unanswered before it is away; 0: 10 s, for it shares its processors

@@ -51,7 +51,7 @@ func (k *daemonKind) bench(t *testing.T, cfg benchConfig) (*bench, *netns.Host, 
 	if cfg.powerOn == nil {
 		cfg.powerOn = inNamespace
 	}
-	cfg.secret = func(string) (string, error) { return ipsecSecret, nil }
+	cfg.secret = func(string, string) (string, error) { return ipsecSecret, nil }
 	b := newBenchOf(t, cfg)
 	h := b.inetIn()
 	words := k.office(b, h)

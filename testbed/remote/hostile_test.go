@@ -313,7 +313,7 @@ func TestWrongKeys(t *testing.T) {
 	port := freeUDP(t)
 	b := newBenchOf(t, benchConfig{
 		text:   network + site("", fmt.Sprintf("publicKey: %q, endpoint: %q, presharedKeySecret: psk", public, fmt.Sprintf("127.0.0.1:%d", port))),
-		secret: func(string) (string, error) { return strange, nil }, // a key as good as any
+		secret: func(string, string) (string, error) { return strange, nil }, // a key as good as any
 	})
 	key := b.key()
 	good := Config{Host: office(), PrivateKey: private, PeerKey: key, Preshared: strange, ListenPort: port, AllowedIPs: allowed()}

@@ -104,7 +104,7 @@ func TestIPsecIsCalled(t *testing.T) {
 	needDaemon(t, "charon-systemd", "swanctl")
 	t.Parallel()
 	text := withGateway(network + called + ipsecSite("  listenPort: 4500\n", behindOffice))
-	b := newBenchOf(t, benchConfig{text: text, powerOn: inNamespace, secret: func(string) (string, error) { return ipsecSecret, nil }})
+	b := newBenchOf(t, benchConfig{text: text, powerOn: inNamespace, secret: func(string, string) (string, error) { return ipsecSecret, nil }})
 	h := b.inetIn()
 	b.strongSwan(h, strings.Replace(b.export(), "esp_proposals", "rekey_time = 2s\n        life_time = 30s\n        rand_time = 0s\n        esp_proposals", 1), ipsecSecret)
 	b.pings(b.vm(), "192.168.50.2")
@@ -161,7 +161,7 @@ func (b *bench) rekeyed() {
 func TestIPsecCalls(t *testing.T) {
 	needDaemon(t, "charon-systemd", "swanctl")
 	t.Parallel()
-	secret := func(string) (string, error) { return ipsecSecret, nil }
+	secret := func(string, string) (string, error) { return ipsecSecret, nil }
 	b := newBenchOf(t, benchConfig{text: withGateway(network + provider + ipsecSite("", behindOffice+`, endpoint: "[2001:db8:113::9]:4500"`)), powerOn: inNamespace, secret: secret})
 	h := b.inetIn()
 	p, _ := b.strongSwan(h, b.export(), "this is another secret than the VPN's")

@@ -96,7 +96,7 @@ func TestOpenVPNCalls(t *testing.T) {
 	defer w.close()
 	b := newBenchOf(t, benchConfig{
 		text: withGateway(network + provider + openVPNSite("", peer)), powerOn: inNamespace, way: w.way,
-		secret: func(string) (string, error) { return crypt, nil },
+		secret: func(string, string) (string, error) { return crypt, nil },
 	})
 	h := b.inetIn()
 	profile := b.profile()

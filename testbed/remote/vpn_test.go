@@ -80,7 +80,7 @@ type benchConfig struct {
 	text    string
 	way     func(edge, endpoint string) (string, error) // by which agents reach the database; nil: directly
 	powerOn scenario.PowerOn
-	secret  func(string) (string, error)
+	secret  func(string, string) (string, error)
 }
 
 func newBenchOf(t testing.TB, cfg benchConfig) *bench {
