@@ -39,7 +39,7 @@ const (
 // A round reads all entries' hit times and counters, fast when many flows are new where room is scarce, and else slowly.
 type cache struct {
 	door doorkeeper
-	// read reads counters and hit times of some flow entries; nil: of all.
+	// read is readFlows.
 	read     func(ctx context.Context, entries []*p4rt.Entry, yield func(*p4rt.Entry, p4rt.Counter) error) error
 	patience time.Duration   // that some entries may take to be read: something waits for it
 	choose   func(n int) int // a random number below n
@@ -58,9 +58,9 @@ func newCache(a *Agent) cache {
 	return cache{old: map[uint16][]*installedFlow{}, young: map[uint16][]*installedFlow{}, choose: rand.IntN, read: a.readFlows, patience: readPatience}
 }
 
-// readFlows reads counters and hit times of some flow entries; nil: of all.
+// readFlows reads counters and hit times of some flow entries, nil: of all; each is valid during the call of yield.
 func (a *Agent) readFlows(ctx context.Context, entries []*p4rt.Entry, yield func(*p4rt.Entry, p4rt.Counter) error) error {
-	o := p4rt.ReadOptions{Tables: a.tables.FlowTables(), Counters: true, LastHit: true}
+	o := p4rt.ReadOptions{Tables: a.tables.FlowTables(), Counters: true, LastHit: true, Borrow: true}
 	if entries == nil {
 		return a.session.ReadEntries(ctx, o, yield)
 	}
@@ -212,8 +212,9 @@ func (c *core) round() {
 
 // counted is what the target says of an entry.
 type counted struct {
-	entry uint64 // hash
-	e     *p4rt.Entry
+	entry uint64      // hash
+	tells bool        // its table has idle timeouts
+	e     *p4rt.Entry // nil: it was borrowed
 	p4rt.Counter
 }
 
@@ -224,6 +225,7 @@ type readback struct {
 	placer *offload.Placer // as of the begin of the read
 	began  time.Duration
 	each   func(x *counted, f *installedFlow, now time.Duration)
+	keep   bool // each is told the entries, which are not borrowed
 	chunk  []counted
 }
 
@@ -232,7 +234,11 @@ func (r *readback) take(ctx context.Context, e *p4rt.Entry, n p4rt.Counter) erro
 	if r.chunk == nil {
 		r.chunk = make([]counted, 0, roundChunk)
 	}
-	if r.chunk = append(r.chunk, counted{r.placer.Hash(e), e, n}); len(r.chunk) < roundChunk {
+	x := counted{entry: r.placer.Hash(e), tells: e.Table.SupportsIdle, Counter: n}
+	if r.keep {
+		x.e = e
+	}
+	if r.chunk = append(r.chunk, x); len(r.chunk) < roundChunk {
 		return nil
 	}
 	return r.flush(ctx)
@@ -253,7 +259,7 @@ func (r *readback) flush(ctx context.Context) error {
 			f := c.flows.byEntry[x.entry]
 			if f != nil {
 				f.heard(x.Counter, now)
-				if !x.e.Table.SupportsIdle && f.placed.Idle > 0 && f.hit.until(momentOf(now)) >= f.placed.Idle {
+				if !x.tells && f.placed.Idle > 0 && f.hit.until(momentOf(now)) >= f.placed.Idle {
 					idle = append(idle, x.entry)
 				}
 			}

@@ -171,7 +171,7 @@ func (a *Agent) readCounters(ctx context.Context, placer *offload.Placer, entrie
 	if err := a.session.ReadCountersOf(ctx, entries, note); err == nil || ctx.Err() != nil {
 		return read, err
 	}
-	err := a.session.ReadEntries(ctx, p4rt.ReadOptions{Tables: a.tables.FlowTables(), Counters: true}, note)
+	err := a.session.ReadEntries(ctx, p4rt.ReadOptions{Tables: a.tables.FlowTables(), Counters: true, Borrow: true}, note)
 	return read, err
 }
 

@@ -62,7 +62,7 @@ func (a *Agent) Flows(ctx context.Context) ([]Flow, error) {
 			flows[i].Depends = append(flows[i].Depends, conns[i].String())
 		}
 	}
-	err = a.session.ReadEntries(ctx, p4rt.ReadOptions{Tables: a.tables.FlowTables(), Counters: true}, func(e *p4rt.Entry, n p4rt.Counter) error {
+	err = a.session.ReadEntries(ctx, p4rt.ReadOptions{Tables: a.tables.FlowTables(), Counters: true, Borrow: true}, func(e *p4rt.Entry, n p4rt.Counter) error {
 		for _, i := range entries[placer.Hash(e)] {
 			flows[i].Packets, flows[i].Bytes = uint64(n.Packets), uint64(n.Bytes)
 		}

@@ -38,7 +38,7 @@ func (a *Agent) beginAudit(ctx context.Context) (*audit, error) {
 	u := &c.usage
 	x := &audit{left: map[flow.VPortID]liveness{}, rules: map[sim.RuleMet]amount{}}
 	return x, a.mail.call(ctx, func() {
-		x.readback = readback{c: c, placer: c.placer, began: c.now(), each: x.account}
+		x.readback = readback{c: c, placer: c.placer, began: c.now(), keep: true, each: x.account}
 		u.audited = x.began
 		for _, f := range c.flows.byEntry {
 			f.read = false

@@ -81,23 +81,34 @@ type Counter struct {
 type decoder struct {
 	schema  *Schema
 	named   bool // ports of replicas have names
-	entries []Entry
-	matches []Match
-	values  []Value
+	borrow  bool // an entry has the memory of the one before
+	entries slab[Entry]
+	matches slab[Match]
+	values  slab[Value]
 }
 
-const slab = 256
+// slab is memory that is taken piece by piece.
+type slab[T any] struct{ whole, rest []T }
 
-func take[T any](pool *[]T, n int) []T {
+const slabSize = 256
+
+func (s *slab[T]) take(n int) []T {
 	if n == 0 {
 		return nil
 	}
-	if len(*pool) < n {
-		*pool = make([]T, max(slab, n))
+	if len(s.rest) < n {
+		s.whole = make([]T, max(slabSize, n))
+		s.rest = s.whole
 	}
-	got := (*pool)[:n:n]
-	*pool = (*pool)[n:]
+	got := s.rest[:n:n]
+	s.rest = s.rest[n:]
 	return got
+}
+
+// back takes back all that was taken from the slab.
+func (s *slab[T]) back() {
+	clear(s.whole[:len(s.whole)-len(s.rest)])
+	s.rest = s.whole
 }
 
 // entry decodes a TableEntry, accepting padded values.
@@ -114,8 +125,13 @@ func (d *decoder) entry(b []byte) (*Entry, Counter, error) {
 	if t.Err != nil {
 		return nil, c, t.Err
 	}
-	e := &take(&d.entries, 1)[0]
-	e.Table, e.Match = t, take(&d.matches, len(t.Keys))
+	if d.borrow {
+		d.entries.back()
+		d.matches.back()
+		d.values.back()
+	}
+	e := &d.entries.take(1)[0]
+	e.Table, e.Match = t, d.matches.take(len(t.Keys))
 	for i := range t.Keys {
 		e.Match[i] = t.Keys[i].any()
 	}
@@ -330,7 +346,7 @@ func (d *decoder) action(actions map[uint32]*Action, b []byte) (*Action, []Value
 	if a.err != nil {
 		return nil, nil, a.err
 	}
-	params := take(&d.values, len(a.Params))
+	params := d.values.take(len(a.Params))
 	var given uint64
 	f := fields{rest: b}
 	for f.next() {

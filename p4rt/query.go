@@ -236,6 +236,7 @@ func (s *Session) ReadEntriesOf(ctx context.Context, entries []*Entry, o ReadOpt
 		return err
 	}
 	dec := l.decoder()
+	dec.borrow = o.Borrow
 	return l.readAs(ctx, s.askEntries(entries, &o), func(kind int, b []byte) error {
 		if kind != kindTable {
 			return nil

@@ -87,6 +87,7 @@ type ReadOptions struct {
 	Tables   []*Table // nil: all that the program does not fix
 	Counters bool     // read direct counters too
 	LastHit  bool     // read the time since the last hit too, where the table supports it
+	Borrow   bool     // an entry is valid during the call of yield: all have the same memory
 }
 
 // ask adds what is wanted of an entry beside itself.
@@ -146,6 +147,7 @@ func (l *link) readEntries(ctx context.Context, o ReadOptions, yield func(*Entry
 		want = widen(want, wanted)
 	}
 	dec := l.decoder()
+	dec.borrow = o.Borrow
 	return l.read(ctx, want, func(kind int, b []byte) error {
 		if kind != kindTable {
 			return nil

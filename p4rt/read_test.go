@@ -13,10 +13,13 @@ func TestReadEntries(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		quirks p4rttest.Quirks
+		borrow bool
 	}{
-		{"strict", p4rttest.Quirks{}},
-		{"padded values", p4rttest.Quirks{Pad: true}},
-		{"one message", p4rttest.Quirks{OneMessage: true}},
+		{"strict", p4rttest.Quirks{}, false},
+		{"padded values", p4rttest.Quirks{Pad: true}, false},
+		{"one message", p4rttest.Quirks{OneMessage: true}, false},
+		{"borrowed", p4rttest.Quirks{}, true},
+		{"borrowed, one message", p4rttest.Quirks{OneMessage: true}, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			l := newLab(t, nil)
@@ -32,7 +35,7 @@ func TestReadEntries(t *testing.T) {
 				want[e.Key()] = e
 			}
 			counted := 0
-			err := l.session.ReadEntries(l.ctx, p4rt.ReadOptions{Counters: true, LastHit: true}, func(e *p4rt.Entry, c p4rt.Counter) error {
+			err := l.session.ReadEntries(l.ctx, p4rt.ReadOptions{Counters: true, LastHit: true, Borrow: tc.borrow}, func(e *p4rt.Entry, c p4rt.Counter) error {
 				w := want[e.Key()]
 				if w == nil || !w.SameEffect(e) {
 					t.Errorf("read %s, want %s", e, w)

@@ -334,10 +334,9 @@ func (x *entryArena) encodeAction(refs []actionRef, name string, params [][]byte
 	if !ok {
 		return nil
 	}
-	a := &p4v1.Action{ActionId: ref.id, Params: x.list}
+	begin := len(x.list)
 	for i := range min(len(params), len(ref.params)) {
-		a.Params = append(a.Params, x.param(ref.params[i].id, ref.params[i].encode(params[i])))
+		x.list = append(x.list, x.param(ref.params[i].id, ref.params[i].encode(params[i])))
 	}
-	x.list = a.Params
-	return a
+	return x.action(ref.id, x.list[begin:])
 }

@@ -12,8 +12,11 @@ import (
 // readTables answers a query for table entries; fields at their default are wildcards
 // (P4Runtime spec, "TableEntry, Wildcard Reads").
 func (t *target) readTables(q *p4v1.TableEntry, yield func(*p4v1.Entity) error) error {
+	var of p4v1.Entity_TableEntry
+	entity := &p4v1.Entity{Entity: &of}
 	put := func(e *p4v1.TableEntry) error {
-		return yield(&p4v1.Entity{Entity: &p4v1.Entity_TableEntry{TableEntry: e}})
+		of.TableEntry = e
+		return yield(entity)
 	}
 	if q.GetMeterCounterData() != nil {
 		return faultf(codes.Unimplemented, "this target has no counters per meter colour")
@@ -124,7 +127,8 @@ func admits(q, e *p4v1.TableEntry) bool {
 // encodeEntry is an entry as a reader gets it: direct resources and the time since the
 // last hit only if the query has them set.
 func (t *target) encodeEntry(b *boundTable, state pipeline.EntryState, q *p4v1.TableEntry, in *entryArena) *p4v1.TableEntry {
-	e := &p4v1.TableEntry{TableId: b.id, Priority: state.Priority, IsDefaultAction: state.Default, IdleTimeoutNs: int64(state.IdleTimeout)}
+	e := in.entry()
+	e.TableId, e.Priority, e.IsDefaultAction, e.IdleTimeoutNs = b.id, state.Priority, state.Default, int64(state.IdleTimeout)
 	if state.Default {
 		e.ControllerMetadata, e.Metadata = b.defaultCookie, b.defaultMetadata
 		e.IsConst = b.constDefault
@@ -160,7 +164,7 @@ func (t *target) encodeTableAction(b *boundTable, state pipeline.EntryState, in 
 		return &p4v1.TableAction{Type: &p4v1.TableAction_ActionProfileMemberId{ActionProfileMemberId: state.Member}}
 	}
 	if a := in.encodeAction(b.actions, state.Action, state.Params); a != nil {
-		return &p4v1.TableAction{Type: &p4v1.TableAction_Action{Action: a}}
+		return in.tableAction(a)
 	}
 	return nil
 }

@@ -4,17 +4,24 @@ import p4v1 "github.com/p4lang/p4runtime/go/p4/v1"
 
 // entryArena has the messages that entries are made of. A read is of hundreds of thousands, each of which is encoded before the next one is made: they have the same memory.
 type entryArena struct {
-	match   []*p4v1.FieldMatch
-	exact   arena[exactMatch]
-	ternary arena[ternaryMatch]
-	list    []*p4v1.Action_Param
-	params  arena[p4v1.Action_Param]
-	count   arena[p4v1.CounterData]
-	since   arena[p4v1.TableEntry_IdleTimeout]
+	match        []*p4v1.FieldMatch
+	exact        arena[exactMatch]
+	ternary      arena[ternaryMatch]
+	list         []*p4v1.Action_Param
+	params       arena[p4v1.Action_Param]
+	entries      arena[p4v1.TableEntry]
+	actions      arena[p4v1.Action]
+	tableActions arena[directAction]
+	count        arena[p4v1.CounterData]
+	since        arena[p4v1.TableEntry_IdleTimeout]
 }
 
-// exactMatch and ternaryMatch are messages with what they refer to.
+// Messages with what they refer to.
 type (
+	directAction struct {
+		message p4v1.TableAction
+		kind    p4v1.TableAction_Action
+	}
 	exactMatch struct {
 		message p4v1.FieldMatch
 		kind    p4v1.FieldMatch_Exact_
@@ -31,7 +38,26 @@ type (
 func (a *entryArena) reset() {
 	a.match, a.list = a.match[:0], a.list[:0]
 	a.exact.used, a.ternary.used, a.params.used = 0, 0, 0
-	a.count.used, a.since.used = 0, 0
+	a.entries.used, a.actions.used, a.tableActions.used, a.count.used, a.since.used = 0, 0, 0, 0, 0
+}
+
+// entry is a TableEntry without fields.
+func (a *entryArena) entry() *p4v1.TableEntry {
+	x := a.entries.next()
+	x.Reset()
+	return x
+}
+
+func (a *entryArena) action(id uint32, params []*p4v1.Action_Param) *p4v1.Action {
+	x := a.actions.next()
+	x.ActionId, x.Params = id, params
+	return x
+}
+
+func (a *entryArena) tableAction(of *p4v1.Action) *p4v1.TableAction {
+	x := a.tableActions.next()
+	x.kind.Action, x.message.Type = of, &x.kind
+	return &x.message
 }
 
 func (a *entryArena) exactField(id uint32, value []byte) *p4v1.FieldMatch {
