@@ -34,12 +34,12 @@ const (
 // BenchmarkTelemetryCost reports telemetry_cost, in percent of the rate of decisions: how much less an agent decides because of all that telemetry does. That is the sum of
 //
 //	decide    of the processor time of first packets, of all that takes part, the share of what is done for telemetry
-//	quiet     the same while no flow begins: of one processor
-//	scrape    the metrics of an agent with so many flows, once each 15 s: of one processor
+//	quiet     the same while no flow begins: of the processors' time
+//	scrape    the metrics of an agent with so many flows, once each 15 s: of the processors' time
 //	accounts  what is always counted: the share of the time of first packets in which they are accounted, by vport, rule and reason
-//	rounds    the same: entries that are read back each 10 s, of one processor, for so many flows; of that _target is what the switch takes to answer
+//	rounds    the same: entries that are read back each 10 s, of the processors' time, for so many flows; of that _target is what the switch takes to answer
 //
-// Each is by a profile. _pairs is decide and accounts' allocations measured otherwise: the processor time of a first packet with telemetry and without, the median of pairs of turns; _noise is the
+// Processors are those that the process may use: decisions take all of them, so what something else takes is missing to them. Each is by a profile. _pairs is decide and accounts' allocations measured otherwise: the processor time of a first packet with telemetry and without, the median of pairs of turns; _noise is the
 // standard error of their mean, which is some percent on a shared machine, more than what is looked for. _wall is that by rate.
 //
 // With telemetry: a collector takes traces of one packet of a thousand, the switch tells of its ports by gNMI each 5 s and when something changes, and somebody is
@@ -120,9 +120,13 @@ func (m *measured) share(of []string) float64 {
 	return 100 * float64(m.profiles.within(of)) / float64(m.cpu)
 }
 
-// occupied is the part of one processor that functions took, in percent.
+// occupied is the part of the processors' time that functions took, in percent.
 func (m *measured) occupied(by []string) float64 {
-	return 100 * float64(m.profiles.within(by)) / float64(m.took)
+	return ofProcessors(m.profiles.within(by), m.took)
+}
+
+func ofProcessors(used, took time.Duration) float64 {
+	return 100 * float64(used) / float64(took) / float64(runtime.GOMAXPROCS(0))
 }
 
 // busy is what was taken of one processor.
@@ -231,7 +235,7 @@ func (t *telemetryCost) report(b *testing.B) {
 	b.Logf("quiet: without %.2f %% of a processor, with %.2f %%", 100*t.idle[0].busy(), 100*t.idle[1].busy())
 }
 
-// scrape is what scrapes take of an agent with all flows that there are, in percent of a processor.
+// scrape is what scrapes take of an agent with all flows that there are, in percent of the processors' time.
 func (t *telemetryCost) scrape() float64 {
 	defer t.edges[0].service(true, t.collector, telemetryNever)()
 	m := t.measure(func() {
@@ -239,7 +243,7 @@ func (t *telemetryCost) scrape() float64 {
 			t.edges[0].scrape(t.Context())
 		}
 	})
-	return 100 * float64(m.profiles.within(scrapeFuncs)) / telemetryScrape / float64(scrapeEvery)
+	return ofProcessors(m.profiles.within(scrapeFuncs)/telemetryScrape, scrapeEvery)
 }
 
 func median(all []float64) float64 {
