@@ -37,6 +37,9 @@ func commandsOf(doc string) []command {
 	return all
 }
 
+// aRevision depends on what agents have written by then.
+var aRevision = regexp.MustCompile(`revision [0-9]+`)
+
 // pattern returns the expected output as a regular expression: a line "…" stands for any lines.
 func (c *command) pattern() *regexp.Regexp {
 	var b strings.Builder
@@ -45,7 +48,7 @@ func (c *command) pattern() *regexp.Regexp {
 		if line == "…" {
 			b.WriteString(`(?:.*\n)*?`)
 		} else {
-			b.WriteString(regexp.QuoteMeta(line) + `\n`)
+			b.WriteString(aRevision.ReplaceAllLiteralString(regexp.QuoteMeta(line), `revision [0-9]+`) + `\n`)
 		}
 	}
 	return regexp.MustCompile(b.String() + `\z`)
