@@ -7,10 +7,13 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/weft-sdn/weft/state"
 )
 
-// TestHostileBodies: a body that is made to cost much is refused before it does: by its size times what it takes to look at it. Bytes that were allocated are counted, of all goroutines: there is room for others'.
-func TestHostileBodies(t *testing.T) {
+// opened is a server for everybody, with an etcd of its own that has nothing.
+func opened(t *testing.T) (*Server, *state.Store) {
+	t.Helper()
 	store := embedded(t)
 	s, err := New(Options{Store: store, Guard: Open{}})
 	if err != nil {
@@ -20,6 +23,12 @@ func TestHostileBodies(t *testing.T) {
 	if err := store.WaitCatalogue(t.Context(), 0); err != nil {
 		t.Fatal(err)
 	}
+	return s, store
+}
+
+// TestHostileBodies: a body that is made to cost much is refused before it does: by its size times what it takes to look at it. Bytes that were allocated are counted, of all goroutines: there is room for others'.
+func TestHostileBodies(t *testing.T) {
+	s, store := opened(t)
 	const large, small = 16<<20 - 1, 256 << 10
 	fill := func(size int, head, each, tail string) string {
 		return head + strings.Repeat(each, (size-len(head)-len(tail))/len(each)) + tail

@@ -12,15 +12,7 @@ import (
 
 // TestMediaTypes: of every operation with a body, one of a type that the description does not have is refused, and none of it is done; one without a type is JSON.
 func TestMediaTypes(t *testing.T) {
-	store := embedded(t)
-	s, err := New(Options{Store: store, Guard: Open{}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	running(t, s.Run)
-	if err := store.WaitCatalogue(t.Context(), 0); err != nil {
-		t.Fatal(err)
-	}
+	s, store := opened(t)
 	ask := func(method, path, media, body string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(method, "http://localhost"+strings.NewReplacer("{tenant}", "acme", "{name}", "b").Replace(path), strings.NewReader(body))
 		if media != "" {

@@ -26,13 +26,6 @@ func parseInto(out []uint64, b []byte, width int) error {
 	return nil
 }
 
-// formatValue converts limbs to ⌈width/8⌉ big-endian bytes.
-func formatValue(v []uint64, width int) []byte {
-	out := make([]byte, (width+7)/8)
-	putValue(out, v)
-	return out
-}
-
 func putValue(out []byte, v []uint64) {
 	for i := range out {
 		k := 8 * (len(out) - 1 - i)

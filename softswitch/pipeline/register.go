@@ -46,7 +46,7 @@ func (x *Register) Read(index int) ([]byte, error) {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return formatValue(x.cell(uint64(index)), x.d.width), nil
+	return new(stateBuffer).format(x.cell(uint64(index)), x.d.width), nil
 }
 
 // Write sets a cell, big endian.

@@ -24,7 +24,7 @@ func (b *stateBuffer) values(n int) [][]byte {
 	return b.params
 }
 
-// format is formatValue.
+// format converts limbs to ⌈width/8⌉ big-endian bytes.
 func (b *stateBuffer) format(v []uint64, width int) []byte {
 	at, n := len(b.bytes), (width+7)/8
 	b.bytes = slices.Grow(b.bytes, n)[:at+n] // what was formatted before stays where it is if this moves

@@ -62,7 +62,12 @@ func (c *cablePorts) serve(ctx context.Context, socket string, deviceID uint64) 
 	server, service := grpc.NewServer(), gnmi.New(gnmi.Config{Switch: c, DeviceID: deviceID})
 	service.Register(server)
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return server.Serve(listener) })
+	g.Go(func() error {
+		if err := server.Serve(listener); !errors.Is(err, grpc.ErrServerStopped) { // it was stopped before it began
+			return err
+		}
+		return nil
+	})
 	g.Go(func() error {
 		c.follow(ctx, service.Changed)
 		server.Stop() // subscriptions don't end by themselves
